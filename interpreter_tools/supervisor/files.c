@@ -1,0 +1,398 @@
+/*
+ * The workspace: files written into it and read from it as the sandbox user, and what a run changed.
+ *
+ * A path is walked one component at a time by descriptors and never through a symbolic link, so nothing that a program plants, or swaps meanwhile, leads
+ * out of the workspace; and as the files are touched with the user's own identity, there is nothing to gain by leading.
+ */
+#include "supervisor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_PATH 4096
+#define MAX_DEPTH 128       /* directories; what lies deeper is not listed, and the list says that it is partial */
+#define MAX_LISTED 100000   /* files */
+#define WALK_US 2000000     /* time for one walk */
+#define REMEMBERED 512      /* files put in one tick of the clock */
+#define BACKDATE 1          /* seconds */
+
+static int workspace = -1;
+
+void files_open(char **mounts)
+{
+	workspace = open(mounts[0], O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (workspace < 0)
+		die("cannot open the workspace %s: %s", mounts[0], strerror(errno));
+}
+
+/* ---- paths ---- */
+
+static bool component_allowed(const char *name, size_t length)
+{
+	return length > 0 && length < 256 && !(length == 1 && name[0] == '.') && !(length == 2 && name[0] == '.' && name[1] == '.');
+}
+
+/*
+ * Opens the directory that holds the last component, which it returns in name. With create, directories that are missing are made.
+ * The caller closes the descriptor; -1 and errno on failure.
+ */
+static int open_parent(struct text path, bool create, char name[256])
+{
+	const char *at = path.at, *end = path.at + path.length;
+	int directory = openat(workspace, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	while (directory >= 0) {
+		const char *slash = memchr(at, '/', (size_t)(end - at));
+		size_t length = (size_t)((slash ? slash : end) - at);
+		if (path.length >= MAX_PATH || !component_allowed(at, length)) {
+			close(directory);
+			errno = EINVAL;
+			return -1;
+		}
+		memcpy(name, at, length);
+		name[length] = 0;
+		if (!slash)
+			return directory;
+		at = slash + 1;
+		int next = openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next < 0 && errno == ENOENT && create && mkdirat(directory, name, 0777) == 0)
+			next = openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int error = errno;
+		close(directory);
+		errno = error;
+		directory = next;
+	}
+	return -1;
+}
+
+/* O_NONBLOCK: a FIFO must not make us wait; it is refused like everything that is not a regular file. */
+static int open_file(uint32_t uid, struct text path, int flags, mode_t mode)
+{
+	char name[256];
+	int fd = -1;
+	if (become(uid) < 0) {
+		errno = EPERM;
+	} else {
+		int parent = open_parent(path, flags & O_CREAT, name);
+		if (parent >= 0) {
+			fd = openat(parent, name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
+			int error = errno;
+			close(parent);
+			errno = error;
+		}
+	}
+	int error = errno;
+	become(0);
+	errno = error;
+	struct stat status;
+	if (fd >= 0 && fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)) {
+		close(fd);
+		errno = S_ISDIR(status.st_mode) ? EISDIR : ENXIO;
+		fd = -1;
+	}
+	return fd;
+}
+
+/* ---- files in ---- */
+
+static struct {
+	int fd;
+	bool open; /* between IT_PUT and IT_DONE, also when the file could not be opened */
+	mode_t mode;
+	char path[MAX_PATH];
+	uint32_t length;
+} put = {.fd = -1};
+
+static struct {
+	int error;
+	char path[MAX_PATH];
+	uint32_t length;
+} refusal;
+
+struct remembered {
+	ino_t inode;
+	off_t size;
+	struct timespec changed, modified;
+};
+
+/*
+ * Files put lately, as they were left. Change times are the kernel's and cannot be forged, but within one tick of its clock they cannot tell a
+ * program's write from ours; the modification time can, as ours is set back.
+ */
+static struct remembered put_lately[REMEMBERED];
+static size_t put_count;
+
+static void put_failed(int error)
+{
+	if (refusal.error == 0) {
+		refusal.error = error;
+		refusal.length = put.length;
+		memcpy(refusal.path, put.path, put.length);
+	}
+	close_fd(&put.fd);
+}
+
+void files_put(struct cursor *payload)
+{
+	uint32_t mode = take_u32(payload), uid = take_u32(payload);
+	struct text path = take_text(payload);
+	take_end(payload);
+	if (put.open)
+		die("protocol: a put inside a put");
+	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~07777u))
+		die("protocol: a put as uid %u with mode %o", uid, mode);
+	put.open = true;
+	put.mode = mode;
+	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
+	memcpy(put.path, path.at, put.length);
+	put.fd = open_file(uid, path, O_WRONLY | O_CREAT, 0600);
+	if (put.fd < 0 || ftruncate(put.fd, 0) < 0)
+		put_failed(errno);
+}
+
+void files_data(struct cursor *payload)
+{
+	if (!put.open)
+		die("protocol: data without a put");
+	while (put.fd >= 0 && payload->at < payload->end) {
+		ssize_t done = write(put.fd, payload->at, (size_t)(payload->end - payload->at));
+		if (done >= 0)
+			payload->at += done;
+		else if (errno != EINTR)
+			put_failed(errno);
+	}
+}
+
+void files_done(void)
+{
+	if (!put.open)
+		die("protocol: done without a put");
+	put.open = false;
+	if (put.fd < 0)
+		return;
+	struct timespec times[2];
+	struct stat status;
+	clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[0].tv_sec -= BACKDATE;
+	times[1] = times[0];
+	if (fchmod(put.fd, put.mode) < 0 || futimens(put.fd, times) < 0 || fstat(put.fd, &status) < 0)
+		put_failed(errno);
+	else
+		put_lately[put_count++ % REMEMBERED] =
+			(struct remembered){status.st_ino, status.st_size, status.st_ctim, status.st_mtim};
+	close_fd(&put.fd);
+}
+
+bool files_refuse(void)
+{
+	if (put.open)
+		die("protocol: a put is still open");
+	if (refusal.error == 0)
+		return false;
+	send_refused(IT_WHY_PUT, refusal.error, refusal.path, refusal.length);
+	refusal.error = 0;
+	return true;
+}
+
+/* ---- files out ---- */
+
+static struct {
+	int fd;
+	uint64_t left;
+} get = {.fd = -1};
+
+void files_get(struct cursor *payload)
+{
+	uint32_t uid = take_u32(payload);
+	uint64_t offset = take_u64(payload), count = take_u64(payload);
+	struct text path = take_text(payload);
+	take_end(payload);
+	if (uid < FIRST_UID || uid > LAST_UID || offset > INT64_MAX)
+		die("protocol: a get as uid %u from %llu", uid, (unsigned long long)offset);
+	get.fd = open_file(uid, path, O_RDONLY, 0);
+	get.left = count;
+	if (get.fd < 0 || lseek(get.fd, (off_t)offset, SEEK_SET) < 0) {
+		send_refused(IT_WHY_GET, errno, path.at, path.length);
+		close_fd(&get.fd);
+	}
+}
+
+bool files_reading(void)
+{
+	return get.fd >= 0;
+}
+
+void files_event(void)
+{
+	ssize_t got = get.left == 0 ? 0 : wire_forward(IT_CONTENT, get.fd, get.left < IT_MAX_PAYLOAD ? get.left : IT_MAX_PAYLOAD);
+	if (got > 0) {
+		get.left -= (uint64_t)got;
+		return;
+	}
+	if (got < 0)
+		die("a file could not be read to its end: %s", strerror(errno));
+	send_frame(IT_CONTENT, NULL, 0);
+	close_fd(&get.fd);
+}
+
+/* ---- what changed ---- */
+
+static struct timespec mark;         /* what has a change time before this was there before the run */
+static struct timespec last_change;  /* the latest that a walk has seen */
+
+static bool before(struct timespec a, struct timespec b)
+{
+	return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
+}
+
+static bool same(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+void files_mark(uint32_t uid)
+{
+	const struct timespec tick = {.tv_nsec = 500000};
+	/* Change times come from the coarse clock: what an earlier run wrote must lie before the mark, not at it. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &mark);
+	for (int i = 0; i < 100 && (!before(last_change, mark) || put_count > REMEMBERED); i++) {
+		if (i == 20)
+			put_count = 0; /* 10 ms: every put lies before the mark by now */
+		nanosleep(&tick, NULL);
+		clock_gettime(CLOCK_REALTIME_COARSE, &mark);
+	}
+	if (become(uid) == 0)
+		mkdir("/tmp/home", 0700);
+	become(0);
+}
+
+static bool changed_since_mark(const struct stat *status)
+{
+	if (before(status->st_ctim, mark))
+		return false;
+	size_t count = put_count < REMEMBERED ? put_count : REMEMBERED;
+	for (size_t i = 0; i < count; i++) {
+		const struct remembered *was = &put_lately[i];
+		if (was->inode == status->st_ino && was->size == status->st_size && same(was->changed, status->st_ctim) &&
+		    same(was->modified, status->st_mtim))
+			return false;
+	}
+	return true;
+}
+
+static struct {
+	uint8_t frame[IT_MAX_PAYLOAD];
+	size_t used;
+	uint16_t count;
+	uint32_t total;
+	bool partial;
+	uint64_t deadline;
+	char path[MAX_PATH];
+} list;
+
+static void list_send(bool last)
+{
+	uint16_t head[2] = {list.count, list.partial && last};
+	if (list.count == 0 && !head[1])
+		return;
+	memcpy(list.frame, head, sizeof head);
+	send_frame(IT_FILES, list.frame, list.used);
+	list.used = sizeof head;
+	list.count = 0;
+}
+
+static void list_add(uint64_t size, uint32_t length)
+{
+	if (list.used + 12 + length > sizeof list.frame)
+		list_send(false);
+	memcpy(list.frame + list.used, &size, sizeof size);
+	memcpy(list.frame + list.used + 8, &length, sizeof length);
+	memcpy(list.frame + list.used + 12, list.path, length);
+	list.used += 12 + length;
+	list.count++;
+	list.total++;
+}
+
+static DIR *open_directory(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	if (!directory && fd >= 0)
+		close(fd);
+	return directory;
+}
+
+/* Walks without recursion; every directory on the way down is held open, so a swapped one leads nowhere. */
+static void walk(bool only_changed)
+{
+	DIR *stack[MAX_DEPTH];
+	uint32_t lengths[MAX_DEPTH], depth = 1, steps = 0;
+	list.used = 4;
+	list.count = 0;
+	list.total = 0;
+	list.deadline = now_us() + WALK_US;
+	lengths[0] = 0;
+	stack[0] = open_directory(workspace, ".");
+	list.partial = !stack[0];
+	if (list.partial)
+		depth = 0;
+	while (depth > 0) {
+		DIR *directory = stack[depth - 1];
+		struct dirent *entry = readdir(directory);
+		if (!entry || list.total >= MAX_LISTED || (++steps % 64 == 0 && now_us() > list.deadline)) {
+			list.partial = list.partial || entry;
+			closedir(directory);
+			depth--;
+			continue;
+		}
+		size_t length = strlen(entry->d_name), base = lengths[depth - 1];
+		struct stat status;
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (base + length + 1 >= MAX_PATH) {
+			list.partial = true;
+			continue;
+		}
+		memcpy(list.path + base, entry->d_name, length);
+		if (S_ISREG(status.st_mode)) {
+			if (before(last_change, status.st_ctim))
+				last_change = status.st_ctim;
+			if (!only_changed || changed_since_mark(&status))
+				list_add((uint64_t)status.st_size, (uint32_t)(base + length));
+		} else if (S_ISDIR(status.st_mode)) {
+			DIR *below = depth < MAX_DEPTH ? open_directory(dirfd(directory), entry->d_name) : NULL;
+			list.partial = list.partial || !below;
+			if (below) {
+				list.path[base + length] = '/';
+				lengths[depth] = (uint32_t)(base + length + 1);
+				stack[depth++] = below;
+			}
+		}
+	}
+	list_send(true);
+}
+
+void files_changed(void)
+{
+	walk(true);
+	put_count = 0;
+}
+
+void files_list(void)
+{
+	walk(false);
+	send_frame(IT_READY, NULL, 0);
+}
+
+void files_forget(void)
+{
+	put_count = 0;
+	last_change = (struct timespec){0};
+}

@@ -1,0 +1,116 @@
+/*
+ * The wire between the client and the supervisor: the one place that defines it.
+ *
+ * Two byte streams, the supervisor's stdin (client to supervisor) and stdout (supervisor to client), carry frames:
+ *
+ *     u32 length      bytes of payload that follow the header, at most IT_MAX_PAYLOAD
+ *     u8  type        one of the IT_* frame types below
+ *     u8  zero        must be 0
+ *     u16 zero        must be 0
+ *     payload
+ *
+ * All integers are little-endian. A "string" is u32 length followed by that many bytes, without a terminator.
+ * Both sides are tolerant of nothing: an unknown type, a non-zero reserved field, a payload that is too long, too short or
+ * longer than its fields, or a frame that the state below does not allow ends the conversation. The supervisor then sends
+ * IT_FATAL and leaves; the client discards the container.
+ *
+ *     state      client may send                                   supervisor answers
+ *     GREETED    (supervisor sent IT_HELLO) IT_BOOT                IT_READY, or IT_REFUSED
+ *     IDLE       IT_PUT, IT_DATA, IT_DONE (in that order, repeated) nothing; errors are kept for IT_START or IT_SYNC
+ *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of a put
+ *                IT_START                                          IT_STARTED, or IT_REFUSED (state stays IDLE)
+ *                IT_RESET                                          IT_CLEAN
+ *                IT_LIST                                           IT_FILES repeated, IT_READY
+ *                IT_GET                                            IT_CONTENT repeated (empty: the end), or IT_REFUSED
+ *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_CREDIT; at the end
+ *                                                                  IT_FILES repeated, IT_EXIT, then IDLE
+ *
+ * IT_KILL and IT_STDIN that arrive while IDLE raced with the end of the run and are ignored.
+ */
+#ifndef INTERPRETER_TOOLS_PROTOCOL_H
+#define INTERPRETER_TOOLS_PROTOCOL_H
+
+#define IT_VERSION 1          /* of this file; both sides must hold the same */
+#define IT_HEADER_SIZE 8
+#define IT_MAX_PAYLOAD 65536  /* bytes */
+#define IT_STDIN_WINDOW 65536 /* bytes of IT_STDIN a client may have outstanding before an IT_CREDIT */
+
+/* client to supervisor */
+#define IT_BOOT 0x01    /* u8 boot mode, u8 0, u16 argc, u16 envc, then argc + envc strings: the interpreter to boot ahead */
+#define IT_PUT 0x02     /* u32 mode, u32 uid, string path below the workspace: a file's contents follow */
+#define IT_DATA 0x03    /* bytes of the file */
+#define IT_DONE 0x04    /* empty: the file is complete */
+#define IT_SYNC 0x05    /* empty: report how the puts went */
+#define IT_START 0x06   /* see below */
+#define IT_STDIN 0x07   /* bytes for the program; empty: end of file */
+#define IT_KILL 0x08    /* empty: kill the run; its outcome becomes IT_KILLED */
+#define IT_RESET 0x09   /* u32 deadline in ms: kill, wipe, verify */
+#define IT_LIST 0x0a    /* empty: every regular file below the workspace */
+#define IT_GET 0x0b     /* u32 uid, u64 offset, u64 count in bytes, string path below the workspace: read it as that user */
+
+/*
+ * IT_START: u32 uid (also the gid), u32 flags (IT_FLAG_*), u32 timeout in ms (0: none), u64 output limit in bytes of stdout and
+ * stderr together (0: none), string working directory, u16 argc, u16 envc, then argc + envc strings ("NAME=value").
+ * argv[0] without a slash is looked up in the supervisor's own fixed PATH, never in the program's.
+ */
+#define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
+#define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */
+
+/* boot modes */
+#define IT_BOOT_NONE 0   /* nothing: every run is an exec */
+#define IT_BOOT_FORK 1   /* a pristine process that forks for each run */
+#define IT_BOOT_SINGLE 2 /* one process booted for each run to come */
+
+/* supervisor to client */
+#define IT_HELLO 0x81   /* u32 IT_VERSION, u32 machine (ELF e_machine), u32 pid */
+#define IT_READY 0x82   /* empty */
+#define IT_REFUSED 0x83 /* u32 IT_WHY_*, u32 errno, string subject (a path or a program) */
+#define IT_STARTED 0x84 /* u32 pid */
+#define IT_STDOUT 0x85  /* bytes */
+#define IT_STDERR 0x86  /* bytes */
+#define IT_CREDIT 0x87  /* u32 bytes of stdin that were taken */
+#define IT_FILES 0x88   /* u16 count, u16 flags (1: the list is partial), then count of {u64 size, string path below the workspace} */
+#define IT_EXIT 0x89    /* see below */
+#define IT_CLEAN 0x8a   /* u32 verdict (IT_CLEAN_*), string what was left */
+#define IT_CONTENT 0x8b /* bytes of a file; empty: its end */
+#define IT_FATAL 0x8c   /* string message: the supervisor leaves */
+
+/*
+ * IT_EXIT: u32 outcome, i32 exit code (-1 when a signal ended it), u32 signal (0: none), u32 flags (IT_EXIT_*),
+ * u64 wall time in us, u64 cpu time in us, u64 peak memory in bytes, u32 oom kills, u32 0.
+ */
+#define IT_EXITED 0       /* by itself: an exit code or a signal */
+#define IT_TIMEOUT 1
+#define IT_OUTPUT_LIMIT 2
+#define IT_KILLED 3       /* by IT_KILL */
+#define IT_EXIT_UNCLEAN 1u /* something outlived the kill: discard the container */
+
+/* why something was refused */
+#define IT_WHY_PUT 1      /* a file could not be written */
+#define IT_WHY_PROGRAM 2  /* the program or interpreter could not be started */
+#define IT_WHY_CWD 3      /* the working directory could not be entered */
+#define IT_WHY_GET 4      /* a file could not be read */
+#define IT_WHY_RESOURCE 5 /* no process, descriptor or memory left in the container */
+
+/* how a reset went */
+#define IT_CLEAN_OK 0
+#define IT_CLEAN_PROCESSES 1 /* something outlived the kill */
+#define IT_CLEAN_FILES 2     /* a writable mount is not back at its baseline */
+#define IT_CLEAN_DEADLINE 3  /* out of time */
+#define IT_CLEAN_SOCKETS 4   /* a socket outlived its process */
+#define IT_CLEAN_BOOT 5      /* the interpreter booted ahead is gone */
+
+/*
+ * The hand-over to a booted interpreter, on its descriptor 3 (a stream socket, closed before any user code runs):
+ * u32 length of the rest, u32 uid, then NUL-terminated strings: the working directory, argc in decimal, argv (argv[0] is the
+ * code file), then the environment as NAME=value until the end. It switches to the uid, closes descriptor 3 and runs the code.
+ *
+ * An IT_BOOT_SINGLE interpreter holds the program's stdin, stdout and stderr from the start. It writes one byte 'r' to
+ * descriptor 3 when it is ready.
+ *
+ * An IT_BOOT_FORK interpreter holds /dev/null as 0, 1, 2 and a SOCK_SEQPACKET socket as 3. It sends 'r' when it is ready and then
+ * serves one packet at a time: 'f' with four descriptors (SCM_RIGHTS: stdin, stdout, stderr, hand-over) forks a child that
+ * makes them its 0, 1, 2, 3 and waits on 3 as above; the answer is 'p' and i32 pid, or 'e' and i32 errno. 'w' waits for the child
+ * forked last; the answer is 's', i32 wait status, u64 cpu time in us, u64 peak resident memory in KiB.
+ */
+#endif

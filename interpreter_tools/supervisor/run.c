@@ -1,0 +1,412 @@
+/*
+ * One run: from IT_START to IT_EXIT.
+ *
+ * STARTING (a start that waits for the interpreter to be parked), RUNNING, then, when the program itself has ended: ENDING, in which everything it left is
+ * killed; DRAINING, in which what it wrote is passed on; and back to NONE with IT_EXIT.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KILL_GRACE_US 2000000 /* for what was killed to be gone */
+#define KILL_RETRY_US 2000
+
+enum phase { NONE, STARTING, RUNNING, ENDING, DRAINING };
+
+static struct {
+	enum phase phase;
+	uint32_t uid, outcome, flags;
+	pid_t pid;
+	bool booted, exited;
+	int status;
+	struct pipes pipes;
+	uint64_t limit, sent;            /* bytes of output; limit 0: none */
+	uint64_t started_us, ended_us, deadline_us, kill_deadline_us;
+	uint64_t cpu_us, peak_bytes;     /* what wait4 told, where the control group does not */
+	struct usage before;
+} run = {.pipes = {-1, -1, -1}};
+
+static struct {
+	uint8_t bytes[IT_STDIN_WINDOW];
+	size_t start, end;
+	uint32_t credit;
+	bool closing;
+} feed;
+
+bool run_active(void)
+{
+	return run.phase != NONE;
+}
+
+bool run_waits_for_boot(void)
+{
+	return run.phase == STARTING;
+}
+
+/* ---- start ---- */
+
+struct start {
+	uint32_t uid, flags, timeout_ms;
+	uint64_t limit;
+	uint16_t argc, envc;
+	char *directory, *argv[MAX_STRINGS + 1], *envp[MAX_STRINGS + 1];
+};
+
+static char *copy_text(struct cursor *payload, char **space)
+{
+	struct text text = take_text(payload);
+	char *copy = *space;
+	memcpy(copy, text.at, text.length);
+	copy[text.length] = 0;
+	*space += text.length + 1;
+	return copy;
+}
+
+/* The strings lie one after another, terminated: as exec wants them, and as the hand-over does. */
+static void parse(struct cursor *payload, struct start *start, char *space)
+{
+	start->uid = take_u32(payload);
+	start->flags = take_u32(payload);
+	start->timeout_ms = take_u32(payload);
+	start->limit = take_u64(payload);
+	start->directory = copy_text(payload, &space);
+	start->argc = take_u16(payload);
+	start->envc = take_u16(payload);
+	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~(IT_FLAG_STDIN | IT_FLAG_BOOTED)))
+		die("protocol: a start as uid %u with flags %u", start->uid, start->flags);
+	if (start->argc == 0 || start->argc > MAX_STRINGS || start->envc > MAX_STRINGS)
+		die("protocol: a start with %u arguments and %u variables", start->argc, start->envc);
+	for (uint16_t i = 0; i < start->argc; i++)
+		start->argv[i] = copy_text(payload, &space);
+	for (uint16_t i = 0; i < start->envc; i++)
+		start->envp[i] = copy_text(payload, &space);
+	start->argv[start->argc] = start->envp[start->envc] = NULL;
+	take_end(payload);
+}
+
+static bool directory_refused(const struct start *start)
+{
+	int error = 0;
+	if (become(start->uid) < 0)
+		die("cannot take the uid %u", start->uid);
+	int fd = open(start->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || faccessat(fd, ".", X_OK, AT_EACCESS) < 0)
+		error = errno;
+	become(0);
+	if (fd >= 0)
+		close(fd);
+	if (error)
+		send_refused(IT_WHY_CWD, error, start->directory, strlen(start->directory));
+	return error != 0;
+}
+
+static size_t append(char *to, size_t at, const char *text)
+{
+	size_t length = strlen(text) + 1;
+	memcpy(to + at, text, length);
+	return at + length;
+}
+
+static void start_booted(const struct start *start)
+{
+	static char message[IT_MAX_PAYLOAD + 64];
+	char count[16];
+	size_t at = 8;
+	snprintf(count, sizeof count, "%u", start->argc);
+	at = append(message, at, start->directory);
+	at = append(message, at, count);
+	for (uint16_t i = 0; i < start->argc; i++)
+		at = append(message, at, start->argv[i]);
+	for (uint16_t i = 0; i < start->envc; i++)
+		at = append(message, at, start->envp[i]);
+	uint32_t head[2] = {(uint32_t)(at - 4), start->uid};
+	memcpy(message, head, sizeof head);
+	run.pid = parked.pid;
+	run.pipes = parked.pipes;
+	parked.pipes = (struct pipes){-1, -1, -1};
+	if (!boot_hand_over(message, at))
+		die("the interpreter booted ahead is gone");
+	boot_await_exit();
+}
+
+static bool start_exec(const struct start *start)
+{
+	int theirs[3];
+	uint32_t why = IT_WHY_RESOURCE;
+	if (open_pipes(&run.pipes, theirs) < 0) {
+		send_refused(why, errno, start->argv[0], strlen(start->argv[0]));
+		return false;
+	}
+	struct program program = {
+		.uid = start->uid, .directory = start->directory, .argv = (char **)start->argv, .envp = (char **)start->envp, .channel = -1};
+	memcpy(program.stdio, theirs, sizeof theirs);
+	run.pid = spawn(&program, &why);
+	int error = errno;
+	for (int i = 0; i < 3; i++)
+		close(theirs[i]);
+	if (run.pid < 0) {
+		close_pipes(&run.pipes);
+		send_refused(why, error, start->argv[0], strlen(start->argv[0]));
+		return false;
+	}
+	return true;
+}
+
+void run_start(struct cursor *payload)
+{
+	static struct start start;
+	static char space[IT_MAX_PAYLOAD + 2 * MAX_STRINGS];
+	parse(payload, &start, space);
+	bool booted = start.flags & IT_FLAG_BOOTED;
+	if (booted && !boot_configured())
+		die("protocol: a start for an interpreter that was not booted");
+	if (booted && !parked.ready) {
+		run.phase = STARTING; /* the frame is read again when there is one */
+		wire_unread();
+		return;
+	}
+	run.phase = NONE;
+	if (files_refuse() || directory_refused(&start))
+		return;
+	files_mark(start.uid);
+	run.before = cgroup_read();
+	run.uid = start.uid;
+	run.booted = booted;
+	run.started_us = now_us();
+	if (booted)
+		start_booted(&start);
+	else if (!start_exec(&start))
+		return;
+	run.deadline_us = start.timeout_ms ? run.started_us + start.timeout_ms * 1000ull : 0;
+	run.limit = start.limit;
+	run.outcome = IT_EXITED;
+	run.sent = run.cpu_us = run.peak_bytes = run.kill_deadline_us = 0;
+	run.flags = 0;
+	run.exited = false;
+	run.phase = RUNNING;
+	feed.start = feed.end = feed.credit = 0;
+	feed.closing = !(start.flags & IT_FLAG_STDIN);
+	if (feed.closing)
+		close_fd(&run.pipes.in);
+	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* room for a program that ends before its reader has read; the kernel may decline */
+	send_u32(IT_STARTED, (uint32_t)run.pid);
+}
+
+void run_resume(void)
+{
+	if (run.phase == STARTING)
+		run.phase = NONE;
+}
+
+/* ---- stdin ---- */
+
+void run_stdin(struct cursor *payload)
+{
+	size_t length = (size_t)(payload->end - payload->at);
+	if (!run_active())
+		return;
+	if (feed.closing && length > 0)
+		die("protocol: stdin after its end");
+	if (length == 0) {
+		feed.closing = true;
+		if (feed.start == feed.end)
+			close_fd(&run.pipes.in);
+		return;
+	}
+	if (feed.start > 0) {
+		memmove(feed.bytes, feed.bytes + feed.start, feed.end - feed.start);
+		feed.end -= feed.start;
+		feed.start = 0;
+	}
+	if (length > sizeof feed.bytes - feed.end)
+		die("protocol: more stdin than the window holds");
+	memcpy(feed.bytes + feed.end, payload->at, length);
+	feed.end += length;
+}
+
+static void feed_stdin(void)
+{
+	ssize_t done = run.pipes.in < 0 ? -1 : write(run.pipes.in, feed.bytes + feed.start, feed.end - feed.start);
+	if (done < 0 && run.pipes.in >= 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (done < 0) { /* nobody reads it any more: taken and dropped, as a pipe does to a writer that ignores SIGPIPE */
+		done = (ssize_t)(feed.end - feed.start);
+		close_fd(&run.pipes.in);
+	}
+	feed.start += (size_t)done;
+	feed.credit += (uint32_t)done;
+	if (feed.start == feed.end && feed.closing)
+		close_fd(&run.pipes.in);
+}
+
+/* ---- output ---- */
+
+static void end_by(uint32_t outcome)
+{
+	if (run.phase == RUNNING && run.outcome == IT_EXITED)
+		run.outcome = outcome;
+	kill_user(run.uid);
+	if (!run.exited)
+		kill(run.pid, SIGKILL); /* it may not have become that user yet */
+}
+
+/* What lies beyond the limit is read and dropped, so that the end is reached. */
+static void forward(uint8_t type, int *fd)
+{
+	if (run.limit && run.sent >= run.limit) {
+		char dropped[65536];
+		ssize_t got = read(*fd, dropped, sizeof dropped);
+		if (got > 0) {
+			end_by(IT_OUTPUT_LIMIT);
+			run.outcome = run.outcome == IT_EXITED ? IT_OUTPUT_LIMIT : run.outcome;
+		}
+		if (got == 0)
+			close_fd(fd);
+		return;
+	}
+	ssize_t got = wire_forward(type, *fd, run.limit ? run.limit - run.sent : IT_MAX_PAYLOAD);
+	if (got > 0) {
+		run.sent += (uint64_t)got;
+		wire_flush();
+	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+		close_fd(fd);
+	}
+}
+
+/* ---- the end ---- */
+
+static void send_exit(void)
+{
+	struct usage after = cgroup_read();
+	int status = run.status;
+	struct {
+		uint32_t outcome;
+		int32_t code;
+		uint32_t signal, flags;
+		uint64_t wall_us, cpu_us, peak_bytes;
+		uint32_t oom_kills, zero;
+	} end = {
+		.outcome = run.outcome,
+		.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+		.signal = WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0,
+		.flags = run.flags,
+		.wall_us = run.ended_us - run.started_us,
+		.cpu_us = after.cpu_known ? after.cpu_us - run.before.cpu_us : run.cpu_us,
+		/* the group's peak is of its whole life: it speaks of this run only when this run raised it */
+		.peak_bytes = after.peak_known && after.peak_bytes > run.before.peak_bytes ? after.peak_bytes : run.peak_bytes,
+		.oom_kills = after.oom_kills - run.before.oom_kills,
+	};
+	_Static_assert(sizeof end == 48, "IT_EXIT is 48 bytes");
+	files_changed();
+	send_frame(IT_EXIT, &end, sizeof end);
+	close_pipes(&run.pipes);
+	run.phase = NONE;
+	boot_ahead();
+}
+
+static void advance(void)
+{
+	if (run.phase == ENDING) {
+		bool left = user_has_processes(run.uid);
+		if (left && now_us() < run.kill_deadline_us) {
+			kill_user(run.uid);
+			return;
+		}
+		if (left)
+			run.flags |= IT_EXIT_UNCLEAN;
+		close_fd(&run.pipes.in);
+		run.phase = DRAINING;
+	}
+	/* Every writer is dead, so both pipes end; after an unclean end they might not, and what is there is all there will be. */
+	if (run.phase == DRAINING && ((run.pipes.out < 0 && run.pipes.err < 0) || (run.flags & IT_EXIT_UNCLEAN)))
+		send_exit();
+}
+
+void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib)
+{
+	if (run.phase != RUNNING)
+		die("a program ended that was not running");
+	run.exited = true;
+	run.status = status;
+	run.ended_us = now_us();
+	run.cpu_us += cpu_us;
+	if (peak_kib * 1024 > run.peak_bytes)
+		run.peak_bytes = peak_kib * 1024;
+	run.phase = ENDING;
+	run.kill_deadline_us = run.ended_us + KILL_GRACE_US;
+	kill_user(run.uid);
+	advance();
+}
+
+void run_reaped(pid_t pid, int status, const struct rusage *usage)
+{
+	uint64_t cpu_us = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
+			  (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
+	if (boot_reaped(pid))
+		return;
+	if (run.phase == RUNNING && pid == run.pid && !boot_zygote())
+		run_exited(status, cpu_us, (uint64_t)usage->ru_maxrss);
+	else
+		run.cpu_us += cpu_us;
+}
+
+void run_kill(void)
+{
+	if (run_active())
+		end_by(IT_KILLED);
+}
+
+/* ---- the loop's view ---- */
+
+int run_fds(struct pollfd *fds)
+{
+	int count = 0;
+	if (run.phase == NONE || run.phase == STARTING)
+		return 0;
+	if (feed.start < feed.end && (run.pipes.in >= 0))
+		fds[count++] = (struct pollfd){.fd = run.pipes.in, .events = POLLOUT};
+	if (wire_pending())
+		return count;
+	if (run.pipes.out >= 0)
+		fds[count++] = (struct pollfd){.fd = run.pipes.out, .events = POLLIN};
+	if (run.pipes.err >= 0)
+		fds[count++] = (struct pollfd){.fd = run.pipes.err, .events = POLLIN};
+	return count;
+}
+
+void run_event(void)
+{
+	if (run.phase == NONE || run.phase == STARTING)
+		return;
+	if (run.phase == RUNNING && run.deadline_us && now_us() >= run.deadline_us)
+		end_by(IT_TIMEOUT);
+	if (feed.start < feed.end)
+		feed_stdin();
+	if (!wire_pending() && run.pipes.out >= 0)
+		forward(IT_STDOUT, &run.pipes.out);
+	if (!wire_pending() && run.pipes.err >= 0)
+		forward(IT_STDERR, &run.pipes.err);
+	if (feed.credit && !wire_pending()) {
+		send_u32(IT_CREDIT, feed.credit);
+		feed.credit = 0;
+	}
+	advance();
+}
+
+int64_t run_timeout_us(void)
+{
+	if (run.phase == ENDING)
+		return KILL_RETRY_US;
+	if (run.phase != RUNNING || !run.deadline_us)
+		return -1;
+	uint64_t now = now_us();
+	if (run.outcome != IT_EXITED)
+		return KILL_RETRY_US; /* killed, but not yet gone */
+	return now >= run.deadline_us ? 0 : (int64_t)(run.deadline_us - now);
+}

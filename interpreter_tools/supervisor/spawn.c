@@ -1,0 +1,208 @@
+/* One new process: its pipes, its identity, and the end of every process of a user. */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Where a program's name is looked up: never in a PATH that user code could have set. */
+static const char *const DIRECTORIES[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", NULL};
+
+void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void close_pipes(struct pipes *pipes)
+{
+	close_fd(&pipes->in);
+	close_fd(&pipes->out);
+	close_fd(&pipes->err);
+}
+
+/*
+ * The pipes' inodes belong to root, so a program could not open /dev/stdout (a link to its own descriptor) without the mode; nobody else
+ * gets at them, as /proc/PID/fd asks for more.
+ */
+int open_pipes(struct pipes *ours, int theirs[3])
+{
+	int ends[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
+	for (int i = 0; i < 3; i++) {
+		if (pipe2(ends[i], O_CLOEXEC) < 0 || fchmod(ends[i][0], 0666) < 0 || fcntl(ends[i][i == 0], F_SETFL, O_NONBLOCK) < 0) {
+			int error = errno;
+			for (int j = 0; j < 3; j++) {
+				close_fd(&ends[j][0]);
+				close_fd(&ends[j][1]);
+			}
+			errno = error;
+			return -1;
+		}
+	}
+	*ours = (struct pipes){.in = ends[0][1], .out = ends[1][0], .err = ends[2][0]};
+	theirs[0] = ends[0][0];
+	theirs[1] = ends[1][1];
+	theirs[2] = ends[2][1];
+	return 0;
+}
+
+/* Leaving uid 0 also takes the capabilities that override file permissions; coming back restores them (capabilities(7)). */
+int become(uint32_t uid)
+{
+	setfsgid(uid);
+	setfsuid(uid);
+	return (uint32_t)setfsuid(uid) == uid && (uint32_t)setfsgid(uid) == uid ? 0 : -1;
+}
+
+/*
+ * With that user as real and effective id, kill(-1) reaches that user's processes and no others: not the booted interpreters, which are root's.
+ * The saved id stays 0, so nobody may trace us meanwhile, and we can return. The kernel walks the list of processes
+ * with forks shut out, so nothing is missed and a fork bomb ends at once.
+ */
+static int signal_user(uint32_t uid, int signal)
+{
+	if (setresuid(uid, uid, 0) < 0)
+		die("cannot take the uid %u: %s", uid, strerror(errno));
+	int result = kill(-1, signal);
+	int error = errno;
+	if (setresuid(0, 0, 0) < 0)
+		_exit(1);
+	errno = error;
+	return result;
+}
+
+void kill_user(uint32_t uid)
+{
+	signal_user(uid, SIGKILL);
+}
+
+bool user_has_processes(uint32_t uid)
+{
+	return signal_user(uid, 0) == 0;
+}
+
+/* A booted interpreter keeps of root's powers only the one to become somebody else. */
+static int keep_only_identity_switch(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}};
+	data[0].permitted = data[0].effective = 1u << CAP_SETUID | 1u << CAP_SETGID;
+	return (int)syscall(SYS_capset, &header, data);
+}
+
+static int take_identity(uint32_t uid)
+{
+	if (uid == 0)
+		return keep_only_identity_switch();
+	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0)
+		return -1;
+	return setresuid(uid, uid, uid);
+}
+
+/* First to go when memory is short, whatever else runs in the container. Not fatal: gVisor has no such file. */
+static void prefer_for_oom(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)!write(fd, "1000", 4);
+		close(fd);
+	}
+}
+
+/* Puts the descriptors where the program expects them; everything else is closed by exec. */
+static int place_descriptors(const struct program *program)
+{
+	int from[4] = {program->stdio[0], program->stdio[1], program->stdio[2], program->channel};
+	for (int i = 0; i < 4; i++) /* out of the way of each other's targets */
+		if (from[i] >= 0 && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 4)) < 0)
+			return -1;
+	for (int i = 0; i < 4; i++)
+		if (from[i] >= 0 && dup2(from[i], i) < 0)
+			return -1;
+	return 0;
+}
+
+static void exec_by_name(char **argv, char **envp)
+{
+	if (strchr(argv[0], '/')) {
+		execve(argv[0], argv, envp);
+		return;
+	}
+	int found = ENOENT;
+	for (const char *const *directory = DIRECTORIES; *directory; directory++) {
+		char path[4096];
+		if ((size_t)snprintf(path, sizeof path, "%s/%s", *directory, argv[0]) >= sizeof path)
+			continue;
+		execve(path, argv, envp);
+		if (errno != ENOENT && errno != ENOTDIR)
+			found = errno;
+	}
+	errno = found;
+}
+
+struct failure {
+	uint32_t why;
+	int error;
+};
+
+static _Noreturn void child(const struct program *program, int report)
+{
+	struct failure failure = {.why = IT_WHY_PROGRAM};
+	struct rlimit no_core = {0, 0};
+	struct sigaction defaults = {.sa_handler = SIG_DFL};
+	sigset_t none;
+	sigemptyset(&none);
+	for (int number = 1; number < NSIG; number++)
+		sigaction(number, &defaults, NULL);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid();
+	umask(022);
+	setrlimit(RLIMIT_CORE, &no_core);
+	if (program->uid)
+		prefer_for_oom();
+	if (place_descriptors(program) == 0 && take_identity(program->uid) == 0) {
+		if (chdir(program->directory) == 0)
+			exec_by_name(program->argv, program->envp);
+		else
+			failure.why = IT_WHY_CWD;
+	}
+	failure.error = errno;
+	(void)!write(report, &failure, sizeof failure);
+	_exit(127);
+}
+
+pid_t spawn(const struct program *program, uint32_t *why)
+{
+	int report[2];
+	*why = IT_WHY_RESOURCE;
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		/* above the descriptors that are about to be placed */
+		int above = fcntl(report[1], F_DUPFD_CLOEXEC, 8);
+		child(program, above < 0 ? report[1] : above);
+	}
+	int error = errno;
+	close(report[1]);
+	struct failure failure = {0};
+	if (pid > 0 && read(report[0], &failure, sizeof failure) == (ssize_t)sizeof failure) {
+		*why = failure.why;
+		error = failure.error;
+		pid = -1; /* the child itself is reaped like any orphan */
+	}
+	close(report[0]);
+	errno = error;
+	return pid;
+}

@@ -1,0 +1,136 @@
+/*
+ * The supervisor: PID 1 of a sandbox. It holds the container's stdin and stdout as one framed conversation with the client
+ * (protocol.h), runs one program at a time as an unprivileged user, and leaves when the conversation ends, which takes the
+ * whole container with it.
+ *
+ * A file is a noun: wire.c (frames in and out), boot.c (the interpreter booted ahead of need), run.c (one run), spawn.c (one new
+ * process), files.c (the workspace), wipe.c (reset and its proof), cgroup.c (what the kernel counted), main.c (the loop).
+ */
+#ifndef INTERPRETER_TOOLS_SUPERVISOR_H
+#define INTERPRETER_TOOLS_SUPERVISOR_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "protocol.h"
+
+#define MAX_STRINGS 8192 /* of argv and environment together */
+#define FIRST_UID 1000u  /* below are the image's own users */
+#define LAST_UID 0x7ffffffeu
+
+/* time.c */
+uint64_t now_us(void); /* CLOCK_MONOTONIC */
+
+/* main.c */
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))); /* tell the client, then leave */
+_Noreturn void leave(void);                                                          /* the conversation is over */
+
+/* wire.c: what arrives is read through a cursor that dies when a payload is shorter than its fields */
+struct cursor {
+	const uint8_t *at, *end;
+};
+struct text { /* not terminated */
+	const char *at;
+	uint32_t length;
+};
+uint8_t take_u8(struct cursor *c);
+uint16_t take_u16(struct cursor *c);
+uint32_t take_u32(struct cursor *c);
+uint64_t take_u64(struct cursor *c);
+struct text take_text(struct cursor *c);
+void take_end(const struct cursor *c); /* dies when something is left */
+
+bool wire_receive(void);       /* reads once; false when nothing was there */
+bool wire_next(uint8_t *type, struct cursor *payload); /* the next whole frame; valid until the next call of either */
+void wire_unread(void);        /* hand the last frame out again at the next wire_next */
+
+void send_frame(uint8_t type, const void *payload, size_t length);
+void send_u32(uint8_t type, uint32_t value);
+void send_refused(uint32_t why, int error, const char *subject, size_t length);
+bool wire_pending(void);       /* output that the client has not taken yet */
+void wire_flush(void);         /* write what can be written without waiting */
+void wire_drain(void);         /* wait until everything is written */
+ssize_t wire_forward(uint8_t type, int fd, size_t most); /* one read from fd as one frame; needs !wire_pending() */
+
+/* spawn.c */
+struct program {
+	uint32_t uid;       /* also the gid; 0: a booted interpreter, which switches by itself */
+	const char *directory;
+	char **argv, **envp;
+	int stdio[3];
+	int channel;        /* becomes descriptor 3; -1: none */
+};
+struct pipes { /* our ends of a program's stdio; -1 when closed */
+	int in, out, err;
+};
+pid_t spawn(const struct program *program, uint32_t *why); /* -1 and errno when it could not be started */
+int open_pipes(struct pipes *ours, int theirs[3]);
+void close_pipes(struct pipes *pipes);
+void close_fd(int *fd);
+int become(uint32_t uid);       /* file system identity for the next calls; become(0) returns */
+void kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork */
+bool user_has_processes(uint32_t uid);
+
+/* boot.c */
+struct parked { /* an interpreter that waits for its code */
+	pid_t pid;
+	struct pipes pipes;
+	int hand_over;
+	bool ready;
+};
+extern struct parked parked;
+void boot_configure(struct cursor *payload);
+void boot_ahead(void);          /* see that one is parked or on its way */
+int boot_fds(struct pollfd *fds);
+void boot_event(void);
+bool boot_configured(void);
+bool boot_hand_over(const void *message, size_t length); /* false: it is gone */
+void boot_await_exit(void);     /* of the one just handed over, when a zygote is its parent */
+bool boot_reaped(pid_t pid);    /* a child of ours ended: was it the booted one? */
+pid_t boot_zygote(void);        /* 0: none */
+
+/* run.c */
+void run_start(struct cursor *payload);
+void run_stdin(struct cursor *payload);
+void run_kill(void);
+void run_resume(void);          /* a parked interpreter is ready for a start that waited */
+bool run_active(void);
+bool run_waits_for_boot(void);
+int run_fds(struct pollfd *fds);
+void run_event(void);
+void run_reaped(pid_t pid, int status, const struct rusage *usage);
+void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib);
+int64_t run_timeout_us(void);   /* until something is due; -1: nothing */
+
+/* files.c */
+void files_open(char **mounts); /* the writable mounts; the first is the workspace */
+void files_put(struct cursor *payload);
+void files_data(struct cursor *payload);
+void files_done(void);
+bool files_refuse(void);        /* sends the first error since the last call, if there was one */
+void files_mark(uint32_t uid);  /* a run starts: what changes from here on is its doing */
+void files_changed(void);       /* sends IT_FILES for what changed since the mark */
+void files_list(void);
+void files_get(struct cursor *payload);
+bool files_reading(void);
+void files_event(void);         /* send more of the file being read; needs !wire_pending() */
+void files_forget(void);
+
+/* wipe.c */
+void wipe_baseline(char **mounts);
+void wipe_reset(struct cursor *payload);
+
+/* cgroup.c */
+struct usage {
+	uint64_t cpu_us, peak_bytes;
+	uint32_t oom_kills;
+	bool cpu_known, peak_known;
+};
+void cgroup_open(void);
+struct usage cgroup_read(void);
+
+#endif
