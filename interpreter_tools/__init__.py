@@ -1,0 +1,1 @@
+"""Run untrusted code snippets in warm, locked-down containers, from asyncio."""

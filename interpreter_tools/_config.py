@@ -1,0 +1,161 @@
+"""How the engine, its pools and its containers are to be: plain data, checked when it is made."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._limits import check_count, check_seconds, parse_cpus, parse_size
+
+_VARIABLE = re.compile(r"[^=\0]+")
+_MIB = 1 << 20
+
+
+def check_environment(environment: dict[str, str], *, field: str) -> dict[str, str]:
+    """The same variables.
+
+    Raises:
+        ConfigurationError: a name is empty or holds ``=`` or NUL, or a value holds NUL.
+    """
+    for name, value in environment.items():
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{field}.{name}", name, "is not a name of a variable")
+        if not isinstance(value, str) or "\0" in value:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{field}.{name}", value, "is not a value of a variable: a text without NUL")
+    return environment
+
+
+class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a sandbox is made of.
+
+    Attributes:
+        image: the image to use instead of the language's default.
+        environment: variables that every run gets.
+        memory_limit: bytes, or a text such as ``"512m"``; swap is not added to it.
+        cpu_limit: cores, such as ``0.5`` or ``"2"``; None means no limit.
+        pids_limit: processes and threads at once.
+        workspace_size: bytes that the workspace can hold; it lies in memory and counts towards ``memory_limit``.
+        tmp_size: the same for ``/tmp``.
+        network: ``"none"``, or the name of a Docker network.
+        working_dir: where programs start: an absolute path in the container.
+        runtime: the Docker runtime, for example ``"runsc"`` for gVisor; None means the engine's default.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    image: str | None = None
+    environment: dict[str, str] = {}
+    memory_limit: str | int = "512m"
+    cpu_limit: str | float | None = None
+    pids_limit: int = 256
+    workspace_size: str | int = "256m"
+    tmp_size: str | int = "64m"
+    network: str = "none"
+    working_dir: str = "/workspace"
+    runtime: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.image is not None and not self.image.strip():
+            raise ConfigurationError("container.image", self.image, "is not a name of an image")
+        check_environment(self.environment, field="container.environment")
+        check_count(self.pids_limit, field="container.pids_limit", least=8)
+        if not self.working_dir.startswith("/") or "\0" in self.working_dir:
+            raise ConfigurationError("container.working_dir", self.working_dir, "is not an absolute path")
+        if not self.network:
+            raise ConfigurationError("container.network", self.network, "is empty", hint="use 'none' for no network")
+        if self.network == "host" or self.network.startswith("container:"):
+            raise ConfigurationError("container.network", self.network, "would open the host to the sandbox")
+        if self.cpu_limit is not None:
+            parse_cpus(self.cpu_limit, field="container.cpu_limit")
+        disks = parse_size(self.workspace_size, field="container.workspace_size", least=_MIB) + parse_size(
+            self.tmp_size, field="container.tmp_size", least=_MIB
+        )
+        if self.memory_bytes < disks + 16 * _MIB:
+            raise ConfigurationError(
+                "container.memory_limit",
+                self.memory_limit,
+                "leaves no room for programs beside workspace_size and tmp_size, which lie in memory",
+                hint="raise memory_limit, or lower workspace_size and tmp_size",
+            )
+
+    @property
+    def memory_bytes(self) -> int:
+        """``memory_limit`` in bytes."""
+        return parse_size(self.memory_limit, field="container.memory_limit", least=32 * _MIB)
+
+    @property
+    def cpus(self) -> float | None:
+        """``cpu_limit`` in cores."""
+        return None if self.cpu_limit is None else parse_cpus(self.cpu_limit, field="container.cpu_limit")
+
+
+class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many containers of one shape are kept, and for how long.
+
+    Attributes:
+        min_size: containers kept warm for each prewarmed language.
+        max_size: containers of one shape alive at once, idle, busy and starting together.
+        max_idle: seconds that a container beyond ``min_size`` waits unused.
+        max_age: seconds that a container lives before it is replaced.
+        max_uses: runs of one container, where its strategy uses it again.
+        wait_timeout: seconds that a caller waits for a container; None means no limit.
+        parallel_creates: containers started at the same time, over all pools; more than 4 gains nothing on one engine.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    min_size: int = 1
+    max_size: int = 8
+    max_idle: float = 300.0
+    max_age: float = 3600.0
+    max_uses: int = 1000
+    wait_timeout: float | None = 60.0
+    parallel_creates: int = 4
+
+    def __post_init__(self) -> None:
+        check_count(self.min_size, field="pool.min_size", least=0)
+        check_count(self.max_size, field="pool.max_size", least=1)
+        check_count(self.max_uses, field="pool.max_uses", least=1)
+        check_count(self.parallel_creates, field="pool.parallel_creates", least=1)
+        check_seconds(self.max_idle, field="pool.max_idle")
+        check_seconds(self.max_age, field="pool.max_age")
+        check_seconds(self.wait_timeout, field="pool.wait_timeout")
+        if self.min_size > self.max_size:
+            raise ConfigurationError("pool.min_size", self.min_size, f"is more than max_size, {self.max_size}")
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an engine is to be.
+
+    Attributes:
+        pool: sizes and times of its pools.
+        container: what its sandboxes are made of.
+        docker_host: address of the Docker engine, ``unix://`` or ``tcp://``; None means DOCKER_HOST, the current
+            Docker context, or the usual sockets, whichever is found first.
+        prewarm: languages whose containers are started with the engine.
+        timeout: seconds that a run may take; None means no limit.
+        output_limit: bytes of stdout and stderr together; None means no limit.
+        images: default images by language, before those of ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    pool: PoolConfig = msgspec.field(default_factory=PoolConfig)
+    container: ContainerConfig = msgspec.field(default_factory=ContainerConfig)
+    docker_host: str | None = None
+    prewarm: tuple[str, ...] = ("python",)
+    timeout: float | None = 60.0
+    output_limit: str | int | None = 16 * _MIB
+    images: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        check_seconds(self.timeout, field="timeout")
+        if self.output_limit is not None:
+            parse_size(self.output_limit, field="output_limit")
+        if isinstance(self.prewarm, str):
+            raise ConfigurationError("prewarm", self.prewarm, "is one text", hint=f"give a tuple: ({self.prewarm!r},)")

@@ -1,0 +1,236 @@
+"""What can go wrong, split by whose fault it was.
+
+InterpreterToolsError
+├── UsageError              the caller's: the same call fails again until it is changed
+│   ├── ConfigurationError  a field holds a value that cannot work
+│   ├── UnknownLanguage     no such language is registered
+│   ├── InvalidPath         a path that does not lie beneath the workspace
+│   ├── EngineClosed        the engine was not started, or was closed
+│   ├── EngineMisused       used from another event loop or process than the one that started it
+│   ├── ExecutionClosed     the execution was left or has ended
+│   └── ContainerBusy       two tasks use one container at the same time
+├── MachineError            this machine lacks something: `interpreter-tools doctor` finds out what
+│   ├── DockerUnavailable   no Docker engine answers
+│   ├── DockerApiError      the Docker engine refused
+│   ├── ImageMissing        an image is not there
+│   ├── InterpreterMissing  an image does not hold the program that the language needs
+│   └── ArchitectureMismatch  an image is for another kind of processor
+├── ContainerStartFailed    a container was made but did not come to life
+├── ContainerLost           a container went away while it was in use
+├── ProtocolError           a container's supervisor broke the protocol; it cannot be trusted any more
+├── PoolTimeout             no container became free within the wait limit
+├── FileRefused             a file could not be written into, or read from, the workspace
+└── ExecutionFailed         raised by ``ExecutionResult.check`` only: the user's code failed
+
+What user code does is a result, never an exception; what the infrastructure fails to do is an exception, never a
+made-up result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interpreter_tools._models import ExecutionResult
+
+
+class InterpreterToolsError(Exception):
+    """The root of everything this library raises.
+
+    Attributes:
+        message: what happened.
+        hint: what to do about it; empty when there is nothing to say.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class UsageError(InterpreterToolsError):
+    """The call cannot work as it was made."""
+
+
+class ConfigurationError(UsageError, ValueError):
+    """A field holds a value that cannot work.
+
+    Attributes:
+        field: the field's path, for example ``container.memory_limit``.
+        value: what it held.
+    """
+
+    def __init__(self, field: str, value: object, reason: str, *, hint: str = "") -> None:
+        super().__init__(f"{field}: {value!r} {reason}", hint=hint)
+        self.field = field
+        self.value = value
+        self.reason = reason
+
+
+class UnknownLanguage(UsageError, LookupError):
+    """No such language is registered.
+
+    Attributes:
+        language: what was asked for.
+        known: the names that are registered.
+    """
+
+    def __init__(self, language: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"unknown language {language!r}; known: {', '.join(known)}",
+            hint="add it with LanguageRegistry.register(LanguageConfig(...)); examples/ruby.py shows how",
+        )
+        self.language = language
+        self.known = tuple(known)
+
+
+class InvalidPath(UsageError, ValueError):
+    """A path that does not lie beneath the workspace.
+
+    Attributes:
+        path: the path as it was given.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"path {path!r} {reason}", hint="give a relative path such as 'data/in.json'")
+        self.path = path
+
+
+class EngineClosed(UsageError):
+    """The engine was not started, or was closed."""
+
+
+class EngineMisused(UsageError):
+    """The engine is used from another event loop or process than the one that started it."""
+
+
+class ExecutionClosed(UsageError):
+    """The execution was left or has ended, so nothing more can be done with it."""
+
+
+class ContainerBusy(UsageError):
+    """Two tasks use one container, or one execution's stream, at the same time."""
+
+
+class MachineError(InterpreterToolsError):
+    """This machine lacks something."""
+
+
+class DockerUnavailable(MachineError):
+    """No Docker engine answers."""
+
+
+class DockerApiError(MachineError):
+    """The Docker engine refused a request.
+
+    Attributes:
+        operation: what was asked of it.
+        status: the HTTP status; 0 when there was no answer.
+        detail: the engine's own text.
+    """
+
+    def __init__(self, operation: str, status: int, detail: str, *, hint: str = "") -> None:
+        super().__init__(f"{operation}: the Docker engine answered {status}: {detail}", hint=hint)
+        self.operation = operation
+        self.status = status
+        self.detail = detail
+
+
+class ImageMissing(MachineError):
+    """An image is not on the Docker host.
+
+    Attributes:
+        image: its name.
+    """
+
+    def __init__(self, image: str) -> None:
+        super().__init__(
+            f"there is no image {image!r} on the Docker host",
+            hint="run `interpreter-tools setup`, or name another image with ContainerConfig(image=...), "
+            "EngineConfig(images={...}) or INTERPRETER_TOOLS_IMAGE_<LANGUAGE>",
+        )
+        self.image = image
+
+
+class InterpreterMissing(MachineError):
+    """An image does not hold the program that the language needs.
+
+    Attributes:
+        program: the program that was looked for.
+        image: the image it was looked for in.
+    """
+
+    def __init__(self, program: str, image: str, detail: str) -> None:
+        super().__init__(
+            f"{program!r} cannot be started in the image {image!r}: {detail}",
+            hint="use an image that has it, or register the language with the command that the image has",
+        )
+        self.program = program
+        self.image = image
+
+
+class ArchitectureMismatch(MachineError):
+    """An image is for another kind of processor than the Docker host's."""
+
+
+class ContainerStartFailed(InterpreterToolsError):
+    """A container was made but its supervisor did not come to life."""
+
+
+class ContainerLost(InterpreterToolsError):
+    """A container went away while it was in use: killed, removed, or its Docker engine died."""
+
+
+class ProtocolError(InterpreterToolsError):
+    """A container's supervisor said what the protocol does not allow; the container is discarded."""
+
+
+class PoolTimeout(InterpreterToolsError, TimeoutError):
+    """No container became free within the wait limit.
+
+    Attributes:
+        waited: the limit in seconds.
+    """
+
+    def __init__(self, pool: str, waited: float) -> None:
+        super().__init__(
+            f"no container of {pool} became free within {waited:g} s",
+            hint="raise PoolConfig.max_size or PoolConfig.wait_timeout, or run less at once",
+        )
+        self.waited = waited
+
+
+class FileRefused(InterpreterToolsError, OSError):
+    """A file could not be written into, or read from, the workspace.
+
+    Attributes:
+        path: the file, relative to the workspace.
+        errno: the kernel's error number inside the container.
+        strerror: what that number means.
+    """
+
+    def __init__(self, path: str, errno: int, strerror: str) -> None:
+        InterpreterToolsError.__init__(self, f"{path!r}: {strerror}")
+        self.path = path
+        self.errno = errno
+        self.strerror = strerror
+
+
+class ExecutionFailed(InterpreterToolsError):
+    """The user's code failed; raised by ``ExecutionResult.check`` only.
+
+    Attributes:
+        result: what happened.
+    """
+
+    def __init__(self, result: ExecutionResult) -> None:
+        ended = f"signal {result.signal}" if result.signal else f"exit code {result.exit_code}"
+        lines = result.stderr.strip().splitlines()
+        last = f": {lines[-1]}" if lines else ""
+        super().__init__(f"the code ended with outcome {result.outcome} ({ended}){last}")
+        self.result = result
