@@ -39,6 +39,11 @@ bool boot_configured(void)
 	return mode != IT_BOOT_NONE;
 }
 
+bool boot_pending(void)
+{
+	return mode != IT_BOOT_NONE && !parked.ready;
+}
+
 /* The last words of a boot that failed reach the client; after that the container is of no use. */
 static void boot_failed(int error, int errors)
 {
@@ -183,7 +188,6 @@ static void park(pid_t pid)
 	parked.pid = pid;
 	parked.ready = true;
 	announce();
-	run_resume();
 }
 
 static void zygote_event(void)

@@ -44,7 +44,7 @@
 #define IT_START 0x06   /* see below */
 #define IT_STDIN 0x07   /* bytes for the program; empty: end of file */
 #define IT_KILL 0x08    /* empty: kill the run; its outcome becomes IT_KILLED */
-#define IT_RESET 0x09   /* u32 deadline in ms: kill, wipe, verify */
+#define IT_RESET 0x09   /* u32 deadline in ms: kill, wipe, verify; whatever is left then is the verdict */
 #define IT_LIST 0x0a    /* empty: every regular file below the workspace */
 #define IT_GET 0x0b     /* u32 uid, u64 offset, u64 count in bytes, string path below the workspace: read it as that user */
 
@@ -55,6 +55,7 @@
  */
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
 #define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */
+#define IT_FLAG_LAST 4u   /* the container is not used again: boot no other interpreter; a later IT_START or IT_RESET breaks the protocol */
 
 /* boot modes */
 #define IT_BOOT_NONE 0   /* nothing: every run is an exec */
@@ -96,9 +97,7 @@
 #define IT_CLEAN_OK 0
 #define IT_CLEAN_PROCESSES 1 /* something outlived the kill */
 #define IT_CLEAN_FILES 2     /* a writable mount is not back at its baseline */
-#define IT_CLEAN_DEADLINE 3  /* out of time */
-#define IT_CLEAN_SOCKETS 4   /* a socket outlived its process */
-#define IT_CLEAN_BOOT 5      /* the interpreter booted ahead is gone */
+#define IT_CLEAN_SOCKETS 3   /* a socket outlived its process */
 
 /*
  * The hand-over to a booted interpreter, on its descriptor 3 (a stream socket, closed before any user code runs):

@@ -1,8 +1,8 @@
 /*
  * One run: from IT_START to IT_EXIT.
  *
- * STARTING (a start that waits for the interpreter to be parked), RUNNING, then, when the program itself has ended: ENDING, in which everything it left is
- * killed; DRAINING, in which what it wrote is passed on; and back to NONE with IT_EXIT.
+ * RUNNING; then, when the program itself has ended, ENDING, in which everything it left is killed; DRAINING, in which what it
+ * wrote is passed on; and back to NONE with IT_EXIT.
  */
 #include "supervisor.h"
 
@@ -17,13 +17,13 @@
 #define KILL_GRACE_US 2000000 /* for what was killed to be gone */
 #define KILL_RETRY_US 2000
 
-enum phase { NONE, STARTING, RUNNING, ENDING, DRAINING };
+enum phase { NONE, RUNNING, ENDING, DRAINING };
 
 static struct {
 	enum phase phase;
 	uint32_t uid, outcome, flags;
 	pid_t pid;
-	bool booted, exited;
+	bool exited, last;
 	int status;
 	struct pipes pipes;
 	uint64_t limit, sent;            /* bytes of output; limit 0: none */
@@ -44,9 +44,9 @@ bool run_active(void)
 	return run.phase != NONE;
 }
 
-bool run_waits_for_boot(void)
+bool run_was_last(void)
 {
-	return run.phase == STARTING;
+	return run.last;
 }
 
 /* ---- start ---- */
@@ -78,7 +78,7 @@ static void parse(struct cursor *payload, struct start *start, char *space)
 	start->directory = copy_text(payload, &space);
 	start->argc = take_u16(payload);
 	start->envc = take_u16(payload);
-	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~(IT_FLAG_STDIN | IT_FLAG_BOOTED)))
+	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~(IT_FLAG_STDIN | IT_FLAG_BOOTED | IT_FLAG_LAST)))
 		die("protocol: a start as uid %u with flags %u", start->uid, start->flags);
 	if (start->argc == 0 || start->argc > MAX_STRINGS || start->envc > MAX_STRINGS)
 		die("protocol: a start with %u arguments and %u variables", start->argc, start->envc);
@@ -96,11 +96,12 @@ static bool directory_refused(const struct start *start)
 	if (become(start->uid) < 0)
 		die("cannot take the uid %u", start->uid);
 	int fd = open(start->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || faccessat(fd, ".", X_OK, AT_EACCESS) < 0)
+	int inside = fd < 0 ? -1 : openat(fd, ".", O_PATH | O_CLOEXEC); /* asks for the permission to search */
+	if (inside < 0)
 		error = errno;
 	become(0);
-	if (fd >= 0)
-		close(fd);
+	close_fd(&inside);
+	close_fd(&fd);
 	if (error)
 		send_refused(IT_WHY_CWD, error, start->directory, strlen(start->directory));
 	return error != 0;
@@ -166,18 +167,11 @@ void run_start(struct cursor *payload)
 	bool booted = start.flags & IT_FLAG_BOOTED;
 	if (booted && !boot_configured())
 		die("protocol: a start for an interpreter that was not booted");
-	if (booted && !parked.ready) {
-		run.phase = STARTING; /* the frame is read again when there is one */
-		wire_unread();
-		return;
-	}
-	run.phase = NONE;
 	if (files_refuse() || directory_refused(&start))
 		return;
 	files_mark(start.uid);
 	run.before = cgroup_read();
 	run.uid = start.uid;
-	run.booted = booted;
 	run.started_us = now_us();
 	if (booted)
 		start_booted(&start);
@@ -189,6 +183,7 @@ void run_start(struct cursor *payload)
 	run.sent = run.cpu_us = run.peak_bytes = run.kill_deadline_us = 0;
 	run.flags = 0;
 	run.exited = false;
+	run.last = start.flags & IT_FLAG_LAST;
 	run.phase = RUNNING;
 	feed.start = feed.end = feed.credit = 0;
 	feed.closing = !(start.flags & IT_FLAG_STDIN);
@@ -196,12 +191,6 @@ void run_start(struct cursor *payload)
 		close_fd(&run.pipes.in);
 	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* room for a program that ends before its reader has read; the kernel may decline */
 	send_u32(IT_STARTED, (uint32_t)run.pid);
-}
-
-void run_resume(void)
-{
-	if (run.phase == STARTING)
-		run.phase = NONE;
 }
 
 /* ---- stdin ---- */
@@ -307,7 +296,8 @@ static void send_exit(void)
 	send_frame(IT_EXIT, &end, sizeof end);
 	close_pipes(&run.pipes);
 	run.phase = NONE;
-	boot_ahead();
+	if (!run.last)
+		boot_ahead();
 }
 
 static void advance(void)
@@ -350,7 +340,7 @@ void run_reaped(pid_t pid, int status, const struct rusage *usage)
 			  (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
 	if (boot_reaped(pid))
 		return;
-	if (run.phase == RUNNING && pid == run.pid && !boot_zygote())
+	if (run.phase == RUNNING && pid == run.pid)
 		run_exited(status, cpu_us, (uint64_t)usage->ru_maxrss);
 	else
 		run.cpu_us += cpu_us;
@@ -367,7 +357,7 @@ void run_kill(void)
 int run_fds(struct pollfd *fds)
 {
 	int count = 0;
-	if (run.phase == NONE || run.phase == STARTING)
+	if (run.phase == NONE)
 		return 0;
 	if (feed.start < feed.end && (run.pipes.in >= 0))
 		fds[count++] = (struct pollfd){.fd = run.pipes.in, .events = POLLOUT};
@@ -382,7 +372,7 @@ int run_fds(struct pollfd *fds)
 
 void run_event(void)
 {
-	if (run.phase == NONE || run.phase == STARTING)
+	if (run.phase == NONE)
 		return;
 	if (run.phase == RUNNING && run.deadline_us && now_us() >= run.deadline_us)
 		end_by(IT_TIMEOUT);

@@ -22,10 +22,9 @@
 #define FIRST_UID 1000u  /* below are the image's own users */
 #define LAST_UID 0x7ffffffeu
 
-/* time.c */
-uint64_t now_us(void); /* CLOCK_MONOTONIC */
-
 /* main.c */
+uint64_t now_us(void); /* CLOCK_MONOTONIC */
+void reap(void);       /* take note of every child that has ended */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))); /* tell the client, then leave */
 _Noreturn void leave(void);                                                          /* the conversation is over */
 
@@ -88,6 +87,7 @@ void boot_ahead(void);          /* see that one is parked or on its way */
 int boot_fds(struct pollfd *fds);
 void boot_event(void);
 bool boot_configured(void);
+bool boot_pending(void);        /* an interpreter is on its way */
 bool boot_hand_over(const void *message, size_t length); /* false: it is gone */
 void boot_await_exit(void);     /* of the one just handed over, when a zygote is its parent */
 bool boot_reaped(pid_t pid);    /* a child of ours ended: was it the booted one? */
@@ -97,9 +97,8 @@ pid_t boot_zygote(void);        /* 0: none */
 void run_start(struct cursor *payload);
 void run_stdin(struct cursor *payload);
 void run_kill(void);
-void run_resume(void);          /* a parked interpreter is ready for a start that waited */
 bool run_active(void);
-bool run_waits_for_boot(void);
+bool run_was_last(void);        /* no interpreter was booted after it */
 int run_fds(struct pollfd *fds);
 void run_event(void);
 void run_reaped(pid_t pid, int status, const struct rusage *usage);

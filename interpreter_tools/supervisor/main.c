@@ -1,0 +1,266 @@
+/*
+ * PID 1: sets itself up, then one loop over the client's stream, the signals, the interpreter booted ahead and the run.
+ *
+ * It fails closed: whatever it does not understand, or cannot set up, ends it, and with it every process of the container.
+ */
+#include "supervisor.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LAST_WORDS_MS 1000
+#define OUTPUT_PIPE 262144 /* bytes */
+
+#if defined(__x86_64__)
+#define MACHINE EM_X86_64
+#elif defined(__aarch64__)
+#define MACHINE EM_AARCH64
+#endif
+
+static bool greeted;    /* IT_BOOT has come */
+static bool held_back;  /* a frame waits for the interpreter that is on its way */
+
+uint64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+void leave(void)
+{
+	_exit(0);
+}
+
+void die(const char *format, ...)
+{
+	static bool dying;
+	char payload[4 + 2048];
+	va_list arguments;
+	if (dying)
+		_exit(1);
+	dying = true;
+	va_start(arguments, format);
+	int length = vsnprintf(payload + 4, sizeof payload - 4, format, arguments);
+	va_end(arguments);
+	uint32_t said = length < 0 ? 0 : (uint32_t)length < sizeof payload - 5 ? (uint32_t)length : (uint32_t)sizeof payload - 5;
+	memcpy(payload, &said, sizeof said);
+	send_frame(IT_FATAL, payload, sizeof said + said);
+	for (wire_flush(); wire_pending(); wire_flush()) {
+		struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
+		if (poll(&fd, 1, LAST_WORDS_MS) <= 0)
+			break;
+	}
+	_exit(1);
+}
+
+/* ---- set-up ---- */
+
+static void drop_inheritable(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	if (syscall(SYS_capget, &header, data) < 0)
+		die("cannot read the capabilities: %s", strerror(errno));
+	data[0].inheritable = data[1].inheritable = 0;
+	if (syscall(SYS_capset, &header, data) < 0)
+		die("cannot drop the inheritable capabilities: %s", strerror(errno));
+}
+
+static int open_signals(void)
+{
+	sigset_t wanted;
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGCHLD);
+	sigaddset(&wanted, SIGTERM);
+	sigaddset(&wanted, SIGINT);
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_SETMASK, &wanted, NULL) < 0)
+		die("cannot set up signals: %s", strerror(errno));
+	int fd = signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		die("cannot set up signals: %s", strerror(errno));
+	return fd;
+}
+
+static int set_up(char **mounts)
+{
+	if (getpid() != 1)
+		die("the supervisor must be PID 1 of a container");
+	if (!mounts[0])
+		die("the supervisor needs the writable mounts as arguments");
+	umask(022);
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 || chdir("/") < 0)
+		die("cannot drop what is not needed: %s", strerror(errno));
+	drop_inheritable();
+	if (fcntl(STDIN_FILENO, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 || fcntl(STDOUT_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
+		die("stdin and stdout must be open: %s", strerror(errno));
+	fcntl(STDOUT_FILENO, F_SETPIPE_SZ, OUTPUT_PIPE); /* fewer turns for the same bytes; the kernel may decline */
+	cgroup_open();
+	files_open(mounts);
+	wipe_baseline(mounts);
+	return open_signals();
+}
+
+/* ---- the client ---- */
+
+static void dispatch_idle(uint8_t type, struct cursor *payload)
+{
+	switch (type) {
+	case IT_PUT:
+		files_put(payload);
+		break;
+	case IT_DATA:
+		files_data(payload);
+		break;
+	case IT_DONE:
+		take_end(payload);
+		files_done();
+		break;
+	case IT_SYNC:
+		take_end(payload);
+		if (!files_refuse())
+			send_frame(IT_READY, NULL, 0);
+		break;
+	case IT_START:
+		run_start(payload);
+		break;
+	case IT_RESET:
+		wipe_reset(payload);
+		break;
+	case IT_LIST:
+		take_end(payload);
+		files_list();
+		break;
+	case IT_GET:
+		files_get(payload);
+		break;
+	case IT_STDIN: /* they raced with the end of the run */
+	case IT_KILL:
+		break;
+	default:
+		die("protocol: a frame of type 0x%02x while idle", type);
+	}
+}
+
+static void dispatch(uint8_t type, struct cursor *payload)
+{
+	if (!greeted) {
+		if (type != IT_BOOT)
+			die("protocol: a frame of type 0x%02x before the boot", type);
+		greeted = true;
+		boot_configure(payload);
+	} else if (run_active()) {
+		if (type == IT_STDIN)
+			run_stdin(payload);
+		else if (type == IT_KILL)
+			run_kill();
+		else
+			die("protocol: a frame of type 0x%02x while running", type);
+	} else if (type == IT_START || type == IT_RESET) {
+		if (run_was_last())
+			die("protocol: a frame of type 0x%02x after the last run", type);
+		held_back = boot_pending();
+		if (held_back)
+			wire_unread();
+		else
+			dispatch_idle(type, payload);
+	} else {
+		dispatch_idle(type, payload);
+	}
+}
+
+static bool input_waits(void)
+{
+	held_back = held_back && boot_pending();
+	return held_back || files_reading();
+}
+
+static void serve_client(bool readable)
+{
+	uint8_t type;
+	struct cursor payload;
+	bool received = true;
+	while (received) {
+		while (!input_waits() && wire_next(&type, &payload))
+			dispatch(type, &payload);
+		received = readable && !input_waits() && wire_receive();
+	}
+	while (files_reading() && !wire_pending()) {
+		files_event();
+		wire_flush();
+	}
+}
+
+/* ---- the loop ---- */
+
+void reap(void)
+{
+	struct rusage usage;
+	int status;
+	pid_t pid;
+	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+		run_reaped(pid, status, &usage);
+}
+
+static void take_signals(int fd)
+{
+	struct signalfd_siginfo info;
+	while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
+		if (info.ssi_signo != SIGCHLD)
+			leave();
+	reap();
+}
+
+static int timeout_ms(void)
+{
+	int64_t us = run_timeout_us();
+	if (us < 0)
+		return -1;
+	int64_t ms = (us + 999) / 1000;
+	return ms > 3600000 ? 3600000 : (int)ms;
+}
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	int signals = set_up(argv + 1);
+	uint32_t hello[3] = {IT_VERSION, MACHINE, (uint32_t)getpid()};
+	send_frame(IT_HELLO, hello, sizeof hello);
+	for (;;) {
+		struct pollfd fds[8] = {
+			{.fd = STDIN_FILENO, .events = input_waits() ? 0 : POLLIN},
+			{.fd = STDOUT_FILENO, .events = wire_pending() ? POLLOUT : 0},
+			{.fd = signals, .events = POLLIN},
+		};
+		int boot = boot_fds(fds + 3);
+		int count = 3 + boot + run_fds(fds + 3 + boot);
+		if (poll(fds, (nfds_t)count, timeout_ms()) < 0 && errno != EINTR)
+			die("poll: %s", strerror(errno));
+		if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) || (fds[0].revents & (POLLERR | POLLNVAL)))
+			leave();
+		if ((fds[0].revents & POLLHUP) && !(fds[0].revents & POLLIN))
+			leave();
+		wire_flush();
+		if (fds[2].revents)
+			take_signals(signals);
+		if (boot && fds[3].revents)
+			boot_event();
+		run_event();
+		serve_client(fds[0].revents & POLLIN);
+		wire_flush();
+	}
+}

@@ -1,0 +1,264 @@
+/*
+ * The reset of a container that is to be used again, and the proof that nothing of the last run is left: no process, no file, no
+ * socket, no name. Everything has one deadline; any doubt is a verdict that makes the client discard the container.
+ */
+#include "supervisor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_MOUNTS 16
+#define TMPFS 0x01021994 /* TMPFS_MAGIC, statfs(2) */
+
+static struct mount {
+	const char *path;
+	int fd;
+	uint64_t blocks, inodes; /* in use when nothing had run yet */
+} mounts[MAX_MOUNTS];
+static size_t mount_count;
+static uint64_t deadline_us;
+
+static bool late(void)
+{
+	return now_us() > deadline_us;
+}
+
+static void in_use(const struct mount *mount, uint64_t *blocks, uint64_t *inodes)
+{
+	struct statfs status;
+	if (fstatfs(mount->fd, &status) < 0 || status.f_type != TMPFS)
+		die("%s must be a tmpfs", mount->path);
+	*blocks = status.f_blocks - status.f_bfree;
+	*inodes = status.f_files - status.f_ffree;
+}
+
+void wipe_baseline(char **paths)
+{
+	for (; *paths; paths++) {
+		if (mount_count == MAX_MOUNTS)
+			die("more than %d writable mounts", MAX_MOUNTS);
+		struct mount *mount = &mounts[mount_count++];
+		mount->path = *paths;
+		mount->fd = open(*paths, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (mount->fd < 0)
+			die("cannot open the writable mount %s: %s", *paths, strerror(errno));
+		in_use(mount, &mount->blocks, &mount->inodes);
+	}
+}
+
+/* ---- processes ---- */
+
+static bool ours(pid_t pid)
+{
+	return pid == 1 || pid == boot_zygote() || pid == parked.pid;
+}
+
+/* Kills what should not be there; true when nothing was. */
+static bool no_processes(void)
+{
+	DIR *directory = opendir("/proc");
+	bool none = directory;
+	if (!directory)
+		return false;
+	for (struct dirent *entry; (entry = readdir(directory));) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (pid > 0 && !ours(pid)) {
+			kill(pid, SIGKILL);
+			none = false;
+		}
+	}
+	closedir(directory);
+	return none;
+}
+
+/* ---- files ---- */
+
+static DIR *open_directory(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	if (!directory && fd >= 0)
+		close(fd);
+	return directory;
+}
+
+static bool removed(int at, const char *name)
+{
+	return unlinkat(at, name, 0) == 0 || unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
+}
+
+/* A directory that is not empty moves up to the root of the mount: so no depth makes us recurse or run out of descriptors. */
+static void lift(int from, const char *name, int root)
+{
+	static uint32_t counter;
+	char lifted[24];
+	for (int i = 0; i < 64; i++) {
+		snprintf(lifted, sizeof lifted, "\1%u", counter++);
+		if (renameat(from, name, root, lifted) == 0 || errno == ENOENT)
+			return;
+	}
+}
+
+static void empty(int root, const char *name)
+{
+	DIR *directory = open_directory(root, name);
+	if (!directory)
+		return;
+	for (struct dirent *entry; (entry = readdir(directory)) && !late();)
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && !removed(dirfd(directory), entry->d_name))
+			lift(dirfd(directory), entry->d_name, root);
+	closedir(directory);
+}
+
+/* True when the mount's root is empty. */
+static bool wipe_mount(const struct mount *mount)
+{
+	bool anything = true;
+	while (anything && !late()) {
+		anything = false;
+		DIR *root = open_directory(mount->fd, ".");
+		if (!root)
+			return false;
+		for (struct dirent *entry; (entry = readdir(root)) && !late();) {
+			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+				continue;
+			anything = true;
+			if (!removed(mount->fd, entry->d_name)) {
+				empty(mount->fd, entry->d_name);
+				removed(mount->fd, entry->d_name);
+			}
+		}
+		closedir(root);
+	}
+	return !anything;
+}
+
+static const struct mount *mount_in_use(void)
+{
+	for (size_t i = 0; i < mount_count; i++) {
+		uint64_t blocks, inodes;
+		if (!wipe_mount(&mounts[i]))
+			return &mounts[i];
+		in_use(&mounts[i], &blocks, &inodes);
+		if (blocks != mounts[i].blocks || inodes != mounts[i].inodes)
+			return &mounts[i];
+	}
+	return NULL;
+}
+
+/* ---- sockets and queues ---- */
+
+#define STATE_TIME_WAIT 6
+#define RESOLVER 0x0b00007fu /* 127.0.0.11: the Docker engine's own, in networks that have a name */
+
+/* A line of proc_net_tcp(5), which the tables of the other protocols share: "sl: address:port address:port state ..." */
+static bool socket_line_bound(const char *line)
+{
+	unsigned address, state;
+	if (sscanf(line, "%*[^:]: %8X:%*X %*[0-9A-F]:%*X %X", &address, &state) != 2) {
+		if (sscanf(line, "%*[^:]: %*[0-9A-F]:%*X %*[0-9A-F]:%*X %X", &state) != 1)
+			return false;
+		address = 0;
+	}
+	return state != STATE_TIME_WAIT && address != RESOLVER;
+}
+
+/* A line of proc_net_unix(5) has an eighth column when the socket has a name. */
+static bool unix_line_bound(const char *line)
+{
+	int columns = 0;
+	while (*line && columns < 8) {
+		line += strspn(line, " \n");
+		columns += *line != 0;
+		line += strcspn(line, " \n");
+	}
+	return columns == 8;
+}
+
+static bool table_bound(const char *path, bool (*bound)(const char *))
+{
+	char line[512];
+	FILE *table = fopen(path, "re");
+	bool found = false;
+	if (!table)
+		return errno != ENOENT;
+	(void)!fgets(line, sizeof line, table); /* the headings */
+	while (!found && fgets(line, sizeof line, table))
+		found = bound(line);
+	fclose(table);
+	return found;
+}
+
+static const char *socket_in_use(void)
+{
+	static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6", "/proc/net/raw", "/proc/net/raw6"};
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+		if (table_bound(tables[i], socket_line_bound))
+			return tables[i];
+	return table_bound("/proc/net/unix", unix_line_bound) ? "/proc/net/unix" : NULL;
+}
+
+static bool queues_exist(void)
+{
+	DIR *directory = opendir("/dev/mqueue");
+	bool found = false;
+	if (!directory)
+		return false;
+	for (struct dirent *entry; (entry = readdir(directory));)
+		found = found || (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."));
+	closedir(directory);
+	return found;
+}
+
+/* ---- the reset ---- */
+
+static uint32_t verify(const char **left)
+{
+	const struct mount *mount;
+	*left = "";
+	if (!no_processes()) {
+		*left = "a process";
+		return IT_CLEAN_PROCESSES;
+	}
+	if ((mount = mount_in_use())) {
+		*left = mount->path;
+		return IT_CLEAN_FILES;
+	}
+	if ((*left = socket_in_use()))
+		return IT_CLEAN_SOCKETS;
+	*left = "/dev/mqueue";
+	if (queues_exist())
+		return IT_CLEAN_FILES;
+	*left = "";
+	return IT_CLEAN_OK;
+}
+
+void wipe_reset(struct cursor *payload)
+{
+	const struct timespec pause = {.tv_nsec = 1000000}; /* what a killed process held is let go a little later */
+	const char *left;
+	uint32_t deadline_ms = take_u32(payload);
+	take_end(payload);
+	deadline_us = now_us() + deadline_ms * 1000ull;
+	uint32_t verdict = verify(&left);
+	while (verdict != IT_CLEAN_OK && !late()) {
+		nanosleep(&pause, NULL);
+		reap();
+		verdict = verify(&left);
+	}
+	files_forget();
+	uint8_t answer[8 + 256];
+	uint32_t head[2] = {verdict, (uint32_t)strnlen(left, 256)};
+	memcpy(answer, head, sizeof head);
+	memcpy(answer + sizeof head, left, head[1]);
+	send_frame(IT_CLEAN, answer, sizeof head + head[1]);
+}
