@@ -1,0 +1,34 @@
+"""The conversation with a container's supervisor, without I/O: bytes in, events out. ``supervisor/protocol.h`` defines it."""
+
+from interpreter_tools._protocol._connection import Connection, State
+from interpreter_tools._protocol._events import (
+    Clean,
+    Content,
+    Credit,
+    Event,
+    Exited,
+    Fatal,
+    Files,
+    Hello,
+    Output,
+    Ready,
+    Refused,
+    Started,
+)
+
+__all__ = [
+    "Clean",
+    "Connection",
+    "Content",
+    "Credit",
+    "Event",
+    "Exited",
+    "Fatal",
+    "Files",
+    "Hello",
+    "Output",
+    "Ready",
+    "Refused",
+    "Started",
+    "State",
+]

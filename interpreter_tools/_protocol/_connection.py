@@ -1,0 +1,254 @@
+"""One conversation as a state machine: what may be said, what may come back, and nothing else."""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Literal
+
+from interpreter_tools._exceptions import ProtocolError, UsageError
+from interpreter_tools._protocol import _encode as encode
+from interpreter_tools._protocol._constants import (
+    HEADER_SIZE,
+    MAX_PAYLOAD,
+    STDIN_WINDOW,
+    VERSION,
+    BootMode,
+    Flag,
+    Frame,
+)
+from interpreter_tools._protocol._decode import decode
+from interpreter_tools._protocol._events import Content, Credit, Files, Hello, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from interpreter_tools._protocol._events import Event
+
+_HEADER = struct.Struct("<IBBH")
+_MAX_FILES = 200_000  # the supervisor lists at most half as many; a list without end is an attack
+
+
+class State(Enum):
+    """Where the conversation is."""
+
+    CONNECTED = auto()
+    GREETED = auto()
+    BOOTING = auto()
+    IDLE = auto()
+    SYNCING = auto()
+    STARTING = auto()
+    RUNNING = auto()
+    LISTED = auto()
+    RESETTING = auto()
+    LISTING = auto()
+    READING = auto()
+    CLOSED = auto()
+
+
+# What may come in each state, and the state that it leads to.
+_EXPECTED: dict[State, dict[int, State]] = {
+    State.CONNECTED: {Frame.HELLO: State.GREETED},
+    State.GREETED: {},
+    State.BOOTING: {Frame.READY: State.IDLE, Frame.REFUSED: State.CLOSED},
+    State.IDLE: {},
+    State.SYNCING: {Frame.READY: State.IDLE, Frame.REFUSED: State.IDLE},
+    State.STARTING: {Frame.STARTED: State.RUNNING, Frame.REFUSED: State.IDLE},
+    State.RUNNING: {
+        Frame.STDOUT: State.RUNNING,
+        Frame.STDERR: State.RUNNING,
+        Frame.CREDIT: State.RUNNING,
+        Frame.FILES: State.LISTED,
+        Frame.EXIT: State.IDLE,
+    },
+    State.LISTED: {Frame.FILES: State.LISTED, Frame.EXIT: State.IDLE},
+    State.RESETTING: {Frame.CLEAN: State.IDLE},
+    State.LISTING: {Frame.FILES: State.LISTING, Frame.READY: State.IDLE},
+    State.READING: {Frame.CONTENT: State.READING, Frame.REFUSED: State.IDLE},
+    State.CLOSED: {},
+}
+for _state, _frames in _EXPECTED.items():
+    if _state is not State.CLOSED:
+        _frames[Frame.FATAL] = State.CLOSED
+
+_OUTPUT: dict[int, Literal["stdout", "stderr"]] = {Frame.STDOUT: "stdout", Frame.STDERR: "stderr"}
+_ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
+
+
+class Connection:
+    """The client's side. Methods return the bytes to send; ``receive`` takes bytes and returns events.
+
+    Program output and file contents are handed out as they come; every other frame is collected until it is whole.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.CONNECTED
+        self._header = bytearray()
+        self._frame: Frame | None = None
+        self._left = 0
+        self._empty = False
+        self._payload = bytearray()
+        self._files = 0
+        self._stdin_outstanding = 0
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.state.name}>"
+
+    # -- what the client says
+
+    def boot(self, mode: BootMode, argv: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> bytes:
+        """Names the interpreter to boot ahead; answered by Ready or Refused."""
+        data = encode.boot(mode, argv, environment or {})
+        self._leave(State.GREETED, State.BOOTING)
+        return data
+
+    def put(self, path: bytes, data: bytes | memoryview, *, uid: int, mode: int = 0o644) -> bytes:
+        """Writes a file below the workspace; how it went is told at the next ``start`` or ``sync``."""
+        self._require(State.IDLE)
+        return b"".join(encode.put(path, data, mode=mode, uid=uid))
+
+    def sync(self) -> bytes:
+        """Asks how the puts went; answered by Ready or Refused."""
+        self._leave(State.IDLE, State.SYNCING)
+        return encode.frame(Frame.SYNC)
+
+    def start(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        uid: int,
+        flags: Flag = Flag(0),
+        timeout_ms: int = 0,
+        output_limit: int = 0,
+        directory: str = "/workspace",
+    ) -> bytes:
+        """Runs a program; answered by Started or Refused, then output, then Exited."""
+        data = encode.start(
+            argv,
+            environment,
+            uid=uid,
+            flags=flags,
+            timeout_ms=timeout_ms,
+            output_limit=output_limit,
+            directory=directory,
+        )
+        self._leave(State.IDLE, State.STARTING)
+        self._stdin_outstanding = 0
+        self._files = 0
+        return data
+
+    @property
+    def stdin_room(self) -> int:
+        """Bytes that may be sent to the program now."""
+        return STDIN_WINDOW - self._stdin_outstanding
+
+    def stdin(self, data: bytes) -> bytes:
+        """Sends bytes to the program, at most ``stdin_room``; empty means end of file. Nothing when the run is over."""
+        if self.state not in _ACTIVE:
+            return b""
+        if len(data) > self.stdin_room:
+            raise UsageError(f"{len(data)} bytes of stdin do not fit into the window of {self.stdin_room}")
+        self._stdin_outstanding += len(data)
+        return encode.frame(Frame.STDIN, data)
+
+    def kill(self) -> bytes:
+        """Kills the run; nothing when it is over."""
+        return encode.frame(Frame.KILL) if self.state in _ACTIVE else b""
+
+    def reset(self, deadline_ms: int) -> bytes:
+        """Kills, wipes and verifies; answered by Clean."""
+        self._leave(State.IDLE, State.RESETTING)
+        return encode.reset(deadline_ms)
+
+    def list_files(self) -> bytes:
+        """Asks for every regular file below the workspace; answered by Files, repeated, then Ready."""
+        self._leave(State.IDLE, State.LISTING)
+        self._files = 0
+        return encode.frame(Frame.LIST)
+
+    def get(self, path: bytes, *, uid: int, offset: int = 0, count: int = (1 << 63) - 1) -> bytes:
+        """Reads a file, or ``count`` bytes of it; answered by Content, repeated until an empty one, or Refused."""
+        self._leave(State.IDLE, State.READING)
+        return encode.get(path, uid=uid, offset=offset, count=count)
+
+    # -- what the supervisor says
+
+    def receive(self, data: bytes) -> list[Event]:
+        """The events in the next bytes of the stream.
+
+        Raises:
+            ProtocolError: the bytes are not what the protocol allows now; the conversation is over.
+        """
+        events: list[Event] = []
+        at, end = 0, len(data)
+        try:
+            while at < end:
+                if self._frame is None:
+                    taken = min(HEADER_SIZE - len(self._header), end - at)
+                    self._header += data[at : at + taken]
+                    at += taken
+                    if len(self._header) < HEADER_SIZE:
+                        break
+                    self._begin()
+                taken = min(self._left, end - at)
+                self._take(data[at : at + taken], events)
+                at += taken
+        except ProtocolError:
+            self.state = State.CLOSED
+            raise
+        return events
+
+    def _begin(self) -> None:
+        """Checks a header before anything of its payload is kept."""
+        length, kind, zero, zeros = _HEADER.unpack(self._header)
+        self._header.clear()
+        if length > MAX_PAYLOAD or zero or zeros:
+            raise ProtocolError(f"the supervisor sent a header that cannot be: {length} bytes, type {kind:#x}")
+        if kind not in _EXPECTED[self.state]:
+            raise ProtocolError(f"the supervisor sent a frame of type {kind:#x} while {self.state.name}")
+        if length == 0 and kind in _OUTPUT:
+            raise ProtocolError("the supervisor sent output of no bytes")
+        self._frame = Frame(kind)
+        self._left = length
+        self._empty = length == 0
+
+    def _take(self, piece: bytes, events: list[Event]) -> None:
+        frame = self._frame
+        assert frame is not None
+        self._left -= len(piece)
+        if frame in _OUTPUT:
+            events.append(Output(_OUTPUT[frame], piece))
+        elif frame is Frame.CONTENT:
+            events.append(Content(piece))
+        else:
+            self._payload += piece
+            if self._left == 0:
+                events.append(self._check(decode(frame, bytes(self._payload))))
+                self._payload.clear()
+        if self._left == 0:
+            self._frame = None
+            last_content = frame is Frame.CONTENT and self._empty
+            self.state = State.IDLE if last_content else _EXPECTED[self.state][frame]
+
+    def _check(self, event: Event) -> Event:
+        """What one frame cannot tell by itself."""
+        if isinstance(event, Hello) and event.version != VERSION:
+            raise ProtocolError(f"the supervisor speaks version {event.version} of the protocol, not {VERSION}")
+        if isinstance(event, Credit):
+            self._stdin_outstanding -= event.count
+            if self._stdin_outstanding < 0:
+                raise ProtocolError(f"the supervisor took {event.count} bytes of stdin, more than it was sent")
+        if isinstance(event, Files):
+            self._files += len(event.entries)
+            if self._files > _MAX_FILES:
+                raise ProtocolError(f"the supervisor lists more than {_MAX_FILES} files")
+        return event
+
+    def _leave(self, current: State, target: State) -> None:
+        self._require(current)
+        self.state = target
+
+    def _require(self, state: State) -> None:
+        if self.state is not state:
+            raise UsageError(f"the conversation is {self.state.name}, not {state.name}")

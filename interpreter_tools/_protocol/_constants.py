@@ -1,0 +1,88 @@
+"""The numbers of ``supervisor/protocol.h``; a test holds the two together."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Final
+
+VERSION: Final = 1
+HEADER_SIZE: Final = 8
+MAX_PAYLOAD: Final = 65536
+STDIN_WINDOW: Final = 65536
+
+
+class Frame(IntEnum):
+    """Types of frames; those from the supervisor have the high bit."""
+
+    BOOT = 0x01
+    PUT = 0x02
+    DATA = 0x03
+    DONE = 0x04
+    SYNC = 0x05
+    START = 0x06
+    STDIN = 0x07
+    KILL = 0x08
+    RESET = 0x09
+    LIST = 0x0A
+    GET = 0x0B
+
+    HELLO = 0x81
+    READY = 0x82
+    REFUSED = 0x83
+    STARTED = 0x84
+    STDOUT = 0x85
+    STDERR = 0x86
+    CREDIT = 0x87
+    FILES = 0x88
+    EXIT = 0x89
+    CLEAN = 0x8A
+    CONTENT = 0x8B
+    FATAL = 0x8C
+
+
+class Flag(IntFlag):
+    """Options of a START."""
+
+    STDIN = 1
+    BOOTED = 2
+    LAST = 4
+
+
+class BootMode(IntEnum):
+    """How an interpreter is booted ahead of need."""
+
+    NONE = 0
+    FORK = 1
+    SINGLE = 2
+
+
+class Ended(IntEnum):
+    """Why a run ended."""
+
+    EXITED = 0
+    TIMEOUT = 1
+    OUTPUT_LIMIT = 2
+    KILLED = 3
+
+
+class Why(IntEnum):
+    """Why something was refused."""
+
+    PUT = 1
+    PROGRAM = 2
+    CWD = 3
+    GET = 4
+    RESOURCE = 5
+
+
+class Verdict(IntEnum):
+    """How a reset went."""
+
+    OK = 0
+    PROCESSES = 1
+    FILES = 2
+    SOCKETS = 3
+
+
+EXIT_UNCLEAN: Final = 1
+FILES_PARTIAL: Final = 1

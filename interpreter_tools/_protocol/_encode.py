@@ -1,0 +1,90 @@
+"""Requests to frames."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._protocol._constants import MAX_PAYLOAD, BootMode, Flag, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_HEADER = struct.Struct("<IBBH")
+_LENGTH = struct.Struct("<I")
+_BOOT = struct.Struct("<BBHH")
+_PUT = struct.Struct("<II")
+_START = struct.Struct("<IIIQ")
+_COUNTS = struct.Struct("<HH")
+_GET = struct.Struct("<IQQ")
+
+
+def frame(kind: Frame, *parts: bytes) -> bytes:
+    """One frame whose payload is the parts, joined."""
+    return b"".join((_HEADER.pack(sum(map(len, parts)), kind, 0, 0), *parts))
+
+
+def _string(data: bytes) -> bytes:
+    return _LENGTH.pack(len(data)) + data
+
+
+def _strings(argv: Sequence[str], environment: Mapping[str, str]) -> list[bytes]:
+    """Arguments and variables; text that is not UTF-8 goes through ``surrogateescape``, as everywhere in Python."""
+    words = [*argv, *(f"{name}={value}" for name, value in environment.items())]
+    return [_string(word.encode("utf-8", "surrogateescape")) for word in words]
+
+
+def _fitting(kind: Frame, parts: list[bytes], *, field: str, value: object) -> bytes:
+    size = sum(map(len, parts))
+    if size > MAX_PAYLOAD:
+        reason = f"is too large: {size} bytes together with the command, of {MAX_PAYLOAD}"
+        raise ConfigurationError(field, value, reason, hint="put large data into a file, or send it through stdin")
+    return frame(kind, *parts)
+
+
+def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str]) -> bytes:
+    """BOOT: the interpreter to boot ahead."""
+    head = _BOOT.pack(mode, 0, len(argv), len(environment))
+    return _fitting(Frame.BOOT, [head, *_strings(argv, environment)], field="boot.command", value="...")
+
+
+def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> Iterable[bytes]:
+    """PUT, DATA and DONE: one whole file."""
+    yield frame(Frame.PUT, _PUT.pack(mode, uid), _string(path))
+    view = memoryview(data)
+    for at in range(0, len(view), MAX_PAYLOAD):
+        piece = view[at : at + MAX_PAYLOAD]
+        yield _HEADER.pack(len(piece), Frame.DATA, 0, 0)
+        yield bytes(piece)
+    yield frame(Frame.DONE)
+
+
+def start(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    uid: int,
+    flags: Flag,
+    timeout_ms: int,
+    output_limit: int,
+    directory: str,
+) -> bytes:
+    """START: run a program."""
+    parts = [
+        _START.pack(uid, flags, timeout_ms, output_limit),
+        _string(directory.encode("utf-8", "surrogateescape")),
+        _COUNTS.pack(len(argv), len(environment)),
+        *_strings(argv, environment),
+    ]
+    return _fitting(Frame.START, parts, field="environment", value=sorted(environment))
+
+
+def reset(deadline_ms: int) -> bytes:
+    """RESET: kill, wipe, verify."""
+    return frame(Frame.RESET, _LENGTH.pack(deadline_ms))
+
+
+def get(path: bytes, *, uid: int, offset: int, count: int) -> bytes:
+    """GET: read a file, or a part of it."""
+    return frame(Frame.GET, _GET.pack(uid, offset, count), _string(path))
