@@ -1,0 +1,334 @@
+"""The Docker engine, as far as it is used here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from interpreter_tools._docker.attach import open_attach
+from interpreter_tools._docker.connection import Connection
+from interpreter_tools._docker.endpoint import find_endpoints
+from interpreter_tools._docker.errors import SETUP_HINT
+from interpreter_tools._docker.images import Pull, import_tree, split_tag
+from interpreter_tools._docker.records import (
+    ContainerSummary,
+    EngineInfo,
+    EngineVersion,
+    ImageInfo,
+    VolumeSummary,
+    read_container,
+    read_image,
+    read_info,
+    read_version,
+    read_volumes,
+)
+from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, MachineError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Coroutine, Mapping, Sequence
+
+    from interpreter_tools._docker.endpoint import Endpoint
+
+_DEADLINE = 60.0
+_CONNECT_DEADLINE = 10.0
+_IMPORT_DEADLINE = 600.0
+_CLOSE_DEADLINE = 10.0
+_LATE_DEADLINE = 600.0  # how long a creation that nobody waits for any more is followed up
+_LATE_CHECKS = (0.0, 1.0, 5.0, 30.0)  # where its answer is lost: waits before looking for the container by its name
+
+
+class DockerClient:
+    """One Docker engine. Made by ``connect``, closed by ``aclose``.
+
+    Every call raises ``DockerUnavailable`` when the engine cannot be reached, and ``DockerApiError`` when it refuses or
+    does not answer within the deadline (status 0). Calls that can be repeated without harm are, a few times.
+
+    Attributes:
+        endpoint: where the engine is.
+        version: which engine it is.
+    """
+
+    def __init__(self, connection: Connection, version: EngineVersion) -> None:
+        self._connection = connection
+        self._late: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.version = version
+
+    def __repr__(self) -> str:
+        return f"<DockerClient {self.endpoint.url} {self.version.version} [{'closed' if self._closed else 'open'}]>"
+
+    @classmethod
+    async def connect(
+        cls, docker_host: str | None = None, *, deadline: float = _DEADLINE, connect_deadline: float = _CONNECT_DEADLINE
+    ) -> Self:
+        """The first engine that answers.
+
+        Args:
+            docker_host: its address; None means what ``find_endpoints`` finds.
+            deadline: seconds that a call may take.
+            connect_deadline: seconds that each address has to answer.
+
+        Raises:
+            DockerUnavailable: none answers; the message lists each address and why.
+        """
+        failures: list[str] = []
+        for endpoint in await asyncio.to_thread(find_endpoints, docker_host):
+            why = endpoint.problem
+            if not why:
+                try:
+                    return await cls._open(endpoint, deadline=deadline, connect_deadline=connect_deadline)
+                except MachineError as error:
+                    why = error.message
+                except (OSError, msgspec.ValidationError) as error:  # a file for TLS; an answer that is not an engine's
+                    why = str(error)
+            failures.append(f"  {endpoint.source}, {endpoint.url or 'no address'}: {why}")
+        denied = any("ermission denied" in failure for failure in failures)
+        hint = (
+            "let your user use the socket: `sudo usermod -aG docker $USER`, then log in again" if denied else SETUP_HINT
+        )
+        raise DockerUnavailable("no Docker engine answers:\n" + "\n".join(failures), hint=hint)
+
+    @classmethod
+    async def _open(cls, endpoint: Endpoint, *, deadline: float, connect_deadline: float) -> Self:
+        connection = await Connection.open(endpoint, deadline=deadline)
+        try:
+            ask = connection.docker.version
+            return cls(connection, read_version(await connection.ask("connect", ask, deadline=connect_deadline)))
+        except BaseException:
+            await connection.aclose()
+            raise
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. Containers that were created too late for anybody to want them are removed first."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._late:
+                await asyncio.wait(self._late, timeout=_CLOSE_DEADLINE)
+        finally:
+            for task in self._late:
+                task.cancel()
+            await self._connection.aclose()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the engine is."""
+        return self._connection.endpoint
+
+    async def info(self) -> EngineInfo:
+        """What the engine and its host can do."""
+        return read_info(await self._connection.request("inspect the engine", "GET", "info"))
+
+    async def create_container(self, spec: Mapping[str, object], *, name: str | None = None) -> str:
+        """Make a container and return its id.
+
+        When the caller is cancelled, or the answer does not come in time, the container may come into being all the
+        same. It is then removed in the background.
+
+        Args:
+            spec: the body of ``POST /containers/create``.
+            name: its name; None means one that nothing else has.
+
+        Raises:
+            ImageMissing: its image is not there.
+        """
+        name = name or f"interpreter-tools-{uuid.uuid4().hex}"
+        creating = asyncio.ensure_future(
+            self._connection.request(
+                "create container",
+                "POST",
+                "containers/create",
+                params={"name": name},
+                body=spec,
+                image=str(spec.get("Image", "")),
+                deadline=_LATE_DEADLINE,
+            )
+        )
+        try:
+            created = await self._connection.ask("create container", lambda: asyncio.shield(creating))
+        except BaseException as error:
+            refused = isinstance(error, ImageMissing) or (isinstance(error, DockerApiError) and error.status)
+            if not refused:
+                self._follow_up(self._remove_late(creating, name))
+            raise
+        return str(created["Id"])
+
+    def _follow_up(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _remove_late(self, creating: asyncio.Future[Any], name: str) -> None:
+        """Remove a container that was asked for but is not wanted any more, as soon as it exists."""
+        try:
+            created = await creating
+        except DockerUnavailable:  # the answer is lost, but the engine may still be at it: look for the name
+            for wait in _LATE_CHECKS:
+                await asyncio.sleep(wait)
+                with contextlib.suppress(MachineError):  # the next engine start, or the next sweep, deals with the rest
+                    await self.remove_container(name)
+        except MachineError:
+            return  # the engine refused after all: nothing was created
+        else:
+            with contextlib.suppress(MachineError):  # a dead engine's containers are swept at the next start
+                await self.remove_container(str(created["Id"]))
+
+    async def start_container(self, container_id: str) -> None:
+        """Start a container. Its program runs when this returns."""
+        await self._connection.request("start container", "POST", f"containers/{container_id}/start")
+
+    async def inspect_container(self, container_id: str) -> dict[str, Any] | None:
+        """Everything the engine knows of a container; None when there is none."""
+        return await self._find("inspect container", f"containers/{container_id}/json")
+
+    async def update_container(self, container_id: str, changes: Mapping[str, object]) -> None:
+        """Change the limits of a container that runs.
+
+        Args:
+            container_id: its id or name.
+            changes: the body of ``POST /containers/{id}/update``, such as ``{"Memory": bytes, "MemorySwap": bytes}``.
+        """
+        path = f"containers/{container_id}/update"
+        await self._connection.request("update container", "POST", path, body=changes, again=True)
+
+    async def remove_container(self, container_id: str) -> None:
+        """Kill and remove a container with its anonymous volumes. One that is gone, or going, is no error."""
+        await self._remove("remove container", f"containers/{container_id}", {"force": "1", "v": "1"})
+
+    async def list_containers(self, *, labels: Mapping[str, str | None]) -> list[ContainerSummary]:
+        """Containers that bear all the labels, running or not; the value None stands for any value."""
+        params = {"all": "1", "filters": _label_filter(labels)}
+        answer = await self._connection.request("list containers", "GET", "containers/json", params=params)
+        return [read_container(container) for container in answer]
+
+    async def attach(
+        self, container_id: str, protocol_factory: Callable[[], asyncio.Protocol]
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        """A container's stdin and stdout as a connection; Docker's stream headers are left in (see ``Demultiplexer``).
+
+        Args:
+            container_id: a container, started or not.
+            protocol_factory: makes the protocol that gets the connection.
+        """
+        path = f"/v{self.version.api_version}/containers/{container_id}/attach?stream=1&stdin=1&stdout=1"
+        connection = self._connection
+        return await connection.ask(
+            "attach", lambda: open_attach(connection.endpoint, connection.tls, path, protocol_factory)
+        )
+
+    async def read_created_file(self, container_id: str, path: str) -> bytes | None:
+        """A tar of one file of a container that was never started; None when the file is not there.
+
+        Never ask for a file of a container that ran somebody's code: the engine follows the links it finds, as root.
+        """
+        connection = self._connection
+
+        async def read() -> bytes:
+            async with connection.docker._query(  # noqa: SLF001 - aiodocker's own call would unpack the tar
+                f"containers/{container_id}/archive", params={"path": path}
+            ) as response:
+                return await response.read()
+
+        try:
+            return await connection.ask("read a file of a new container", read, again=True)
+        except DockerApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def inspect_image(self, name: str) -> ImageInfo | None:
+        """An image; None when it is not there."""
+        answer = await self._find("inspect image", f"images/{name}/json")
+        return None if answer is None else read_image(answer)
+
+    def pull_image(self, name: str) -> Pull:
+        """Fetch an image from its registry: an async iterator of ``PullProgress``, to be drained or closed."""
+        return Pull(self._connection, name)
+
+    async def tag_image(self, name: str, tag: str) -> None:
+        """Give an image another name, such as ``"interpreter-tools/python:1"``.
+
+        Raises:
+            ImageMissing: it is not there.
+        """
+        repository, version = split_tag(tag)
+        params = {"repo": repository, "tag": version}
+        await self._connection.request("tag image", "POST", f"images/{name}/tag", params=params, again=True, image=name)
+
+    async def remove_image(self, name: str) -> None:
+        """Remove an image, or only this name of it where it has more. One that is gone is no error."""
+        await self._remove("remove image", f"images/{name}", {})
+
+    async def import_image(
+        self,
+        source: AsyncIterable[bytes] | bytes,
+        *,
+        tag: str,
+        changes: Sequence[str] = (),
+        deadline: float = _IMPORT_DEADLINE,
+    ) -> str:
+        """Make an image of a tar of its files, and return its id.
+
+        Args:
+            source: the tar.
+            tag: the image's name.
+            changes: lines of a Dockerfile, such as ``"ENV LANG=C.UTF-8"``.
+            deadline: seconds for all of it.
+        """
+        connection = self._connection
+        return await connection.ask(
+            "import image", lambda: import_tree(connection, source, tag=tag, changes=changes), deadline=deadline
+        )
+
+    async def create_volume(
+        self, name: str, labels: Mapping[str, str], *, options: Mapping[str, str] | None = None
+    ) -> None:
+        """Make a volume. One of that name that exists already stays as it is.
+
+        Args:
+            name: its name.
+            labels: its labels.
+            options: of the local driver, such as ``{"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}``.
+        """
+        body = {"Name": name, "Labels": dict(labels), "DriverOpts": dict(options or {})}
+        await self._connection.request("create volume", "POST", "volumes/create", body=body, again=True)
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a volume. One that is gone is no error; one that a container uses is, with status 409."""
+        await self._remove("remove volume", f"volumes/{name}", {})
+
+    async def list_volumes(self, labels: Mapping[str, str | None]) -> list[VolumeSummary]:
+        """Volumes that bear all the labels; the value None stands for any value."""
+        params = {"filters": _label_filter(labels)}
+        return read_volumes(await self._connection.request("list volumes", "GET", "volumes", params=params))
+
+    async def _find(self, operation: str, path: str) -> dict[str, Any] | None:
+        try:
+            return await self._connection.request(operation, "GET", path)
+        except DockerApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def _remove(self, operation: str, path: str, params: Mapping[str, str]) -> None:
+        try:
+            await self._connection.request(operation, "DELETE", path, params=params)
+        except DockerApiError as error:
+            if error.status != 404 and not (error.status == 409 and "already in progress" in error.detail):
+                raise
+
+
+def _label_filter(labels: Mapping[str, str | None]) -> str:
+    wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
+    return msgspec.json.encode({"label": wanted}).decode()

@@ -1,0 +1,130 @@
+"""Requests to one Docker engine: one deadline, one kind of retry and one mapping of errors for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import aiodocker
+import aiohttp
+import msgspec
+import tenacity
+
+from interpreter_tools._docker.errors import CONNECTION_FAILED, map_docker_errors
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from interpreter_tools._docker.endpoint import Endpoint
+
+_T = TypeVar("_T")
+
+_ATTEMPTS = 4
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 1.0
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Whether the same request may well work a moment later."""
+    return isinstance(error, aiodocker.DockerError) and (error.status >= 500 or error.status == CONNECTION_FAILED)
+
+
+class Connection:
+    """Requests to the engine at one endpoint, over a pool of HTTP connections.
+
+    Attributes:
+        endpoint: where the engine is.
+        tls: the context for TLS; None means plain.
+        docker: aiodocker's client, for what it does better than a plain request.
+        deadline: seconds that a request may take, its repetitions included.
+    """
+
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None, *, deadline: float) -> None:
+        self.endpoint = endpoint
+        self.tls = tls
+        self.deadline = deadline
+        if endpoint.socket_path is not None:
+            self._connector: aiohttp.BaseConnector = aiohttp.UnixConnector(endpoint.socket_path)
+        else:
+            self._connector = aiohttp.TCPConnector(ssl=True if tls is None else tls)
+        self._session = aiohttp.ClientSession(connector=self._connector, timeout=aiohttp.ClientTimeout())
+        # With a connector of ours aiodocker looks for no configuration by itself: endpoint.py has done that
+        self.docker = aiodocker.Docker(url=endpoint.base_url, connector=self._connector, session=self._session)
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, *, deadline: float) -> Self:
+        """A connection to an endpoint; nothing is sent yet.
+
+        Raises:
+            OSError: a file for TLS cannot be used.
+        """
+        tls = None if endpoint.tls is None else await asyncio.to_thread(endpoint.tls.context)
+        return cls(endpoint, tls, deadline=deadline)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.docker.close()
+        await self._session.close()
+
+    async def ask(
+        self,
+        operation: str,
+        call: Callable[[], Awaitable[_T]],
+        *,
+        again: bool = False,
+        image: str | None = None,
+        deadline: float | None = None,
+    ) -> _T:
+        """What a call to the engine returns.
+
+        Args:
+            operation: what is asked, for error messages.
+            call: asks it.
+            again: whether it may be repeated: it is idempotent, and the engine failed or the connection broke.
+            image: the image that a 404 may be about.
+            deadline: seconds; None means the connection's.
+        """
+        deadline = self.deadline if deadline is None else deadline
+        with map_docker_errors(operation, image=image, deadline=deadline):
+            async with asyncio.timeout(deadline):
+                if not again:
+                    return await call()
+                return await tenacity.AsyncRetrying(
+                    retry=tenacity.retry_if_exception(_is_transient),
+                    stop=tenacity.stop_after_attempt(_ATTEMPTS),
+                    wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+                    reraise=True,
+                )(call)
+
+    async def request(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+        again: bool | None = None,
+        image: str | None = None,
+        deadline: float | None = None,
+    ) -> Any:  # noqa: ANN401 - any JSON
+        """The engine's answer to one request, decoded from JSON.
+
+        Args:
+            operation: what is asked, for error messages.
+            method: of HTTP.
+            path: below the API's version.
+            params: of the query.
+            body: sent as JSON.
+            again: whether it may be repeated; None means GET and DELETE may.
+            image: the image that a 404 may be about.
+            deadline: seconds; None means the connection's.
+        """
+        data = None if body is None else msgspec.json.encode(body)
+
+        async def send() -> Any:  # noqa: ANN401 - any JSON
+            return await self.docker._query_json(path, method, params=params, data=data)  # noqa: SLF001 - what every call of aiodocker is made of
+
+        idempotent = method in {"GET", "DELETE"} if again is None else again
+        return await self.ask(operation, send, again=idempotent, image=image, deadline=deadline)

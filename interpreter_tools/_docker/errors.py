@@ -1,0 +1,85 @@
+"""The one place where what the Docker engine says becomes an exception of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiodocker import DockerError
+
+from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+CONNECTION_FAILED = 900
+"""The status that aiodocker gives to an error that is no answer: the connection could not be made, or broke."""
+
+SETUP_HINT = (
+    "run `interpreter-tools setup` on the machine that is to run the code, or `interpreter-tools doctor` to see more"
+)
+
+_HINTS = (
+    ("no space left on device", "the Docker host's disk is full: `docker system df` shows what fills it"),
+    (
+        "unknown or invalid runtime name",
+        "install that runtime on the Docker host, or leave ContainerConfig.runtime at None",
+    ),
+    ("seccomp is not enabled", "the Docker host's kernel lacks seccomp, without which a sandbox would not be one"),
+    (
+        "could not find the network",
+        "create it with `docker network create`, or leave ContainerConfig.network at 'none'",
+    ),
+    ("minimum memory limit", "raise ContainerConfig.memory_limit"),
+    ("nanocpus", "lower ContainerConfig.cpu_limit"),
+    ("range of cpus", "lower ContainerConfig.cpu_limit"),
+    ("client version", "upgrade the Docker engine: version 20.10 or newer is needed"),
+    ("cgroup", "`interpreter-tools doctor` shows what the Docker host can limit"),
+)
+
+
+@contextlib.contextmanager
+def map_docker_errors(operation: str, *, image: str | None = None, deadline: float | None = None) -> Generator[None]:
+    """Translate whatever the Docker engine, or the way to it, raises in the block.
+
+    Args:
+        operation: what is asked of the engine, for the message: ``"create container"``.
+        image: the image that a 404 may be about.
+        deadline: seconds after which the block gave up, for the message.
+
+    Raises:
+        ImageMissing: the engine has no such image.
+        DockerUnavailable: the engine cannot be reached, or the connection broke.
+        DockerApiError: the engine refused, or did not answer in time (status 0).
+    """
+    try:
+        yield
+    except DockerError as error:
+        if error.status == CONNECTION_FAILED:
+            raise DockerUnavailable(f"{operation}: {error.message}", hint=SETUP_HINT) from error
+        if error.status == 404 and image is not None and is_about_image(error.message):
+            raise ImageMissing(image) from error
+        raise DockerApiError(operation, error.status, error.message, hint=hint_for(error.message)) from error
+    except TimeoutError as error:
+        within = "" if deadline is None else f" within {deadline:g} s"
+        hint = "the engine hangs or is overloaded: see its log"
+        raise DockerApiError(operation, 0, f"no answer{within}", hint=hint) from error
+    except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+        reason = str(error) or type(error).__name__
+        raise DockerUnavailable(
+            f"{operation}: the connection to the Docker engine failed: {reason}", hint=SETUP_HINT
+        ) from error
+
+
+def is_about_image(message: str) -> bool:
+    """Whether the engine's text says that an image is missing: Docker's wording, then Podman's."""
+    text = message.lower()
+    return "no such image" in text or "image not known" in text or "failed to find image" in text
+
+
+def hint_for(message: str) -> str:
+    """What to do about an engine's text; empty when we do not know."""
+    text = message.lower()
+    return next((hint for words, hint in _HINTS if words in text), "")

@@ -1,0 +1,117 @@
+"""Images on their way to the engine: pulled from a registry, or imported from a tar."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
+
+import msgspec
+from aiodocker import DockerError
+
+from interpreter_tools._docker.errors import map_docker_errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+
+    from interpreter_tools._docker.connection import Connection
+
+_SILENCE = (
+    120.0  # seconds; an engine says nothing while it waits for a registry that does not answer: up to 30 s per attempt
+)
+_MEDIA_TYPE = {"Content-Type": "application/x-tar"}
+
+
+class PullProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a pull.
+
+    Attributes:
+        layer: the layer it is about; empty when it is about the whole image.
+        status: such as ``"Downloading"``, ``"Extracting"``, ``"Pull complete"``.
+        current: bytes done; 0 where unknown.
+        total: bytes in all; 0 where unknown.
+    """
+
+    layer: str
+    status: str
+    current: int
+    total: int
+
+
+class _Detail(msgspec.Struct):
+    current: int = 0
+    total: int = 0
+
+
+class _Line(msgspec.Struct, rename="camel"):
+    id: str = ""
+    status: str = ""
+    progress_detail: _Detail | None = None
+
+
+class Pull:
+    """A pull under way: an async iterator of ``PullProgress``. Leaving it early, with ``aclose``, stops the pull.
+
+    Raises:
+        DockerApiError: the registry or the engine refused, or nothing was heard for two minutes (status 0).
+        DockerUnavailable: the connection to the engine broke.
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._operation = f"pull {name}"
+        self._lines: AsyncGenerator[Any] = connection.docker.images.pull(name, stream=True)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __repr__(self) -> str:
+        return f"<Pull [{self._operation}]>"
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> PullProgress:
+        with map_docker_errors(self._operation, deadline=_SILENCE):
+            async with asyncio.timeout(_SILENCE):
+                line = msgspec.convert(await anext(self._lines), _Line)
+        detail = line.progress_detail or _Detail()
+        return PullProgress(layer=line.id, status=line.status, current=detail.current, total=detail.total)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop listening; the engine gives up what has not been fetched."""
+        await self._lines.aclose()
+
+
+def split_tag(name: str) -> tuple[str, str]:
+    """Repository and version of an image's name: ``"host:5000/a/b:1"`` gives ``("host:5000/a/b", "1")``."""
+    repository, colon, version = name.rpartition(":")
+    return (repository, version) if colon and "/" not in version else (name, "latest")
+
+
+async def import_tree(
+    connection: Connection, source: AsyncIterable[bytes] | bytes, *, tag: str, changes: Sequence[str]
+) -> str:
+    """Make an image of a tar of its files and return its id.
+
+    Raises:
+        DockerError: the engine refused.
+    """
+    repository, version = split_tag(tag)
+    query = urlencode(
+        [("fromSrc", "-"), ("repo", repository), ("tag", version), *(("changes", change) for change in changes)]
+    )
+    image_id = ""
+    async with connection.docker._query(  # noqa: SLF001 - aiodocker has no call for importing a tree
+        f"images/create?{query}", "POST", data=source, headers=_MEDIA_TYPE
+    ) as response:
+        async for line in response.content:
+            answer = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
+            if "error" in answer:
+                raise DockerError(500, str(answer["error"]))
+            image_id = str(answer.get("status", image_id))
+    if not image_id:
+        raise DockerError(500, "the engine told no id of the imported image")
+    return image_id

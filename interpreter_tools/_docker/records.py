@@ -1,0 +1,304 @@
+"""What the Docker engine tells, reduced to what is used here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from interpreter_tools._profile import HostTraits
+
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "x86_64": "x86_64", "aarch64": "aarch64"}
+
+
+def machine(architecture: str) -> str:
+    """An architecture as ``uname -m`` names it: Docker says ``amd64`` where the kernel says ``x86_64``."""
+    return _MACHINES.get(architecture, architecture)
+
+
+class EngineVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """Which engine it is.
+
+    Attributes:
+        version: its version, such as ``"20.10.24"``.
+        api_version: the newest version of the API that it speaks, such as ``"1.41"``.
+        arch: the processor as ``uname -m`` names it: ``"x86_64"``, ``"aarch64"``.
+        os: ``"linux"``.
+        kernel: the release of the kernel it runs on.
+        name: the product, such as ``"Docker Engine - Community"`` or ``"Podman Engine"``; may be empty.
+    """
+
+    version: str
+    api_version: str
+    arch: str
+    os: str
+    kernel: str
+    name: str
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether this is Podman behind Docker's API."""
+        return "podman" in self.name.lower()
+
+
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine and its host can do.
+
+    Attributes:
+        id: the engine's own name for itself, the same until it is installed again.
+        host: the host's name.
+        operating_system: such as ``"Debian GNU/Linux 12 (bookworm)"``.
+        cgroup_version: ``"1"`` or ``"2"``.
+        cgroup_driver: ``"cgroupfs"``, ``"systemd"`` or ``"none"``.
+        storage_driver: such as ``"overlay2"``.
+        runtimes: names that ``ContainerConfig.runtime`` may hold.
+        default_runtime: the one that is used where none is named.
+        security_options: such as ``"name=seccomp,profile=default"``, ``"name=rootless"``.
+        memory_limit: whether it can limit memory.
+        swap_limit: whether it can limit swap.
+        cpu_limit: whether it can limit cores.
+        pids_limit: whether it can limit processes.
+        cpus: cores of the host.
+        memory: bytes of the host.
+        containers_running: containers that run now, of anybody.
+        images: images it holds.
+        root_dir: where it keeps them, on its host.
+        system_time: its clock.
+        warnings: what it complains about.
+    """
+
+    id: str
+    host: str
+    operating_system: str
+    cgroup_version: str
+    cgroup_driver: str
+    storage_driver: str
+    runtimes: tuple[str, ...]
+    default_runtime: str
+    security_options: tuple[str, ...]
+    memory_limit: bool
+    swap_limit: bool
+    cpu_limit: bool
+    pids_limit: bool
+    cpus: int
+    memory: int
+    containers_running: int
+    images: int
+    root_dir: str
+    system_time: datetime | None
+    warnings: tuple[str, ...]
+
+    @property
+    def seccomp(self) -> bool:
+        """Whether containers can be given a seccomp profile."""
+        return any(option.startswith("name=seccomp") for option in self.security_options)
+
+    @property
+    def rootless(self) -> bool:
+        """Whether the engine runs without root."""
+        return any(option.startswith("name=rootless") for option in self.security_options)
+
+    @property
+    def traits(self) -> HostTraits:
+        """What a container's specification depends on."""
+        return HostTraits(cgroup_version=self.cgroup_version, default_runtime=self.default_runtime)
+
+
+class ContainerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One container of a list.
+
+    Attributes:
+        id: its id.
+        names: its names, without the leading slash.
+        labels: its labels.
+        state: ``"created"``, ``"running"``, ``"paused"``, ``"restarting"``, ``"removing"``, ``"exited"`` or ``"dead"``.
+        created: seconds since the epoch, by the engine's clock.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    labels: dict[str, str]
+    state: str
+    created: int
+
+
+class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One image.
+
+    Attributes:
+        id: its digest, ``"sha256:..."``: what identifies it whatever it is called.
+        tags: its names.
+        architecture: the processor as ``uname -m`` names it.
+        os: ``"linux"``.
+        size: bytes.
+        labels: its labels.
+        environment: its variables, as ``NAME=value``.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    architecture: str
+    os: str
+    size: int
+    labels: dict[str, str]
+    environment: tuple[str, ...]
+
+
+class VolumeSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One volume of a list.
+
+    Attributes:
+        name: its name.
+        labels: its labels.
+    """
+
+    name: str
+    labels: dict[str, str]
+
+
+class _Platform(msgspec.Struct, rename="pascal"):
+    name: str = ""
+
+
+class _Component(msgspec.Struct, rename="pascal"):
+    name: str = ""
+
+
+class _Version(msgspec.Struct, rename="pascal"):
+    version: str
+    api_version: str
+    arch: str = ""
+    os: str = "linux"
+    kernel_version: str = ""
+    platform: _Platform | None = None
+    components: list[_Component] | None = None
+
+
+class _Info(msgspec.Struct, rename="pascal"):
+    id: str = msgspec.field(name="ID", default="")
+    name: str = ""
+    operating_system: str = ""
+    cgroup_version: str = "1"
+    cgroup_driver: str = ""
+    driver: str = ""
+    runtimes: dict[str, Any] | None = None
+    default_runtime: str = ""
+    security_options: list[str] | None = None
+    memory_limit: bool = False
+    swap_limit: bool = False
+    cpu_cfs_quota: bool = msgspec.field(name="CpuCfsQuota", default=False)
+    pids_limit: bool = False
+    cpus: int = msgspec.field(name="NCPU", default=0)
+    memory: int = msgspec.field(name="MemTotal", default=0)
+    containers_running: int = 0
+    images: int = 0
+    docker_root_dir: str = ""
+    system_time: str = ""
+    warnings: list[str] | None = None
+
+
+class _Container(msgspec.Struct, rename="pascal"):
+    id: str
+    names: list[str] | None = None
+    labels: dict[str, str] | None = None
+    state: str = ""
+    created: int = 0
+
+
+class _ImageConfig(msgspec.Struct, rename="pascal"):
+    labels: dict[str, str] | None = None
+    env: list[str] | None = None
+
+
+class _Image(msgspec.Struct, rename="pascal"):
+    id: str
+    repo_tags: list[str] | None = None
+    architecture: str = ""
+    os: str = "linux"
+    size: int = 0
+    config: _ImageConfig | None = None
+
+
+class _Volume(msgspec.Struct, rename="pascal"):
+    name: str
+    labels: dict[str, str] | None = None
+
+
+class _Volumes(msgspec.Struct, rename="pascal"):
+    volumes: list[_Volume] | None = None
+
+
+def read_version(answer: object) -> EngineVersion:
+    """The answer to ``GET /version``."""
+    raw = msgspec.convert(answer, _Version)
+    names = [raw.platform.name] if raw.platform else []
+    names += [component.name for component in raw.components or []]
+    return EngineVersion(
+        version=raw.version,
+        api_version=raw.api_version,
+        arch=machine(raw.arch),
+        os=raw.os,
+        kernel=raw.kernel_version,
+        # Podman leaves the platform's name to the host's: its first component says what it is
+        name=next((name for name in names if "podman" in name.lower()), next(filter(None, names), "")),
+    )
+
+
+def read_info(answer: object) -> EngineInfo:
+    """The answer to ``GET /info``."""
+    raw = msgspec.convert(answer, _Info)
+    try:
+        system_time = datetime.fromisoformat(raw.system_time) if raw.system_time else None
+    except ValueError:
+        system_time = None
+    return EngineInfo(
+        id=raw.id,
+        host=raw.name,
+        operating_system=raw.operating_system,
+        cgroup_version=raw.cgroup_version.removeprefix("v"),
+        cgroup_driver=raw.cgroup_driver,
+        storage_driver=raw.driver,
+        runtimes=tuple(sorted(raw.runtimes or {})),
+        default_runtime=raw.default_runtime,
+        security_options=tuple(raw.security_options or ()),
+        memory_limit=raw.memory_limit,
+        swap_limit=raw.swap_limit,
+        cpu_limit=raw.cpu_cfs_quota,
+        pids_limit=raw.pids_limit,
+        cpus=raw.cpus,
+        memory=raw.memory,
+        containers_running=raw.containers_running,
+        images=raw.images,
+        root_dir=raw.docker_root_dir,
+        system_time=system_time,
+        warnings=tuple(raw.warnings or ()),
+    )
+
+
+def read_container(answer: object) -> ContainerSummary:
+    """One element of the answer to ``GET /containers/json``."""
+    raw = msgspec.convert(answer, _Container)
+    names = tuple(name.removeprefix("/") for name in raw.names or ())
+    return ContainerSummary(id=raw.id, names=names, labels=raw.labels or {}, state=raw.state, created=raw.created)
+
+
+def read_image(answer: object) -> ImageInfo:
+    """The answer to ``GET /images/{name}/json``."""
+    raw = msgspec.convert(answer, _Image)
+    config = raw.config or _ImageConfig()
+    return ImageInfo(
+        id=raw.id,
+        tags=tuple(raw.repo_tags or ()),
+        architecture=machine(raw.architecture),
+        os=raw.os,
+        size=raw.size,
+        labels=config.labels or {},
+        environment=tuple(config.env or ()),
+    )
+
+
+def read_volumes(answer: object) -> list[VolumeSummary]:
+    """The answer to ``GET /volumes``."""
+    raw = msgspec.convert(answer, _Volumes)
+    return [VolumeSummary(name=volume.name, labels=volume.labels or {}) for volume in raw.volumes or []]
