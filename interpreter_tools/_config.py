@@ -139,7 +139,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         prewarm: languages whose containers are started with the engine.
         timeout: seconds that a run may take; None means no limit.
         output_limit: bytes of stdout and stderr together; None means no limit.
-        images: default images by language, before those of ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own.
+        images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own.
 
     Raises:
         ConfigurationError: a value cannot work.

@@ -44,7 +44,7 @@ class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
         execution_time: seconds of wall-clock time from the program's start to its end, measured in the container.
         dependency_time: seconds that installing dependencies took.
         cpu_time: seconds of processor time of the program and all that it started.
-        peak_memory: bytes; the control group's peak where this run raised it, else the largest process's resident memory.
+        peak_memory: bytes; the control group's peak where this run raised it, else the program's resident memory.
         truncated: output was cut, at the output limit or as it was not captured whole.
         generated_files: regular files that this run made or changed, relative to ``workspace_dir``, sorted.
         generated_files_partial: there are more than were listed: over 100,000, too deep, or too slow to list.

@@ -1,4 +1,4 @@
-"""The conversation with a container's supervisor, without I/O: bytes in, events out. ``supervisor/protocol.h`` defines it."""
+"""The conversation with a container's supervisor, without I/O; ``supervisor/protocol.h`` defines it."""
 
 from interpreter_tools._protocol._connection import Connection, State
 from interpreter_tools._protocol._events import (

@@ -14,7 +14,6 @@ from interpreter_tools._protocol._constants import (
     STDIN_WINDOW,
     VERSION,
     BootMode,
-    Flag,
     Frame,
 )
 from interpreter_tools._protocol._decode import decode
@@ -118,7 +117,7 @@ class Connection:
         environment: Mapping[str, str],
         *,
         uid: int,
-        flags: Flag = Flag(0),
+        flags: int = 0,
         timeout_ms: int = 0,
         output_limit: int = 0,
         directory: str = "/workspace",

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ConfigurationError
-from interpreter_tools._protocol._constants import MAX_PAYLOAD, BootMode, Flag, Frame
+from interpreter_tools._protocol._constants import MAX_PAYLOAD, BootMode, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,7 +65,7 @@ def start(
     environment: Mapping[str, str],
     *,
     uid: int,
-    flags: Flag,
+    flags: int,
     timeout_ms: int,
     output_limit: int,
     directory: str,

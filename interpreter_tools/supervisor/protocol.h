@@ -51,7 +51,7 @@
 /*
  * IT_START: u32 uid (also the gid), u32 flags (IT_FLAG_*), u32 timeout in ms (0: none), u64 output limit in bytes of stdout and
  * stderr together (0: none), string working directory, u16 argc, u16 envc, then argc + envc strings ("NAME=value").
- * argv[0] without a slash is looked up in the supervisor's own fixed PATH, never in the program's.
+ * argv[0] without a slash is looked up in the PATH that the supervisor itself was given (the image's), never in the program's.
  */
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
 #define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */

@@ -15,8 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Where a program's name is looked up: never in a PATH that user code could have set. */
-static const char *const DIRECTORIES[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", NULL};
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void close_fd(int *fd)
 {
@@ -133,6 +132,7 @@ static int place_descriptors(const struct program *program)
 	return 0;
 }
 
+/* Looks a name up in our own PATH, which is the image's: never in one that user code could have set. */
 static void exec_by_name(char **argv, char **envp)
 {
 	if (strchr(argv[0], '/')) {
@@ -140,9 +140,14 @@ static void exec_by_name(char **argv, char **envp)
 		return;
 	}
 	int found = ENOENT;
-	for (const char *const *directory = DIRECTORIES; *directory; directory++) {
+	const char *directory = getenv("PATH");
+	if (!directory || !*directory)
+		directory = DEFAULT_PATH;
+	for (size_t length; *directory; directory += length + (directory[length] == ':')) {
 		char path[4096];
-		if ((size_t)snprintf(path, sizeof path, "%s/%s", *directory, argv[0]) >= sizeof path)
+		length = strcspn(directory, ":");
+		if (*directory != '/' || length > 2048 ||
+		    (size_t)snprintf(path, sizeof path, "%.*s/%s", (int)length, directory, argv[0]) >= sizeof path)
 			continue;
 		execve(path, argv, envp);
 		if (errno != ENOENT && errno != ENOTDIR)

@@ -1,0 +1,15 @@
+"""Languages: what each needs to run, one file a language."""
+
+from interpreter_tools._languages._config import InterpreterBoot, LanguageConfig
+from interpreter_tools._languages._plan import BASE_ENVIRONMENT, Job, boot_environment, plan
+from interpreter_tools._languages._registry import LanguageRegistry
+
+__all__ = [
+    "BASE_ENVIRONMENT",
+    "InterpreterBoot",
+    "Job",
+    "LanguageConfig",
+    "LanguageRegistry",
+    "boot_environment",
+    "plan",
+]

@@ -1,0 +1,114 @@
+"""From a language, code and options to a job: what to write, what to start, and with which variables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._exceptions import ConfigurationError, InvalidPath
+from interpreter_tools._workspace import WORKSPACE, check_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._languages._config import LanguageConfig
+
+BASE_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
+    "TMPDIR": "/tmp",  # noqa: S108
+    "USER": "sandbox",
+    "LOGNAME": "sandbox",
+}
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the supervisor is told about one run.
+
+    Attributes:
+        argv: the program and its arguments; for a booted interpreter the code file.
+        booted: the run goes to the interpreter booted ahead.
+        environment: the program's variables, all of them.
+        files: contents by path below the workspace, the code among them.
+        directory: where the program starts.
+        timeout: seconds; None means no limit.
+        output_limit: bytes; None means no limit.
+    """
+
+    argv: tuple[str, ...]
+    booted: bool
+    environment: dict[str, str]
+    files: dict[bytes, bytes]
+    directory: str
+    timeout: float | None
+    output_limit: int | None
+
+
+def boot_environment(language: LanguageConfig, image_environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that an interpreter is booted with."""
+    booted = language.boot.environment if language.boot else {}
+    return {**BASE_ENVIRONMENT, **image_environment, **language.environment, **booted}
+
+
+def encode_code(code: str | bytes) -> bytes:
+    """The bytes of a code file.
+
+    Raises:
+        ConfigurationError: the text holds a lone surrogate, which no encoding can express.
+    """
+    if isinstance(code, bytes):
+        return code
+    try:
+        return code.encode("utf-8")
+    except UnicodeEncodeError as error:
+        found = code[error.start : error.end]
+        raise ConfigurationError("code", found, f"at character {error.start} is a lone surrogate") from None
+
+
+def plan(
+    language: LanguageConfig,
+    code: str | bytes,
+    *,
+    image_environment: Mapping[str, str],
+    environment: Mapping[str, str],
+    files: Mapping[str, bytes],
+    directory: str,
+    timeout: float | None,
+    output_limit: int | None,
+) -> Job:
+    """The job that runs the code.
+
+    Raises:
+        InvalidPath: a file's path does not lie beneath the workspace, or is that of the code.
+        ConfigurationError: the code cannot be written to a file.
+    """
+    code_file = f"{WORKSPACE}/{language.code_filename}"
+    contents: dict[bytes, bytes] = {}
+    for name, data in files.items():
+        path = check_path(name)
+        if path == language.code_filename.encode():
+            raise InvalidPath(name, "is where the code itself goes")
+        contents[path] = bytes(data)
+    contents[language.code_filename.encode()] = encode_code(code)
+    base = {**BASE_ENVIRONMENT, **image_environment, **language.environment}
+    variables = {**base, **environment}
+    booted = language.boot is not None and _fixed(language, variables) == _fixed(
+        language, boot_environment(language, image_environment)
+    )
+    argv = (code_file,) if booted else tuple(word.replace("{file}", code_file) for word in language.run_command)
+    return Job(
+        argv=argv,
+        booted=booted,
+        environment=variables,
+        files=contents,
+        directory=directory,
+        timeout=timeout,
+        output_limit=output_limit,
+    )
+
+
+def _fixed(language: LanguageConfig, variables: Mapping[str, str]) -> dict[str, str]:
+    prefixes = language.boot.fixed_variables if language.boot else ()
+    return {name: value for name, value in variables.items() if name.startswith(prefixes)} if prefixes else {}

@@ -1,0 +1,258 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+"""A pristine Python that forks for each run: the zygote of ``IT_BOOT_FORK`` in supervisor/protocol.h.
+
+It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child behaves
+as ``python3 main.py`` does: the same ``__main__``, the same tracebacks, the same exit codes, the same order at the end.
+Two differences are meant: standard output is line-buffered, so that it can be watched; and the end skips what only frees
+memory.
+"""
+
+_pristine = dict(globals())  # what __main__ holds before a program starts
+
+
+def _zygote():
+    import _socket, gc, posix, sys
+
+    control = _socket.socket(fileno=3)
+    known = frozenset(sys.modules)
+    prctl = _find_prctl()
+    gc.collect()
+    gc.freeze()  # no collection in a child touches, and so copies, the pages of the zygote
+    control.send(b"r")
+    pid = 0
+    while True:
+        packet, ancillary, _, _ = control.recvmsg(1, _socket.CMSG_SPACE(16))
+        if packet == b"f":
+            data = ancillary[0][2]
+            descriptors = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in range(0, 16, 4)]
+            try:
+                pid = posix.fork()
+            except OSError as error:
+                control.send(b"e" + error.errno.to_bytes(4, "little"))
+                pid = -1
+            if pid == 0:
+                control.detach()
+                _child(descriptors, known, prctl)
+            for descriptor in descriptors:
+                posix.close(descriptor)
+            if pid > 0:
+                control.send(b"p" + pid.to_bytes(4, "little"))
+        elif packet == b"w":
+            _, status, usage = posix.wait4(pid, 0)
+            cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
+            control.send(
+                b"s"
+                + status.to_bytes(4, "little")
+                + cpu_us.to_bytes(8, "little")
+                + usage.ru_maxrss.to_bytes(8, "little")
+            )
+        else:
+            posix._exit(0)  # the supervisor is gone
+
+
+def _find_prctl():
+    """prctl(2), where the image has ctypes; the modules are forgotten again, as a program has not imported them."""
+    import sys
+
+    before = set(sys.modules)
+    try:
+        import ctypes
+
+        function = ctypes.CDLL(None).prctl
+    except Exception:
+        function = None
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+    return function
+
+
+def _child(descriptors, known, prctl):
+    """Waits for one hand-over, then becomes the program."""
+    import gc, posix, sys
+
+    try:
+        posix.setsid()
+        for target, descriptor in enumerate(descriptors):
+            posix.dup2(descriptor, target, target < 3)
+        for descriptor in descriptors:
+            posix.close(descriptor)
+        _prefer_for_oom()
+        _open_streams()
+        exec(compile("import sys\nfor i in [1]:\n    f'{i}'\n", "<warm>", "exec"), {})  # pages copied ahead of need
+        uid, directory, argv, environment = _read_hand_over(3)
+        posix.close(3)
+        posix.setgroups([])
+        posix.setresgid(uid, uid, uid)
+        posix.setresuid(uid, uid, uid)
+        if prctl is not None:
+            prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which changing the uid took: /proc/self is the program's own again
+        posix.umask(0o22)
+        posix.chdir(directory)
+        main = _become(argv, environment)
+    except BaseException:
+        posix._exit(127)
+    status = _run(main, argv[0])
+    _end(status, known, main, gc, posix, sys)
+
+
+def _prefer_for_oom():
+    import posix
+
+    try:
+        descriptor = posix.open("/proc/self/oom_score_adj", posix.O_WRONLY)
+    except OSError:
+        return  # gVisor has no such file
+    posix.write(descriptor, b"1000")
+    posix.close(descriptor)
+
+
+def _open_streams():
+    """Standard streams as Python makes them for pipes, but standard output flushes every line."""
+    import io, sys
+
+    def stream(descriptor, mode, like, **options):
+        raw = open(descriptor, mode + "b", 0, closefd=False)
+        raw.name = like.name
+        buffer = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+        text = io.TextIOWrapper(buffer, encoding=like.encoding, errors=like.errors, newline=None, **options)
+        text.mode = mode
+        return text
+
+    sys.stdin = sys.__stdin__ = stream(0, "r", sys.stdin)
+    sys.stdout = sys.__stdout__ = stream(1, "w", sys.stdout, line_buffering=True)
+    sys.stderr = sys.__stderr__ = stream(2, "w", sys.stderr, line_buffering=True)
+
+
+def _read_hand_over(descriptor):
+    import posix
+
+    def read(count):
+        data = b""
+        while len(data) < count:
+            piece = posix.read(descriptor, count - len(data))
+            if not piece:
+                posix._exit(0)  # the supervisor is gone
+            data += piece
+        return data
+
+    message = read(int.from_bytes(read(4), "little"))
+    uid = int.from_bytes(message[:4], "little")
+    words = message[4:].split(b"\0")[:-1]
+    count = int(words[1])
+    decode = lambda word: word.decode("utf-8", "surrogateescape")  # noqa: E731
+    return uid, decode(words[0]), [decode(word) for word in words[2 : 2 + count]], words[2 + count :]
+
+
+def _become(argv, environment):
+    """What tells one program from another: variables, arguments, the path of modules, a fresh ``__main__``."""
+    import os, posix, sys
+
+    os.environb.clear()
+    posix.environ.clear()
+    for variable in environment:
+        name, _, value = variable.partition(b"=")
+        os.environb[name] = value
+        posix.environ[name] = value
+    if b"TZ" in os.environb:
+        import time
+
+        time.tzset()
+    sys.argv[:] = argv
+    sys.orig_argv = [sys.orig_argv[0], *argv] if hasattr(sys, "orig_argv") else argv
+    sys.path[0] = argv[0].rpartition("/")[0]
+    main = type(sys)("__main__")
+    main.__dict__.update(_pristine)
+    loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", argv[0])
+    main.__dict__.update(__doc__=None, __file__=argv[0], __cached__=None, __loader__=loader)
+    sys.modules["__main__"] = main
+    return main
+
+
+def _run(main, path):
+    """Runs the file and returns the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
+    import sys
+
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+        exec(compile(source, path, "exec", 0, True), main.__dict__)
+    except SystemExit as error:
+        return _exit_status(error.code)
+    except BaseException as error:
+        # Only the program's own frames are shown: the first one here is ours.
+        shown = error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
+        sys.last_type, sys.last_value, sys.last_traceback = type(shown), shown, shown.__traceback__
+        try:
+            sys.excepthook(type(shown), shown, shown.__traceback__)
+        except SystemExit as error:
+            return _exit_status(error.code)
+        except BaseException as failure:
+            sys.stderr.write("Error in sys.excepthook:\n")
+            sys.__excepthook__(type(failure), failure, failure.__traceback__.tb_next)
+            sys.stderr.write("\nOriginal exception was:\n")
+            sys.__excepthook__(type(shown), shown, shown.__traceback__)
+        return None if isinstance(shown, KeyboardInterrupt) else 1
+    return 0
+
+
+def _exit_status(code):
+    import sys
+
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
+    try:
+        sys.stderr.write(f"{code}\n")
+    except Exception:  # as Python itself does
+        pass
+    return 1
+
+
+def _end(status, known, main, gc, posix, sys):
+    """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors."""
+    try:
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            threading._shutdown()
+        atexit = sys.modules.get("atexit")
+        if atexit is not None:
+            atexit._run_exitfuncs()
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    flushed = _flush(sys)
+    try:
+        for name in [name for name in sys.modules if name not in known]:
+            sys.modules[name] = None
+        _clear(main.__dict__)
+        gc.collect()
+    except BaseException:
+        pass
+    flushed = _flush(sys) and flushed
+    if status is None:
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        posix.kill(posix.getpid(), signal.SIGINT)
+    posix._exit(status if flushed else 120)
+
+
+def _clear(names):
+    """The order of _PyModule_ClearDict: private names first, then the rest, but not the built-ins."""
+    for private in (True, False):
+        for name in list(names):
+            if name.startswith("_") == private and name != "__builtins__":
+                names[name] = None
+
+
+def _flush(sys):
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except BaseException:
+            return False
+    return True
+
+
+_zygote()

@@ -1,0 +1,20 @@
+"""Shells: they start faster than anything that could be done ahead."""
+
+from interpreter_tools._languages._config import LanguageConfig
+
+_IMAGE = "interpreter-tools/shell:1"
+
+SHELL = LanguageConfig(
+    language="shell",
+    default_image=_IMAGE,
+    code_filename="main.sh",
+    run_command=("sh", "{file}"),
+    aliases=("sh",),
+)
+
+BASH = LanguageConfig(
+    language="bash",
+    default_image=_IMAGE,
+    code_filename="main.bash",
+    run_command=("bash", "{file}"),
+)

@@ -1,0 +1,48 @@
+"""Which paths lie beneath the workspace."""
+
+from __future__ import annotations
+
+import re
+
+from interpreter_tools._exceptions import InvalidPath
+
+WORKSPACE = "/workspace"
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+def check_path(path: str) -> bytes:
+    r"""The bytes of a path relative to the workspace, without ``.`` and doubled slashes.
+
+    ``..cache`` and backslashes are parts of names like any others. Bytes that are not UTF-8 are given, as everywhere in
+    Python, by ``surrogateescape``.
+
+    Raises:
+        InvalidPath: it is empty or absolute, holds ``..`` or a control character, a component of more than 255 bytes,
+            or more than 4095 bytes in all.
+    """
+    if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidPath(path, "is not a text")
+    try:
+        raw = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidPath(path, "holds a lone surrogate") from None
+    if raw.startswith(b"/"):
+        raise InvalidPath(path, "is absolute")
+    if _CONTROL.search(raw):
+        raise InvalidPath(path, "holds a control character")
+    parts = [part for part in raw.split(b"/") if part not in {b"", b"."}]
+    if not parts or raw.endswith(b"/"):
+        raise InvalidPath(path, "is not the path of a file")
+    if b".." in parts:
+        raise InvalidPath(path, "leads upwards")
+    if any(len(part) > 255 for part in parts):
+        raise InvalidPath(path, "has a component of more than 255 bytes")
+    clean = b"/".join(parts)
+    if len(clean) > 4095 - len(WORKSPACE) - 1:
+        raise InvalidPath(path, "is longer than 4095 bytes")
+    return clean
+
+
+def shown_path(path: bytes) -> str:
+    """A path as text; bytes that are not UTF-8 become what ``os.fsencode`` turns back into them."""
+    return path.decode("utf-8", "surrogateescape")
