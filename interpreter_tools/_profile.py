@@ -1,8 +1,55 @@
-"""What a sandbox is allowed: limits and walls, as the body of ``POST /containers/create``. Pure."""
+"""What a sandbox is allowed: its limits and walls, as the body of ``POST /containers/create``. Pure."""
 
 from __future__ import annotations
 
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
 import msgspec
+
+from interpreter_tools._limits import parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._config import ContainerConfig
+
+SUPERVISOR_DIRECTORY = "/.interpreter-tools"
+"""Where the volume with the supervisor is mounted, read-only."""
+
+SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
+
+WORKSPACE = "/workspace"
+
+WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - paths in the container
+"""Every place in a sandbox that can be written, the workspace first: what the supervisor is told to wipe."""
+
+_KIB = 1 << 10
+_MIB = 1 << 20
+_SHM = 64 * _MIB  # Docker's own default
+_BYTES_PER_INODE = 4 * _KIB  # a page: no file that holds anything takes less
+_INODES = (1024, 200_000)
+
+# setresuid and friends, killing what another uid started, writing and removing files in directories of another uid
+_CAPABILITIES = ("DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+
+# System V and POSIX IPC outlive their process and know no owner that we could wipe by: none can be made. The seccomp
+# profile refuses them too; two walls, as not every runtime has both.
+_SYSCTLS = {
+    "kernel.shmmni": "0",
+    "kernel.msgmni": "0",
+    "kernel.sem": "32000 0 32 0",
+    "fs.mqueue.queues_max": "0",
+}
+_NO_SYSCTLS = ("runsc", "gvisor", "kata")  # kernels of their own, which lack these
+
+# Core files would eat the workspace. select() takes 1024 descriptors; programs that know better may ask for more
+_ULIMITS = (("core", 0, 0), ("msgqueue", 0, 0), ("nofile", 1024, 4096))
+
+SECCOMP = msgspec.json.encode(
+    msgspec.json.decode(files("interpreter_tools").joinpath("seccomp.json").read_bytes())
+).decode()
+"""The system calls that a sandbox may make; JSON, as Docker takes it."""
 
 
 class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,3 +62,101 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
 
     cgroup_version: str = "2"
     default_runtime: str = "runc"
+
+
+def container_spec(
+    image: str,
+    config: ContainerConfig,
+    *,
+    volume: str,
+    labels: Mapping[str, str],
+    traits: HostTraits | None = None,
+) -> dict[str, object]:
+    """The body of ``POST /containers/create`` for a sandbox.
+
+    Args:
+        image: name or id of its image.
+        config: its limits.
+        volume: the volume that holds the supervisor.
+        labels: whose container it is.
+        traits: what is known of the engine's host.
+    """
+    return {
+        "Image": image,
+        "Hostname": "sandbox",  # else the container's id, which is nobody's business in there
+        "User": "0:0",
+        "Entrypoint": [SUPERVISOR_PATH],
+        "Cmd": list(WRITABLE),
+        "WorkingDir": "/",
+        "Env": [],
+        "Labels": dict(labels),
+        "Tty": False,
+        "OpenStdin": True,
+        "StdinOnce": True,  # a client that dies closes the supervisor's stdin, at which it leaves
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": False,
+        "Healthcheck": {"Test": ["NONE"]},  # the image's own would run programs beside ours
+        "StopSignal": "SIGKILL",
+        "NetworkDisabled": config.network == "none",
+        "HostConfig": host_config(config, volume=volume, traits=traits or HostTraits()),
+    }
+
+
+def host_config(config: ContainerConfig, *, volume: str, traits: HostTraits) -> dict[str, object]:
+    """The part of a specification that limits: ``HostConfig``.
+
+    Args:
+        config: the limits.
+        volume: the volume that holds the supervisor.
+        traits: what is known of the engine's host.
+    """
+    result: dict[str, object] = {
+        "AutoRemove": True,
+        "CapDrop": ["ALL"],
+        "CapAdd": list(_CAPABILITIES),
+        "IpcMode": "private",
+        "LogConfig": {"Type": "none", "Config": {}},  # a log file is the host's disk, and a quarter of the throughput
+        "Memory": config.memory_bytes,
+        "MemorySwap": config.memory_bytes,  # memory and swap together: no swap
+        "Mounts": [
+            {
+                "Type": "volume",
+                "Source": volume,
+                "Target": SUPERVISOR_DIRECTORY,
+                "ReadOnly": True,
+                # an image with a directory of that name must not get its files into the volume
+                "VolumeOptions": {"NoCopy": True},
+            }
+        ],
+        "NetworkMode": config.network,
+        "PidsLimit": config.pids_limit,
+        "ReadonlyRootfs": True,
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={SECCOMP}"],
+        "Tmpfs": _tmpfs(config),
+        "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS],
+    }
+    if config.cpus is not None:
+        result["NanoCpus"] = round(config.cpus * 1_000_000_000)
+    if config.runtime is not None:
+        result["Runtime"] = config.runtime
+    if not (config.runtime or traits.default_runtime).startswith(_NO_SYSCTLS):
+        result["Sysctls"] = dict(_SYSCTLS)
+    if traits.cgroup_version == "2":  # version 1 has no namespace to make private where the host's tree is a hybrid
+        result["CgroupnsMode"] = "private"
+    return result
+
+
+def _tmpfs(config: ContainerConfig) -> dict[str, str]:
+    """The writable mounts and their options. All of them lie in memory, and together leave some of it to programs."""
+    workspace = parse_size(config.workspace_size, field="container.workspace_size")
+    tmp = parse_size(config.tmp_size, field="container.tmp_size")
+    shm = min(_SHM, (config.memory_bytes - workspace - tmp) // 2)
+    sizes = dict(zip(WRITABLE, (workspace, tmp, shm), strict=True))
+    return {path: _tmpfs_options(size, runs=path != "/dev/shm") for path, size in sizes.items()}  # noqa: S108
+
+
+def _tmpfs_options(size: int, *, runs: bool) -> str:
+    least, most = _INODES
+    inodes = max(least, min(most, size // _BYTES_PER_INODE))
+    return f"rw,nosuid,nodev,{'exec' if runs else 'noexec'},mode=1777,size={size},nr_inodes={inodes}"

@@ -5,6 +5,8 @@ from interpreter_tools._docker.endpoint import Endpoint, find_endpoints
 from interpreter_tools._docker.images import Pull, PullProgress
 from interpreter_tools._docker.multiplex import Demultiplexer
 from interpreter_tools._docker.records import ContainerSummary, EngineInfo, EngineVersion, ImageInfo, VolumeSummary
+from interpreter_tools._docker.supervisor import SupervisorVolume, ensure_supervisor_volume, load_supervisor
+from interpreter_tools._docker.sweep import Owner, sweep
 
 __all__ = [
     "ContainerSummary",
@@ -14,8 +16,13 @@ __all__ = [
     "EngineInfo",
     "EngineVersion",
     "ImageInfo",
+    "Owner",
     "Pull",
     "PullProgress",
+    "SupervisorVolume",
     "VolumeSummary",
+    "ensure_supervisor_volume",
     "find_endpoints",
+    "load_supervisor",
+    "sweep",
 ]

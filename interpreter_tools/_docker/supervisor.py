@@ -1,0 +1,208 @@
+"""The supervisor on its way to any Docker host: a named volume, filled once per version.
+
+An empty volume gets what the image holds at its mount point as soon as a container is created, before anything runs. So
+an image with nothing but the supervisor, and a container of it that is never started, fill the volume: without a mount
+from the host, which a remote engine does not have. That takes a few milliseconds, so it is done each time, and the
+supervisor is then read back and compared: a volume that exists proves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import tarfile
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import anyio
+import msgspec
+import tenacity
+
+from interpreter_tools._docker.sweep import Owner
+from interpreter_tools._exceptions import ArchitectureMismatch, DockerApiError, ImageMissing, MachineError
+from interpreter_tools._profile import SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
+
+if TYPE_CHECKING:
+    from interpreter_tools._docker.client import DockerClient
+
+LABEL = "interpreter-tools.supervisor"
+"""On the volume, the image and the container: the supervisor's digest."""
+
+_ARCHITECTURES = ("aarch64", "x86_64")
+_NAME = "interpreter-tools-supervisor"
+_CONFLICT = 409
+_ATTEMPTS = 10
+_PATIENCE = 5  # conflicts in a row; about two seconds
+_CLEANUP = 10.0
+
+
+class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that holds the supervisor.
+
+    Attributes:
+        name: the volume's name, to be mounted at ``SUPERVISOR_DIRECTORY``.
+        entrypoint: the supervisor's path in the container.
+    """
+
+    name: str
+    entrypoint: str
+
+
+class _Unfilled(Exception):
+    """The volume does not hold the supervisor, as yet or as ever."""
+
+
+async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | None = None) -> SupervisorVolume:
+    """A volume with the supervisor for the engine's processor, made if need be.
+
+    Safe to call from many processes at once.
+
+    Args:
+        client: the engine.
+        program: the supervisor itself; None means the one that came with this package.
+
+    Raises:
+        ArchitectureMismatch: there is no supervisor for that processor.
+        MachineError: the engine refused, or the volume cannot be filled.
+    """
+    if program is None:
+        program = await asyncio.to_thread(load_supervisor, client.version.arch)
+    owner = await asyncio.to_thread(Owner.current)
+    filling = _Filling(client, program, owner)
+    retry = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(_Unfilled),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2.0),
+        reraise=True,
+    )
+    try:
+        await retry(filling.attempt)
+    except _Unfilled as error:
+        hint = f"look for a full disk, and remove the volume with `docker volume rm {filling.volume}`"
+        raise MachineError(f"the volume {filling.volume} cannot be filled: {error}", hint=hint) from error
+    return SupervisorVolume(name=filling.volume, entrypoint=SUPERVISOR_PATH)
+
+
+def load_supervisor(architecture: str) -> bytes:
+    """The supervisor for a processor. Reads a file, so call it off the event loop.
+
+    Args:
+        architecture: as ``uname -m`` names it.
+
+    Raises:
+        ArchitectureMismatch: there is none for it.
+        MachineError: this installation lacks it.
+    """
+    if architecture not in _ARCHITECTURES:
+        known = " and ".join(_ARCHITECTURES)
+        raise ArchitectureMismatch(f"the Docker host's processor is {architecture!r}; sandboxes run on {known}")
+    try:
+        return files("interpreter_tools").joinpath("supervisor", "bin", f"supervisor-{architecture}").read_bytes()
+    except FileNotFoundError as error:
+        hint = "install from a wheel, or from the sources with `pip install .`, which builds it"
+        raise MachineError(f"this installation lacks the supervisor for {architecture}", hint=hint) from error
+
+
+class _Filling:
+    """Attempts at one volume."""
+
+    def __init__(self, client: DockerClient, program: bytes, owner: Owner) -> None:
+        digest = hashlib.sha256(program).hexdigest()[:12]
+        self.volume = f"{_NAME}-{digest}"
+        self._client = client
+        self._program = program
+        self._image = f"{_NAME}:{digest}"
+        self._label = {LABEL: digest}
+        self._spec: dict[str, object] = {
+            "Image": self._image,
+            "Entrypoint": [SUPERVISOR_PATH],
+            "Labels": {**owner.labels(), **self._label},  # so that what a killed client leaves is swept
+            "NetworkDisabled": True,
+            "HostConfig": {
+                "CapDrop": ["ALL"],
+                "LogConfig": {"Type": "none", "Config": {}},
+                "Mounts": [{"Type": "volume", "Source": self.volume, "Target": SUPERVISOR_DIRECTORY}],
+                "NetworkMode": "none",
+            },
+        }
+        self._conflicts = 0
+
+    async def attempt(self) -> None:
+        """Create the container that fills the volume, look into the volume, remove the container.
+
+        Raises:
+            _Unfilled: the volume does not hold the supervisor.
+        """
+        await self._client.create_volume(self.volume, self._label)
+        container = await self._create()
+        if container is None:
+            await self._check(self.volume)  # the other's container shows what is in the volume as well as one of ours
+            return
+        try:
+            if (
+                self._client.version.is_podman
+            ):  # it fills a volume when the container starts; without stdin it ends at once
+                await self._client.start_container(container)
+            await self._check(container)
+        except _Unfilled:
+            await self._client.remove_container(container)
+            await self._discard_volume()
+            raise
+        finally:
+            with anyio.move_on_after(_CLEANUP, shield=True):
+                await self._client.remove_container(container)
+
+    async def _create(self) -> str | None:
+        """The container's id; None when another process has one of the same name.
+
+        The name is the lock: one process at a time creates the container, so nobody copies into the volume beside it.
+        """
+        try:
+            try:
+                return await self._client.create_container(self._spec, name=self.volume)
+            except ImageMissing:
+                changes = [f"LABEL {name}={value}" for name, value in self._label.items()]
+                await self._client.import_image(_tree(self._program), tag=self._image, changes=changes)
+                return await self._client.create_container(self._spec, name=self.volume)
+        except DockerApiError as error:
+            if error.status != _CONFLICT:
+                raise
+        self._conflicts += 1
+        if self._conflicts >= _PATIENCE:  # nobody takes that long: its process was killed in the middle
+            await self._client.remove_container(self.volume)
+        return None
+
+    async def _check(self, container: str) -> None:
+        archive = await self._client.read_created_file(container, SUPERVISOR_PATH)
+        if archive is None:
+            raise _Unfilled("the supervisor is not in it")
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            member = tar.next()
+            content = tar.extractfile(member) if member is not None and member.isfile() else None
+            if member is None or content is None or not member.mode & 0o111 or content.read() != self._program:
+                raise _Unfilled("what is in it is not the supervisor")
+
+    async def _discard_volume(self) -> None:
+        """Remove a volume with something else in it: only an empty one is filled."""
+        try:
+            await self._client.remove_volume(self.volume)
+        except DockerApiError as error:
+            if error.status != _CONFLICT:
+                raise
+            raise _Unfilled(f"it holds something else, and is in use: {error.detail}") from error
+
+
+def _tree(program: bytes) -> bytes:
+    """An image's files: the supervisor where the volume is mounted, and nothing else."""
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as tar:
+        directory = tarfile.TarInfo(SUPERVISOR_DIRECTORY.removeprefix("/"))
+        directory.type = tarfile.DIRTYPE
+        directory.mode = 0o755
+        tar.addfile(directory)
+        member = tarfile.TarInfo(SUPERVISOR_PATH.removeprefix("/"))
+        member.mode = 0o755
+        member.size = len(program)
+        tar.addfile(member, io.BytesIO(program))
+    return output.getvalue()
