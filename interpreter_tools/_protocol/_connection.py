@@ -173,7 +173,7 @@ class Connection:
 
     # -- what the supervisor says
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes | memoryview) -> list[Event]:
         """The events in the next bytes of the stream.
 
         Raises:
@@ -212,14 +212,14 @@ class Connection:
         self._left = length
         self._empty = length == 0
 
-    def _take(self, piece: bytes, events: list[Event]) -> None:
+    def _take(self, piece: bytes | memoryview, events: list[Event]) -> None:
         frame = self._frame
         assert frame is not None
         self._left -= len(piece)
         if frame in _OUTPUT:
-            events.append(Output(_OUTPUT[frame], piece))
+            events.append(Output(_OUTPUT[frame], bytes(piece)))
         elif frame is Frame.CONTENT:
-            events.append(Content(piece))
+            events.append(Content(bytes(piece)))
         else:
             self._payload += piece
             if self._left == 0:

@@ -1,0 +1,207 @@
+"""A container's stream: bytes from the Docker engine to events of the supervisor, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from interpreter_tools._docker import Demultiplexer
+from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
+from interpreter_tools._protocol import Connection, Event, Fatal, Ready, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_WRITE_HIGH = 1 << 20  # bytes that may wait to be sent before a sender has to wait
+
+E = TypeVar("E", bound=Event)
+
+
+class Listener(Protocol):
+    """Who the events are for while a request or a run is under way."""
+
+    def receive(self, event: Event) -> None:
+        """The next event, in order."""
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """There will be no other event."""
+
+
+class _Reply:
+    """A listener for a request with one answer."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+
+    def receive(self, event: Event) -> None:
+        if not self.future.done():
+            self.future.set_result(event)
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Channel(asyncio.Protocol):
+    """The attach stream of one container. Made before the container starts; ends with it.
+
+    Attributes:
+        connection: the state machine whose bytes go through here.
+        error: why the channel ended; None while it lives.
+        on_lost: called once when it ends, other than by ``close``.
+    """
+
+    def __init__(self) -> None:
+        self.connection = Connection()
+        self.error: InterpreterToolsError | None = None
+        self.on_lost: Callable[[], None] | None = None
+        self._demultiplexer = Demultiplexer()
+        self._listener: Listener | None = None
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._writable: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.connection.state.name}{' lost' if self.error else ''}>"
+
+    # -- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Takes the upgraded connection over."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_HIGH)
+
+    def data_received(self, data: bytes) -> None:
+        """Hands every event in the data to the listener."""
+        try:
+            for payload in self._demultiplexer.feed(data):
+                for event in self.connection.receive(payload):
+                    self._deliver(event)
+        except ProtocolError as error:
+            self._lose(error)
+
+    def _deliver(self, event: Event) -> None:
+        if isinstance(event, Fatal):
+            self._lose(ContainerLost(f"the container's supervisor gave up: {event.message}"))
+        elif self._listener is not None:
+            self._listener.receive(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The container, or its Docker engine, is gone."""
+        cause = f": {exc}" if exc else ""
+        self._lose(
+            ContainerLost(
+                f"the container went away{cause}",
+                hint="it was killed or removed from outside, or the Docker engine stopped; run the code again",
+            )
+        )
+
+    def pause_writing(self) -> None:
+        """The container does not take what is sent to it."""
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """It takes more again."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # -- the container's side
+
+    async def expect(self, kind: type[E], *, send: bytes = b"") -> E | Refused:
+        """Sends a request and waits for its one answer.
+
+        Raises:
+            ContainerLost: the container went away.
+            ProtocolError: the answer was something else.
+            ContainerBusy: another request or run is under way.
+        """
+        reply = _Reply()
+        self.listen(reply)
+        try:
+            if send:
+                self.send(send)
+            event = await reply.future
+        finally:
+            self.quit(reply)
+        if not isinstance(event, (kind, Refused)):
+            error = ProtocolError(f"the supervisor answered {type(event).__name__} instead of {kind.__name__}")
+            self._lose(error)
+            raise error
+        return event
+
+    async def sync(self) -> Refused | None:
+        """Waits until every file that was put is written; how it failed, or None."""
+        event = await self.expect(Ready, send=self.connection.sync())
+        return event if isinstance(event, Refused) else None
+
+    def listen(self, listener: Listener) -> None:
+        """Gives the events to a listener until it quits.
+
+        Raises:
+            ContainerLost, ProtocolError: the channel has ended.
+            ContainerBusy: there is another listener.
+        """
+        if self.error is not None:
+            raise self.error
+        if self._listener is not None:
+            raise ContainerBusy("the container is already running something")
+        self._listener = listener
+
+    def quit(self, listener: Listener) -> None:
+        """Ends what ``listen`` began."""
+        if self._listener is listener:
+            self._listener = None
+            self.resume()
+
+    def send(self, data: bytes) -> None:
+        """Queues bytes for the supervisor; nothing when the channel has ended."""
+        if self._transport is not None and self.error is None:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Waits while more than 1 MiB is queued.
+
+        Raises:
+            ContainerLost, ProtocolError: the channel has ended.
+        """
+        while self._writable is not None and self.error is None:
+            await asyncio.shield(self._writable)
+        if self.error is not None:
+            raise self.error
+
+    def pause(self) -> None:
+        """Reads no more: the program's next writes will wait."""
+        if not self._paused and self._transport is not None and self.error is None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Reads again."""
+        if self._paused and self._transport is not None and self.error is None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    @property
+    def paused(self) -> bool:
+        """No output is read because its consumer is behind."""
+        return self._paused
+
+    def close(self) -> None:
+        """Ends the conversation; the supervisor leaves, and the container with it."""
+        self.on_lost = None
+        self._lose(ContainerLost("the container was closed"))
+
+    def _lose(self, error: InterpreterToolsError) -> None:
+        if self.error is not None:
+            return
+        self.error = error
+        self.resume_writing()
+        if self._transport is not None:
+            self._transport.abort()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.lost(error)
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()

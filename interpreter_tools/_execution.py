@@ -1,0 +1,333 @@
+"""One run as an async iterator over its output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol, Self
+
+from interpreter_tools._exceptions import (
+    ConfigurationError,
+    ContainerBusy,
+    ContainerLost,
+    ExecutionClosed,
+    FileRefused,
+    InterpreterMissing,
+    InterpreterToolsError,
+)
+from interpreter_tools._models import ExecutionResult
+from interpreter_tools._output import OutputBuffer
+from interpreter_tools._protocol import Credit, Event, Exited, Files, Output, Refused, Started
+from interpreter_tools._protocol._constants import Ended, Flag, Why
+from interpreter_tools._stdin import Stdin
+from interpreter_tools._workspace import WORKSPACE, shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools._channel import Channel
+    from interpreter_tools._languages import Job
+    from interpreter_tools._models import Outcome, OutputChunk
+
+_HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
+_LOW = _HIGH // 2
+_BACKSTOP = 5.0  # seconds beyond the time limit after which a silent supervisor is given up
+_BACKSTOP_AGAIN = 2.0  # and once more, for a client that was itself stopped meanwhile
+
+_OUTCOMES: dict[Ended, Outcome] = {
+    Ended.TIMEOUT: "timeout",
+    Ended.OUTPUT_LIMIT: "output_limit",
+    Ended.KILLED: "killed",
+}
+
+
+class Lease(Protocol):
+    """A container for the time of one run."""
+
+    @property
+    def channel(self) -> Channel:
+        """Its stream."""
+        ...
+
+    @property
+    def uid(self) -> int:
+        """The user that the program runs as."""
+        ...
+
+    @property
+    def image(self) -> str:
+        """What it was made from."""
+        ...
+
+    @property
+    def last(self) -> bool:
+        """It is not used again after this run."""
+        ...
+
+    def release(self, *, clean: bool) -> None:
+        """Gives it back, once; ``clean`` means that the run ended and nothing is in doubt."""
+
+
+class _State(Enum):
+    NEW = auto()
+    STARTING = auto()
+    RUNNING = auto()
+    ENDED = auto()
+
+
+class Execution:
+    """A run: ``async with`` starts it, ``async for`` yields its output as it comes, ``result`` tells how it went.
+
+    A consumer that is slow makes the program wait; output that nobody takes is dropped by ``result``, which still holds
+    it as text unless it was not to be captured. Leaving the ``async with`` kills a run that has not ended.
+    """
+
+    def __init__(
+        self, begin: Callable[[], Awaitable[tuple[Job, Lease]]], *, stdin: bytes | None, capture: bool
+    ) -> None:
+        self._begin = begin
+        self._initial_stdin = stdin
+        self._state = _State.NEW
+        self._output = OutputBuffer(capture=capture)
+        self._capture = capture
+        self._job: Job | None = None
+        self._lease: Lease | None = None
+        self._stdin: Stdin | None = None
+        self._exited: Exited | None = None
+        self._files: list[bytes] = []
+        self._files_partial = False
+        self._error: InterpreterToolsError | None = None
+        self._result: ExecutionResult | None = None
+        self._consumer: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._backstop: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Execution {self._state.name.lower()}>"
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        if self._state is not _State.NEW:
+            raise ExecutionClosed("an execution is started once")
+        self._state = _State.STARTING
+        try:
+            job, lease = await self._begin()
+        except BaseException:
+            self._state = _State.ENDED
+            self._error = ExecutionClosed("the execution did not start")
+            raise
+        self._job, self._lease = job, lease
+        try:
+            self._start(job, lease)
+        except InterpreterToolsError as error:
+            self._finish(error)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Kills the run if it has not ended; its container is discarded. Does nothing the second time."""
+        if self._state is not _State.ENDED:
+            self._finish(ExecutionClosed("the execution was left before it ended"))
+        self._output.drop()
+
+    def _start(self, job: Job, lease: Lease) -> None:
+        channel, connection = lease.channel, lease.channel.connection
+        channel.listen(self)
+        flags = Flag(0)
+        if self._initial_stdin is None or self._initial_stdin:
+            flags |= Flag.STDIN
+        if job.booted:
+            flags |= Flag.BOOTED
+        if lease.last:
+            flags |= Flag.LAST
+        puts = [connection.put(path, data, uid=lease.uid) for path, data in job.files.items()]
+        started = connection.start(
+            job.argv,
+            job.environment,
+            uid=lease.uid,
+            flags=flags,
+            timeout_ms=0 if job.timeout is None else max(1, round(job.timeout * 1000)),
+            output_limit=job.output_limit or 0,
+            directory=job.directory,
+        )
+        channel.send(b"".join((*puts, started)))
+        self._state = _State.RUNNING
+        self._stdin = Stdin(channel, self._initial_stdin)
+        self._stdin.pump()
+        if job.timeout is not None:
+            self._arm(job.timeout + _BACKSTOP, last=False)
+
+    # -- what the channel says
+
+    def receive(self, event: Event) -> None:
+        """Takes the next event of the run."""
+        if isinstance(event, Output):
+            self._output.feed(event.stream, event.data)
+            if self._output.waiting > _HIGH and self._lease is not None:
+                self._lease.channel.pause()
+            self._wake_consumer()
+        elif isinstance(event, Credit):
+            if self._stdin is not None:
+                self._stdin.pump()
+        elif isinstance(event, Files):
+            self._files.extend(path for _, path in event.entries)
+            self._files_partial = self._files_partial or event.partial
+        elif isinstance(event, Exited):
+            self._exited = event
+            self._output.finish()
+            self._finish(None)
+        elif isinstance(event, Refused):
+            self._finish(self._refusal(event))
+        else:
+            assert isinstance(event, Started), event
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """The container went away."""
+        self._finish(error)
+
+    def _refusal(self, refused: Refused) -> InterpreterToolsError:
+        assert self._job is not None
+        assert self._lease is not None
+        subject, detail = shown_path(refused.subject), os.strerror(refused.errno)
+        if refused.why is Why.PUT:
+            return FileRefused(subject, refused.errno, detail)
+        if refused.why is Why.CWD:
+            return ConfigurationError("container.working_dir", subject, f"cannot be entered: {detail}")
+        if refused.why is Why.PROGRAM:
+            return InterpreterMissing(self._job.argv[0], self._lease.image, detail)
+        return ContainerLost(f"the container could not start another program: {detail}")
+
+    def _finish(self, error: InterpreterToolsError | None) -> None:
+        """The one way out: nothing more comes, the container goes back, everybody who waits is told."""
+        if self._state is _State.ENDED:
+            return
+        self._state = _State.ENDED
+        self._error = error
+        if self._backstop is not None:
+            self._backstop.cancel()
+        if self._stdin is not None:
+            self._stdin.abandon()
+        if self._lease is not None:
+            self._lease.channel.quit(self)
+            self._lease.release(clean=self._exited is not None and not self._exited.unclean)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._wake_consumer()
+
+    def _arm(self, delay: float, *, last: bool) -> None:
+        self._backstop = asyncio.get_running_loop().call_later(delay, self._backstop_due, last)
+
+    def _backstop_due(self, last: bool) -> None:  # noqa: FBT001 - a callback
+        assert self._lease is not None
+        if self._lease.channel.paused:  # we made it wait ourselves
+            self._arm(_BACKSTOP, last=False)
+        elif not last:
+            self._arm(_BACKSTOP_AGAIN, last=True)
+        else:
+            self._finish(ContainerLost("the container did not answer within its time limit: is it paused?"))
+
+    # -- what the caller asks
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> OutputChunk:
+        while True:
+            chunk = self._output.pop()
+            if chunk is not None:
+                if self._output.waiting < _LOW and self._lease is not None and self._state is _State.RUNNING:
+                    self._lease.channel.resume()
+                return chunk
+            if self._state is _State.NEW:
+                raise ExecutionClosed("start the execution first", hint="use `async with engine.stream(...) as execution`")
+            if self._state is _State.ENDED:
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            if self._consumer is not None:
+                raise ContainerBusy("two tasks take the output of one execution")
+            self._consumer = asyncio.get_running_loop().create_future()
+            try:
+                await self._consumer
+            finally:
+                self._consumer = None
+
+    def _wake_consumer(self) -> None:
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
+
+    async def result(self) -> ExecutionResult:
+        """Waits for the end and tells how it went; chunks that nobody took are dropped.
+
+        Raises:
+            ContainerLost: the container went away, so there is no result.
+            ExecutionClosed: the execution was never started, or left before it ended.
+            InterpreterMissing: the image does not hold the program.
+            FileRefused: a file could not be written into the workspace.
+        """
+        if self._state is _State.NEW:
+            raise ExecutionClosed("start the execution first", hint="use `async with engine.stream(...) as execution`")
+        if self._state is not _State.ENDED:
+            self._output.drop()
+            if self._lease is not None:
+                self._lease.channel.resume()
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.remove(waiter)
+        if self._error is not None:
+            raise self._error
+        if self._result is None:
+            assert self._exited is not None
+            self._result = self._build(self._exited)
+        return self._result
+
+    def _build(self, exited: Exited) -> ExecutionResult:
+        outcome = _OUTCOMES.get(exited.ended)
+        if outcome is None:
+            outcome = "oom" if exited.oom_kills else "ok" if exited.exit_code == 0 else "error"
+        return ExecutionResult(
+            stdout=self._output.text("stdout"),
+            stderr=self._output.text("stderr"),
+            exit_code=exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal,
+            signal=exited.signal or None,
+            outcome=outcome,
+            execution_time=exited.wall_us / 1e6,
+            cpu_time=exited.cpu_us / 1e6,
+            peak_memory=exited.peak_memory,
+            truncated=outcome == "output_limit" or not self._capture,
+            generated_files=tuple(sorted(map(shown_path, self._files))),
+            generated_files_partial=self._files_partial,
+            workspace_dir=WORKSPACE,
+        )
+
+    async def send_stdin(self, data: bytes) -> None:
+        """Sends bytes to the program; returns when they are on their way, which may wait for the program to read.
+
+        Raises:
+            ExecutionClosed: stdin was given by value, was closed, or the program has ended.
+        """
+        await self._open_stdin().send(data)
+
+    async def close_stdin(self) -> None:
+        """Ends the program's stdin, after what was sent. Does nothing the second time."""
+        if self._state is _State.RUNNING:
+            self._open_stdin().close()
+
+    def _open_stdin(self) -> Stdin:
+        if self._stdin is None:
+            raise ExecutionClosed("the execution has not started")
+        return self._stdin
+
+    async def kill(self) -> None:
+        """Kills the program and everything it started; the outcome becomes ``killed``. Does nothing after the end."""
+        if self._state is _State.RUNNING and self._lease is not None:
+            self._lease.channel.send(self._lease.channel.connection.kill())
