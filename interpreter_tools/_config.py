@@ -36,8 +36,9 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         memory_limit: bytes, or a text such as ``"512m"``; swap is not added to it.
         cpu_limit: cores, such as ``0.5`` or ``"2"``; None means no limit.
         pids_limit: processes and threads at once.
-        workspace_size: bytes that the workspace can hold; it lies in memory and counts towards ``memory_limit``.
-        tmp_size: the same for ``/tmp``.
+        workspace_size: bytes that the workspace can hold; it lies in memory and counts towards ``memory_limit``. None
+            means half of that, at most 256 MiB.
+        tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB.
         network: ``"none"``, or the name of a Docker network.
         working_dir: where programs start: an absolute path in the container.
         runtime: the Docker runtime, for example ``"runsc"`` for gVisor; None means the engine's default.
@@ -51,8 +52,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     memory_limit: str | int = "512m"
     cpu_limit: str | float | None = None
     pids_limit: int = 256
-    workspace_size: str | int = "256m"
-    tmp_size: str | int = "64m"
+    workspace_size: str | int | None = None
+    tmp_size: str | int | None = None
     network: str = "none"
     working_dir: str = "/workspace"
     runtime: str | None = None
@@ -70,10 +71,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ConfigurationError("container.network", self.network, "would open the host to the sandbox")
         if self.cpu_limit is not None:
             parse_cpus(self.cpu_limit, field="container.cpu_limit")
-        disks = parse_size(self.workspace_size, field="container.workspace_size", least=_MIB) + parse_size(
-            self.tmp_size, field="container.tmp_size", least=_MIB
-        )
-        if self.memory_bytes < disks + 16 * _MIB:
+        if self.memory_bytes < self.workspace_bytes + self.tmp_bytes + 8 * _MIB:
             raise ConfigurationError(
                 "container.memory_limit",
                 self.memory_limit,
@@ -85,6 +83,20 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def memory_bytes(self) -> int:
         """``memory_limit`` in bytes."""
         return parse_size(self.memory_limit, field="container.memory_limit", least=32 * _MIB)
+
+    @property
+    def workspace_bytes(self) -> int:
+        """``workspace_size`` in bytes."""
+        if self.workspace_size is None:
+            return min(256 * _MIB, self.memory_bytes // 2)
+        return parse_size(self.workspace_size, field="container.workspace_size", least=_MIB)
+
+    @property
+    def tmp_bytes(self) -> int:
+        """``tmp_size`` in bytes."""
+        if self.tmp_size is None:
+            return min(64 * _MIB, self.memory_bytes // 8)
+        return parse_size(self.tmp_size, field="container.tmp_size", least=_MIB)
 
     @property
     def cpus(self) -> float | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._limits import parse_size
+from interpreter_tools._workspace import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,6 @@ SUPERVISOR_DIRECTORY = "/.interpreter-tools"
 """Where the volume with the supervisor is mounted, read-only."""
 
 SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
-
-WORKSPACE = "/workspace"
 
 WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - paths in the container
 """Every place in a sandbox that can be written, the workspace first: what the supervisor is told to wipe."""
@@ -149,10 +147,8 @@ def host_config(config: ContainerConfig, *, volume: str, traits: HostTraits) -> 
 
 def _tmpfs(config: ContainerConfig) -> dict[str, str]:
     """The writable mounts and their options. All of them lie in memory, and together leave some of it to programs."""
-    workspace = parse_size(config.workspace_size, field="container.workspace_size")
-    tmp = parse_size(config.tmp_size, field="container.tmp_size")
-    shm = min(_SHM, (config.memory_bytes - workspace - tmp) // 2)
-    sizes = dict(zip(WRITABLE, (workspace, tmp, shm), strict=True))
+    shm = min(_SHM, (config.memory_bytes - config.workspace_bytes - config.tmp_bytes) // 2)
+    sizes = dict(zip(WRITABLE, (config.workspace_bytes, config.tmp_bytes, shm), strict=True))
     return {path: _tmpfs_options(size, runs=path != "/dev/shm") for path, size in sizes.items()}  # noqa: S108
 
 
