@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
+from aiodocker import DockerError
 
 from interpreter_tools._docker.attach import open_attach
 from interpreter_tools._docker.connection import Connection
@@ -18,11 +19,13 @@ from interpreter_tools._docker.records import (
     ContainerSummary,
     EngineInfo,
     EngineVersion,
+    FileStat,
     ImageInfo,
     VolumeSummary,
     read_container,
     read_image,
     read_info,
+    read_stat,
     read_version,
     read_volumes,
 )
@@ -227,21 +230,23 @@ class DockerClient:
             "attach", lambda: open_attach(connection.endpoint, connection.tls, path, protocol_factory)
         )
 
-    async def read_created_file(self, container_id: str, path: str) -> bytes | None:
-        """A tar of one file of a container that was never started; None when the file is not there.
+    async def stat_created_file(self, container_id: str, path: str) -> FileStat | None:
+        """Size, mode and time of a file of a container that was never started; None when it is not there.
 
         Never ask for a file of a container that ran somebody's code: the engine follows the links it finds, as root.
         """
         connection = self._connection
+        url = f"{self.endpoint.base_url}/v{self.version.api_version}/containers/{container_id}/archive"
 
-        async def read() -> bytes:
-            async with connection.docker._query(  # noqa: SLF001 - aiodocker's own call would unpack the tar
-                f"containers/{container_id}/archive", params={"path": path}
-            ) as response:
-                return await response.read()
+        async def head() -> str:
+            # aiodocker would read the error's text from the body, which an answer to HEAD does not have
+            async with connection.docker.session.head(url, params={"path": path}) as response:
+                if response.status >= 400:
+                    raise DockerError(response.status, "no such container or file")
+                return response.headers.get("X-Docker-Container-Path-Stat", "")
 
         try:
-            return await connection.ask("read a file of a new container", read, again=True)
+            return read_stat(await connection.ask("look at a file of a new container", head, again=True))
         except DockerApiError as error:
             if error.status == 404:
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Any
 
@@ -157,6 +158,20 @@ class VolumeSummary(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
 
 
+class FileStat(msgspec.Struct, frozen=True, rename={"modified": "mtime"}):
+    """What an engine tells of a file in a container.
+
+    Attributes:
+        size: bytes.
+        mode: permissions; above them the bits by which Go marks what is no regular file.
+        modified: when its content was written.
+    """
+
+    size: int
+    mode: int
+    modified: datetime
+
+
 class _Platform(msgspec.Struct, rename="pascal"):
     name: str = ""
 
@@ -296,6 +311,11 @@ def read_image(answer: object) -> ImageInfo:
         labels=config.labels or {},
         environment=tuple(config.env or ()),
     )
+
+
+def read_stat(header: str) -> FileStat:
+    """The header ``X-Docker-Container-Path-Stat`` of the answer to ``HEAD /containers/{id}/archive``."""
+    return msgspec.json.decode(base64.b64decode(header), type=FileStat)
 
 
 def read_volumes(answer: object) -> list[VolumeSummary]:
