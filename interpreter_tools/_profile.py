@@ -47,7 +47,12 @@ _ULIMITS = (("core", 0, 0), ("msgqueue", 0, 0), ("nofile", 1024, 4096))
 SECCOMP = msgspec.json.encode(
     msgspec.json.decode(files("interpreter_tools").joinpath("seccomp.json").read_bytes())
 ).decode()
-"""The system calls that a sandbox may make; JSON, as Docker takes it."""
+"""The system calls that a sandbox may make; JSON, as Docker takes it.
+
+64-bit calls only: with ``SCMP_ARCH_X86`` the rule for ``socket`` also lets ``socketcall`` pass, whose arguments no filter
+sees, so that ``int 0x80`` opened an AF_VSOCK socket (measured with libseccomp 2.5.4). A 32-bit call ends its program with
+SIGSYS.
+"""
 
 
 class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +74,7 @@ def container_spec(
     volume: str,
     labels: Mapping[str, str],
     traits: HostTraits | None = None,
+    knows_localhost: bool = True,
 ) -> dict[str, object]:
     """The body of ``POST /containers/create`` for a sandbox.
 
@@ -78,10 +84,12 @@ def container_spec(
         volume: the volume that holds the supervisor.
         labels: whose container it is.
         traits: what is known of the engine's host.
+        knows_localhost: whether the image's own ``/etc/hosts`` names localhost. If not, a sandbox without network costs
+            the engine's network set-up all the same, for the sake of that file.
     """
     return {
         "Image": image,
-        "Hostname": "sandbox",  # else the container's id, which is nobody's business in there
+        "Hostname": "localhost",  # a name that resolves; else the container's id, which is nobody's business in there
         "User": "0:0",
         "Entrypoint": [SUPERVISOR_PATH],
         "Cmd": list(WRITABLE),
@@ -96,7 +104,8 @@ def container_spec(
         "AttachStderr": False,
         "Healthcheck": {"Test": ["NONE"]},  # the image's own would run programs beside ours
         "StopSignal": "SIGKILL",
-        "NetworkDisabled": config.network == "none",
+        # 85 instead of 214 ms from start to running, and no resolv.conf of the host in the sandbox
+        "NetworkDisabled": config.network == "none" and knows_localhost,
         "HostConfig": host_config(config, volume=volume, traits=traits or HostTraits()),
     }
 

@@ -184,7 +184,7 @@ class _Filling:
             raise _Unfilled("what is in it is not the whole supervisor")
 
     async def _discard_volume(self) -> None:
-        """Remove a volume with something else in it, as only an empty one is filled, and the image that it came from."""
+        """Remove a volume with something else in it, as only an empty one is filled, and its image."""
         try:
             await self._client.remove_volume(self.volume)
         except DockerApiError as error:
