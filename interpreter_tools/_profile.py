@@ -49,9 +49,9 @@ SECCOMP = msgspec.json.encode(
 ).decode()
 """The system calls that a sandbox may make; JSON, as Docker takes it.
 
-64-bit calls only: with ``SCMP_ARCH_X86`` the rule for ``socket`` also lets ``socketcall`` pass, whose arguments no filter
-sees, so that ``int 0x80`` opened an AF_VSOCK socket (measured with libseccomp 2.5.4). A 32-bit call ends its program with
-SIGSYS.
+64-bit calls only: with ``SCMP_ARCH_X86`` the rule for ``socket`` also lets ``socketcall`` pass, whose arguments no
+filter sees, so that ``int 0x80`` opened an AF_VSOCK socket (measured with libseccomp 2.5.4). A 32-bit call ends its
+program with SIGSYS.
 """
 
 
