@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from interpreter_tools._docker import Demultiplexer
 from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
-from interpreter_tools._protocol import Connection, Event, Fatal, Ready, Refused
+from interpreter_tools._protocol import Connection, Event, Fatal, Hello, Ready, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ class _Reply:
 
     def __init__(self) -> None:
         self.future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self.future.add_done_callback(lambda future: future.cancelled() or future.exception())  # nobody may wait
 
     def receive(self, event: Event) -> None:
         if not self.future.done():
@@ -56,7 +57,8 @@ class Channel(asyncio.Protocol):
         self.error: InterpreterToolsError | None = None
         self.on_lost: Callable[[], None] | None = None
         self._demultiplexer = Demultiplexer()
-        self._listener: Listener | None = None
+        self._greeting = _Reply()  # listens from the start: the supervisor speaks as soon as it lives
+        self._listener: Listener | None = self._greeting
         self._transport: asyncio.Transport | None = None
         self._paused = False
         self._writable: asyncio.Future[None] | None = None
@@ -130,6 +132,19 @@ class Channel(asyncio.Protocol):
             raise error
         return event
 
+    async def greeting(self) -> Hello:
+        """Waits for the supervisor's first word.
+
+        Raises:
+            ContainerLost, ProtocolError: it did not come.
+        """
+        try:
+            event = await self._greeting.future
+        finally:
+            self.quit(self._greeting)
+        assert isinstance(event, Hello), event  # nothing else may come first
+        return event
+
     async def sync(self) -> Refused | None:
         """Waits until every file that was put is written; how it failed, or None."""
         event = await self.expect(Ready, send=self.connection.sync())
@@ -187,10 +202,14 @@ class Channel(asyncio.Protocol):
         """No output is read because its consumer is behind."""
         return self._paused
 
-    def close(self) -> None:
-        """Ends the conversation; the supervisor leaves, and the container with it."""
+    def close(self, error: InterpreterToolsError | None = None) -> None:
+        """Ends the conversation; the supervisor leaves, and the container with it.
+
+        Args:
+            error: what whoever still listens is told.
+        """
         self.on_lost = None
-        self._lose(ContainerLost("the container was closed"))
+        self._lose(error or ContainerLost("the container was closed"))
 
     def _lose(self, error: InterpreterToolsError) -> None:
         if self.error is not None:

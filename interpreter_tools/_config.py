@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 
 import msgspec
 
@@ -25,6 +26,17 @@ def check_environment(environment: dict[str, str], *, field: str) -> dict[str, s
         if not isinstance(value, str) or "\0" in value:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"{field}.{name}", value, "is not a value of a variable: a text without NUL")
     return environment
+
+
+class ContainerStrategy(Enum):
+    """Whether a container is used again.
+
+    ``PER_EXECUTION``: a fresh container for each run, taken warm, used once. ``POOL``: containers go back after a reset that
+    is verified; for runs that trust each other, as caches of the kernel and of the processor cannot be wiped.
+    """
+
+    PER_EXECUTION = "per_execution"
+    POOL = "pool"
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

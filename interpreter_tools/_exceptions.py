@@ -6,6 +6,7 @@ InterpreterToolsError
 │   ├── UnknownLanguage     no such language is registered
 │   ├── InvalidPath         a path that does not lie beneath the workspace
 │   ├── EngineClosed        the engine was not started, or was closed
+│   ├── PoolClosed          a pool was closed while a caller waited
 │   ├── EngineMisused       used from another event loop or process than the one that started it
 │   ├── ExecutionClosed     the execution was left or has ended
 │   └── ContainerBusy       two tasks use one container at the same time
@@ -103,6 +104,10 @@ class InvalidPath(UsageError, ValueError):
 
 class EngineClosed(UsageError):
     """The engine was not started, or was closed."""
+
+
+class PoolClosed(UsageError):
+    """A pool was closed while a caller waited for a container."""
 
 
 class EngineMisused(UsageError):

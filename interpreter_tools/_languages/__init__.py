@@ -1,7 +1,7 @@
 """Languages: what each needs to run, one file a language."""
 
 from interpreter_tools._languages._config import InterpreterBoot, LanguageConfig
-from interpreter_tools._languages._plan import BASE_ENVIRONMENT, Job, boot_environment, plan
+from interpreter_tools._languages._plan import BASE_ENVIRONMENT, Job, boot_environment, job_files, plan
 from interpreter_tools._languages._registry import LanguageRegistry
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "LanguageConfig",
     "LanguageRegistry",
     "boot_environment",
+    "job_files",
     "plan",
 ]

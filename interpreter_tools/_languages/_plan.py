@@ -67,33 +67,39 @@ def encode_code(code: str | bytes) -> bytes:
         raise ConfigurationError("code", found, f"at character {error.start} is a lone surrogate") from None
 
 
+def job_files(language: LanguageConfig, code: str | bytes, files: Mapping[str, bytes]) -> dict[bytes, bytes]:
+    """Contents by path below the workspace: the code and the files that come with it.
+
+    Raises:
+        InvalidPath: a file's path does not lie beneath the workspace, or is that of the code.
+        ConfigurationError: the code or a file cannot be written.
+    """
+    code_path = language.code_filename.encode()
+    contents: dict[bytes, bytes] = {}
+    for name, data in files.items():
+        path = check_path(name)
+        if path == code_path:
+            raise InvalidPath(name, "is where the code itself goes")
+        if not isinstance(data, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"files.{name}", type(data).__name__, "is not bytes", hint="encode the text")
+        contents[path] = bytes(data)
+    contents[code_path] = encode_code(code)
+    return contents
+
+
 def plan(
     language: LanguageConfig,
-    code: str | bytes,
+    files: dict[bytes, bytes],
     *,
     image_environment: Mapping[str, str],
     environment: Mapping[str, str],
-    files: Mapping[str, bytes],
     directory: str,
     timeout: float | None,
     output_limit: int | None,
 ) -> Job:
-    """The job that runs the code.
-
-    Raises:
-        InvalidPath: a file's path does not lie beneath the workspace, or is that of the code.
-        ConfigurationError: the code cannot be written to a file.
-    """
+    """The job that runs the code file, which is among the files."""
     code_file = f"{WORKSPACE}/{language.code_filename}"
-    contents: dict[bytes, bytes] = {}
-    for name, data in files.items():
-        path = check_path(name)
-        if path == language.code_filename.encode():
-            raise InvalidPath(name, "is where the code itself goes")
-        contents[path] = bytes(data)
-    contents[language.code_filename.encode()] = encode_code(code)
-    base = {**BASE_ENVIRONMENT, **image_environment, **language.environment}
-    variables = {**base, **environment}
+    variables = {**BASE_ENVIRONMENT, **image_environment, **language.environment, **environment}
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
         language, boot_environment(language, image_environment)
     )
@@ -102,7 +108,7 @@ def plan(
         argv=argv,
         booted=booted,
         environment=variables,
-        files=contents,
+        files=files,
         directory=directory,
         timeout=timeout,
         output_limit=output_limit,

@@ -12,7 +12,7 @@
     for (const name of ['require', 'module', 'exports', '__filename', '__dirname']) delete globalThis[name];
     for (const name of Module.builtinModules) {
       const found = Object.getOwnPropertyDescriptor(globalThis, name);
-      if (found && found.configurable && !found.enumerable && found.get && found.get.name === 'get') delete globalThis[name];
+      if (found?.set?.name === 'setReal') delete globalThis[name];
     }
     delete process._eval;
     process.execArgv = [];

@@ -230,6 +230,8 @@ void boot_event(void)
 		zygote_event();
 		return;
 	}
+	if (parked.hand_over < 0)
+		return; /* its end was noticed first */
 	ssize_t length = recv(parked.hand_over, &word, 1, MSG_DONTWAIT);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

@@ -1,0 +1,151 @@
+"""One sandbox: a container, its channel, and the user that runs in it."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Self
+
+import anyio
+
+from interpreter_tools._channel import Channel
+from interpreter_tools._exceptions import (
+    ArchitectureMismatch,
+    ContainerStartFailed,
+    DockerApiError,
+    DockerUnavailable,
+    InterpreterMissing,
+    InterpreterToolsError,
+)
+from interpreter_tools._profile import HostTraits, container_spec
+from interpreter_tools._protocol import Clean, Ready, Refused
+from interpreter_tools._protocol._constants import BootMode, Verdict
+from interpreter_tools._workspace import shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._docker import DockerClient
+    from interpreter_tools._shape import Shape
+
+_LOG = logging.getLogger("interpreter_tools")
+_MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, elf(5)
+_START_DEADLINE = 60.0
+_CLOSE_DEADLINE = 30.0
+_RESET_DEADLINE_MS = 2000
+_RESET_GRACE = 3.0  # seconds beyond that for the answer
+_BOOT_MODES = {None: BootMode.NONE, "fork": BootMode.FORK, "single": BootMode.SINGLE}
+
+# A user id counts across containers (inotify instances, for one), so each container and each reset takes the next.
+_FIRST_UID, _UIDS = 10_000, 50_000
+_uids = itertools.count(secrets.randbelow(_UIDS))
+
+
+def next_uid() -> int:
+    """A user id that no other live container of this process uses."""
+    return _FIRST_UID + next(_uids) % _UIDS
+
+
+class Container:
+    """A container whose supervisor answers and whose interpreter is booted.
+
+    Attributes:
+        id: its id on the Docker engine.
+        shape: what it is.
+        channel: its stream.
+        uid: the user that programs run as; another one after each reset.
+        born: when it started, on the monotonic clock.
+        idle_since: when it was last used.
+        uses: runs so far.
+    """
+
+    def __init__(self, client: DockerClient, container_id: str, shape: Shape, channel: Channel) -> None:
+        self._client = client
+        self._closed = False
+        self.id = container_id
+        self.shape = shape
+        self.channel = channel
+        self.uid = next_uid()
+        self.born = self.idle_since = time.monotonic()
+        self.uses = 0
+
+    def __repr__(self) -> str:
+        return f"<Container {self.id[:12]} {self.shape.label} [{self.uses} uses]>"
+
+    @classmethod
+    async def start(
+        cls, client: DockerClient, shape: Shape, *, volume: str, labels: Mapping[str, str], traits: HostTraits
+    ) -> Self:
+        """Creates and starts a container, and waits until an interpreter is booted in it.
+
+        Raises:
+            ImageMissing: the image is gone.
+            InterpreterMissing: the image does not hold what the language boots.
+            ContainerStartFailed: the supervisor did not come to life.
+            DockerApiError, DockerUnavailable: the Docker engine refused.
+        """
+        spec = container_spec(shape.image_id, shape.config, volume=volume, labels=labels, traits=traits)
+        container_id = await client.create_container(spec)
+        channel = Channel()
+        container = cls(client, container_id, shape, channel)
+        try:
+            with anyio.fail_after(_START_DEADLINE):
+                await client.attach(container_id, lambda: channel)
+                await container._boot()
+        except TimeoutError:
+            await container.aclose()
+            raise ContainerStartFailed(f"a container of {shape.image} did not start within {_START_DEADLINE:g} s") from None
+        except InterpreterToolsError as error:
+            await container.aclose()
+            if isinstance(error, (DockerApiError, DockerUnavailable, InterpreterMissing, ArchitectureMismatch)):
+                raise
+            raise ContainerStartFailed(f"a container of {shape.image} did not start: {error.message}") from error
+        except BaseException:
+            await container.aclose()
+            raise
+        return container
+
+    async def _boot(self) -> None:
+        channel, connection, shape = self.channel, self.channel.connection, self.shape
+        await self._client.start_container(self.id)
+        greeting = await channel.greeting()
+        if greeting.machine != _MACHINES.get(self._client.version.arch, greeting.machine):
+            raise ArchitectureMismatch(f"the supervisor is not for the Docker host's {self._client.version.arch}")
+        data = connection.boot(_BOOT_MODES[shape.boot_mode], shape.boot_command, shape.boot_environment)
+        answer = await channel.expect(Ready, send=data)
+        if isinstance(answer, Refused):
+            raise InterpreterMissing(shape.boot_command[0], shape.image, shown_path(answer.subject).strip())
+        self.idle_since = time.monotonic()
+
+    async def reset(self) -> str | None:
+        """Wipes what the last run left, and takes another user; what stayed behind, or None when nothing did.
+
+        Raises:
+            ContainerLost, ProtocolError: the container is of no use any more.
+        """
+        try:
+            with anyio.fail_after(_RESET_DEADLINE_MS / 1000 + _RESET_GRACE):
+                answer = await self.channel.expect(Clean, send=self.channel.connection.reset(_RESET_DEADLINE_MS))
+        except TimeoutError:
+            return "deadline"
+        if isinstance(answer, Refused):
+            return "refused"
+        if answer.verdict is not Verdict.OK:
+            return answer.verdict.name.lower()
+        self.uid = next_uid()
+        self.idle_since = time.monotonic()
+        return None
+
+    async def aclose(self) -> None:
+        """Kills and removes the container, within 30 seconds. Does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        self.channel.close()
+        with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
+            try:
+                await self._client.remove_container(self.id)
+            except (DockerApiError, DockerUnavailable):
+                _LOG.warning("a container could not be removed; its supervisor ends it", exc_info=True)

@@ -1,0 +1,267 @@
+"""The engine: what users hold."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Self, Unpack
+
+import anyio
+
+from interpreter_tools._config import ContainerStrategy, EngineConfig
+from interpreter_tools._container import Container
+from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
+from interpreter_tools._exceptions import EngineClosed, EngineMisused, ImageMissing, InterpreterToolsError
+from interpreter_tools._execution import Execution
+from interpreter_tools._images import ImageCatalog, image_name
+from interpreter_tools._languages import LanguageRegistry, job_files, plan
+from interpreter_tools._models import EngineStats
+from interpreter_tools._options import Resolved, RunOptions, resolve
+from interpreter_tools._pool import Pool
+from interpreter_tools._profile import HostTraits
+from interpreter_tools._shape import Shape, shape_of
+from interpreter_tools._tasks import TaskHost
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from interpreter_tools._languages import Job, LanguageConfig
+    from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._pool import PoolLease
+
+_LOG = logging.getLogger("interpreter_tools")
+_CLOSE_DEADLINE = 30.0
+
+
+class _Running:
+    """What an engine holds between start and close."""
+
+    def __init__(self, client: DockerClient, volume: str, traits: HostTraits, parallel_creates: int) -> None:
+        self.client = client
+        self.volume = volume
+        self.traits = traits
+        self.owner = Owner.current()
+        self.images = ImageCatalog(client)
+        self.tasks = TaskHost()
+        self.creating = anyio.CapacityLimiter(parallel_creates)
+        self.pools: dict[tuple[object, ...], Pool] = {}
+        self.loop = asyncio.get_running_loop()
+        self.pid = os.getpid()
+
+    async def create(self, shape: Shape) -> Container:
+        """Starts a container; an image that is gone is looked up anew the next time."""
+        try:
+            return await Container.start(
+                self.client, shape, volume=self.volume, labels=self.owner.labels(), traits=self.traits
+            )
+        except ImageMissing:
+            self.images.forget(shape.image)
+            raise ImageMissing(shape.image) from None
+
+
+class ExecutionEngine:
+    """Runs code in warm, locked-down containers.
+
+    ``async with ExecutionEngine() as engine`` starts and closes it; ``await engine.start()`` and ``await engine.aclose()``
+    do the same by hand. It belongs to the event loop that started it.
+
+    Args:
+        config: sizes, limits and images; the defaults suit a small machine.
+    """
+
+    def __init__(self, config: EngineConfig | None = None) -> None:
+        self._config = config or EngineConfig()
+        self._running: _Running | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "new" if self._running is None else "running"
+        return f"<ExecutionEngine {state}>"
+
+    def __del__(self) -> None:
+        if self._running is not None and not self._closed and self._running.pid == os.getpid():
+            warnings.warn(f"{self!r} was not closed: use `async with` or `await engine.aclose()`", ResourceWarning, 2)
+
+    # -- life
+
+    async def start(self) -> Self:
+        """Connects to the Docker engine and begins to warm the languages of ``EngineConfig.prewarm``, without waiting.
+
+        Raises:
+            DockerUnavailable: no Docker engine answers.
+            EngineClosed: it was closed before; make another.
+            UnknownLanguage: ``prewarm`` names a language that is not registered.
+        """
+        if self._closed:
+            raise EngineClosed("the engine was closed", hint="make another ExecutionEngine")
+        if self._running is not None:
+            return self
+        for language in self._config.prewarm:
+            LanguageRegistry.get(language)
+        client = await DockerClient.connect(self._config.docker_host)
+        try:
+            volume, info = await asyncio.gather(ensure_supervisor_volume(client), client.info())
+            traits = HostTraits(cgroup_version=info.cgroup_version, default_runtime=info.default_runtime)
+            running = _Running(client, volume.name, traits, self._config.pool.parallel_creates)
+            await running.tasks.start()
+        except BaseException:
+            await client.aclose()
+            raise
+        self._running = running
+        running.tasks.spawn(_sweep, client)
+        for language in self._config.prewarm:
+            running.tasks.spawn(self._prewarm, language)
+        return self
+
+    async def _prewarm(self, language: str) -> None:
+        try:
+            await self.warm(language)
+        except InterpreterToolsError:
+            _LOG.warning("%s could not be prewarmed", language, exc_info=True)
+
+    async def warm(self, *languages: str) -> None:
+        """Waits until ``PoolConfig.min_size`` containers of each language are warm, with the engine's own limits.
+
+        Args:
+            languages: their names; none means those of ``EngineConfig.prewarm``.
+
+        Raises:
+            InterpreterToolsError: one could not be started, and why.
+        """
+        running = self._use()
+        for name in languages or self._config.prewarm:
+            options = resolve(self._config, RunOptions())
+            pool = await self._pool(running, LanguageRegistry.get(name), options)
+            pool.keep(self._config.pool.min_size)
+            await pool.warm()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Ends every run and removes every container, within 30 seconds. Does nothing the second time."""
+        running, self._running = self._running, None
+        self._closed = True
+        if running is None:
+            return
+        with anyio.CancelScope(shield=True):
+            for pool in running.pools.values():
+                await pool.aclose()
+            await running.tasks.aclose(deadline=_CLOSE_DEADLINE)
+            await running.client.aclose()
+
+    # -- running
+
+    async def run(self, language: str, code: str | bytes, **options: Unpack[RunOptions]) -> ExecutionResult:
+        """Runs code to its end, in a fresh container unless the strategy says otherwise.
+
+        Args:
+            language: a name or alias that is registered.
+            code: the program; it is written to a file and never passes through a shell.
+            options: see ``RunOptions``.
+
+        Returns:
+            What happened. Code that fails, is killed or runs into a limit is a result as well.
+
+        Raises:
+            UsageError: the call cannot work as it was made; nothing was touched.
+            MachineError: Docker, the image or the interpreter is missing.
+            ContainerLost: the container went away in the middle of the run.
+            PoolTimeout: no container became free in time.
+        """
+        if options.get("stdin") is None:
+            options["stdin"] = b""
+        async with self.stream(language, code, **options) as execution:
+            return await execution.result()
+
+    def stream(self, language: str, code: str | bytes, **options: Unpack[RunOptions]) -> Execution:
+        """The same as ``run``, as an ``Execution`` whose output is taken as it comes. It starts with ``async with``.
+
+        Args:
+            language: a name or alias that is registered.
+            code: the program.
+            options: see ``RunOptions``.
+
+        Raises:
+            UsageError: the call cannot work as it was made; nothing was touched.
+        """
+        running = self._use()
+        config = LanguageRegistry.get(language)
+        resolved = resolve(self._config, options)
+        files = job_files(config, code, resolved.files)
+        begin = functools.partial(self._begin, running, config, resolved, files)
+        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture)
+
+    async def _begin(
+        self, running: _Running, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
+    ) -> tuple[Job, PoolLease]:
+        pool = await self._pool(running, language, options)
+        job = plan(
+            language,
+            files,
+            image_environment=pool.shape.image_environment,
+            environment=options.environment,
+            directory=options.container.working_dir,
+            timeout=options.timeout,
+            output_limit=options.output_limit,
+        )
+        return job, await pool.lease()
+
+    async def _pool(self, running: _Running, language: LanguageConfig, options: Resolved) -> Pool:
+        name = image_name(language, override=options.container.image, images=self._config.images)
+        image = await running.images.find(name)
+        reused = options.strategy is ContainerStrategy.POOL
+        shape = shape_of(language, image, name, options.container, reused=reused)
+        pool = running.pools.get(shape.key)
+        if pool is None:
+            pool = running.pools[shape.key] = Pool(
+                shape, self._config.pool, create=running.create, creating=running.creating, tasks=running.tasks
+            )
+        return pool
+
+    def stats(self) -> EngineStats:
+        """Containers and leases now, and what happened to them since the start."""
+        pools = tuple(pool.stats() for pool in self._use().pools.values())
+        discards: Counter[str] = Counter()
+        for pool in pools:
+            discards.update(pool.discards)
+        return EngineStats(
+            pools=pools,
+            idle=sum(pool.idle for pool in pools),
+            busy=sum(pool.busy for pool in pools),
+            starting=sum(pool.starting for pool in pools),
+            waiting=sum(pool.waiting for pool in pools),
+            hits=sum(pool.hits for pool in pools),
+            misses=sum(pool.misses for pool in pools),
+            refills=sum(pool.refills for pool in pools),
+            discards=dict(discards),
+        )
+
+    def _use(self) -> _Running:
+        if self._closed:
+            raise EngineClosed("the engine is closed", hint="make another ExecutionEngine")
+        running = self._running
+        if running is None:
+            raise EngineClosed("the engine was not started", hint="use `async with ExecutionEngine() as engine`")
+        if running.pid != os.getpid():
+            raise EngineMisused("the engine was started before a fork", hint="start an engine in each process")
+        if running.loop is not asyncio.get_running_loop():
+            raise EngineMisused("the engine belongs to another event loop", hint="start an engine in each event loop")
+        return running
+
+
+async def _sweep(client: DockerClient) -> None:
+    """Removes what dead clients have left; the next start tries again."""
+    try:
+        await sweep(client)
+    except InterpreterToolsError:
+        _LOG.warning("what dead clients have left could not be removed", exc_info=True)

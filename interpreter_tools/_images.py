@@ -1,0 +1,57 @@
+"""Which image a language runs in, and what the Docker host knows of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from interpreter_tools._exceptions import ArchitectureMismatch, ImageMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._docker import DockerClient, ImageInfo
+    from interpreter_tools._languages import LanguageConfig
+
+
+def image_name(language: LanguageConfig, *, override: str | None, images: Mapping[str, str]) -> str:
+    """The image for a language: of the call, of the configuration, of the environment, or the language's own."""
+    if override is not None:
+        return override
+    variable = "INTERPRETER_TOOLS_IMAGE_" + re.sub(r"\W", "_", language.language).upper()
+    return images.get(language.language) or os.environ.get(variable) or language.default_image
+
+
+class ImageCatalog:
+    """Images that were asked for, remembered by name."""
+
+    def __init__(self, client: DockerClient) -> None:
+        self._client = client
+        self._known: dict[str, ImageInfo] = {}
+
+    async def find(self, name: str) -> ImageInfo:
+        """What the Docker host knows of an image.
+
+        Raises:
+            ImageMissing: it has none of that name.
+            ArchitectureMismatch: it is for another kind of processor than the host's.
+        """
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        image = await self._client.inspect_image(name)
+        if image is None:
+            raise ImageMissing(name)
+        architecture = self._client.version.arch
+        if image.architecture != architecture:
+            raise ArchitectureMismatch(
+                f"the image {name!r} is for {image.architecture}, the Docker host is {architecture}",
+                hint="pull or build the image for the host's processor",
+            )
+        self._known[name] = image
+        return image
+
+    def forget(self, name: str) -> None:
+        """Asks again the next time: the image was removed, or replaced."""
+        self._known.pop(name, None)

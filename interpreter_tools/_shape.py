@@ -1,0 +1,74 @@
+"""What makes two containers interchangeable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._languages import boot_environment
+
+if TYPE_CHECKING:
+    from interpreter_tools._config import ContainerConfig
+    from interpreter_tools._docker import ImageInfo
+    from interpreter_tools._languages import LanguageConfig
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """The image, the limits and the interpreter of a container; containers of equal shapes can replace each other.
+
+    Attributes:
+        label: a short name for people; no part of what makes shapes equal.
+        image: the image's name.
+        image_id: its digest.
+        image_environment: its variables.
+        config: limits and network, without what belongs to single runs.
+        boot_mode: how an interpreter is booted ahead; None when none is.
+        boot_command: its command.
+        boot_environment: its variables.
+        reused: containers go back after a verified reset.
+    """
+
+    label: str
+    image: str
+    image_id: str
+    image_environment: dict[str, str]
+    config: ContainerConfig
+    boot_mode: str | None
+    boot_command: tuple[str, ...]
+    boot_environment: dict[str, str]
+    reused: bool
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for containers that can replace each other."""
+        config = self.config
+        return (
+            self.image_id,
+            self.boot_command,
+            tuple(sorted(self.boot_environment.items())) if self.boot_mode else (),
+            config.memory_bytes,
+            config.cpus,
+            config.pids_limit,
+            config.workspace_bytes,
+            config.tmp_bytes,
+            config.network,
+            config.runtime,
+            self.reused,
+        )
+
+
+def shape_of(language: LanguageConfig, image: ImageInfo, name: str, config: ContainerConfig, *, reused: bool) -> Shape:
+    """The shape of the containers that run a language in an image."""
+    environment = dict(variable.split("=", 1) for variable in image.environment if "=" in variable)
+    return Shape(
+        label=language.language,
+        image=name,
+        image_id=image.id,
+        image_environment=environment,
+        config=config,
+        boot_mode=language.boot.mode if language.boot else None,
+        boot_command=language.boot.command if language.boot else (),
+        boot_environment=boot_environment(language, environment) if language.boot else {},
+        reused=reused,
+    )
