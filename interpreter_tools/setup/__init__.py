@@ -1,0 +1,20 @@
+"""Makes a bare machine ready: the Docker engine and the default images; and finds out what one lacks."""
+
+from interpreter_tools.setup.errors import ProgramFailed, SetupFailed
+from interpreter_tools.setup.images import ImageReady
+from interpreter_tools.setup.packages import Consent, refuse
+from interpreter_tools.setup.progress import Progress, Reporter, ignore
+from interpreter_tools.setup.run import SetupResult, set_up
+
+__all__ = [
+    "Consent",
+    "ImageReady",
+    "ProgramFailed",
+    "Progress",
+    "Reporter",
+    "SetupFailed",
+    "SetupResult",
+    "ignore",
+    "refuse",
+    "set_up",
+]

@@ -31,7 +31,7 @@ class AptMeter:
         if step is None or not self._packages:
             return None
         self._steps += 1
-        text = line.split(" ... ")[0].removesuffix(" ...")
+        text = line.partition(" ... ")[0].removesuffix(" ...")
         if step[1].startswith("Get"):
             text = f"Downloading {_package(step[2])}"
         return min(self._steps / (self._packages * _STEPS_PER_PACKAGE), 1.0), text

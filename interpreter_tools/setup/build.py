@@ -152,7 +152,14 @@ class ImageBuilder:
         if not recipe.npm_packages:
             return
         self._report(Progress(recipe.image, "working", f"npm install {' '.join(recipe.npm_packages)}", 0.72))
-        flags = ["--global", "--prefix=/usr/local", "--no-fund", "--no-audit", "--no-update-notifier", "--fetch-retries=1"]
+        flags = [
+            "--global",
+            "--prefix=/usr/local",
+            "--no-fund",
+            "--no-audit",
+            "--no-update-notifier",
+            "--fetch-retries=1",
+        ]
         certificates = [] if self._bundle is None else [f"--cafile={BUNDLE}"]
         try:
             await tree.run(["npm", "install", *flags, *certificates, *recipe.npm_packages])

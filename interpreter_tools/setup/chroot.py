@@ -103,7 +103,6 @@ class Chroot:
         Raises:
             ProgramFailed: apt-get failed.
         """
-
         meter = AptMeter()
 
         def on_line(line: str) -> None:

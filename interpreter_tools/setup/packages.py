@@ -60,7 +60,7 @@ async def install_packages(
             report(Progress(step, "working", done[1], done[0]))
 
     async def install() -> None:
-        arguments = [*_APT_GET, "install", "--no-install-recommends", *packages]
+        arguments = [*_APT_GET, "install", "--no-install-recommends", "--no-remove", *packages]
         await run_program(arguments, environment=environment, on_line=on_line)
 
     report(Progress(step, "working", command, 0.0))

@@ -257,6 +257,7 @@ bool boot_hand_over(const void *message, size_t length)
 	}
 	close_fd(&parked.hand_over);
 	parked.ready = false;
+	parked.pid = 0;
 	return length == 0;
 }
 

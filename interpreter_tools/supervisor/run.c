@@ -303,7 +303,8 @@ static void send_exit(void)
 static void advance(void)
 {
 	if (run.phase == ENDING) {
-		bool left = user_has_processes(run.uid);
+		reap(); /* orphans that were killed are ours to bury */
+		bool left = processes_left();
 		if (left && now_us() < run.kill_deadline_us) {
 			kill_user(run.uid);
 			return;

@@ -1,6 +1,7 @@
 /* One new process: its pipes, its identity, and the end of every process of a user. */
 #include "supervisor.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -69,26 +70,31 @@ int become(uint32_t uid)
  * The saved id stays 0, so nobody may trace us meanwhile, and we can return. The kernel walks the list of processes
  * with forks shut out, so nothing is missed and a fork bomb ends at once.
  */
-static int signal_user(uint32_t uid, int signal)
+void kill_user(uint32_t uid)
 {
 	if (setresuid(uid, uid, 0) < 0)
 		die("cannot take the uid %u: %s", uid, strerror(errno));
-	int result = kill(-1, signal);
-	int error = errno;
+	kill(-1, SIGKILL);
 	if (setresuid(0, 0, 0) < 0)
 		_exit(1);
-	errno = error;
-	return result;
 }
 
-void kill_user(uint32_t uid)
+/* kill(-1, 0) would not tell: it also succeeds when every process there is refuses the signal. */
+bool processes_left(void)
 {
-	signal_user(uid, SIGKILL);
-}
-
-bool user_has_processes(uint32_t uid)
-{
-	return signal_user(uid, 0) == 0;
+	DIR *directory = opendir("/proc");
+	bool left = false;
+	if (!directory)
+		die("cannot read /proc: %s", strerror(errno));
+	for (struct dirent *entry; (entry = readdir(directory));) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (pid > 1 && pid != boot_zygote() && pid != parked.pid) {
+			kill(pid, SIGKILL);
+			left = true;
+		}
+	}
+	closedir(directory);
+	return left;
 }
 
 /* A booted interpreter keeps of root's powers only the one to become somebody else. */

@@ -72,7 +72,7 @@ void close_pipes(struct pipes *pipes);
 void close_fd(int *fd);
 int become(uint32_t uid);       /* file system identity for the next calls; become(0) returns */
 void kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork */
-bool user_has_processes(uint32_t uid);
+bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
 
 /* boot.c */
 struct parked { /* an interpreter that waits for its code */

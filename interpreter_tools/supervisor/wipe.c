@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,31 +52,6 @@ void wipe_baseline(char **paths)
 			die("cannot open the writable mount %s: %s", *paths, strerror(errno));
 		in_use(mount, &mount->blocks, &mount->inodes);
 	}
-}
-
-/* ---- processes ---- */
-
-static bool ours(pid_t pid)
-{
-	return pid == 1 || pid == boot_zygote() || pid == parked.pid;
-}
-
-/* Kills what should not be there; true when nothing was. */
-static bool no_processes(void)
-{
-	DIR *directory = opendir("/proc");
-	bool none = directory;
-	if (!directory)
-		return false;
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid > 0 && !ours(pid)) {
-			kill(pid, SIGKILL);
-			none = false;
-		}
-	}
-	closedir(directory);
-	return none;
 }
 
 /* ---- files ---- */
@@ -225,7 +199,7 @@ static uint32_t verify(const char **left)
 {
 	const struct mount *mount;
 	*left = "";
-	if (!no_processes()) {
+	if (processes_left()) {
 		*left = "a process";
 		return IT_CLEAN_PROCESSES;
 	}
