@@ -1,0 +1,74 @@
+"""Images that the engine makes of others, from a Dockerfile."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+from aiodocker import DockerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from interpreter_tools._docker.client import DockerClient
+
+_DEADLINE = 600.0
+_MEDIA_TYPE = {"Content-Type": "application/x-tar"}
+
+
+async def build_image(
+    client: DockerClient,
+    dockerfile: str,
+    *,
+    tag: str,
+    files: Mapping[str, bytes],
+    arguments: Mapping[str, str],
+    on_line: Callable[[str], None],
+    deadline: float = _DEADLINE,
+) -> None:
+    """Have the engine build an image.
+
+    Args:
+        client: the engine.
+        dockerfile: the text of the Dockerfile.
+        tag: the image's name.
+        files: what the Dockerfile copies, by name.
+        arguments: values of its ``ARG`` lines, and of those that every build has, such as ``http_proxy``.
+        on_line: is given each line that the build says.
+        deadline: seconds for all of it.
+
+    Raises:
+        DockerApiError: a step failed, or the engine cannot build (status 500), or not in time (status 0).
+        DockerUnavailable: the connection broke.
+    """
+    connection = client._connection  # noqa: SLF001 - this is a method of the client that has a file of its own
+    query = urlencode({"t": tag, "rm": "1", "forcerm": "1", "buildargs": msgspec.json.encode(dict(arguments)).decode()})
+    context = _pack({"Dockerfile": dockerfile.encode(), **files})
+
+    async def build() -> None:
+        async with connection.docker._query(  # noqa: SLF001 - aiodocker's own call drops the error's text
+            f"build?{query}", "POST", data=context, headers=_MEDIA_TYPE
+        ) as response:
+            async for line in response.content:
+                answer = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
+                if "error" in answer:
+                    raise DockerError(500, str(answer["error"]))
+                text = str(answer.get("stream", "")).strip()
+                if text:
+                    on_line(text)
+
+    await connection.ask("build image", build, deadline=deadline)
+
+
+def _pack(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            member.mode = 0o644
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()

@@ -1,0 +1,201 @@
+"""Starts ``dockerd`` on a machine that has no service manager to do it, whatever an earlier one left lying about."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+import anyio
+
+from interpreter_tools.setup.errors import SetupFailed
+
+LOG = Path("/var/log/interpreter-tools-dockerd.log")
+"""What a ``dockerd`` that was started here says."""
+
+_LOG_LIMIT = 16 << 20
+_LOG_LINES = 8
+_TERMINATION_SECONDS = 20.0
+_INTERVAL = 0.1
+_PROBE_SECONDS = 1.0
+_PID_FILES = {
+    Path("/run/docker.pid"): "dockerd",
+    Path("/var/run/docker.pid"): "dockerd",
+    Path("/run/docker/containerd/containerd.pid"): "containerd",
+    Path("/var/run/docker/containerd/containerd.pid"): "containerd",
+}
+_CONTAINERD_SOCKETS = (Path("/run/containerd/containerd.sock"), Path("/run/containerd/containerd.sock.ttrpc"))
+_REMEDIES = (
+    ("iptables", 'the kernel refuses iptables: put {"iptables": false, "bridge": "none"} into /etc/docker/daemon.json'),
+    ("cgroup", "control groups are not mounted: `apt-get install cgroupfs-mount && cgroupfs-mount`"),
+    ("no space left", "the disk is full"),
+    ("permission denied", "this root user may not do what dockerd needs: it lacks capabilities, as in a container"),
+    (
+        "operation not permitted",
+        "this root user may not do what dockerd needs: it lacks capabilities, as in a container",
+    ),
+)
+
+
+class Dockerd:
+    """A ``dockerd`` that was started here, and outlives us.
+
+    Args:
+        pid: its process.
+        log_start: where its own words begin in the log.
+    """
+
+    def __init__(self, pid: int, log_start: int) -> None:
+        self.pid = pid
+        self._log_start = log_start
+        self._status: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Dockerd {self.pid} [{'running' if self.runs() else 'dead'}]>"
+
+    def runs(self) -> bool:
+        """Whether it is alive."""
+        if self._status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                return find_process("dockerd") == self.pid
+            if pid:
+                self._status = status
+        return self._status is None
+
+    def failure(self, what: str) -> SetupFailed:
+        """An error with its last words, and what to do about them."""
+        with LOG.open("rb") as log:
+            log.seek(self._log_start)
+            text = log.read().decode("utf-8", "replace")
+        lines = text.strip().splitlines()
+        last = "\n".join(lines[-_LOG_LINES:])
+        ended = lines[-1].lower() if lines else ""
+        remedy = next((remedy for words, remedy in _REMEDIES if words in ended), "")
+        return SetupFailed(f"dockerd {what}:\n{last}", hint=remedy or f"its log is {LOG}")
+
+
+def find_process(name: str) -> int | None:
+    """The oldest process of that name in our PID namespace: those of containers on this machine do not count."""
+    ours = Path("/proc/self/ns/pid").readlink()
+    for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        if _command(pid) != name:
+            continue
+        try:
+            if Path(f"/proc/{pid}/ns/pid").readlink() == ours:
+                return pid
+        except OSError:  # it went away, or is somebody else's and we are not root
+            continue
+    return None
+
+
+def _command(pid: int) -> str:
+    """The name of a process that is not a zombie; empty when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return ""
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    return "" if rest.split()[0] in "ZX" else name
+
+
+def remove_leftovers() -> list[str]:
+    """Remove what a dead engine left that keeps a new one from starting; call it when no ``dockerd`` runs.
+
+    dockerd refuses to start when its PID file names any living process, also one that got the number later; and it
+    waits in vain for a containerd whose socket, or PID file, is there although nothing listens (Docker 20.10).
+
+    Returns:
+        What was removed.
+    """
+    removed: list[str] = []
+    for path, name in _PID_FILES.items():
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        if not text.strip().isdigit() or _command(int(text)) != name:
+            path.unlink(missing_ok=True)
+            removed.append(str(path))
+    for path in _CONTAINERD_SOCKETS:
+        if _probe(path) == errno.ECONNREFUSED:
+            path.unlink(missing_ok=True)
+            removed.append(str(path))
+    return removed
+
+
+def is_listening() -> bool:
+    """Whether something accepts connections at the engine's usual socket, be it that it never answers."""
+    return _probe(Path("/var/run/docker.sock")) == 0
+
+
+def _probe(path: Path) -> int:
+    """The error number of connecting to a socket; 0 when it is accepted."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_SECONDS)  # a full backlog would block
+        try:
+            probe.connect(str(path))
+        except TimeoutError:
+            return 0
+        except OSError as error:
+            return error.errno or errno.EIO
+    return 0
+
+
+def start_dockerd() -> Dockerd:
+    """Start ``dockerd`` in a session of its own, its words going to :data:`LOG`.
+
+    Raises:
+        SetupFailed: it is not installed, or the log cannot be written.
+    """
+    program, env = shutil.which("dockerd"), shutil.which("env")
+    if program is None or env is None:
+        raise SetupFailed("dockerd is not installed", hint="install docker.io")
+    try:
+        log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise SetupFailed(f"{LOG} cannot be written: {error.strerror}", hint="start dockerd by hand") from error
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(log).st_size > _LOG_LIMIT:
+            os.ftruncate(log, 0)
+        start = os.fstat(log).st_size
+        # Not subprocess: its objects want to be waited for, and this child is to outlive us.
+        # env(1) is there to leave our directory.
+        pid = os.posix_spawn(
+            env,
+            [env, "--chdir=/", program],
+            dict(os.environ),
+            file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM),
+        )
+    finally:
+        os.close(null)
+        os.close(log)
+    return Dockerd(pid, start)
+
+
+async def stop_dockerd(pid: int) -> None:
+    """End a ``dockerd`` that does not answer: politely, then not.
+
+    Raises:
+        SetupFailed: it cannot be ended, or is in the kernel's hands.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise SetupFailed(f"dockerd (process {pid}) cannot be ended: {error.strerror}") from error
+        with anyio.move_on_after(_TERMINATION_SECONDS):
+            while _command(pid) == "dockerd":  # noqa: ASYNC110 - another process's end is no event of ours
+                await anyio.sleep(_INTERVAL)
+            return
+    raise SetupFailed(f"dockerd (process {pid}) does not end, not even when killed", hint="restart this machine")

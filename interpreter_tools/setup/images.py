@@ -1,0 +1,188 @@
+"""Decides how each image comes here: it is there already, a registry has it, or it is built."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import anyio
+import msgspec
+
+from interpreter_tools._exceptions import MachineError, UnknownLanguage
+from interpreter_tools.setup.build import ImageBuilder
+from interpreter_tools.setup.errors import SetupFailed
+from interpreter_tools.setup.progress import Progress
+from interpreter_tools.setup.pull import PULL_SHARE, derive, official_reference, pull
+from interpreter_tools.setup.recipes import DEFAULT_RECIPES, RECIPES, Recipe, find_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interpreter_tools._docker import DockerClient
+    from interpreter_tools.setup.cache import BuildCache
+    from interpreter_tools.setup.packages import Consent
+    from interpreter_tools.setup.progress import Reporter
+
+Source: TypeAlias = Literal["present", "pulled", "built"]
+
+_PARALLEL_BUILDS = 2  # they keep a core each busy
+
+
+class ImageReady(msgspec.Struct, frozen=True):
+    """An image that is there now.
+
+    Attributes:
+        image: its name.
+        source: ``present`` (it was there), ``pulled`` or ``built``.
+        seconds: how long it took.
+    """
+
+    image: str
+    source: Source
+    seconds: float
+
+
+def choose_targets(names: Sequence[str]) -> list[Recipe | str]:
+    """What is to be made ready: recipes, and names of images that only a registry can have.
+
+    Args:
+        names: languages, short names of ours, or images; none of them means the default languages. A language whose
+            image the environment names otherwise (``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>``) means that image.
+
+    Raises:
+        UnknownLanguage: a name is neither a language nor an image.
+    """
+    languages = names or [language for recipe in DEFAULT_RECIPES for language in recipe.languages]
+    targets: list[Recipe | str] = []
+    for name in languages:
+        image = os.environ.get(f"INTERPRETER_TOOLS_IMAGE_{name.upper()}", "") or name
+        target = find_recipe(image) or (image if image != name or set(name) & set(":/@") else None)
+        if target is None:
+            raise UnknownLanguage(name, [language for recipe in RECIPES for language in recipe.languages])
+        if target not in targets:
+            targets.append(target)
+    return targets
+
+
+def image_of(target: Recipe | str) -> str:
+    """The image that a target is about."""
+    return target if isinstance(target, str) else target.image
+
+
+class ImageProvider:
+    """Makes images ready on one engine.
+
+    Args:
+        client: the engine.
+        cache: where builds happen.
+        consent: is asked before a build installs packages on this machine.
+        report: is told how it goes.
+        update: make images again that are there already.
+    """
+
+    def __init__(
+        self, client: DockerClient, cache: BuildCache, *, consent: Consent, report: Reporter, update: bool
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._consent = consent
+        self._report = report
+        self._update = update
+        self._builds = anyio.CapacityLimiter(_PARALLEL_BUILDS)
+        self._started = time.monotonic()
+        self._ready: dict[str, ImageReady] = {}
+        self._failures: dict[str, MachineError] = {}
+
+    def __repr__(self) -> str:
+        return f"<ImageProvider {self._client!r} [{len(self._ready)} ready, {len(self._failures)} failed]>"
+
+    async def provide(self, targets: Sequence[Recipe | str]) -> list[ImageReady]:
+        """Make all the images ready and say where each came from, in their order.
+
+        Raises:
+            MachineError: one of them cannot be; the others are ready all the same.
+        """
+        async with anyio.create_task_group() as tasks:
+            for target in targets:
+                tasks.start_soon(self._find_or_pull, target)
+        recipes = [target for target in targets if isinstance(target, Recipe) and target.image in self._failures]
+        if recipes:
+            await self._build_all(recipes)
+        for failure in self._failures.values():
+            raise failure
+        return [self._ready[image_of(target)] for target in targets]
+
+    async def _find_or_pull(self, target: Recipe | str) -> None:
+        image = image_of(target)
+        reference = target if isinstance(target, str) else official_reference(target)
+
+        def tell(fraction: float, text: str) -> None:
+            self._report(Progress(image, "working", text, fraction))
+
+        try:
+            if not self._update and await self._client.inspect_image(image) is not None:
+                self._finish(image, "present")
+                return
+            tell(0.0, f"pulling {reference}")
+            await pull(self._client, reference, tell=lambda fraction, text: tell(fraction * PULL_SHARE, text))
+            if isinstance(target, Recipe):
+                await derive(self._client, target, reference, tell=tell)
+        except MachineError as error:
+            self._fail(image, error)
+        else:
+            self._finish(image, "pulled")
+
+    async def _build_all(self, recipes: Sequence[Recipe]) -> None:
+        def tell_of_wait() -> None:
+            for recipe in recipes:
+                self._report(Progress(recipe.image, "working", "another set-up is at work; waiting for it"))
+
+        async with self._cache.locked(on_wait=tell_of_wait):
+            missing: list[Recipe] = []
+            for recipe in recipes:
+                if not self._update and await self._client.inspect_image(recipe.image) is not None:
+                    self._finish(recipe.image, "present")  # made by whom we waited for
+                else:
+                    missing.append(recipe)
+            if not missing:
+                return
+            try:
+                builder = await ImageBuilder.prepare(
+                    self._client, self._cache, consent=self._consent, report=self._report
+                )
+            except MachineError as error:
+                for recipe in missing:
+                    self._fail(recipe.image, error)
+                return
+            async with anyio.create_task_group() as tasks:
+                for recipe in missing:
+                    tasks.start_soon(self._build, builder, recipe)
+
+    async def _build(self, builder: ImageBuilder, recipe: Recipe) -> None:
+        async with self._builds:
+            try:
+                await builder.build(recipe)
+            except MachineError as error:
+                self._fail(recipe.image, error)
+            except OSError as error:  # the disk is full, or read-only
+                self._fail(recipe.image, SetupFailed(str(error), hint=f"look at {self._cache.root}"))
+            else:
+                self._finish(recipe.image, "built")
+
+    def _finish(self, image: str, source: Source) -> None:
+        self._failures.pop(image, None)
+        seconds = time.monotonic() - self._started
+        self._ready[image] = ImageReady(image, source, round(seconds, 3))
+        text = "present" if source == "present" else f"{source} in {seconds:.0f} s"
+        self._report(Progress(image, "done", text, 1.0))
+
+    def _fail(self, image: str, error: MachineError) -> None:
+        earlier = self._failures.get(image)
+        if earlier is None:
+            self._failures[image] = error
+            self._report(Progress(image, "failed", f"cannot be pulled: {error.message}"))
+        else:
+            text = f"{image} cannot be pulled ({earlier.message}) and cannot be built: {error.message}"
+            self._failures[image] = SetupFailed(text, hint=error.hint)
+            self._report(Progress(image, "failed", f"cannot be built: {error.message}"))

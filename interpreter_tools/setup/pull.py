@@ -1,0 +1,139 @@
+"""Takes official images from a registry, and makes ours of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING
+
+import anyio
+
+from interpreter_tools._docker.build import build_image
+from interpreter_tools.setup.chroot import BUNDLE
+from interpreter_tools.setup.errors import SetupFailed
+from interpreter_tools.setup.host import find_bundle
+from interpreter_tools.setup.recipes import image_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interpreter_tools._docker import DockerClient, PullProgress
+    from interpreter_tools.setup.recipes import Recipe
+
+REGISTRY_VARIABLE = "INTERPRETER_TOOLS_REGISTRY"
+"""Names the registry, ``host:port`` or ``host:port/path``, that official images come from instead of Docker Hub."""
+
+_FIRST_ANSWER_SECONDS = 20.0
+PULL_SHARE = 0.8
+"""What part of making an image from an official one the pull is."""
+
+_DOWNLOAD_SHARE = 0.7
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+
+
+class LayerMeter:
+    """Adds up how far the layers of a pull are.
+
+    A layer's size is known only once it is being fetched, so the sum may fall; it is never told so.
+    """
+
+    def __init__(self) -> None:
+        self._layers: dict[str, float] = {}
+        self._highest = 0.0
+
+    def __repr__(self) -> str:
+        return f"<LayerMeter {len(self._layers)} layers, {self._highest:.0%}>"
+
+    def feed(self, progress: PullProgress) -> float:
+        """How far the pull is now, 0 to 1."""
+        part = progress.current / progress.total if progress.total else 0.0
+        match progress.status:
+            case "Pulling fs layer" | "Waiting":
+                self._layers.setdefault(progress.layer, 0.0)
+            case "Downloading":
+                self._layers[progress.layer] = part * _DOWNLOAD_SHARE
+            case "Verifying Checksum" | "Download complete":
+                self._layers[progress.layer] = _DOWNLOAD_SHARE
+            case "Extracting":
+                self._layers[progress.layer] = _DOWNLOAD_SHARE + part * (1 - _DOWNLOAD_SHARE)
+            case "Pull complete" | "Already exists":
+                self._layers[progress.layer] = 1.0
+            case _:
+                pass
+        if self._layers:
+            self._highest = max(self._highest, sum(self._layers.values()) / len(self._layers))
+        return self._highest
+
+
+def official_reference(recipe: Recipe) -> str:
+    """Where a recipe's official image is: at Docker Hub, or at the registry that the environment names."""
+    registry = (
+        os.environ.get(REGISTRY_VARIABLE, "").strip().removeprefix("https://").removeprefix("http://").rstrip("/")
+    )
+    return f"{registry}/library/{recipe.official}" if registry else recipe.official
+
+
+async def pull(client: DockerClient, reference: str, *, tell: Callable[[float, str], None]) -> None:
+    """Have the engine fetch an image, from the mirrors that it is configured with or the image's own registry.
+
+    Args:
+        client: the engine.
+        reference: the image.
+        tell: is told how far it is and what happens.
+
+    Raises:
+        DockerApiError: the registry, or the engine, refused.
+        SetupFailed: no registry answers.
+    """
+    meter = LayerMeter()
+    async with client.pull_image(reference) as progress:
+        # Engines retry for minutes when packets to a registry get lost, as on networks without internet access.
+        with anyio.CancelScope(deadline=anyio.current_time() + _FIRST_ANSWER_SECONDS) as scope:
+            async for step in progress:
+                scope.deadline = math.inf
+                tell(meter.feed(step), f"{step.status} {step.layer}".strip())
+        if scope.cancelled_caught:
+            raise SetupFailed(f"no registry answers within {_FIRST_ANSWER_SECONDS:g} s")
+
+
+async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: Callable[[float, str], None]) -> None:
+    """Make a recipe's image from the official one, adding what that lacks: npm's packages, the host's certificates.
+
+    Raises:
+        DockerApiError: a step failed.
+    """
+    path = await anyio.to_thread.run_sync(find_bundle)
+    bundle = None if path is None else await anyio.Path(path).read_bytes()
+    settings = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config_")}
+    proxies = {name: value for name, value in os.environ.items() if name.lower() in _PROXIES}
+    await build_image(
+        client,
+        write_dockerfile(recipe, reference, with_bundle=bundle is not None, arguments=tuple(settings)),
+        tag=recipe.image,
+        files={} if bundle is None else {"ca-certificates.crt": bundle},
+        arguments={**settings, **proxies},
+        on_line=lambda line: tell(PULL_SHARE, line),
+    )
+
+
+def write_dockerfile(recipe: Recipe, reference: str, *, with_bundle: bool, arguments: tuple[str, ...]) -> str:
+    """The Dockerfile that makes a recipe's image from the official one.
+
+    Args:
+        recipe: what is to be made.
+        reference: the official image.
+        with_bundle: whether the host's certificate authorities are beside it, as ``ca-certificates.crt``.
+        arguments: names of the build's arguments, which are variables while npm runs and are not kept.
+    """
+    lines = [f"FROM {reference}"]
+    if with_bundle:
+        lines.append(f"COPY ca-certificates.crt {BUNDLE}")
+    lines += [f"ENV {name}={value}" for name, value in image_variables(with_bundle=with_bundle).items()]
+    if recipe.npm_packages:
+        packages = [package for package in recipe.npm_packages if not package.startswith("npm@")]  # it has one
+        command = ["npm", "install", "--global", "--no-fund", "--no-audit", "--fetch-retries=1", *packages]
+        lines += [f"ARG {name}" for name in arguments]
+        lines.append(f"RUN {json.dumps(command)}")
+    lines.append(f"LABEL interpreter-tools.image={recipe.name}")
+    return "\n".join(lines) + "\n"
