@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 NAMESPACES = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
 """Puts a program, and all that it starts, where they cannot outlive us."""
 
+LOCALHOST = "127.0.0.1 localhost\n::1 localhost\n"
+"""An image's ``/etc/hosts``: one that names localhost lets a sandbox do without the engine's network set-up."""
+
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """Where an image keeps the certificate authorities that it trusts."""
 
@@ -147,8 +150,8 @@ class Chroot:
         for directory in (*_EMPTIED, *_WITHOUT):
             self.empty(directory)
         self.write("etc/machine-id", "")
-        for name in ("etc/hosts", "etc/resolv.conf"):  # the engine mounts its own over these
-            self.write(name, "")
+        self.write("etc/resolv.conf", "")  # the engine mounts its own over it
+        self.write("etc/hosts", LOCALHOST)
 
     def empty(self, directory: str) -> None:
         """Remove a directory's content, copyright files of packages excepted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -10,11 +9,13 @@ import anyio
 import msgspec
 
 from interpreter_tools._exceptions import MachineError, UnknownLanguage
+from interpreter_tools._images import image_name
+from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.setup.build import ImageBuilder
 from interpreter_tools.setup.errors import SetupFailed
 from interpreter_tools.setup.progress import Progress
 from interpreter_tools.setup.pull import PULL_SHARE, derive, official_reference, pull
-from interpreter_tools.setup.recipes import DEFAULT_RECIPES, RECIPES, Recipe, find_recipe
+from interpreter_tools.setup.recipes import DEFAULT_LANGUAGES, Recipe, find_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,18 +52,25 @@ def choose_targets(names: Sequence[str]) -> list[Recipe | str]:
             image the environment names otherwise (``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>``) means that image.
 
     Raises:
-        UnknownLanguage: a name is neither a language nor an image.
+        UnknownLanguage: a name is neither a language nor, as it has no tag, an image.
     """
-    languages = names or [language for recipe in DEFAULT_RECIPES for language in recipe.languages]
     targets: list[Recipe | str] = []
-    for name in languages:
-        image = os.environ.get(f"INTERPRETER_TOOLS_IMAGE_{name.upper()}", "") or name
-        target = find_recipe(image) or (image if image != name or set(name) & set(":/@") else None)
-        if target is None:
-            raise UnknownLanguage(name, [language for recipe in RECIPES for language in recipe.languages])
+    for name in names or DEFAULT_LANGUAGES:
+        target = _choose(name)
         if target not in targets:
             targets.append(target)
     return targets
+
+
+def _choose(name: str) -> Recipe | str:
+    try:
+        image = image_name(LanguageRegistry.get(name), override=None, images={})
+    except UnknownLanguage:
+        recipe = find_recipe(name)  # a short name, or a language that we have an image for but that is not registered
+        if recipe is None and not set(name) & set(":/@"):
+            raise
+        return recipe or name
+    return find_recipe(image) or image
 
 
 def image_of(target: Recipe | str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from interpreter_tools._docker.build import build_image
-from interpreter_tools.setup.chroot import BUNDLE
+from interpreter_tools.setup.chroot import BUNDLE, LOCALHOST
 from interpreter_tools.setup.errors import SetupFailed
 from interpreter_tools.setup.host import find_bundle
 from interpreter_tools.setup.recipes import image_variables
@@ -111,7 +111,7 @@ async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: 
         client,
         write_dockerfile(recipe, reference, with_bundle=bundle is not None, arguments=tuple(settings)),
         tag=recipe.image,
-        files={} if bundle is None else {"ca-certificates.crt": bundle},
+        files={"hosts": LOCALHOST.encode(), **({} if bundle is None else {"ca-certificates.crt": bundle})},
         arguments={**settings, **proxies},
         on_line=lambda line: tell(PULL_SHARE, line),
     )
@@ -126,7 +126,7 @@ def write_dockerfile(recipe: Recipe, reference: str, *, with_bundle: bool, argum
         with_bundle: whether the host's certificate authorities are beside it, as ``ca-certificates.crt``.
         arguments: names of the build's arguments, which are variables while npm runs and are not kept.
     """
-    lines = [f"FROM {reference}"]
+    lines = [f"FROM {reference}", "COPY hosts /etc/hosts"]
     if with_bundle:
         lines.append(f"COPY ca-certificates.crt {BUNDLE}")
     lines += [f"ENV {name}={value}" for name, value in image_variables(with_bundle=with_bundle).items()]

@@ -92,8 +92,8 @@ RUBY = Recipe(
 RECIPES = (PYTHON, NODE, SHELL, RUBY)
 """Every image that set-up knows how to make."""
 
-DEFAULT_RECIPES = (PYTHON, NODE, SHELL)
-"""Those that set-up makes when none is named."""
+DEFAULT_LANGUAGES = tuple(language for recipe in (PYTHON, NODE, SHELL) for language in recipe.languages)
+"""The languages whose images set-up makes ready when none is named."""
 
 
 def find_recipe(name: str) -> Recipe | None:
