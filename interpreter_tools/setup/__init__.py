@@ -1,5 +1,6 @@
 """Makes a bare machine ready: the Docker engine and the default images; and finds out what one lacks."""
 
+from interpreter_tools.setup.doctor import Check, diagnose
 from interpreter_tools.setup.errors import ProgramFailed, SetupFailed
 from interpreter_tools.setup.images import ImageReady
 from interpreter_tools.setup.packages import Consent, refuse
@@ -7,6 +8,7 @@ from interpreter_tools.setup.progress import Progress, Reporter, ignore
 from interpreter_tools.setup.run import SetupResult, set_up
 
 __all__ = [
+    "Check",
     "Consent",
     "ImageReady",
     "ProgramFailed",
@@ -14,6 +16,7 @@ __all__ = [
     "Reporter",
     "SetupFailed",
     "SetupResult",
+    "diagnose",
     "ignore",
     "refuse",
     "set_up",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
 import msgspec
 
-from interpreter_tools._exceptions import MachineError, UnknownLanguage
+from interpreter_tools._exceptions import DockerApiError, MachineError, UnknownLanguage
 from interpreter_tools._images import image_name
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.setup.build import ImageBuilder
@@ -101,6 +102,7 @@ class ImageProvider:
         self._started = time.monotonic()
         self._ready: dict[str, ImageReady] = {}
         self._failures: dict[str, MachineError] = {}
+        self._replaced: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<ImageProvider {self._client!r} [{len(self._ready)} ready, {len(self._failures)} failed]>"
@@ -117,9 +119,23 @@ class ImageProvider:
         recipes = [target for target in targets if isinstance(target, Recipe) and target.image in self._failures]
         if recipes:
             await self._build_all(recipes)
+        await self._remove_replaced(targets)
         for failure in self._failures.values():
             raise failure
         return [self._ready[image_of(target)] for target in targets]
+
+    async def _is_present(self, image: str) -> bool:
+        found = await self._client.inspect_image(image)
+        if found is not None and self._update:
+            self._replaced.add(found.id)
+        return found is not None and not self._update
+
+    async def _remove_replaced(self, targets: Sequence[Recipe | str]) -> None:
+        """Remove images that lost their name to a newer one; those that are still used stay."""
+        current = [await self._client.inspect_image(image_of(target)) for target in targets]
+        for image_id in self._replaced - {image.id for image in current if image is not None}:
+            with contextlib.suppress(DockerApiError):  # 409: a container, or another name, holds it
+                await self._client.remove_image(image_id)
 
     async def _find_or_pull(self, target: Recipe | str) -> None:
         image = image_of(target)
@@ -129,7 +145,7 @@ class ImageProvider:
             self._report(Progress(image, "working", text, fraction))
 
         try:
-            if not self._update and await self._client.inspect_image(image) is not None:
+            if await self._is_present(image):
                 self._finish(image, "present")
                 return
             tell(0.0, f"pulling {reference}")
@@ -149,7 +165,7 @@ class ImageProvider:
         async with self._cache.locked(on_wait=tell_of_wait):
             missing: list[Recipe] = []
             for recipe in recipes:
-                if not self._update and await self._client.inspect_image(recipe.image) is not None:
+                if await self._is_present(recipe.image):
                     self._finish(recipe.image, "present")  # made by whom we waited for
                 else:
                     missing.append(recipe)

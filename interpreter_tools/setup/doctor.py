@@ -1,0 +1,199 @@
+"""Finds out what a machine lacks: checks from the engine up to a timed run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._config import EngineConfig, PoolConfig
+from interpreter_tools._docker import DockerClient, ensure_supervisor_volume
+from interpreter_tools._engine import ExecutionEngine
+from interpreter_tools._exceptions import DockerUnavailable, InterpreterToolsError
+from interpreter_tools.setup.images import choose_targets, image_of
+from interpreter_tools.setup.recipes import find_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from interpreter_tools._docker import EngineInfo
+
+_OLDEST_API = (1, 41)  # Docker 20.10
+_MACHINES = ("aarch64", "x86_64")
+_SLOW_DRIVERS = ("vfs", "devicemapper")
+_LITTLE_MEMORY = 1 << 30
+_TIMED_RUNS = 5
+_SETUP = "run `interpreter-tools setup`"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What one check found.
+
+    Attributes:
+        name: what was looked at.
+        ok: whether it is as it should be.
+        detail: what was found.
+        remedy: what to do about it; empty when it is ok.
+        needed: whether code cannot run, or not safely, without it.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = True
+
+
+async def diagnose(docker_host: str | None = None) -> AsyncGenerator[Check]:
+    """Check the machine, one thing after the other; a missing engine ends it.
+
+    Args:
+        docker_host: address of the engine; None means the first that answers.
+
+    Yields:
+        Each check as it is done.
+    """
+    try:
+        client = await DockerClient.connect(docker_host)
+    except DockerUnavailable as error:
+        yield Check("engine", ok=False, detail=error.message, remedy=error.hint or _SETUP)
+        return
+    runs = True
+    async with client:
+        for check in await _check_engine(client):
+            yield check
+        for target in choose_targets(()):
+            check = await _check_image(client, image_of(target), _language_of(target))
+            runs = runs and (check.ok or "python" not in check.name)
+            yield check
+        yield await _check_supervisor(client)
+    if runs:
+        yield await _check_run(docker_host)
+
+
+def _language_of(target: object) -> str:
+    return getattr(target, "name", "") or str(target)
+
+
+async def _check_engine(client: DockerClient) -> list[Check]:
+    version = client.version
+    checks = [Check("engine", ok=True, detail=f"{version.name} {version.version} at {client.endpoint.url}".strip())]
+    try:
+        info = await client.info()
+    except InterpreterToolsError as error:
+        return [*checks, Check("engine info", ok=False, detail=error.message, remedy=error.hint)]
+    return checks + check_version(version.api_version, version.arch, version.kernel) + check_info(info)
+
+
+def check_version(api_version: str, machine: str, kernel: str) -> list[Check]:
+    """Whether the engine is new enough, and its processor one that we have a supervisor for."""
+    numbers = tuple(int(part) for part in api_version.split(".") if part.isdigit())
+    return [
+        Check(
+            "API",
+            ok=numbers >= _OLDEST_API,
+            detail=api_version,
+            remedy="" if numbers >= _OLDEST_API else "upgrade the engine: Docker 20.10 is the oldest that works",
+        ),
+        Check(
+            "machine",
+            ok=machine in _MACHINES,
+            detail=f"{machine}, kernel {kernel}",
+            remedy="" if machine in _MACHINES else f"use an engine on one of {', '.join(_MACHINES)}",
+        ),
+    ]
+
+
+def check_info(info: EngineInfo) -> list[Check]:
+    """What the engine says of its host: limits, storage, runtimes, seccomp, memory."""
+    limits = {"memory": info.memory_limit, "cpu": info.cpu_limit, "pids": info.pids_limit}
+    lacking = [name for name, there in limits.items() if not there]
+    cgroup_hint = "use cgroup v2, or mount the missing controllers (package cgroupfs-mount)"
+    if info.rootless:
+        cgroup_hint = "delegate the controllers to your user (systemd Delegate=), or use an engine that runs as root"
+    slow = info.storage_driver in _SLOW_DRIVERS
+    return [
+        Check(
+            "cgroups",
+            ok=not lacking,
+            detail=f"version {info.cgroup_version}" + (f", cannot limit {', '.join(lacking)}" if lacking else ""),
+            remedy=cgroup_hint if lacking else "",
+        ),
+        Check(
+            "swap limit",
+            ok=info.swap_limit,
+            detail="memory limits include swap" if info.swap_limit else "memory limits do not include swap",
+            remedy="" if info.swap_limit else "turn swap off, or boot with `swapaccount=1`",
+            needed=False,
+        ),
+        Check(
+            "seccomp",
+            ok=info.seccomp,
+            detail="available" if info.seccomp else "not available",
+            remedy="" if info.seccomp else "use a kernel and an engine with seccomp: a sandbox is none without it",
+        ),
+        Check(
+            "storage",
+            ok=not slow,
+            detail=info.storage_driver,
+            remedy="use overlay2: with this driver every container copies its image" if slow else "",
+            needed=False,
+        ),
+        Check("runtimes", ok=True, detail=_list_runtimes(info), needed=False),
+        Check(
+            "memory",
+            ok=info.memory >= _LITTLE_MEMORY,
+            detail=f"{info.memory >> 20} MB, {info.cpus} cores",
+            remedy="" if info.memory >= _LITTLE_MEMORY else "lower ContainerConfig.memory_limit",
+            needed=False,
+        ),
+    ]
+
+
+def _list_runtimes(info: EngineInfo) -> str:
+    return ", ".join(f"{name} (default)" if name == info.default_runtime else name for name in sorted(info.runtimes))
+
+
+async def _check_image(client: DockerClient, image: str, language: str) -> Check:
+    name = f"image {language}"
+    try:
+        found = await client.inspect_image(image)
+    except InterpreterToolsError as error:
+        return Check(name, ok=False, detail=error.message, remedy=error.hint)
+    if found is None:
+        what = language if find_recipe(language) else image
+        return Check(name, ok=False, detail=f"{image} is not there", remedy=f"run `interpreter-tools setup {what}`")
+    machine = client.version.arch
+    if found.architecture != machine:
+        detail = f"{image} is for {found.architecture}, the engine's machine is {machine}"
+        return Check(name, ok=False, detail=detail, remedy=f"run `interpreter-tools setup --update {language}`")
+    return Check(name, ok=True, detail=f"{image}, {found.size >> 20} MB")
+
+
+async def _check_supervisor(client: DockerClient) -> Check:
+    try:
+        volume = await ensure_supervisor_volume(client)
+    except InterpreterToolsError as error:
+        return Check("supervisor", ok=False, detail=error.message, remedy=error.hint)
+    return Check("supervisor", ok=True, detail=f"volume {volume.name}")
+
+
+async def _check_run(docker_host: str | None) -> Check:
+    """Run code, as a program that uses the library would, and take the time."""
+    config = EngineConfig(docker_host=docker_host, prewarm=(), pool=PoolConfig(min_size=1, max_size=2))
+    times: list[float] = []
+    try:
+        async with ExecutionEngine(config) as engine:
+            for _ in range(_TIMED_RUNS):
+                await engine.warm("python")
+                started = time.perf_counter()
+                result = await engine.run("python", "print('hi')", timeout=20.0)
+                times.append((time.perf_counter() - started) * 1000)
+                if result.stdout != "hi\n":
+                    detail = f"printed {result.stdout!r}, outcome {result.outcome}: {result.stderr.strip()[-500:]}"
+                    return Check("run", ok=False, detail=detail, remedy="run `interpreter-tools setup --update python`")
+    except InterpreterToolsError as error:
+        return Check("run", ok=False, detail=error.message, remedy=error.hint)
+    return Check("run", ok=True, detail=f"print('hi') in a fresh warm container: {statistics.median(times):.1f} ms")
