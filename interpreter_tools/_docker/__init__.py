@@ -2,7 +2,7 @@
 
 from interpreter_tools._docker.client import DockerClient
 from interpreter_tools._docker.endpoint import Endpoint, find_endpoints
-from interpreter_tools._docker.images import Pull, PullProgress, knows_localhost
+from interpreter_tools._docker.images import Pull, PullProgress
 from interpreter_tools._docker.multiplex import Demultiplexer
 from interpreter_tools._docker.records import ContainerSummary, EngineInfo, EngineVersion, ImageInfo, VolumeSummary
 from interpreter_tools._docker.supervisor import SupervisorVolume, ensure_supervisor_volume, load_supervisor
@@ -23,7 +23,6 @@ __all__ = [
     "VolumeSummary",
     "ensure_supervisor_volume",
     "find_endpoints",
-    "knows_localhost",
     "load_supervisor",
     "sweep",
 ]

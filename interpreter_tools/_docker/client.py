@@ -27,6 +27,7 @@ from interpreter_tools._docker.records import (
     read_info,
     read_stat,
     read_version,
+    read_volume,
     read_volumes,
 )
 from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, MachineError
@@ -86,7 +87,7 @@ class DockerClient:
                     return await cls._open(endpoint, deadline=deadline, connect_deadline=connect_deadline)
                 except MachineError as error:
                     why = error.message
-                except (OSError, msgspec.ValidationError) as error:  # a file for TLS; an answer that is not an engine's
+                except (OSError, msgspec.DecodeError) as error:  # a file for TLS; an answer that is not an engine's
                     why = str(error)
             failures.append(f"  {endpoint.source}, {endpoint.url or 'no address'}: {why}")
         denied = any("ermission denied" in failure for failure in failures)
@@ -99,8 +100,10 @@ class DockerClient:
     async def _open(cls, endpoint: Endpoint, *, deadline: float, connect_deadline: float) -> Self:
         connection = await Connection.open(endpoint, deadline=deadline)
         try:
-            ask = connection.docker.version
-            return cls(connection, read_version(await connection.ask("connect", ask, deadline=connect_deadline)))
+            answer = await connection.ask("connect", connection.ask_version, deadline=connect_deadline)
+            version = read_version(answer)
+            connection.docker.api_version = f"v{version.api_version}"
+            return cls(connection, version)
         except BaseException:
             await connection.aclose()
             raise
@@ -298,7 +301,7 @@ class DockerClient:
 
     async def create_volume(
         self, name: str, labels: Mapping[str, str], *, options: Mapping[str, str] | None = None
-    ) -> None:
+    ) -> VolumeSummary:
         """Make a volume. One of that name that exists already stays as it is.
 
         Args:
@@ -307,7 +310,9 @@ class DockerClient:
             options: of the local driver, such as ``{"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}``.
         """
         body = {"Name": name, "Labels": dict(labels), "DriverOpts": dict(options or {})}
-        await self._connection.request("create volume", "POST", "volumes/create", body=body, again=True)
+        return read_volume(
+            await self._connection.request("create volume", "POST", "volumes/create", body=body, again=True)
+        )
 
     async def remove_volume(self, name: str) -> None:
         """Remove a volume. One that is gone is no error; one that a container uses is, with status 409."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _ATTEMPTS = 4
+_EXCERPT = 500  # characters of an error
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
 
@@ -66,6 +67,14 @@ class Connection:
         """Close the connections."""
         await self.docker.close()
         await self._session.close()
+
+    async def ask_version(self) -> bytes:
+        """The answer to ``GET /version``, which every version of the API understands."""
+        async with self._session.get(f"{self.endpoint.base_url}/version") as response:
+            answer = await response.read()
+            if response.status >= 400:
+                raise aiodocker.DockerError(response.status, answer.decode(errors="replace")[:_EXCERPT])
+            return answer
 
     async def ask(
         self,

@@ -21,12 +21,12 @@ SETUP_HINT = (
     "run `interpreter-tools setup` on the machine that is to run the code, or `interpreter-tools doctor` to see more"
 )
 
+_RUNTIME_HINT = "install that runtime on the Docker host, or leave ContainerConfig.runtime at None"
+
 _HINTS = (
     ("no space left on device", "the Docker host's disk is full: `docker system df` shows what fills it"),
-    (
-        "unknown or invalid runtime name",
-        "install that runtime on the Docker host, or leave ContainerConfig.runtime at None",
-    ),
+    ("runtime name", _RUNTIME_HINT),
+    ("unknown runtime", _RUNTIME_HINT),
     ("seccomp is not enabled", "the Docker host's kernel lacks seccomp, without which a sandbox would not be one"),
     (
         "could not find the network",

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
-import anyio
 import msgspec
 from aiodocker import DockerError
 
@@ -15,13 +14,11 @@ from interpreter_tools._docker.errors import map_docker_errors
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 
-    from interpreter_tools._docker.client import DockerClient
     from interpreter_tools._docker.connection import Connection
 
 _SILENCE = (
     120.0  # seconds; an engine says nothing while it waits for a registry that does not answer: up to 30 s per attempt
 )
-_CLEANUP = 10.0  # seconds
 _MEDIA_TYPE = {"Content-Type": "application/x-tar"}
 
 
@@ -92,25 +89,6 @@ def split_tag(name: str) -> tuple[str, str]:
     """Repository and version of an image's name: ``"host:5000/a/b:1"`` gives ``("host:5000/a/b", "1")``."""
     repository, colon, version = name.rpartition(":")
     return (repository, version) if colon and "/" not in version else (name, "latest")
-
-
-async def knows_localhost(client: DockerClient, image: str) -> bool:
-    """Whether an image's own ``/etc/hosts`` has anything in it; those of many images do not.
-
-    Args:
-        client: the engine.
-        image: name or id of the image.
-
-    Raises:
-        ImageMissing: it is not there.
-    """
-    container = await client.create_container({"Image": image, "Cmd": ["-"], "NetworkDisabled": True})
-    try:
-        stat = await client.stat_created_file(container, "/etc/hosts")
-    finally:
-        with anyio.move_on_after(_CLEANUP, shield=True):
-            await client.remove_container(container)
-    return stat is not None and stat.size > 0
 
 
 async def import_tree(

@@ -8,8 +8,6 @@ from typing import Any
 
 import msgspec
 
-from interpreter_tools._profile import HostTraits
-
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "x86_64": "x86_64", "aarch64": "aarch64"}
 
 
@@ -36,6 +34,11 @@ class EngineVersion(msgspec.Struct, frozen=True, kw_only=True):
     os: str
     kernel: str
     name: str
+
+    def speaks(self, major: int, minor: int) -> bool:
+        """Whether the API is at least of that version."""
+        parts = self.api_version.split(".")
+        return tuple(int(part) for part in parts if part.isdecimal()) >= (major, minor)
 
     @property
     def is_podman(self) -> bool:
@@ -100,11 +103,6 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the engine runs without root."""
         return any(option.startswith("name=rootless") for option in self.security_options)
 
-    @property
-    def traits(self) -> HostTraits:
-        """What a container's specification depends on."""
-        return HostTraits(cgroup_version=self.cgroup_version, default_runtime=self.default_runtime)
-
 
 class ContainerSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One container of a list.
@@ -147,15 +145,17 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One volume of a list.
+    """One volume.
 
     Attributes:
         name: its name.
         labels: its labels.
+        mountpoint: where it lies on the engine's host.
     """
 
     name: str
     labels: dict[str, str]
+    mountpoint: str
 
 
 class FileStat(msgspec.Struct, frozen=True, rename={"modified": "mtime"}):
@@ -238,15 +238,16 @@ class _Image(msgspec.Struct, rename="pascal"):
 class _Volume(msgspec.Struct, rename="pascal"):
     name: str
     labels: dict[str, str] | None = None
+    mountpoint: str = ""
 
 
 class _Volumes(msgspec.Struct, rename="pascal"):
-    volumes: list[_Volume] | None = None
+    volumes: list[Any] | None = None
 
 
-def read_version(answer: object) -> EngineVersion:
+def read_version(answer: bytes) -> EngineVersion:
     """The answer to ``GET /version``."""
-    raw = msgspec.convert(answer, _Version)
+    raw = msgspec.json.decode(answer, type=_Version)
     names = [raw.platform.name] if raw.platform else []
     names += [component.name for component in raw.components or []]
     return EngineVersion(
@@ -318,7 +319,12 @@ def read_stat(header: str) -> FileStat:
     return msgspec.json.decode(base64.b64decode(header), type=FileStat)
 
 
+def read_volume(answer: object) -> VolumeSummary:
+    """The answer to ``POST /volumes/create``."""
+    raw = msgspec.convert(answer, _Volume)
+    return VolumeSummary(name=raw.name, labels=raw.labels or {}, mountpoint=raw.mountpoint)
+
+
 def read_volumes(answer: object) -> list[VolumeSummary]:
     """The answer to ``GET /volumes``."""
-    raw = msgspec.convert(answer, _Volumes)
-    return [VolumeSummary(name=volume.name, labels=volume.labels or {}) for volume in raw.volumes or []]
+    return [read_volume(volume) for volume in msgspec.convert(answer, _Volumes).volumes or []]

@@ -25,6 +25,7 @@ from interpreter_tools._profile import SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
 
 if TYPE_CHECKING:
     from interpreter_tools._docker.client import DockerClient
+    from interpreter_tools._docker.records import EngineVersion, VolumeSummary
 
 LABEL = "interpreter-tools.supervisor"
 """On the volume, the image and the container: the supervisor's digest."""
@@ -32,6 +33,8 @@ LABEL = "interpreter-tools.supervisor"
 _ARCHITECTURES = ("aarch64", "x86_64")
 _NAME = "interpreter-tools-supervisor"
 _CONFLICT = 409
+_HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_HOSTS_NAME = "hosts"
 _MODE = 0o755
 _YEAR_2000 = 946_684_800  # before which the time of the file lies, by its digest
 _ATTEMPTS = 10
@@ -45,10 +48,12 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: the volume's name, to be mounted at ``SUPERVISOR_DIRECTORY``.
         entrypoint: the supervisor's path in the container.
+        hosts_mount: a mount of the volume's ``hosts`` as ``/etc/hosts``; None where the engine cannot mount one file.
     """
 
     name: str
     entrypoint: str
+    hosts_mount: dict[str, object] | None
 
 
 class _Unfilled(Exception):
@@ -79,11 +84,25 @@ async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | Non
         reraise=True,
     )
     try:
-        await retry(filling.attempt)
+        volume: VolumeSummary = await retry(filling.attempt)
     except _Unfilled as error:
         hint = f"look for a full disk, and remove the volume with `docker volume rm {filling.volume}`"
         raise MachineError(f"the volume {filling.volume} cannot be filled: {error}", hint=hint) from error
-    return SupervisorVolume(name=filling.volume, entrypoint=SUPERVISOR_PATH)
+    hosts_mount = _hosts_mount(volume, client.version)
+    return SupervisorVolume(name=volume.name, entrypoint=SUPERVISOR_PATH, hosts_mount=hosts_mount)
+
+
+def _hosts_mount(volume: VolumeSummary, version: EngineVersion) -> dict[str, object] | None:
+    """How to mount the one file: by its place on the engine's own host, or as a part of the volume.
+
+    Docker Desktop takes a path for one of the user's machine, on which its engine does not run.
+    """
+    mount: dict[str, object] = {"Target": "/etc/hosts", "ReadOnly": True}
+    if "docker desktop" not in version.name.lower():
+        return {**mount, "Type": "bind", "Source": f"{volume.mountpoint}/{_HOSTS_NAME}"} if volume.mountpoint else None
+    if version.speaks(1, 45):
+        return {**mount, "Type": "volume", "Source": volume.name, "VolumeOptions": {"Subpath": _HOSTS_NAME}}
+    return None
 
 
 def load_supervisor(architecture: str) -> bytes:
@@ -110,7 +129,7 @@ class _Filling:
     """Attempts at one volume."""
 
     def __init__(self, client: DockerClient, program: bytes, owner: Owner) -> None:
-        digest = hashlib.sha256(program).hexdigest()[:12]
+        digest = hashlib.sha256(_tree(program, 0)).hexdigest()[:12]
         self.volume = f"{_NAME}-{digest}"
         self._client = client
         self._program = program
@@ -131,17 +150,17 @@ class _Filling:
         }
         self._conflicts = 0
 
-    async def attempt(self) -> None:
-        """Create the container that fills the volume, look into the volume, remove the container.
+    async def attempt(self) -> VolumeSummary:
+        """Create the container that fills the volume, look into the volume, remove the container; returns the volume.
 
         Raises:
             _Unfilled: the volume does not hold the supervisor.
         """
-        await self._client.create_volume(self.volume, self._label)
+        volume = await self._client.create_volume(self.volume, self._label)
         container = await self._create()
         if container is None:
             await self._check(self.volume)  # the other's container shows what is in the volume as well as one of ours
-            return
+            return volume
         try:
             if (
                 self._client.version.is_podman
@@ -155,6 +174,7 @@ class _Filling:
         finally:
             with anyio.move_on_after(_CLEANUP, shield=True):
                 await self._client.remove_container(container)
+        return volume
 
     async def _create(self) -> str | None:
         """The container's id; None when another process has one of the same name.
@@ -195,16 +215,21 @@ class _Filling:
 
 
 def _tree(program: bytes, time: int) -> bytes:
-    """An image's files: the supervisor where the volume is mounted, and nothing else."""
+    """An image's files, where the volume is mounted: the supervisor, and what names localhost where no engine does.
+
+    The supervisor must be the last by name, as they are copied in that order; its time is set after its content.
+    """
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:
         directory = tarfile.TarInfo(SUPERVISOR_DIRECTORY.removeprefix("/"))
         directory.type = tarfile.DIRTYPE
         directory.mode = _MODE
         tar.addfile(directory)
-        member = tarfile.TarInfo(SUPERVISOR_PATH.removeprefix("/"))
-        member.mode = _MODE
-        member.mtime = time
-        member.size = len(program)
-        tar.addfile(member, io.BytesIO(program))
+        contents = ((_HOSTS_NAME, 0o644, _HOSTS), (SUPERVISOR_PATH.rpartition("/")[2], _MODE, program))
+        for name, mode, content in contents:
+            member = tarfile.TarInfo(f"{directory.name}/{name}")
+            member.mode = mode
+            member.mtime = time
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
     return output.getvalue()

@@ -97,11 +97,15 @@ def test_cpu_limit() -> None:
 
 
 def test_network_is_set_up_only_where_needed() -> None:
-    """For a network, or for the sake of /etc/hosts."""
-    assert spec_of()["NetworkDisabled"]
-    assert not spec_of(ContainerConfig(network="bridge"))["NetworkDisabled"]
-    spec = container_spec("image", ContainerConfig(), volume="v", labels={}, knows_localhost=False)
-    assert not spec["NetworkDisabled"]
+    """For a network, or for the sake of /etc/hosts where the supervisor's volume cannot bring it."""
+    mount = {"Type": "bind", "Source": "/volume/hosts", "Target": "/etc/hosts", "ReadOnly": True}
+    traits = HostTraits(hosts_mount=mount)
+    assert not spec_of()["NetworkDisabled"]
+    assert spec_of(traits=traits)["NetworkDisabled"]
+    assert host_of(traits=traits)["Mounts"][1:] == [mount]
+    online = spec_of(ContainerConfig(network="bridge"), traits)
+    assert not online["NetworkDisabled"]
+    assert len(online["HostConfig"]["Mounts"]) == 1
 
 
 @pytest.mark.parametrize("runtime", ["runsc", "runsc-ptrace", "kata-runtime"])
