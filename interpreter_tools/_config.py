@@ -31,8 +31,8 @@ def check_environment(environment: dict[str, str], *, field: str) -> dict[str, s
 class ContainerStrategy(Enum):
     """Whether a container is used again.
 
-    ``PER_EXECUTION``: a fresh container for each run, taken warm, used once. ``POOL``: containers go back after a reset that
-    is verified; for runs that trust each other, as caches of the kernel and of the processor cannot be wiped.
+    ``PER_EXECUTION``: a fresh container for each run, taken warm, used once. ``POOL``: containers go back after a reset
+    that is verified; for runs that trust each other, as caches of the kernel and of the processor cannot be wiped.
     """
 
     PER_EXECUTION = "per_execution"

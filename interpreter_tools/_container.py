@@ -96,7 +96,9 @@ class Container:
                 await container._boot()
         except TimeoutError:
             await container.aclose()
-            raise ContainerStartFailed(f"a container of {shape.image} did not start within {_START_DEADLINE:g} s") from None
+            raise ContainerStartFailed(
+                f"a container of {shape.image} did not start within {_START_DEADLINE:g} s"
+            ) from None
         except InterpreterToolsError as error:
             await container.aclose()
             if isinstance(error, (DockerApiError, DockerUnavailable, InterpreterMissing, ArchitectureMismatch)):
@@ -113,7 +115,7 @@ class Container:
         greeting = await channel.greeting()
         if greeting.machine != _MACHINES.get(self._client.version.arch, greeting.machine):
             raise ArchitectureMismatch(f"the supervisor is not for the Docker host's {self._client.version.arch}")
-        data = connection.boot(_BOOT_MODES[shape.boot_mode], shape.boot_command, shape.boot_environment)
+        data = connection.boot(_BOOT_MODES[shape.boot_mode], shape.boot_command, shape.boot_environment, uid=self.uid)
         answer = await channel.expect(Ready, send=data)
         if isinstance(answer, Refused):
             raise InterpreterMissing(shape.boot_command[0], shape.image, shown_path(answer.subject).strip())
@@ -125,16 +127,18 @@ class Container:
         Raises:
             ContainerLost, ProtocolError: the container is of no use any more.
         """
+        uid = next_uid()
+        request = self.channel.connection.reset(_RESET_DEADLINE_MS, uid=uid)
         try:
             with anyio.fail_after(_RESET_DEADLINE_MS / 1000 + _RESET_GRACE):
-                answer = await self.channel.expect(Clean, send=self.channel.connection.reset(_RESET_DEADLINE_MS))
+                answer = await self.channel.expect(Clean, send=request)
         except TimeoutError:
             return "deadline"
         if isinstance(answer, Refused):
             return "refused"
         if answer.verdict is not Verdict.OK:
             return answer.verdict.name.lower()
-        self.uid = next_uid()
+        self.uid = uid
         self.idle_since = time.monotonic()
         return None
 

@@ -66,8 +66,8 @@ class _Running:
 class ExecutionEngine:
     """Runs code in warm, locked-down containers.
 
-    ``async with ExecutionEngine() as engine`` starts and closes it; ``await engine.start()`` and ``await engine.aclose()``
-    do the same by hand. It belongs to the event loop that started it.
+    ``async with ExecutionEngine() as engine`` starts and closes it; ``await engine.start()`` and
+    ``await engine.aclose()`` do the same by hand. It belongs to the event loop that started it.
 
     Args:
         config: sizes, limits and images; the defaults suit a small machine.

@@ -62,7 +62,7 @@ class Lease(Protocol):
 
     @property
     def last(self) -> bool:
-        """It is not used again after this run."""
+        """It is reset or discarded after this run."""
         ...
 
     def release(self, *, clean: bool) -> None:
@@ -223,7 +223,7 @@ class Execution:
     def _arm(self, delay: float, *, last: bool) -> None:
         self._backstop = asyncio.get_running_loop().call_later(delay, self._backstop_due, last)
 
-    def _backstop_due(self, last: bool) -> None:  # noqa: FBT001 - a callback
+    def _backstop_due(self, last: bool) -> None:
         assert self._lease is not None
         if self._lease.channel.paused:  # we made it wait ourselves
             self._arm(_BACKSTOP, last=False)
@@ -245,7 +245,9 @@ class Execution:
                     self._lease.channel.resume()
                 return chunk
             if self._state is _State.NEW:
-                raise ExecutionClosed("start the execution first", hint="use `async with engine.stream(...) as execution`")
+                raise ExecutionClosed(
+                    "start the execution first", hint="use `async with engine.stream(...) as execution`"
+                )
             if self._state is _State.ENDED:
                 if self._error is not None:
                     raise self._error

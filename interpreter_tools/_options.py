@@ -71,9 +71,9 @@ def resolve(config: EngineConfig, options: RunOptions) -> Resolved:
     for name in options:
         if name not in RunOptions.__annotations__:
             known = ", ".join(sorted(RunOptions.__annotations__))
-            raise ConfigurationError(name, options[name], "is not an option of a run", hint=f"known: {known}")
+            raise ConfigurationError(name, "...", "is not an option of a run", hint=f"known: {known}")
     container = config.container
-    changes = {name: options[name] for name in _CONTAINER_OPTIONS if name in options}
+    changes = {name: options.get(name) for name in _CONTAINER_OPTIONS if name in options}
     if changes:
         container = msgspec.structs.replace(container, **changes)
         container.__post_init__()
@@ -84,7 +84,10 @@ def resolve(config: EngineConfig, options: RunOptions) -> Resolved:
         raise ConfigurationError("stdin", type(stdin).__name__, "is not bytes", hint="encode the text")
     return Resolved(
         container=container,
-        environment={**container.environment, **check_environment(dict(options.get("environment", {})), field="environment")},
+        environment={
+            **container.environment,
+            **check_environment(dict(options.get("environment", {})), field="environment"),
+        },
         stdin=None if stdin is None else bytes(stdin),
         files=options.get("files", {}),
         timeout=timeout,

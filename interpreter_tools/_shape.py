@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from interpreter_tools._config import ContainerConfig
 from interpreter_tools._languages import boot_environment
 
 if TYPE_CHECKING:
-    from interpreter_tools._config import ContainerConfig
     from interpreter_tools._docker import ImageInfo
     from interpreter_tools._languages import LanguageConfig
 

@@ -1,28 +1,25 @@
-// A Node.js booted for one run to come: IT_BOOT_SINGLE in supervisor/protocol.h. It runs inside the sandbox as `node -e`, waits on
-// descriptor 3, becomes the sandbox user and then behaves as `node main.js` does. With the argument "typescript" it also loads what
-// strips types; with a file after that, it runs the file at once instead of waiting.
+// A Node.js booted for one run to come: IT_BOOT_SINGLE in supervisor/protocol.h. It runs inside the sandbox as `node -e`, as the user of
+// that run, waits on descriptor 3 and then behaves as `node main.js` does. With the argument "typescript" it also loads what strips
+// types; with a file after that, it runs the file at once instead of waiting.
 'use strict';
 {
   const fs = require('fs');
   const Module = require('module');
+  const { Console } = require('console');
+  const { Writable } = require('stream');
   const [language, direct] = process.argv.slice(1);
 
   // What `node -e` adds to the global object and `node file` does not.
   const forgetEval = () => {
     for (const name of ['require', 'module', 'exports', '__filename', '__dirname']) delete globalThis[name];
-    for (const name of Module.builtinModules) {
-      const found = Object.getOwnPropertyDescriptor(globalThis, name);
-      if (found?.set?.name === 'setReal') delete globalThis[name];
-    }
+    for (const name of Module.builtinModules)
+      if (Object.getOwnPropertyDescriptor(globalThis, name)?.set?.name === 'setReal') delete globalThis[name];
     delete process._eval;
     process.execArgv = [];
   };
 
   const typeStripper = () => {
-    if (Module.stripTypeScriptTypes) {
-      process.removeAllListeners('warning');
-      return (source) => Module.stripTypeScriptTypes(source, { mode: 'transform', sourceMap: false });
-    }
+    if (Module.stripTypeScriptTypes) return (source) => Module.stripTypeScriptTypes(source, { mode: 'transform' });
     const places = ['/usr/local/lib/node_modules/typescript', '/usr/lib/node_modules/typescript', '/usr/share/nodejs/typescript'];
     const place = places.find((candidate) => fs.existsSync(candidate));
     if (!place) throw new Error('this image has no TypeScript: install the npm package typescript globally');
@@ -36,10 +33,30 @@
 
   const loadTypeScript = () => {
     const strip = typeStripper();
-    strip('const warm: number = 1; export const f = async (x: string) => `${x}`;', 'warm.ts');
+    const sample = 'import fs from "fs"; interface A<T> { a?: T } const f = async (x: string): Promise<A<string>> => ({ a: `${x}` }); export { f };';
+    for (let i = 0; i < 20; i++) strip(`${sample} const n${i}: number = ${i}; console.log(n${i});`, 'warm.ts');
     process.setSourceMapsEnabled?.(true);
     for (const suffix of ['.ts', '.cts'])
       Module._extensions[suffix] = (module, path) => module._compile(strip(fs.readFileSync(path, 'utf8'), path), path);
+  };
+
+  // A first call compiles and links what a later one finds ready. What is warmed here is what every run needs: loading a file as
+  // the main module, writing to the console, turning the event loop.
+  const warm = () => {
+    const sink = new Console(new Writable({ write(_chunk, _encoding, done) { done(); } }));
+    for (let i = 0; i < 3; i++) sink.log('warm %s', i, [1], { a: 'b' });
+    process.stdout; process.stderr; process.stdin;
+    process.stdout.write('');
+    try {
+      const directory = fs.mkdtempSync('/tmp/.warm-');
+      const file = `${directory}/warm.${language === 'typescript' ? 'ts' : 'js'}`;
+      fs.writeFileSync(file, 'const warm = [1].map((x) => `${x}`); for (const w of warm) w;');
+      Module._load(file, null, true);
+      fs.rmSync(directory, { recursive: true });
+      delete process.mainModule;
+      delete Module._cache[file];
+      for (const path of Object.keys(Module._pathCache)) delete Module._pathCache[path];
+    } catch {} // a full or read-only /tmp: the run is slower, not other
   };
 
   const read = (count) => {
@@ -52,56 +69,52 @@
     return data;
   };
 
+  // [directory, argc, ...argv, ...environment, '']; the user id before them is ours already
   const handOver = () => {
-    const message = read(read(4).readUInt32LE(0));
-    const uid = message.readUInt32LE(0);
-    const words = message.subarray(4).toString('utf8').split('\0');
-    const count = Number(words[1]);
-    return { uid, directory: words[0], argv: words.slice(2, 2 + count), environment: words.slice(2 + count, -1) };
+    const words = read(read(4).readUInt32LE(0)).toString('utf8', 4).split('\0');
+    fs.closeSync(3);
+    return words;
   };
 
-  const become = ({ uid, directory, argv, environment }) => {
-    fs.closeSync(3);
-    try {
-      fs.writeFileSync('/proc/self/oom_score_adj', '1000');
-    } catch {} // gVisor has no such file
-    process.setgroups([]);
-    process.setgid(uid);
-    process.setuid(uid);
-    process.umask(0o22);
+  const become = ([directory, count, ...words]) => {
     process.chdir(directory);
-    for (const name of Object.keys(process.env)) delete process.env[name];
-    for (const variable of environment) {
-      const at = variable.indexOf('=');
-      process.env[variable.slice(0, at)] = variable.slice(at + 1);
-    }
-    return argv[0];
+    const wanted = new Map(words.slice(Number(count), -1).map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
+    for (const name of Object.keys(process.env)) if (!wanted.has(name)) delete process.env[name];
+    for (const [name, value] of wanted) if (process.env[name] !== value) process.env[name] = value;
+    return words[0];
   };
 
   // Once every listener of 'exit' has run, nothing that a program could see is left to do: the rest of the teardown only frees memory.
+  // Only after an exception that nobody caught it is not so: Node prints it then.
   const leaveAtOnce = () => {
     const emit = process.emit;
-    process.emit = function (name, ...values) {
+    let fatal = false;
+    const value = function (name, ...values) {
+      if (name === 'uncaughtExceptionMonitor') fatal = true;
       const result = Reflect.apply(emit, this, [name, ...values]);
-      if (name === 'exit') process.reallyExit(process.exitCode ?? values[0] ?? 0);
+      if (name === 'uncaughtException' && result) fatal = false;
+      if (name === 'exit' && !fatal) process.reallyExit(process.exitCode ?? values[0] ?? 0);
       return result;
     };
-    Object.defineProperty(process, 'emit', { enumerable: false });
+    Object.defineProperty(process, 'emit', { value, enumerable: false, configurable: true, writable: true });
   };
 
   const main = (file) => {
     process.argv = [process.execPath, file];
-    leaveAtOnce();
     Module.runMain(file);
   };
 
   if (language === 'typescript') loadTypeScript();
   forgetEval();
+  leaveAtOnce();
   if (direct) {
     main(direct);
   } else {
-    process.stdout; process.stderr; process.stdin; // made now, not in the run
-    fs.writeSync(3, 'r');
-    main(become(handOver()));
+    warm();
+    // Not before the event loop turns: what Node does after its first script is then done ahead as well.
+    setImmediate(() => {
+      fs.writeSync(3, 'r');
+      main(become(handOver()));
+    });
   }
 }

@@ -1,8 +1,8 @@
 # pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 """A pristine Python that forks for each run: the zygote of ``IT_BOOT_FORK`` in supervisor/protocol.h.
 
-It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child behaves
-as ``python3 main.py`` does: the same ``__main__``, the same tracebacks, the same exit codes, the same order at the end.
+It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child
+behaves as ``python3 main.py`` does: the same ``__main__``, the same tracebacks, the same exit codes, the same order at the end.
 Two differences are meant: standard output is line-buffered, so that it can be watched; and the end skips what only frees
 memory.
 """

@@ -95,9 +95,11 @@ class Connection:
 
     # -- what the client says
 
-    def boot(self, mode: BootMode, argv: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> bytes:
-        """Names the interpreter to boot ahead; answered by Ready or Refused."""
-        data = encode.boot(mode, argv, environment or {})
+    def boot(
+        self, mode: BootMode, argv: Sequence[str] = (), environment: Mapping[str, str] | None = None, *, uid: int
+    ) -> bytes:
+        """Names the interpreter to boot ahead, and the user of the first run; answered by Ready or Refused."""
+        data = encode.boot(mode, argv, environment or {}, uid=uid)
         self._leave(State.GREETED, State.BOOTING)
         return data
 
@@ -155,10 +157,10 @@ class Connection:
         """Kills the run; nothing when it is over."""
         return encode.frame(Frame.KILL) if self.state in _ACTIVE else b""
 
-    def reset(self, deadline_ms: int) -> bytes:
-        """Kills, wipes and verifies; answered by Clean."""
+    def reset(self, deadline_ms: int, *, uid: int) -> bytes:
+        """Kills, wipes and verifies, then boots for the next user; answered by Clean."""
         self._leave(State.IDLE, State.RESETTING)
-        return encode.reset(deadline_ms)
+        return encode.reset(deadline_ms, uid=uid)
 
     def list_files(self) -> bytes:
         """Asks for every regular file below the workspace; answered by Files, repeated, then Ready."""

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("<IBBH")
 _LENGTH = struct.Struct("<I")
-_BOOT = struct.Struct("<BBHH")
+_BOOT = struct.Struct("<BBHHI")
+_RESET = struct.Struct("<II")
 _PUT = struct.Struct("<II")
 _START = struct.Struct("<IIIQ")
 _COUNTS = struct.Struct("<HH")
@@ -43,9 +44,9 @@ def _fitting(kind: Frame, parts: list[bytes], *, field: str, value: object) -> b
     return frame(kind, *parts)
 
 
-def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str]) -> bytes:
+def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str], *, uid: int) -> bytes:
     """BOOT: the interpreter to boot ahead."""
-    head = _BOOT.pack(mode, 0, len(argv), len(environment))
+    head = _BOOT.pack(mode, 0, len(argv), len(environment), uid)
     return _fitting(Frame.BOOT, [head, *_strings(argv, environment)], field="boot.command", value="...")
 
 
@@ -80,9 +81,9 @@ def start(
     return _fitting(Frame.START, parts, field="environment", value=sorted(environment))
 
 
-def reset(deadline_ms: int) -> bytes:
+def reset(deadline_ms: int, *, uid: int) -> bytes:
     """RESET: kill, wipe, verify."""
-    return frame(Frame.RESET, _LENGTH.pack(deadline_ms))
+    return frame(Frame.RESET, _RESET.pack(deadline_ms, uid))
 
 
 def get(path: bytes, *, uid: int, offset: int, count: int) -> bytes:

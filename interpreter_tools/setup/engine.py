@@ -51,7 +51,8 @@ async def open_engine(docker_host: str | None, *, consent: Consent, report: Repo
             raise
         client = await _EngineStarter(docker_host, consent=consent, report=report).start(error)
     version = client.version
-    text = f"{version.name or 'engine'} {version.version}, API {version.api_version}, at {client.endpoint.url}"
+    name = version.name if version.name.lower() != "engine" else "Docker"
+    text = f"{name} {version.version}, API {version.api_version}, at {client.endpoint.url}"
     report(Progress(_STEP, "done", text, 1.0))
     return client
 

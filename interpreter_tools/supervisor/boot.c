@@ -3,9 +3,10 @@
  *
  * IT_BOOT_FORK: a zygote, root without powers, never runs user code; at our word it forks a child that waits (parked) for one hand-over. The zygote
  * is the child's parent, so it also tells how the child ended.
- * IT_BOOT_SINGLE: the parked process is our own child, booted for one run.
+ * The child is still root's, out of every program's reach, and switches to the run's user when it is handed the run.
  *
- * Either way the parked process switches to the run's user itself when it is handed a run.
+ * IT_BOOT_SINGLE: the parked process is our own child, booted for one run and as that run's user, as a process with threads switches
+ * slowly. So it must not live beside another program of that user: such a program retires it first.
  */
 #include "supervisor.h"
 
@@ -15,12 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct parked parked = {.pipes = {-1, -1, -1}, .hand_over = -1};
 
 static uint8_t mode;
 static char **argv, **envp;
+static uint32_t uid; /* of the next run */
 static bool announced; /* the client has had its answer to IT_BOOT */
 
 static struct {
@@ -32,11 +35,6 @@ static struct {
 pid_t boot_zygote(void)
 {
 	return zygote.pid;
-}
-
-bool boot_configured(void)
-{
-	return mode != IT_BOOT_NONE;
 }
 
 bool boot_pending(void)
@@ -84,6 +82,9 @@ void boot_configure(struct cursor *payload)
 	mode = take_u8(payload);
 	uint8_t zero = take_u8(payload);
 	uint16_t argc = take_u16(payload), envc = take_u16(payload);
+	uid = take_u32(payload);
+	if (uid < FIRST_UID || uid > LAST_UID)
+		die("protocol: a boot for the uid %u", uid);
 	if (mode > IT_BOOT_SINGLE || zero || (mode != IT_BOOT_NONE && argc == 0))
 		die("protocol: a boot of mode %u with %u arguments", mode, argc);
 	argv = copy_strings(payload, argc);
@@ -145,7 +146,7 @@ static void start_single(void)
 	uint32_t why;
 	if (open_pipes(&parked.pipes, theirs) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0)
 		die("cannot park an interpreter: %s", strerror(errno));
-	struct program program = {.directory = "/", .argv = argv, .envp = envp, .channel = channel[1]};
+	struct program program = {.uid = uid, .directory = "/", .argv = argv, .envp = envp, .channel = channel[1]};
 	memcpy(program.stdio, theirs, sizeof theirs);
 	parked.pid = spawn(&program, &why);
 	int error = errno;
@@ -170,6 +171,30 @@ void boot_ahead(void)
 		start_zygote(); /* its 'r' asks for the first child */
 	else if (zygote.idle)
 		ask_for_child();
+}
+
+void boot_for(uint32_t next_uid)
+{
+	uid = next_uid;
+	boot_ahead();
+}
+
+bool boot_serves(uint32_t wanted_uid)
+{
+	return mode == IT_BOOT_FORK || (mode == IT_BOOT_SINGLE && uid == wanted_uid);
+}
+
+void boot_retire(void)
+{
+	if (mode != IT_BOOT_SINGLE || parked.hand_over < 0)
+		return;
+	kill(parked.pid, SIGKILL);
+	while (waitpid(parked.pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	close_fd(&parked.hand_over);
+	close_pipes(&parked.pipes);
+	parked.pid = 0;
+	parked.ready = false;
 }
 
 int boot_fds(struct pollfd *fds)

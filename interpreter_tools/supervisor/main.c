@@ -171,9 +171,9 @@ static void dispatch(uint8_t type, struct cursor *payload)
 		else
 			die("protocol: a frame of type 0x%02x while running", type);
 	} else if (type == IT_START || type == IT_RESET) {
-		if (run_was_last())
-			die("protocol: a frame of type 0x%02x after the last run", type);
-		held_back = boot_pending();
+		if (run_was_last() != (type == IT_RESET))
+			die("protocol: a frame of type 0x%02x %s the last run", type, run_was_last() ? "after" : "before");
+		held_back = type == IT_START && boot_pending();
 		if (held_back)
 			wire_unread();
 		else

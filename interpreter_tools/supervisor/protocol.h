@@ -19,7 +19,7 @@
  *     IDLE       IT_PUT, IT_DATA, IT_DONE (in that order, repeated) nothing; errors are kept for IT_START or IT_SYNC
  *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of a put
  *                IT_START                                          IT_STARTED, or IT_REFUSED (state stays IDLE)
- *                IT_RESET                                          IT_CLEAN
+ *                IT_RESET, after a run with IT_FLAG_LAST           IT_CLEAN
  *                IT_LIST                                           IT_FILES repeated, IT_READY
  *                IT_GET                                            IT_CONTENT repeated (empty: the end), or IT_REFUSED
  *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_CREDIT; at the end
@@ -36,7 +36,7 @@
 #define IT_STDIN_WINDOW 65536 /* bytes of IT_STDIN a client may have outstanding before an IT_CREDIT */
 
 /* client to supervisor */
-#define IT_BOOT 0x01    /* u8 boot mode, u8 0, u16 argc, u16 envc, then argc + envc strings: the interpreter to boot ahead */
+#define IT_BOOT 0x01    /* u8 mode, u8 0, u16 argc, u16 envc, u32 uid of the first run, argc + envc strings: what to boot ahead */
 #define IT_PUT 0x02     /* u32 mode, u32 uid, string path below the workspace: a file's contents follow */
 #define IT_DATA 0x03    /* bytes of the file */
 #define IT_DONE 0x04    /* empty: the file is complete */
@@ -44,7 +44,7 @@
 #define IT_START 0x06   /* see below */
 #define IT_STDIN 0x07   /* bytes for the program; empty: end of file */
 #define IT_KILL 0x08    /* empty: kill the run; its outcome becomes IT_KILLED */
-#define IT_RESET 0x09   /* u32 deadline in ms: kill, wipe, verify; whatever is left then is the verdict */
+#define IT_RESET 0x09   /* u32 deadline in ms, u32 uid of the next run: kill, wipe, verify, boot; what is left then is the verdict */
 #define IT_LIST 0x0a    /* empty: every regular file below the workspace */
 #define IT_GET 0x0b     /* u32 uid, u64 offset, u64 count in bytes, string path below the workspace: read it as that user */
 
@@ -55,7 +55,7 @@
  */
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
 #define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */
-#define IT_FLAG_LAST 4u   /* the container is not used again: boot no other interpreter; a later IT_START or IT_RESET breaks the protocol */
+#define IT_FLAG_LAST 4u   /* boot no other interpreter when it ends: an IT_RESET has to come before another IT_START */
 
 /* boot modes */
 #define IT_BOOT_NONE 0   /* nothing: every run is an exec */
@@ -102,14 +102,14 @@
 /*
  * The hand-over to a booted interpreter, on its descriptor 3 (a stream socket, closed before any user code runs):
  * u32 length of the rest, u32 uid, then NUL-terminated strings: the working directory, argc in decimal, argv (argv[0] is the
- * code file), then the environment as NAME=value until the end. It switches to the uid, closes descriptor 3 and runs the code.
+ * code file), then the environment as NAME=value until the end. It closes descriptor 3 and runs the code.
  *
- * An IT_BOOT_SINGLE interpreter holds the program's stdin, stdout and stderr from the start. It writes one byte 'r' to
- * descriptor 3 when it is ready.
+ * An IT_BOOT_SINGLE interpreter is started as the run's user and holds the program's stdin, stdout and stderr from the start. It
+ * writes one byte 'r' to descriptor 3 when it is ready.
  *
  * An IT_BOOT_FORK interpreter holds /dev/null as 0, 1, 2 and a SOCK_SEQPACKET socket as 3. It sends 'r' when it is ready and then
  * serves one packet at a time: 'f' with four descriptors (SCM_RIGHTS: stdin, stdout, stderr, hand-over) forks a child that
- * makes them its 0, 1, 2, 3 and waits on 3 as above; the answer is 'p' and i32 pid, or 'e' and i32 errno. 'w' waits for the child
+ * makes them its 0, 1, 2, 3, waits on 3 as above and then switches to the uid; the answer is 'p' and i32 pid, or 'e' and i32 errno. 'w' waits for the child
  * forked last; the answer is 's', i32 wait status, u64 cpu time in us, u64 peak resident memory in KiB.
  */
 #endif

@@ -44,6 +44,11 @@ bool run_active(void)
 	return run.phase != NONE;
 }
 
+void run_forget(void)
+{
+	run.last = false;
+}
+
 bool run_was_last(void)
 {
 	return run.last;
@@ -140,6 +145,7 @@ static bool start_exec(const struct start *start)
 {
 	int theirs[3];
 	uint32_t why = IT_WHY_RESOURCE;
+	boot_retire();
 	if (open_pipes(&run.pipes, theirs) < 0) {
 		send_refused(why, errno, start->argv[0], strlen(start->argv[0]));
 		return false;
@@ -165,8 +171,8 @@ void run_start(struct cursor *payload)
 	static char space[IT_MAX_PAYLOAD + 2 * MAX_STRINGS];
 	parse(payload, &start, space);
 	bool booted = start.flags & IT_FLAG_BOOTED;
-	if (booted && !boot_configured())
-		die("protocol: a start for an interpreter that was not booted");
+	if (booted && !boot_serves(start.uid))
+		die("protocol: a start as uid %u for an interpreter that was not booted for it", start.uid);
 	if (files_refuse() || directory_refused(&start))
 		return;
 	files_mark(start.uid);

@@ -97,7 +97,7 @@ bool processes_left(void)
 	return left;
 }
 
-/* A booted interpreter keeps of root's powers only the one to become somebody else. */
+/* A zygote keeps of root's powers only the one to become somebody else. */
 static int keep_only_identity_switch(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

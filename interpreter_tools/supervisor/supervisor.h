@@ -57,7 +57,7 @@ ssize_t wire_forward(uint8_t type, int fd, size_t most); /* one read from fd as 
 
 /* spawn.c */
 struct program {
-	uint32_t uid;       /* also the gid; 0: a booted interpreter, which switches by itself */
+	uint32_t uid;       /* also the gid; 0: a zygote, whose children switch by themselves */
 	const char *directory;
 	char **argv, **envp;
 	int stdio[3];
@@ -86,7 +86,9 @@ void boot_configure(struct cursor *payload);
 void boot_ahead(void);          /* see that one is parked or on its way */
 int boot_fds(struct pollfd *fds);
 void boot_event(void);
-bool boot_configured(void);
+void boot_for(uint32_t uid);    /* the next run will be that user's */
+bool boot_serves(uint32_t uid);
+void boot_retire(void);         /* before another program of its user starts */
 bool boot_pending(void);        /* an interpreter is on its way */
 bool boot_hand_over(const void *message, size_t length); /* false: it is gone */
 void boot_await_exit(void);     /* of the one just handed over, when a zygote is its parent */
@@ -99,6 +101,7 @@ void run_stdin(struct cursor *payload);
 void run_kill(void);
 bool run_active(void);
 bool run_was_last(void);        /* no interpreter was booted after it */
+void run_forget(void);          /* the container is as new */
 int run_fds(struct pollfd *fds);
 void run_event(void);
 void run_reaped(pid_t pid, int status, const struct rusage *usage);

@@ -220,7 +220,7 @@ void wipe_reset(struct cursor *payload)
 {
 	const struct timespec pause = {.tv_nsec = 1000000}; /* what a killed process held is let go a little later */
 	const char *left;
-	uint32_t deadline_ms = take_u32(payload);
+	uint32_t deadline_ms = take_u32(payload), next_uid = take_u32(payload);
 	take_end(payload);
 	deadline_us = now_us() + deadline_ms * 1000ull;
 	uint32_t verdict = verify(&left);
@@ -230,9 +230,12 @@ void wipe_reset(struct cursor *payload)
 		verdict = verify(&left);
 	}
 	files_forget();
+	run_forget();
 	uint8_t answer[8 + 256];
 	uint32_t head[2] = {verdict, (uint32_t)strnlen(left, 256)};
 	memcpy(answer, head, sizeof head);
 	memcpy(answer + sizeof head, left, head[1]);
 	send_frame(IT_CLEAN, answer, sizeof head + head[1]);
+	wire_flush();
+	boot_for(next_uid);
 }
