@@ -1,0 +1,24 @@
+"""The command line: ``interpreter-tools setup``, ``doctor`` and ``run``."""
+
+from __future__ import annotations
+
+import sys
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_MISSING = 'the command line needs packages that are not installed: pip install "interpreter-tools[cli]"'
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        from interpreter_tools.cli._app import STDIN, app  # noqa: PLC0415 - what it imports is optional
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
+            raise
+        sys.exit(f"interpreter-tools: {_MISSING}")
+    try:
+        words = [STDIN if word == "-" else word for word in sys.argv[1:]]
+        status = app(words, result_action="return_value")
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    sys.exit(status)
