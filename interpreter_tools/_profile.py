@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - of a Struct's field
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MAX_HEAD = 65536
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 _UPGRADED = (101, 200)  # 200: engines, and proxies, that hijack without an upgrade
 
 
@@ -106,7 +107,8 @@ class _Handshake(asyncio.Protocol):
             self._hand_over(body)
         else:
             length = _LENGTH.search(head)
-            if len(body) > _MAX_HEAD or (length is not None and len(body) >= int(length[1])):
+            whole = body.endswith(_LAST_CHUNK) if length is None else len(body) >= int(length[1])
+            if whole or len(body) > _MAX_HEAD:
                 self._refuse(int(status[1]), _message_of(body))
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -54,6 +54,9 @@ async def owner(client: DockerClient) -> AsyncIterator[Owner]:
     owner = await asyncio.to_thread(Owner.current)
     yield owner
     left = await client.list_containers(labels={"interpreter-tools.owner": owner.id})
+    while left and all(container.state == "removing" for container in left):  # by the engine itself: AutoRemove
+        await asyncio.sleep(0.01)
+        left = await client.list_containers(labels={"interpreter-tools.owner": owner.id})
     for container in left:
         await client.remove_container(container.id)
     assert not left
