@@ -1,0 +1,69 @@
+"""What the Docker engine says, as an exception of ours."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from aiodocker import DockerError
+
+from interpreter_tools._docker.errors import CONNECTION_FAILED, hint_for, map_docker_errors
+from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, ProtocolError
+
+
+def test_refusal() -> None:
+    """Operation, status and text stay apart."""
+    with pytest.raises(DockerApiError) as caught, map_docker_errors("create container"):
+        raise DockerError(500, "mkdir /var/lib/docker/x: no space left on device")
+    error = caught.value
+    assert (error.operation, error.status) == ("create container", 500)
+    assert error.detail == "mkdir /var/lib/docker/x: no space left on device"
+    assert "disk is full" in error.hint
+    assert isinstance(error.__cause__, DockerError)
+
+
+@pytest.mark.parametrize("words", ["No such image: a:1", "a:1: image not known", "failed to find image a:1"])
+def test_missing_image(words: str) -> None:
+    """In Docker's words and in Podman's."""
+    with pytest.raises(ImageMissing, match="'a:1'"), map_docker_errors("create container", image="a:1"):
+        raise DockerError(404, words)
+
+
+def test_missing_something_else() -> None:
+    """A 404 may be about a network."""
+    with pytest.raises(DockerApiError), map_docker_errors("create container", image="a:1"):
+        raise DockerError(404, "network x not found")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DockerError(CONNECTION_FAILED, "Cannot connect"),
+        aiohttp.ServerDisconnectedError(),
+        ConnectionResetError("reset"),
+        FileNotFoundError("no socket"),
+    ],
+)
+def test_connection_is_no_answer(error: Exception) -> None:
+    """However it breaks."""
+    with pytest.raises(DockerUnavailable) as caught, map_docker_errors("list containers"):
+        raise error
+    assert caught.value.message.startswith("list containers: ")
+    assert "interpreter-tools setup" in caught.value.hint
+
+
+def test_deadline() -> None:
+    """Status 0 stands for no answer."""
+    with pytest.raises(DockerApiError, match="no answer within 3 s") as caught, map_docker_errors("attach", deadline=3):
+        raise TimeoutError
+    assert caught.value.status == 0
+
+
+def test_other_errors_pass() -> None:
+    """Ours are not translated twice."""
+    with pytest.raises(ProtocolError, match="^x$"), map_docker_errors("attach"):
+        raise ProtocolError("x")
+
+
+def test_unknown_text_has_no_hint() -> None:
+    """Better none than a wrong one."""
+    assert hint_for("something new") == ""
