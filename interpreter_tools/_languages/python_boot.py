@@ -180,19 +180,25 @@ def _run(main, path):
         return _exit_status(error.code)
     except BaseException as error:
         # Only the program's own frames are shown: the first one here is ours.
-        shown = error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
-        sys.last_type, sys.last_value, sys.last_traceback = type(shown), shown, shown.__traceback__
-        try:
-            sys.excepthook(type(shown), shown, shown.__traceback__)
-        except SystemExit as error:
-            return _exit_status(error.code)
-        except BaseException as failure:
-            sys.stderr.write("Error in sys.excepthook:\n")
-            sys.__excepthook__(type(failure), failure, failure.__traceback__.tb_next)
-            sys.stderr.write("\nOriginal exception was:\n")
-            sys.__excepthook__(type(shown), shown, shown.__traceback__)
-        return None if isinstance(shown, KeyboardInterrupt) else 1
-    return 0
+        shown = _without_our_frame(error)
+    else:
+        return 0
+    # Not inside the handler: what a hook raises must not seem to come from handling the error that it was called for.
+    sys.last_type, sys.last_value, sys.last_traceback = type(shown), shown, shown.__traceback__
+    try:
+        sys.excepthook(type(shown), shown, shown.__traceback__)
+    except SystemExit as error:
+        return _exit_status(error.code)
+    except BaseException as failure:
+        sys.stderr.write("Error in sys.excepthook:\n")
+        sys.__excepthook__(type(failure), _without_our_frame(failure), None)
+        sys.stderr.write("\nOriginal exception was:\n")
+        sys.__excepthook__(type(shown), shown, shown.__traceback__)
+    return None if isinstance(shown, KeyboardInterrupt) else 1
+
+
+def _without_our_frame(error):
+    return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
 
 
 def _exit_status(code):
@@ -211,6 +217,8 @@ def _exit_status(code):
 
 def _end(status, known, main, gc, posix, sys):
     """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors."""
+    import _signal  # while modules can still be imported
+
     try:
         threading = sys.modules.get("threading")
         if threading is not None:
@@ -228,12 +236,10 @@ def _end(status, known, main, gc, posix, sys):
         gc.collect()
     except BaseException:
         pass
-    flushed = _flush(sys) and flushed
+    flushed = flushed and _flush(sys)  # what failed once is not told twice
     if status is None:
-        import signal
-
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        posix.kill(posix.getpid(), signal.SIGINT)
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), _signal.SIGINT)
     posix._exit(status if flushed else 120)
 
 
@@ -246,13 +252,25 @@ def _clear(names):
 
 
 def _flush(sys):
+    whole = True
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None and not stream.closed:
+            if stream is not None and not getattr(stream, "closed", False):
                 stream.flush()
-        except BaseException:
-            return False
-    return True
+        except BaseException as error:
+            whole = False
+            if stream is sys.stdout:
+                _tell_ignored(sys, stream, error)
+    return whole
+
+
+def _tell_ignored(sys, stream, error):
+    """As PyErr_WriteUnraisable does."""
+    try:
+        sys.stderr.write(f"Exception ignored in: {stream!r}\n")
+        sys.__excepthook__(type(error), _without_our_frame(error), None)
+    except BaseException:  # there is nobody left to tell
+        pass
 
 
 _zygote()
