@@ -1,0 +1,46 @@
+"""The engine that most tests share, and the proof at the end that nothing was left behind."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._docker import DockerClient
+
+from .watch import CLIENTS, containers_of_process, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture(scope="session")
+async def docker_client() -> AsyncIterator[DockerClient]:
+    """The Docker engine that the machine has."""
+    async with await DockerClient.connect() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def engine() -> AsyncIterator[ExecutionEngine]:
+    """An engine for tests that ask for nothing special and break nothing."""
+    config = EngineConfig(prewarm=("python",), pool=PoolConfig(min_size=2, max_size=4, wait_timeout=120))
+    async with ExecutionEngine(config) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def nothing_is_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """After the last test no container is there that this process, or a client that it started, has made."""
+    yield
+    if not any(item.get_closest_marker("docker") for item in request.session.items):
+        return
+    async with await DockerClient.connect() as client:
+
+        async def left() -> list[str]:
+            pids = {os.getpid(), *CLIENTS}
+            return [name for pid in pids for name in await containers_of_process(client, pid)]
+
+        await eventually(left, lambda names: not names, within=15)

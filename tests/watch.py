@@ -1,0 +1,58 @@
+"""Looking at things from outside until they are as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools import ExecutionEngine
+    from interpreter_tools._docker import DockerClient
+
+T = TypeVar("T")
+
+CLIENTS: set[int] = set()
+"""Process ids of clients that tests have started."""
+
+
+async def eventually(look: Callable[[], Awaitable[T]], right: Callable[[T], bool], *, within: float = 10.0) -> T:
+    """What ``look`` sees as soon as it is right.
+
+    Raises:
+        AssertionError: it was still wrong after so many seconds.
+    """
+    end = time.monotonic() + within
+    while True:
+        seen = await look()
+        if right(seen):
+            return seen
+        assert time.monotonic() < end, f"after {within:g} s still {seen!r}"
+        await asyncio.sleep(0.05)
+
+
+def owner_of(engine: ExecutionEngine) -> str:
+    """The id that an engine labels its containers with."""
+    assert engine._running is not None
+    return engine._running.owner.id
+
+
+async def containers_of(client: DockerClient, engine: ExecutionEngine | str) -> dict[str, str]:
+    """The state of each container of an engine, or of an owner's id, by the container's id."""
+    owner = engine if isinstance(engine, str) else owner_of(engine)
+    found = await client.list_containers(labels={"interpreter-tools.owner": owner})
+    return {container.id: container.state for container in found}
+
+
+async def containers_of_process(client: DockerClient, pid: int) -> list[str]:
+    """The ids of the containers that belong to a process."""
+    found = await client.list_containers(labels={"interpreter-tools.pid": str(pid)})
+    return [container.id for container in found]
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the directory's own descriptor is always in it
