@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import secrets
 import time
 from typing import TYPE_CHECKING, Self
@@ -118,7 +119,9 @@ class Container:
         data = connection.boot(_BOOT_MODES[shape.boot_mode], shape.boot_command, shape.boot_environment, uid=self.uid)
         answer = await channel.expect(Ready, send=data)
         if isinstance(answer, Refused):
-            raise InterpreterMissing(shape.boot_command[0], shape.image, shown_path(answer.subject).strip())
+            program, words = shape.boot_command[0], shown_path(answer.subject).strip()
+            detail = words if words != program else os.strerror(answer.errno) if answer.errno else "it ended at once"
+            raise InterpreterMissing(program, shape.image, detail)
         self.idle_since = time.monotonic()
 
     async def reset(self) -> str | None:
