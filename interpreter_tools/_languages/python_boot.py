@@ -88,11 +88,10 @@ def _child(descriptors, known, prctl):
             prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which changing the uid took: /proc/self is the program's own again
         posix.umask(0o22)
         posix.chdir(directory)
-        main = _become(argv, environment)
+        _become(argv, environment)
     except BaseException:
         posix._exit(127)
-    status = _run(main, argv[0])
-    _end(status, known, main, gc, posix, sys)
+    _end(_run(argv[0]), known, gc, posix, sys)
 
 
 def _prefer_for_oom():
@@ -165,17 +164,16 @@ def _become(argv, environment):
     loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", argv[0])
     main.__dict__.update(__doc__=None, __file__=argv[0], __cached__=None, __loader__=loader)
     sys.modules["__main__"] = main
-    return main
 
 
-def _run(main, path):
+def _run(path):
     """Runs the file and returns the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
     import sys
 
     try:
         with open(path, "rb") as file:
             source = file.read()
-        exec(compile(source, path, "exec", 0, True), main.__dict__)
+        exec(compile(source, path, "exec", 0, True), sys.modules["__main__"].__dict__)
     except SystemExit as error:
         return _exit_status(error.code)
     except BaseException as error:
@@ -208,16 +206,17 @@ def _exit_status(code):
         return 0
     if isinstance(code, int):
         return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
-    try:
-        sys.stderr.write(f"{code}\n")
-    except Exception:  # as Python itself does
-        pass
+    for words in (code, "\n"):
+        try:
+            sys.stderr.write(f"{words}")
+        except Exception:  # as Python itself does
+            pass
     return 1
 
 
-def _end(status, known, main, gc, posix, sys):
+def _end(status, known, gc, posix, sys):
     """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors."""
-    import _signal  # while modules can still be imported
+    import _signal, _weakref  # while modules can still be imported
 
     try:
         threading = sys.modules.get("threading")
@@ -230,10 +229,18 @@ def _end(status, known, main, gc, posix, sys):
         sys.excepthook(type(error), error, error.__traceback__)
     flushed = _flush(sys)
     try:
-        for name in [name for name in sys.modules if name not in known]:
+        sys.last_type = sys.last_value = sys.last_traceback = None
+        sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+        main = sys.modules.get("__main__")
+        left = _weakref.ref(main) if main is not None else lambda: None
+        del main
+        for name in [name for name in sys.modules if name not in known or name == "__main__"]:
             sys.modules[name] = None
-        _clear(main.__dict__)
-        gc.collect()
+        gc.collect()  # most often this takes the program's module too; else its names are cleared
+        main = left()
+        if main is not None:
+            _clear(main.__dict__)
+            gc.collect()
     except BaseException:
         pass
     flushed = flushed and _flush(sys)  # what failed once is not told twice
