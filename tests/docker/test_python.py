@@ -1,0 +1,107 @@
+"""Python booted ahead of need against ``python3 main.py`` in the same image: a program cannot tell them apart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import ContainerStrategy
+
+if TYPE_CHECKING:
+    from interpreter_tools import ExecutionEngine, ExecutionResult
+
+pytestmark = pytest.mark.docker
+
+POOL = ContainerStrategy.POOL
+IMAGE = "interpreter-tools/python:1"
+
+# A section is "### kind: name" and a program, in a file of its own as the text of a program matters to the last byte.
+_SECTION = re.compile(r"^### (\w+): (.+)\n((?:(?!###).*\n)*)", re.MULTILINE)
+PROGRAMS = [
+    pytest.param(program, id=f"{kind}-{name}")
+    for kind, name, program in _SECTION.findall(Path(__file__).with_name("python_programs.txt").read_text("utf-8"))
+]
+
+VARIABLES = {
+    "PYTHONHASHSEED": ("7", "print(hash('a'))"),
+    "PYTHONOPTIMIZE": ("2", "assert False\nprint(__debug__)"),
+    "PYTHONPATH": ("/workspace/lib", "import given, sys; print(given.value, sys.path)"),
+    "PYTHONIOENCODING": ("latin-1:replace", "import sys; print('é日', sys.stdin.encoding, sys.stdout.errors)"),
+    "PYTHONUTF8": ("0", "import sys; print(sys.flags.utf8_mode)"),
+    "PYTHONWARNINGS": ("error", "import warnings; warnings.warn('now an error')"),
+    "PYTHONDONTWRITEBYTECODE": (
+        "1",
+        "import sys; sys.path.append('lib'); import given; print(sys.dont_write_bytecode)",
+    ),
+    "PYTHONUNBUFFERED": ("1", "import sys; print(sys.flags.unbuffered, sys.stdout.write_through)"),
+    "PYTHONFAULTHANDLER": ("1", "import faulthandler; print(faulthandler.is_enabled())"),
+    "PYTHONSAFEPATH": ("1", "import sys; print(sys.path)"),
+    "PYTHONDEVMODE": ("1", "import sys; print(sys.flags.dev_mode)"),
+    "PYTHONINTMAXSTRDIGITS": ("640", "print(10 ** 1000)"),
+    "LC_ALL": ("C", "import sys; print(sys.flags.utf8_mode, sys.stdout.encoding)"),
+    "TZ": ("Asia/Tokyo", "import time; print(time.tzname, time.localtime(0).tm_hour)"),
+    "HOME": ("/workspace", "import os; print(os.path.expanduser('~'))"),
+    "PATH": ("/nowhere", "import sys, shutil; print(sys.executable, shutil.which('sh'))"),
+}
+
+
+def visible(result: ExecutionResult) -> dict[str, object]:
+    """What a caller sees of a run, without addresses in memory."""
+    return {
+        "stdout": re.sub(r"0x[0-9a-f]{8,}", "0x", result.stdout),
+        "stderr": re.sub(r"0x[0-9a-f]{8,}", "0x", result.stderr),
+        "end": (result.outcome, result.exit_code, result.signal),
+        "files": result.generated_files,
+    }
+
+
+async def assert_alike(engine: ExecutionEngine, code: str, environment: dict[str, str] | None = None) -> None:
+    """Runs code both ways."""
+    environment, library = environment or {}, {"lib/given.py": b"value = 42"}
+    # The shell itself is told no variables of the test: it may not survive its PATH.
+    words = " ".join(f"'{name}={value}'" for name, value in environment.items())
+    bare = f"unset PWD; exec /usr/bin/env {words} $(command -v python3) /workspace/main.py"
+    ours, theirs = await asyncio.gather(
+        engine.run("python", code, files=library, environment=environment, strategy=POOL, timeout=30),
+        engine.run("shell", bare, image=IMAGE, files={**library, "main.py": code.encode()}, strategy=POOL, timeout=30),
+    )
+    assert visible(ours) == visible(theirs)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_program_cannot_tell_the_difference(engine: ExecutionEngine, program: str) -> None:
+    """Exit codes, signals and tracebacks; what it finds around it; what happens at its end, in the same order."""
+    await assert_alike(engine, program)
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+async def test_variables_of_python_are_honoured(engine: ExecutionEngine, name: str) -> None:
+    """Also those that Python reads only while it starts."""
+    value, code = VARIABLES[name]
+    await assert_alike(engine, code, {name: value})
+
+
+async def test_every_run_has_other_random_numbers(engine: ExecutionEngine) -> None:
+    """Though all come from one process that forks."""
+    code = "import os, random, secrets, uuid; print(random.random(), secrets.token_hex(), uuid.uuid4(), os.urandom(9))"
+    results = await asyncio.gather(*(engine.run("python", code, strategy=POOL) for _ in range(8)))
+    assert len({result.check().stdout for result in results}) == 8
+
+
+async def test_no_run_changes_the_interpreter_of_the_next(engine: ExecutionEngine) -> None:
+    """Modules, built-ins, path and environment are pristine each time."""
+    code = """
+import builtins, json, os, sys
+print(json.dumps([hasattr(builtins, "x"), hasattr(json, "x"), "x" in sys.path, "x" in os.environ, "x" in globals()]))
+builtins.x = json.x = x = 1
+sys.path.append("x")
+os.environ["x"] = "1"
+os.umask(0)
+"""
+    for _ in range(12):  # more than there are containers
+        assert json.loads((await engine.run("python", code, strategy=POOL)).stdout) == [False] * 5
