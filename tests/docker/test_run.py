@@ -37,11 +37,9 @@ POOL = ContainerStrategy.POOL
 SHELL_IMAGE = "interpreter-tools/shell:1"
 
 # Those that stop a program, or that do nothing to one that did not ask for them.
-_HARMLESS = [signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH]
 _STOPS = [signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU]
-FATAL = {signal.SIGCHLD, signal.SIGCONT, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
-_NOT_FATAL |= {signal.SIGURG, signal.SIGWINCH}
-FATAL = sorted(number for number in signal.valid_signals() if number < 32 and number not in {*_HARMLESS, *_STOPS})
+_HARMLESS = [signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH]
+FATAL = sorted(number for number in signal.valid_signals() if number < 32 and number not in {*_STOPS, *_HARMLESS})
 
 
 # -- results
