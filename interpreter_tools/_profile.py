@@ -43,6 +43,9 @@ _NO_SYSCTLS = ("runsc", "gvisor", "kata")  # kernels of their own, which lack th
 # Core files would eat the workspace. select() takes 1024 descriptors; programs that know better may ask for more
 _ULIMITS = (("core", 0, 0), ("msgqueue", 0, 0), ("nofile", 1024, 4096))
 
+# Podman's own default may lie above what its service may grant; containers then do not start
+_PODMAN_ULIMIT: dict[str, object] = {"Name": "nproc", "Soft": 4096, "Hard": 4096}
+
 SECCOMP = msgspec.json.encode(
     msgspec.json.decode(files("interpreter_tools").joinpath("seccomp.json").read_bytes())
 ).decode()
@@ -61,11 +64,15 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
         cgroup_version: ``"1"`` or ``"2"``.
         default_runtime: the runtime that the engine uses where none is named.
         hosts_mount: a mount for ``/etc/hosts``, see ``SupervisorVolume``; None means that the engine must make it.
+        seccomp: the seccomp profile, or its path on the engine's host where the engine takes only that (Podman).
+        podman: whether the engine is Podman. It cannot limit a tmpfs in inodes: memory bounds the number of files.
     """
 
     cgroup_version: str = "2"
     default_runtime: str = "runc"
     hosts_mount: Mapping[str, object] | None = None
+    seccomp: str = SECCOMP
+    podman: bool = False
 
 
 def container_spec(
@@ -123,6 +130,7 @@ def host_config(config: ContainerConfig, *, volume: str, traits: HostTraits) -> 
         "ReadOnly": True,
         "VolumeOptions": {"NoCopy": True},  # an image with a directory of that name must not fill the volume
     }
+    ulimits: list[dict[str, object]] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS]
     mounts: list[Mapping[str, object]] = [supervisor]
     if traits.hosts_mount is not None and _brings_hosts(config, traits):
         mounts.append(traits.hosts_mount)
@@ -138,10 +146,12 @@ def host_config(config: ContainerConfig, *, volume: str, traits: HostTraits) -> 
         "NetworkMode": config.network,
         "PidsLimit": config.pids_limit,
         "ReadonlyRootfs": True,
-        "SecurityOpt": ["no-new-privileges:true", f"seccomp={SECCOMP}"],
-        "Tmpfs": _tmpfs(config),
-        "Ulimits": [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS],
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={traits.seccomp}"],
+        "Tmpfs": _tmpfs(config, podman=traits.podman),
+        "Ulimits": ulimits,
     }
+    if traits.podman:
+        ulimits.append(_PODMAN_ULIMIT)
     if config.cpus is not None:
         result["NanoCpus"] = round(config.cpus * 1_000_000_000)
     if config.runtime is not None:
@@ -162,14 +172,16 @@ def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:
     return config.network == "none" and traits.hosts_mount is not None
 
 
-def _tmpfs(config: ContainerConfig) -> dict[str, str]:
+def _tmpfs(config: ContainerConfig, *, podman: bool) -> dict[str, str]:
     """The writable mounts and their options. All of them lie in memory, and together leave some of it to programs."""
     shm = min(_SHM, (config.memory_bytes - config.workspace_bytes - config.tmp_bytes) // 2)
     sizes = dict(zip(WRITABLE, (config.workspace_bytes, config.tmp_bytes, shm), strict=True))
-    return {path: _tmpfs_options(size, runs=path != "/dev/shm") for path, size in sizes.items()}  # noqa: S108
-
-
-def _tmpfs_options(size: int, *, runs: bool) -> str:
-    least, most = _INODES
-    inodes = max(least, min(most, size // _BYTES_PER_INODE))
-    return f"rw,nosuid,nodev,{'exec' if runs else 'noexec'},mode=1777,size={size},nr_inodes={inodes}"
+    # Podman puts tmpfs of its own over these when the root is read-only, which nobody would wipe
+    result = dict.fromkeys(("/run", "/var/tmp"), "ro,size=4096") if podman else {}  # noqa: S108
+    for path, size in sizes.items():
+        runs = "noexec" if path == "/dev/shm" else "exec"  # noqa: S108
+        result[path] = f"rw,nosuid,nodev,{runs},mode=1777,size={size}"
+        if not podman:
+            least, most = _INODES
+            result[path] += f",nr_inodes={max(least, min(most, size // _BYTES_PER_INODE))}"
+    return result

@@ -135,10 +135,14 @@ class _Handshake(asyncio.Protocol):
             self._upgraded.set_exception(DockerError(status, message))
 
 
+class _Error(msgspec.Struct):
+    message: str
+
+
 def _message_of(body: bytes) -> str:
     """The engine's text in the body of an error, chunked or not."""
     start, end = body.find(b"{"), body.rfind(b"}")
     try:
-        return msgspec.json.decode(body[start : end + 1], type=dict[str, str])["message"]
-    except (msgspec.DecodeError, KeyError):
+        return msgspec.json.decode(body[start : end + 1], type=_Error).message
+    except msgspec.DecodeError:
         return body.decode(errors="replace").strip()

@@ -99,10 +99,8 @@ async def import_tree(
     Raises:
         DockerError: the engine refused.
     """
-    repository, version = split_tag(tag)
-    query = urlencode(
-        [("fromSrc", "-"), ("repo", repository), ("tag", version), *(("changes", change) for change in changes)]
-    )
+    # Podman has no ear for a parameter `tag`
+    query = urlencode([("fromSrc", "-"), ("repo", tag), *(("changes", change) for change in changes)])
     image_id = ""
     async with connection.docker._query(  # noqa: SLF001 - aiodocker has no call for importing a tree
         f"images/create?{query}", "POST", data=source, headers=_MEDIA_TYPE

@@ -19,13 +19,14 @@ import anyio
 import msgspec
 import tenacity
 
+from interpreter_tools._docker.records import EngineVersion
 from interpreter_tools._docker.sweep import Owner
 from interpreter_tools._exceptions import ArchitectureMismatch, DockerApiError, ImageMissing, MachineError
-from interpreter_tools._profile import SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
+from interpreter_tools._profile import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH, HostTraits
 
 if TYPE_CHECKING:
     from interpreter_tools._docker.client import DockerClient
-    from interpreter_tools._docker.records import EngineVersion, VolumeSummary
+    from interpreter_tools._docker.records import EngineInfo, VolumeSummary
 
 LABEL = "interpreter-tools.supervisor"
 """On the volume, the image and the container: the supervisor's digest."""
@@ -35,6 +36,7 @@ _NAME = "interpreter-tools-supervisor"
 _CONFLICT = 409
 _HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _HOSTS_NAME = "hosts"
+_SECCOMP_NAME = "seccomp.json"
 _MODE = 0o755
 _YEAR_2000 = 946_684_800  # before which the time of the file lies, by its digest
 _ATTEMPTS = 10
@@ -48,12 +50,42 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: the volume's name, to be mounted at ``SUPERVISOR_DIRECTORY``.
         entrypoint: the supervisor's path in the container.
-        hosts_mount: a mount of the volume's ``hosts`` as ``/etc/hosts``; None where the engine cannot mount one file.
+        mountpoint: where the volume lies on the engine's host.
+        engine: the engine that has it.
     """
 
     name: str
     entrypoint: str
-    hosts_mount: dict[str, object] | None
+    mountpoint: str
+    engine: EngineVersion
+
+    def traits(self, info: EngineInfo) -> HostTraits:
+        """What a sandbox's specification depends on beside its configuration.
+
+        Args:
+            info: what the engine can do.
+        """
+        podman = self.engine.is_podman
+        return HostTraits(
+            cgroup_version=info.cgroup_version,
+            default_runtime=info.default_runtime,
+            hosts_mount=self._hosts_mount(),
+            # Podman opens what it is given as a file of its own host, where the volume lies
+            seccomp=f"{self.mountpoint}/{_SECCOMP_NAME}" if podman else SECCOMP,
+            podman=podman,
+        )
+
+    def _hosts_mount(self) -> dict[str, object] | None:
+        """How to mount the one file: by its place on the engine's own host, or as a part of the volume.
+
+        Docker Desktop takes a path for one of the user's machine, on which its engine does not run.
+        """
+        mount: dict[str, object] = {"Target": "/etc/hosts", "ReadOnly": True}
+        if "docker desktop" not in self.engine.name.lower():
+            return {**mount, "Type": "bind", "Source": f"{self.mountpoint}/{_HOSTS_NAME}"} if self.mountpoint else None
+        if self.engine.speaks(1, 45):
+            return {**mount, "Type": "volume", "Source": self.name, "VolumeOptions": {"Subpath": _HOSTS_NAME}}
+        return None
 
 
 class _Unfilled(Exception):
@@ -88,21 +120,9 @@ async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | Non
     except _Unfilled as error:
         hint = f"look for a full disk, and remove the volume with `docker volume rm {filling.volume}`"
         raise MachineError(f"the volume {filling.volume} cannot be filled: {error}", hint=hint) from error
-    hosts_mount = _hosts_mount(volume, client.version)
-    return SupervisorVolume(name=volume.name, entrypoint=SUPERVISOR_PATH, hosts_mount=hosts_mount)
-
-
-def _hosts_mount(volume: VolumeSummary, version: EngineVersion) -> dict[str, object] | None:
-    """How to mount the one file: by its place on the engine's own host, or as a part of the volume.
-
-    Docker Desktop takes a path for one of the user's machine, on which its engine does not run.
-    """
-    mount: dict[str, object] = {"Target": "/etc/hosts", "ReadOnly": True}
-    if "docker desktop" not in version.name.lower():
-        return {**mount, "Type": "bind", "Source": f"{volume.mountpoint}/{_HOSTS_NAME}"} if volume.mountpoint else None
-    if version.speaks(1, 45):
-        return {**mount, "Type": "volume", "Source": volume.name, "VolumeOptions": {"Subpath": _HOSTS_NAME}}
-    return None
+    return SupervisorVolume(
+        name=volume.name, entrypoint=SUPERVISOR_PATH, mountpoint=volume.mountpoint, engine=client.version
+    )
 
 
 def load_supervisor(architecture: str) -> bytes:
@@ -189,7 +209,7 @@ class _Filling:
                 await self._client.import_image(_tree(self._program, self._time), tag=self._image, changes=changes)
                 return await self._client.create_container(self._spec, name=self.volume)
         except DockerApiError as error:
-            if error.status != _CONFLICT:
+            if error.status != _CONFLICT and "already in use" not in error.detail:  # Podman says 500
                 raise
         self._conflicts += 1
         if self._conflicts >= _PATIENCE:  # nobody takes that long: its process was killed in the middle
@@ -215,7 +235,7 @@ class _Filling:
 
 
 def _tree(program: bytes, time: int) -> bytes:
-    """An image's files, where the volume is mounted: the supervisor, and what names localhost where no engine does.
+    """An image's files, where the volume is mounted: the supervisor, and two files that engines take by their path.
 
     The supervisor must be the last by name, as they are copied in that order; its time is set after its content.
     """
@@ -225,8 +245,11 @@ def _tree(program: bytes, time: int) -> bytes:
         directory.type = tarfile.DIRTYPE
         directory.mode = _MODE
         tar.addfile(directory)
-        contents = ((_HOSTS_NAME, 0o644, _HOSTS), (SUPERVISOR_PATH.rpartition("/")[2], _MODE, program))
-        for name, mode, content in contents:
+        for name, mode, content in (
+            (_HOSTS_NAME, 0o644, _HOSTS),
+            (_SECCOMP_NAME, 0o644, SECCOMP.encode()),
+            (SUPERVISOR_PATH.rpartition("/")[2], _MODE, program),
+        ):
             member = tarfile.TarInfo(f"{directory.name}/{name}")
             member.mode = mode
             member.mtime = time

@@ -19,7 +19,7 @@ from interpreter_tools._docker import (
     SupervisorVolume,
     ensure_supervisor_volume,
 )
-from interpreter_tools._profile import HostTraits, container_spec
+from interpreter_tools._profile import container_spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -97,9 +97,7 @@ def run_in_sandbox(client: DockerClient, info: EngineInfo, volume: SupervisorVol
 
     async def run(argv: list[str], *, image: str = IMAGE, config: ContainerConfig | None = None) -> str:
         config = config or ContainerConfig()
-        traits = HostTraits(
-            cgroup_version=info.cgroup_version, default_runtime=info.default_runtime, hosts_mount=volume.hosts_mount
-        )
+        traits = volume.traits(info)
         spec = container_spec(image, config, volume=volume.name, labels=owner.labels(), traits=traits)
         spec |= {"Entrypoint": ["/bin/sh", "-c", 'exec 2>&1 "$@"', "sh", *argv], "Cmd": [], "OpenStdin": False}
         container = await client.create_container(spec)

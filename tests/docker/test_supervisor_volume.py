@@ -14,7 +14,7 @@ import pytest
 from interpreter_tools._docker import DockerClient, Owner, SupervisorVolume, ensure_supervisor_volume, load_supervisor
 from interpreter_tools._docker.supervisor import LABEL
 from interpreter_tools._exceptions import ArchitectureMismatch, MachineError
-from interpreter_tools._profile import SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
+from interpreter_tools._profile import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
 
 from .conftest import IMAGE, RunInSandbox, spec_of
 
@@ -50,11 +50,12 @@ async def contents(client: DockerClient, owner: Owner, volume: SupervisorVolume)
 
 
 async def test_volume_holds_the_supervisor(client: DockerClient, owner: Owner, program: bytes) -> None:
-    """And what names localhost; the second time the same."""
+    """And two files that some engines take by their path; the second time the same."""
     volume = await ensure_supervisor_volume(client, program=program)
     assert volume.entrypoint == SUPERVISOR_PATH
     hosts = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-    assert await contents(client, owner, volume) == {"supervisor": program, "hosts": hosts}
+    files = {"hosts": hosts, "seccomp.json": SECCOMP.encode(), "supervisor": program}
+    assert await contents(client, owner, volume) == files
     assert await ensure_supervisor_volume(client, program=program) == volume
 
 
@@ -131,7 +132,7 @@ async def test_supervisor_is_read_only_in_a_sandbox(run_in_sandbox: RunInSandbox
     """Not even root can change it, or add to it."""
     script = "ls /.interpreter-tools; chmod 777 /.interpreter-tools/supervisor; touch /.interpreter-tools/x"
     output = await run_in_sandbox(["sh", "-c", script])
-    assert output.startswith("hosts\nsupervisor\n")
+    assert output.startswith("hosts\nseccomp.json\nsupervisor\n")
     assert output.count("Read-only file system") == 2
 
 
