@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools.setup import set_up
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from interpreter_tools.setup import Progress as Event
 
 _QUIET_SECONDS = 5.0
+_STEP_WIDTH = 8
+_BAR_WIDTH = 16
 
 
 async def run_setup(names: Sequence[str], *, yes: bool, update: bool, as_json: bool, docker_host: str | None) -> int:
@@ -63,6 +66,10 @@ async def ask_terminal(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
 class _Lines:
     """For logs: a line for each end of a step, and now and then one on the way."""
 
@@ -82,7 +89,9 @@ class _Lines:
             return
         self._next[event.step] = now + _QUIET_SECONDS
         share = f" {event.fraction:4.0%}" if event.state == "working" and event.fraction is not None else ""
-        sys.stderr.write(f"{now - self._started:6.1f} s  {event.step}: {event.state}{share}  {event.text}\n")
+        sys.stderr.write(
+            f"{now - self._started:6.1f} s  {event.step}: {event.state}{share}  {_first_line(event.text)}\n"
+        )
         sys.stderr.flush()
 
     async def ask(self, question: str) -> bool:
@@ -96,11 +105,12 @@ class _Bars:
         self._tasks: dict[str, TaskID] = {}
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("[bold]{task.fields[step]}"),
-            BarColumn(bar_width=20),
+            TextColumn("[bold]{task.fields[step]}", table_column=Column(min_width=_STEP_WIDTH, no_wrap=True)),
+            BarColumn(bar_width=_BAR_WIDTH),
             TimeElapsedColumn(),
-            TextColumn("{task.description}", table_column=None),
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             console=console,
+            expand=True,
         )
 
     def __enter__(self) -> Self:
@@ -111,12 +121,13 @@ class _Bars:
         self._progress.stop()
 
     def show(self, event: Event) -> None:
-        text = escape(event.text.partition("\n")[0])
+        text = escape(_first_line(event.text))
         if event.state == "failed":
             text = f"[yellow]{text}"
         task = self._tasks.get(event.step)
         if task is None:
-            task = self._tasks[event.step] = self._progress.add_task(text, total=None, step=event.step)
+            step = event.step.removeprefix("interpreter-tools/")
+            task = self._tasks[event.step] = self._progress.add_task(text, total=None, step=step)
         if event.fraction is None:
             self._progress.update(task, description=text)
         else:

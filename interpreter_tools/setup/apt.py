@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+APT_GET = ("apt-get", "-y", "-q", "-o", "Acquire::Retries=3")
+"""Asks nothing, draws nothing, and tries again when a download breaks."""
+
 _COUNTS = re.compile(r"(\d+) upgraded, (\d+) newly installed, ")
 _STEPS = re.compile(r"(Get:\d+ |Unpacking |Setting up )(.*)")
 _STEPS_PER_PACKAGE = 3

@@ -70,7 +70,8 @@ async def find_base(
         report(Progress(_STEP, "working", f"debootstrap {origin.release} from {origin.uri}", 0.0))
         command = ["debootstrap", "--variant=minbase", "--force-check-gpg", f"--keyring={keyring}"]
         command += [f"--components={','.join(dict.fromkeys(components))}", origin.release, str(root), origin.uri]
-        await run_program([*NAMESPACES, "--", *command], environment={**os.environ, **environment}, on_line=on_line)
+        variables = {**os.environ, **environment}
+        await run_program(command, wrapper=(*NAMESPACES, "--"), environment=variables, on_line=on_line)
         Chroot(root).clean()
         partial = work / "base.tar"
         await run_program([*pack_command(root), f"--file={partial}"])

@@ -102,7 +102,9 @@ class ImageBuilder:
             )
         missing = [package for program, package in _NEEDED.items() if shutil.which(program, path=_PATH) is None]
         if missing:
-            await install_packages(missing, purpose="to build images", step="base", consent=consent, report=report)
+            await install_packages(
+                missing, question="Install what building images needs", step="base", consent=consent, report=report
+            )
         settings = await read_apt_settings()
         sources = await find_sources(system)
         base = await find_base(cache, sources, environment=settings.proxies, report=report)

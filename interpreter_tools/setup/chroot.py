@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interpreter_tools.setup.apt import AptMeter
+from interpreter_tools.setup.apt import APT_GET, AptMeter
 from interpreter_tools.setup.errors import SetupFailed
 from interpreter_tools.setup.host import build_environment, split_certificates
 from interpreter_tools.setup.process import run_program
@@ -31,8 +31,8 @@ LOCALHOST = "127.0.0.1 localhost\n::1 localhost\n"
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """Where an image keeps the certificate authorities that it trusts."""
 
-_APT = ("apt-get", "-y", "-q", "-o", "DPkg::Options::=--force-unsafe-io")
 _WITHOUT = tuple(f"usr/share/{name}" for name in ("doc", "man", "info", "locale", "lintian", "doc-base"))
+_APT_HERE = (*APT_GET, "-o", "DPkg::Options::=--force-unsafe-io")  # a build that is cut off starts anew anyway
 _DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}  # memory devices, major 1: mem(4), full(4)
 _HOST_CONFIG = ("etc/hosts", "etc/resolv.conf", "etc/apt/apt.conf.d/91host-passing", "etc/apt/auth.conf", "root/.npmrc")
 _EMPTIED = ("var/lib/apt/lists", "var/cache/apt", "var/cache/debconf", "var/log", "tmp", "var/tmp", "run", "root/.npm")
@@ -57,8 +57,8 @@ class Chroot:
         Raises:
             ProgramFailed: it failed.
         """
-        command = [*NAMESPACES, "--root", str(self.root), "--mount-proc", "--", *arguments]
-        return await run_program(command, environment=build_environment("/root"), on_line=on_line)
+        wrapper = (*NAMESPACES, "--root", str(self.root), "--mount-proc", "--")
+        return await run_program(arguments, wrapper=wrapper, environment=build_environment("/root"), on_line=on_line)
 
     def configure(self, sources: Sequence[AptSource], settings: AptSettings, bundle: str | None) -> None:
         """Give it the host's way to the network: names, repositories, how to fetch, certificates."""
@@ -114,9 +114,9 @@ class Chroot:
                 on_progress(*step)
 
         on_progress(0.0, "reading the package lists")
-        await self.run(["apt-get", "update", "-q"])
-        await self.run([*_APT, "upgrade", "--no-install-recommends"])
-        await self.run([*_APT, "install", "--no-install-recommends", *packages], on_line=on_line)
+        await self.run([*APT_GET, "-o", "APT::Update::Error-Mode=any", "update"])  # else a network that is down is none
+        await self.run([*_APT_HERE, "upgrade", "--no-install-recommends"])
+        await self.run([*_APT_HERE, "install", "--no-install-recommends", *packages], on_line=on_line)
 
     async def purge(self, packages: Sequence[str]) -> None:
         """Remove packages, and those that only they needed.
@@ -124,7 +124,7 @@ class Chroot:
         Raises:
             ProgramFailed: apt-get failed.
         """
-        await self.run([*_APT, "purge", "--autoremove", *packages])
+        await self.run([*_APT_HERE, "purge", "--autoremove", *packages])
 
     async def trust(self, bundle: str) -> None:
         """Make what runs inside trust the certificate authorities that the host trusts, for good.

@@ -103,7 +103,11 @@ class _EngineStarter:
                 hint="install Docker, or Podman with its API socket, as this system does it; then run this again",
             )
         await install_packages(
-            ["docker.io"], purpose="and start the Docker engine", step=_STEP, consent=self._consent, report=self._report
+            ["docker.io"],
+            question="No Docker engine answers. Install and start one",
+            step=_STEP,
+            consent=self._consent,
+            report=self._report,
         )
 
     async def _agree(self, question: str) -> None:

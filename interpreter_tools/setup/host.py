@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from interpreter_tools.setup.apt import APT_GET
 from interpreter_tools.setup.errors import SetupFailed
 from interpreter_tools.setup.process import run_program
 
@@ -170,7 +171,7 @@ async def find_sources(system: OsRelease) -> list[AptSource]:
     query = ["apt-get", "indextargets", "--format", columns, "Created-By: Packages"]
     sources = choose_sources(parse_sources(await run_program(query, keep=1000)), system.family)
     if not sources:  # the origin is known only once the Release file is here
-        await run_program(["apt-get", "update", "-q"])
+        await run_program([*APT_GET, "update"])
         sources = choose_sources(parse_sources(await run_program(query, keep=1000)), system.family)
     base = [source for source in sources if source.component == "main" and "-" not in source.release.partition("/")[0]]
     if not base:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from interpreter_tools.setup.apt import AptMeter
+from interpreter_tools.setup.apt import APT_GET, AptMeter
 from interpreter_tools.setup.errors import ProgramFailed, SetupFailed
 from interpreter_tools.setup.process import run_program
 from interpreter_tools.setup.progress import Progress
@@ -20,7 +20,7 @@ Consent: TypeAlias = Callable[[str], Awaitable[bool]]
 """Asks whoever owns this machine a question before it is changed; True means yes."""
 
 # Another apt may be at work, on a fresh machine nearly always; without a terminal nothing may ask or restart services.
-_APT_GET = ("apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=300")
+_APT_HERE = (*APT_GET, "-o", "DPkg::Lock::Timeout=300")
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C.UTF-8"}
 
 
@@ -30,13 +30,13 @@ async def refuse(_question: str) -> bool:
 
 
 async def install_packages(
-    packages: Sequence[str], *, purpose: str, step: str, consent: Consent, report: Reporter
+    packages: Sequence[str], *, question: str, step: str, consent: Consent, report: Reporter
 ) -> None:
     """Install packages on this machine with apt-get.
 
     Args:
         packages: their names.
-        purpose: why, for the question.
+        question: is put to whoever owns the machine; the command is added.
         step: the step that events belong to.
         consent: is asked first.
         report: is told how it goes.
@@ -47,11 +47,9 @@ async def install_packages(
     """
     names = " ".join(packages)
     command = f"apt-get install {names}"
-    if not await consent(f"Install {names} {purpose} (`{command}`)?"):
-        hint = f"run `{command}`, or `interpreter-tools setup --yes`"
-        raise SetupFailed(f"{names} must be installed {purpose}", hint=hint)
+    if not await consent(f"{question} (`{command}`)?"):
+        raise SetupFailed(f"not installed: {names}", hint=f"run `{command}`, or `interpreter-tools setup --yes`")
     environment = {**os.environ, **_QUIET}
-
     meter = AptMeter()
 
     def on_line(line: str) -> None:
@@ -60,7 +58,7 @@ async def install_packages(
             report(Progress(step, "working", done[1], done[0]))
 
     async def install() -> None:
-        arguments = [*_APT_GET, "install", "--no-install-recommends", "--no-remove", *packages]
+        arguments = [*_APT_HERE, "install", "--no-install-recommends", "--no-remove", *packages]
         await run_program(arguments, environment=environment, on_line=on_line)
 
     report(Progress(step, "working", command, 0.0))
@@ -70,5 +68,5 @@ async def install_packages(
         await install()
     except ProgramFailed:  # the package lists are missing or out of date more often than anything else
         report(Progress(step, "working", "apt-get update", 0.0))
-        await run_program(["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "update"], environment=environment)
+        await run_program([*_APT_HERE, "update"], environment=environment)
         await install()

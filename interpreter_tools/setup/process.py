@@ -31,6 +31,7 @@ async def run_program(
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
     keep: int = _TAIL_LINES,
+    wrapper: Sequence[str] = (),
 ) -> str:
     """Run a program to its end and return the last lines that it wrote, stdout and stderr together.
 
@@ -41,6 +42,7 @@ async def run_program(
         environment: what replaces our environment; None passes ours on.
         on_line: is given each line as it comes.
         keep: how many lines to return.
+        wrapper: a command that starts the program; errors leave it out.
 
     Raises:
         ProgramFailed: it ended with another status than 0, or is not installed.
@@ -57,7 +59,7 @@ async def run_program(
         read.set()
 
     async with (
-        started_program(arguments, environment=environment, stderr=subprocess.STDOUT) as process,
+        started_program([*wrapper, *arguments], environment=environment, stderr=subprocess.STDOUT) as process,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(read_lines, process)
