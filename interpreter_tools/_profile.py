@@ -177,7 +177,7 @@ def _tmpfs(config: ContainerConfig, *, podman: bool) -> dict[str, str]:
     shm = min(_SHM, (config.memory_bytes - config.workspace_bytes - config.tmp_bytes) // 2)
     sizes = dict(zip(WRITABLE, (config.workspace_bytes, config.tmp_bytes, shm), strict=True))
     # Podman puts tmpfs of its own over these when the root is read-only, which nobody would wipe
-    result = dict.fromkeys(("/run", "/var/tmp"), "ro,size=4096") if podman else {}  # noqa: S108
+    result: dict[str, str] = {"/run": "ro,size=4096", "/var/tmp": "ro,size=4096"} if podman else {}  # noqa: S108
     for path, size in sizes.items():
         runs = "noexec" if path == "/dev/shm" else "exec"  # noqa: S108
         result[path] = f"rw,nosuid,nodev,{runs},mode=1777,size={size}"

@@ -117,6 +117,15 @@ def test_runtimes_with_kernels_of_their_own_get_no_sysctls(runtime: str) -> None
     assert "Sysctls" in host_of(ContainerConfig(runtime="runc"), HostTraits(default_runtime=runtime))
 
 
+def test_podman_is_told_in_its_own_way() -> None:
+    """It knows no inodes, opens the profile as a file, and would add writable mounts that nobody wipes."""
+    host = host_of(traits=HostTraits(podman=True, seccomp="/volume/seccomp.json"))
+    assert host["SecurityOpt"][1] == "seccomp=/volume/seccomp.json"
+    assert not any("nr_inodes" in options for options in host["Tmpfs"].values())
+    assert [path for path, options in host["Tmpfs"].items() if options.startswith("ro,")] == ["/run", "/var/tmp"]
+    assert {"Name": "nproc", "Soft": 4096, "Hard": 4096} in host["Ulimits"]
+
+
 def test_control_group_namespace_is_private_in_version_2_only() -> None:
     """Version 1 is asked for nothing."""
     assert host_of(traits=HostTraits(cgroup_version="2"))["CgroupnsMode"] == "private"
