@@ -12,7 +12,7 @@ from interpreter_tools.setup.process import run_program
 from interpreter_tools.setup.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from interpreter_tools.setup.progress import Reporter
 
@@ -68,5 +68,17 @@ async def install_packages(
         await install()
     except ProgramFailed:  # the package lists are missing or out of date more often than anything else
         report(Progress(step, "working", "apt-get update", 0.0))
-        await run_program([*_APT_HERE, "update"], environment=environment)
-        await install()
+        not_updated = await _update(environment)
+        try:
+            await install()
+        except ProgramFailed as error:
+            raise not_updated or error from error
+
+
+async def _update(environment: Mapping[str, str]) -> ProgramFailed | None:
+    """Fetch the package lists. What failed is no error yet: it may be about a repository that is not needed."""
+    try:
+        await run_program([*_APT_HERE, "-o", "APT::Update::Error-Mode=any", "update"], environment=environment)
+    except ProgramFailed as error:
+        return error
+    return None
