@@ -31,8 +31,7 @@ CHANGES = {
         ("given",),
     ),
     "changed with its times set back": (
-        "import os; s = os.stat('given'); open('given', 'r+').write('CONTENT'); "
-        "os.utime('given', ns=(s.st_atime_ns, s.st_mtime_ns))",
+        "import os; s = os.stat('given'); open('given', 'r+').write('CONTENT'); os.utime('given', (0, s.st_mtime))",
         ("given",),
     ),
     "only read": ("open('given').read()", ()),
