@@ -127,7 +127,8 @@ void send_frame(uint8_t type, const void *payload, size_t length)
 	if (out_end + IT_HEADER_SIZE + length > sizeof out)
 		wire_drain();
 	put_header(out + out_end, type, length);
-	memcpy(out + out_end + IT_HEADER_SIZE, payload, length);
+	if (length > 0) /* memcpy must not be given NULL, even for nothing */
+		memcpy(out + out_end + IT_HEADER_SIZE, payload, length);
 	out_end += IT_HEADER_SIZE + length;
 }
 
