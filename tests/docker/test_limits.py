@@ -1,0 +1,318 @@
+"""Limits: what a program may take, how it ends when it takes more, and that only it is hurt."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from interpreter_tools import ExecutionResult
+
+pytestmark = pytest.mark.docker
+
+POOL = ContainerStrategy.POOL
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+async def single() -> AsyncIterator[ExecutionEngine]:
+    """An engine whose runs take turns in one container, so that each shows what the one before has left."""
+    container = ContainerConfig(memory_limit="256m", pids_limit=64)
+    config = EngineConfig(container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        yield engine
+
+
+async def processes(engine: ExecutionEngine) -> list[str]:
+    """Everything that runs in the container: the supervisor, the interpreter booted ahead, the program itself."""
+    code = """
+import os
+for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+    with open(f"/proc/{pid}/comm") as comm:
+        print("myself" if pid == os.getpid() else comm.read().strip())
+"""
+    return (await engine.run("python", code, strategy=POOL)).check().stdout.split()
+
+
+async def assert_unharmed(engine: ExecutionEngine, discards: dict[str, int]) -> None:
+    """The container was kept, and holds what a new one does."""
+    assert await processes(engine) == ["supervisor", "python3", "myself"]
+    assert engine.stats().discards == discards
+
+
+# -- time
+
+
+STUBBORN = {
+    "spins": "while True: pass",
+    "sleeps": "import time; time.sleep(99)",
+    "waits": "import os; os.mkfifo('f'); open('f')",
+    "ignores signals": """
+import signal
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+while True: signal.pause()
+""",
+    "is stopped": "import os, signal; os.kill(0, signal.SIGSTOP)",
+    "forks a tree": """
+import os, time
+for _ in range(5): os.fork()
+time.sleep(99)
+""",
+    "forks stopped sessions": """
+import os, signal, time
+for _ in range(20):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0: os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(99)
+time.sleep(99)
+""",
+    "is a fork bomb": """
+import os
+while True:
+    try: os.fork()
+    except BaseException: pass
+""",
+    "is a thread bomb": """
+import threading, time
+while True:
+    try: threading.Thread(target=time.sleep, args=(99,)).start()
+    except BaseException: pass
+""",
+    "forks and dies": """
+import os
+while True:
+    try:
+        if os.fork(): os._exit(0)
+    except OSError: pass
+""",
+    "leaves zombies": """
+import os, time
+for _ in range(30):
+    if os.fork() == 0: os._exit(0)
+time.sleep(99)
+""",
+    "never reads": "import os, time; os.close(0); time.sleep(99)",
+    "closes its streams": "import os, time; os.closerange(0, 9); time.sleep(99)",
+}
+
+
+@pytest.mark.parametrize("name", STUBBORN)
+async def test_time_limit_ends_whatever_the_program_does(single: ExecutionEngine, name: str) -> None:
+    """It, its children, their sessions; the result comes at once, the container is as new."""
+    before, discards = time.monotonic(), single.stats().discards
+    result = await single.run("python", STUBBORN[name], timeout=0.5, strategy=POOL)
+    elapsed = time.monotonic() - before
+    if name == "forks and dies":  # the first one ends at once, and all that it left with it
+        assert result.outcome in {"ok", "timeout"}
+    else:
+        assert (result.outcome, result.signal, result.exit_code) == ("timeout", 9, 137)
+        assert 0.5 <= result.execution_time < 2.5
+    assert elapsed < 6
+    await assert_unharmed(single, discards)
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("javascript", "setInterval(() => {}, 1000)"),
+        ("javascript", "for (;;);"),
+        ("typescript", "while (true) {}"),
+        ("shell", "sleep 99 & sleep 99"),
+        ("bash", "bomb() { bomb | bomb & }; bomb; while :; do :; done"),
+    ],
+)
+async def test_time_limit_holds_in_every_language(engine: ExecutionEngine, language: str, code: str) -> None:
+    """However its interpreter was started."""
+    result = await engine.run(language, code, timeout=0.5)
+    assert (result.outcome, result.signal) == ("timeout", 9)
+    assert 0.5 <= result.execution_time < 2.5
+
+
+async def test_daemon_does_not_outlive_the_program(single: ExecutionEngine) -> None:
+    """The program's end is the end, though a child in another session still holds its output."""
+    code = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print("daemon", flush=True)
+        open("/tmp/ready", "w").close()
+        time.sleep(0.3)
+        print("late", flush=True)
+        open("late", "w").close()
+        time.sleep(99)
+    os._exit(0)
+while not os.path.exists("/tmp/ready"): time.sleep(0.01)
+print("parent")
+"""
+    discards = single.stats().discards
+    async with single.stream("python", code, timeout=30, strategy=POOL) as execution:
+        text = "".join([chunk.text async for chunk in execution])
+        result = await execution.result()
+    assert (result.outcome, text) == ("ok", "daemon\nparent\n")
+    assert result.execution_time < 5
+    assert result.generated_files == ()
+    await assert_unharmed(single, discards)
+
+
+# -- memory
+
+
+async def test_program_over_its_memory_is_oom(single: ExecutionEngine) -> None:
+    """Named by the kernel's counter, not guessed from the signal; the supervisor lives."""
+    discards = single.stats().discards
+    result = await single.run("python", "x = bytearray(400 << 20)", strategy=POOL)
+    assert (result.outcome, result.signal, result.exit_code) == ("oom", 9, 137)
+    assert 200 * MIB < result.peak_memory <= 257 * MIB
+    killed = await single.run("python", "import os; os.kill(os.getpid(), 9)", strategy=POOL)
+    assert (killed.outcome, killed.signal) == ("error", 9)
+    await assert_unharmed(single, discards)
+
+
+async def test_child_over_the_memory_dies_alone(single: ExecutionEngine) -> None:
+    """Its parent sees SIGKILL and goes on; the result tells why."""
+    code = """
+import subprocess, sys
+big = subprocess.Popen([sys.executable, "-c", "x = bytearray(400 << 20)"])
+small = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
+print(big.wait(), small.wait())
+"""
+    result = await single.run("python", code, strategy=POOL)
+    assert (result.stdout, result.exit_code, result.outcome) == ("-9 0\n", 0, "oom")
+
+
+async def test_limits_of_one_run_end_with_it(engine: ExecutionEngine) -> None:
+    """Memory, cores and time."""
+    allocate = "x = bytearray(100 << 20)"
+    assert (await engine.run("python", allocate, memory_limit="64m")).outcome == "oom"
+    assert (await engine.run("python", allocate)).outcome == "ok"
+    spin = "import time; end = time.monotonic() + 1\nwhile time.monotonic() < end: pass"
+    slow = await engine.run("python", spin, cpu_limit=0.25)
+    assert slow.outcome == "ok"
+    assert slow.cpu_time < 0.6 * slow.execution_time
+
+
+# -- space
+
+
+async def test_full_mounts_are_an_error_of_the_program_only(single: ExecutionEngine) -> None:
+    """ENOSPC, not oom; and the next run can write as much."""
+    code = """
+import errno, json
+written = {}
+for directory in ("/workspace", "/tmp", "/dev/shm"):
+    size = 0
+    try:
+        with open(directory + "/full", "wb", 0) as file:
+            while True:
+                size += file.write(bytes(1 << 16))
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+    written[directory] = size
+print(json.dumps(written))
+"""
+    discards = single.stats().discards
+    results = [await single.run("python", code, strategy=POOL) for _ in range(3)]
+    assert [result.outcome for result in results] == ["ok"] * 3, results
+    written = json.loads(results[0].stdout)
+    assert written["/workspace"] >= 127 * MIB
+    assert written["/tmp"] >= 31 * MIB
+    assert written["/dev/shm"] > 8 * MIB
+    assert all(
+        abs(json.loads(result.stdout)[place] - size) < MIB for result in results for place, size in written.items()
+    )
+    await assert_unharmed(single, discards)
+
+
+async def test_million_files_are_an_error_of_the_program_only(single: ExecutionEngine) -> None:
+    """There is an end to them; then the next run is right, in whichever container."""
+    code = """
+import errno
+made = 0
+try:
+    for made in range(1_000_000):
+        open(f"/tmp/{made}", "w").close()
+except OSError as error:
+    assert error.errno == errno.ENOSPC, error
+print(made)
+"""
+    results = [await single.run("python", code, strategy=POOL) for _ in range(2)]
+    assert [result.outcome for result in results] == ["ok", "ok"]
+    assert 1000 < int(results[0].stdout) < 200_000
+    assert results[0].stdout == results[1].stdout
+
+
+async def test_processes_are_counted(single: ExecutionEngine) -> None:
+    """Threads and children alike; the program is told by EAGAIN."""
+    code = """
+import errno, os, signal
+made = 0
+try:
+    while made < 1000:
+        if os.fork() == 0: signal.pause()
+        made += 1
+except OSError as error:
+    assert error.errno == errno.EAGAIN, error
+print(made)
+"""
+    discards = single.stats().discards
+    result = await single.run("python", code, strategy=POOL)
+    assert (result.outcome, result.exit_code) == ("ok", 0)
+    assert 40 < int(result.stdout) < 64
+    await assert_unharmed(single, discards)
+
+
+async def test_descriptors_are_counted(single: ExecutionEngine) -> None:
+    """Those of the program only."""
+    code = """
+import errno, os
+opened = 0
+try:
+    while opened < 10_000:
+        os.pipe()
+        opened += 2
+except OSError as error:
+    assert error.errno == errno.EMFILE, error
+print(opened)
+"""
+    discards = single.stats().discards
+    result = await single.run("python", code, strategy=POOL)
+    assert (result.outcome, int(result.stdout) > 1000) == ("ok", True)
+    await assert_unharmed(single, discards)
+
+
+async def test_wild_mixtures_end(single: ExecutionEngine) -> None:
+    """Everything at once, several times over."""
+    code = """
+import os, sys, threading
+def shout():
+    while True:
+        try: os.write(1, b"x" * 65536)
+        except OSError: pass
+def grow():
+    kept = []
+    while True:
+        try: kept.append(bytearray(1 << 20))
+        except MemoryError: pass
+def fill(number):
+    while True:
+        try: open(f"/tmp/{os.getpid()}-{number}", "ab").write(bytes(1 << 16))
+        except OSError: pass
+for number in range(4):
+    try: os.fork()
+    except OSError: pass
+for function in (shout, grow, lambda: fill(1)):
+    threading.Thread(target=function).start()
+"""
+    results: list[ExecutionResult] = [await single.run("python", code, timeout=2, strategy=POOL) for _ in range(3)]
+    assert {result.outcome for result in results} <= {"oom", "output_limit", "timeout"}
+    assert await processes(single) == ["supervisor", "python3", "myself"]
