@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
 _LOW = _HIGH // 2
+_HIGH_AFTER_END = 4 * 1024 * 1024  # more than the pipes and sockets on the way can hold of a program that is dead
 _BACKSTOP = 5.0  # seconds beyond the time limit after which a silent supervisor is given up
 _BACKSTOP_AGAIN = 2.0  # and once more, for a client that was itself stopped meanwhile
 
@@ -90,6 +91,7 @@ class Execution:
         self._initial_stdin = stdin
         self._state = _State.NEW
         self._output = OutputBuffer(capture=capture)
+        self._high = _HIGH
         self._capture = capture
         self._job: Job | None = None
         self._lease: Lease | None = None
@@ -168,7 +170,7 @@ class Execution:
         """Takes the next event of the run."""
         if isinstance(event, Output):
             self._output.feed(event.stream, event.data)
-            if self._output.waiting > _HIGH and self._lease is not None:
+            if self._output.waiting > self._high and self._lease is not None:
                 self._lease.channel.pause()
             self._wake_consumer()
         elif isinstance(event, Credit):
@@ -225,7 +227,11 @@ class Execution:
 
     def _backstop_due(self, last: bool) -> None:
         assert self._lease is not None
-        if self._lease.channel.paused:  # we made it wait ourselves
+        if self._lease.channel.paused and self._high == _HIGH:
+            # We made it wait ourselves. The program is dead by now, and the little that it has left must not keep those
+            # from its end who wait for something else: room on its stdin, perhaps.
+            self._high = _HIGH_AFTER_END
+            self._lease.channel.resume()
             self._arm(_BACKSTOP, last=False)
         elif not last:
             self._arm(_BACKSTOP_AGAIN, last=True)

@@ -400,6 +400,8 @@ int64_t run_timeout_us(void)
 {
 	if (run.phase == ENDING)
 		return KILL_RETRY_US;
+	if (run.phase == RUNNING && feed.start < feed.end && run.pipes.in < 0)
+		return 0; /* stdin that nobody reads any more is dropped now: there is no pipe whose event would tell us to */
 	if (run.phase != RUNNING || !run.deadline_us)
 		return -1;
 	uint64_t now = now_us();
