@@ -1,0 +1,46 @@
+"""The supervisor, built once with the sanitizers on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import interpreter_tools
+from tests.supervisor.harness import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SOURCES = Path(interpreter_tools.__file__).with_name("supervisor")
+_FLAGS = (
+    *("-g", "-O1", "-std=gnu11", "-D_GNU_SOURCE", "-fno-omit-frame-pointer"),
+    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+)
+
+
+@pytest.fixture(scope="session")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sanitized supervisor, compiled by ``CC`` or ``cc``."""
+    binary = tmp_path_factory.mktemp("build") / "supervisor"
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    subprocess.run([*compiler, *_FLAGS, *map(str, sorted(_SOURCES.glob("*.c"))), "-o", str(binary)], check=True)
+    return binary
+
+
+@pytest.fixture
+def supervisor(binary: Path) -> Iterator[Supervisor]:
+    """A supervisor that has not been told what to boot."""
+    with Supervisor(binary) as supervisor:
+        yield supervisor
+
+
+@pytest.fixture
+def idle(supervisor: Supervisor) -> Supervisor:
+    """A supervisor that boots nothing and waits for its first run."""
+    supervisor.boot()
+    return supervisor

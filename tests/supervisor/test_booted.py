@@ -1,0 +1,182 @@
+"""Runs in an interpreter booted ahead: Python that forks, and Node.js that is used once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import NamedTuple, Unpack
+
+import pytest
+
+from interpreter_tools._languages.javascript import NODE_BOOT
+from interpreter_tools._languages.python import PYTHON as PYTHON_LANGUAGE
+from interpreter_tools._protocol import Ready
+from interpreter_tools._protocol._constants import BootMode, Ended, Flag
+from tests.supervisor.harness import PYTHON, UID, WORKSPACE, Options, Ran, Supervisor
+
+
+class Interpreter(NamedTuple):
+    """How it is booted, and the programs of these tests in its language."""
+
+    mode: BootMode
+    command: tuple[str, ...]
+    file: str
+    one: str
+    leaves: str
+    endless: str
+    exits: str
+    uid: str
+    identity: str
+    answer: str
+    descriptors: str
+
+
+assert PYTHON_LANGUAGE.boot is not None
+FORK = Interpreter(
+    mode=BootMode.FORK,
+    command=(PYTHON, *PYTHON_LANGUAGE.boot.command[1:]),
+    file="main.py",
+    one="print(1)",
+    leaves="print(globals().get('x', 'new')); x = 1",
+    endless="while True: pass",
+    exits="import sys; sys.exit(CODE)",
+    uid="import os; print(os.getuid())",
+    identity="""
+import os
+print(os.getresuid(), os.getresgid(), os.getgroups(), os.getcwd(), dict(os.environ))
+try:
+    os.kill(1, 9)
+except PermissionError:
+    print("no")
+""",
+    answer=f"({UID}, {UID}, {UID}) ({UID}, {UID}, {UID}) [] {WORKSPACE} {{'A': 'b'}}\nno\n",
+    descriptors="""
+import os
+for fd in os.listdir("/proc/self/fd"):
+    try:
+        print(fd, os.readlink("/proc/self/fd/" + fd).split(":")[0])
+    except FileNotFoundError:
+        pass  # the directory that was listed
+""",
+)
+SINGLE = Interpreter(
+    mode=BootMode.SINGLE,
+    command=("node", "-e", NODE_BOOT),
+    file="main.js",
+    one="console.log(1)",
+    leaves="console.log(globalThis.x ?? 'new'); x = 1",
+    endless="while (true);",
+    exits="process.exit(CODE)",
+    uid="console.log(process.getuid())",
+    identity="""
+console.log([process.getuid(), process.geteuid()], [process.getgid(), process.getegid()], process.getgroups(),
+  process.cwd(), process.env);
+try { process.kill(1, 9) } catch (error) { console.log(error.code) }
+""",
+    answer=f"[ {UID}, {UID} ] [ {UID}, {UID} ] [ {UID} ] {WORKSPACE} {{ A: 'b' }}\nEPERM\n",
+    descriptors="""
+const fs = require("fs");
+for (const fd of fs.readdirSync("/proc/self/fd"))
+  try { console.log(fd, fs.readlinkSync("/proc/self/fd/" + fd).split(":")[0]) } catch {}
+""",
+)
+
+
+@pytest.fixture(params=[FORK, SINGLE], ids=["fork", "single"])
+def interpreter(request: pytest.FixtureRequest, supervisor: Supervisor) -> Interpreter:
+    """Each of them, booted."""
+    return boot(supervisor, request.param)
+
+
+def boot(supervisor: Supervisor, interpreter: Interpreter) -> Interpreter:
+    """Boots Python or Node.js, which must succeed."""
+    assert supervisor.boot(interpreter.mode, interpreter.command, {"PATH": "/usr/bin:/bin"}) == Ready()
+    return interpreter
+
+
+def run(supervisor: Supervisor, interpreter: Interpreter, code: str, **options: Unpack[Options]) -> Ran:
+    """Runs code in the interpreter booted ahead."""
+    supervisor.put(interpreter.file.encode(), code.encode(), uid=options.get("uid", UID))
+    options["flags"] = options.get("flags", Flag(0)) | Flag.BOOTED
+    return supervisor.run([f"{WORKSPACE}/{interpreter.file}"], **options)
+
+
+def test_booted_run_is_the_users(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """Its identity, directory and variables are the run's, and it cannot touch PID 1."""
+    ran = run(supervisor, interpreter, interpreter.identity, environment={"A": "b"})
+    assert ran.stdout.decode() == interpreter.answer
+
+
+def test_booted_runs_follow_each_other(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """Each has an interpreter that no other has used; a start that comes too early waits for it."""
+    for _ in range(4):
+        assert run(supervisor, interpreter, interpreter.leaves).stdout == b"new\n"
+
+
+def test_booted_run_holds_three_descriptors(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """A program can forge no frame: no stream of ours is within its reach."""
+    output = run(supervisor, interpreter, interpreter.descriptors).stdout.decode()
+    links = dict(line.split() for line in output.splitlines())
+    assert [links.pop(fd) for fd in "012"] == ["pipe"] * 3
+    own = {"anon_inode", "pipe", "/dev/null"} if interpreter is SINGLE else set[str]()  # of Node's event loop
+    assert set(links.values()) <= own
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_booted_exit_codes(supervisor: Supervisor, interpreter: Interpreter, code: int) -> None:
+    """As the interpreter itself would exit."""
+    exited = run(supervisor, interpreter, interpreter.exits.replace("CODE", str(code))).exited
+    assert (exited.ended, exited.exit_code, exited.signal) == (Ended.EXITED, code, 0)
+
+
+def test_booted_run_that_never_ends_is_killed(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """And the next one finds an interpreter."""
+    exited = run(supervisor, interpreter, interpreter.endless, timeout=0.2).exited
+    assert (exited.ended, exited.exit_code, exited.signal) == (Ended.TIMEOUT, -1, signal.SIGKILL)
+    assert run(supervisor, interpreter, interpreter.one).stdout == b"1\n"
+
+
+def test_exec_beside_a_booted_interpreter(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """A run that is an exec, and kills all it can reach, changes nothing for the next booted one."""
+    for _ in range(2):
+        assert supervisor.shell("kill -9 -1; echo alone").stdout == b"alone\n"
+        assert run(supervisor, interpreter, interpreter.one).stdout == b"1\n"
+
+
+def test_reset_boots_for_the_next_user(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """The next run is another user's, in a fresh interpreter."""
+    assert run(supervisor, interpreter, interpreter.uid, flags=Flag.LAST).stdout == b"%d\n" % UID
+    assert supervisor.reset(uid=UID + 1) == ""
+    assert run(supervisor, interpreter, interpreter.uid, uid=UID + 1).stdout == b"%d\n" % (UID + 1)
+
+
+def test_dead_interpreter_is_fatal(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """The container would be of no use without what it was to boot ahead."""
+    assert interpreter
+    (child,) = supervisor.children()
+    os.kill(child, signal.SIGKILL)
+    assert "the interpreter booted ahead is gone" in supervisor.fatal()
+
+
+def test_single_interpreter_is_gone_before_another_program_starts(supervisor: Supervisor) -> None:
+    """It is the same user's, so that program could tamper with it."""
+    boot(supervisor, SINGLE)
+    names = supervisor.shell("cat /proc/[0-9]*/comm").stdout.split()
+    assert names == [b"supervisor", b"sh"]
+
+
+def test_no_interpreter_is_booted_after_the_last_run(supervisor: Supervisor) -> None:
+    """Work that nobody would use would delay the next container."""
+    boot(supervisor, SINGLE)
+    run(supervisor, SINGLE, SINGLE.one, flags=Flag.LAST)
+    time.sleep(0.1)
+    assert supervisor.children() == []
+
+
+def test_client_that_leaves_while_its_start_waits(supervisor: Supervisor) -> None:
+    """The end of the stream is noticed though nothing is read from it."""
+    boot(supervisor, SINGLE)
+    run(supervisor, SINGLE, SINGLE.one)
+    supervisor.send(supervisor.connection.start(["main.js"], {}, uid=UID, flags=Flag.BOOTED))
+    assert supervisor.leave() == 0
