@@ -76,6 +76,7 @@ class ExecutionEngine:
     def __init__(self, config: EngineConfig | None = None) -> None:
         self._config = config or EngineConfig()
         self._running: _Running | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -148,16 +149,23 @@ class ExecutionEngine:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends every run and removes every container, within 30 seconds. Does nothing the second time."""
+        """Ends every run and removes every container, within 30 seconds. Does nothing the second time.
+
+        It is done when this returns, also when the caller is cancelled meanwhile, which is raised then.
+        """
         running, self._running = self._running, None
         self._closed = True
-        if running is None:
+        if running is not None:
+            # A task of its own: a shielded scope keeps anyio's cancellation out, but not that of asyncio.
+            self._closing = asyncio.create_task(_close(running))
+        if self._closing is None:
             return
         with anyio.CancelScope(shield=True):
-            for pool in running.pools.values():
-                await pool.aclose()
-            await running.tasks.aclose(deadline=_CLOSE_DEADLINE)
-            await running.client.aclose()
+            try:
+                await asyncio.shield(self._closing)
+            except asyncio.CancelledError:
+                await asyncio.wait([self._closing])
+                raise
 
     # -- running
 
@@ -257,6 +265,13 @@ class ExecutionEngine:
         if running.loop is not asyncio.get_running_loop():
             raise EngineMisused("the engine belongs to another event loop", hint="start an engine in each event loop")
         return running
+
+
+async def _close(running: _Running) -> None:
+    for pool in running.pools.values():
+        await pool.aclose()
+    await running.tasks.aclose(deadline=_CLOSE_DEADLINE)
+    await running.client.aclose()
 
 
 async def _sweep(client: DockerClient) -> None:

@@ -26,7 +26,11 @@ class TaskHost:
         """Opens the group."""
         ready = anyio.Event()
         self._host = asyncio.create_task(self._run(ready), name="interpreter-tools")
-        await ready.wait()
+        try:
+            await ready.wait()
+        except BaseException:
+            self._host.cancel()
+            raise
 
     async def _run(self, ready: anyio.Event) -> None:
         async with anyio.create_task_group() as group:
