@@ -138,7 +138,7 @@ class ImageBuilder:
                 tree.link(name, target)
             tree.remove(recipe.unwanted)
             for check in recipe.checks:
-                tell(0.85, f"trying {' '.join(check)}")
+                tell(0.85, f"trying {check[0]}")
                 await tree.run(check)
             await anyio.to_thread.run_sync(tree.clean)
             tell(0.9, "importing into the engine")

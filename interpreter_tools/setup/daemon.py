@@ -21,6 +21,8 @@ _LOG_LINES = 8
 _TERMINATION_SECONDS = 20.0
 _INTERVAL = 0.1
 _PROBE_SECONDS = 1.0
+_DYING_SECONDS = 0.5
+_SETTLE_SECONDS = 5.0
 _PID_FILES = {
     Path("/run/docker.pid"): "dockerd",
     Path("/var/run/docker.pid"): "dockerd",
@@ -181,6 +183,24 @@ def start_dockerd() -> Dockerd:
     return Dockerd(pid, start)
 
 
+async def settle() -> None:
+    """Wait, a little, for a containerd that is dying with the ``dockerd`` it belonged to.
+
+    A new ``dockerd`` would take it for one that it can use, and wait for it in vain. One that lives on is used.
+    """
+    if find_process("containerd") is None:
+        return
+    with anyio.move_on_after(_SETTLE_SECONDS):
+        await anyio.sleep(_DYING_SECONDS)  # until then it may still accept connections
+        while find_process("containerd") is not None and not _is_answering_containerd():  # noqa: ASYNC110 - as below
+            await anyio.sleep(_INTERVAL)
+
+
+def _is_answering_containerd() -> bool:
+    sockets = (_CONTAINERD_SOCKETS[0], Path("/run/docker/containerd/containerd.sock"))
+    return any(_probe(path) == 0 for path in sockets)
+
+
 async def stop_dockerd(pid: int) -> None:
     """End a ``dockerd`` that does not answer: politely, then not.
 
@@ -190,6 +210,7 @@ async def stop_dockerd(pid: int) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(pid, number)
+            os.kill(pid, signal.SIGCONT)  # one that is stopped would not hear the first
         except ProcessLookupError:
             return
         except PermissionError as error:

@@ -12,7 +12,14 @@ import anyio
 
 from interpreter_tools._docker import DockerClient
 from interpreter_tools._exceptions import DockerUnavailable
-from interpreter_tools.setup.daemon import find_process, is_listening, remove_leftovers, start_dockerd, stop_dockerd
+from interpreter_tools.setup.daemon import (
+    find_process,
+    is_listening,
+    remove_leftovers,
+    settle,
+    start_dockerd,
+    stop_dockerd,
+)
 from interpreter_tools.setup.errors import ProgramFailed, SetupFailed
 from interpreter_tools.setup.host import is_root, read_os_release
 from interpreter_tools.setup.packages import install_packages
@@ -142,6 +149,7 @@ class _EngineStarter:
     async def _start_daemon(self, *, agreed: bool) -> DockerClient:
         if not agreed:
             await self._agree("Start the Docker engine (`dockerd`)?")
+        await settle()
         for path in remove_leftovers():
             self._report(Progress(_STEP, "working", f"removed {path}, which a dead engine left"))
         daemon = start_dockerd()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from typing import TYPE_CHECKING
 
 import anyio
@@ -29,6 +30,7 @@ PULL_SHARE = 0.8
 """What part of making an image from an official one the pull is."""
 
 _DOWNLOAD_SHARE = 0.7
+_BUILD_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 
@@ -105,6 +107,12 @@ async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: 
     """
     path = await anyio.to_thread.run_sync(find_bundle)
     bundle = None if path is None else await anyio.Path(path).read_bytes()
+
+    def on_line(line: str) -> None:
+        step = _BUILD_STEP.match(line)
+        if step is not None:
+            tell(PULL_SHARE + (1 - PULL_SHARE) * (int(step[1]) - 1) / int(step[2]), step[3])
+
     settings = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config_")}
     proxies = {name: value for name, value in os.environ.items() if name.lower() in _PROXIES}
     await build_image(
@@ -113,7 +121,7 @@ async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: 
         tag=recipe.image,
         files={"hosts": LOCALHOST.encode(), **({} if bundle is None else {"ca-certificates.crt": bundle})},
         arguments={**settings, **proxies},
-        on_line=lambda line: tell(PULL_SHARE, line),
+        on_line=on_line,
     )
 
 

@@ -1,0 +1,89 @@
+"""A registry on loopback, and an engine to fill it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+from typing import TYPE_CHECKING
+
+import aiodocker
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from interpreter_tools._docker import DockerClient
+
+_CONFIG = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {directory}}}}}
+http: {{addr: "{address}"}}
+"""
+
+
+def free_port() -> int:
+    """A port on loopback where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def pack(files: dict[str, bytes]) -> bytes:
+    """A tar archive of executable files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o755
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Debian's registry, installed when it is not there."""
+    if shutil.which("docker-registry") is None:
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "docker-registry"],
+            env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            check=True,
+        )
+    address = f"127.0.0.1:{free_port()}"
+    root: Path = tmp_path_factory.mktemp("registry")
+    config = root / "config.yml"
+    config.write_text(_CONFIG.format(directory=root / "data", address=address))
+    with subprocess.Popen(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for_port(address)
+            yield address
+        finally:
+            server.kill()
+
+
+def wait_for_port(address: str) -> None:
+    """Return when something accepts connections there."""
+    host, _, port = address.partition(":")
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+async def publish(client: DockerClient, image: str, files: dict[str, bytes]) -> None:
+    """Put an image of the given files into a registry, and leave none on the engine."""
+    await client.import_image(pack(files), tag=image)
+    async with aiodocker.Docker(url=client.endpoint.url) as docker:
+        await docker.images.push(image)
+    await client.remove_image(image)
