@@ -209,8 +209,17 @@ class DockerClient:
         await self._connection.request("update container", "POST", path, body=changes, again=True)
 
     async def remove_container(self, container_id: str) -> None:
-        """Kill and remove a container with its anonymous volumes. One that is gone, or going, is no error."""
-        await self._remove("remove container", f"containers/{container_id}", {"force": "1", "v": "1"})
+        """Kill and remove a container with its anonymous volumes; one that is gone, or going by itself, is no error."""
+        path = f"containers/{container_id}"
+        if await self._remove("remove container", path, {"force": "1", "v": "1"}):
+            return
+        try:
+            await self._connection.request(
+                "wait for a container's removal", "POST", f"{path}/wait", params={"condition": "removed"}
+            )
+        except DockerApiError as error:
+            if error.status != 404:
+                raise
 
     async def list_containers(self, *, labels: Mapping[str, str | None]) -> list[ContainerSummary]:
         """Containers that bear all the labels, running or not; the value None stands for any value."""
@@ -331,12 +340,16 @@ class DockerClient:
                 return None
             raise
 
-    async def _remove(self, operation: str, path: str, params: Mapping[str, str]) -> None:
+    async def _remove(self, operation: str, path: str, params: Mapping[str, str]) -> bool:
+        """Whether it is gone; else somebody else, the engine itself perhaps, is removing it."""
         try:
             await self._connection.request(operation, "DELETE", path, params=params)
         except DockerApiError as error:
-            if error.status != 404 and not (error.status == 409 and "already in progress" in error.detail):
+            if error.status == 409 and "already in progress" in error.detail:
+                return False
+            if error.status != 404:
                 raise
+        return True
 
 
 def _label_filter(labels: Mapping[str, str | None]) -> str:
