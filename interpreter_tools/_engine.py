@@ -15,7 +15,7 @@ import anyio
 from interpreter_tools._config import ContainerStrategy, EngineConfig
 from interpreter_tools._container import Container
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
-from interpreter_tools._exceptions import EngineClosed, EngineMisused, ImageMissing, InterpreterToolsError
+from interpreter_tools._exceptions import EngineClosed, EngineMisused, ImageMissing, InterpreterToolsError, PoolClosed
 from interpreter_tools._execution import Execution
 from interpreter_tools._images import ImageCatalog, image_name
 from interpreter_tools._languages import LanguageRegistry, job_files, plan
@@ -121,6 +121,8 @@ class ExecutionEngine:
     async def _prewarm(self, language: str) -> None:
         try:
             await self.warm(language)
+        except (EngineClosed, PoolClosed):
+            pass  # nobody needs it any more
         except InterpreterToolsError:
             _LOG.warning("%s could not be prewarmed", language, exc_info=True)
 
@@ -227,6 +229,7 @@ class ExecutionEngine:
     async def _pool(self, running: _Running, language: LanguageConfig, options: Resolved) -> Pool:
         name = image_name(language, override=options.container.image, images=self._config.images)
         image = await running.images.find(name)
+        self._use()  # it may have been closed meanwhile: no pool must be made then, as nobody would close it
         reused = options.strategy is ContainerStrategy.POOL
         shape = shape_of(language, image, name, options.container, reused=reused)
         pool = running.pools.get(shape.key)

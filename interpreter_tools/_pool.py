@@ -219,8 +219,11 @@ class Pool:
         """Waits until as many are idle as are to be kept.
 
         Raises:
+            PoolClosed: the pool is closed.
             InterpreterToolsError: none could be started, and why.
         """
+        if self._closed:
+            raise PoolClosed("the pool is closed")
         if len(self._idle) >= self._floor:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

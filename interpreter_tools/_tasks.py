@@ -37,7 +37,7 @@ class TaskHost:
             self._group = group
             ready.set()
             await self._stop.wait()
-            self._group = None
+        self._group = None  # not before: what ends may spawn what cleans up after it
 
     def spawn(self, function: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Runs a function in the background; it must see to its own errors. False when the group is closed."""
