@@ -13,12 +13,12 @@ from interpreter_tools._docker import DockerClient, ensure_supervisor_volume
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import DockerUnavailable, InterpreterToolsError
 from interpreter_tools.setup.images import choose_targets, image_of
-from interpreter_tools.setup.recipes import find_recipe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from interpreter_tools._docker import EngineInfo
+    from interpreter_tools.setup.recipes import Recipe
 
 _OLDEST_API = (1, 41)  # Docker 20.10
 _MACHINES = ("aarch64", "x86_64")
@@ -60,21 +60,18 @@ async def diagnose(docker_host: str | None = None) -> AsyncGenerator[Check]:
     except DockerUnavailable as error:
         yield Check("engine", ok=False, detail=error.message, remedy=error.hint or _SETUP)
         return
-    runs = True
     async with client:
         for check in await _check_engine(client):
             yield check
+        unusable: list[str] = []
         for target in choose_targets(()):
-            check = await _check_image(client, image_of(target), _language_of(target))
-            runs = runs and (check.ok or "python" not in check.name)
+            check = await _check_image(client, target)
+            if not check.ok:
+                unusable.append(image_of(target))
             yield check
         yield await _check_supervisor(client)
-    if runs:
+    if image_of(*choose_targets(["python"])) not in unusable:
         yield await _check_run(docker_host)
-
-
-def _language_of(target: object) -> str:
-    return getattr(target, "name", "") or str(target)
 
 
 async def _check_engine(client: DockerClient) -> list[Check]:
@@ -156,19 +153,20 @@ def _list_runtimes(info: EngineInfo) -> str:
     return ", ".join(f"{name} (default)" if name == info.default_runtime else name for name in sorted(info.runtimes))
 
 
-async def _check_image(client: DockerClient, image: str, language: str) -> Check:
-    name = f"image {language}"
+async def _check_image(client: DockerClient, target: Recipe | str) -> Check:
+    image = image_of(target)
+    what = target if isinstance(target, str) else target.name
+    name = f"image {what}"
     try:
         found = await client.inspect_image(image)
     except InterpreterToolsError as error:
         return Check(name, ok=False, detail=error.message, remedy=error.hint)
     if found is None:
-        what = language if find_recipe(language) else image
         return Check(name, ok=False, detail=f"{image} is not there", remedy=f"run `interpreter-tools setup {what}`")
     machine = client.version.arch
     if found.architecture != machine:
         detail = f"{image} is for {found.architecture}, the engine's machine is {machine}"
-        return Check(name, ok=False, detail=detail, remedy=f"run `interpreter-tools setup --update {language}`")
+        return Check(name, ok=False, detail=detail, remedy=f"run `interpreter-tools setup --update {what}`")
     return Check(name, ok=True, detail=f"{image}, {found.size >> 20} MB")
 
 

@@ -1,0 +1,42 @@
+"""Guessing a program's language."""
+
+from __future__ import annotations
+
+import pytest
+
+from interpreter_tools import ConfigurationError
+from interpreter_tools.cli._language import guess_language
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "language"),
+    [
+        ("main.py", b"", "python"),
+        ("MAIN.PY", b"", "python"),
+        ("a.b.mjs", b"", "javascript"),
+        ("x.ts", b"#!/usr/bin/env python3\n", "typescript"),
+        ("x.sh", b"echo", "shell"),
+        ("x.sh", b"#!/bin/bash\necho", "bash"),
+        ("x.sh", b"#!/usr/bin/env -S bash -e\n", "bash"),
+        (None, b"#!/usr/bin/env node\n", "javascript"),
+        (None, b"#!/usr/local/bin/python3.12 -u\n", "python"),
+        (None, b"print(1)", "python"),
+        ("script", b"#! /bin/sh\n", "shell"),
+        ("script", b"#!/usr/bin/perl\n", "python"),
+        (None, b"", "python"),
+    ],
+)
+def test_suffix_then_first_line_then_python(name: str | None, code: bytes, language: str):
+    """A shell's suffix is the exception: the first line tells which shell."""
+    assert guess_language(name, code) == language
+
+
+def test_unknown_suffix_is_refused():
+    """It would hardly be Python."""
+    with pytest.raises(ConfigurationError, match="--language"):
+        guess_language("main.lua", b"print(1)")
+
+
+def test_unknown_suffix_with_a_known_first_line_is_taken():
+    """As the kernel would."""
+    assert guess_language("deploy.in", b"#!/bin/sh\n") == "shell"
