@@ -20,7 +20,6 @@ from interpreter_tools import (
     PoolClosed,
     PoolConfig,
 )
-
 from tests.watch import containers_of, eventually, open_descriptors, owner_of
 
 if TYPE_CHECKING:
