@@ -268,7 +268,7 @@ async def test_nothing_leaks(docker_client: DockerClient) -> None:
         assert await containers_of(docker_client, owner) == {}
         with pytest.raises((EngineClosed, PoolClosed)):  # it was running, or waiting
             await left
-        del execution, left
+        del left
     gc.collect()
     assert len(asyncio.all_tasks()) == tasks
     assert open_descriptors() == descriptors
