@@ -142,8 +142,6 @@ class Pool:
             PoolClosed: the pool was closed meanwhile.
             InterpreterToolsError: none could be started, and why.
         """
-        if self._closed:
-            raise PoolClosed("the pool is closed")
         if self._idle and not self._waiters:
             container = self._idle.pop()
             self._hits += 1
@@ -151,6 +149,7 @@ class Pool:
             self._misses += 1
             container = await self._wait()
             while container.channel.error is not None:  # lost on its way to us
+                self._busy.discard(container)
                 self._discard(container, "lost")
                 container = await self._wait()
         self._busy.add(container)
@@ -160,6 +159,9 @@ class Pool:
         return PoolLease(self, container)
 
     async def _wait(self) -> Container:
+        """A container that is counted as busy already."""
+        if self._closed:
+            raise PoolClosed("the pool is closed")
         waiter: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._note_demand()
@@ -171,6 +173,7 @@ class Pool:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._busy.discard(waiter.result())
                 self._arrive(waiter.result())  # it came when we had just stopped waiting
             if isinstance(error, TimeoutError) and not isinstance(error, InterpreterToolsError):
                 assert self._config.wait_timeout is not None
@@ -293,6 +296,7 @@ class Pool:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
+                self._busy.add(container)  # not later: it must be counted while the waiter wakes up
                 waiter.set_result(container)
                 return
         container.idle_since = time.monotonic()
