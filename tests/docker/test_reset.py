@@ -1,0 +1,130 @@
+"""A container that is used again: whatever a run did to it, the next one finds it as new, or finds another one."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.docker
+
+POOL = ContainerStrategy.POOL
+
+LOOK = """
+import json, os, socket, subprocess
+def walk(top):
+    return sorted(os.path.join(at, name) for at, directories, files in os.walk(top) for name in directories + files)
+def table(path):
+    return [line.split()[-1] for line in open(path).read().splitlines()[1:] if "@" in line]
+def listening(path):
+    return [line.split()[1] for line in open(path).read().splitlines()[1:] if line.split()[3] != "06"]
+space = {top: (os.statvfs(top).f_bfree, os.statvfs(top).f_ffree) for top in ("/workspace", "/tmp", "/dev/shm")}
+print(json.dumps({
+    "processes": sorted(open(f"/proc/{p}/comm").read().strip() for p in os.listdir("/proc") if p.isdigit()),
+    "files": walk("/workspace") + walk("/tmp") + walk("/dev/shm") + walk("/dev/mqueue") + walk("/run/user"),
+    "space": space,
+    "unix": table("/proc/net/unix"),
+    "sockets": [listening("/proc/net/" + name) for name in ("tcp", "tcp6", "udp", "udp6")],
+    "ipc": [open("/proc/sysvipc/" + name).read().count("\\n") for name in ("shm", "sem", "msg")],
+    "modes": [oct(os.stat(top).st_mode) for top in ("/workspace", "/tmp", "/dev/shm")],
+    "owners": [os.stat(top).st_uid for top in ("/workspace", "/tmp", "/dev/shm")],
+    "environment": sorted(os.environ),
+    "imports": [json.__file__, subprocess.__file__],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+async def single() -> AsyncIterator[ExecutionEngine]:
+    """One container for all runs, as long as it is clean."""
+    container = ContainerConfig(memory_limit="256m", pids_limit=64)
+    config = EngineConfig(container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+async def pristine(single: ExecutionEngine) -> Any:  # noqa: ANN401 - any JSON
+    """What a run finds in a container that was never used."""
+    return json.loads((await single.run("python", LOOK, strategy=POOL)).check().stdout)
+
+
+# A section is "### name" and a program.
+_SECTION = re.compile(r"^### (.+)\n((?:(?!###).*\n)*)", re.MULTILINE)
+DEEDS = [
+    pytest.param(program, id=name)
+    for name, program in _SECTION.findall(Path(__file__).with_name("reset_programs.txt").read_text("utf-8"))
+]
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+async def test_next_run_finds_everything_as_new(single: ExecutionEngine, pristine: dict[str, Any], deed: str) -> None:
+    """In the same container: nothing of this is a reason to give it up."""
+    discards = single.stats().discards
+    await single.run("python", deed, strategy=POOL, timeout=30)
+    found = json.loads((await single.run("python", LOOK, strategy=POOL)).check().stdout)
+    assert found == pristine
+    assert single.stats().discards == discards
+
+
+LEAVE_A_FILE = {
+    "shell": "pwd; id -u; ls -A; echo x > x",
+    "javascript": """
+const fs = require('fs');
+console.log(process.cwd(), process.getuid(), ...fs.readdirSync('.'));
+fs.writeFileSync('x', 'x');
+""",
+}
+
+
+@pytest.mark.parametrize("language", LEAVE_A_FILE)
+async def test_next_run_of_another_language_finds_everything_as_new(single: ExecutionEngine, language: str) -> None:
+    """Its interpreter is booted as the next user, after the reset."""
+    uids: set[str] = set()
+    for _ in range(3):
+        result = await single.run(language, LEAVE_A_FILE[language], strategy=POOL)
+        directory, uid, *names = result.check().stdout.split()
+        assert (directory, names) == ("/workspace", ["main.sh" if language == "shell" else "main.js"])
+        uids.add(uid)
+    assert len(uids) == 3
+
+
+async def test_reset_takes_its_time_or_gives_the_container_up(single: ExecutionEngine) -> None:
+    """The next caller is right in any case, and does not wait for long."""
+    code = """
+import os
+for n in range(60_000):
+    try: os.link("/workspace/main.py", f"/workspace/{n:0200}")
+    except OSError: break
+"""
+    await single.run("python", code, strategy=POOL)
+    before = time.monotonic()
+    assert (await single.run("python", "import os; print(os.listdir())", strategy=POOL)).stdout == "['main.py']\n"
+    assert time.monotonic() - before < 15
+
+
+async def test_reuse_is_quick_and_lasting(single: ExecutionEngine) -> None:
+    """Hundreds of runs in one container; its processes and its supervisor do not grow."""
+    before, counts, sizes = time.monotonic(), set[str](), set[int]()
+    for _ in range(300):
+        code = """
+import os
+open("f", "w").write("x" * 100_000)
+print(len(os.listdir("/proc")), open("/proc/1/status").read().partition("VmRSS:")[2].split()[0])
+"""
+        count, size = (await single.run("python", code, strategy=POOL)).check().stdout.split()
+        counts.add(count)
+        sizes.add(int(size))
+    assert time.monotonic() - before < 60
+    assert {pool.refills for pool in single.stats().pools} == {1}
+    assert len(counts) == 1
+    assert max(sizes) < 2048  # KiB
