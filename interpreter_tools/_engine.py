@@ -22,7 +22,6 @@ from interpreter_tools._languages import LanguageRegistry, job_files, plan
 from interpreter_tools._models import EngineStats
 from interpreter_tools._options import Resolved, RunOptions, resolve
 from interpreter_tools._pool import Pool
-from interpreter_tools._profile import HostTraits
 from interpreter_tools._shape import Shape, shape_of
 from interpreter_tools._tasks import TaskHost
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from interpreter_tools._languages import Job, LanguageConfig
     from interpreter_tools._models import ExecutionResult
     from interpreter_tools._pool import PoolLease
+    from interpreter_tools._profile import HostTraits
 
 _LOG = logging.getLogger("interpreter_tools")
 _CLOSE_DEADLINE = 30.0
@@ -76,6 +76,7 @@ class ExecutionEngine:
     def __init__(self, config: EngineConfig | None = None) -> None:
         self._config = config or EngineConfig()
         self._running: _Running | None = None
+        self._start_lock = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -94,29 +95,38 @@ class ExecutionEngine:
 
         Raises:
             DockerUnavailable: no Docker engine answers.
-            EngineClosed: it was closed before; make another.
+            EngineClosed: it was closed before, or meanwhile; make another.
+            EngineMisused: it was started in another event loop.
             UnknownLanguage: ``prewarm`` names a language that is not registered.
         """
-        if self._closed:
-            raise EngineClosed("the engine was closed", hint="make another ExecutionEngine")
-        if self._running is not None:
-            return self
-        for language in self._config.prewarm:
-            LanguageRegistry.get(language)
+        async with self._start_lock:
+            if self._closed:
+                raise EngineClosed("the engine was closed", hint="make another ExecutionEngine")
+            if self._running is not None:
+                _check_home(self._running)
+                return self
+            for language in self._config.prewarm:
+                LanguageRegistry.get(language)
+            running = await self._open()
+            if self._closed:  # by another task, while this one waited
+                await _close(running)
+                raise EngineClosed("the engine was closed while it started", hint="make another ExecutionEngine")
+            self._running = running
+            running.tasks.spawn(_sweep, running.client)
+            for language in self._config.prewarm:
+                running.tasks.spawn(self._prewarm, language)
+        return self
+
+    async def _open(self) -> _Running:
         client = await DockerClient.connect(self._config.docker_host)
         try:
             volume, info = await asyncio.gather(ensure_supervisor_volume(client), client.info())
-            traits = HostTraits(cgroup_version=info.cgroup_version, default_runtime=info.default_runtime)
-            running = _Running(client, volume.name, traits, self._config.pool.parallel_creates)
+            running = _Running(client, volume.name, volume.traits(info), self._config.pool.parallel_creates)
             await running.tasks.start()
         except BaseException:
             await client.aclose()
             raise
-        self._running = running
-        running.tasks.spawn(_sweep, client)
-        for language in self._config.prewarm:
-            running.tasks.spawn(self._prewarm, language)
-        return self
+        return running
 
     async def _prewarm(self, language: str) -> None:
         try:
@@ -154,7 +164,12 @@ class ExecutionEngine:
         """Ends every run and removes every container, within 30 seconds. Does nothing the second time.
 
         It is done when this returns, also when the caller is cancelled meanwhile, which is raised then.
+
+        Raises:
+            EngineMisused: the engine belongs to another event loop or process.
         """
+        if self._running is not None:
+            _check_home(self._running)
         running, self._running = self._running, None
         self._closed = True
         if running is not None:
@@ -263,11 +278,20 @@ class ExecutionEngine:
         running = self._running
         if running is None:
             raise EngineClosed("the engine was not started", hint="use `async with ExecutionEngine() as engine`")
-        if running.pid != os.getpid():
-            raise EngineMisused("the engine was started before a fork", hint="start an engine in each process")
-        if running.loop is not asyncio.get_running_loop():
-            raise EngineMisused("the engine belongs to another event loop", hint="start an engine in each event loop")
+        _check_home(running)
         return running
+
+
+def _check_home(running: _Running) -> None:
+    """Refuses to be used from elsewhere than where it was started."""
+    if running.pid != os.getpid():
+        raise EngineMisused("the engine was started before a fork", hint="start an engine in each process")
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if running.loop is not here:
+        raise EngineMisused("the engine belongs to another event loop", hint="start an engine in each event loop")
 
 
 async def _close(running: _Running) -> None:
