@@ -20,6 +20,7 @@ from interpreter_tools import (
     PoolConfig,
     PoolTimeout,
 )
+from tests.relay import Relay
 from tests.watch import containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
@@ -67,57 +68,19 @@ async def test_engine_warms_what_it_is_told(docker_client: DockerClient) -> None
 
 async def test_warm_lease_asks_docker_nothing(tmp_path: Path) -> None:
     """Though its engine does not answer any more, the warm ones run code."""
-    calls: list[bytes] = []
-    async with Relay(tmp_path / "docker.sock", calls) as address:
-        config = EngineConfig(docker_host=address, pool=PoolConfig(min_size=2, max_size=2))
+    async with Relay(tmp_path / "docker.sock") as relay:
+        config = EngineConfig(docker_host=relay.address, pool=PoolConfig(min_size=2, max_size=2))
         async with ExecutionEngine(config) as engine:
             await engine.warm()
-            calls.clear()
+            relay.calls.clear()
             before = time.monotonic()
             async with engine.stream("python", "print('warm')") as execution:
                 first = await anext(execution)
                 assert time.monotonic() - before < 1
-                assert calls == []
+                assert relay.calls == []
             assert first.text == "warm\n"
             stats = engine.stats()
             assert (stats.hits, stats.misses) == (1, 0)
-
-
-class Relay:
-    """Docker's socket under another name, which notes what is asked of it."""
-
-    def __init__(self, path: Path, calls: list[bytes]) -> None:
-        self._path = path
-        self._calls = calls
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> str:
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
-        return f"unix://{self._path}"
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_unix_connection("/var/run/docker.sock")
-        for source, sink, noted in ((reader, up_writer, True), (up_reader, writer, False)):
-            task = asyncio.create_task(self._copy(source, sink, noted=noted))
-            self._tasks.add(task)
-
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, noted: bool) -> None:
-        try:
-            while data := await source.read(65536):
-                if noted and b" HTTP/1.1\r\n" in data:
-                    self._calls.append(data.split(b" HTTP/1.1")[0])
-                sink.write(data)
-                await sink.drain()
-        except ConnectionError:
-            pass
-        finally:
-            sink.close()
 
 
 async def test_used_ones_are_replaced_ahead_of_the_next_run(docker_client: DockerClient) -> None:
