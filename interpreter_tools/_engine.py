@@ -40,11 +40,13 @@ _CLOSE_DEADLINE = 30.0
 class _Running:
     """What an engine holds between start and close."""
 
-    def __init__(self, client: DockerClient, volume: str, traits: HostTraits, parallel_creates: int) -> None:
+    def __init__(
+        self, client: DockerClient, owner: Owner, volume: str, traits: HostTraits, parallel_creates: int
+    ) -> None:
         self.client = client
         self.volume = volume
         self.traits = traits
-        self.owner = Owner.current()
+        self.owner = owner
         self.images = ImageCatalog(client)
         self.tasks = TaskHost()
         self.creating = anyio.CapacityLimiter(parallel_creates)
@@ -120,8 +122,10 @@ class ExecutionEngine:
     async def _open(self) -> _Running:
         client = await DockerClient.connect(self._config.docker_host)
         try:
-            volume, info = await asyncio.gather(ensure_supervisor_volume(client), client.info())
-            running = _Running(client, volume.name, volume.traits(info), self._config.pool.parallel_creates)
+            volume, info, owner = await asyncio.gather(
+                ensure_supervisor_volume(client), client.info(), asyncio.to_thread(Owner.current)
+            )
+            running = _Running(client, owner, volume.name, volume.traits(info), self._config.pool.parallel_creates)
             await running.tasks.start()
         except BaseException:
             await client.aclose()

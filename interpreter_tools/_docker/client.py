@@ -59,6 +59,7 @@ class DockerClient:
     def __init__(self, connection: Connection, version: EngineVersion) -> None:
         self._connection = connection
         self._late: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
         self._closed = False
         self.version = version
 
@@ -119,6 +120,7 @@ class DockerClient:
         if self._closed:
             return
         self._closed = True
+        self._closing.set()
         try:
             if self._late:
                 await asyncio.wait(self._late, timeout=_CLOSE_DEADLINE)
@@ -181,9 +183,13 @@ class DockerClient:
             created = await creating
         except DockerUnavailable:  # the answer is lost, but the engine may still be at it: look for the name
             for wait in _LATE_CHECKS:
-                await asyncio.sleep(wait)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._closing.wait()
                 with contextlib.suppress(MachineError):  # the next engine start, or the next sweep, deals with the rest
                     await self.remove_container(name)
+                if self._closing.is_set():  # there is no later for us
+                    break
         except MachineError:
             return  # the engine refused after all: nothing was created
         else:
