@@ -1,0 +1,100 @@
+"""Clients that are killed or stopped: nothing of theirs stays, and nothing wrong comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import EngineConfig, ExecutionEngine
+from tests.watch import CLIENTS, containers_of_process, eventually
+
+if TYPE_CHECKING:
+    from interpreter_tools._docker import DockerClient
+
+pytestmark = pytest.mark.docker
+
+# Keeps creating, starting, running, resetting and removing, all at once.
+BUSY = """
+import asyncio
+from interpreter_tools import *
+config = EngineConfig(pool=PoolConfig(min_size=2, max_size=3, max_uses=3))
+async def caller(engine, strategy):
+    while True:
+        await engine.run("python", "import time; time.sleep(0.05)", strategy=strategy)
+async def main():
+    print("importing done", flush=True)
+    async with ExecutionEngine(config) as engine:
+        await asyncio.gather(*(caller(engine, strategy) for strategy in ContainerStrategy for _ in range(3)))
+asyncio.run(main())
+"""
+
+
+async def spawn(code: str) -> asyncio.subprocess.Process:
+    """A client in a process of its own, when it has imported everything."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=subprocess.PIPE)
+    CLIENTS.add(process.pid)
+    assert process.stdout is not None
+    assert (await process.stdout.readline()).strip() == b"importing done"
+    return process
+
+
+async def test_killed_clients_leave_no_container(docker_client: DockerClient) -> None:
+    """At whatever moment of its life: one that runs ends by itself, the next engine removes those never started."""
+    chance = random.Random(7)
+
+    async def kill_one(delay: float) -> None:
+        process = await spawn(BUSY)
+        await asyncio.sleep(delay)
+        process.kill()
+        await process.wait()
+
+        async def look() -> list[str]:
+            ids = await containers_of_process(docker_client, process.pid)
+            inspected = await asyncio.gather(*map(docker_client.inspect_container, ids))
+            return [found["State"]["Status"] for found in inspected if found is not None]
+
+        await eventually(look, lambda states: set(states) <= {"created"})
+
+    for _ in range(4):
+        await asyncio.gather(*(kill_one(0.05 + chance.random() * 0.9) for _ in range(3)))
+    async with ExecutionEngine(EngineConfig(prewarm=())):
+        for pid in tuple(CLIENTS):
+            await eventually(lambda pid=pid: containers_of_process(docker_client, pid), lambda ids: not ids)
+
+
+async def test_terminated_client_leaves_no_container(docker_client: DockerClient) -> None:
+    """Ctrl-C closes the engine on its way out."""
+    process = await spawn(BUSY)
+    await eventually(lambda: containers_of_process(docker_client, process.pid), lambda ids: len(ids) >= 2)
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(15):
+        await process.wait()
+    assert await containers_of_process(docker_client, process.pid) == []
+
+
+async def test_stopped_client_gets_the_right_result() -> None:
+    """Though it slept through its time limit, and everything that is added to it."""
+    code = """
+import asyncio
+from interpreter_tools import *
+async def main():
+    async with ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=1))) as engine:
+        await engine.warm()
+        print("importing done", flush=True)
+        result = await engine.run("python", "import time; time.sleep(0.5); print('right')", timeout=1)
+        print(result.outcome, result.stdout.strip())
+asyncio.run(main())
+"""
+    process = await spawn(code)
+    await asyncio.sleep(0.1)
+    process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(10)
+    process.send_signal(signal.SIGCONT)
+    stdout, _ = await process.communicate()
+    assert stdout == b"ok right\n"
