@@ -16,6 +16,7 @@
       if (Object.getOwnPropertyDescriptor(globalThis, name)?.set?.name === 'setReal') delete globalThis[name];
     delete process._eval;
     process.execArgv = [];
+    process.nextTick(() => { delete globalThis.module; }); // Node puts it back when its first script ends
   };
 
   const typeStripper = () => {
@@ -28,7 +29,21 @@
       module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true, inlineSourceMap: true,
       experimentalDecorators: true,
     };
-    return (source, fileName) => ts.transpileModule(source, { compilerOptions: options, fileName }).outputText;
+    return (source, fileName) => {
+      const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions: options, fileName, reportDiagnostics: true });
+      const found = diagnostics.find((diagnostic) => diagnostic.file); // what has a place is about the syntax, as types are not looked at
+      if (found) throw syntaxError(ts.flattenDiagnosticMessageText(found.messageText, '\n'), fileName, found.file, found.start);
+      return outputText;
+    };
+  };
+
+  // As V8 tells of one in JavaScript: the place, the line, the caret.
+  const syntaxError = (message, fileName, file, start) => {
+    const { line, character } = file.getLineAndCharacterOfPosition(start);
+    const error = new SyntaxError(message);
+    const shown = `${file.text.split('\n')[line]}\n${' '.repeat(character)}^`;
+    error.stack = `${fileName}:${line + 1}\n${shown}\n\nSyntaxError: ${message}\n    at ${fileName}:${line + 1}:${character + 1}`;
+    return error;
   };
 
   const loadTypeScript = () => {
@@ -36,8 +51,19 @@
     const sample = 'import fs from "fs"; interface A<T> { a?: T } const f = async (x: string): Promise<A<string>> => ({ a: `${x}` }); export { f };';
     for (let i = 0; i < 20; i++) strip(`${sample} const n${i}: number = ${i}; console.log(n${i});`, 'warm.ts');
     process.setSourceMapsEnabled?.(true);
-    for (const suffix of ['.ts', '.cts'])
-      Module._extensions[suffix] = (module, path) => module._compile(strip(fs.readFileSync(path, 'utf8'), path), path);
+    const stripped = new Map(); // the main file, once
+    const load = (path) => stripped.get(path) ?? strip(fs.readFileSync(path, 'utf8'), path);
+    for (const suffix of ['.ts', '.cts']) Module._extensions[suffix] = (module, path) => module._compile(load(path), path);
+    // Node shows the line that throws an error, which is one of ours here: so it is told without Node where no program can catch it.
+    return (file) => {
+      try {
+        stripped.set(file, load(file));
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) return; // it comes again
+        process.stderr.write(`${error.stack}\n\nNode.js ${process.version}\n`);
+        process.reallyExit(1);
+      }
+    };
   };
 
   // A first call compiles and links what a later one finds ready. What is warmed here is what every run needs: loading a file as
@@ -45,7 +71,7 @@
   const warm = () => {
     const sink = new Console(new Writable({ write(_chunk, _encoding, done) { done(); } }));
     for (let i = 0; i < 3; i++) sink.log('warm %s', i, [1], { a: 'b' });
-    process.stdout; process.stderr; process.stdin;
+    process.stdout; process.stderr; // not stdin: to look at it makes it non-blocking, and fs.readFileSync(0) fail
     process.stdout.write('');
     try {
       const directory = fs.mkdtempSync('/tmp/.warm-');
@@ -99,12 +125,14 @@
     Object.defineProperty(process, 'emit', { value, enumerable: false, configurable: true, writable: true });
   };
 
+  // From the queue, so that no frame of ours is in the traces of the program.
   const main = (file) => {
     process.argv = [process.execPath, file];
-    Module.runMain(file);
+    prepare?.(file);
+    process.nextTick(Module.runMain, file);
   };
 
-  if (language === 'typescript') loadTypeScript();
+  const prepare = language === 'typescript' ? loadTypeScript() : undefined;
   forgetEval();
   leaveAtOnce();
   if (direct) {
