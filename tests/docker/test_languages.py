@@ -1,0 +1,163 @@
+"""Each language as its own interpreter would run it; and one that only this test knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerStrategy,
+    InterpreterBoot,
+    LanguageConfig,
+    LanguageRegistry,
+    UnknownLanguage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interpreter_tools import ExecutionEngine
+
+pytestmark = pytest.mark.docker
+
+POOL = ContainerStrategy.POOL
+SHELL_IMAGE = "interpreter-tools/shell:1"
+
+HELLO = {
+    "python": "print('hello')",
+    "py": "print('hello')",
+    "python3": "print('hello')",
+    "Python": "print('hello')",
+    "javascript": "console.log('hello')",
+    "js": "console.log('hello')",
+    "node": "console.log('hello')",
+    "typescript": "const text: string = 'hello'; console.log(text)",
+    "ts": "console.log('hello' as string)",
+    "shell": "echo hello",
+    "sh": "echo hello",
+    "bash": "[[ hello =~ h.*o ]] && echo ${BASH_REMATCH[0]}",
+}
+
+
+@pytest.mark.parametrize("language", HELLO)
+async def test_every_name_means_a_language(engine: ExecutionEngine, language: str) -> None:
+    """Its own, and its aliases."""
+    result = await engine.run(language, HELLO[language], strategy=POOL)
+    assert (result.outcome, result.stdout, result.stderr) == ("ok", "hello\n", "")
+
+
+# -- shells
+
+
+async def test_shells_run_what_shells_run(engine: ExecutionEngine) -> None:
+    """Pipes, jobs, here documents, traps, arithmetic."""
+    code = """
+set -eu
+trap 'echo trapped' EXIT
+count=$(printf '%s\\n' a b c | wc -l)
+cat <<end
+$((count * 2)) $0
+end
+sleep 0.01 & wait $!
+echo error >&2
+exit 3
+"""
+    for language, name in (("shell", "main.sh"), ("bash", "main.bash")):
+        result = await engine.run(language, code, strategy=POOL)
+        assert (result.stdout, result.stderr) == (f"6 /workspace/{name}\ntrapped\n", "error\n")
+        assert result.exit_code == 3
+
+
+# -- languages from outside
+
+
+@pytest.fixture
+def awk() -> Iterator[LanguageConfig]:
+    """A language of this test's own."""
+    config = LanguageConfig(
+        language="awk",
+        default_image=SHELL_IMAGE,
+        code_filename="main.awk",
+        run_command=("awk", "-f", "{file}"),
+        aliases=("mawk", "gawk"),
+        environment={"AWKPATH": "/workspace"},
+    )
+    LanguageRegistry.register(config)
+    yield config
+    LanguageRegistry.unregister("awk")
+
+
+async def test_registered_language_runs_like_any_other(engine: ExecutionEngine, awk: LanguageConfig) -> None:
+    """One object is all it takes: streams, exit codes, files, limits, pools."""
+    assert LanguageRegistry.get("gawk") is awk
+    assert "awk" in LanguageRegistry.names()
+    code = 'BEGIN { print ENVIRON["AWKPATH"] } { sum += $1 } END { print sum > "out.txt"; print "sum", sum; exit 4 }'
+    result = await engine.run("awk", code, stdin=b"1\n2\n39\n", strategy=POOL)
+    assert (result.stdout, result.exit_code, result.generated_files) == ("/workspace\nsum 42\n", 4, ("out.txt",))
+    looping = await engine.run("mawk", "BEGIN { while (1) {} }", timeout=0.3)
+    assert looping.outcome == "timeout"
+    async with engine.stream("awk", "{ print toupper($0); fflush() }", strategy=POOL) as execution:
+        await execution.send_stdin(b"hi\n")
+        assert (await anext(execution)).text == "HI\n"
+    LanguageRegistry.unregister("awk")
+    with pytest.raises(UnknownLanguage):
+        await engine.run("gawk", "")
+
+
+async def test_registered_language_may_boot_ahead(engine: ExecutionEngine) -> None:
+    """A shell script that speaks the hand-over, for the sake of the argument."""
+    boot = r"""
+import os, sys
+os.write(3, b"r")
+def read(count):
+    data = b""
+    while len(data) < count: data += os.read(3, count - len(data)) or sys.exit(0)
+    return data
+message = read(int.from_bytes(read(4), "little"))
+directory, count, *words = message[4:].split(b"\0")[:-1]
+os.close(3)
+os.chdir(directory)
+environment = dict(word.split(b"=", 1) for word in words[int(count):])
+print(open(words[0].decode()).read().upper(), environment[b"GREETING"].decode(), os.getpid())
+"""
+    config = LanguageConfig(
+        language="loud",
+        default_image="interpreter-tools/python:1",
+        code_filename="main.txt",
+        run_command=("cat", "{file}"),
+        boot=InterpreterBoot(mode="single", command=("python3", "-c", boot)),
+    )
+    LanguageRegistry.register(config)
+    try:
+        for text in ("one", "two"):
+            result = await engine.run("loud", text, environment={"GREETING": "hello"}, strategy=POOL)
+            assert result.check().stdout.startswith(f"{text.upper()} hello ")
+    finally:
+        LanguageRegistry.unregister("loud")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"language": "Not A Name"},
+        {"language": "python3"},
+        {"aliases": ("js",)},
+        {"default_image": " "},
+        {"code_filename": "a/b"},
+        {"code_filename": ".."},
+        {"run_command": ()},
+        {"run_command": "awk -f {file}"},
+        {"run_command": ("awk", "-f")},
+        {"environment": {"A=B": "1"}},
+    ],
+)
+def test_impossible_languages_are_refused(change: dict[str, object]) -> None:
+    """When they are made, or registered; what was known stays known."""
+    fields = {"language": "new", "default_image": SHELL_IMAGE, "code_filename": "x", "run_command": ("awk", "{file}")}
+    with pytest.raises(ConfigurationError):
+        LanguageRegistry.register(LanguageConfig(**{**fields, **change}))  # pyright: ignore[reportArgumentType]
+    assert LanguageRegistry.get("js").language == "javascript"
+    with pytest.raises(UnknownLanguage):
+        LanguageRegistry.get("new")

@@ -1,0 +1,153 @@
+"""JavaScript and TypeScript booted ahead of need, against bare Node.js in the same image."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import ContainerStrategy
+
+if TYPE_CHECKING:
+    from interpreter_tools import ExecutionEngine, ExecutionResult, RunOptions
+
+pytestmark = pytest.mark.docker
+
+POOL = ContainerStrategy.POOL
+NODE_IMAGE = "interpreter-tools/node:1"
+
+GIVEN = {"lib/given.js": b"exports.value = 42", "lib/es.mjs": b"export default 43"}
+
+
+# A section is "### name" and a program.
+_SECTION = re.compile(r"^### (.+)\n((?:(?!###).*\n)*)", re.MULTILINE)
+PROGRAMS = [
+    pytest.param(program, id=name)
+    for name, program in _SECTION.findall(Path(__file__).with_name("node_programs.txt").read_text("utf-8"))
+]
+
+
+def visible(result: ExecutionResult) -> dict[str, object]:
+    """What a caller sees of a run, without process ids and the frames of Node's own start."""
+    stderr = re.sub(r"\(node:\d+\)", "(node)", result.stderr)
+    stderr = re.sub(
+        r"^    at .*(\(node:internal/|node:internal/main/|process\.value \(\[eval\]).*\n",
+        "",
+        stderr,
+        flags=re.MULTILINE,
+    )
+    return {
+        "stdout": result.stdout,
+        "stderr": stderr,
+        "end": (result.outcome, result.exit_code, result.signal),
+        "files": result.generated_files,
+    }
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_program_cannot_tell_the_difference_to_bare_node(engine: ExecutionEngine, program: str) -> None:
+    """What it finds, what it prints, how it ends."""
+    given: RunOptions = {"strategy": POOL, "stdin": b"x" * 1_000_000, "timeout": 30}
+    ours = await engine.run("javascript", program, files=GIVEN, **given)
+    bare, files = "unset PWD; exec node /workspace/main.js", {**GIVEN, "main.js": program.encode()}
+    theirs = await engine.run("shell", bare, image=NODE_IMAGE, files=files, **given)
+    assert visible(ours) == visible(theirs)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"NODE_OPTIONS": "--max-old-space-size=77"}, {"TZ": "Asia/Tokyo"}, {"LANG": "de_DE.UTF-8"}, {"A": "1"}],
+)
+async def test_variables_of_node_are_honoured(engine: ExecutionEngine, environment: dict[str, str]) -> None:
+    """Also those that it reads only while it starts."""
+    code = """
+console.log(process.execArgv, require('v8').getHeapStatistics().heap_size_limit, new Date(0).toString(),
+  Intl.DateTimeFormat().resolvedOptions(), process.env.A)
+"""
+    ours = await engine.run("javascript", code, environment=environment, strategy=POOL)
+    files = {"main.js": code.encode()}
+    bare = "exec node /workspace/main.js"
+    theirs = await engine.run("shell", bare, image=NODE_IMAGE, files=files, environment=environment, strategy=POOL)
+    assert ours.check().stdout == theirs.check().stdout
+
+
+# -- TypeScript
+
+
+async def test_typescript_is_more_than_comments(engine: ExecutionEngine) -> None:
+    """Enums, namespaces, parameter properties, decorators, imports, generics, ``satisfies``."""
+    code = """
+import fs, { readFileSync } from "fs";
+import { value, type Shape } from "./lib/given";
+enum Colour { Red, Green = 5, Blue }
+const enum Fixed { A = "a" }
+namespace Space { export const inner: number = 1; }
+abstract class Base<T> { constructor(protected readonly name: T, public size = 3) {} abstract area(): number }
+class Square extends Base<string> implements Shape { declare extra?: string; area() { return this.size ** 2 } }
+function logged(target: any, key: string, descriptor: PropertyDescriptor) { console.log("decorated", key) }
+class Decorated { @logged method() {} }
+function over(x: string): string; function over(x: number): number; function over(x: any) { return x }
+const config = { port: 1 } satisfies Record<string, number>;
+let maybe: string | undefined; const sure = maybe!;
+const tuple: [a: number, b?: string] = [1];
+type Deep<T> = T extends object ? { [K in keyof T]: Deep<T[K]> } : T;
+async function* generate(): AsyncGenerator<number> { yield 1 }
+(async () => { for await (const n of generate()) console.log(n) })();
+console.log(Colour.Blue, Colour[5], Fixed.A, Space.inner, new Square("s").area(), over(1), config.port, sure);
+console.log(tuple, value, fs.readFileSync === readFileSync, (<any>"cast").length, ("x" as unknown as number));
+"""
+    given = {"lib/given.ts": b"export const value: number = 42; export interface Shape { area(): number }"}
+    result = await engine.run("typescript", code, files=given, strategy=POOL)
+    assert (result.outcome, result.stderr) == ("ok", "")
+    assert result.stdout == "decorated method\n6 Green a 1 9 1 1 undefined\n[ 1 ] 42 true 4 x\n1\n"
+
+
+async def test_typescript_s_traces_name_its_own_lines(engine: ExecutionEngine) -> None:
+    """Not those of what it was turned into."""
+    code = """interface Gone {
+  a: string;
+  b: number;
+}
+
+enum Also { Grows, Longer }
+
+function fail(x: Gone): never {
+  throw new Error("no " + x.a);
+}
+
+fail({ a: "luck", b: Also.Grows });
+"""
+    result = await engine.run("typescript", code, strategy=POOL)
+    assert (result.outcome, result.exit_code) == ("error", 1)
+    assert "Error: no luck\n    at fail (/workspace/main.ts:9:9)\n" in result.stderr
+    assert "/workspace/main.ts:12:1" in result.stderr
+
+
+async def test_typescript_is_stripped_not_checked(engine: ExecutionEngine) -> None:
+    """As every runtime does it that has no time to check."""
+    result = await engine.run("typescript", "const n: number = 'text' as any as string; console.log(n)", strategy=POOL)
+    assert result.stdout == "text\n"
+
+
+async def test_broken_typescript_is_an_error(engine: ExecutionEngine) -> None:
+    """With the place, before anything of it runs; also in a module, where a program may catch it."""
+    code = "console.log('never');\nconst y = 1 +;\n"
+    result = await engine.run("typescript", code, strategy=POOL)
+    assert (result.outcome, result.exit_code, result.stdout) == ("error", 1, "")
+    told = "/workspace/main.ts:2\nconst y = 1 +;\n             ^\n\nSyntaxError: Expression expected.\n"
+    assert result.stderr.startswith(told)
+    assert "[eval]" not in result.stderr
+    code = "try { require('./broken') } catch (error) { console.log(error.name, error.stack.split('\\n')[0]) }"
+    result = await engine.run("typescript", code, files={"broken.ts": b"let x: = 1"}, strategy=POOL)
+    assert result.check().stdout == "SyntaxError /workspace/broken.ts:1\n"
+
+
+async def test_typescript_started_for_the_run_is_the_same(engine: ExecutionEngine) -> None:
+    """With a variable that only a start can honour."""
+    code = "enum E { A = 3 }\nconsole.log(E.A, process.execArgv.length, process.argv.slice(1), require.main === module)"
+    ahead = await engine.run("typescript", code, strategy=POOL)
+    environment = {"NODE_OPTIONS": "--max-old-space-size=77"}
+    started = await engine.run("typescript", code, environment=environment, strategy=POOL)
+    assert ahead.check().stdout == started.check().stdout == "3 0 [ '/workspace/main.ts' ] true\n"
