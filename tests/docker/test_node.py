@@ -49,10 +49,10 @@ def visible(result: ExecutionResult) -> dict[str, object]:
 @pytest.mark.parametrize("program", PROGRAMS)
 async def test_program_cannot_tell_the_difference_to_bare_node(engine: ExecutionEngine, program: str) -> None:
     """What it finds, what it prints, how it ends."""
-    given: RunOptions = {"strategy": POOL, "stdin": b"x" * 1_000_000, "timeout": 30}
-    ours = await engine.run("javascript", program, files=GIVEN, **given)
-    bare, files = "unset PWD; exec node /workspace/main.js", {**GIVEN, "main.js": program.encode()}
-    theirs = await engine.run("shell", bare, image=NODE_IMAGE, files=files, **given)
+    options: RunOptions = {"strategy": POOL, "stdin": b"x" * 1_000_000, "timeout": 30, "files": GIVEN}
+    ours = await engine.run("javascript", program, **options)
+    options["files"], options["image"] = {**GIVEN, "main.js": program.encode()}, NODE_IMAGE
+    theirs = await engine.run("shell", "unset PWD; exec node /workspace/main.js", **options)
     assert visible(ours) == visible(theirs)
 
 
