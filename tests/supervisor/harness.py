@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -26,7 +26,7 @@ from interpreter_tools._protocol import (
 from interpreter_tools._protocol._constants import BootMode, Flag, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 BASE = "/mnt"
 WORKSPACE = f"{BASE}/workspace"
@@ -296,8 +296,21 @@ class Supervisor:
         """Asserts that it still runs programs."""
         assert self.shell("echo alive").stdout == b"alive\n"
 
+    # -- others
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process of the test's, stopped or not."""
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    @contextlib.contextmanager
+    def intruder(
+        self, argv: Sequence[str], *, namespaces: Sequence[str] = ("--mount", "--net", "--ipc")
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A process of root's from outside, in some of its namespaces: what should not be there, or what moves meanwhile.
+
+        It has written one byte to its stdout when the body begins.
+        """
+        command = ["/usr/bin/nsenter", f"--target={self.host_pid}", *namespaces, *argv]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.read(1), "the intruder did not start"
+                yield process
+            finally:
+                process.kill()

@@ -1,0 +1,136 @@
+"""How long a warm run takes: ``python -m bench.latency [rounds]``. Run it as root, on an idle machine."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiodocker
+
+from bench._baseline import Executor, bare, plain_container
+from bench._report import difference_at_most, heading, limit, ratio_at_most, rounds
+from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._docker import DockerClient
+from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._options import RunOptions, resolve
+
+if TYPE_CHECKING:
+    from bench._report import Settle
+
+LANGUAGES = ("python", "javascript", "shell")
+CODE = {"python": 'print("hi")', "javascript": 'console.log("hi")', "shell": "echo hi"}
+BARE = {
+    "python": ("python3", "-c", CODE["python"]),
+    "javascript": ("node", "-e", CODE["javascript"]),
+    "shell": ("sh", "-c", CODE["shell"]),
+}
+ECHO = "import sys\nfor line in sys.stdin: exec(line)"  # waits for code, one line at a time
+
+
+async def run_once(engine: ExecutionEngine, language: str) -> float:
+    """Milliseconds from lease to result."""
+    started = time.perf_counter()
+    result = await engine.run(language, CODE[language])
+    taken = (time.perf_counter() - started) * 1e3
+    assert result.check().stdout == "hi\n"
+    return taken
+
+
+async def first_chunk(engine: ExecutionEngine) -> float:
+    """Milliseconds from lease to the first chunk of output."""
+    started = time.perf_counter()
+    async with engine.stream("python", CODE["python"]) as execution:
+        async for _ in execution:
+            return (time.perf_counter() - started) * 1e3
+    raise AssertionError
+
+
+async def lease_once(engine: ExecutionEngine) -> float:
+    """Milliseconds until a warm container is ours."""
+    config = EngineConfig()
+    running = engine._use()
+    pool = await engine._pool(running, LanguageRegistry.get("python"), resolve(config, RunOptions()))
+    started = time.perf_counter()
+    lease = await pool.lease()
+    taken = (time.perf_counter() - started) * 1e3
+    lease.release(clean=False)
+    return taken
+
+
+async def supervisor_memory(client: DockerClient) -> float:
+    """Resident MiB of the supervisor in an idle warm container; the largest of those that run."""
+    largest = 0
+    for container in await client.list_containers(labels={"interpreter-tools.owner": None}):
+        details = await client.inspect_container(container.id)
+        if details is not None and details["State"]["Pid"]:
+            status = Path(f"/proc/{details['State']['Pid']}/status").read_text()  # noqa: ASYNC240
+            found = re.search(r"VmRSS:\s+(\d+) kB", status)
+            largest = max(largest, int(found[1]) if found else 0)
+    return largest / 1024
+
+
+async def compare_languages(engine: ExecutionEngine, client: DockerClient, settle: Settle, count: int) -> None:
+    """A run to its end against the bare interpreter, and against ``docker exec``."""
+    for language in LANGUAGES:
+        image = LanguageRegistry.get(language).default_image
+        async with plain_container(client, image, ["sleep", "1000000"]) as plain, aiodocker.Docker() as docker:
+            executor = Executor(docker, plain.id)
+            ours, alone, executed = await rounds(
+                functools.partial(run_once, engine, language),
+                functools.partial(bare, plain.pid, *BARE[language]),
+                functools.partial(executor.run, *BARE[language]),
+                count=count,
+                settle=settle,
+            )
+        if language == "python":
+            ratio_at_most("python run / bare python3 -c", ours, alone, unit="ms", target=0.35)
+            ratio_at_most("python run / docker exec python3 -c", ours, executed, unit="ms", target=0.1)
+        elif language == "javascript":
+            ratio_at_most("javascript run / bare node -e", ours, alone, unit="ms", target=0.1)
+        else:
+            difference_at_most("shell run - bare sh -c", ours, alone, unit="ms", target=4)
+
+
+async def compare_chunks(engine: ExecutionEngine, client: DockerClient, settle: Settle, count: int) -> None:
+    """The first chunk of a stream against an echo over a raw attach stream."""
+    image = LanguageRegistry.get("python").default_image
+    async with (
+        plain_container(client, image, ["python3", "-uc", ECHO]) as waiting,
+        plain_container(client, image, ["cat"]) as cat,
+    ):
+        ours, python, plain = await rounds(
+            functools.partial(first_chunk, engine),
+            functools.partial(waiting.echo, b'print("hi")\n', 3),
+            functools.partial(cat.echo, b"hi\n", 3),
+            count=count,
+            settle=settle,
+        )
+    ratio_at_most("first chunk / raw attach, python3 that waits for code", ours, python, unit="ms", target=1.5)
+    ratio_at_most("first chunk / raw attach, cat", ours, plain, unit="ms", target=1.5)
+
+
+async def main(count: int) -> None:
+    """Runs every comparison."""
+    config = EngineConfig(prewarm=LANGUAGES, pool=PoolConfig(min_size=2))
+    async with await DockerClient.connect() as client, ExecutionEngine(config) as engine:
+
+        async def settle() -> None:
+            await engine.warm()
+            await asyncio.sleep(0.1)
+
+        heading()
+        await compare_languages(engine, client, settle, count)
+        await compare_chunks(engine, client, settle, count)
+        (lease,) = await rounds(functools.partial(lease_once, engine), count=count, settle=settle)
+        limit("lease of a warm container", lease, unit="ms", target=0.5)
+        await settle()
+        limit("resident memory of an idle supervisor", await supervisor_memory(client), unit="MiB", target=1)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))

@@ -1,0 +1,36 @@
+"""Four languages, each in a locked-down container of its own, their output as it comes."""
+
+import asyncio
+
+from interpreter_tools import EngineConfig, ExecutionEngine
+
+PROGRAMS = {
+    "python": """
+import os, sys, time
+print("Python", sys.version.split()[0], "as user", os.getuid())
+for number in range(3, 0, -1):
+    print(number, end=" ", flush=True)
+    time.sleep(0.3)
+print("- a warning", file=sys.stderr)
+""",
+    "javascript": "console.log(`Node.js ${process.version}:`, [3, 1, 2].sort((a, b) => a - b));",
+    "typescript": "const square = (x: number): number => x * x;\nconsole.log(`TypeScript: ${square(7)}`);",
+    "shell": 'echo "Shell: $(uname -m)"; ping -c1 localhost 2>&1 | head -1; exit 3',
+}
+
+
+async def main() -> None:
+    """Runs each program and prints its output as it arrives, then how it went."""
+    async with ExecutionEngine(EngineConfig(prewarm=tuple(PROGRAMS))) as engine:
+        await engine.warm()
+        for language, code in PROGRAMS.items():
+            async with engine.stream(language, code) as execution:
+                async for chunk in execution:
+                    print(chunk.text, end="", flush=True)
+                result = await execution.result()
+            milliseconds = result.execution_time * 1000
+            print(f"-- {language}: {result.outcome}, exit code {result.exit_code}, {milliseconds:.1f} ms\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
