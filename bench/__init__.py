@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m bench.latency``, ``bench.stream``, ``bench.fresh``. Each prints ratios against a baseline of the same run."""
+"""Benchmarks, each a module that prints ratios against a baseline of the same run: ``python -m bench.latency``."""

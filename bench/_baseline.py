@@ -8,12 +8,12 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-import aiodocker
-
 from interpreter_tools._docker import Demultiplexer, DockerClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
+
+    import aiodocker
 
 
 def plain_spec(image: str, command: Sequence[str]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Plain:
 
 
 @asynccontextmanager
-async def plain_container(client: DockerClient, image: str, command: Sequence[str]) -> AsyncIterator[Plain]:
+async def plain_container(client: DockerClient, image: str, command: Sequence[str]) -> AsyncGenerator[Plain]:
     """A plain container that runs as long as the context."""
     container = await client.create_container(plain_spec(image, command))
     try:
@@ -98,7 +98,7 @@ class Executor:
     """``docker exec`` through aiodocker, in a container that runs."""
 
     def __init__(self, docker: aiodocker.Docker, container: str) -> None:
-        self._container = docker.containers.container(container)
+        self._container = docker.containers.container(container)  # pyright: ignore[reportUnknownMemberType]
 
     async def run(self, *command: str) -> float:
         """Milliseconds from creating the exec to the end of its output and its exit code."""

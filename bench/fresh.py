@@ -51,7 +51,7 @@ async def raw(docker: aiodocker.Docker, language: str) -> float:
 
     async def cycle() -> None:
         container = await docker.containers.create(plain_spec(image, ["sleep", "1000000"]))
-        await container.start()
+        await container.start()  # pyright: ignore[reportUnknownMemberType]
         await container.delete(force=True)
 
     started = time.perf_counter()

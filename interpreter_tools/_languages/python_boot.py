@@ -1,10 +1,10 @@
 # pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 """A pristine Python that forks for each run: the zygote of ``IT_BOOT_FORK`` in supervisor/protocol.h.
 
-It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child
-behaves as ``python3 main.py`` does: the same ``__main__``, the same tracebacks, the same exit codes, the same order at the end.
-Two differences are meant: standard output is line-buffered, so that it can be watched; and the end skips what only frees
-memory.
+It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child behaves
+as ``python3 main.py`` does: the same ``__main__``, the same tracebacks, the same exit codes, the same order at the end.
+Two differences are meant: standard output is line-buffered, so that it can be watched; and the end skips what only
+frees memory.
 """
 
 _pristine = dict(globals())  # what __main__ holds before a program starts
@@ -216,7 +216,7 @@ def _exit_status(code):
 
 def _end(status, known, gc, posix, sys):
     """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors."""
-    import _signal, _weakref  # while modules can still be imported
+    import _signal, _weakref  # pyright: ignore[reportMissingImports]  # while modules can still be imported
 
     try:
         threading = sys.modules.get("threading")

@@ -26,7 +26,7 @@ from interpreter_tools._protocol import (
 from interpreter_tools._protocol._constants import BootMode, Flag, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
 BASE = "/mnt"
 WORKSPACE = f"{BASE}/workspace"
@@ -301,8 +301,8 @@ class Supervisor:
     @contextlib.contextmanager
     def intruder(
         self, argv: Sequence[str], *, namespaces: Sequence[str] = ("--mount", "--net", "--ipc")
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """A process of root's from outside, in some of its namespaces: what should not be there, or what moves meanwhile.
+    ) -> Generator[subprocess.Popen[bytes]]:
+        """A process of root's from outside, in some of its namespaces: what should not be there, or what moves.
 
         It has written one byte to its stdout when the body begins.
         """

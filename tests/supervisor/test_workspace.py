@@ -167,7 +167,8 @@ def test_ranges(idle: Supervisor, offset: int, count: int, expected: bytes) -> N
 def test_read_never_follows_what_a_program_planted(idle: Supervisor) -> None:
     """Neither links nor FIFOs, devices, sockets or directories."""
     idle.python(
-        "import os, socket\nos.symlink('/proc/1/environ', 'environ')\nos.symlink('/proc/1', 'proc')\nos.mkfifo('fifo')\n"
+        "import os, socket\nos.symlink('/proc/1/environ', 'environ')\nos.symlink('/proc/1', 'proc')\n"
+        "os.mkfifo('fifo')\n"
         "os.mkdir('dir')\nsocket.socket(socket.AF_UNIX).bind('socket')\nos.symlink('/dev/zero', 'zero')"
     )
     for path, error in {
