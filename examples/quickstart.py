@@ -15,7 +15,7 @@ print("- a warning", file=sys.stderr)
 """,
     "javascript": "console.log(`Node.js ${process.version}:`, [3, 1, 2].sort((a, b) => a - b));",
     "typescript": "const square = (x: number): number => x * x;\nconsole.log(`TypeScript: ${square(7)}`);",
-    "shell": 'echo "Shell: $(uname -m)"; ping -c1 localhost 2>&1 | head -1; exit 3',
+    "shell": 'echo "Shell: $(uname -m)"; cat /no/such/file; exit 3',
 }
 
 

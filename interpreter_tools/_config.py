@@ -10,7 +10,8 @@ import msgspec
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._limits import check_count, check_seconds, parse_cpus, parse_size
 
-_VARIABLE = re.compile(r"[^=\0]+")
+_VARIABLE = re.compile(r"[^=\0\ud800-\udc7f\udd00-\udfff]+")  # of surrogates only those that stand for a byte
+_VALUE = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]*")
 _MIB = 1 << 20
 
 
@@ -18,12 +19,12 @@ def check_environment(environment: dict[str, str], *, field: str) -> dict[str, s
     """The same variables.
 
     Raises:
-        ConfigurationError: a name is empty or holds ``=`` or NUL, or a value holds NUL.
+        ConfigurationError: a name is empty or holds ``=``, or a name or value holds NUL or a lone surrogate.
     """
     for name, value in environment.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"{field}.{name}", name, "is not a name of a variable")
-        if not isinstance(value, str) or "\0" in value:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"{field}.{name}", value, "is not a value of a variable: a text without NUL")
     return environment
 
@@ -75,7 +76,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ConfigurationError("container.image", self.image, "is not a name of an image")
         check_environment(self.environment, field="container.environment")
         check_count(self.pids_limit, field="container.pids_limit", least=8)
-        if not self.working_dir.startswith("/") or "\0" in self.working_dir:
+        if not self.working_dir.startswith("/") or not _VALUE.fullmatch(self.working_dir):
             raise ConfigurationError("container.working_dir", self.working_dir, "is not an absolute path")
         if not self.network:
             raise ConfigurationError("container.network", self.network, "is empty", hint="use 'none' for no network")

@@ -18,7 +18,7 @@ from interpreter_tools._exceptions import (
 )
 from interpreter_tools._models import ExecutionResult
 from interpreter_tools._output import OutputBuffer
-from interpreter_tools._protocol import Credit, Event, Exited, Files, Output, Refused, Started
+from interpreter_tools._protocol import Credit, Event, Exited, Files, Output, Refused
 from interpreter_tools._protocol._constants import Ended, Flag, Why
 from interpreter_tools._stdin import Stdin
 from interpreter_tools._workspace import WORKSPACE, shown_path
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
 _LOW = _HIGH // 2
 _HIGH_AFTER_END = 4 * 1024 * 1024  # more than the pipes and sockets on the way can hold of a program that is dead
+_LISTED = 16 * 1024 * 1024  # bytes of paths kept; a program can make 100,000 files with paths of 4 KiB
 _BACKSTOP = 5.0  # seconds beyond the time limit after which a silent supervisor is given up
 _BACKSTOP_AGAIN = 2.0  # and once more, for a client that was itself stopped meanwhile
 
@@ -98,6 +99,7 @@ class Execution:
         self._stdin: Stdin | None = None
         self._exited: Exited | None = None
         self._files: list[bytes] = []
+        self._files_size = 0
         self._files_partial = False
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
@@ -123,8 +125,9 @@ class Execution:
         self._job, self._lease = job, lease
         try:
             self._start(job, lease)
-        except InterpreterToolsError as error:
-            self._finish(error)
+        except BaseException as error:
+            known = isinstance(error, InterpreterToolsError)
+            self._finish(error if known else ExecutionClosed("the execution did not start"))
             raise
         return self
 
@@ -177,16 +180,17 @@ class Execution:
             if self._stdin is not None:
                 self._stdin.pump()
         elif isinstance(event, Files):
-            self._files.extend(path for _, path in event.entries)
-            self._files_partial = self._files_partial or event.partial
+            self._files_size += sum(len(path) for _, path in event.entries)
+            if self._files_size <= _LISTED:
+                self._files.extend(path for _, path in event.entries)
+            self._files_partial = self._files_partial or event.partial or self._files_size > _LISTED
         elif isinstance(event, Exited):
             self._exited = event
             self._output.finish()
             self._finish(None)
-        elif isinstance(event, Refused):
-            self._finish(self._refusal(event))
         else:
-            assert isinstance(event, Started), event
+            assert isinstance(event, Refused), event
+            self._finish(self._refusal(event))
 
     def lost(self, error: InterpreterToolsError) -> None:
         """The container went away."""
@@ -214,13 +218,13 @@ class Execution:
             self._backstop.cancel()
         if self._stdin is not None:
             self._stdin.abandon()
-        if self._lease is not None:
-            self._lease.channel.quit(self)
-            self._lease.release(clean=self._exited is not None and not self._exited.unclean)
-        for waiter in self._waiters:
+        for waiter in self._waiters:  # they go on before the container is given back, which takes the loop a while
             if not waiter.done():
                 waiter.set_result(None)
         self._wake_consumer()
+        if self._lease is not None:
+            self._lease.channel.quit(self)
+            self._lease.release(clean=self._exited is not None and not self._exited.unclean)
 
     def _arm(self, delay: float, *, last: bool) -> None:
         self._backstop = asyncio.get_running_loop().call_later(delay, self._backstop_due, last)

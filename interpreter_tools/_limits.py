@@ -7,8 +7,8 @@ import re
 
 from interpreter_tools._exceptions import ConfigurationError
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?)?b?", re.IGNORECASE)
 
 
 def parse_size(value: str | int, *, field: str, least: int = 1) -> int:
@@ -24,14 +24,14 @@ def parse_size(value: str | int, *, field: str, least: int = 1) -> int:
         match = _SIZE.fullmatch(value.strip())
         if match is None:
             raise ConfigurationError(field, value, "is not a size", hint=hint)
-        size = math.floor(float(match[1]) * _UNITS[match[2].lower()])
+        size = float(match[1]) * _UNITS[(match[2] or "").lower()]
     else:
         size = value
     if size < least:
         raise ConfigurationError(field, value, f"is too small: the least is {least} bytes", hint=hint)
     if size > 1 << 50:
         raise ConfigurationError(field, value, "is larger than any machine", hint=hint)
-    return size
+    return math.floor(size)
 
 
 def parse_cpus(value: str | float, *, field: str) -> float:
@@ -43,7 +43,7 @@ def parse_cpus(value: str | float, *, field: str) -> float:
     hint = "give a number of cores such as 0.5 or '2'"
     try:
         cpus = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         cpus = math.nan
     if not 0.01 <= cpus <= 4096:
         raise ConfigurationError(field, value, "is not a number of cores", hint=hint)

@@ -62,6 +62,14 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
 _CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "image")
 
 
+def _strategy(value: ContainerStrategy | str) -> ContainerStrategy:
+    try:
+        return ContainerStrategy(value)
+    except ValueError:
+        known = ", ".join(strategy.value for strategy in ContainerStrategy)
+        raise ConfigurationError("strategy", value, "is not a strategy", hint=f"known: {known}") from None
+
+
 def resolve(config: EngineConfig, options: RunOptions) -> Resolved:
     """The options over the engine's configuration.
 
@@ -92,6 +100,6 @@ def resolve(config: EngineConfig, options: RunOptions) -> Resolved:
         files=options.get("files", {}),
         timeout=timeout,
         output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),
-        strategy=ContainerStrategy(options.get("strategy", ContainerStrategy.PER_EXECUTION)),
+        strategy=_strategy(options.get("strategy", ContainerStrategy.PER_EXECUTION)),
         capture=options.get("capture", True),
     )

@@ -38,7 +38,7 @@ class OutputBuffer:
         self._capture = capture
         self._chunks: deque[OutputChunk] = deque()
         self._split: dict[Literal["stdout", "stderr"], bytes] = {}
-        self._captured: dict[Literal["stdout", "stderr"], list[bytes]] = {"stdout": [], "stderr": []}
+        self._captured = {"stdout": bytearray(), "stderr": bytearray()}  # an object for each write would cost far more
 
     def feed(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
         """Adds what the program wrote."""
@@ -60,7 +60,7 @@ class OutputBuffer:
 
     def _add(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
         if self._capture:
-            self._captured[stream].append(data)
+            self._captured[stream] += data
         if self.queueing:
             self._chunks.append(OutputChunk(stream, data))
             self.waiting += len(data)
@@ -81,4 +81,4 @@ class OutputBuffer:
 
     def text(self, stream: Literal["stdout", "stderr"]) -> str:
         """What was captured of a stream; what is not UTF-8 becomes U+FFFD."""
-        return b"".join(self._captured[stream]).decode("utf-8", "replace")
+        return self._captured[stream].decode("utf-8", "replace")

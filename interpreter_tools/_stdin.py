@@ -23,10 +23,11 @@ class Stdin:
         self._queued = 0  # bytes ever given to us
         self._sent = 0
         self._closing = False
-        self._ended = False
+        self._ended = initial == b""  # without Flag.STDIN there is nothing to end
         if initial is not None:
             self._queue(initial)
             self._closing = True
+            self._ended = not initial  # it was started without stdin
 
     def _queue(self, data: bytes) -> None:
         if data:

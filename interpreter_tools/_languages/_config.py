@@ -32,8 +32,10 @@ class InterpreterBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     fixed_variables: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.command:
-            raise ConfigurationError("boot.command", self.command, "is empty")
+        if self.mode not in {"fork", "single"}:
+            raise ConfigurationError("boot.mode", self.mode, "is not a mode", hint="use 'fork' or 'single'")
+        if isinstance(self.command, str) or not self.command:
+            raise ConfigurationError("boot.command", self.command, "is not a sequence of program and arguments")
         check_environment(self.environment, field="boot.environment")
 
 
@@ -63,6 +65,8 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     boot: InterpreterBoot | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.aliases, str):
+            raise ConfigurationError("aliases", self.aliases, "is one text", hint=f"give a tuple: ({self.aliases!r},)")
         for name in (self.language, *self.aliases):
             if not _NAME.fullmatch(name):
                 raise ConfigurationError("language", name, "is not a name", hint="use lower case, for example 'ruby'")

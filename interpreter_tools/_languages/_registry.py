@@ -39,7 +39,7 @@ class LanguageRegistry:
         """Forgets a language, if it is known."""
         known = cls._by_name.get(name)
         for alias in (known.language, *known.aliases) if known else ():
-            del cls._by_name[alias]
+            cls._by_name.pop(alias, None)  # a name may be given twice
 
     @classmethod
     def get(cls, name: str) -> LanguageConfig:

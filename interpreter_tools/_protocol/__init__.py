@@ -13,7 +13,6 @@ from interpreter_tools._protocol._events import (
     Output,
     Ready,
     Refused,
-    Started,
 )
 
 __all__ = [
@@ -29,6 +28,5 @@ __all__ = [
     "Output",
     "Ready",
     "Refused",
-    "Started",
     "State",
 ]

@@ -29,7 +29,6 @@ class Frame(IntEnum):
     HELLO = 0x81
     READY = 0x82
     REFUSED = 0x83
-    STARTED = 0x84
     STDOUT = 0x85
     STDERR = 0x86
     CREDIT = 0x87

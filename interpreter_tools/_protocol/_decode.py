@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ProtocolError
 from interpreter_tools._protocol._constants import EXIT_UNCLEAN, FILES_PARTIAL, Ended, Frame, Verdict, Why
-from interpreter_tools._protocol._events import Clean, Credit, Exited, Fatal, Files, Hello, Ready, Refused, Started
+from interpreter_tools._protocol._events import Clean, Credit, Exited, Fatal, Files, Hello, Ready, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,8 @@ _FILES = struct.Struct("<2H")
 _FILE = struct.Struct("<QI")
 _EXIT = struct.Struct("<IiII3QII")
 _CLEAN = struct.Struct("<2I")
+_MAX_ERRNO = 4095  # include/linux/err.h
+_MAX_PATH = 4096  # PATH_MAX
 
 
 def _text(payload: bytes, at: int, length: int) -> bytes:
@@ -42,11 +44,9 @@ def _ready(payload: bytes) -> Event:
 
 def _refused(payload: bytes) -> Event:
     why, errno, length = _REFUSED.unpack_from(payload)
+    if errno > _MAX_ERRNO:
+        raise ValueError
     return Refused(Why(why), errno, _text(payload, _REFUSED.size, length))
-
-
-def _started(payload: bytes) -> Event:
-    return Started(*_U32.unpack(payload))
 
 
 def _credit(payload: bytes) -> Event:
@@ -63,7 +63,7 @@ def _files(payload: bytes) -> Event:
         size, length = _FILE.unpack_from(payload, at)
         at += _FILE.size
         path = payload[at : at + length]
-        if len(path) != length or not path or b"\0" in path:
+        if len(path) != length or not 0 < length <= _MAX_PATH or b"\0" in path:
             raise ValueError
         entries.append((size, path))
         at += length
@@ -95,7 +95,6 @@ _DECODERS: dict[int, Callable[[bytes], Event]] = {
     Frame.HELLO: _hello,
     Frame.READY: _ready,
     Frame.REFUSED: _refused,
-    Frame.STARTED: _started,
     Frame.CREDIT: _credit,
     Frame.FILES: _files,
     Frame.EXIT: _exited,

@@ -36,18 +36,18 @@ def _strings(argv: Sequence[str], environment: Mapping[str, str]) -> list[bytes]
     return [_string(word.encode("utf-8", "surrogateescape")) for word in words]
 
 
-def _fitting(kind: Frame, parts: list[bytes], *, field: str, value: object) -> bytes:
-    size = sum(map(len, parts))
+def _check_size(size: int, *, field: str, value: object) -> None:
+    """Comes before the strings are counted: those that fit into a frame also fit into an u16."""
     if size > MAX_PAYLOAD:
         reason = f"is too large: {size} bytes together with the command, of {MAX_PAYLOAD}"
         raise ConfigurationError(field, value, reason, hint="put large data into a file, or send it through stdin")
-    return frame(kind, *parts)
 
 
 def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str], *, uid: int) -> bytes:
     """BOOT: the interpreter to boot ahead."""
-    head = _BOOT.pack(mode, 0, len(argv), len(environment), uid)
-    return _fitting(Frame.BOOT, [head, *_strings(argv, environment)], field="boot.command", value="...")
+    strings = _strings(argv, environment)
+    _check_size(_BOOT.size + sum(map(len, strings)), field="boot.command", value="...")
+    return frame(Frame.BOOT, _BOOT.pack(mode, 0, len(argv), len(environment), uid), *strings)
 
 
 def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> Iterable[bytes]:
@@ -72,13 +72,12 @@ def start(
     directory: str,
 ) -> bytes:
     """START: run a program."""
-    parts = [
-        _START.pack(uid, flags, timeout_ms, output_limit),
-        _string(directory.encode("utf-8", "surrogateescape")),
-        _COUNTS.pack(len(argv), len(environment)),
-        *_strings(argv, environment),
-    ]
-    return _fitting(Frame.START, parts, field="environment", value=sorted(environment))
+    where = _string(directory.encode("utf-8", "surrogateescape"))
+    strings = _strings(argv, environment)
+    size = _START.size + len(where) + _COUNTS.size + sum(map(len, strings))
+    _check_size(size, field="environment", value=sorted(environment))
+    head = _START.pack(uid, flags, timeout_ms, output_limit)
+    return frame(Frame.START, head, where, _COUNTS.pack(len(argv), len(environment)), *strings)
 
 
 def reset(deadline_ms: int, *, uid: int) -> bytes:

@@ -29,12 +29,6 @@ class Refused(msgspec.Struct, frozen=True):
     subject: bytes
 
 
-class Started(msgspec.Struct, frozen=True):
-    """The program runs."""
-
-    pid: int
-
-
 class Output(msgspec.Struct, frozen=True, gc=False):
     """Bytes that the program wrote."""
 
@@ -87,4 +81,4 @@ class Fatal(msgspec.Struct, frozen=True):
     message: str
 
 
-Event: TypeAlias = Hello | Ready | Refused | Started | Output | Credit | Files | Exited | Clean | Content | Fatal
+Event: TypeAlias = Hello | Ready | Refused | Output | Credit | Files | Exited | Clean | Content | Fatal

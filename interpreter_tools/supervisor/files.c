@@ -215,12 +215,14 @@ void files_get(struct cursor *payload)
 	take_end(payload);
 	if (uid < FIRST_UID || uid > LAST_UID || offset > INT64_MAX)
 		die("protocol: a get as uid %u from %llu", uid, (unsigned long long)offset);
+	struct stat status;
 	get.fd = open_file(uid, path, O_RDONLY, 0);
-	get.left = count;
-	if (get.fd < 0 || lseek(get.fd, (off_t)offset, SEEK_SET) < 0) {
+	if (get.fd < 0 || fstat(get.fd, &status) < 0 || lseek(get.fd, (off_t)offset, SEEK_SET) < 0) {
 		send_refused(IT_WHY_GET, errno, path.at, path.length);
 		close_fd(&get.fd);
+		return;
 	}
+	get.left = (off_t)offset < status.st_size ? count : 0; /* so far out a read is an error, not the end */
 }
 
 bool files_reading(void)

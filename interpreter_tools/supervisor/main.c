@@ -193,15 +193,17 @@ static void serve_client(bool readable)
 {
 	uint8_t type;
 	struct cursor payload;
-	bool received = true;
-	while (received) {
+	bool more = true;
+	while (more) {
 		while (!input_waits() && wire_next(&type, &payload))
 			dispatch(type, &payload);
-		received = readable && !input_waits() && wire_receive();
-	}
-	while (files_reading() && !wire_pending()) {
-		files_event();
-		wire_flush();
+		more = readable && !input_waits() && wire_receive();
+		wire_flush(); /* an answer before it keeps a file from being read on */
+		while (files_reading() && !wire_pending()) {
+			files_event();
+			wire_flush();
+			more = true; /* what came behind the request */
+		}
 	}
 }
 

@@ -18,7 +18,7 @@
  *     GREETED    (supervisor sent IT_HELLO) IT_BOOT                IT_READY, or IT_REFUSED
  *     IDLE       IT_PUT, IT_DATA, IT_DONE (in that order, repeated) nothing; errors are kept for IT_START or IT_SYNC
  *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of a put
- *                IT_START                                          IT_STARTED, or IT_REFUSED (state stays IDLE)
+ *                IT_START                                          nothing, or IT_REFUSED (state stays IDLE)
  *                IT_RESET, after a run with IT_FLAG_LAST           IT_CLEAN
  *                IT_LIST                                           IT_FILES repeated, IT_READY
  *                IT_GET                                            IT_CONTENT repeated (empty: the end), or IT_REFUSED
@@ -66,7 +66,6 @@
 #define IT_HELLO 0x81   /* u32 IT_VERSION, u32 machine (ELF e_machine), u32 pid */
 #define IT_READY 0x82   /* empty */
 #define IT_REFUSED 0x83 /* u32 IT_WHY_*, u32 errno, string subject (a path or a program) */
-#define IT_STARTED 0x84 /* u32 pid */
 #define IT_STDOUT 0x85  /* bytes */
 #define IT_STDERR 0x86  /* bytes */
 #define IT_CREDIT 0x87  /* u32 bytes of stdin that were taken */

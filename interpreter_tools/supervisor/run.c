@@ -196,7 +196,6 @@ void run_start(struct cursor *payload)
 	if (feed.closing)
 		close_fd(&run.pipes.in);
 	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* room for a program that ends before its reader has read; the kernel may decline */
-	send_u32(IT_STARTED, (uint32_t)run.pid);
 }
 
 /* ---- stdin ---- */

@@ -21,7 +21,6 @@ from interpreter_tools._protocol import (
     Output,
     Ready,
     Refused,
-    Started,
 )
 from interpreter_tools._protocol._constants import BootMode, Flag, Verdict
 
@@ -240,7 +239,7 @@ class Supervisor:
         self.send(self.connection.sync())
         return self.wait(Ready, Refused)
 
-    def start(self, argv: Sequence[str], **options: Unpack[Options]) -> Started | Refused:
+    def start(self, argv: Sequence[str], **options: Unpack[Options]) -> None:
         """Starts a program."""
         self.send(
             self.connection.start(
@@ -253,11 +252,16 @@ class Supervisor:
                 directory=options.get("directory", WORKSPACE),
             )
         )
-        return self.wait(Started, Refused)
+
+    def refusal(self, argv: Sequence[str], **options: Unpack[Options]) -> Refused:
+        """Starts a program that is refused."""
+        self.start(argv, **options)
+        return self.wait(Refused)
 
     def finish(self) -> Ran:
         """Waits for the end of a run."""
-        exited = self.wait(Exited)
+        exited = self.wait(Exited, Refused)
+        assert isinstance(exited, Exited), exited
         output = {"stdout": b"", "stderr": b""}
         files: dict[bytes, int] = {}
         partial = False
@@ -271,8 +275,7 @@ class Supervisor:
 
     def run(self, argv: Sequence[str], **options: Unpack[Options]) -> Ran:
         """Runs a program to its end."""
-        started = self.start(argv, **options)
-        assert isinstance(started, Started), started
+        self.start(argv, **options)
         return self.finish()
 
     def shell(self, script: str, **options: Unpack[Options]) -> Ran:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools._protocol import Hello, Refused, Started
+from interpreter_tools._protocol import Hello, Output, Refused
 from interpreter_tools._protocol._constants import VERSION, BootMode, Why
 from tests.supervisor.harness import WORKSPACE, Supervisor
 
@@ -62,7 +62,8 @@ def test_it_leaves_when_asked_by_signal(idle: Supervisor, number: signal.Signals
 
 def test_programs_end_with_it(idle: Supervisor) -> None:
     """The kernel kills a PID namespace together with its PID 1."""
-    assert isinstance(idle.start(["sleep", "1000"]), Started)
+    idle.start(["sh", "-c", "echo; exec sleep 1000"])
+    idle.wait(Output)
     (program,) = idle.children()
     assert idle.leave() == 0
     with pytest.raises(ProcessLookupError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools._protocol import Credit, Output, Refused, Started
+from interpreter_tools._protocol import Credit, Output, Refused
 from interpreter_tools._protocol import _encode as encode
 from interpreter_tools._protocol._constants import STDIN_WINDOW, Ended, Flag, Frame, Why
 from tests.supervisor.harness import UID, WORKSPACE, Supervisor
@@ -85,7 +85,7 @@ def test_program_that_cannot_start_is_refused(idle: Supervisor, program: str, er
     idle.put(b"plain", b"")
     idle.put(b"broken", b"neither text nor ELF\0", mode=0o755)
     idle.put(b"interpreterless", b"#!/missing\n", mode=0o755)
-    assert idle.start([program]) == Refused(Why.PROGRAM, error, program.encode())
+    assert idle.refusal([program]) == Refused(Why.PROGRAM, error, program.encode())
     idle.alive()
 
 
@@ -95,7 +95,7 @@ def test_program_that_cannot_start_is_refused(idle: Supervisor, program: str, er
 )
 def test_directory_that_cannot_be_entered_is_refused(idle: Supervisor, directory: str, error: int) -> None:
     """It is asked for as the run's user, not as root."""
-    assert idle.start(["true"], directory=directory) == Refused(Why.CWD, error, directory.encode())
+    assert idle.refusal(["true"], directory=directory) == Refused(Why.CWD, error, directory.encode())
     assert idle.run(["pwd"], directory="/usr/lib").stdout == b"/usr/lib\n"
 
 
@@ -156,8 +156,7 @@ def test_time_limit(idle: Supervisor, script: str) -> None:
 
 def test_program_that_ends_in_time_is_not_a_timeout(idle: Supervisor) -> None:
     """Also when its output is only read later."""
-    started = idle.start(["sh", "-c", "yes | head -c 200000"], timeout=1)
-    assert isinstance(started, Started)
+    idle.start(["sh", "-c", "yes | head -c 200000"], timeout=1)
     time.sleep(1.5)
     ran = idle.finish()
     assert (ran.exited.ended, ran.exited.exit_code, len(ran.stdout)) == (Ended.EXITED, 0, 200_000)
