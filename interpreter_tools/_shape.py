@@ -44,6 +44,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         """Equal for containers that can replace each other."""
         config = self.config
         return (
+            self.image,
             self.image_id,
             self.boot_command,
             tuple(sorted(self.boot_environment.items())) if self.boot_mode else (),

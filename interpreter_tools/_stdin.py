@@ -23,7 +23,7 @@ class Stdin:
         self._queued = 0  # bytes ever given to us
         self._sent = 0
         self._closing = False
-        self._ended = initial == b""  # without Flag.STDIN there is nothing to end
+        self._ended = False
         if initial is not None:
             self._queue(initial)
             self._closing = True
