@@ -2,7 +2,7 @@
 
 import logging
 
-from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig
+from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
@@ -25,13 +25,27 @@ from interpreter_tools._exceptions import (
     PoolClosed,
     PoolTimeout,
     ProtocolError,
+    SessionBusy,
+    SessionClosed,
+    SessionExists,
+    TooManySessions,
     UnknownLanguage,
+    UnknownSession,
     UsageError,
 )
 from interpreter_tools._execution import Execution
-from interpreter_tools._languages import InterpreterBoot, LanguageConfig, LanguageRegistry
-from interpreter_tools._models import EngineStats, ExecutionResult, OutputChunk, PoolStats
-from interpreter_tools._options import RunOptions
+from interpreter_tools._languages import InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
+from interpreter_tools._models import (
+    ContainerMeta,
+    EngineStats,
+    ExecutionResult,
+    OutputChunk,
+    PoolStats,
+    SessionInfo,
+)
+from interpreter_tools._options import RunOptions, SessionOptions
+from interpreter_tools._session import Session
+from interpreter_tools._session_files import FileReader
 
 __all__ = [
     "ArchitectureMismatch",
@@ -39,6 +53,7 @@ __all__ = [
     "ContainerBusy",
     "ContainerConfig",
     "ContainerLost",
+    "ContainerMeta",
     "ContainerStartFailed",
     "ContainerStrategy",
     "DockerApiError",
@@ -52,6 +67,7 @@ __all__ = [
     "ExecutionEngine",
     "ExecutionFailed",
     "ExecutionResult",
+    "FileReader",
     "FileRefused",
     "ImageMissing",
     "InterpreterBoot",
@@ -67,8 +83,18 @@ __all__ = [
     "PoolStats",
     "PoolTimeout",
     "ProtocolError",
+    "RunApp",
     "RunOptions",
+    "Session",
+    "SessionBusy",
+    "SessionClosed",
+    "SessionConfig",
+    "SessionExists",
+    "SessionInfo",
+    "SessionOptions",
+    "TooManySessions",
     "UnknownLanguage",
+    "UnknownSession",
     "UsageError",
 ]
 

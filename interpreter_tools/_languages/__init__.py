@@ -1,7 +1,7 @@
 """Languages: what each needs to run, one file a language."""
 
 from interpreter_tools._languages._config import InterpreterBoot, LanguageConfig
-from interpreter_tools._languages._plan import BASE_ENVIRONMENT, Job, boot_environment, job_files, plan
+from interpreter_tools._languages._plan import BASE_ENVIRONMENT, Job, RunApp, boot_environment, job_files, plan
 from interpreter_tools._languages._registry import LanguageRegistry
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Job",
     "LanguageConfig",
     "LanguageRegistry",
+    "RunApp",
     "boot_environment",
     "job_files",
     "plan",

@@ -25,6 +25,7 @@ class Frame(IntEnum):
     RESET = 0x09
     LIST = 0x0A
     GET = 0x0B
+    DROP = 0x11
 
     HELLO = 0x81
     READY = 0x82

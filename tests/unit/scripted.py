@@ -77,6 +77,10 @@ class Sandbox:
             make_idle(self.channel.connection)
             self.channel.quit(self.channel._greeting)
 
+    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """What the run has changed."""
+        return files
+
     def release(self, *, clean: bool) -> None:
         """Keeps how it was given back."""
         self.released.append(clean)
