@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define MAX_MOUNTS 16
+#define MAX_KEPT 64
 #define TMPFS 0x01021994 /* TMPFS_MAGIC, statfs(2) */
 
 static struct mount {
@@ -25,6 +26,17 @@ static struct mount {
 } mounts[MAX_MOUNTS];
 static size_t mount_count;
 static uint64_t deadline_us;
+
+/*
+ * Names in the root of a writable mount that are, or lead to, another mount: a directory of the host, perhaps, in which nothing must ever be
+ * removed. The directories that lead there are root's, so a program can neither move them nor leave anything in them; and what is another
+ * writable mount is wiped as such.
+ */
+static struct kept {
+	int mount_fd;
+	char name[256];
+} kept[MAX_KEPT];
+static size_t kept_count;
 
 static bool late(void)
 {
@@ -40,6 +52,63 @@ static void in_use(const struct mount *mount, uint64_t *blocks, uint64_t *inodes
 	*inodes = status.f_files - status.f_ffree;
 }
 
+/* proc_pid_mountinfo(5) writes blanks, newlines and backslashes of a path as three octal digits. */
+static void unescape(char *path)
+{
+	char *to = path;
+	for (; *path; to++) {
+		if (path[0] == '\\' && path[1] && path[2] && path[3]) {
+			*to = (char)((path[1] - '0') << 6 | (path[2] - '0') << 3 | (path[3] - '0'));
+			path += 4;
+		} else {
+			*to = *path++;
+		}
+	}
+	*to = 0;
+}
+
+static bool is_kept(const struct mount *mount, const char *name)
+{
+	for (size_t i = 0; i < kept_count; i++)
+		if (kept[i].mount_fd == mount->fd && strcmp(kept[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void keep_way_to(const char *point)
+{
+	for (size_t i = 0; i < mount_count; i++) {
+		size_t length = strlen(mounts[i].path);
+		if (strncmp(point, mounts[i].path, length) || point[length] != '/')
+			continue;
+		const char *name = point + length + 1;
+		size_t size = strcspn(name, "/");
+		if (kept_count == MAX_KEPT || size >= sizeof kept->name)
+			die("too many mounts beneath %s", mounts[i].path);
+		kept[kept_count].mount_fd = mounts[i].fd;
+		memcpy(kept[kept_count].name, name, size);
+		kept[kept_count++].name[size] = 0;
+	}
+}
+
+static void find_kept(void)
+{
+	char *line = NULL, *point = NULL;
+	size_t size = 0;
+	FILE *table = fopen("/proc/self/mountinfo", "re");
+	if (!table)
+		die("cannot read the mounts: %s", strerror(errno));
+	while (getline(&line, &size, table) > 0) {
+		if (sscanf(line, "%*s %*s %*s %*s %ms", &point) != 1)
+			die("cannot understand the mounts: %s", line);
+		unescape(point);
+		keep_way_to(point);
+		free(point);
+	}
+	free(line);
+	fclose(table);
+}
+
 void wipe_baseline(char **paths)
 {
 	for (; *paths; paths++) {
@@ -52,6 +121,7 @@ void wipe_baseline(char **paths)
 			die("cannot open the writable mount %s: %s", *paths, strerror(errno));
 		in_use(mount, &mount->blocks, &mount->inodes);
 	}
+	find_kept();
 }
 
 /* ---- files ---- */
@@ -93,7 +163,7 @@ static void empty(int root, const char *name)
 	closedir(directory);
 }
 
-/* True when the mount's root is empty. */
+/* True when the mount's root holds nothing but the way to other mounts. */
 static bool wipe_mount(const struct mount *mount)
 {
 	bool anything = true;
@@ -103,7 +173,7 @@ static bool wipe_mount(const struct mount *mount)
 		if (!root)
 			return false;
 		for (struct dirent *entry; (entry = readdir(root)) && !late();) {
-			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_kept(mount, entry->d_name))
 				continue;
 			anything = true;
 			if (!removed(mount->fd, entry->d_name)) {
