@@ -22,6 +22,7 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     InvalidPath,
     MachineError,
+    NetworkMissing,
     PoolClosed,
     PoolTimeout,
     ProtocolError,
@@ -31,6 +32,7 @@ from interpreter_tools._exceptions import (
 from interpreter_tools._execution import Execution
 from interpreter_tools._languages import InterpreterBoot, LanguageConfig, LanguageRegistry
 from interpreter_tools._models import EngineStats, ExecutionResult, OutputChunk, PoolStats
+from interpreter_tools._mounts import Mount
 from interpreter_tools._options import RunOptions
 
 __all__ = [
@@ -61,6 +63,8 @@ __all__ = [
     "LanguageConfig",
     "LanguageRegistry",
     "MachineError",
+    "Mount",
+    "NetworkMissing",
     "OutputChunk",
     "PoolClosed",
     "PoolConfig",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
 
+from interpreter_tools._archive import with_archives
 from interpreter_tools._config import ContainerStrategy, EngineConfig
 from interpreter_tools._container import Container
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
@@ -23,11 +24,13 @@ from interpreter_tools._models import EngineStats
 from interpreter_tools._options import Resolved, RunOptions, resolve
 from interpreter_tools._pool import Pool
 from interpreter_tools._shape import Shape, shape_of
+from interpreter_tools._sources import Source, find_sources
 from interpreter_tools._tasks import TaskHost
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from interpreter_tools._config import ContainerConfig
     from interpreter_tools._languages import Job, LanguageConfig
     from interpreter_tools._models import ExecutionResult
     from interpreter_tools._pool import PoolLease
@@ -234,6 +237,7 @@ class ExecutionEngine:
         self, running: _Running, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
     ) -> tuple[Job, PoolLease]:
         pool = await self._pool(running, language, options)
+        files = await _with_archives(language, options.container, files)
         job = plan(
             language,
             files,
@@ -248,9 +252,10 @@ class ExecutionEngine:
     async def _pool(self, running: _Running, language: LanguageConfig, options: Resolved) -> Pool:
         name = image_name(language, override=options.container.image, images=self._config.images)
         image = await running.images.find(name)
+        sources = await _find_sources(running.client, options.container)
         self._use()  # it may have been closed meanwhile: no pool must be made then, as nobody would close it
         reused = options.strategy is ContainerStrategy.POOL
-        shape = shape_of(language, image, name, options.container, reused=reused)
+        shape = shape_of(language, image, name, options.container, reused=reused, sources=sources)
         pool = running.pools.get(shape.key)
         if pool is None:
             pool = running.pools[shape.key] = Pool(
@@ -303,6 +308,36 @@ async def _close(running: _Running) -> None:
         await pool.aclose()
     await running.tasks.aclose(deadline=_CLOSE_DEADLINE)
     await running.client.aclose()
+
+
+async def _find_sources(client: DockerClient, container: ContainerConfig) -> tuple[Source, ...]:
+    """What a container's mounts take from this machine."""
+    if not container.mounts:
+        return ()
+    socket = client.endpoint.socket_path
+    return await asyncio.to_thread(
+        find_sources,
+        container.mounts,
+        local=socket is not None,
+        sockets=() if socket is None else (socket,),
+        field="container.mounts",
+    )
+
+
+async def _with_archives(
+    language: LanguageConfig, container: ContainerConfig, files: dict[bytes, bytes]
+) -> dict[bytes, bytes]:
+    """A run's files, and those of the archives among its container's mounts."""
+    if not any(mount.kind == "zip" for mount in container.mounts):
+        return files
+    return await asyncio.to_thread(
+        with_archives,
+        container.mounts,
+        files,
+        limit=container.workspace_bytes,
+        reserved=language.code_filename.encode(),
+        field="container.mounts",
+    )
 
 
 async def _sweep(client: DockerClient) -> None:

@@ -13,6 +13,7 @@ from interpreter_tools._limits import check_seconds, parse_size
 
 if TYPE_CHECKING:
     from interpreter_tools._config import EngineConfig
+    from interpreter_tools._mounts import Mount
 
 
 class RunOptions(TypedDict, total=False):
@@ -28,6 +29,8 @@ class RunOptions(TypedDict, total=False):
         files: contents by path below the workspace, written before the code starts.
         output_limit: bytes of stdout and stderr together; None means no limit.
         network: ``"none"``, or the name of a Docker network.
+        mounts: directories, files and archives of this machine, and more room to write.
+        working_dir: where the program starts: an absolute path in the container.
         image: the image to run in.
         strategy: whether the container is used again.
         capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
@@ -41,6 +44,8 @@ class RunOptions(TypedDict, total=False):
     files: Mapping[str, bytes]
     output_limit: str | int | None
     network: str
+    mounts: tuple[Mount, ...]
+    working_dir: str
     image: str
     strategy: ContainerStrategy
     capture: bool
@@ -59,7 +64,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     capture: bool
 
 
-_CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "image")
+_CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "mounts", "working_dir", "image")
 
 
 def _strategy(value: ContainerStrategy | str) -> ContainerStrategy:
