@@ -109,7 +109,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ConfigurationError(
                 "container.memory_limit",
                 self.memory_limit,
-                "leaves no room for programs beside workspace_size, tmp_size and mounts that are a tmpfs: all in memory",
+                "leaves no room for programs beside workspace_size, tmp_size and mounts of kind tmpfs, all in memory",
                 hint="raise memory_limit, or lower workspace_size, tmp_size or the size of a mount",
             )
 
