@@ -144,6 +144,7 @@ def _convert(value: object, kind: object, field: str) -> object:
         return None  # TOML and the environment have no word for it
     member = members[0]
     origin, arguments = get_origin(member), get_args(member)
+    strict = not isinstance(value, _Text)
     if isinstance(value, _Text):
         value = _parse(value, origin, field)
     if isinstance(member, type) and issubclass(member, msgspec.Struct) and not isinstance(value, member):
@@ -154,21 +155,20 @@ def _convert(value: object, kind: object, field: str) -> object:
         items: list[object] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return tuple(_convert(item, arguments[0], f"{field}[{number}]") for number, item in enumerate(items))
     try:
-        return msgspec.convert(value, kind, strict=not isinstance(value, _Text))
+        return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        plain = str(value) if isinstance(value, str) else value
         reason = str(error).partition(" - at ")[0]
-        raise ConfigurationError(field, plain, f"has the wrong type: {reason[:1].lower()}{reason[1:]}") from error
+        raise ConfigurationError(field, value, f"has the wrong type: {reason[:1].lower()}{reason[1:]}") from error
 
 
-def _parse(text: _Text, origin: object, field: str) -> object:
+def _parse(text: str, origin: object, field: str) -> object:
     """A text that stands for several values: JSON, or words between commas."""
     if origin is not tuple and origin is not dict:
-        return text
+        return str(text)
     if origin is tuple and not text.lstrip().startswith("["):
         return [_Text(word.strip()) for word in text.split(",") if word.strip()]
     try:
-        return msgspec.json.decode(text)
+        return msgspec.json.decode(str(text))
     except msgspec.DecodeError as error:
         raise ConfigurationError(field, str(text), f"is not JSON: {error}") from error
 

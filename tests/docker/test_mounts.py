@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,7 @@ from interpreter_tools import (
     Mount,
     PoolConfig,
 )
-
-from ..watch import containers_of
+from tests.watch import containers_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,6 +49,11 @@ def data(tmp_path: Path) -> Path:
     return directory
 
 
+def names(directory: Path) -> list[str]:
+    """What is in a directory of the host."""
+    return sorted(path.name for path in directory.iterdir())
+
+
 TRY_TO_WRITE = """
 import errno, os
 def attempt(path):
@@ -73,7 +78,8 @@ async def test_directory_is_read_only(
         result = await engine.run("python", code, mounts=(mount,), strategy=strategy)
         assert result.check().stdout == "from the host\nEROFS EROFS\n"
         assert result.generated_files == ()
-    assert {path.name: path.read_text() for path in data.iterdir()} == {"in.txt": "from the host"}
+    assert names(data) == ["in.txt"]
+    assert (data / "in.txt").read_text() == "from the host"
 
 
 @pytest.mark.parametrize("strategy", BOTH)
@@ -98,17 +104,15 @@ open("/workspace/own", "w").close()
         lists.append(result.check().stdout.strip())
         assert result.generated_files == ("own",)
     assert lists == ["['in.txt']", "['2', 'deep', 'in.txt']", "['2', '3', 'deep', 'in.txt']"]
-    assert sorted(path.name for path in data.iterdir()) == ["2", "3", "4", "deep", "in.txt"]
+    assert names(data) == ["2", "3", "4", "deep", "in.txt"]
     assert (data / "2").read_text() == "kept"
     assert not any(cause.startswith("reset") for cause in engine.stats().discards)
 
 
-async def test_directory_that_root_alone_may_write_is_as_good_as_read_only(
-    engine: ExecutionEngine, tmp_path: Path
-) -> None:
+async def test_directory_that_root_alone_may_write_is_as_good_as_read_only(engine: ExecutionEngine, data: Path) -> None:
     """Programs are nobody's users: the host's permissions hold for them."""
-    tmp_path.chmod(0o755)
-    mount = Mount(source=str(tmp_path), target="out", read_only=False)
+    await asyncio.to_thread(data.chmod, 0o755)
+    mount = Mount(source=str(data), target="out", read_only=False)
     code = f"{TRY_TO_WRITE}\nprint(attempt('out/new'))"
     assert (await engine.run("python", code, mounts=(mount,))).stdout == "EACCES\n"
 
@@ -194,13 +198,11 @@ for attempt in (lambda: os.rename("in", "out"), lambda: os.mkdir("in/x"), lambda
         result = await engine.run("python", code, mounts=(mount,), strategy=POOL)
         assert result.check().stdout == "['in', 'main.py']\n"
     assert not any(cause.startswith("reset") for cause in engine.stats().discards)
-    assert [path.name for path in data.iterdir()] == ["in.txt"]
+    assert names(data) == ["in.txt"]
 
 
 @pytest.mark.parametrize("strategy", BOTH)
-async def test_archive_is_unpacked_inside(
-    engine: ExecutionEngine, tmp_path: Path, strategy: ContainerStrategy
-) -> None:
+async def test_archive_is_unpacked_inside(engine: ExecutionEngine, tmp_path: Path, strategy: ContainerStrategy) -> None:
     """Anew for each run, which may change it; none of it counts as generated until then."""
     with zipfile.ZipFile(tmp_path / "project.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("package/__init__.py", "value = 42")

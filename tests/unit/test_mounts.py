@@ -61,7 +61,18 @@ def test_target_is_absolute_or_beneath_the_workspace(target: str, path: str) -> 
 BAD_TARGETS = [
     *("", ".", "/", "/workspace", "/tmp", "/dev/shm", "/dev", "/dev/x", "/proc", "/proc/1", "/sys/fs", "//proc"),
     *("/.interpreter-tools", "/.interpreter-tools/x", "/.interpreter-tools-deps", "/etc/hosts", "/etc/resolv.conf"),
-    *("../x", "a/../../x", "/data/../proc", "a\0b", "a\nb", "/tmp/home", "/tmp/home/x", "\udcff", "x" * 300, "x/" * 2000),
+    *(
+        "../x",
+        "a/../../x",
+        "/data/../proc",
+        "a\0b",
+        "a\nb",
+        "/tmp/home",
+        "/tmp/home/x",
+        "\udcff",
+        "x" * 300,
+        "x/" * 2000,
+    ),
 ]
 
 
