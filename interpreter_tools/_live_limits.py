@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ConfigurationError
@@ -27,6 +29,7 @@ class LiveLimits:
         self._config = config
         self._cpus = cpus
         self._set: tuple[int, float] | None = self._wanted(config.memory_bytes, config.cpus)
+        self._change: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<LiveLimits {self._id[:12]} [{'in doubt' if self._set is None else self._set}]>"
@@ -43,6 +46,8 @@ class LiveLimits:
             DockerApiError: the container holds more memory already, or the host has fewer cores.
         """
         wanted = self._wanted(memory_bytes, cpus)
+        if self._change is not None:  # whoever asked for it was cancelled, but the engine may still be at it
+            await asyncio.wait([self._change])
         if wanted == self._set:
             return
         config = self._config
@@ -55,9 +60,15 @@ class LiveLimits:
         changes: dict[str, object] = {"Memory": memory, "MemorySwap": memory}
         if self._set is None or self._set[1] != cores:
             changes["NanoCpus"] = round(cores * 1_000_000_000)
-        self._set = None  # until the answer is here: a request that was cut off may have been served
-        await self._client.update_container(self._id, changes)
-        self._set = wanted
+        self._set = None  # until the answer is here; when it is an error, nobody knows what was set
+        change = self._change = asyncio.ensure_future(self._client.update_container(self._id, changes))
+        change.add_done_callback(functools.partial(self._changed, wanted))
+        await asyncio.shield(change)
+
+    def _changed(self, wanted: tuple[int, float], change: asyncio.Task[None]) -> None:
+        self._change = None
+        if not change.cancelled() and change.exception() is None:
+            self._set = wanted
 
     async def restore(self) -> None:
         """Limits the container again as it was made; no request is made where it is."""

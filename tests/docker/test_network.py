@@ -234,4 +234,5 @@ async def test_ports_are_asked_for_only_where_there_are_any(docker_client: Docke
         (container,) = await containers_of(docker_client, engine)
         inspected = await docker_client.inspect_container(container)
         assert inspected is not None
-        assert not any((inspected["NetworkSettings"]["Ports"] or {}).values())
+        ports: dict[str, object] = inspected["NetworkSettings"]["Ports"] or {}
+        assert not any(ports.values())
