@@ -6,8 +6,6 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING
 
-from interpreter_tools._exceptions import ConfigurationError
-
 if TYPE_CHECKING:
     from interpreter_tools._config import ContainerConfig
     from interpreter_tools._docker import DockerClient
@@ -38,11 +36,11 @@ class LiveLimits:
         """Limits memory, without swap, and cores; no request is made where they are limited so already.
 
         Args:
-            memory_bytes: all that the container may take, its files in memory included.
+            memory_bytes: all that the container may take, its files in memory included: a program that fills the
+                workspace beyond that is ``oom``.
             cpus: cores; None means all of the host's.
 
         Raises:
-            ConfigurationError: files in memory alone may take more than that.
             DockerApiError: the container holds more memory already, or the host has fewer cores.
         """
         wanted = self._wanted(memory_bytes, cpus)
@@ -50,11 +48,6 @@ class LiveLimits:
             await asyncio.wait([self._change])
         if wanted == self._set:
             return
-        config = self._config
-        files = config.workspace_bytes + config.tmp_bytes + config.tmpfs_bytes
-        if memory_bytes < config.memory_bytes and memory_bytes < files + (8 << 20):
-            hint = f"its workspace and /tmp can hold {files} bytes: make them smaller, or give the run more"
-            raise ConfigurationError("memory_limit", memory_bytes, "leaves no room for programs", hint=hint)
         memory, cores = wanted
         # Both at once: the engine puts them into the order that the kernel wants, and swap stays out
         changes: dict[str, object] = {"Memory": memory, "MemorySwap": memory}
