@@ -119,9 +119,9 @@ void wipe_baseline(char **paths)
 		mount->fd = open(*paths, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (mount->fd < 0)
 			die("cannot open the writable mount %s: %s", *paths, strerror(errno));
+		in_use(mount, &mount->blocks, &mount->inodes);
 		if (fchmod(mount->fd, 01777) < 0) /* runc gives it the mode of the image's directory of that name, where there is one */
 			die("cannot open %s to everybody: %s", *paths, strerror(errno));
-		in_use(mount, &mount->blocks, &mount->inodes);
 	}
 	find_kept();
 }
