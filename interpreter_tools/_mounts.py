@@ -33,9 +33,10 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     A directory or file is the host's own: with ``read_only=False`` programs write to the host, as a user of the
     sandbox (an id between 10,000 and 59,999, another one in each container), so a directory that only root may write
     stays as good as read-only; make it writable for others (``chmod o+w``) to share it. What a program writes belongs
-    to its user, so a later run can read and remove it there, but change it only where its mode lets others. Containers
-    of every strategy see the same files, and a ``POOL`` does not wipe them: that is the way to share on purpose. With a
-    Docker engine on another machine the paths are that machine's, and are looked at there.
+    to its user, so that a later run can change it only where its mode lets others; it may be a link to anywhere, and is
+    to be trusted no more than the program's output. Containers of every strategy see the same files, and a ``POOL``
+    does not wipe them: that is the way to share on purpose. With a Docker engine on another machine the paths are that
+    machine's, and are looked at there.
 
     The files of a zip archive are unpacked inside, beneath the workspace, before each run, and belong to the run like
     the files that it is given; directories without files are left out. What is mounted beneath the workspace is not

@@ -60,7 +60,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             config.workspace_bytes,
             config.tmp_bytes,
             config.network,
-            config.ports,
+            tuple(sorted(config.ports)),
             tuple((mount.path, mount.source, mount.read_only, mount.tmpfs_bytes) for mount in config.mounts),
             self.identities,
             config.runtime,

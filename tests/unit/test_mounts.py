@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from interpreter_tools import ConfigurationError, ContainerConfig, Mount
+from interpreter_tools import ConfigurationError, ContainerConfig, LanguageRegistry, Mount
 from interpreter_tools._archive import with_archives, zip_files
+from interpreter_tools._docker import ImageInfo
 from interpreter_tools._profile import WRITABLE, HostTraits, container_spec
+from interpreter_tools._shape import shape_of
 from interpreter_tools._sources import find_sources
 
 if TYPE_CHECKING:
@@ -402,3 +404,29 @@ def test_files_of_the_run_win_over_those_of_archives(tmp_path: Path) -> None:
         merge(mount, reserved=b"b")
     with pytest.raises(ConfigurationError, match="as another archive does"):
         merge(mount, mount)
+
+
+def test_ports_and_mounts_make_a_shape() -> None:
+    """Other ones need another container; archives come with the run."""
+    image = ImageInfo(
+        id="sha256:1", tags=(), architecture="x86_64", os="linux", size=1, labels={}, environment=(), volumes=()
+    )
+
+    def key(config: ContainerConfig) -> tuple[object, ...]:
+        sources = find_sources(config.mounts, local=True, sockets=(), field="container.mounts")
+        return shape_of(LanguageRegistry.get("python"), image, "a:1", config, reused=True, sources=sources).key
+
+    plain = ContainerConfig(network="bridge")
+    others = [
+        ContainerConfig(network="bridge", ports=(80,)),
+        ContainerConfig(network="bridge", mounts=(Mount(source="/usr", target="a"),)),
+        ContainerConfig(network="bridge", mounts=(Mount(source="/usr", target="b"),)),
+        ContainerConfig(network="bridge", mounts=(Mount(source="/usr", target="b", read_only=False),)),
+        ContainerConfig(network="bridge", mounts=(Mount(target="b", size="1m"),)),
+    ]
+    assert len({key(plain), *map(key, others)}) == 1 + len(others)
+    assert key(ContainerConfig(network="bridge", mounts=(Mount(source="/x.zip", target="a", kind="zip"),))) == key(
+        plain
+    )
+    listed = [80]
+    assert key(ContainerConfig(network="bridge", ports=listed)) == key(others[0])  # pyright: ignore[reportArgumentType]
