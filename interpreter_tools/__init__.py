@@ -22,6 +22,7 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     InvalidPath,
     MachineError,
+    NetworkMissing,
     PoolClosed,
     PoolTimeout,
     ProtocolError,
@@ -43,6 +44,7 @@ from interpreter_tools._models import (
     PoolStats,
     SessionInfo,
 )
+from interpreter_tools._mounts import Mount
 from interpreter_tools._options import RunOptions, SessionOptions
 from interpreter_tools._session import Session
 from interpreter_tools._session_files import FileReader
@@ -77,6 +79,8 @@ __all__ = [
     "LanguageConfig",
     "LanguageRegistry",
     "MachineError",
+    "Mount",
+    "NetworkMissing",
     "OutputChunk",
     "PoolClosed",
     "PoolConfig",

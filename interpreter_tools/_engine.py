@@ -378,6 +378,7 @@ async def _begin(
     host: Host, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
 ) -> tuple[Job, PoolLease]:
     shape = await host.shape(language, options)
+    files = await host.with_archives(language, options.container, files)
     job = plan(
         language,
         files,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
+import msgspec
 
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
@@ -270,6 +271,8 @@ class Session(SessionFiles):
         try:
             lease = await self._lease(language, options)
             self._running = lease
+            await lease.record.container.apply_limits(options.container.memory_bytes, options.container.cpus)
+            files = await self._host.with_archives(language, options.container, files)
             await self._deliver(lease)
             record = lease.record
             record.begin(files)
@@ -295,6 +298,8 @@ class Session(SessionFiles):
     async def _lease(self, language: LanguageConfig, options: Resolved) -> SessionLease:
         host = self._host
         volume = await self._shared_volume(host) if options.shared else None
+        if options.strategy is ContainerStrategy.PER_SESSION:
+            options = _without_run_limits(options, self._container_config)
         shape = await host.shape(language, options, workspace_volume=volume, uid=self._uid)
         if volume is not None and shape not in self._private:
             self._private.append(shape)
@@ -440,3 +445,9 @@ class Session(SessionFiles):
         if self._anchor is record:
             self._anchor = None
         self._host.discard(record.container)
+
+
+def _without_run_limits(options: Resolved, own: ContainerConfig) -> Resolved:
+    """The options that the session's own container is found by: a run's limits are set on it for that run."""
+    container = msgspec.structs.replace(options.container, memory_limit=own.memory_limit, cpu_limit=own.cpu_limit)
+    return msgspec.structs.replace(options, container=container)
