@@ -25,11 +25,12 @@ from interpreter_tools._exceptions import (
     PoolClosed,
     PoolTimeout,
     ProtocolError,
+    StoreFailed,
     UnknownLanguage,
     UsageError,
 )
 from interpreter_tools._execution import Execution
-from interpreter_tools._languages import InterpreterBoot, LanguageConfig, LanguageRegistry
+from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry
 from interpreter_tools._models import EngineStats, ExecutionResult, OutputChunk, PoolStats
 from interpreter_tools._options import RunOptions
 
@@ -41,6 +42,7 @@ __all__ = [
     "ContainerLost",
     "ContainerStartFailed",
     "ContainerStrategy",
+    "DependencyPlan",
     "DockerApiError",
     "DockerUnavailable",
     "EngineClosed",
@@ -68,6 +70,7 @@ __all__ = [
     "PoolTimeout",
     "ProtocolError",
     "RunOptions",
+    "StoreFailed",
     "UnknownLanguage",
     "UsageError",
 ]

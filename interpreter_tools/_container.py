@@ -77,9 +77,24 @@ class Container:
 
     @classmethod
     async def start(
-        cls, client: DockerClient, shape: Shape, *, volume: str, labels: Mapping[str, str], traits: HostTraits
+        cls,
+        client: DockerClient,
+        shape: Shape,
+        *,
+        volume: str,
+        labels: Mapping[str, str],
+        traits: HostTraits,
+        installer: str | None = None,
     ) -> Self:
         """Creates and starts a container, and waits until an interpreter is booted in it.
+
+        Args:
+            client: the engine.
+            shape: what it is to be.
+            volume: the volume that holds the supervisor.
+            labels: whose it is.
+            traits: what is known of the engine's host.
+            installer: its name, for one that installs dependencies.
 
         Raises:
             ImageMissing: the image is gone.
@@ -87,8 +102,10 @@ class Container:
             ContainerStartFailed: the supervisor did not come to life.
             DockerApiError, DockerUnavailable: the Docker engine refused.
         """
-        spec = container_spec(shape.image_id, shape.config, volume=volume, labels=labels, traits=traits)
-        container_id = await client.create_container(spec)
+        spec = container_spec(
+            shape.image_id, shape.config, volume=volume, labels=labels, traits=traits, installs=bool(installer)
+        )
+        container_id = await client.create_container(spec, name=installer)
         channel = Channel()
         container = cls(client, container_id, shape, channel)
         try:

@@ -11,9 +11,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
+import msgspec
 
 from interpreter_tools._config import ContainerStrategy, EngineConfig
 from interpreter_tools._container import Container
+from interpreter_tools._dependencies import Installs, check_dependencies
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
 from interpreter_tools._exceptions import EngineClosed, EngineMisused, ImageMissing, InterpreterToolsError, PoolClosed
 from interpreter_tools._execution import Execution
@@ -41,7 +43,7 @@ class _Running:
     """What an engine holds between start and close."""
 
     def __init__(
-        self, client: DockerClient, owner: Owner, volume: str, traits: HostTraits, parallel_creates: int
+        self, client: DockerClient, owner: Owner, volume: str, traits: HostTraits, config: EngineConfig
     ) -> None:
         self.client = client
         self.volume = volume
@@ -49,7 +51,8 @@ class _Running:
         self.owner = owner
         self.images = ImageCatalog(client)
         self.tasks = TaskHost()
-        self.creating = anyio.CapacityLimiter(parallel_creates)
+        self.creating = anyio.CapacityLimiter(config.pool.parallel_creates)
+        self.installs = Installs(client, config, host=self, tasks=self.tasks)
         self.pools: dict[tuple[object, ...], Pool] = {}
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
@@ -63,6 +66,17 @@ class _Running:
         except ImageMissing:
             self.images.forget(shape.image)
             raise ImageMissing(shape.image) from None
+
+    async def create_installer(self, shape: Shape, name: str) -> Container:
+        """Starts the container of that name that may write into the dependency store."""
+        return await Container.start(
+            self.client, shape, volume=self.volume, labels=self.owner.labels(), traits=self.traits, installer=name
+        )
+
+    async def wait_for_other(self, name: str, seconds: float) -> None:
+        """Waits until a container of that name is gone; one whose client is dead is removed."""
+        await sweep(self.client)
+        await self.client.wait_removed(name, seconds)
 
 
 class ExecutionEngine:
@@ -125,7 +139,8 @@ class ExecutionEngine:
             volume, info, owner = await asyncio.gather(
                 ensure_supervisor_volume(client), client.info(), asyncio.to_thread(Owner.current)
             )
-            running = _Running(client, owner, volume.name, volume.traits(info), self._config.pool.parallel_creates)
+            traits = msgspec.structs.replace(volume.traits(info), store=self._config.dependency_store)
+            running = _Running(client, owner, volume.name, traits, self._config)
             await running.tasks.start()
         except BaseException:
             await client.aclose()
@@ -227,13 +242,28 @@ class ExecutionEngine:
         config = LanguageRegistry.get(language)
         resolved = resolve(self._config, options)
         files = job_files(config, code, resolved.files)
-        begin = functools.partial(self._begin, running, config, resolved, files)
-        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture)
+        packages = check_dependencies(config, resolved.dependencies)
+        begin = functools.partial(self._begin, running, config, resolved, files, packages)
+        join = running.installs.join if packages else None
+        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture, join=join)
 
     async def _begin(
-        self, running: _Running, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
-    ) -> tuple[Job, PoolLease]:
+        self,
+        running: _Running,
+        language: LanguageConfig,
+        options: Resolved,
+        files: dict[bytes, bytes],
+        packages: tuple[str, ...],
+    ) -> tuple[Job, PoolLease] | str:
+        """What to run and where; or the key of the packages that must be installed before there is a place for it."""
         pool = await self._pool(running, language, options)
+        required = running.installs.require(language, packages, pool.shape) if packages else None
+        if required is not None and required.plan.kind == "system":
+            if not await running.images.has(required.image):
+                return required.key
+            container = msgspec.structs.replace(options.container, image=required.image)
+            pool = await self._pool(running, language, msgspec.structs.replace(options, container=container))
+            required = None
         job = plan(
             language,
             files,
@@ -242,6 +272,7 @@ class ExecutionEngine:
             directory=options.container.working_dir,
             timeout=options.timeout,
             output_limit=options.output_limit,
+            need=None if required is None else required.need,
         )
         return job, await pool.lease()
 
@@ -299,6 +330,7 @@ def _check_home(running: _Running) -> None:
 
 
 async def _close(running: _Running) -> None:
+    running.installs.aclose()
     for pool in running.pools.values():
         await pool.aclose()
     await running.tasks.aclose(deadline=_CLOSE_DEADLINE)

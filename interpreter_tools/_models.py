@@ -9,6 +9,7 @@ import msgspec
 from interpreter_tools._exceptions import ExecutionFailed
 
 Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
+DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "oom", "output_limit", "killed", "dependency_error"]
 
 

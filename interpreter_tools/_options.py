@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
@@ -30,6 +30,8 @@ class RunOptions(TypedDict, total=False):
         network: ``"none"``, or the name of a Docker network.
         image: the image to run in.
         strategy: whether the container is used again.
+        dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
+            that ask for the same.
         capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
     """
 
@@ -43,6 +45,7 @@ class RunOptions(TypedDict, total=False):
     network: str
     image: str
     strategy: ContainerStrategy
+    dependencies: Sequence[str]
     capture: bool
 
 
@@ -56,6 +59,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     output_limit: int | None
     strategy: ContainerStrategy
+    dependencies: Sequence[str]
     capture: bool
 
 
@@ -101,5 +105,6 @@ def resolve(config: EngineConfig, options: RunOptions) -> Resolved:
         timeout=timeout,
         output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),
         strategy=_strategy(options.get("strategy", ContainerStrategy.PER_EXECUTION)),
+        dependencies=options.get("dependencies", ()),
         capture=options.get("capture", True),
     )

@@ -18,6 +18,9 @@ SUPERVISOR_DIRECTORY = "/.interpreter-tools"
 
 SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
 
+STORE_DIRECTORY = "/.interpreter-tools-store"
+"""Where the volume with the dependencies is mounted; only an installer may write there."""
+
 WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - paths in the container
 """Every place in a sandbox that can be written, the workspace first: what the supervisor is told to wipe."""
 
@@ -29,6 +32,9 @@ _INODES = (1024, 200_000)
 
 # setresuid and friends, killing what another uid started, writing and removing files in directories of another uid
 _CAPABILITIES = ("DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+
+# An installer gives what a user installed to root
+_INSTALLER_CAPABILITIES = ("CHOWN", *_CAPABILITIES)
 
 # System V and POSIX IPC outlive their process and know no owner that we could wipe by: none can be made. The seccomp
 # profile refuses them too; two walls, as not every runtime has both.
@@ -65,6 +71,7 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
         default_runtime: the runtime that the engine uses where none is named.
         hosts_mount: a mount for ``/etc/hosts``, see ``SupervisorVolume``; None means that the engine must make it.
         seccomp: the seccomp profile, or its path on the engine's host where the engine takes only that (Podman).
+        store: the volume that holds the dependencies.
         podman: whether the engine is Podman. It cannot limit a tmpfs in inodes: memory bounds the number of files.
     """
 
@@ -72,6 +79,7 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
     default_runtime: str = "runc"
     hosts_mount: Mapping[str, object] | None = None
     seccomp: str = SECCOMP
+    store: str = "interpreter-tools-store"
     podman: bool = False
 
 
@@ -82,6 +90,7 @@ def container_spec(
     volume: str,
     labels: Mapping[str, str],
     traits: HostTraits | None = None,
+    installs: bool = False,
 ) -> dict[str, object]:
     """The body of ``POST /containers/create`` for a sandbox.
 
@@ -91,6 +100,7 @@ def container_spec(
         volume: the volume that holds the supervisor.
         labels: whose container it is.
         traits: what is known of the engine's host.
+        installs: it is an installer: the dependency store can be written in it.
     """
     traits = traits or HostTraits()
     return {
@@ -98,7 +108,7 @@ def container_spec(
         "Hostname": "localhost",  # a name that resolves; else the container's id, which is nobody's business in there
         "User": "0:0",
         "Entrypoint": [SUPERVISOR_PATH],
-        "Cmd": list(WRITABLE),
+        "Cmd": [f"store={STORE_DIRECTORY}", *WRITABLE],
         "WorkingDir": "/",
         "Env": [],
         "Labels": dict(labels),
@@ -111,33 +121,32 @@ def container_spec(
         "Healthcheck": {"Test": ["NONE"]},  # the image's own would run programs beside ours
         "StopSignal": "SIGKILL",
         "NetworkDisabled": _brings_hosts(config, traits),
-        "HostConfig": host_config(config, volume=volume, traits=traits),
+        "HostConfig": host_config(config, volume=volume, traits=traits, installs=installs),
     }
 
 
-def host_config(config: ContainerConfig, *, volume: str, traits: HostTraits) -> dict[str, object]:
+def host_config(
+    config: ContainerConfig, *, volume: str, traits: HostTraits, installs: bool = False
+) -> dict[str, object]:
     """The part of a specification that limits: ``HostConfig``.
 
     Args:
         config: the limits.
         volume: the volume that holds the supervisor.
         traits: what is known of the engine's host.
+        installs: the dependency store can be written.
     """
-    supervisor: dict[str, object] = {
-        "Type": "volume",
-        "Source": volume,
-        "Target": SUPERVISOR_DIRECTORY,
-        "ReadOnly": True,
-        "VolumeOptions": {"NoCopy": True},  # an image with a directory of that name must not fill the volume
-    }
     ulimits: list[dict[str, object]] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS]
-    mounts: list[Mapping[str, object]] = [supervisor]
+    mounts: list[Mapping[str, object]] = [
+        _volume(volume, SUPERVISOR_DIRECTORY, read_only=True),
+        _volume(traits.store, STORE_DIRECTORY, read_only=not installs),
+    ]
     if traits.hosts_mount is not None and _brings_hosts(config, traits):
         mounts.append(traits.hosts_mount)
     result: dict[str, object] = {
         "AutoRemove": True,
         "CapDrop": ["ALL"],
-        "CapAdd": list(_CAPABILITIES),
+        "CapAdd": list(_INSTALLER_CAPABILITIES if installs else _CAPABILITIES),
         "IpcMode": "private",
         "LogConfig": {"Type": "none", "Config": {}},  # a log file is the host's disk, and a quarter of the throughput
         "Memory": config.memory_bytes,
@@ -161,6 +170,16 @@ def host_config(config: ContainerConfig, *, volume: str, traits: HostTraits) -> 
     if traits.cgroup_version == "2":  # version 1 has no namespace to make private where the host's tree is a hybrid
         result["CgroupnsMode"] = "private"
     return result
+
+
+def _volume(name: str, target: str, *, read_only: bool) -> dict[str, object]:
+    return {
+        "Type": "volume",
+        "Source": name,
+        "Target": target,
+        "ReadOnly": read_only,
+        "VolumeOptions": {"NoCopy": True},  # an image with a directory of that name must not fill the volume
+    }
 
 
 def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:

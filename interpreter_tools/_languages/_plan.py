@@ -24,6 +24,22 @@ BASE_ENVIRONMENT = {
 }
 
 
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the dependency store that a run needs.
+
+    Attributes:
+        key: its name.
+        target: its path in the sandbox.
+        link: a name in the workspace that leads to it while the run lasts; empty means none.
+        path: where in the entry the link leads.
+    """
+
+    key: str
+    target: str
+    link: str = ""
+    path: str = ""
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """All that the supervisor is told about one run.
 
@@ -35,6 +51,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         directory: where the program starts.
         timeout: seconds; None means no limit.
         output_limit: bytes; None means no limit.
+        need: what of the dependency store the program uses.
     """
 
     argv: tuple[str, ...]
@@ -44,6 +61,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     timeout: float | None
     output_limit: int | None
+    need: Need | None = None
 
 
 def boot_environment(language: LanguageConfig, image_environment: Mapping[str, str]) -> dict[str, str]:
@@ -96,6 +114,7 @@ def plan(
     directory: str,
     timeout: float | None,
     output_limit: int | None,
+    need: Need | None = None,
 ) -> Job:
     """The job that runs the code file, which is among the files."""
     code_file = f"{WORKSPACE}/{language.code_filename}"
@@ -103,6 +122,8 @@ def plan(
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
         language, boot_environment(language, image_environment)
     )
+    if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
+        variables = language.dependencies.visible(variables, need.target)
     argv = (code_file,) if booted else tuple(word.replace("{file}", code_file) for word in language.run_command)
     return Job(
         argv=argv,
@@ -112,6 +133,7 @@ def plan(
         directory=directory,
         timeout=timeout,
         output_limit=output_limit,
+        need=need,
     )
 
 
