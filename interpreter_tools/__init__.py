@@ -3,6 +3,8 @@
 import logging
 
 from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig
+from interpreter_tools._dependencies import StoreEntry
+from interpreter_tools._dependency_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
@@ -43,6 +45,7 @@ __all__ = [
     "ContainerStartFailed",
     "ContainerStrategy",
     "DependencyPlan",
+    "DependencyStore",
     "DockerApiError",
     "DockerUnavailable",
     "EngineClosed",
@@ -70,6 +73,7 @@ __all__ = [
     "PoolTimeout",
     "ProtocolError",
     "RunOptions",
+    "StoreEntry",
     "StoreFailed",
     "UnknownLanguage",
     "UsageError",

@@ -258,12 +258,12 @@ class ExecutionEngine:
         """What to run and where; or the key of the packages that must be installed before there is a place for it."""
         pool = await self._pool(running, language, options)
         required = running.installs.require(language, packages, pool.shape) if packages else None
-        if required is not None and required.plan.kind == "system":
-            if not await running.images.has(required.image):
-                return required.key
-            container = msgspec.structs.replace(options.container, image=required.image)
+        system = required if required is not None and required.plan.kind == "system" else None
+        if system is not None:
+            if not await running.images.has(system.image):
+                return system.key
+            container = msgspec.structs.replace(options.container, image=system.image)
             pool = await self._pool(running, language, msgspec.structs.replace(options, container=container))
-            required = None
         job = plan(
             language,
             files,
@@ -272,9 +272,14 @@ class ExecutionEngine:
             directory=options.container.working_dir,
             timeout=options.timeout,
             output_limit=options.output_limit,
-            need=None if required is None else required.need,
+            need=None if required is None or system is not None else required.need,
         )
-        return job, await pool.lease()
+        try:
+            return job, await pool.lease()
+        except ImageMissing:
+            if system is None:
+                raise
+            return system.key  # it was pruned meanwhile
 
     async def _pool(self, running: _Running, language: LanguageConfig, options: Resolved) -> Pool:
         name = image_name(language, override=options.container.image, images=self._config.images)

@@ -13,7 +13,7 @@ from interpreter_tools._dependencies._installer import Installer, installer_shap
 from interpreter_tools._dependencies._key import Requirement, make_requirement
 from interpreter_tools._dependencies._settings import IndexSettings
 from interpreter_tools._dependencies._specifiers import normalise
-from interpreter_tools._dependencies._store import prune_to_size
+from interpreter_tools._dependencies._store import evict, prune_to_size
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InterpreterToolsError
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ class Installs:
         self._known: dict[tuple[object, ...], Requirement] = {}
         self._by_key: dict[str, Requirement] = {}
         self._running: dict[str, Install] = {}
+        self._leaving: dict[str, anyio.Event] = {}  # a container still has the name that the next one needs
         self._closed = False
 
     def __repr__(self) -> str:
@@ -179,6 +180,8 @@ class Installs:
         """Installs into the store."""
         requirement, config = install.requirement, self._config
         lock = hashlib.sha256(f"{config.dependency_store}\0{requirement.key}".encode()).hexdigest()[:16]
+        while (earlier := self._leaving.get(requirement.key)) is not None:
+            await earlier.wait()
         told = False
 
         def tell_once() -> None:
@@ -194,22 +197,28 @@ class Installs:
             timeout=config.dependency_timeout,
             on_wait=tell_once,
         )
+        gone = self._leaving[requirement.key] = anyio.Event()
         try:
             installer = Installer(
                 container, requirement, self._settings, install.write, timeout=config.dependency_timeout
             )
             result = await installer.install()
             install.end(result)
-            if result.exit_code == 0:
-                await self._make_room(container, requirement.key)
+            await self._tidy(container, requirement.key, failed=result.exit_code != 0)
         finally:
             await container.aclose()
+            del self._leaving[requirement.key]
+            gone.set()
 
-    async def _make_room(self, container: Container, key: str) -> None:
+    async def _tidy(self, container: Container, key: str, *, failed: bool) -> None:
+        """Removes what a failure has left, or what is too much."""
         try:
-            await prune_to_size(container.channel, self._config, keep=key)
+            if failed:
+                await evict(container.channel, f".{key}")
+            else:
+                await prune_to_size(container.channel, self._config, keep=key)
         except (InterpreterToolsError, TimeoutError):
-            _LOG.warning("the dependency store could not be pruned", exc_info=True)
+            _LOG.warning("the dependency store could not be tidied", exc_info=True)
 
     async def build(self, install: Install) -> Installed:
         """Makes a derived image."""

@@ -23,7 +23,7 @@ _LONGEST = 512  # characters of one; all of them fit into one frame of the proto
 _ALTOGETHER = 32_768
 
 _NPM = re.compile(
-    r"((?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*)(?:@([A-Za-z0-9^~<>=*|+ -][\w.^~<>=*|+ -]*))?"
+    r"((?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*)(?:@([A-Za-z0-9^~<>=*][\w.^~<>=*|+ -]*))?"
 )
 _NPM_FILE = re.compile(r"\.(?:tgz|tar|tar\.gz)$", re.IGNORECASE)  # npm takes it for one, whatever stands before it
 _SYSTEM = re.compile(r"[a-z0-9][a-z0-9+._-]*(?:=[A-Za-z0-9.+:~_-]+)?")

@@ -101,9 +101,9 @@ class Supervisor:
         self.received = 0  # bytes
         self.skipped: list[Event] = []
         self.expected_status: int | None = 0
+        command = ["/usr/bin/unshare", *namespaces, "/bin/sh", "-c", _SET_UP, "sh"]
         self.process = subprocess.Popen(
-            ["/usr/bin/unshare", *namespaces, "/bin/sh", "-c", _SET_UP, "sh"]
-            + [str(binary), " ".join(tmpfs), powers, *mounts],
+            [*command, str(binary), " ".join(tmpfs), powers, *mounts],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
