@@ -35,7 +35,10 @@ fi"""
 _RED = "\x1b[91m"  # the builder's mark of what was written to stderr
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _BUILDER = re.compile(r"Step \d+/\d+ : |---> |Removing intermediate container |Successfully (built|tagged) ")
-_CODE = re.compile(r"returned a non-zero code: (\d+)|exit(?: status|ed with code|ing with code)?:? ?(\d+)")
+_CODES = (
+    re.compile(r"returned a non-zero code: (\d+)\s*$"),  # Docker
+    re.compile(r"exit status (\d+)\s*$"),  # Podman
+)
 
 
 def write_dockerfile(requirement: Requirement) -> str:
@@ -73,9 +76,9 @@ async def build_derived(
             network=network,
         )
     except DockerApiError as error:
-        match = _CODE.search(error.detail)
+        match = next(filter(None, (code.search(error.detail) for code in _CODES)), None)
         if match is None:
             raise
-        sink("dependency_stderr", f"{error.detail}\n".encode())
-        return Installed(exit_code=int(match[1] or match[2]) or 1)
+        sink("dependency_stderr", f"interpreter-tools: the installation ended with exit code {match[1]}\n".encode())
+        return Installed(exit_code=int(match[1]) or 1)
     return Installed()

@@ -113,7 +113,8 @@ SCOPED = ["@sindresorhus/is@^4", "is-odd@3"]
     "code",
     [
         "const is = require('@sindresorhus/is'); console.log(is.default(1), require('is-odd')(3))",
-        "import('@sindresorhus/is').then(async (is) => console.log(is.default.default(1), (await import('is-odd')).default(3)))",
+        """Promise.all(['@sindresorhus/is', 'is-odd'].map((name) => import(name)))
+        .then(([is, isOdd]) => console.log(is.default.default(1), isOdd.default(3)))""",
         "process.chdir('/'); console.log(require('@sindresorhus/is').default(1), require('is-odd')(3))",
     ],
     ids=["require", "import", "elsewhere"],
