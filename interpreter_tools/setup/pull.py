@@ -102,7 +102,7 @@ async def pull(client: DockerClient, reference: str, *, tell: Callable[[float, s
 
 
 async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: Callable[[float, str], None]) -> None:
-    """Make a recipe's image from the official one, adding what that lacks: npm's and pip's packages, the host's certificates.
+    """Make a recipe's image from the official one, adding what that lacks: packages of npm and pip, certificates.
 
     Raises:
         DockerApiError: a step failed.
