@@ -2,7 +2,7 @@
 
 import logging
 
-from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig
+from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
 from interpreter_tools._dependencies import StoreEntry
 from interpreter_tools._dependency_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
@@ -27,14 +27,28 @@ from interpreter_tools._exceptions import (
     PoolClosed,
     PoolTimeout,
     ProtocolError,
+    SessionBusy,
+    SessionClosed,
+    SessionExists,
     StoreFailed,
+    TooManySessions,
     UnknownLanguage,
+    UnknownSession,
     UsageError,
 )
 from interpreter_tools._execution import Execution
-from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry
-from interpreter_tools._models import EngineStats, ExecutionResult, OutputChunk, PoolStats
-from interpreter_tools._options import RunOptions
+from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
+from interpreter_tools._models import (
+    ContainerMeta,
+    EngineStats,
+    ExecutionResult,
+    OutputChunk,
+    PoolStats,
+    SessionInfo,
+)
+from interpreter_tools._options import RunOptions, SessionOptions
+from interpreter_tools._session import Session
+from interpreter_tools._session_files import FileReader
 
 __all__ = [
     "ArchitectureMismatch",
@@ -42,6 +56,7 @@ __all__ = [
     "ContainerBusy",
     "ContainerConfig",
     "ContainerLost",
+    "ContainerMeta",
     "ContainerStartFailed",
     "ContainerStrategy",
     "DependencyPlan",
@@ -57,6 +72,7 @@ __all__ = [
     "ExecutionEngine",
     "ExecutionFailed",
     "ExecutionResult",
+    "FileReader",
     "FileRefused",
     "ImageMissing",
     "InterpreterBoot",
@@ -72,10 +88,20 @@ __all__ = [
     "PoolStats",
     "PoolTimeout",
     "ProtocolError",
+    "RunApp",
     "RunOptions",
+    "Session",
+    "SessionBusy",
+    "SessionClosed",
+    "SessionConfig",
+    "SessionExists",
+    "SessionInfo",
+    "SessionOptions",
     "StoreEntry",
     "StoreFailed",
+    "TooManySessions",
     "UnknownLanguage",
+    "UnknownSession",
     "UsageError",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from typing import Literal
 
 import msgspec
 
@@ -13,6 +14,7 @@ from interpreter_tools._limits import check_count, check_seconds, parse_cpus, pa
 _VARIABLE = re.compile(r"[^=\0\ud800-\udc7f\udd00-\udfff]+")  # of surrogates only those that stand for a byte
 _VALUE = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]*")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
+_SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _MIB = 1 << 20
 
 
@@ -35,10 +37,50 @@ class ContainerStrategy(Enum):
 
     ``PER_EXECUTION``: a fresh container for each run, taken warm, used once. ``POOL``: containers go back after a reset
     that is verified; for runs that trust each other, as caches of the kernel and of the processor cannot be wiped.
+    ``PER_SESSION``: one container for the life of a session, with its files.
     """
 
     PER_EXECUTION = "per_execution"
     POOL = "pool"
+    PER_SESSION = "per_session"
+
+
+def check_strategy(value: object, *, field: str) -> ContainerStrategy:
+    """The strategy that a member, or its value as a text, means.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    try:
+        return ContainerStrategy(value)
+    except ValueError:
+        known = ", ".join(repr(strategy.value) for strategy in ContainerStrategy)
+        raise ConfigurationError(field, value, "is not a strategy", hint=f"known: {known}") from None
+
+
+def check_choice(value: str, choices: tuple[str, ...], *, field: str) -> None:
+    """Refuses what is not among the choices.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if value not in choices:
+        raise ConfigurationError(field, value, "is not a choice", hint=f"known: {', '.join(map(repr, choices))}")
+
+
+def check_sharing(strategy: ContainerStrategy, sharing: str) -> None:
+    """Refuses to share what is wiped.
+
+    Raises:
+        ConfigurationError: a shared workspace is asked for with ``POOL``.
+    """
+    if strategy is ContainerStrategy.POOL and sharing == "shared":
+        raise ConfigurationError(
+            "workspace_sharing",
+            sharing,
+            "does not go with the strategy POOL, which wipes the workspace after each run",
+            hint="use PER_SESSION or PER_EXECUTION",
+        )
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,6 +196,51 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ConfigurationError("pool.min_size", self.min_size, f"is more than max_size, {self.max_size}")
 
 
+class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a session is to be.
+
+    Attributes:
+        strategy: whether its containers are used again.
+        container: what they are made of; None means the engine's.
+        workspace_sharing: ``"isolated"``: a ``PER_EXECUTION`` run has a workspace of its own, and the container of a
+            ``PER_SESSION`` one keeps its own. ``"shared"``: all runs see one workspace, in whatever language and image
+            they run; not for ``POOL``, which wipes it.
+        session_id: its name, of letters, digits and ``._-``; None means a new one.
+        enforce_new_session: a session of that name that is there already is an error, and not used again.
+        idle_timeout: seconds without use after which it is cleaned up; None means never.
+        when_busy: what a call does while something runs in the session: ``"queue"`` waits its turn, ``"error"`` raises.
+        timeout: seconds that a run may take; what is not given here is the engine's.
+        output_limit: bytes of stdout and stderr together; the same.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION
+    container: ContainerConfig | None = None
+    workspace_sharing: Literal["isolated", "shared"] = "isolated"
+    session_id: str | None = None
+    enforce_new_session: bool = False
+    idle_timeout: float | None = 3600.0
+    when_busy: Literal["queue", "error"] = "queue"
+    timeout: float | msgspec.UnsetType | None = msgspec.UNSET
+    output_limit: str | int | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        check_strategy(self.strategy, field="strategy")
+        check_choice(self.workspace_sharing, ("isolated", "shared"), field="workspace_sharing")
+        check_choice(self.when_busy, ("queue", "error"), field="when_busy")
+        check_sharing(self.strategy, self.workspace_sharing)
+        check_seconds(self.idle_timeout, field="idle_timeout")
+        if self.session_id is not None and not _SESSION_ID.fullmatch(self.session_id):
+            hint = "use letters, digits and ._- only, at most 128"
+            raise ConfigurationError("session_id", self.session_id, "is not a name of a session", hint=hint)
+        if self.timeout is not msgspec.UNSET:
+            check_seconds(self.timeout, field="timeout")
+        if self.output_limit is not msgspec.UNSET and self.output_limit is not None:
+            parse_size(self.output_limit, field="output_limit")
+
+
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an engine is to be.
 
@@ -165,6 +252,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         prewarm: languages whose containers are started with the engine.
         timeout: seconds that a run may take; None means no limit.
         output_limit: bytes of stdout and stderr together; None means no limit.
+        max_sessions: sessions at once.
         images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own.
         index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
         extra_index_urls: further ones.
@@ -186,6 +274,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     prewarm: tuple[str, ...] = ("python",)
     timeout: float | None = 60.0
     output_limit: str | int | None = 16 * _MIB
+    max_sessions: int = 1000
     images: dict[str, str] = {}
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
@@ -197,6 +286,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     store_max_size: str | int | None = "10g"
 
     def __post_init__(self) -> None:
+        check_count(self.max_sessions, field="max_sessions", least=1)
         check_seconds(self.timeout, field="timeout")
         check_seconds(self.dependency_timeout, field="dependency_timeout")
         parse_size(self.dependency_memory, field="dependency_memory", least=128 * _MIB)

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import time
+import uuid
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -54,6 +55,7 @@ class Container:
 
     Attributes:
         id: its id on the Docker engine.
+        name: its name there.
         shape: what it is.
         channel: its stream.
         uid: the user that programs run as; another one after each reset.
@@ -62,13 +64,14 @@ class Container:
         uses: runs so far.
     """
 
-    def __init__(self, client: DockerClient, container_id: str, shape: Shape, channel: Channel) -> None:
+    def __init__(self, client: DockerClient, container_id: str, name: str, shape: Shape, channel: Channel) -> None:
         self._client = client
         self._closed = False
         self.id = container_id
+        self.name = name
         self.shape = shape
         self.channel = channel
-        self.uid = next_uid()
+        self.uid = next_uid() if shape.uid is None else shape.uid
         self.born = self.idle_since = time.monotonic()
         self.uses = 0
 
@@ -103,11 +106,18 @@ class Container:
             DockerApiError, DockerUnavailable: the Docker engine refused.
         """
         spec = container_spec(
-            shape.image_id, shape.config, volume=volume, labels=labels, traits=traits, installs=bool(installer)
+            shape.image_id,
+            shape.config,
+            volume=volume,
+            labels=labels,
+            traits=traits,
+            workspace_volume=shape.workspace_volume,
+            installs=installer is not None,
         )
-        container_id = await client.create_container(spec, name=installer)
+        name = installer or f"interpreter-tools-{uuid.uuid4().hex}"
+        container_id = await client.create_container(spec, name=name)
         channel = Channel()
-        container = cls(client, container_id, shape, channel)
+        container = cls(client, container_id, name, shape, channel)
         try:
             with anyio.fail_after(_START_DEADLINE):
                 await client.attach(container_id, lambda: channel)

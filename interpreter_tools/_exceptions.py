@@ -7,6 +7,11 @@ InterpreterToolsError
 │   ├── InvalidPath         a path that does not lie beneath the workspace
 │   ├── EngineClosed        the engine was not started, or was closed
 │   ├── PoolClosed          a pool was closed while a caller waited
+│   ├── UnknownSession      no session of that name: never made, cleaned up, or expired
+│   ├── SessionExists       a session of that name is there already, and is not to be used again
+│   ├── SessionClosed       the session was cleaned up
+│   ├── SessionBusy         something runs in the session, and the caller did not want to wait
+│   ├── TooManySessions     the engine holds as many sessions as it may
 │   ├── EngineMisused       used from another event loop or process than the one that started it
 │   ├── ExecutionClosed     the execution was left or has ended
 │   └── ContainerBusy       two tasks use one container at the same time
@@ -109,6 +114,47 @@ class EngineClosed(UsageError):
 
 class PoolClosed(UsageError):
     """A pool was closed while a caller waited for a container."""
+
+
+class UnknownSession(UsageError, LookupError):
+    """There is no session of that name.
+
+    Attributes:
+        session_id: what was asked for.
+    """
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"there is no session {session_id!r}",
+            hint="it was cleaned up, or not used for SessionConfig.idle_timeout seconds; create_session makes one",
+        )
+        self.session_id = session_id
+
+
+class SessionExists(UsageError):
+    """A session of that name is there already.
+
+    Attributes:
+        session_id: the name.
+    """
+
+    def __init__(self, session_id: str, reason: str) -> None:
+        super().__init__(
+            f"the session {session_id!r} is there already {reason}", hint="clean it up, or take another id"
+        )
+        self.session_id = session_id
+
+
+class SessionClosed(UsageError):
+    """The session was cleaned up."""
+
+
+class SessionBusy(UsageError):
+    """Something runs in the session, and its configuration says not to wait."""
+
+
+class TooManySessions(UsageError):
+    """The engine holds as many sessions as it may."""
 
 
 class EngineMisused(UsageError):

@@ -70,6 +70,10 @@ class Lease(Protocol):
         """It is reset or discarded after this run."""
         ...
 
+    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """Takes note of what the run has changed; what all runs of its session have."""
+        ...
+
     def release(self, *, clean: bool) -> None:
         """Gives it back, once; ``clean`` means that the run ended and nothing is in doubt."""
 
@@ -111,6 +115,8 @@ class Execution:
         self._files: list[bytes] = []
         self._files_size = 0
         self._files_partial = False
+        self._generated: tuple[str, ...] = ()
+        self._session_generated: tuple[str, ...] = ()
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
         self._consumer: asyncio.Future[None] | None = None
@@ -210,6 +216,9 @@ class Execution:
         elif isinstance(event, Exited):
             self._exited = event
             self._output.finish()
+            assert self._lease is not None
+            self._generated = tuple(sorted(map(shown_path, self._files)))
+            self._session_generated = self._lease.ended(self._generated)
             self._finish(None)
         else:
             assert isinstance(event, Refused), event
@@ -408,8 +417,9 @@ class Execution:
             cpu_time=exited.cpu_us / 1e6,
             peak_memory=exited.peak_memory,
             truncated=outcome == "output_limit" or not self._capture,
-            generated_files=tuple(sorted(map(shown_path, self._files))),
+            generated_files=self._generated,
             generated_files_partial=self._files_partial,
+            session_generated_files=self._session_generated,
             workspace_dir=WORKSPACE,
         )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, Self, TypeAlias
 
 import msgspec
 
+from interpreter_tools._config import SessionConfig
 from interpreter_tools._exceptions import ExecutionFailed
 
 Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
@@ -79,6 +81,62 @@ class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
         if self.outcome != "ok":
             raise ExecutionFailed(self)
         return self
+
+
+class ContainerMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """One container of a session, as it is or as it was.
+
+    Attributes:
+        session_id: whose it is.
+        container_id: its id on the Docker engine.
+        container_name: its name there.
+        image_name: the image it was made from.
+        workspace_dir: where its files are, inside.
+        created_at: when the session got it.
+        last_executed_at: when its last run began; None before the first.
+        is_running: the session has it still.
+        deps_installed: its last run had dependencies.
+        deps_checksum: a hash of them; None when it had none.
+        baseline_files: files that were put into the workspace before a run, relative to it.
+        generated_files: files that its last run made or changed.
+        session_generated_files: the same for all runs of the session so far.
+    """
+
+    session_id: str
+    container_id: str
+    container_name: str
+    image_name: str
+    workspace_dir: str
+    created_at: datetime
+    last_executed_at: datetime | None
+    is_running: bool
+    deps_installed: bool
+    deps_checksum: str | None
+    baseline_files: frozenset[str]
+    generated_files: frozenset[str]
+    session_generated_files: frozenset[str]
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A session, as it is now.
+
+    Attributes:
+        session_id: its name.
+        config: how it was asked for.
+        current_container: the container that holds its files; None when there is none.
+        container_history: every container so far, the last 1000 of them, oldest first.
+        created_at: when it was made.
+        last_executed_at: when its last run began; None before the first.
+        is_active: it can be used.
+    """
+
+    session_id: str
+    config: SessionConfig
+    current_container: ContainerMeta | None
+    container_history: tuple[ContainerMeta, ...]
+    created_at: datetime
+    last_executed_at: datetime | None
+    is_active: bool
 
 
 class PoolStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,33 +49,44 @@ class PoolLease:
 
     def __init__(self, pool: Pool, container: Container) -> None:
         self._pool: Pool | None = pool
-        self._container = container
+        self.container = container
 
     @property
     def channel(self) -> Channel:
         """Its stream."""
-        return self._container.channel
+        return self.container.channel
 
     @property
     def uid(self) -> int:
         """The user that the program runs as."""
-        return self._container.uid
+        return self.container.uid
 
     @property
     def image(self) -> str:
         """What it was made from."""
-        return self._container.shape.image
+        return self.container.shape.image
 
     @property
     def last(self) -> bool:
         """It is reset or discarded after this run."""
         return True
 
+    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """The files that the runs so far have made: there is no run but this one."""
+        return files
+
+    def detach(self) -> Container:
+        """Takes the container out of its pool: whoever called removes it in the end. Instead of ``release``."""
+        pool, self._pool = self._pool, None
+        assert pool is not None, "the lease was given back"
+        pool.let_go(self.container)
+        return self.container
+
     def release(self, *, clean: bool) -> None:
         """Gives it back; does nothing the second time."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.take_back(self._container, clean=clean)
+            pool.take_back(self.container, clean=clean)
 
 
 class Pool:
@@ -90,14 +101,12 @@ class Pool:
         shape: Shape,
         config: PoolConfig,
         *,
-        create: Callable[[Shape], Awaitable[Container]],
-        creating: anyio.CapacityLimiter,
+        create: Callable[[Shape], Awaitable[Container | None]],
         tasks: TaskHost,
     ) -> None:
         self.shape = shape
         self._config = config
         self._create = create
-        self._creating = creating
         self._tasks = tasks
         self._floor = 0
         self._idle: list[Container] = []  # the last one was used last
@@ -197,6 +206,11 @@ class Pool:
                 self._discard(container, "closed")
         self._balance_in(_REFILL_AFTER_RUN)
 
+    def let_go(self, container: Container) -> None:
+        """Ends a lease whose container does not come back and is not to be removed."""
+        self._busy.discard(container)
+        self._balance_in(_REFILL_AFTER_RUN)
+
     async def _reset(self, container: Container) -> None:
         left: str | None = "lost"
         try:
@@ -269,9 +283,7 @@ class Pool:
     async def _start_one(self) -> None:
         container: Container | None = None
         try:
-            async with self._creating:
-                if not self._closed:
-                    container = await self._create(self.shape)
+            container = await self._create(self.shape)
         except InterpreterToolsError as error:
             self._starting -= 1
             self._failed(error)

@@ -91,6 +91,7 @@ def container_spec(
     labels: Mapping[str, str],
     traits: HostTraits | None = None,
     installs: bool = False,
+    workspace_volume: str | None = None,
 ) -> dict[str, object]:
     """The body of ``POST /containers/create`` for a sandbox.
 
@@ -101,6 +102,7 @@ def container_spec(
         labels: whose container it is.
         traits: what is known of the engine's host.
         installs: it is an installer: the dependency store can be written in it.
+        workspace_volume: a volume, see ``workspace_options``, that is the workspace; None means a tmpfs of its own.
     """
     traits = traits or HostTraits()
     return {
@@ -121,12 +123,19 @@ def container_spec(
         "Healthcheck": {"Test": ["NONE"]},  # the image's own would run programs beside ours
         "StopSignal": "SIGKILL",
         "NetworkDisabled": _brings_hosts(config, traits),
-        "HostConfig": host_config(config, volume=volume, traits=traits, installs=installs),
+        "HostConfig": host_config(
+            config, volume=volume, traits=traits, workspace_volume=workspace_volume, installs=installs
+        ),
     }
 
 
 def host_config(
-    config: ContainerConfig, *, volume: str, traits: HostTraits, installs: bool = False
+    config: ContainerConfig,
+    *,
+    volume: str,
+    traits: HostTraits,
+    workspace_volume: str | None = None,
+    installs: bool = False,
 ) -> dict[str, object]:
     """The part of a specification that limits: ``HostConfig``.
 
@@ -135,12 +144,15 @@ def host_config(
         volume: the volume that holds the supervisor.
         traits: what is known of the engine's host.
         installs: the dependency store can be written.
+        workspace_volume: the volume that is the workspace; None means a tmpfs of its own.
     """
     ulimits: list[dict[str, object]] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS]
     mounts: list[Mapping[str, object]] = [
         _volume(volume, SUPERVISOR_DIRECTORY, read_only=True),
         _volume(traits.store, STORE_DIRECTORY, read_only=not installs),
     ]
+    if workspace_volume is not None:
+        mounts.append(_volume(workspace_volume, WORKSPACE, read_only=False))
     if traits.hosts_mount is not None and _brings_hosts(config, traits):
         mounts.append(traits.hosts_mount)
     result: dict[str, object] = {
@@ -156,7 +168,7 @@ def host_config(
         "PidsLimit": config.pids_limit,
         "ReadonlyRootfs": True,
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={traits.seccomp}"],
-        "Tmpfs": _tmpfs(config, podman=traits.podman),
+        "Tmpfs": _tmpfs(config, podman=traits.podman, own_workspace=workspace_volume is None),
         "Ulimits": ulimits,
     }
     if traits.podman:
@@ -191,16 +203,29 @@ def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:
     return config.network == "none" and traits.hosts_mount is not None
 
 
-def _tmpfs(config: ContainerConfig, *, podman: bool) -> dict[str, str]:
+def workspace_options(config: ContainerConfig, *, podman: bool) -> dict[str, str]:
+    """Options of a volume that several containers have as their workspace: a tmpfs, as long as one of them has it."""
+    size = config.workspace_bytes
+    options = f"size={size},mode=1777,nosuid,nodev"
+    return {"type": "tmpfs", "device": "tmpfs", "o": options if podman else f"{options},nr_inodes={_inodes(size)}"}
+
+
+def _inodes(size: int) -> int:
+    least, most = _INODES
+    return max(least, min(most, size // _BYTES_PER_INODE))
+
+
+def _tmpfs(config: ContainerConfig, *, podman: bool, own_workspace: bool) -> dict[str, str]:
     """The writable mounts and their options. All of them lie in memory, and together leave some of it to programs."""
     shm = min(_SHM, (config.memory_bytes - config.workspace_bytes - config.tmp_bytes) // 2)
     sizes = dict(zip(WRITABLE, (config.workspace_bytes, config.tmp_bytes, shm), strict=True))
     # Podman puts tmpfs of its own over these when the root is read-only, which nobody would wipe
     result: dict[str, str] = {"/run": "ro,size=4096", "/var/tmp": "ro,size=4096"} if podman else {}  # noqa: S108
+    if not own_workspace:
+        del sizes[WORKSPACE]
     for path, size in sizes.items():
         runs = "noexec" if path == "/dev/shm" else "exec"  # noqa: S108
         result[path] = f"rw,nosuid,nodev,{runs},mode=1777,size={size}"
         if not podman:
-            least, most = _INODES
-            result[path] += f",nr_inodes={max(least, min(most, size // _BYTES_PER_INODE))}"
+            result[path] += f",nr_inodes={_inodes(size)}"
     return result

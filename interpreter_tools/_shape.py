@@ -27,6 +27,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         boot_command: its command.
         boot_environment: its variables.
         reused: containers go back after a verified reset.
+        workspace_volume: the volume that is the workspace; None means a tmpfs of the container's own.
+        uid: the user that programs run as; None means one that no other container has.
     """
 
     label: str
@@ -38,12 +40,19 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     boot_command: tuple[str, ...]
     boot_environment: dict[str, str]
     reused: bool
+    workspace_volume: str | None = None
+    uid: int | None = None
+
+    def private(self, workspace_volume: str, uid: int) -> Shape:
+        """The same for one session: its workspace and its user."""
+        return msgspec.structs.replace(self, workspace_volume=workspace_volume, uid=uid)
 
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for containers that can replace each other."""
         config = self.config
         return (
+            self.image,
             self.image_id,
             self.boot_command,
             tuple(sorted(self.boot_environment.items())) if self.boot_mode else (),
@@ -55,6 +64,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             config.network,
             config.runtime,
             self.reused,
+            self.workspace_volume,
+            self.uid,
         )
 
 

@@ -30,7 +30,7 @@ class Stdin:
         self._sent = 0
         self._kept: list[memoryview] | None = [] if keep else None  # sent, but perhaps to no program
         self._closing = False
-        self._ended = initial == b""  # without Flag.STDIN there is nothing to end
+        self._ended = False
         if initial is not None:
             self._queue(initial)
             self._closing = True

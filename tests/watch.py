@@ -37,7 +37,7 @@ async def eventually(look: Callable[[], Awaitable[T]], right: Callable[[T], bool
 def owner_of(engine: ExecutionEngine) -> str:
     """The id that an engine labels its containers with."""
     assert engine._running is not None
-    return engine._running.owner.id
+    return engine._running.host.owner.id
 
 
 async def containers_of(client: DockerClient, engine: ExecutionEngine | str) -> dict[str, str]:

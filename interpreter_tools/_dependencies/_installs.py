@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from interpreter_tools._tasks import TaskHost
 
 _LOG = logging.getLogger("interpreter_tools")
+_REMEMBERED = 2000  # sets of packages
 _KEPT = 1 << 20  # bytes of output kept for those who join later; what comes after is dropped
 _DROPPED = b"\ninterpreter-tools: the rest of the installer's output is not shown\n"
 _CLOSED = "the engine was closed while packages were installed"
@@ -147,13 +148,14 @@ class Installs:
     def require(self, language: LanguageConfig, packages: tuple[str, ...], shape: Shape) -> Requirement:
         """What a run in containers of a shape needs; remembered, as the next run will ask again."""
         assert language.dependencies is not None
-        asked = (language.language, language.dependencies.kind, packages, shape.key)
+        asked = (language.language, packages, shape.image_id, shape.image, shape.config.runtime)
         known = self._known.get(asked)
         if known is not None and known.plan is language.dependencies:
             return known
         requirement = make_requirement(language.language, language.dependencies, packages, shape, self._settings)
-        if len(self._known) >= 1000:
-            self._known.clear()
+        if len(self._known) >= _REMEMBERED:
+            for oldest in list(self._known)[: _REMEMBERED // 2]:
+                self._by_key.pop(self._known.pop(oldest).key, None)
         self._known[asked] = self._by_key[requirement.key] = requirement
         return requirement
 

@@ -2,7 +2,7 @@
 
 from interpreter_tools._languages._config import InterpreterBoot, LanguageConfig
 from interpreter_tools._languages._dependencies import DependencyPlan
-from interpreter_tools._languages._plan import BASE_ENVIRONMENT, Job, Need, boot_environment, job_files, plan
+from interpreter_tools._languages._plan import BASE_ENVIRONMENT, Job, Need, RunApp, boot_environment, job_files, plan
 from interpreter_tools._languages._registry import LanguageRegistry
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "LanguageConfig",
     "LanguageRegistry",
     "Need",
+    "RunApp",
     "boot_environment",
     "job_files",
     "plan",

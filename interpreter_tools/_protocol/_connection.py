@@ -35,6 +35,7 @@ class State(Enum):
     GREETED = auto()
     BOOTING = auto()
     IDLE = auto()
+    PUTTING = auto()
     SYNCING = auto()
     STARTING = auto()
     RUNNING = auto()
@@ -61,6 +62,7 @@ _EXPECTED: dict[State, dict[int, State]] = {
     State.GREETED: {},
     State.BOOTING: {Frame.READY: State.IDLE, Frame.REFUSED: State.CLOSED},
     State.IDLE: {},
+    State.PUTTING: {},
     State.SYNCING: {Frame.READY: State.IDLE, Frame.REFUSED: State.IDLE},
     State.STARTING: {Frame.REFUSED: State.IDLE, **_RUN},
     State.RUNNING: _RUN,
@@ -112,6 +114,21 @@ class Connection:
         """Writes a file below the workspace; how it went is told at the next ``start`` or ``sync``."""
         self._require(State.IDLE)
         return b"".join(encode.put(path, data, mode=mode, uid=uid))
+
+    def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
+        """Begins a file whose contents follow, piece by piece."""
+        self._leave(State.IDLE, State.PUTTING)
+        return encode.open_put(path, mode=mode, uid=uid)
+
+    def put_data(self, data: bytes | memoryview) -> bytes:
+        """The next piece of the file."""
+        self._require(State.PUTTING)
+        return b"".join(encode.put_data(data))
+
+    def close_put(self, *, whole: bool) -> bytes:
+        """Ends the file; one that is not whole is removed. How it went is told at the next ``start`` or ``sync``."""
+        self._leave(State.PUTTING, State.IDLE)
+        return encode.frame(Frame.DONE if whole else Frame.DROP)
 
     def sync(self) -> bytes:
         """Asks how the puts went; answered by Ready or Refused."""

@@ -30,6 +30,7 @@ class Frame(IntEnum):
     PUBLISH = 0x0E
     EVICT = 0x0F
     ENTRIES = 0x10
+    DROP = 0x11
 
     HELLO = 0x81
     READY = 0x82

@@ -50,15 +50,25 @@ def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str], *,
     return frame(Frame.BOOT, _BOOT.pack(mode, 0, len(argv), len(environment), uid), *strings)
 
 
-def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> Iterable[bytes]:
+def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> Iterable[bytes | memoryview]:
     """PUT, DATA and DONE: one whole file."""
-    yield frame(Frame.PUT, _PUT.pack(mode, uid), _string(path))
+    yield open_put(path, mode=mode, uid=uid)
+    yield from put_data(data)
+    yield frame(Frame.DONE)
+
+
+def open_put(path: bytes, *, mode: int, uid: int) -> bytes:
+    """PUT: a file whose contents follow."""
+    return frame(Frame.PUT, _PUT.pack(mode, uid), _string(path))
+
+
+def put_data(data: bytes | memoryview) -> Iterable[bytes | memoryview]:
+    """DATA, repeated: contents of the file."""
     view = memoryview(data)
     for at in range(0, len(view), MAX_PAYLOAD):
         piece = view[at : at + MAX_PAYLOAD]
         yield _HEADER.pack(len(piece), Frame.DATA, 0, 0)
-        yield bytes(piece)
-    yield frame(Frame.DONE)
+        yield piece
 
 
 def start(

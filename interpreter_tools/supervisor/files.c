@@ -108,8 +108,9 @@ static int open_file(uint32_t uid, struct text path, int flags, mode_t mode)
 
 static struct {
 	int fd;
-	bool open; /* between IT_PUT and IT_DONE, also when the file could not be opened */
+	bool open; /* between IT_PUT and IT_DONE or IT_DROP, also when the file could not be opened */
 	mode_t mode;
+	uint32_t uid;
 	char path[MAX_PATH];
 	uint32_t length;
 } put = {.fd = -1};
@@ -154,6 +155,7 @@ void files_put(struct cursor *payload)
 		die("protocol: a put as uid %u with mode %o", uid, mode);
 	put.open = true;
 	put.mode = mode;
+	put.uid = uid;
 	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
 	memcpy(put.path, path.at, put.length);
 	put.fd = open_file(uid, path, O_WRONLY | O_CREAT, 0600);
@@ -192,6 +194,25 @@ void files_done(void)
 		put_lately[put_count++ % REMEMBERED] =
 			(struct remembered){status.st_ino, status.st_size, status.st_ctim, status.st_mtim};
 	close_fd(&put.fd);
+}
+
+void files_drop(void)
+{
+	char name[256];
+	if (!put.open)
+		die("protocol: a drop without a put");
+	put.open = false;
+	if (put.fd < 0)
+		return;
+	close_fd(&put.fd);
+	if (become(put.uid) == 0) {
+		int parent = open_parent((struct text){put.path, put.length}, false, name);
+		if (parent >= 0) {
+			(void)unlinkat(parent, name, 0);
+			close(parent);
+		}
+	}
+	become(0);
 }
 
 bool files_refuse(void)

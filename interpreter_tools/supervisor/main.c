@@ -132,6 +132,10 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		take_end(payload);
 		files_done();
 		break;
+	case IT_DROP:
+		take_end(payload);
+		files_drop();
+		break;
 	case IT_SYNC:
 		take_end(payload);
 		if (!store_refuse() && !files_refuse())
@@ -263,7 +267,7 @@ int main(int argc, char **argv)
 	for (;;) {
 		struct pollfd fds[8] = {
 			{.fd = STDIN_FILENO, .events = input_waits() ? 0 : POLLIN},
-			{.fd = STDOUT_FILENO, .events = wire_pending() ? POLLOUT : 0},
+			{.fd = STDOUT_FILENO, .events = wire_pending() || files_reading() ? POLLOUT : 0},
 			{.fd = signals, .events = POLLIN},
 		};
 		int boot = boot_fds(fds + 3);

@@ -16,7 +16,7 @@
  *
  *     state      client may send                                   supervisor answers
  *     GREETED    (supervisor sent IT_HELLO) IT_BOOT                IT_READY, or IT_REFUSED
- *     IDLE       IT_PUT, IT_DATA, IT_DONE (in that order, repeated) nothing; errors are kept for IT_START or IT_SYNC
+ *     IDLE       IT_PUT, IT_DATA, IT_DONE or IT_DROP (repeated)    nothing; errors are kept for IT_START or IT_SYNC
  *                IT_NEED                                           the same: an entry of the store that is missing
  *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of those
  *                IT_START                                          nothing, or IT_REFUSED (state stays IDLE)
@@ -49,6 +49,7 @@
 #define IT_KILL 0x08    /* empty: kill the run; its outcome becomes IT_KILLED */
 #define IT_RESET 0x09   /* u32 deadline in ms, u32 uid of the next run: kill, wipe, verify, boot; what is left then is the verdict */
 #define IT_LIST 0x0a    /* empty: every regular file below the workspace */
+#define IT_DROP 0x11    /* empty: instead of IT_DONE, the rest of the file will not come: it is removed */
 #define IT_GET 0x0b     /* u32 uid, u64 offset, u64 count in bytes, string path below the workspace: read it as that user */
 #define IT_NEED 0x0c    /* string key, string link, string path: the next run needs that entry of the store. Unless the link is empty, */
                         /* one of that name in the workspace leads to that path in the entry while the run lasts */

@@ -113,6 +113,7 @@ void files_open(char **mounts); /* the writable mounts; the first is the workspa
 void files_put(struct cursor *payload);
 void files_data(struct cursor *payload);
 void files_done(void);
+void files_drop(void);
 bool files_refuse(void);        /* sends the first error since the last call, if there was one */
 void files_mark(uint32_t uid);  /* a run starts: what changes from here on is its doing */
 void files_changed(void);       /* sends IT_FILES for what changed since the mark */

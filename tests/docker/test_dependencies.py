@@ -58,9 +58,9 @@ async def names_in_store(engine: ExecutionEngine) -> set[str]:
 
     running = engine._running
     assert running is not None
-    (pool, *_) = running.pools.values()
+    (pool, *_) = running.host.pools.values()
     shape = installer_shape(pool.shape, engine._config)
-    container = await running.create_installer(shape, f"interpreter-tools-test-{uuid.uuid4().hex}")
+    container = await running.host.create_installer(shape, f"interpreter-tools-test-{uuid.uuid4().hex}")
     try:
         return {entry.name for entry in await list_store(container.channel)}
     finally:
@@ -225,7 +225,7 @@ async def test_engine_that_closes_ends_its_installations(store: str, docker_clie
     await engine.start()
     task = asyncio.create_task(engine.run("toy", name, dependencies=[name]))
     await eventually(lambda: installers(docker_client, engine), bool)
-    owner = engine._running.owner.id if engine._running else ""
+    owner = engine._running.host.owner.id if engine._running else ""
     await engine.aclose()
     with pytest.raises(Exception, match="closed"):
         await task
