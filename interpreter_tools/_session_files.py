@@ -195,18 +195,15 @@ class SessionFiles(ABC):
         if isinstance(data, (bytes, bytearray, memoryview)):
             data = bytes(data)
         async with self._turn():
-            await self._place(
-                checked, await Staged.take(data, mode=mode) if isinstance(data, bytes) else None, data, mode
-            )
+            await self._place(checked, data, mode)
 
-    async def _place(self, path: bytes, staged: Staged | None, data: bytes | AsyncIterable[bytes], mode: int) -> None:
+    async def _place(self, path: bytes, data: bytes | AsyncIterable[bytes], mode: int) -> None:
         holder = self._holder
         if holder is None or self._keeps_inputs:
-            self._staging.put(path, staged or await Staged.take(data, mode=mode))
-            return
-        source = staged or _Streamed(data, mode)
-        await send_file(holder.channel, path, source, uid=holder.uid)
-        await sync(holder.channel)
+            self._staging.put(path, await Staged.take(data, mode=mode))
+        else:
+            await send_file(holder.channel, path, _Streamed(data, mode), uid=holder.uid)
+            await sync(holder.channel)
 
     async def copy_file_into_workspace(
         self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
@@ -231,7 +228,7 @@ class SessionFiles(ABC):
         file = await anyio.to_thread.run_sync(lambda: HostFile.open(source, report=meter.add))
         try:
             async with self._turn():
-                await self._place(path, None, file.pieces(), file.mode)
+                await self._place(path, file.pieces(), file.mode)
         finally:
             file.close()
 

@@ -83,6 +83,7 @@ _ALLOWED: dict[State, dict[int, State]] = {
     State.GREETED: {},
     State.BOOTING: {0x82: State.IDLE, 0x83: State.CLOSED},
     State.IDLE: {},
+    State.PUTTING: {},
     State.SYNCING: {0x82: State.IDLE, 0x83: State.IDLE},
     State.STARTING: {0x83: State.IDLE, **_RUN},
     State.RUNNING: _RUN,
@@ -90,6 +91,7 @@ _ALLOWED: dict[State, dict[int, State]] = {
     State.RESETTING: {0x8A: State.IDLE},
     State.LISTING: {0x88: State.LISTING, 0x82: State.IDLE},
     State.READING: {0x8B: State.READING, 0x83: State.IDLE},
+    State.STORE_LISTING: {0x84: State.STORE_LISTING, 0x82: State.IDLE, 0x83: State.IDLE},
 }
 
 
@@ -122,6 +124,7 @@ def connection_in(state: State) -> Connection:
             State.LISTING: connection.list_files,
             State.READING: lambda: connection.get(b"a", uid=UID),
             State.STORE_LISTING: connection.entries,
+            State.PUTTING: lambda: connection.open_put(b"a", uid=UID),
             State.CLOSED: lambda: connection.receive(encode(Fatal("x"))),
         }
         steps[state]()
