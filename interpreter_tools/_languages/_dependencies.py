@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -62,40 +63,11 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return result
 
 
+_PYTHON_INSTALL = Path(__file__).with_name("python_install.py").read_text("utf-8")
+
 PIP = DependencyPlan(
     kind="pip",
-    install=(
-        (
-            "uv",
-            "pip",
-            "install",
-            "--no-config",
-            "--no-cache",
-            "--python",
-            "python3",
-            "--target",
-            "{target}",
-            "--compile-bytecode",
-            "--no-progress",
-            "--",
-            "{packages}",
-        ),
-        (
-            "python3",
-            "-m",
-            "pip",
-            "install",
-            "--no-cache-dir",
-            "--target",
-            "{target}",
-            "--no-input",
-            "--no-warn-script-location",
-            "--progress-bar",
-            "off",
-            "--",
-            "{packages}",
-        ),
-    ),
+    install=(("python3", "-c", _PYTHON_INSTALL, "{target}", "{packages}"),),
     environment={
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "UV_PYTHON_DOWNLOADS": "never",
@@ -103,7 +75,7 @@ PIP = DependencyPlan(
     },
     paths={"PYTHONPATH": "{target}", "PATH": "{target}/bin"},
 )
-"""Python: ``uv`` where the image has it, as it is several times as fast, else ``pip``."""
+"""Python: ``uv`` where the image has it, else ``pip``."""
 
 NPM = DependencyPlan(
     kind="npm",
