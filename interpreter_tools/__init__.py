@@ -24,6 +24,7 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     InvalidPath,
     MachineError,
+    NetworkMissing,
     PoolClosed,
     PoolTimeout,
     ProtocolError,
@@ -46,6 +47,7 @@ from interpreter_tools._models import (
     PoolStats,
     SessionInfo,
 )
+from interpreter_tools._mounts import Mount
 from interpreter_tools._options import RunOptions, SessionOptions
 from interpreter_tools._session import Session
 from interpreter_tools._session_files import FileReader
@@ -82,6 +84,8 @@ __all__ = [
     "LanguageConfig",
     "LanguageRegistry",
     "MachineError",
+    "Mount",
+    "NetworkMissing",
     "OutputChunk",
     "PoolClosed",
     "PoolConfig",

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 from enum import Enum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._limits import check_count, check_seconds, parse_cpus, parse_size
+from interpreter_tools._mounts import Mount, check_mounts
+from interpreter_tools._settings import build, find_file, read_file, with_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _VARIABLE = re.compile(r"[^=\0\ud800-\udc7f\udd00-\udfff]+")  # of surrogates only those that stand for a byte
 _VALUE = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]*")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # Docker's rule; also keeps away Podman's "ns:/path"
 _MIB = 1 << 20
 
 
@@ -95,8 +102,11 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         workspace_size: bytes that the workspace can hold; it lies in memory and counts towards ``memory_limit``. None
             means half of that, at most 256 MiB.
         tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB.
-        network: ``"none"``, or the name of a Docker network.
+        network: ``"none"``, or the name of a Docker network, such as ``"bridge"``.
+        ports: TCP ports in the container that are reachable on 127.0.0.1 of the Docker engine's machine, each on a port
+            that the engine chooses; they need a network.
         working_dir: where programs start: an absolute path in the container.
+        mounts: directories, files and archives of this machine, and more room to write.
         runtime: the Docker runtime, for example ``"runsc"`` for gVisor; None means the engine's default.
 
     Raises:
@@ -111,7 +121,9 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     workspace_size: str | int | None = None
     tmp_size: str | int | None = None
     network: str = "none"
+    ports: tuple[int, ...] = ()
     working_dir: str = "/workspace"
+    mounts: tuple[Mount, ...] = ()
     runtime: str | None = None
 
     def __post_init__(self) -> None:
@@ -123,17 +135,39 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ConfigurationError("container.working_dir", self.working_dir, "is not an absolute path")
         if not self.network:
             raise ConfigurationError("container.network", self.network, "is empty", hint="use 'none' for no network")
-        if self.network == "host" or self.network.startswith("container:"):
+        if self.network == "host" or self.network.startswith(("container:", "ns:")):
             raise ConfigurationError("container.network", self.network, "would open the host to the sandbox")
+        if not _NETWORK.fullmatch(self.network):
+            raise ConfigurationError("container.network", self.network, "is not a name of a Docker network")
+        self._check_ports()
+        if isinstance(self.mounts, (Mount, str)):
+            raise ConfigurationError(
+                "container.mounts", self.mounts, "is one mount", hint="give a tuple: (Mount(...),)"
+            )
+        check_mounts(self.mounts, field="container.mounts")
         if self.cpu_limit is not None:
             parse_cpus(self.cpu_limit, field="container.cpu_limit")
-        if self.memory_bytes < self.workspace_bytes + self.tmp_bytes + 8 * _MIB:
+        if self.memory_bytes < self.workspace_bytes + self.tmp_bytes + self.tmpfs_bytes + 8 * _MIB:
             raise ConfigurationError(
                 "container.memory_limit",
                 self.memory_limit,
-                "leaves no room for programs beside workspace_size and tmp_size, which lie in memory",
-                hint="raise memory_limit, or lower workspace_size and tmp_size",
+                "leaves no room for programs beside workspace_size, tmp_size and mounts of kind tmpfs, all in memory",
+                hint="raise memory_limit, or lower workspace_size, tmp_size or the size of a mount",
             )
+
+    def _check_ports(self) -> None:
+        if isinstance(self.ports, int):
+            hint = f"give a tuple: ({self.ports},)"
+            raise ConfigurationError("container.ports", self.ports, "is one port", hint=hint)
+        for number, port in enumerate(self.ports):
+            known = not isinstance(port, bool) and isinstance(port, int)  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not known or not 0 < port < 65536:
+                raise ConfigurationError(f"container.ports[{number}]", port, "is not a port: a number from 1 to 65535")
+            if port in self.ports[:number]:
+                raise ConfigurationError(f"container.ports[{number}]", port, "is given twice")
+        if self.ports and self.network == "none":
+            hint = "set network='bridge', or name a Docker network"
+            raise ConfigurationError("container.ports", self.ports, "cannot be published without a network", hint=hint)
 
     @property
     def memory_bytes(self) -> int:
@@ -153,6 +187,11 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if self.tmp_size is None:
             return min(64 * _MIB, self.memory_bytes // 8)
         return parse_size(self.tmp_size, field="container.tmp_size", least=_MIB)
+
+    @property
+    def tmpfs_bytes(self) -> int:
+        """What mounts of kind tmpfs can hold together, in bytes."""
+        return sum(mount.tmpfs_bytes for mount in self.mounts)
 
     @property
     def cpus(self) -> float | None:
@@ -301,3 +340,35 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             parse_size(self.output_limit, field="output_limit")
         if isinstance(self.prewarm, str):
             raise ConfigurationError("prewarm", self.prewarm, "is one text", hint=f"give a tuple: ({self.prewarm!r},)")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Self:
+        """The configuration of a TOML file, and of environment variables over it. Reads files.
+
+        A field's name is its path: ``max_size`` in the table ``[pool]``, or ``INTERPRETER_TOOLS_POOL__MAX_SIZE``. The
+        text ``none`` stands for None. In variables a sequence is JSON, or words between commas; one entry of a
+        dictionary is a variable of its own, ``INTERPRETER_TOOLS_CONTAINER__ENVIRONMENT__LANG=C``. The defaults hold
+        for what is said nowhere.
+
+        Args:
+            path: the file; None means the one that ``INTERPRETER_TOOLS_CONFIG`` names, or the first that exists of
+                ``interpreter-tools.toml`` here and ``interpreter-tools/config.toml`` in the user's directory for
+                configuration, or none.
+            environ: the variables; None means those of this process.
+
+        Raises:
+            ConfigurationError: a file that was named is not there, a name is unknown, or a value cannot work; the error
+                tells the field's path.
+        """
+        environ = os.environ if environ is None else environ
+        file = find_file(path, environ)
+        return build(with_environment({} if file is None else read_file(file), environ, cls), cls)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, object]) -> Self:
+        """The configuration that plain data describes, as a TOML or JSON file would hold it.
+
+        Raises:
+            ConfigurationError: a name is unknown, or a value cannot work; the error tells the field's path.
+        """
+        return build(settings, cls)

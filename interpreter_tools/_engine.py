@@ -389,6 +389,7 @@ async def _begin(
     fitting = await host.fit(language, options, packages)
     if isinstance(fitting, str):
         return fitting
+    files = await host.with_archives(language, options.container, files)
     job = plan(
         language,
         files,

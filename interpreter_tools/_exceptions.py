@@ -19,6 +19,7 @@ InterpreterToolsError
 │   ├── DockerUnavailable   no Docker engine answers
 │   ├── DockerApiError      the Docker engine refused
 │   ├── ImageMissing        an image is not there
+│   ├── NetworkMissing      a Docker network is not there
 │   ├── InterpreterMissing  an image does not hold the program that the language needs
 │   ├── ArchitectureMismatch  an image is for another kind of processor
 │   └── StoreFailed         the dependency store is full, read-only, or does not answer
@@ -207,6 +208,21 @@ class ImageMissing(MachineError):
             "EngineConfig(images={...}) or INTERPRETER_TOOLS_IMAGE_<LANGUAGE>",
         )
         self.image = image
+
+
+class NetworkMissing(MachineError):
+    """A network is not on the Docker host.
+
+    Attributes:
+        network: its name; empty where the engine did not tell.
+    """
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"there is no network {network!r} on the Docker host",
+            hint="make it with `docker network create`, or leave ContainerConfig.network at 'none'",
+        )
+        self.network = network
 
 
 class InterpreterMissing(MachineError):

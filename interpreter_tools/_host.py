@@ -11,6 +11,7 @@ import anyio
 import msgspec
 import tenacity
 
+from interpreter_tools._archive import with_archives
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import Container
 from interpreter_tools._dependencies import Installs
@@ -20,12 +21,13 @@ from interpreter_tools._images import ImageCatalog, image_name
 from interpreter_tools._languages import Need
 from interpreter_tools._pool import Pool
 from interpreter_tools._shape import Shape, shape_of
+from interpreter_tools._sources import Source, find_sources
 from interpreter_tools._tasks import TaskHost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from interpreter_tools._config import EngineConfig
+    from interpreter_tools._config import ContainerConfig, EngineConfig
     from interpreter_tools._docker import DockerClient, Owner
     from interpreter_tools._languages import LanguageConfig
     from interpreter_tools._options import Resolved
@@ -119,9 +121,10 @@ class Host:
         """
         name = image_name(language, override=options.container.image, images=self.config.images)
         image = await self.images.find(name)
+        sources = await self._find_sources(options.container)
         self.check()  # no pool must be made from now on, as nobody would close it
         reused = options.strategy is ContainerStrategy.POOL
-        shape = shape_of(language, image, name, options.container, reused=reused)
+        shape = shape_of(language, image, name, options.container, reused=reused, sources=sources)
         return shape.private(workspace_volume, uid) if workspace_volume is not None and uid is not None else shape
 
     async def fit(
@@ -154,6 +157,38 @@ class Host:
         options = msgspec.structs.replace(options, container=container)
         shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
         return Fitting(shape=shape, key=required.key)
+
+    async def _find_sources(self, container: ContainerConfig) -> tuple[Source, ...]:
+        """What a container's mounts take from this machine."""
+        if not container.mounts:
+            return ()
+        socket = self.client.endpoint.socket_path
+        return await asyncio.to_thread(
+            find_sources,
+            container.mounts,
+            local=socket is not None,
+            sockets=() if socket is None else (socket,),
+            field="container.mounts",
+        )
+
+    async def with_archives(
+        self, language: LanguageConfig, container: ContainerConfig, files: dict[bytes, bytes]
+    ) -> dict[bytes, bytes]:
+        """A run's files, and those of the archives among its container's mounts.
+
+        Raises:
+            ConfigurationError: an archive cannot be used.
+        """
+        if not any(mount.kind == "zip" for mount in container.mounts):
+            return files
+        return await asyncio.to_thread(
+            with_archives,
+            container.mounts,
+            files,
+            limit=container.workspace_bytes,
+            reserved=language.code_filename.encode(),
+            field="container.mounts",
+        )
 
     def pool(self, shape: Shape) -> Pool:
         """The containers of a shape."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias, cast
 
 import msgspec
 
@@ -13,6 +13,35 @@ from interpreter_tools._exceptions import ExecutionFailed
 Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
 DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "oom", "output_limit", "killed", "dependency_error"]
+
+
+class _Plain(msgspec.Struct, frozen=True):
+    """A result that can leave the process."""
+
+    def to_dict(self) -> dict[str, object]:
+        r"""The same as plain data that every JSON library takes.
+
+        Bytes of a file's name that are not UTF-8 become ``\\xff``, in four characters: JSON cannot hold them.
+        """
+        plain = _readable(msgspec.to_builtins(self))
+        assert isinstance(plain, dict)
+        return cast("dict[str, object]", plain)
+
+    def to_json(self) -> bytes:
+        """The same as JSON, in UTF-8."""
+        return msgspec.json.encode(self.to_dict())
+
+
+def _readable(value: object) -> object:
+    if isinstance(value, str):
+        return (
+            value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        )
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in cast("dict[str, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(item) for item in cast("list[object]", value)]
+    return value
 
 
 class OutputChunk(msgspec.Struct, frozen=True):
@@ -32,7 +61,7 @@ class OutputChunk(msgspec.Struct, frozen=True):
         return self.data.decode("utf-8", "replace")
 
 
-class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionResult(_Plain, frozen=True, kw_only=True):
     """How one run went.
 
     Attributes:
@@ -139,7 +168,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool
 
 
-class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
+class PoolStats(_Plain, frozen=True, kw_only=True):
     """One pool, counted since the engine's start.
 
     Attributes:
@@ -165,7 +194,7 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     discards: dict[str, int]
 
 
-class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
+class EngineStats(_Plain, frozen=True, kw_only=True):
     """``engine.stats()``: every pool, and the sums.
 
     Attributes:

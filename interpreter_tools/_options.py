@@ -22,6 +22,7 @@ from interpreter_tools._limits import check_seconds, parse_size
 
 if TYPE_CHECKING:
     from interpreter_tools._config import EngineConfig
+    from interpreter_tools._mounts import Mount
 
 
 class RunOptions(TypedDict, total=False):
@@ -37,6 +38,8 @@ class RunOptions(TypedDict, total=False):
         files: contents by path below the workspace, written before the code starts.
         output_limit: bytes of stdout and stderr together; None means no limit.
         network: ``"none"``, or the name of a Docker network.
+        mounts: directories, files and archives of this machine, and more room to write.
+        working_dir: where the program starts: an absolute path in the container.
         image: the image to run in.
         strategy: whether the container is used again; in a session it is the session's.
         workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to.
@@ -54,6 +57,8 @@ class RunOptions(TypedDict, total=False):
     files: Mapping[str, bytes]
     output_limit: str | int | None
     network: str
+    mounts: tuple[Mount, ...]
+    working_dir: str
     image: str
     strategy: ContainerStrategy
     dependencies: Sequence[str]
@@ -92,7 +97,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     capture: bool
 
 
-_CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "image")
+_CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "mounts", "working_dir", "image")
 
 
 def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig | None = None) -> Resolved:

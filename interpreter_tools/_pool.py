@@ -18,6 +18,7 @@ from interpreter_tools._exceptions import (
     ImageMissing,
     InterpreterMissing,
     InterpreterToolsError,
+    NetworkMissing,
     PoolClosed,
     PoolTimeout,
 )
@@ -41,7 +42,14 @@ _REFILL_DELAY = 0.05
 _REFILL_AFTER_RUN = 0.002
 
 # Trying again cannot help until the caller, or the machine, is changed.
-_PERMANENT = (ImageMissing, InterpreterMissing, ArchitectureMismatch, ConfigurationError, DockerUnavailable)
+_PERMANENT = (
+    ImageMissing,
+    InterpreterMissing,
+    ArchitectureMismatch,
+    ConfigurationError,
+    DockerUnavailable,
+    NetworkMissing,
+)
 
 
 class PoolLease:

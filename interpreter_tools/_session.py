@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
+import msgspec
 
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
@@ -277,6 +278,8 @@ class Session(SessionFiles):
                 return fitting
             lease = await self._lease(fitting.shape, options)
             self._running = lease
+            await lease.record.container.apply_limits(options.container.memory_bytes, options.container.cpus)
+            files = await self._host.with_archives(language, options.container, files)
             await self._deliver(lease)
             record = lease.record
             record.begin(files)
@@ -303,6 +306,8 @@ class Session(SessionFiles):
 
     async def _fit(self, language: LanguageConfig, options: Resolved, packages: tuple[str, ...]) -> Fitting | str:
         volume = await self._shared_volume(self._host) if options.shared else None
+        if options.strategy is ContainerStrategy.PER_SESSION:
+            options = _without_run_limits(options, self._container_config)
         return await self._host.fit(language, options, packages, workspace_volume=volume, uid=self._uid)
 
     async def _lease(self, shape: Shape, options: Resolved) -> SessionLease:
@@ -451,3 +456,9 @@ class Session(SessionFiles):
         if self._anchor is record:
             self._anchor = None
         self._host.discard(record.container)
+
+
+def _without_run_limits(options: Resolved, own: ContainerConfig) -> Resolved:
+    """The options that the session's own container is found by: a run's limits are set on it for that run."""
+    container = msgspec.structs.replace(options.container, memory_limit=own.memory_limit, cpu_limit=own.cpu_limit)
+    return msgspec.structs.replace(options, container=container)

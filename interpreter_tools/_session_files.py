@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import os
 import stat
@@ -16,7 +17,7 @@ import anyio.to_thread
 from interpreter_tools._exceptions import ConfigurationError, FileRefused
 from interpreter_tools._limits import parse_size
 from interpreter_tools._staging import Staged, Staging
-from interpreter_tools._transfer import PIECE, list_files, read_range, send_file, sync
+from interpreter_tools._transfer import PIECE, Ahead, list_files, read_range, send_file, sync
 from interpreter_tools._workspace import check_path, shown_path
 
 if TYPE_CHECKING:
@@ -360,8 +361,9 @@ class SessionFiles(ABC):
     async def _copy_out(self, path: bytes, target: Path, meter: _Meter) -> None:
         partial = target.with_name(f".{target.name[:200]}.part")
         try:
-            async with await anyio.open_file(partial, "wb") as file:
-                async for piece in FileReader(self, path, limit=self._size_limit):
+            reader = FileReader(self, path, limit=self._size_limit)
+            async with await anyio.open_file(partial, "wb") as file, contextlib.aclosing(Ahead(reader)) as pieces:
+                async for piece in pieces:
                     await file.write(piece)
                     meter.add(len(piece))
             await anyio.Path(partial).replace(target)

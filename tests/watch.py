@@ -7,6 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from interpreter_tools import ContainerStrategy
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from interpreter_tools._docker import DockerClient
 
 T = TypeVar("T")
+
+ONE_SHOT = (ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL)
+"""Strategies of runs without a session."""
 
 CLIENTS: set[int] = set()
 """Process ids of clients that tests have started."""

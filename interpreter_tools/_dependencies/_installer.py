@@ -12,8 +12,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from interpreter_tools._config import ContainerConfig
 from interpreter_tools._exceptions import (
     ContainerLost,
@@ -27,6 +25,7 @@ from interpreter_tools._languages import BASE_ENVIRONMENT
 from interpreter_tools._profile import STORE_DIRECTORY
 from interpreter_tools._protocol import Event, Exited, Output, Ready, Refused
 from interpreter_tools._protocol._constants import Ended, Why
+from interpreter_tools._shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from interpreter_tools._dependencies._key import Requirement
     from interpreter_tools._dependencies._settings import IndexSettings
     from interpreter_tools._dependencies._sink import Sink
-    from interpreter_tools._shape import Shape
 
 _TIMED_OUT = 124  # as timeout(1) says it
 _OF_PACKAGE = frozenset({errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENOTDIR})  # it left no plain tree
@@ -65,8 +63,18 @@ def installer_shape(shape: Shape, config: EngineConfig) -> Shape:
         network=config.dependency_network,
         runtime=shape.config.runtime,
     )
-    return msgspec.structs.replace(
-        shape, label="installer", config=limits, boot_mode=None, boot_command=(), boot_environment={}, reused=False
+    return Shape(  # spelt out: nothing else of a sandbox belongs here, neither its mounts nor its workspace
+        label="installer",
+        image=shape.image,
+        image_id=shape.image_id,
+        image_environment=shape.image_environment,
+        config=limits,
+        boot_mode=None,
+        boot_command=(),
+        boot_environment={},
+        image_volumes=shape.image_volumes,
+        identities=(),
+        reused=False,
     )
 
 

@@ -27,6 +27,7 @@ from interpreter_tools._docker.records import (
     read_image,
     read_info,
     read_listed_image,
+    read_ports,
     read_stat,
     read_version,
     read_volume,
@@ -205,6 +206,11 @@ class DockerClient:
     async def inspect_container(self, container_id: str) -> dict[str, Any] | None:
         """Everything the engine knows of a container; None when there is none."""
         return await self._find("inspect container", f"containers/{container_id}/json")
+
+    async def published_ports(self, container_id: str) -> dict[int, int]:
+        """The host's port by the container's, for each TCP port that a container which runs publishes."""
+        answer = await self._connection.request("inspect container", "GET", f"containers/{container_id}/json")
+        return read_ports(answer)
 
     async def update_container(self, container_id: str, changes: Mapping[str, object]) -> None:
         """Change the limits of a container that runs.

@@ -356,9 +356,13 @@ static DIR *open_directory(int at, const char *name)
 	return directory;
 }
 
-/* Walks without recursion; every directory on the way down is held open, so a swapped one leads nowhere. */
+/*
+ * Walks without recursion; every directory on the way down is held open, so a swapped one leads nowhere. What is mounted beneath the
+ * workspace is left out: it may be a large directory of the host, where others write as well.
+ */
 static void walk(bool only_changed)
 {
+	struct stat root;
 	DIR *stack[MAX_DEPTH];
 	uint32_t lengths[MAX_DEPTH], depth = 1, steps = 0;
 	list.used = 4;
@@ -367,7 +371,9 @@ static void walk(bool only_changed)
 	list.deadline = now_us() + WALK_US;
 	lengths[0] = 0;
 	stack[0] = open_directory(workspace, ".");
-	list.partial = !stack[0];
+	list.partial = !stack[0] || fstat(dirfd(stack[0]), &root) < 0;
+	if (list.partial && stack[0])
+		closedir(stack[0]);
 	if (list.partial)
 		depth = 0;
 	while (depth > 0) {
@@ -382,7 +388,7 @@ static void walk(bool only_changed)
 		size_t length = strlen(entry->d_name), base = lengths[depth - 1];
 		struct stat status;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_dev != root.st_dev)
 			continue;
 		if (base + length + 1 >= MAX_PATH) {
 			list.partial = true;

@@ -45,7 +45,7 @@ shift 3
 mount -t tmpfs -o size=64m,mode=755 none {BASE}
 cp "$binary" {BASE}/supervisor
 mkdir {WORKSPACE} {STORE}
-for mount in $tmpfs; do mount -t tmpfs -o nosuid,nodev,mode=1777,size=256m none "$mount"; done
+for mount in $tmpfs; do mkdir -p "$mount"; mount -t tmpfs -o nosuid,nodev,mode=1777,size=256m none "$mount"; done
 ip link set lo up
 exec setpriv --no-new-privs --inh-caps=-all --bounding-set=$powers {BASE}/supervisor "$@"
 """

@@ -102,7 +102,7 @@ def test_mounts_that_leave_no_memory() -> None:
     with pytest.raises(ConfigurationError, match="leaves no room for programs") as caught:
         ContainerConfig(memory_limit="128m", workspace_size="120m")
     assert (caught.value.field, caught.value.value) == ("container.memory_limit", "128m")
-    assert "lower workspace_size and tmp_size" in caught.value.hint
+    assert "lower workspace_size, tmp_size" in caught.value.hint
 
 
 def test_amounts_as_numbers() -> None:

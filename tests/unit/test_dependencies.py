@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from interpreter_tools import ConfigurationError, ContainerConfig, DependencyPlan, EngineConfig, StoreFailed
+from interpreter_tools import ConfigurationError, ContainerConfig, DependencyPlan, EngineConfig, Mount, StoreFailed
 from interpreter_tools._dependencies import StoreEntry, choose
+from interpreter_tools._dependencies._installer import installer_shape
 from interpreter_tools._dependencies._key import make_requirement
 from interpreter_tools._dependencies._settings import IndexSettings
 from interpreter_tools._exceptions import ContainerLost, ExecutionClosed
@@ -41,6 +43,8 @@ def shape(image_id: str = "sha256:1") -> Shape:
         boot_mode=None,
         boot_command=(),
         boot_environment={},
+        image_volumes=(),
+        identities=(),
         reused=False,
     )
 
@@ -70,6 +74,13 @@ def test_key_differs_with_whatever_decides_what_is_installed() -> None:
         key(settings=IndexSettings(index={"PIP_INDEX_URL": "https://index.example/"}, network={})),
     ]
     assert len({key(), *others}) == 5
+
+
+def test_installer_has_nothing_of_the_sandbox_but_its_image() -> None:
+    """No mount, no port, no workspace that user code has seen, and no user of a session."""
+    mounted = ContainerConfig(ports=(8000,), network="bridge", mounts=(Mount(target="/data", kind="tmpfs"),))
+    private = msgspec.structs.replace(shape(), config=mounted, workspace_volume="v", uid=20_000, reused=True)
+    assert installer_shape(private, EngineConfig()) == installer_shape(shape(), EngineConfig())
 
 
 # -- settings

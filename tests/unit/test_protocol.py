@@ -116,6 +116,7 @@ def connection_in(state: State) -> Connection:
         make_idle(connection)
         steps: dict[State, Callable[[], object]] = {
             State.IDLE: lambda: None,
+            State.PUTTING: lambda: connection.open_put(b"a", uid=UID),
             State.SYNCING: connection.sync,
             State.STARTING: lambda: start(connection),
             State.RUNNING: lambda: _running(connection),
@@ -584,6 +585,9 @@ def test_requests_wait_for_their_state(state: State) -> None:
     asks: list[tuple[State, Callable[[Connection], object]]] = [
         (State.GREETED, lambda connection: connection.boot(BootMode.NONE, uid=UID)),
         (State.IDLE, lambda connection: connection.put(b"a", b"", uid=UID)),
+        (State.IDLE, lambda connection: connection.open_put(b"a", uid=UID)),
+        (State.PUTTING, lambda connection: connection.put_data(b"")),
+        (State.PUTTING, lambda connection: connection.close_put(whole=True)),
         (State.IDLE, lambda connection: connection.sync()),
         (State.IDLE, start),
         (State.IDLE, lambda connection: connection.reset(1, uid=UID)),
@@ -596,6 +600,17 @@ def test_requests_wait_for_their_state(state: State) -> None:
             with pytest.raises(UsageError, match=f"is {state.name}, not {needed.name}"):
                 ask(connection)
             assert connection.state is state
+
+
+def test_file_piece_by_piece_is_the_same_as_a_whole_one() -> None:
+    """But for how it is cut; one that is given up ends with a drop."""
+    whole = connection_in(State.IDLE).put(b"a/b", bytes(100_000), uid=UID, mode=0o750)
+    connection = connection_in(State.IDLE)
+    pieces = [connection.open_put(b"a/b", uid=UID, mode=0o750), connection.put_data(bytes(100_000))]
+    assert b"".join([*pieces, connection.close_put(whole=True)]) == whole
+    connection.open_put(b"a", uid=UID)
+    assert requests(connection.close_put(whole=False)) == [(0x11,)]
+    assert connection.state is State.IDLE
 
 
 @pytest.mark.parametrize("state", [s for s in State if s not in {State.STARTING, State.RUNNING, State.LISTED}])

@@ -149,6 +149,7 @@ _FIELDS: dict[int, Callable[[Reader], tuple[object, ...]]] = {
     0x02: lambda reader: (reader.number(4), reader.number(4), reader.string()),
     0x03: _bytes,
     0x04: _nothing,
+    0x11: _nothing,
     0x05: _nothing,
     0x06: _start,
     0x07: _bytes,
