@@ -67,9 +67,7 @@ async def main(count: int) -> None:
     """Runs every comparison."""
     heading()
     pool = PoolConfig(min_size=1, max_size=2)
-    many = PoolConfig(
-        min_size=ORIGINAL_ROUNDS, max_size=ORIGINAL_ROUNDS
-    )  # Node.js boots for 100 ms
+    many = PoolConfig(min_size=ORIGINAL_ROUNDS, max_size=ORIGINAL_ROUNDS)  # Node.js boots for 100 ms
     async with (
         ExecutionEngine(EngineConfig(pool=pool)) as once,
         ExecutionEngine(EngineConfig(prewarm=(), pool=PoolConfig(min_size=1, max_size=1))) as one,

@@ -34,7 +34,7 @@ async def main() -> None:
         async with session.stream("javascript", run_app=app, timeout=120) as execution:
             async for chunk in execution:
                 if chunk.stream == "stdout" and "listening" in chunk.text:
-                    print(await get(session.ports[3000], "/world"))
+                    print(await get(execution.ports[3000], "/world"))
                     await execution.kill()
             print((await execution.result()).outcome)
 

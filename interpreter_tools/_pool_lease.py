@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interpreter_tools._channel import Channel
     from interpreter_tools._container import Container
     from interpreter_tools._pool import Pool
@@ -31,6 +33,11 @@ class PoolLease:
     def image(self) -> str:
         """What it was made from."""
         return self.container.shape.image
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Where its published ports are reachable."""
+        return self.container.ports
 
     @property
     def last(self) -> bool:

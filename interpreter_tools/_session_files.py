@@ -282,14 +282,18 @@ class SessionFiles(ABC):
             FileRefused: there is no such file, or it cannot be read.
         """
         async with self._turn():
-            staged, holder = self._staging.get(path), self._holder
-            if holder is not None and not (staged is not None and staged.fresh):
-                return await read_range(holder.channel, path, uid=holder.uid, offset=offset, count=_RANGE)
-            kept = None if staged is not None and staged.fresh else self._kept.get(path)
-            source = kept or staged
-            if source is None:
-                raise FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
-            return await source.read(offset, _RANGE)
+            return await self._read(path, offset)
+
+    async def _read(self, path: bytes, offset: int) -> bytes:
+        """The same; the caller has the turn."""
+        staged, holder = self._staging.get(path), self._holder
+        if holder is not None and not (staged is not None and staged.fresh):
+            return await read_range(holder.channel, path, uid=holder.uid, offset=offset, count=_RANGE)
+        kept = None if staged is not None and staged.fresh else self._kept.get(path)
+        source = kept or staged
+        if source is None:
+            raise FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
+        return await source.read(offset, _RANGE)
 
     def read_file(self, path: str, *, limit: str | int | None = None) -> FileReader:
         """A file: ``async for`` takes it piece by piece, ``await`` all at once.

@@ -153,6 +153,24 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[str, ...]
 
 
+class ImageSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One image of a list.
+
+    Attributes:
+        id: its digest.
+        tags: its names.
+        labels: its labels.
+        size: bytes, those of the images that it is made from among them.
+        created: seconds since the epoch, by the engine's clock.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    labels: dict[str, str]
+    size: int
+    created: int
+
+
 class VolumeSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One volume.
 
@@ -257,6 +275,14 @@ class _Image(msgspec.Struct, rename="pascal"):
     config: _ImageConfig | None = None
 
 
+class _ListedImage(msgspec.Struct, rename="pascal"):
+    id: str
+    repo_tags: list[str] | None = None
+    labels: dict[str, str] | None = None
+    size: int = 0
+    created: int = 0
+
+
 class _Volume(msgspec.Struct, rename="pascal"):
     name: str
     labels: dict[str, str] | None = None
@@ -344,6 +370,14 @@ def read_image(answer: object) -> ImageInfo:
         labels=config.labels or {},
         environment=tuple(config.env or ()),
         volumes=tuple(sorted({posixpath.normpath(f"/{path}").replace("//", "/") for path in config.volumes or ()})),
+    )
+
+
+def read_listed_image(answer: object) -> ImageSummary:
+    """One element of the answer to ``GET /images/json``."""
+    raw = msgspec.convert(answer, _ListedImage)
+    return ImageSummary(
+        id=raw.id, tags=tuple(raw.repo_tags or ()), labels=raw.labels or {}, size=raw.size, created=raw.created
     )
 
 

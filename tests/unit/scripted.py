@@ -71,6 +71,7 @@ class Sandbox:
         self.uid = UID
         self.image = "image:1"
         self.last = last
+        self.ports: dict[int, int] = {}
         self.released: list[bool] = []
         self.channel.connection_made(self.transport)
         if booted:
