@@ -108,6 +108,9 @@ def read_mounted(mounts: Sequence[Mount], path: str) -> bytes | None:
                 descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError:
                 return None
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                return None
             with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-                return file.read(MOST_BYTES + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+                return file.read(MOST_BYTES + 1)
     return None
