@@ -177,7 +177,6 @@ async def test_system_package(engine: ExecutionEngine) -> None:
     assert missing.exit_code == 127
     first = (await engine.run("shell", "tree --version", dependencies=["tree"])).check()
     assert first.stdout.startswith("tree v")
-    assert "Unpacking tree" in first.dependency_stdout
     assert first.dependency_time > 0
     again = (await engine.run("bash", "tree --version", dependencies=["tree"])).check()
     assert (again.stdout, again.dependency_stdout) == (first.stdout, "")
