@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import anyio
 import msgspec
 
-from interpreter_tools._config import EngineConfig, SessionConfig
+from interpreter_tools._config import ContainerStrategy, EngineConfig, SessionConfig
 from interpreter_tools._dependencies import check_dependencies
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
 from interpreter_tools._exceptions import EngineClosed, ImageMissing, InterpreterToolsError, PoolClosed
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from interpreter_tools._languages import Job, LanguageConfig
     from interpreter_tools._models import ExecutionResult, SessionInfo
     from interpreter_tools._options import SessionOptions
-    from interpreter_tools._pool import PoolLease
+    from interpreter_tools._pool_lease import PoolLease
     from interpreter_tools._session import Session
     from interpreter_tools._session_files import FileReader, Progress
 
@@ -130,18 +130,19 @@ class ExecutionEngine:
         except InterpreterToolsError:
             _LOG.warning("%s could not be prewarmed", language, exc_info=True)
 
-    async def warm(self, *languages: str) -> None:
+    async def warm(self, *languages: str, strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION) -> None:
         """Waits until ``PoolConfig.min_size`` containers of each language are warm, with the engine's own limits.
 
         Args:
             languages: their names; none means those of ``EngineConfig.prewarm``.
+            strategy: which runs they are for; those of sessions take the containers of ``PER_EXECUTION``.
 
         Raises:
             InterpreterToolsError: one could not be started, and why.
         """
         host = self._use().host
         for name in languages or self._config.prewarm:
-            shape = await host.shape(LanguageRegistry.get(name), resolve(self._config, RunOptions()))
+            shape = await host.shape(LanguageRegistry.get(name), resolve(self._config, RunOptions(strategy=strategy)))
             pool = host.pool(shape)
             pool.keep(self._config.pool.min_size)
             await pool.warm()
