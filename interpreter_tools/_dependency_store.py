@@ -13,7 +13,7 @@ import msgspec
 from interpreter_tools._config import EngineConfig
 from interpreter_tools._container import Container
 from interpreter_tools._dependencies import DERIVED_REPOSITORY, StoreEntry, choose, evict, list_store
-from interpreter_tools._dependencies._image import LABEL
+from interpreter_tools._dependencies._image import LABEL, STORE_LABEL
 from interpreter_tools._dependencies._installer import installer_shape
 from interpreter_tools._dependencies._store import read_manifest
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume
@@ -107,7 +107,8 @@ class DependencyStore:
         """
         client, container = self._open()
         kept = await list_store(container.channel)
-        images = [await _derived(client, image) for image in await client.list_images({LABEL: None})]
+        listed = await client.list_images({STORE_LABEL: self._config.dependency_store})
+        images = [await _derived(client, image) for image in listed]
         return sorted([*kept, *filter(None, images)], key=lambda entry: -entry.age)
 
     async def prune(

@@ -50,6 +50,7 @@ class _Running:
 
     async def aclose(self) -> None:
         self.host.closed = True
+        self.host.installs.aclose()  # a session waits for its run, which may wait for these
         await self.sessions.aclose()
         await self.host.aclose()
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LABEL = "interpreter-tools.dependencies"
 """On derived images: the packages, as JSON."""
 
+STORE_LABEL = "interpreter-tools.dependency-store"
+"""On derived images: the volume of the engine that made them, with whose entries they are listed and pruned."""
+
 # The packages are arguments of the script, never a part of it.
 _SCRIPT = """set -e
 if command -v apt-get >/dev/null; then
@@ -45,7 +48,13 @@ def write_dockerfile(requirement: Requirement) -> str:
     """What the image is made by."""
     command = json.dumps(["/bin/sh", "-c", _SCRIPT, "sh", *requirement.packages])
     label = json.dumps(requirement.manifest().decode())
-    return f"FROM {requirement.shape.image_id}\nUSER 0:0\nRUN {command}\nLABEL {LABEL}={label}\n"
+    lines = (
+        f"FROM {requirement.shape.image_id}",
+        "USER 0:0",
+        f"RUN {command}",
+        f"LABEL {LABEL}={label} {STORE_LABEL}={requirement.store}",
+    )
+    return "\n".join(lines) + "\n"
 
 
 async def build_derived(

@@ -152,7 +152,14 @@ class Installs:
         known = self._known.get(asked)
         if known is not None and known.plan is language.dependencies:
             return known
-        requirement = make_requirement(language.language, language.dependencies, packages, shape, self._settings)
+        requirement = make_requirement(
+            language.language,
+            language.dependencies,
+            packages,
+            shape,
+            self._settings,
+            store=self._config.dependency_store,
+        )
         if len(self._known) >= _REMEMBERED:
             for oldest in list(self._known)[: _REMEMBERED // 2]:
                 self._by_key.pop(self._known.pop(oldest).key, None)

@@ -30,6 +30,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
         packages: normalised specifiers.
         plan: how they are installed.
         shape: the containers that the run is for.
+        store: the volume that keeps them; images with system packages belong to it by a label.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[str, ...]
     plan: DependencyPlan
     shape: Shape
+    store: str
 
     @property
     def need(self) -> Need:
@@ -55,12 +57,18 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_requirement(
-    language: str, plan: DependencyPlan, packages: tuple[str, ...], shape: Shape, settings: IndexSettings
+    language: str,
+    plan: DependencyPlan,
+    packages: tuple[str, ...],
+    shape: Shape,
+    settings: IndexSettings,
+    *,
+    store: str,
 ) -> Requirement:
     """A requirement and its key.
 
     The language's name is no part of the key, what installs for it is: JavaScript and TypeScript share their packages.
     """
-    parts = (_FORMAT, shape.image_id, plan, packages, settings.index)
+    parts = (_FORMAT, shape.image_id, plan, packages, settings.index, store if plan.kind == "system" else "")
     key = hashlib.sha256(_ENCODER.encode(parts)).hexdigest()
-    return Requirement(key=key, language=language, packages=packages, plan=plan, shape=shape)
+    return Requirement(key=key, language=language, packages=packages, plan=plan, shape=shape, store=store)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ConfigurationError, ContainerStrategy, DockerApiError, StoreFailed
+from interpreter_tools import ConfigurationError, ContainerStrategy, MachineError, StoreFailed
 from interpreter_tools._dependencies import list_store
 from tests.docker.toy import make_engine, registered, remove_store
 from tests.watch import CLIENTS, containers_of, eventually
@@ -353,4 +353,4 @@ async def test_broken_engine_is_an_error_for_all_who_wait(store: str) -> None:
         package = fresh()
         runs = [engine.run("toy", "", dependencies=[package]) for _ in range(2)]
         for error in await asyncio.gather(*runs, return_exceptions=True):
-            assert isinstance(error, DockerApiError)
+            assert isinstance(error, MachineError)

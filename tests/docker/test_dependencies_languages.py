@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._dependencies import DERIVED_REPOSITORY
+from interpreter_tools._dependencies._image import STORE_LABEL
 from tests.docker.toy import remove_store
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ async def engine(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
     async with ExecutionEngine(EngineConfig(prewarm=(), pool=pool, dependency_store=store)) as engine:
         yield engine
     await remove_store(docker_client, store)
+    await remove_images(docker_client, store)
+
+
+async def remove_images(client: DockerClient, store: str) -> None:
+    """Removes the images that belong to a store."""
+    for image in await client.list_images({STORE_LABEL: store}):
+        for tag in image.tags:
+            await client.remove_image(tag)
 
 
 # -- Python
@@ -162,17 +171,22 @@ async def test_javascript_package_that_is_not_there(engine: ExecutionEngine) -> 
 # -- shells
 
 
-async def test_system_package(engine: ExecutionEngine, docker_client: DockerClient) -> None:
+async def test_system_package(engine: ExecutionEngine) -> None:
     """Becomes an image of its own, once, and only for runs that ask for it."""
     missing = await engine.run("shell", "tree --version")
     assert missing.exit_code == 127
     first = (await engine.run("shell", "tree --version", dependencies=["tree"])).check()
     assert first.stdout.startswith("tree v")
+    assert first.dependency_time > 0
     again = (await engine.run("bash", "tree --version", dependencies=["tree"])).check()
     assert (again.stdout, again.dependency_stdout) == (first.stdout, "")
-    images = await docker_client.list_images({"interpreter-tools.dependencies": None})
-    assert any(tag.startswith(f"{DERIVED_REPOSITORY}:") for image in images for tag in image.tags)
     assert (await engine.run("shell", "tree --version")).exit_code == 127
+    async with DependencyStore(engine._config) as opened:
+        (entry,) = (entry for entry in await opened.entries() if entry.system)
+    assert (entry.packages, entry.name.partition(":")[0]) == (("tree",), DERIVED_REPOSITORY)
+    assert 10_000 < entry.size < 50_000_000
+    async with DependencyStore(engine._config) as opened:
+        assert entry.name not in {gone.name for gone in await opened.prune(everything=True)}  # containers use it
 
 
 async def test_system_package_that_is_not_there(engine: ExecutionEngine) -> None:

@@ -55,7 +55,7 @@ def shape(image_id: str = "sha256:1") -> Shape:
 def key(**changes: object) -> str:
     """The key of a requirement that differs from another in one thing."""
     values = {"language": "python", "plan": PIP, "packages": ("six",), "shape": shape(), "settings": NO_SETTINGS}
-    return make_requirement(**{**values, **changes}).key  # pyright: ignore[reportArgumentType]
+    return make_requirement(**{**values, "store": "s", **changes}).key  # pyright: ignore[reportArgumentType]
 
 
 def test_key_is_the_same_for_the_same() -> None:
@@ -74,6 +74,8 @@ def test_key_differs_with_whatever_decides_what_is_installed() -> None:
         key(settings=IndexSettings(index={"PIP_INDEX_URL": "https://index.example/"}, network={})),
     ]
     assert len({key(), *others}) == 5
+    assert key(plan=SYSTEM) != key(plan=SYSTEM, store="other")  # an image belongs to one
+    assert key() == key(store="other")
 
 
 def test_installer_has_nothing_of_the_sandbox_but_its_image() -> None:
