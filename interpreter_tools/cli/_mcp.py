@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[cli,mcp]"'
 _FAILED = 1
+_TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
 async def run_mcp(*, http: str | None, config_file: Path | None, docker_host: str | None) -> int:
@@ -33,9 +34,8 @@ async def run_mcp(*, http: str | None, config_file: Path | None, docker_host: st
             config = msgspec.structs.replace(config, docker_host=docker_host)
         server = create_server(config)
         if address is None:
-            await serve_stdio(server)
-        else:
-            await serve_http(server, address)
+            return _TERMINATED if await serve_stdio(server) else 0
+        await serve_http(server, address)
     except InterpreterToolsError as error:
         sys.stderr.write(f"interpreter-tools mcp: {error}\n")
         return _FAILED

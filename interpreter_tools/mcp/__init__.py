@@ -3,9 +3,10 @@
 Needs the extra ``mcp``; no other part of the library imports the SDK.
 """
 
+from interpreter_tools.mcp._http import HttpAddress, serve_http
 from interpreter_tools.mcp._results import FileText, FileWritten, RunReport, SessionClosing, SessionFile, SessionReport
 from interpreter_tools.mcp._server import create_server
-from interpreter_tools.mcp._transports import HttpAddress, serve_http, serve_stdio
+from interpreter_tools.mcp._stdio import serve_stdio
 
 __all__ = [
     "FileText",

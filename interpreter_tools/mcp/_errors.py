@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
 
 from interpreter_tools._exceptions import (
+    FileRefused,
     InterpreterToolsError,
     SessionClosed,
     TooManySessions,
@@ -26,6 +28,7 @@ _HINTS: dict[type[InterpreterToolsError], str] = {
     UnknownSession: "it was closed, or not used for an hour: create_session makes a new one",
     SessionClosed: "create_session makes a new one",
     TooManySessions: "close_session closes one",
+    FileRefused: "list_files tells what is there",
 }
 
 
@@ -49,10 +52,9 @@ def as_resource_errors() -> Generator[None]:
     """What the library raises, as errors of resources."""
     try:
         yield
-    except (UnknownSession, FileNotFoundError) as error:
-        raise ResourceNotFoundError(explain(error) if isinstance(error, UnknownSession) else str(error)) from error
     except InterpreterToolsError as error:
-        raise ResourceError(explain(error)) from error
+        missing = isinstance(error, UnknownSession) or (isinstance(error, FileRefused) and error.errno == errno.ENOENT)
+        raise (ResourceNotFoundError if missing else ResourceError)(explain(error)) from error
 
 
 def wrong_arguments(error: ValidationError) -> str:

@@ -69,8 +69,8 @@ def create_server(engine_config: EngineConfig | None = None) -> MCPServer[State]
         lifespan=lambda _: running(engine_config),
         middleware=[_tell_state],
     )
-    for tool, annotations in _TOOLS:
-        server.add_tool(tool, description=inspect.getdoc(tool) or "", annotations=annotations, structured_output=True)
+    for tool, hints in _TOOLS:
+        server.add_tool(tool, description=inspect.getdoc(tool) or "", annotations=hints, structured_output=True)
     server.resource(TEMPLATE, name="session file", description="A file of a session's workspace.")(_read)
     return server
 

@@ -1,4 +1,4 @@
-"""How a server is reached: standard input and output, or HTTP."""
+"""Streamable HTTP."""
 
 from __future__ import annotations
 
@@ -56,11 +56,6 @@ class HttpAddress(msgspec.Struct, frozen=True):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
-
-
-async def serve_stdio(server: MCPServer[State]) -> None:
-    """Serve one client over standard input and output, until it closes them."""
-    await server.run_stdio_async()
 
 
 async def serve_http(server: MCPServer[State], address: HttpAddress) -> None:
