@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
@@ -43,8 +43,8 @@ class Connection:
         """What a tool answers, as data; it must have gone well."""
         result = await self.client.call_tool(tool, arguments)
         assert not result.is_error, text_of(result)
-        assert isinstance(result.structured_content, dict)
-        return cast("dict[str, object]", result.structured_content)
+        assert result.structured_content is not None
+        return result.structured_content
 
     async def error(self, tool: str, **arguments: object) -> str:
         """What a tool answers that was called wrongly."""

@@ -26,9 +26,9 @@ pytestmark = pytest.mark.docker
 
 BEATS = """
 import time
-print("started", flush=True)
 while True:
     open("beat", "w").write(str(time.monotonic()))
+    print("started", flush=True)
     time.sleep(0.02)
 """
 
@@ -92,6 +92,7 @@ async def test_call_that_is_given_up_ends_the_program(way: Way, ending: str, tmp
     """Its client's cancellation and its client's time limit; the session can be used at once."""
     async with connect(way, tmp_path) as server:
         session = await server.session()
+        await server.call("execute_code", session_id=session, language="python", code="")  # starts its container
         await _give_up(server, ending, {"session_id": session, "language": "python", "code": BEATS})
         first = await server.call("read_file", session_id=session, path="beat")
         after = "import time; time.sleep(0.2); print(open('beat').read())"
