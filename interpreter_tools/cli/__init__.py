@@ -1,4 +1,4 @@
-"""The command line: ``interpreter-tools setup``, ``doctor`` and ``run``."""
+"""The command line: ``interpreter-tools setup``, ``doctor``, ``run`` and ``mcp``."""
 
 from __future__ import annotations
 

@@ -196,3 +196,17 @@ async def warm(
     return await run_warm(
         packages, language=language, requirements=requirements, image=image, store=store, docker_host=docker_host
     )
+
+
+@app.command
+async def mcp(*, http: str | None = None, config: Path | None = None, docker_host: str | None = None) -> int:
+    """Serve code execution to AI applications over the Model Context Protocol, on standard input and output.
+
+    Args:
+        http: HOST:PORT, or a port of 127.0.0.1: serve streamable HTTP there instead. There is no password.
+        config: A TOML file with the engine's settings; otherwise the usual ones, and INTERPRETER_TOOLS_* variables.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._mcp import run_mcp  # noqa: PLC0415
+
+    return await run_mcp(http=http, config_file=config, docker_host=docker_host)
