@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
 from typing import Annotated
 
@@ -14,6 +13,8 @@ STDIN = "/dev/stdin"
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - takes longer than all the rest
+
     try:
         return version("interpreter-tools")
     except PackageNotFoundError:
@@ -24,6 +25,7 @@ app = App(
     name="interpreter-tools",
     help="Run untrusted code in warm, locked-down containers.",
     version=_version,
+    help_format="plaintext",  # Markdown's parser would take longer than all the rest
     suppress_keyboard_interrupt=False,
 )
 
