@@ -24,7 +24,7 @@ from interpreter_tools._stdin import Stdin
 from interpreter_tools._workspace import WORKSPACE, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from interpreter_tools._channel import Channel
     from interpreter_tools._languages import Job
@@ -60,6 +60,11 @@ class Lease(Protocol):
     @property
     def image(self) -> str:
         """What it was made from."""
+        ...
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Where its published ports are, on 127.0.0.1 of the engine's machine."""
         ...
 
     @property
@@ -348,6 +353,14 @@ class Execution:
         if self._stdin is None:
             raise ExecutionClosed("the execution has not started")
         return self._stdin
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """The ports of ``ContainerConfig.ports``, and where each is on 127.0.0.1 of the Docker engine's machine.
+
+        Empty before the start.
+        """
+        return {} if self._lease is None else self._lease.ports
 
     async def kill(self) -> None:
         """Kills the program and everything it started; the outcome becomes ``killed``. Does nothing after the end."""

@@ -25,7 +25,7 @@ from interpreter_tools._exceptions import (
 from interpreter_tools._models import PoolStats
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from interpreter_tools._channel import Channel
     from interpreter_tools._config import PoolConfig
@@ -73,6 +73,11 @@ class PoolLease:
     def image(self) -> str:
         """What it was made from."""
         return self.container.shape.image
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Where its published ports are."""
+        return self.container.ports
 
     @property
     def last(self) -> bool:

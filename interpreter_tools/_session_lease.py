@@ -15,7 +15,7 @@ from interpreter_tools._protocol import Event, Exited, Files, Refused, State
 from interpreter_tools._workspace import WORKSPACE, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from interpreter_tools._channel import Channel
     from interpreter_tools._container import Container
@@ -106,6 +106,11 @@ class SessionLease:
     def image(self) -> str:
         """What it was made from."""
         return self.record.container.shape.image
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Where its published ports are."""
+        return self.record.container.ports
 
     @property
     def last(self) -> bool:

@@ -21,10 +21,12 @@ from interpreter_tools._docker.records import (
     EngineVersion,
     FileStat,
     ImageInfo,
+    ImageSummary,
     VolumeSummary,
     read_container,
     read_image,
     read_info,
+    read_listed_image,
     read_ports,
     read_stat,
     read_version,
@@ -280,6 +282,12 @@ class DockerClient:
         """An image; None when it is not there."""
         answer = await self._find("inspect image", f"images/{name}/json")
         return None if answer is None else read_image(answer)
+
+    async def list_images(self, labels: Mapping[str, str | None]) -> list[ImageSummary]:
+        """Images that bear all the labels; the value None stands for any value."""
+        params = {"filters": _label_filter(labels)}
+        answer = await self._connection.request("list images", "GET", "images/json", params=params)
+        return [read_listed_image(image) for image in answer]
 
     def pull_image(self, name: str) -> Pull:
         """Fetch an image from its registry: an async iterator of ``PullProgress``, to be drained or closed."""

@@ -117,6 +117,7 @@ class ContainerSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: its id.
         names: its names, without the leading slash.
+        image: what it was made from, as it was asked for.
         labels: its labels.
         state: ``"created"``, ``"running"``, ``"paused"``, ``"restarting"``, ``"removing"``, ``"exited"`` or ``"dead"``.
         created: seconds since the epoch, by the engine's clock.
@@ -124,6 +125,7 @@ class ContainerSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     names: tuple[str, ...]
+    image: str
     labels: dict[str, str]
     state: str
     created: int
@@ -151,6 +153,24 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     environment: tuple[str, ...]
     volumes: tuple[str, ...]
+
+
+class ImageSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One image of a list.
+
+    Attributes:
+        id: its digest.
+        tags: its names.
+        labels: its labels.
+        size: bytes, those of the images that it is made from among them.
+        created: seconds since the epoch, by the engine's clock.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    labels: dict[str, str]
+    size: int
+    created: int
 
 
 class VolumeSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +245,7 @@ class _Info(msgspec.Struct, rename="pascal"):
 class _Container(msgspec.Struct, rename="pascal"):
     id: str
     names: list[str] | None = None
+    image: str = ""
     labels: dict[str, str] | None = None
     state: str = ""
     created: int = 0
@@ -255,6 +276,14 @@ class _Image(msgspec.Struct, rename="pascal"):
     os: str = "linux"
     size: int = 0
     config: _ImageConfig | None = None
+
+
+class _ListedImage(msgspec.Struct, rename="pascal"):
+    id: str
+    repo_tags: list[str] | None = None
+    labels: dict[str, str] | None = None
+    size: int = 0
+    created: int = 0
 
 
 class _Volume(msgspec.Struct, rename="pascal"):
@@ -318,7 +347,9 @@ def read_container(answer: object) -> ContainerSummary:
     """One element of the answer to ``GET /containers/json``."""
     raw = msgspec.convert(answer, _Container)
     names = tuple(name.removeprefix("/") for name in raw.names or ())
-    return ContainerSummary(id=raw.id, names=names, labels=raw.labels or {}, state=raw.state, created=raw.created)
+    return ContainerSummary(
+        id=raw.id, names=names, image=raw.image, labels=raw.labels or {}, state=raw.state, created=raw.created
+    )
 
 
 def read_ports(answer: object) -> dict[int, int]:
@@ -344,6 +375,14 @@ def read_image(answer: object) -> ImageInfo:
         labels=config.labels or {},
         environment=tuple(config.env or ()),
         volumes=tuple(sorted({posixpath.normpath(f"/{path}").replace("//", "/") for path in config.volumes or ()})),
+    )
+
+
+def read_listed_image(answer: object) -> ImageSummary:
+    """One element of the answer to ``GET /images/json``."""
+    raw = msgspec.convert(answer, _ListedImage)
+    return ImageSummary(
+        id=raw.id, tags=tuple(raw.repo_tags or ()), labels=raw.labels or {}, size=raw.size, created=raw.created
     )
 
 
