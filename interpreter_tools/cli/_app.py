@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, Parameter
 
@@ -129,7 +129,7 @@ async def run(
         dep: A package to install first, as the language's installer takes it; may be repeated.
         with_file: PATH=LOCAL puts the local file at PATH beneath the working directory; may be repeated.
         out: A directory for the files that the program makes in its working directory.
-        mount: SOURCE:TARGET shows a local file or directory; :rw at the end lets programs write, :zip unpacks an archive.
+        mount: SOURCE:TARGET shows a local file or directory; end with :rw to let programs write, :zip to unpack.
         env: NAME=VALUE, or NAME for this shell's value; may be repeated.
         timeout: Seconds that it may run; 0 means no limit. Usually 60.
         memory: Memory limit, such as 512m.
@@ -221,3 +221,21 @@ async def clean(
     from interpreter_tools.cli._clean import run_clean  # noqa: PLC0415
 
     return await run_clean(everything=all, dry_run=dry_run, yes=yes, as_json=json, docker_host=docker_host)
+
+
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools completion --install
+  source <(interpreter-tools completion bash)      for this shell only"""
+)
+def completion(shell: Literal["bash", "zsh", "fish"] | None = None, /, *, install: Flag = False) -> int:
+    """Print the script by which a shell completes this command.
+
+    Args:
+        shell: Which shell; otherwise the one that this is started from.
+        install: Put it where the shell looks, and have the shell's start-up file read it.
+    """
+    from interpreter_tools.cli._completion import run_completion  # noqa: PLC0415
+
+    return run_completion(app, shell, install=install)
