@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
 
 from interpreter_tools._exceptions import ConfigurationError
 
@@ -48,6 +49,11 @@ class HttpAddress(msgspec.Struct, frozen=True):
         return cls(host or _LOOPBACK, int(port))
 
     @property
+    def shown(self) -> str:
+        """The host as it stands in URLs."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
     def is_loopback(self) -> bool:
         """Only this machine can reach it."""
         if self.host == "localhost":
@@ -66,15 +72,24 @@ async def serve_http(server: MCPServer[State], address: HttpAddress) -> None:
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    app = server.streamable_http_app(streamable_http_path=PATH, host=address.host)
+    app = server.streamable_http_app(streamable_http_path=PATH, transport_security=_security(address))
     with _listen(address) as listener:
-        shown = f"[{address.host}]" if ":" in address.host else address.host
-        sys.stderr.write(f"interpreter-tools mcp: http://{shown}:{listener.getsockname()[1]}{PATH}\n")
+        sys.stderr.write(f"interpreter-tools mcp: http://{address.shown}:{listener.getsockname()[1]}{PATH}\n")
         if not address.is_loopback:
             sys.stderr.write("interpreter-tools mcp: without a password, for whoever can reach this address\n")
         sys.stderr.flush()
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE)
         await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _security(address: HttpAddress) -> TransportSecuritySettings:
+    """On loopback no web page may reach the server by a name of its own that leads here (DNS rebinding)."""
+    if not address.is_loopback:
+        return TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    hosts = sorted({address.shown, "127.0.0.1", "localhost", "[::1]"})
+    return TransportSecuritySettings(
+        allowed_hosts=[f"{host}:*" for host in hosts], allowed_origins=[f"http://{host}:*" for host in hosts]
+    )
 
 
 def _listen(address: HttpAddress) -> socket.socket:

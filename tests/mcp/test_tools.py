@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from typing import TYPE_CHECKING, cast
@@ -206,6 +207,26 @@ async def test_names_that_are_not_utf8_are_listed(tmp_path: Path) -> None:
         (file,) = cast("list[dict[str, str]]", listed["files"])
         assert file == {"path": "a\\xff", "uri": f"interpreter-tools://{session}/a%FF"}
         assert [r.name for r in (await server.client.list_resources()).resources] == ["a\\xff", "main.py"]
+
+
+async def test_listing_resources_does_not_wait_for_a_run(tmp_path: Path) -> None:
+    """What earlier runs of the session have made is listed; a run that goes on is not held up, nor is who asks."""
+    async with connect("memory", tmp_path) as server:
+        session = await server.session()
+        await server.call("execute_code", session_id=session, language="shell", code="echo 1 > made")
+        started = asyncio.Event()
+
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            started.set()
+
+        arguments = {"session_id": session, "language": "shell", "code": "echo 1; sleep 99"}
+        running = asyncio.ensure_future(server.client.call_tool("execute_code", arguments, progress_callback=report))
+        await started.wait()
+        names = [resource.name for resource in (await server.client.list_resources()).resources]
+        assert names == ["made", "main.sh"]
+        await server.call("close_session", session_id=session)
+        killed = await running
+        assert "the session" in text_of(killed) or "killed" in text_of(killed)
 
 
 async def test_resource_that_is_not_there(tmp_path: Path) -> None:

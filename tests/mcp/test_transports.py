@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -153,6 +154,24 @@ async def test_clients_over_http_do_not_see_each_others_sessions() -> None:
         read = await other.call_tool("read_file", {"session_id": session, "path": "a"})
         assert read.structured_content is not None
         assert read.structured_content["content"] == "a"
+
+
+async def test_foreign_name_is_refused_over_http() -> None:
+    """A web page whose own name leads to loopback gets nothing."""
+    async with http_server() as (url, _):
+        port = int(url.split(":")[2].partition("/")[0])
+        for name, status in (("127.0.0.1", b"200"), ("evil.example", b"421")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            known = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": known}).encode()
+            head = (
+                f"POST /mcp HTTP/1.1\r\nHost: {name}:{port}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                f"Accept: application/json, text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            writer.write(head.encode() + body)
+            assert (await reader.readline()).split()[1] == status
+            writer.close()
+            await writer.wait_closed()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
