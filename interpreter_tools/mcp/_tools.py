@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
@@ -87,7 +87,7 @@ async def execute_code(
         if files:
             options["files"] = {path: _contents(value, field=f"files.{path}") for path, value in files.items()}
         if dependencies:
-            options = cast("RunOptions", {**options, "dependencies": dependencies})
+            options["dependencies"] = dependencies
         execution = await _start(state, session_id or None, language, code, options)
         async with execution:
             await Follower(execution, lambda progress, text: ctx.report_progress(progress, message=text)).follow()
