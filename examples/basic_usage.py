@@ -21,7 +21,7 @@ async def main() -> None:
         print(result.outcome, result.exit_code, result.stderr, end="")
 
         result = await engine.run("python", "while True: pass", timeout=0.5)
-        print(result.outcome, "after", round(result.execution_time, 1), "s")
+        print(result.outcome, "within a second:", result.execution_time < 1)
 
         result = await engine.run("shell", "cat in/name.txt > out.txt", files={"in/name.txt": b"world"})
         print(result.outcome, result.generated_files)

@@ -1,6 +1,8 @@
 """The public names. ``interpreter_tools`` hands them on when the first of them is asked for."""
 
 from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
+from interpreter_tools._dependencies import StoreEntry
+from interpreter_tools._dependency_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
@@ -27,13 +29,14 @@ from interpreter_tools._exceptions import (
     SessionBusy,
     SessionClosed,
     SessionExists,
+    StoreFailed,
     TooManySessions,
     UnknownLanguage,
     UnknownSession,
     UsageError,
 )
 from interpreter_tools._execution import Execution
-from interpreter_tools._languages import InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
+from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
 from interpreter_tools._models import (
     ContainerMeta,
     EngineStats,
@@ -56,6 +59,8 @@ __all__ = [
     "ContainerMeta",
     "ContainerStartFailed",
     "ContainerStrategy",
+    "DependencyPlan",
+    "DependencyStore",
     "DockerApiError",
     "DockerUnavailable",
     "EngineClosed",
@@ -94,6 +99,8 @@ __all__ = [
     "SessionExists",
     "SessionInfo",
     "SessionOptions",
+    "StoreEntry",
+    "StoreFailed",
     "TooManySessions",
     "UnknownLanguage",
     "UnknownSession",

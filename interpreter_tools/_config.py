@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(r"[^=\0\ud800-\udc7f\udd00-\udfff]+")  # of surrogates only those that stand for a byte
 _VALUE = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]*")
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # Docker's rule; also keeps away Podman's "ns:/path"
 _MIB = 1 << 20
@@ -292,6 +293,15 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         output_limit: bytes of stdout and stderr together; None means no limit.
         max_sessions: sessions at once.
         images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own.
+        index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
+        extra_index_urls: further ones.
+        npm_registry: npm's registry; None means that of npm_config_registry, or the usual one.
+        dependency_network: the Docker network of installers; ``"none"`` means that only what is in the store is there.
+        dependency_timeout: seconds that an installation may take.
+        dependency_memory: bytes, or a text such as ``"2g"``: what an installer may use.
+        dependency_store: the Docker volume that keeps what was installed, for all engines that name it.
+        store_max_size: bytes, or a text: after an installation the oldest entries go while the store is larger, but
+            none of the last hour. None means no limit.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -305,10 +315,27 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     output_limit: str | int | None = 16 * _MIB
     max_sessions: int = 1000
     images: dict[str, str] = {}
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    npm_registry: str | None = None
+    dependency_network: str = "bridge"
+    dependency_timeout: float = 600.0
+    dependency_memory: str | int = "2g"
+    dependency_store: str = "interpreter-tools-store"
+    store_max_size: str | int | None = "10g"
 
     def __post_init__(self) -> None:
         check_count(self.max_sessions, field="max_sessions", least=1)
         check_seconds(self.timeout, field="timeout")
+        check_seconds(self.dependency_timeout, field="dependency_timeout")
+        parse_size(self.dependency_memory, field="dependency_memory", least=128 * _MIB)
+        if self.store_max_size is not None:
+            parse_size(self.store_max_size, field="store_max_size")
+        if not _VOLUME.fullmatch(self.dependency_store):
+            raise ConfigurationError("dependency_store", self.dependency_store, "is not a name of a Docker volume")
+        if isinstance(self.extra_index_urls, str):
+            hint = f"give a tuple: ({self.extra_index_urls!r},)"
+            raise ConfigurationError("extra_index_urls", self.extra_index_urls, "is one text", hint=hint)
         if self.output_limit is not None:
             parse_size(self.output_limit, field="output_limit")
         if isinstance(self.prewarm, str):

@@ -87,9 +87,24 @@ class Container:
 
     @classmethod
     async def start(
-        cls, client: DockerClient, shape: Shape, *, volume: str, labels: Mapping[str, str], traits: HostTraits
+        cls,
+        client: DockerClient,
+        shape: Shape,
+        *,
+        volume: str,
+        labels: Mapping[str, str],
+        traits: HostTraits,
+        installer: str | None = None,
     ) -> Self:
         """Creates and starts a container, and waits until an interpreter is booted in it.
+
+        Args:
+            client: the engine.
+            shape: what it is to be.
+            volume: the volume that holds the supervisor.
+            labels: whose it is.
+            traits: what is known of the engine's host.
+            installer: its name, for one that installs dependencies.
 
         Raises:
             ImageMissing: the image is gone.
@@ -105,9 +120,10 @@ class Container:
             labels=labels,
             traits=traits,
             workspace_volume=shape.workspace_volume,
+            installs=installer is not None,
             image_volumes=shape.image_volumes,
         )
-        name = f"interpreter-tools-{uuid.uuid4().hex}"
+        name = installer or f"interpreter-tools-{uuid.uuid4().hex}"
         container_id = await client.create_container(spec, name=name)
         channel = Channel()
         container = cls(client, container_id, shape, channel, name=name, cpus=traits.cpus)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Self, Unpack
 import anyio
 import msgspec
 
-from interpreter_tools._config import EngineConfig, SessionConfig
+from interpreter_tools._app import app_packages
+from interpreter_tools._config import ContainerStrategy, EngineConfig, SessionConfig
+from interpreter_tools._dependencies import check_dependencies
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
-from interpreter_tools._exceptions import EngineClosed, InterpreterToolsError, PoolClosed
+from interpreter_tools._exceptions import EngineClosed, ImageMissing, InterpreterToolsError, PoolClosed
 from interpreter_tools._execution import Execution
 from interpreter_tools._host import Host
 from interpreter_tools._languages import LanguageRegistry, job_files, plan
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from interpreter_tools._languages import Job, LanguageConfig
     from interpreter_tools._models import ExecutionResult, SessionInfo
     from interpreter_tools._options import SessionOptions
-    from interpreter_tools._pool import PoolLease
+    from interpreter_tools._pool_lease import PoolLease
     from interpreter_tools._session import Session
     from interpreter_tools._session_files import FileReader, Progress
 
@@ -48,6 +50,7 @@ class _Running:
 
     async def aclose(self) -> None:
         self.host.closed = True
+        self.host.installs.aclose()  # a session waits for its run, which may wait for these
         await self.sessions.aclose()
         await self.host.aclose()
 
@@ -112,7 +115,8 @@ class ExecutionEngine:
             volume, info, owner = await asyncio.gather(
                 ensure_supervisor_volume(client), client.info(), asyncio.to_thread(Owner.current)
             )
-            running = _Running(Host(self._config, client, owner, volume.name, volume.traits(info)))
+            traits = msgspec.structs.replace(volume.traits(info), store=self._config.dependency_store)
+            running = _Running(Host(self._config, client, owner, volume.name, traits))
             await running.host.tasks.start()
         except BaseException:
             await client.aclose()
@@ -127,18 +131,19 @@ class ExecutionEngine:
         except InterpreterToolsError:
             _LOG.warning("%s could not be prewarmed", language, exc_info=True)
 
-    async def warm(self, *languages: str) -> None:
+    async def warm(self, *languages: str, strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION) -> None:
         """Waits until ``PoolConfig.min_size`` containers of each language are warm, with the engine's own limits.
 
         Args:
             languages: their names; none means those of ``EngineConfig.prewarm``.
+            strategy: which runs they are for; those of sessions take the containers of ``PER_EXECUTION``.
 
         Raises:
             InterpreterToolsError: one could not be started, and why.
         """
         host = self._use().host
         for name in languages or self._config.prewarm:
-            shape = await host.shape(LanguageRegistry.get(name), resolve(self._config, RunOptions()))
+            shape = await host.shape(LanguageRegistry.get(name), resolve(self._config, RunOptions(strategy=strategy)))
             pool = host.pool(shape)
             pool.keep(self._config.pool.min_size)
             await pool.warm()
@@ -214,8 +219,10 @@ class ExecutionEngine:
         config = LanguageRegistry.get(language)
         resolved = resolve(self._config, options)
         files = job_files(config, code, resolved.files, run_app=resolved.run_app)
-        begin = functools.partial(_begin, host, config, resolved, files)
-        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture)
+        packages = check_dependencies(config, resolved.dependencies)
+        begin = functools.partial(_begin, host, config, resolved, files, packages)
+        join = host.installs.join if packages or resolved.run_app is not None else None
+        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture, join=join)
 
     # -- sessions
 
@@ -375,21 +382,37 @@ class ExecutionEngine:
 
 
 async def _begin(
-    host: Host, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
-) -> tuple[Job, PoolLease]:
-    shape = await host.shape(language, options)
+    host: Host,
+    language: LanguageConfig,
+    options: Resolved,
+    files: dict[bytes, bytes],
+    packages: tuple[str, ...],
+) -> tuple[Job, PoolLease] | str:
+    """What to run and where; or the key of what must be installed before there is a place for it."""
     files = await host.with_archives(language, options.container, files)
+    if options.run_app is not None and not packages:
+        read = functools.partial(host.read_given, options.container, files)
+        packages = check_dependencies(language, await app_packages(language, options.run_app, read))
+    fitting = await host.fit(language, options, packages)
+    if isinstance(fitting, str):
+        return fitting
     job = plan(
         language,
         files,
-        image_environment=shape.image_environment,
+        image_environment=fitting.shape.image_environment,
         environment=options.environment,
         directory=options.container.working_dir,
         timeout=options.timeout,
         output_limit=options.output_limit,
         run_app=options.run_app,
+        need=fitting.need,
     )
-    return job, await host.pool(shape).lease()
+    try:
+        return job, await host.pool(fitting.shape).lease()
+    except ImageMissing:
+        if fitting.need is not None or fitting.key is None:
+            raise
+        return fitting.key  # the image with its packages was pruned meanwhile
 
 
 def _data_directory(session_id: str) -> Path:

@@ -21,7 +21,8 @@ InterpreterToolsError
 │   ├── ImageMissing        an image is not there
 │   ├── NetworkMissing      a Docker network is not there
 │   ├── InterpreterMissing  an image does not hold the program that the language needs
-│   └── ArchitectureMismatch  an image is for another kind of processor
+│   ├── ArchitectureMismatch  an image is for another kind of processor
+│   └── StoreFailed         the dependency store is full, read-only, or does not answer
 ├── ContainerStartFailed    a container was made but did not come to life
 ├── ContainerLost           a container went away while it was in use
 ├── ProtocolError           a container's supervisor broke the protocol; it cannot be trusted any more
@@ -243,6 +244,10 @@ class InterpreterMissing(MachineError):
 
 class ArchitectureMismatch(MachineError):
     """An image is for another kind of processor than the Docker host's."""
+
+
+class StoreFailed(MachineError):
+    """The dependency store is full, cannot be written, or does not answer."""
 
 
 class ContainerStartFailed(InterpreterToolsError):

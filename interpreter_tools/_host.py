@@ -8,17 +8,23 @@ import os
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 import tenacity
 
+from interpreter_tools._app import read_mounted
 from interpreter_tools._archive import with_archives
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import Container
+from interpreter_tools._dependencies import Installs
+from interpreter_tools._docker import sweep
 from interpreter_tools._exceptions import DockerApiError, EngineClosed, EngineMisused, ImageMissing, MachineError
 from interpreter_tools._images import ImageCatalog, image_name
+from interpreter_tools._languages import Need
 from interpreter_tools._pool import Pool
 from interpreter_tools._shape import Shape, shape_of
 from interpreter_tools._sources import Source, find_sources
 from interpreter_tools._tasks import TaskHost
+from interpreter_tools._workspace import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +39,20 @@ _LOG = logging.getLogger("interpreter_tools")
 _CLOSE_DEADLINE = 30.0
 _VOLUME_DEADLINE = 10.0
 _IN_USE = 409
+
+
+class Fitting(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run with packages finds them.
+
+    Attributes:
+        shape: what its container has to be.
+        need: the entry of the dependency store; None where there is none, or where the image holds the packages.
+        key: of the packages; None without any.
+    """
+
+    shape: Shape
+    need: Need | None = None
+    key: str | None = None
 
 
 class Host:
@@ -52,6 +72,7 @@ class Host:
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
         self.closed = False
+        self.installs = Installs(client, config, host=self, tasks=self.tasks)
         self._creating = anyio.CapacityLimiter(config.pool.parallel_creates)
 
     def check_home(self) -> None:
@@ -108,6 +129,37 @@ class Host:
         shape = shape_of(language, image, name, options.container, reused=reused, sources=sources)
         return shape.private(workspace_volume, uid) if workspace_volume is not None and uid is not None else shape
 
+    async def fit(
+        self,
+        language: LanguageConfig,
+        options: Resolved,
+        packages: tuple[str, ...],
+        *,
+        workspace_volume: str | None = None,
+        uid: int | None = None,
+    ) -> Fitting | str:
+        """The shape for a run that uses packages; the key of an image that has to be made first.
+
+        Args:
+            language: what runs.
+            options: of the run.
+            packages: what it uses, normalised.
+            workspace_volume: see ``shape``.
+            uid: see ``shape``.
+        """
+        shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
+        if not packages:
+            return Fitting(shape=shape)
+        required = self.installs.require(language, packages, shape)
+        if required.plan.kind != "system":
+            return Fitting(shape=shape, need=required.need, key=required.key)
+        if not await self.images.has(required.image):
+            return required.key
+        container = msgspec.structs.replace(options.container, image=required.image)
+        options = msgspec.structs.replace(options, container=container)
+        shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
+        return Fitting(shape=shape, key=required.key)
+
     async def _find_sources(self, container: ContainerConfig) -> tuple[Source, ...]:
         """What a container's mounts take from this machine."""
         if not container.mounts:
@@ -120,6 +172,19 @@ class Host:
             sockets=() if socket is None else (socket,),
             field="container.mounts",
         )
+
+    async def read_given(self, container: ContainerConfig, files: dict[bytes, bytes], path: str) -> bytes | None:
+        """A file that a run is given, by its absolute path in the container; None where there is none.
+
+        Args:
+            container: what its mounts are.
+            files: what is written into the workspace for it.
+            path: the path.
+        """
+        given = files.get(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
+        if given is None and container.mounts and self.client.endpoint.socket_path is not None:
+            return await asyncio.to_thread(read_mounted, container.mounts, path)
+        return given
 
     async def with_archives(
         self, language: LanguageConfig, container: ContainerConfig, files: dict[bytes, bytes]
@@ -198,6 +263,17 @@ class Host:
                 self.images.forget(shape.image)  # it is looked up anew the next time
                 raise ImageMissing(shape.image) from None
 
+    async def create_installer(self, shape: Shape, name: str) -> Container:
+        """Starts the container of that name, which may write into the dependency store."""
+        return await Container.start(
+            self.client, shape, volume=self.volume, labels=self.owner.labels(), traits=self.traits, installer=name
+        )
+
+    async def wait_for_other(self, name: str, seconds: float) -> None:
+        """Waits until a container of that name is gone; one whose client is dead is removed."""
+        await sweep(self.client)
+        await self.client.wait_removed(name, seconds)
+
     def discard(self, container: Container) -> None:
         """Removes a container in the background."""
         container.channel.on_lost = None
@@ -207,6 +283,7 @@ class Host:
     async def aclose(self) -> None:
         """Ends every run and removes every container."""
         self.closed = True
+        self.installs.aclose()
         for pool in self.pools.values():
             await pool.aclose()
         await self.tasks.aclose(deadline=_CLOSE_DEADLINE)

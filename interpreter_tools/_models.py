@@ -11,6 +11,7 @@ from interpreter_tools._config import SessionConfig
 from interpreter_tools._exceptions import ExecutionFailed
 
 Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
+DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "oom", "output_limit", "killed", "dependency_error"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 import msgspec
@@ -44,6 +44,8 @@ class RunOptions(TypedDict, total=False):
         strategy: whether the container is used again; in a session it is the session's.
         workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to.
         run_app: run a file of the workspace, or of a mounted directory, instead of code.
+        dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
+            that ask for the same.
         capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
     """
 
@@ -59,6 +61,7 @@ class RunOptions(TypedDict, total=False):
     working_dir: str
     image: str
     strategy: ContainerStrategy
+    dependencies: Sequence[str]
     workspace_sharing: Literal["isolated", "shared"]
     run_app: RunApp | None
     capture: bool
@@ -88,6 +91,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     output_limit: int | None
     strategy: ContainerStrategy
+    dependencies: Sequence[str]
     shared: bool
     run_app: RunApp | None
     capture: bool
@@ -137,6 +141,7 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         strategy=strategy,
         shared=sharing == "shared",
         run_app=run_app,
+        dependencies=options.get("dependencies", ()),
         capture=options.get("capture", True),
     )
 

@@ -21,6 +21,9 @@ SUPERVISOR_DIRECTORY = "/.interpreter-tools"
 
 SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
 
+STORE_DIRECTORY = "/.interpreter-tools-store"
+"""Where the volume with the dependencies is mounted; only an installer may write there."""
+
 WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - paths in the container
 """Every place in each sandbox that can be written, the workspace first: what the supervisor is told to wipe."""
 
@@ -32,6 +35,9 @@ _INODES = (1024, 200_000)
 
 # setresuid and friends, killing what another uid started, writing and removing files in directories of another uid
 _CAPABILITIES = ("DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+
+# An installer gives what a user installed to root
+_INSTALLER_CAPABILITIES = ("CHOWN", *_CAPABILITIES)
 
 # System V and POSIX IPC outlive their process and know no owner that we could wipe by: none can be made. The seccomp
 # profile refuses them too; two walls, as not every runtime has both.
@@ -68,6 +74,7 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
         default_runtime: the runtime that the engine uses where none is named.
         hosts_mount: a mount for ``/etc/hosts``, see ``SupervisorVolume``; None means that the engine must make it.
         seccomp: the seccomp profile, or its path on the engine's host where the engine takes only that (Podman).
+        store: the volume that holds the dependencies.
         podman: whether the engine is Podman. It cannot limit a tmpfs in inodes: memory bounds the number of files.
         recursive: a read-only mount of a directory makes all that is mounted below it read-only.
         cpus: cores of the host.
@@ -77,6 +84,7 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
     default_runtime: str = "runc"
     hosts_mount: Mapping[str, object] | None = None
     seccomp: str = SECCOMP
+    store: str = "interpreter-tools-store"
     podman: bool = False
     recursive: bool = False
     cpus: int = 1
@@ -89,6 +97,7 @@ def container_spec(
     volume: str,
     labels: Mapping[str, str],
     traits: HostTraits | None = None,
+    installs: bool = False,
     workspace_volume: str | None = None,
     image_volumes: Sequence[str] = (),
 ) -> dict[str, object]:
@@ -100,6 +109,7 @@ def container_spec(
         volume: the volume that holds the supervisor.
         labels: whose container it is.
         traits: what is known of the engine's host.
+        installs: it is an installer: the dependency store can be written in it.
         workspace_volume: a volume, see ``workspace_options``, that is the workspace; None means a tmpfs of its own.
         image_volumes: places for which the engine would make volumes, as the image asks for them.
     """
@@ -109,7 +119,7 @@ def container_spec(
         "Hostname": "localhost" if config.network == "none" else "sandbox",  # a name that resolves, and not the id
         "User": "0:0",
         "Entrypoint": [SUPERVISOR_PATH],
-        "Cmd": [*WRITABLE, *(mount.path for mount in config.mounts if mount.is_tmpfs)],
+        "Cmd": [f"store={STORE_DIRECTORY}", *WRITABLE, *(mount.path for mount in config.mounts if mount.is_tmpfs)],
         "WorkingDir": "/",
         "Env": [],
         "Labels": dict(labels),
@@ -124,7 +134,12 @@ def container_spec(
         "NetworkDisabled": _brings_hosts(config, traits),
         "ExposedPorts": {f"{port}/tcp": {} for port in config.ports},
         "HostConfig": host_config(
-            config, volume=volume, traits=traits, workspace_volume=workspace_volume, image_volumes=image_volumes
+            config,
+            volume=volume,
+            traits=traits,
+            workspace_volume=workspace_volume,
+            image_volumes=image_volumes,
+            installs=installs,
         ),
     }
 
@@ -135,6 +150,7 @@ def host_config(
     volume: str,
     traits: HostTraits,
     workspace_volume: str | None = None,
+    installs: bool = False,
     image_volumes: Sequence[str] = (),
 ) -> dict[str, object]:
     """The part of a specification that limits: ``HostConfig``.
@@ -143,11 +159,15 @@ def host_config(
         config: the limits, and the mounts.
         volume: the volume that holds the supervisor.
         traits: what is known of the engine's host.
+        installs: the dependency store can be written.
         workspace_volume: the volume that is the workspace; None means a tmpfs of its own.
         image_volumes: places for which the engine would make volumes.
     """
     ulimits: list[dict[str, object]] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS]
-    mounts: list[Mapping[str, object]] = [_volume(volume, SUPERVISOR_DIRECTORY, read_only=True)]
+    mounts: list[Mapping[str, object]] = [
+        _volume(volume, SUPERVISOR_DIRECTORY, read_only=True),
+        _volume(traits.store, STORE_DIRECTORY, read_only=not installs),
+    ]
     if workspace_volume is not None:
         mounts.append(_volume(workspace_volume, WORKSPACE, read_only=False))
     if traits.hosts_mount is not None and _brings_hosts(config, traits):
@@ -156,7 +176,7 @@ def host_config(
     result: dict[str, object] = {
         "AutoRemove": True,
         "CapDrop": ["ALL"],
-        "CapAdd": list(_CAPABILITIES),
+        "CapAdd": list(_INSTALLER_CAPABILITIES if installs else _CAPABILITIES),
         "IpcMode": "private",
         "LogConfig": {"Type": "none", "Config": {}},  # a log file is the host's disk, and a quarter of the throughput
         "Memory": config.memory_bytes,
@@ -186,6 +206,16 @@ def host_config(
     return result
 
 
+def _volume(name: str, target: str, *, read_only: bool) -> dict[str, object]:
+    return {
+        "Type": "volume",
+        "Source": name,
+        "Target": target,
+        "ReadOnly": read_only,
+        "VolumeOptions": {"NoCopy": True},  # an image with a directory of that name must not fill the volume
+    }
+
+
 def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:
     """Whether the engine can be spared the set-up of a network that consists of nothing but files about it.
 
@@ -193,16 +223,6 @@ def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:
     130 of 214 ms from start to running. The kernel provides the loopback interface in any case.
     """
     return config.network == "none" and traits.hosts_mount is not None
-
-
-def _volume(source: str, target: str, *, read_only: bool) -> dict[str, object]:
-    return {
-        "Type": "volume",
-        "Source": source,
-        "Target": target,
-        "ReadOnly": read_only,
-        "VolumeOptions": {"NoCopy": True},  # an image with a directory of that name must not fill the volume
-    }
 
 
 def workspace_options(config: ContainerConfig, *, podman: bool) -> dict[str, str]:

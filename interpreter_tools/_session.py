@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Self, Unpack
 import anyio
 import msgspec
 
+from interpreter_tools._app import app_packages
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
-from interpreter_tools._exceptions import ContainerLost, InterpreterToolsError, SessionBusy, SessionClosed
+from interpreter_tools._dependencies import check_dependencies
+from interpreter_tools._exceptions import ContainerLost, FileRefused, InterpreterToolsError, SessionBusy, SessionClosed
 from interpreter_tools._execution import Execution
 from interpreter_tools._languages import LanguageRegistry, job_files, plan
 from interpreter_tools._models import SessionInfo
@@ -29,6 +31,7 @@ from interpreter_tools._session_files import SessionFiles
 from interpreter_tools._session_lease import Record, SessionLease, settle
 from interpreter_tools._staging import Staged
 from interpreter_tools._transfer import read_range, send_file, sync
+from interpreter_tools._workspace import WORKSPACE
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from interpreter_tools._config import ContainerConfig, SessionConfig
-    from interpreter_tools._host import Host
+    from interpreter_tools._host import Fitting, Host
     from interpreter_tools._languages import Job, LanguageConfig
     from interpreter_tools._models import ExecutionResult
     from interpreter_tools._options import Resolved, RunOptions
@@ -260,22 +263,31 @@ class Session(SessionFiles):
         config = LanguageRegistry.get(language)
         resolved = resolve(self._host.config, options, session=self.config)
         files = job_files(config, code, resolved.files, run_app=resolved.run_app)
-        begin = functools.partial(self._begin, config, resolved, files)
-        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture)
+        packages = check_dependencies(config, resolved.dependencies)
+        begin = functools.partial(self._begin, config, resolved, files, packages)
+        join = self._host.installs.join if packages or resolved.run_app is not None else None
+        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture, join=join)
 
     async def _begin(
-        self, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
-    ) -> tuple[Job, SessionLease]:
+        self, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes], packages: tuple[str, ...]
+    ) -> tuple[Job, SessionLease] | str:
         await self._take_turn()
         lease: SessionLease | None = None
         try:
-            lease = await self._lease(language, options)
+            files = await self._host.with_archives(language, options.container, files)
+            if options.run_app is not None and not packages:
+                packages = await self._app_packages(language, options, files)
+            fitting = await self._fit(language, options, packages)
+            if isinstance(fitting, str):
+                self._end_turn()
+                return fitting
+            lease = await self._lease(fitting.shape, options)
             self._running = lease
             await lease.record.container.apply_limits(options.container.memory_bytes, options.container.cpus)
-            files = await self._host.with_archives(language, options.container, files)
             await self._deliver(lease)
             record = lease.record
             record.begin(files)
+            record.deps_checksum = fitting.key
             self._last_executed = record.last_executed_at
             job = plan(
                 language,
@@ -286,6 +298,7 @@ class Session(SessionFiles):
                 timeout=options.timeout,
                 output_limit=options.output_limit,
                 run_app=options.run_app,
+                need=fitting.need,
             )
         except BaseException:
             if lease is None:
@@ -295,13 +308,35 @@ class Session(SessionFiles):
             raise
         return job, lease
 
-    async def _lease(self, language: LanguageConfig, options: Resolved) -> SessionLease:
-        host = self._host
-        volume = await self._shared_volume(host) if options.shared else None
+    async def _app_packages(
+        self, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
+    ) -> tuple[str, ...]:
+        """What an app's own files ask for: those of this run, of the workspace, of mounted directories."""
+
+        async def read(path: str) -> bytes | None:
+            found = await self._host.read_given(options.container, files, path)
+            if found is None and path.startswith(f"{WORKSPACE}/"):
+                found = await self._read_or_none(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
+            return found
+
+        assert options.run_app is not None
+        return check_dependencies(language, await app_packages(language, options.run_app, read))
+
+    async def _read_or_none(self, path: bytes) -> bytes | None:
+        try:
+            return await self._read(path, 0)
+        except FileRefused:
+            return None
+
+    async def _fit(self, language: LanguageConfig, options: Resolved, packages: tuple[str, ...]) -> Fitting | str:
+        volume = await self._shared_volume(self._host) if options.shared else None
         if options.strategy is ContainerStrategy.PER_SESSION:
             options = _without_run_limits(options, self._container_config)
-        shape = await host.shape(language, options, workspace_volume=volume, uid=self._uid)
-        if volume is not None and shape not in self._private:
+        return await self._host.fit(language, options, packages, workspace_volume=volume, uid=self._uid)
+
+    async def _lease(self, shape: Shape, options: Resolved) -> SessionLease:
+        host = self._host
+        if shape.workspace_volume is not None and shape not in self._private:
             self._private.append(shape)
         if options.strategy is ContainerStrategy.PER_SESSION:
             return SessionLease(self, await self._own_container(host, shape), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import os
 import stat
@@ -16,7 +17,7 @@ import anyio.to_thread
 from interpreter_tools._exceptions import ConfigurationError, FileRefused
 from interpreter_tools._limits import parse_size
 from interpreter_tools._staging import Staged, Staging
-from interpreter_tools._transfer import PIECE, list_files, read_range, send_file, sync
+from interpreter_tools._transfer import PIECE, Ahead, list_files, read_range, send_file, sync
 from interpreter_tools._workspace import check_path, shown_path
 
 if TYPE_CHECKING:
@@ -281,14 +282,18 @@ class SessionFiles(ABC):
             FileRefused: there is no such file, or it cannot be read.
         """
         async with self._turn():
-            staged, holder = self._staging.get(path), self._holder
-            if holder is not None and not (staged is not None and staged.fresh):
-                return await read_range(holder.channel, path, uid=holder.uid, offset=offset, count=_RANGE)
-            kept = None if staged is not None and staged.fresh else self._kept.get(path)
-            source = kept or staged
-            if source is None:
-                raise FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
-            return await source.read(offset, _RANGE)
+            return await self._read(path, offset)
+
+    async def _read(self, path: bytes, offset: int) -> bytes:
+        """The same; the caller has the turn."""
+        staged, holder = self._staging.get(path), self._holder
+        if holder is not None and not (staged is not None and staged.fresh):
+            return await read_range(holder.channel, path, uid=holder.uid, offset=offset, count=_RANGE)
+        kept = None if staged is not None and staged.fresh else self._kept.get(path)
+        source = kept or staged
+        if source is None:
+            raise FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
+        return await source.read(offset, _RANGE)
 
     def read_file(self, path: str, *, limit: str | int | None = None) -> FileReader:
         """A file: ``async for`` takes it piece by piece, ``await`` all at once.
@@ -360,8 +365,9 @@ class SessionFiles(ABC):
     async def _copy_out(self, path: bytes, target: Path, meter: _Meter) -> None:
         partial = target.with_name(f".{target.name[:200]}.part")
         try:
-            async with await anyio.open_file(partial, "wb") as file:
-                async for piece in FileReader(self, path, limit=self._size_limit):
+            reader = FileReader(self, path, limit=self._size_limit)
+            async with await anyio.open_file(partial, "wb") as file, contextlib.aclosing(Ahead(reader)) as pieces:
+                async for piece in pieces:
                     await file.write(piece)
                     meter.add(len(piece))
             await anyio.Path(partial).replace(target)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interpreter_tools._channel import Channel
     from interpreter_tools._container import Container
     from interpreter_tools._exceptions import InterpreterToolsError
-    from interpreter_tools._pool import PoolLease
+    from interpreter_tools._pool_lease import PoolLease
     from interpreter_tools._session import Session
 
 _ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
@@ -109,7 +109,7 @@ class SessionLease:
 
     @property
     def ports(self) -> Mapping[int, int]:
-        """Where its published ports are."""
+        """Where its published ports are reachable."""
         return self.record.container.ports
 
     @property

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import anyio
 
 from interpreter_tools._exceptions import ContainerLost, FileRefused, InterpreterToolsError
 from interpreter_tools._protocol import Content, Event, Files, Ready, Refused
+from interpreter_tools._protocol._constants import MAX_PAYLOAD
 from interpreter_tools._workspace import shown_path
 
 if TYPE_CHECKING:
@@ -22,6 +24,42 @@ PIECE = 1 << 20
 
 _PATIENCE = 5.0  # seconds
 _LISTED = 16 << 20  # bytes of paths in one listing; a program can make 100,000 files with paths of 4 KiB
+
+
+class Ahead:
+    """An async iterator whose next item is fetched while the last one is used."""
+
+    def __init__(self, source: AsyncIterator[bytes]) -> None:
+        self._source = source
+        self._next: asyncio.Future[bytes] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        fetching, self._next = self._next or self._fetch(), None
+        try:
+            item = await fetching
+        except BaseException:
+            self._next = fetching
+            raise
+        self._next = self._fetch()
+        return item
+
+    def _fetch(self) -> asyncio.Future[bytes]:
+        async def fetch() -> bytes:
+            return await anext(self._source)
+
+        return asyncio.ensure_future(fetch())
+
+    async def aclose(self) -> None:
+        """Fetches no more."""
+        fetching, self._next = self._next, None
+        if fetching is not None:
+            fetching.cancel()
+            await asyncio.wait([fetching])
+            if not fetching.cancelled():
+                fetching.exception()  # what came too late interests nobody
 
 
 class Source(Protocol):
@@ -54,10 +92,11 @@ async def send_file(channel: Channel, path: bytes, source: Source, *, uid: int) 
     channel.send(connection.open_put(path, uid=uid, mode=source.mode))
     whole = False
     try:
-        async for piece in source.pieces():
-            for at in range(0, len(piece), PIECE):
-                channel.send(connection.put_data(memoryview(piece)[at : at + PIECE]))
-                await channel.drain()
+        async with contextlib.aclosing(Ahead(source.pieces())) as pieces:
+            async for piece in pieces:
+                for at in range(0, len(piece), MAX_PAYLOAD):
+                    channel.send(connection.put_data(memoryview(piece)[at : at + MAX_PAYLOAD]))
+                    await channel.drain()
         whole = True
     finally:
         channel.send(connection.close_put(whole=whole))

@@ -235,6 +235,22 @@ class DockerClient:
             if error.status != 404:
                 raise
 
+    async def wait_removed(self, container_id: str, seconds: float) -> bool:
+        """Whether a container is gone within so many seconds.
+
+        Args:
+            container_id: its id or name.
+            seconds: how long to wait.
+        """
+        path, params = f"containers/{container_id}/wait", {"condition": "removed"}
+        try:
+            await self._connection.request("wait for a container's end", "POST", path, params=params, deadline=seconds)
+        except DockerApiError as error:
+            if error.status not in {0, 404}:
+                raise
+            return error.status == 404
+        return True
+
     async def list_containers(self, *, labels: Mapping[str, str | None]) -> list[ContainerSummary]:
         """Containers that bear all the labels, running or not; the value None stands for any value."""
         params = {"all": "1", "filters": _label_filter(labels)}

@@ -25,6 +25,22 @@ BASE_ENVIRONMENT = {
 }
 
 
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the dependency store that a run needs.
+
+    Attributes:
+        key: its name.
+        target: its path in the sandbox.
+        link: a name in the workspace that leads to it while the run lasts; empty means none.
+        path: where in the entry the link leads.
+    """
+
+    key: str
+    target: str
+    link: str = ""
+    path: str = ""
+
+
 class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A program that is there already, in the workspace or in a mounted directory.
 
@@ -66,6 +82,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         directory: where the program starts.
         timeout: seconds; None means no limit.
         output_limit: bytes; None means no limit.
+        need: what of the dependency store the program uses.
     """
 
     argv: tuple[str, ...]
@@ -75,6 +92,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     timeout: float | None
     output_limit: int | None
+    need: Need | None = None
 
 
 def boot_environment(language: LanguageConfig, image_environment: Mapping[str, str]) -> dict[str, str]:
@@ -132,6 +150,7 @@ def plan(
     directory: str,
     timeout: float | None,
     output_limit: int | None,
+    need: Need | None = None,
     run_app: RunApp | None = None,
 ) -> Job:
     """The job that runs the code file, which is among the files, or an app."""
@@ -140,6 +159,8 @@ def plan(
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
         language, boot_environment(language, image_environment)
     )
+    if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
+        variables = language.dependencies.visible(variables, need.target)
     argv = (code_file,) if booted else tuple(word.replace("{file}", code_file) for word in language.run_command)
     return Job(
         argv=argv,
@@ -149,6 +170,7 @@ def plan(
         directory=directory if run_app is None else run_app.directory,
         timeout=timeout,
         output_limit=output_limit,
+        need=need,
     )
 
 

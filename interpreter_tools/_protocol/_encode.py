@@ -95,6 +95,26 @@ def reset(deadline_ms: int, *, uid: int) -> bytes:
     return frame(Frame.RESET, _RESET.pack(deadline_ms, uid))
 
 
+def need(key: bytes, link: bytes, path: bytes) -> bytes:
+    """NEED: an entry of the store."""
+    return frame(Frame.NEED, _string(key), _string(link), _string(path))
+
+
+def stage(key: bytes, *, uid: int) -> bytes:
+    """STAGE: begin an entry."""
+    return frame(Frame.STAGE, _LENGTH.pack(uid), _string(key))
+
+
+def publish(key: bytes, manifest: bytes) -> bytes:
+    """PUBLISH: what was staged becomes an entry."""
+    return frame(Frame.PUBLISH, _string(key), _string(manifest))
+
+
+def evict(name: bytes) -> bytes:
+    """EVICT: remove an entry."""
+    return frame(Frame.EVICT, _string(name))
+
+
 def get(path: bytes, *, uid: int, offset: int, count: int) -> bytes:
     """GET: read a file, or a part of it."""
     return frame(Frame.GET, _GET.pack(uid, offset, count), _string(path))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from interpreter_tools._config import EngineConfig, PoolConfig
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._mounts import Mount
-from interpreter_tools._options import RunOptions
 
 if TYPE_CHECKING:
     from interpreter_tools._config import ContainerConfig
+    from interpreter_tools._options import RunOptions
 
 _MODES = ("ro", "rw", "zip")
 
@@ -109,12 +109,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         if self.reads_stdin:
             options["stdin"] = b""
         if self.dependencies:
-            if "dependencies" not in RunOptions.__annotations__:
-                hint = "use an --image that has them"
-                raise ConfigurationError(
-                    "--dep", self.dependencies[0], "cannot be installed by this version", hint=hint
-                )
-            cast("dict[str, object]", options)["dependencies"] = list(self.dependencies)
+            options["dependencies"] = list(self.dependencies)
         return options
 
 

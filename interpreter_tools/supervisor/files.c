@@ -32,6 +32,11 @@ void files_open(char **mounts)
 		die("cannot open the workspace %s: %s", mounts[0], strerror(errno));
 }
 
+int files_workspace(void)
+{
+	return workspace;
+}
+
 /* ---- paths ---- */
 
 static bool component_allowed(const char *name, size_t length)

@@ -216,6 +216,13 @@ static bool wipe_mount(const struct mount *mount)
 	return !anything;
 }
 
+bool wipe_directory(int fd, uint32_t deadline_ms)
+{
+	const struct mount mount = {.fd = fd};
+	deadline_us = now_us() + deadline_ms * 1000ull;
+	return wipe_mount(&mount);
+}
+
 static const struct mount *mount_in_use(void)
 {
 	for (size_t i = 0; i < mount_count; i++) {

@@ -70,8 +70,8 @@ class Sandbox:
         self.transport = ScriptedTransport()
         self.uid = UID
         self.image = "image:1"
-        self.ports: dict[int, int] = {}
         self.last = last
+        self.ports: dict[int, int] = {}
         self.released: list[bool] = []
         self.channel.connection_made(self.transport)
         if booted:

@@ -91,6 +91,7 @@ _ALLOWED: dict[State, dict[int, State]] = {
     State.RESETTING: {0x8A: State.IDLE},
     State.LISTING: {0x88: State.LISTING, 0x82: State.IDLE},
     State.READING: {0x8B: State.READING, 0x83: State.IDLE},
+    State.STORE_LISTING: {0x84: State.STORE_LISTING, 0x82: State.IDLE, 0x83: State.IDLE},
 }
 
 
@@ -123,6 +124,8 @@ def connection_in(state: State) -> Connection:
             State.RESETTING: lambda: connection.reset(1000, uid=UID),
             State.LISTING: connection.list_files,
             State.READING: lambda: connection.get(b"a", uid=UID),
+            State.STORE_LISTING: connection.entries,
+            State.PUTTING: lambda: connection.open_put(b"a", uid=UID),
             State.CLOSED: lambda: connection.receive(encode(Fatal("x"))),
         }
         steps[state]()
@@ -398,7 +401,7 @@ def test_names_that_cannot_be(path: bytes) -> None:
     ("kind", "payload"),
     [
         (Frame.REFUSED, struct.pack("<III", 0, 0, 0)),
-        (Frame.REFUSED, struct.pack("<III", 6, 0, 0)),
+        (Frame.REFUSED, struct.pack("<III", 8, 0, 0)),
         (Frame.REFUSED, struct.pack("<III", Why.PUT, 4096, 0)),
         (Frame.REFUSED, struct.pack("<III", Why.PUT, (1 << 32) - 1, 0)),
         (Frame.FILES, struct.pack("<HH", 0, 2)),

@@ -58,6 +58,6 @@ def test_only_the_supervisor_speaks_with_the_high_bit() -> None:
     """The two directions share no type."""
     names = [frame.name for frame in Frame if frame >= 0x80]
     assert names == [
-        *("HELLO", "READY", "REFUSED", "STDOUT", "STDERR"),
+        *("HELLO", "READY", "REFUSED", "STORED", "STDOUT", "STDERR"),
         *("CREDIT", "FILES", "EXIT", "CLEAN", "CONTENT", "FATAL"),
     ]

@@ -17,6 +17,7 @@ from interpreter_tools._protocol import (
     Output,
     Ready,
     Refused,
+    Stored,
 )
 from interpreter_tools._protocol._constants import BootMode, Ended, Frame, Verdict, Why
 
@@ -41,6 +42,7 @@ EXAMPLES: dict[int, Event] = {
     Frame.EXIT: EXITED,
     Frame.CLEAN: Clean(Verdict.OK, ""),
     Frame.CONTENT: Content(b"data"),
+    Frame.STORED: Stored(4096, 1_700_000_000, "a" * 64, b"{}"),
     Frame.FATAL: Fatal("out of luck"),
 }
 
@@ -86,6 +88,8 @@ def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911 - one 
             return 0x8A, struct.pack("<I", verdict) + _string(left.encode())
         case Content(data):
             return 0x8B, data
+        case Stored(size, modified, name, manifest):
+            return 0x84, struct.pack("<QQ", size, modified) + _string(name.encode()) + _string(manifest)
         case Fatal(message):
             return 0x8C, _string(message.encode())
 
@@ -153,6 +157,11 @@ _FIELDS: dict[int, Callable[[Reader], tuple[object, ...]]] = {
     0x09: lambda reader: (reader.number(4), reader.number(4)),
     0x0A: _nothing,
     0x0B: lambda reader: (reader.number(4), reader.number(8), reader.number(8), reader.string()),
+    0x0C: lambda reader: (reader.string(), reader.string(), reader.string()),
+    0x0D: lambda reader: (reader.number(4), reader.string()),
+    0x0E: lambda reader: (reader.string(), reader.string()),
+    0x0F: lambda reader: (reader.string(),),
+    0x10: _nothing,
 }
 
 
