@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from interpreter_tools._config import EngineConfig
+from interpreter_tools._dependencies._image import LABEL as DERIVED
 from interpreter_tools._docker import DockerClient, remove
 from interpreter_tools._docker.supervisor import LABEL as SUPERVISOR
 from interpreter_tools._exceptions import DockerApiError, InterpreterToolsError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from interpreter_tools._docker import Belonging
 
-_DERIVED = "interpreter-tools.dependencies"  # on images with system packages that runs have asked for
 _IN_USE = 409
 _SHORT = 12
 
@@ -65,7 +65,7 @@ async def find(client: DockerClient, *, everything: bool) -> list[Item]:
     if not everything:
         return [*found]
     supervisors = await client.list_volumes({SUPERVISOR: None})
-    images = [image for label in (SUPERVISOR, _DERIVED) for image in await client.list_images({label: None})]
+    images = [image for label in (SUPERVISOR, DERIVED) for image in await client.list_images({label: None})]
     names = [name for image in images for name in image.tags or (image.id,)]
     return [
         *found,

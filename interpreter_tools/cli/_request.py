@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from interpreter_tools._config import EngineConfig, PoolConfig
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._mounts import Mount
-from interpreter_tools._options import RunOptions
 
 if TYPE_CHECKING:
     from interpreter_tools._config import ContainerConfig
+    from interpreter_tools._options import RunOptions
 
 _MODES = ("ro", "rw", "zip")
 
@@ -70,7 +70,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             output_limit = None if self.output_limit == "none" else self.output_limit
         else:
             output_limit = loaded.output_limit if captures else None
-        config = msgspec.structs.replace(
+        return msgspec.structs.replace(
             loaded,
             container=self._container(loaded.container),
             docker_host=self.docker_host or loaded.docker_host,
@@ -79,8 +79,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             timeout=loaded.timeout if self.timeout is None else self.timeout or None,
             output_limit=output_limit,
         )
-        config.__post_init__()
-        return config
 
     def _container(self, loaded: ContainerConfig) -> ContainerConfig:
         given = {
@@ -93,12 +91,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             "ports": self.ports or None,
             "mounts": (*loaded.mounts, *map(_mount, self.mounts)),
         }
-        changes = {name: value for name, value in given.items() if value is not None}
-        container = msgspec.structs.replace(loaded, **changes)
-        if self.ports and container.network == "none":
+        if self.ports and (self.network or loaded.network) == "none":
             raise ConfigurationError("--port", self.ports[0], "needs a network", hint="add --network bridge")
-        container.__post_init__()
-        return container
+        return msgspec.structs.replace(loaded, **{name: value for name, value in given.items() if value is not None})
 
     def options(self) -> RunOptions:
         """What is not the container's.
@@ -114,12 +109,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         if self.reads_stdin:
             options["stdin"] = b""
         if self.dependencies:
-            if "dependencies" not in RunOptions.__annotations__:
-                hint = "use an --image that has them"
-                raise ConfigurationError(
-                    "--dep", self.dependencies[0], "cannot be installed by this version", hint=hint
-                )
-            cast("dict[str, object]", options)["dependencies"] = list(self.dependencies)
+            options["dependencies"] = list(self.dependencies)
         return options
 
 
