@@ -74,7 +74,7 @@ def bench(session: nox.Session) -> None:
     """The figures of the README; as root, on an idle machine."""
     _install(session, "test")
     _set_up(session)
-    for name in ("latency", "stream", "fresh"):
+    for name in ("latency", "stream", "fresh", "pool", "files", "dependencies", "startup"):
         session.run("python", "-m", f"bench.{name}")
 
 

@@ -31,12 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable
     from types import TracebackType
 
+    from interpreter_tools._host_files import Progress
     from interpreter_tools._languages import Job, LanguageConfig
     from interpreter_tools._models import ExecutionResult, SessionInfo
     from interpreter_tools._options import SessionOptions
     from interpreter_tools._pool_lease import PoolLease
     from interpreter_tools._session import Session
-    from interpreter_tools._session_files import FileReader, Progress
+    from interpreter_tools._session_files import FileReader
 
 _LOG = logging.getLogger("interpreter_tools")
 

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import errno
 import os
-import stat
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,26 +14,21 @@ import anyio
 import anyio.to_thread
 
 from interpreter_tools._exceptions import ConfigurationError, FileRefused
+from interpreter_tools._host_files import HostFile, Meter, below, size_of, walk
 from interpreter_tools._limits import parse_size
 from interpreter_tools._staging import Staged, Staging
 from interpreter_tools._transfer import PIECE, Ahead, list_files, read_range, send_file, sync
 from interpreter_tools._workspace import check_path, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator
+    from collections.abc import AsyncIterable, AsyncIterator, Generator
     from contextlib import AbstractAsyncContextManager
 
     from interpreter_tools._channel import Channel
+    from interpreter_tools._host_files import Progress
 
 _RANGE = 4 * PIECE  # bytes of a file that are asked for at once
 _READ_WHOLE = 256 << 20  # bytes that are read into memory at most
-
-
-class Progress(Protocol):
-    """Is told how far a copy has come."""
-
-    def __call__(self, done: int, total: int | None, /) -> None:
-        """``done`` of ``total`` bytes; None where the total is not known."""
 
 
 class Holder(Protocol):
@@ -87,60 +81,6 @@ class FileReader:
 
     async def _read_all(self) -> bytes:
         return b"".join([piece async for piece in self])
-
-
-class HostFile:
-    """A file of this machine, as a source of another in the workspace."""
-
-    def __init__(self, path: Path, descriptor: int, status: os.stat_result, report: Callable[[int], None]) -> None:
-        self.path = path
-        self.size = status.st_size
-        self.mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
-        self._descriptor = descriptor
-        self._report = report
-
-    @classmethod
-    def open(cls, path: Path, *, report: Callable[[int], None]) -> HostFile:
-        """Opens a regular file; blocks, so call it off the event loop.
-
-        Raises:
-            ConfigurationError: it is not there, cannot be read, or is no regular file.
-        """
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not make us wait
-        except OSError as error:
-            raise ConfigurationError("source", str(path), f"cannot be read: {error.strerror}") from None
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(descriptor)
-            raise ConfigurationError(
-                "source", str(path), "is not a file", hint="copy_directory_into_workspace copies trees"
-            )
-        return cls(path, descriptor, status, report)
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Its contents."""
-        while piece := await anyio.to_thread.run_sync(os.read, self._descriptor, PIECE):
-            yield piece
-            self._report(len(piece))
-
-    def close(self) -> None:
-        """Closes it."""
-        os.close(self._descriptor)
-
-
-class _Meter:
-    """Adds up what several files report."""
-
-    def __init__(self, progress: Progress | None, total: int | None) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def add(self, count: int) -> None:
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._done, self._total)
 
 
 class SessionFiles(ABC):
@@ -222,10 +162,10 @@ class SessionFiles(ABC):
             FileRefused: the target cannot be written, and why.
         """
         path = check_path(target)
-        size = await anyio.to_thread.run_sync(_size_of, Path(source))
-        await self._copy_in(Path(source), path, _Meter(progress, size))
+        size = await anyio.to_thread.run_sync(size_of, Path(source))
+        await self._copy_in(Path(source), path, Meter(progress, size))
 
-    async def _copy_in(self, source: Path, path: bytes, meter: _Meter) -> None:
+    async def _copy_in(self, source: Path, path: bytes, meter: Meter) -> None:
         file = await anyio.to_thread.run_sync(lambda: HostFile.open(source, report=meter.add))
         try:
             async with self._turn():
@@ -252,9 +192,9 @@ class SessionFiles(ABC):
             FileRefused: a file cannot be written, and why.
         """
         root = Path(source)
-        found = await anyio.to_thread.run_sync(_walk, root)
+        found = await anyio.to_thread.run_sync(walk, root)
         paths = {file: check_path(f"{target}/{file.relative_to(root).as_posix()}") for file, _ in found}
-        meter = _Meter(progress, sum(size for _, size in found))
+        meter = Meter(progress, sum(size for _, size in found))
         for file, path in paths.items():
             await self._copy_in(file, path, meter)
         return sorted(map(shown_path, paths.values()))
@@ -360,9 +300,9 @@ class SessionFiles(ABC):
         checked = check_path(path)
         async with self._turn():
             size = (await self._list()).get(checked)
-        await self._copy_out(checked, Path(target), _Meter(progress, size))
+        await self._copy_out(checked, Path(target), Meter(progress, size))
 
-    async def _copy_out(self, path: bytes, target: Path, meter: _Meter) -> None:
+    async def _copy_out(self, path: bytes, target: Path, meter: Meter) -> None:
         partial = target.with_name(f".{target.name[:200]}.part")
         try:
             reader = FileReader(self, path, limit=self._size_limit)
@@ -406,8 +346,8 @@ class SessionFiles(ABC):
     ) -> list[Path]:
         if sum(sizes.values()) > self._size_limit:  # holes are sent as zeros, and would fill this machine's disk
             raise FileRefused(shown_path(prefix) or ".", errno.EFBIG, f"together larger than {self._size_limit} bytes")
-        targets = {path: root / _below(path[len(prefix) :]) for path in sizes}
-        meter = _Meter(progress, sum(sizes.values()))
+        targets = {path: root / below(path[len(prefix) :]) for path in sizes}
+        meter = Meter(progress, sum(sizes.values()))
         for path, target in targets.items():
             await anyio.Path(target.parent).mkdir(parents=True, exist_ok=True)
             await self._copy_out(path, target, meter)
@@ -427,31 +367,3 @@ class _Streamed:
             return
         async for piece in self._data:
             yield piece
-
-
-def _below(path: bytes) -> str:
-    """A path for this machine. It comes from the container, so it is made sure of here that it leads nowhere else."""
-    if b"\0" in path or not set(path.split(b"/")).isdisjoint({b"", b".", b".."}):
-        raise FileRefused(shown_path(path), errno.EINVAL, "it is no path beneath a directory")
-    return os.fsdecode(path)
-
-
-def _size_of(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None  # to open it tells why
-
-
-def _walk(root: Path) -> list[tuple[Path, int]]:
-    """The regular files beneath a directory, with their sizes."""
-    if not root.is_dir():
-        raise ConfigurationError("source", str(root), "is not a directory")
-    found: list[tuple[Path, int]] = []
-    for directory, _, names in os.walk(root):  # does not follow links to directories
-        for name in sorted(names):
-            file = Path(directory, name)
-            status = file.lstat()
-            if stat.S_ISREG(status.st_mode):
-                found.append((file, status.st_size))
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import anyio
@@ -15,6 +16,7 @@ from interpreter_tools import (
     ContainerStrategy,
     EngineConfig,
     ExecutionEngine,
+    Mount,
     PoolConfig,
     RunApp,
     SessionBusy,
@@ -28,6 +30,7 @@ from tests.watch import containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from interpreter_tools._docker import DockerClient
 
@@ -308,6 +311,49 @@ async def test_engine_that_closes_takes_its_sessions_along(docker_client: Docker
     await engine.aclose()
     assert not await docker_client.list_volumes({"interpreter-tools.owner": owner})
     await eventually(lambda: containers_of(docker_client, owner), lambda found: not found)
+
+
+# -- what the containers are made of
+
+
+async def test_limits_of_a_run_end_with_it(engine: ExecutionEngine) -> None:
+    """In the session's one container, which is the same before and after."""
+    container = ContainerConfig(memory_limit="512m", workspace_size="32m", tmp_size="8m")
+    async with engine.session(strategy=PER_SESSION, container=container) as session:
+        code = "x = bytearray(200 << 20); print(len(x))"
+        assert (await session.run("python", code)).outcome == "ok"
+        assert (await session.run("python", code, memory_limit="128m")).outcome == "oom"
+        assert (await session.run("python", code)).outcome == "ok"
+        assert len(session.info().container_history) == 1
+
+
+@pytest.mark.parametrize("strategy", [PER_EXECUTION, POOL, PER_SESSION])
+async def test_configuration_is_honoured(engine: ExecutionEngine, tmp_path: Path, strategy: ContainerStrategy) -> None:
+    """Image, variables, directory, mounts and limits; a run's own variables over them, for that run."""
+    (tmp_path / "data.txt").write_text("mounted")
+    await asyncio.to_thread(tmp_path.chmod, 0o755)
+    container = ContainerConfig(
+        image="interpreter-tools/shell:1",
+        environment={"A": "session", "B": "session"},
+        working_dir="/tmp",
+        mounts=(Mount(source=str(tmp_path), target="/data"),),
+        pids_limit=40,
+    )
+    async with engine.session(strategy=strategy, container=container, timeout=0.5) as session:
+        code = "echo $A $B $PWD $(cat /data/data.txt); jq --version"
+        result = await session.run("shell", code, environment={"B": "run"})
+        assert result.stdout.split()[:4] == ["session", "run", "/tmp", "mounted"]
+        assert (await session.run("shell", "echo $B")).stdout == "session\n"
+        assert (await session.run("shell", "sleep 10")).outcome == "timeout"
+
+
+async def test_results_and_infos_are_plain_data(engine: ExecutionEngine) -> None:
+    """As a dictionary and as JSON."""
+    async with engine.session(strategy=PER_SESSION) as session:
+        result = await session.run("shell", "echo out; touch a")
+        plain = json.loads(result.to_json())
+        assert (plain["stdout"], plain["generated_files"], plain["outcome"]) == ("out\n", ["a"], "ok")
+        assert result.to_dict()["session_generated_files"] == ["a"]
 
 
 # -- apps

@@ -1,0 +1,108 @@
+"""Files and directories of this machine, on their way into a workspace or out of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import anyio.to_thread
+
+from interpreter_tools._exceptions import ConfigurationError, FileRefused
+from interpreter_tools._transfer import PIECE
+from interpreter_tools._workspace import shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+class Progress(Protocol):
+    """Is told how far a copy has come."""
+
+    def __call__(self, done: int, total: int | None, /) -> None:
+        """``done`` of ``total`` bytes; None where the total is not known."""
+
+
+class Meter:
+    """Adds up what several files report."""
+
+    def __init__(self, progress: Progress | None, total: int | None) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def add(self, count: int) -> None:
+        """So many bytes more."""
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+class HostFile:
+    """A file of this machine, as a source of another in the workspace."""
+
+    def __init__(self, path: Path, descriptor: int, status: os.stat_result, report: Callable[[int], None]) -> None:
+        self.path = path
+        self.size = status.st_size
+        self.mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
+        self._descriptor = descriptor
+        self._report = report
+
+    @classmethod
+    def open(cls, path: Path, *, report: Callable[[int], None]) -> HostFile:
+        """Opens a regular file; blocks, so call it off the event loop.
+
+        Raises:
+            ConfigurationError: it is not there, cannot be read, or is no regular file.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not make us wait
+        except OSError as error:
+            raise ConfigurationError("source", str(path), f"cannot be read: {error.strerror}") from None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise ConfigurationError(
+                "source", str(path), "is not a file", hint="copy_directory_into_workspace copies trees"
+            )
+        return cls(path, descriptor, status, report)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Its contents."""
+        while piece := await anyio.to_thread.run_sync(os.read, self._descriptor, PIECE):
+            yield piece
+            self._report(len(piece))
+
+    def close(self) -> None:
+        """Closes it."""
+        os.close(self._descriptor)
+
+
+def below(path: bytes) -> str:
+    """A path for this machine. It comes from the container, so it is made sure of here that it leads nowhere else."""
+    if b"\0" in path or not set(path.split(b"/")).isdisjoint({b"", b".", b".."}):
+        raise FileRefused(shown_path(path), errno.EINVAL, "it is no path beneath a directory")
+    return os.fsdecode(path)
+
+
+def size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None  # to open it tells why
+
+
+def walk(root: Path) -> list[tuple[Path, int]]:
+    """The regular files beneath a directory, with their sizes."""
+    if not root.is_dir():
+        raise ConfigurationError("source", str(root), "is not a directory")
+    found: list[tuple[Path, int]] = []
+    for directory, _, names in os.walk(root):  # does not follow links to directories
+        for name in sorted(names):
+            file = Path(directory, name)
+            status = file.lstat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((file, status.st_size))
+    return found
