@@ -20,21 +20,25 @@ from interpreter_tools._exceptions import (
     ImageMissing,
     InterpreterMissing,
     InterpreterToolsError,
+    InvalidArguments,
     InvalidPath,
     MachineError,
     PoolClosed,
     PoolTimeout,
     ProtocolError,
     UnknownLanguage,
+    UnknownOutput,
     UsageError,
 )
 from interpreter_tools._execution import Execution
 from interpreter_tools._languages import InterpreterBoot, LanguageConfig, LanguageRegistry
 from interpreter_tools._models import EngineStats, ExecutionResult, OutputChunk, PoolStats
 from interpreter_tools._options import RunOptions
+from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool
 
 __all__ = [
     "ArchitectureMismatch",
+    "CodeExecutionTool",
     "ConfigurationError",
     "ContainerBusy",
     "ContainerConfig",
@@ -57,6 +61,7 @@ __all__ = [
     "InterpreterBoot",
     "InterpreterMissing",
     "InterpreterToolsError",
+    "InvalidArguments",
     "InvalidPath",
     "LanguageConfig",
     "LanguageRegistry",
@@ -68,8 +73,12 @@ __all__ = [
     "PoolTimeout",
     "ProtocolError",
     "RunOptions",
+    "ToolArguments",
+    "ToolReply",
     "UnknownLanguage",
+    "UnknownOutput",
     "UsageError",
+    "create_code_execution_tool",
 ]
 
 logging.getLogger("interpreter_tools").addHandler(logging.NullHandler())

@@ -110,6 +110,15 @@ class Execution:
     def __repr__(self) -> str:
         return f"<Execution {self._state.name.lower()}>"
 
+    @classmethod
+    def later(cls, make: Callable[[], Awaitable[Execution]], *, stdin: bytes | None, capture: bool) -> Self:
+        """One that is asked of the engine only when it starts, for callers whose engine starts with it."""
+
+        async def begin() -> tuple[Job, Lease]:
+            return await (await make())._begin()  # noqa: SLF001 - it is one of us
+
+        return cls(begin, stdin=stdin, capture=capture)
+
     # -- life
 
     async def __aenter__(self) -> Self:
