@@ -81,9 +81,8 @@ class CodeExecutionTool:
         """What it does, for models: below 1,024 characters, as some providers take no more."""
         if self._options.description is not None:
             return self._options.description
-        languages = ", ".join(self._options.allowed_languages())
         parts = [
-            f"Runs a complete program ({languages}) in a sandbox.",
+            "Runs a complete program in a sandbox.",
             "Returns what it wrote to stdout and stderr, its exit code, and the names of the files that it made.",
             "Only what is printed is returned: print the values you want to know.",
             "Nothing is kept between calls, neither variables nor files." if self._forgets else "",
