@@ -42,6 +42,12 @@ def limit(name: str, measured: float, *, unit: str, target: float) -> None:
     print(f"{name:<58} {measured:>9.2f} {'':>9} {unit:<5} {'':>7}  target <= {target:g} {unit:<6} {mark}")
 
 
+def rate_at_least(name: str, measured: float, *, target: float) -> None:
+    """A row of a rate without a baseline."""
+    mark = "met" if measured >= target else "MISSED"
+    print(f"{name:<58} {measured:>9.0f} {'':>9} {'per s':<5} {'':>7}  target >= {target:g} per s {mark}")
+
+
 def heading() -> None:
     """Prints the columns' names."""
     print(f"{'figure':<58} {'ours':>9} {'baseline':>9} {'unit':<5} {'result':>7}")

@@ -52,9 +52,8 @@ async def first_chunk(engine: ExecutionEngine) -> float:
 
 async def lease_once(engine: ExecutionEngine) -> float:
     """Milliseconds until a warm container is ours."""
-    config = EngineConfig()
-    running = engine._use()
-    pool = await engine._pool(running, LanguageRegistry.get("python"), resolve(config, RunOptions()))
+    host = engine._use().host
+    pool = host.pool(await host.shape(LanguageRegistry.get("python"), resolve(EngineConfig(), RunOptions())))
     started = time.perf_counter()
     lease = await pool.lease()
     taken = (time.perf_counter() - started) * 1e3

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from interpreter_tools import ExecutionEngine, LanguageConfig, LanguageRegistry
+from interpreter_tools import DependencyPlan, ExecutionEngine, LanguageConfig, LanguageRegistry
 
 RUBY = LanguageConfig(
     language="ruby",
@@ -10,6 +10,11 @@ RUBY = LanguageConfig(
     code_filename="main.rb",
     run_command=("ruby", "{file}"),
     aliases=("rb",),
+    dependencies=DependencyPlan(  # for `dependencies=["rake:13.0"]`
+        kind="words",
+        install=(("gem", "install", "--install-dir", "{target}", "--no-document", "{packages}"),),
+        paths={"GEM_PATH": "{target}", "PATH": "{target}/bin"},
+    ),
 )
 
 CODE = """

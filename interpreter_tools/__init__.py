@@ -2,7 +2,9 @@
 
 import logging
 
-from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig
+from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
+from interpreter_tools._dependencies import StoreEntry
+from interpreter_tools._dependency_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
@@ -23,17 +25,34 @@ from interpreter_tools._exceptions import (
     InvalidArguments,
     InvalidPath,
     MachineError,
+    NetworkMissing,
     PoolClosed,
     PoolTimeout,
     ProtocolError,
+    SessionBusy,
+    SessionClosed,
+    SessionExists,
+    StoreFailed,
+    TooManySessions,
     UnknownLanguage,
     UnknownOutput,
+    UnknownSession,
     UsageError,
 )
 from interpreter_tools._execution import Execution
-from interpreter_tools._languages import InterpreterBoot, LanguageConfig, LanguageRegistry
-from interpreter_tools._models import EngineStats, ExecutionResult, OutputChunk, PoolStats
-from interpreter_tools._options import RunOptions
+from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
+from interpreter_tools._models import (
+    ContainerMeta,
+    EngineStats,
+    ExecutionResult,
+    OutputChunk,
+    PoolStats,
+    SessionInfo,
+)
+from interpreter_tools._mounts import Mount
+from interpreter_tools._options import RunOptions, SessionOptions
+from interpreter_tools._session import Session
+from interpreter_tools._session_files import FileReader
 from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool
 
 __all__ = [
@@ -43,8 +62,11 @@ __all__ = [
     "ContainerBusy",
     "ContainerConfig",
     "ContainerLost",
+    "ContainerMeta",
     "ContainerStartFailed",
     "ContainerStrategy",
+    "DependencyPlan",
+    "DependencyStore",
     "DockerApiError",
     "DockerUnavailable",
     "EngineClosed",
@@ -56,6 +78,7 @@ __all__ = [
     "ExecutionEngine",
     "ExecutionFailed",
     "ExecutionResult",
+    "FileReader",
     "FileRefused",
     "ImageMissing",
     "InterpreterBoot",
@@ -66,17 +89,31 @@ __all__ = [
     "LanguageConfig",
     "LanguageRegistry",
     "MachineError",
+    "Mount",
+    "NetworkMissing",
     "OutputChunk",
     "PoolClosed",
     "PoolConfig",
     "PoolStats",
     "PoolTimeout",
     "ProtocolError",
+    "RunApp",
     "RunOptions",
+    "Session",
+    "SessionBusy",
+    "SessionClosed",
+    "SessionConfig",
+    "SessionExists",
+    "SessionInfo",
+    "SessionOptions",
+    "StoreEntry",
+    "StoreFailed",
+    "TooManySessions",
     "ToolArguments",
     "ToolReply",
     "UnknownLanguage",
     "UnknownOutput",
+    "UnknownSession",
     "UsageError",
     "create_code_execution_tool",
 ]

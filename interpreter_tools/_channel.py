@@ -12,7 +12,7 @@ from interpreter_tools._protocol import Connection, Event, Fatal, Hello, Ready, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WRITE_HIGH = 1 << 20  # bytes that may wait to be sent before a sender has to wait
+_WRITE_HIGH = 256 << 10  # bytes that may wait to be sent before a sender has to wait; more only moves them about
 
 E = TypeVar("E", bound=Event)
 
@@ -175,7 +175,7 @@ class Channel(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """Waits while more than 1 MiB is queued.
+        """Waits while more than 256 KiB is queued.
 
         Raises:
             ContainerLost, ProtocolError: the channel has ended.

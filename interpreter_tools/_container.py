@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import time
+import uuid
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -19,7 +20,9 @@ from interpreter_tools._exceptions import (
     DockerUnavailable,
     InterpreterMissing,
     InterpreterToolsError,
+    MachineError,
 )
+from interpreter_tools._live_limits import LiveLimits
 from interpreter_tools._profile import HostTraits, container_spec
 from interpreter_tools._protocol import Clean, Ready, Refused
 from interpreter_tools._protocol._constants import BootMode, Verdict
@@ -54,6 +57,8 @@ class Container:
 
     Attributes:
         id: its id on the Docker engine.
+        name: its name there.
+        ports: where the ports of its configuration are reachable on 127.0.0.1 of the engine's machine.
         shape: what it is.
         channel: its stream.
         uid: the user that programs run as; another one after each reset.
@@ -62,13 +67,18 @@ class Container:
         uses: runs so far.
     """
 
-    def __init__(self, client: DockerClient, container_id: str, shape: Shape, channel: Channel) -> None:
+    def __init__(
+        self, client: DockerClient, container_id: str, shape: Shape, channel: Channel, *, name: str, cpus: int
+    ) -> None:
         self._client = client
         self._closed = False
+        self._limits = LiveLimits(client, container_id, shape.config, cpus=cpus)
         self.id = container_id
+        self.name = name
+        self.ports: dict[int, int] = {}
         self.shape = shape
         self.channel = channel
-        self.uid = next_uid()
+        self.uid = next_uid() if shape.uid is None else shape.uid
         self.born = self.idle_since = time.monotonic()
         self.uses = 0
 
@@ -77,20 +87,46 @@ class Container:
 
     @classmethod
     async def start(
-        cls, client: DockerClient, shape: Shape, *, volume: str, labels: Mapping[str, str], traits: HostTraits
+        cls,
+        client: DockerClient,
+        shape: Shape,
+        *,
+        volume: str,
+        labels: Mapping[str, str],
+        traits: HostTraits,
+        installer: str | None = None,
     ) -> Self:
         """Creates and starts a container, and waits until an interpreter is booted in it.
+
+        Args:
+            client: the engine.
+            shape: what it is to be.
+            volume: the volume that holds the supervisor.
+            labels: whose it is.
+            traits: what is known of the engine's host.
+            installer: its name, for one that installs dependencies.
 
         Raises:
             ImageMissing: the image is gone.
             InterpreterMissing: the image does not hold what the language boots.
             ContainerStartFailed: the supervisor did not come to life.
+            NetworkMissing: there is no such network.
             DockerApiError, DockerUnavailable: the Docker engine refused.
         """
-        spec = container_spec(shape.image_id, shape.config, volume=volume, labels=labels, traits=traits)
-        container_id = await client.create_container(spec)
+        spec = container_spec(
+            shape.image_id,
+            shape.config,
+            volume=volume,
+            labels=labels,
+            traits=traits,
+            workspace_volume=shape.workspace_volume,
+            installs=installer is not None,
+            image_volumes=shape.image_volumes,
+        )
+        name = installer or f"interpreter-tools-{uuid.uuid4().hex}"
+        container_id = await client.create_container(spec, name=name)
         channel = Channel()
-        container = cls(client, container_id, shape, channel)
+        container = cls(client, container_id, shape, channel, name=name, cpus=traits.cpus)
         try:
             with anyio.fail_after(_START_DEADLINE):
                 await client.attach(container_id, lambda: channel)
@@ -102,7 +138,7 @@ class Container:
             ) from None
         except InterpreterToolsError as error:
             await container.aclose()
-            if isinstance(error, (DockerApiError, DockerUnavailable, InterpreterMissing, ArchitectureMismatch)):
+            if isinstance(error, MachineError):
                 raise
             raise ContainerStartFailed(f"a container of {shape.image} did not start: {error.message}") from error
         except BaseException:
@@ -113,6 +149,8 @@ class Container:
     async def _boot(self) -> None:
         channel, connection, shape = self.channel, self.channel.connection, self.shape
         await self._client.start_container(self.id)
+        if shape.config.ports:
+            self.ports = await self._client.published_ports(self.id)
         greeting = await channel.greeting()
         if greeting.machine != _MACHINES.get(self._client.version.arch, greeting.machine):
             raise ArchitectureMismatch(f"the supervisor is not for the Docker host's {self._client.version.arch}")
@@ -144,6 +182,14 @@ class Container:
         self.uid = uid
         self.idle_since = time.monotonic()
         return None
+
+    async def apply_limits(self, memory_bytes: int, cpus: float | None) -> None:
+        """Limits memory and cores from now on, see ``LiveLimits.apply``; no request is made where nothing changes."""
+        await self._limits.apply(memory_bytes, cpus)
+
+    async def restore_limits(self) -> None:
+        """Limits the container again as it was made; no request is made where it is."""
+        await self._limits.restore()
 
     async def aclose(self) -> None:
         """Kills and removes the container, within 30 seconds. Does nothing the second time."""

@@ -8,61 +8,51 @@ import logging
 import os
 import warnings
 from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
+import msgspec
 
-from interpreter_tools._config import ContainerStrategy, EngineConfig
-from interpreter_tools._container import Container
+from interpreter_tools._app import app_packages
+from interpreter_tools._config import ContainerStrategy, EngineConfig, SessionConfig
+from interpreter_tools._dependencies import check_dependencies
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
-from interpreter_tools._exceptions import EngineClosed, EngineMisused, ImageMissing, InterpreterToolsError, PoolClosed
+from interpreter_tools._exceptions import EngineClosed, ImageMissing, InterpreterToolsError, PoolClosed
 from interpreter_tools._execution import Execution
-from interpreter_tools._images import ImageCatalog, image_name
+from interpreter_tools._host import Host
 from interpreter_tools._languages import LanguageRegistry, job_files, plan
 from interpreter_tools._models import EngineStats
 from interpreter_tools._options import Resolved, RunOptions, resolve
-from interpreter_tools._pool import Pool
-from interpreter_tools._shape import Shape, shape_of
-from interpreter_tools._tasks import TaskHost
+from interpreter_tools._sessions import Sessions
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable
     from types import TracebackType
 
     from interpreter_tools._languages import Job, LanguageConfig
-    from interpreter_tools._models import ExecutionResult
-    from interpreter_tools._pool import PoolLease
-    from interpreter_tools._profile import HostTraits
+    from interpreter_tools._models import ExecutionResult, SessionInfo
+    from interpreter_tools._options import SessionOptions
+    from interpreter_tools._pool_lease import PoolLease
+    from interpreter_tools._session import Session
+    from interpreter_tools._session_files import FileReader, Progress
 
 _LOG = logging.getLogger("interpreter_tools")
-_CLOSE_DEADLINE = 30.0
 
 
 class _Running:
     """What an engine holds between start and close."""
 
-    def __init__(
-        self, client: DockerClient, owner: Owner, volume: str, traits: HostTraits, parallel_creates: int
-    ) -> None:
-        self.client = client
-        self.volume = volume
-        self.traits = traits
-        self.owner = owner
-        self.images = ImageCatalog(client)
-        self.tasks = TaskHost()
-        self.creating = anyio.CapacityLimiter(parallel_creates)
-        self.pools: dict[tuple[object, ...], Pool] = {}
-        self.loop = asyncio.get_running_loop()
-        self.pid = os.getpid()
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.sessions = Sessions(host)
 
-    async def create(self, shape: Shape) -> Container:
-        """Starts a container; an image that is gone is looked up anew the next time."""
-        try:
-            return await Container.start(
-                self.client, shape, volume=self.volume, labels=self.owner.labels(), traits=self.traits
-            )
-        except ImageMissing:
-            self.images.forget(shape.image)
-            raise ImageMissing(shape.image) from None
+    async def aclose(self) -> None:
+        self.host.closed = True
+        self.host.installs.aclose()  # a session waits for its run, which may wait for these
+        await self.sessions.aclose()
+        await self.host.aclose()
 
 
 class ExecutionEngine:
@@ -87,8 +77,13 @@ class ExecutionEngine:
         return f"<ExecutionEngine {state}>"
 
     def __del__(self) -> None:
-        if self._running is not None and not self._closed and self._running.pid == os.getpid():
+        if self._running is not None and not self._closed and self._running.host.pid == os.getpid():
             warnings.warn(f"{self!r} was not closed: use `async with` or `await engine.aclose()`", ResourceWarning, 2)
+
+    @property
+    def config(self) -> EngineConfig:
+        """How it was asked for."""
+        return self._config
 
     # -- life
 
@@ -105,18 +100,18 @@ class ExecutionEngine:
             if self._closed:
                 raise EngineClosed("the engine was closed", hint="make another ExecutionEngine")
             if self._running is not None:
-                _check_home(self._running)
+                self._running.host.check_home()
                 return self
             for language in self._config.prewarm:
                 LanguageRegistry.get(language)
             running = await self._open()
             if self._closed:  # by another task, while this one waited
-                await _close(running)
+                await running.aclose()
                 raise EngineClosed("the engine was closed while it started", hint="make another ExecutionEngine")
             self._running = running
-            running.tasks.spawn(_sweep, running.client)
+            running.host.tasks.spawn(_sweep, running.host.client)
             for language in self._config.prewarm:
-                running.tasks.spawn(self._prewarm, language)
+                running.host.tasks.spawn(self._prewarm, language)
         return self
 
     async def _open(self) -> _Running:
@@ -125,8 +120,9 @@ class ExecutionEngine:
             volume, info, owner = await asyncio.gather(
                 ensure_supervisor_volume(client), client.info(), asyncio.to_thread(Owner.current)
             )
-            running = _Running(client, owner, volume.name, volume.traits(info), self._config.pool.parallel_creates)
-            await running.tasks.start()
+            traits = msgspec.structs.replace(volume.traits(info), store=self._config.dependency_store)
+            running = _Running(Host(self._config, client, owner, volume.name, traits))
+            await running.host.tasks.start()
         except BaseException:
             await client.aclose()
             raise
@@ -140,19 +136,20 @@ class ExecutionEngine:
         except InterpreterToolsError:
             _LOG.warning("%s could not be prewarmed", language, exc_info=True)
 
-    async def warm(self, *languages: str) -> None:
+    async def warm(self, *languages: str, strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION) -> None:
         """Waits until ``PoolConfig.min_size`` containers of each language are warm, with the engine's own limits.
 
         Args:
             languages: their names; none means those of ``EngineConfig.prewarm``.
+            strategy: which runs they are for; those of sessions take the containers of ``PER_EXECUTION``.
 
         Raises:
             InterpreterToolsError: one could not be started, and why.
         """
-        running = self._use()
+        host = self._use().host
         for name in languages or self._config.prewarm:
-            options = resolve(self._config, RunOptions())
-            pool = await self._pool(running, LanguageRegistry.get(name), options)
+            shape = await host.shape(LanguageRegistry.get(name), resolve(self._config, RunOptions(strategy=strategy)))
+            pool = host.pool(shape)
             pool.keep(self._config.pool.min_size)
             await pool.warm()
 
@@ -165,7 +162,7 @@ class ExecutionEngine:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends every run and removes every container, within 30 seconds. Does nothing the second time.
+        """Ends every run and session and removes every container, within 30 seconds. Does nothing the second time.
 
         It is done when this returns, also when the caller is cancelled meanwhile, which is raised then.
 
@@ -173,12 +170,12 @@ class ExecutionEngine:
             EngineMisused: the engine belongs to another event loop or process.
         """
         if self._running is not None:
-            _check_home(self._running)
+            self._running.host.check_home()
         running, self._running = self._running, None
         self._closed = True
         if running is not None:
             # A task of its own: a shielded scope keeps anyio's cancellation out, but not that of asyncio.
-            self._closing = asyncio.create_task(_close(running))
+            self._closing = asyncio.create_task(running.aclose())
         if self._closing is None:
             return
         with anyio.CancelScope(shield=True):
@@ -190,7 +187,7 @@ class ExecutionEngine:
 
     # -- running
 
-    async def run(self, language: str, code: str | bytes, **options: Unpack[RunOptions]) -> ExecutionResult:
+    async def run(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> ExecutionResult:
         """Runs code to its end, in a fresh container unless the strategy says otherwise.
 
         Args:
@@ -212,7 +209,7 @@ class ExecutionEngine:
         async with self.stream(language, code, **options) as execution:
             return await execution.result()
 
-    def stream(self, language: str, code: str | bytes, **options: Unpack[RunOptions]) -> Execution:
+    def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
         """The same as ``run``, as an ``Execution`` whose output is taken as it comes. It starts with ``async with``.
 
         Args:
@@ -223,44 +220,147 @@ class ExecutionEngine:
         Raises:
             UsageError: the call cannot work as it was made; nothing was touched.
         """
-        running = self._use()
+        host = self._use().host
         config = LanguageRegistry.get(language)
         resolved = resolve(self._config, options)
-        files = job_files(config, code, resolved.files)
-        begin = functools.partial(self._begin, running, config, resolved, files)
-        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture)
+        files = job_files(config, code, resolved.files, run_app=resolved.run_app)
+        packages = check_dependencies(config, resolved.dependencies)
+        begin = functools.partial(_begin, host, config, resolved, files, packages)
+        join = host.installs.join if packages or resolved.run_app is not None else None
+        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture, join=join)
 
-    async def _begin(
-        self, running: _Running, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
-    ) -> tuple[Job, PoolLease]:
-        pool = await self._pool(running, language, options)
-        job = plan(
-            language,
-            files,
-            image_environment=pool.shape.image_environment,
-            environment=options.environment,
-            directory=options.container.working_dir,
-            timeout=options.timeout,
-            output_limit=options.output_limit,
-        )
-        return job, await pool.lease()
+    # -- sessions
 
-    async def _pool(self, running: _Running, language: LanguageConfig, options: Resolved) -> Pool:
-        name = image_name(language, override=options.container.image, images=self._config.images)
-        image = await running.images.find(name)
-        self._use()  # it may have been closed meanwhile: no pool must be made then, as nobody would close it
-        reused = options.strategy is ContainerStrategy.POOL
-        shape = shape_of(language, image, name, options.container, reused=reused)
-        pool = running.pools.get(shape.key)
-        if pool is None:
-            pool = running.pools[shape.key] = Pool(
-                shape, self._config.pool, create=running.create, creating=running.creating, tasks=running.tasks
-            )
-        return pool
+    def session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> Session:
+        """A session as an object; ``async with`` cleans it up at its end.
+
+        Args:
+            config: how it is to be; the options change it.
+            options: the fields of ``SessionConfig``.
+
+        Raises:
+            ConfigurationError: a value cannot work.
+            SessionExists: one of that name is there, and must be new, or is of another kind.
+            TooManySessions: there are as many as may be.
+        """
+        config = SessionConfig(**options) if config is None else msgspec.structs.replace(config, **options)
+        config.__post_init__()
+        return self._use().sessions.open(config)
+
+    async def create_session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> str:
+        """Makes a session and returns its id; see ``session``. It lives until it is cleaned up or idle for too long."""
+        return self.session(config, **options).id
+
+    async def execute_code(
+        self, session_id: str, *, language: str, code: str | bytes = "", **options: Unpack[RunOptions]
+    ) -> ExecutionResult:
+        """Runs code in a session to its end; see ``run``.
+
+        Raises:
+            UnknownSession: there is no such session.
+        """
+        return await self._session(session_id).run(language, code, **options)
+
+    def stream_code(
+        self, session_id: str, *, language: str, code: str | bytes = "", **options: Unpack[RunOptions]
+    ) -> Execution:
+        """The same as ``execute_code``, as an ``Execution``."""
+        return self._session(session_id).stream(language, code, **options)
+
+    async def get_session_info(self, session_id: str) -> SessionInfo:
+        """What a session is, and which containers it has had."""
+        return self._session(session_id).info()
+
+    async def cleanup_session(
+        self, session_id: str, keep_generated: bool | str | os.PathLike[str] = False
+    ) -> Path | None:
+        """Kills what runs in a session, and removes its containers and files.
+
+        Args:
+            session_id: the session.
+            keep_generated: a directory of this machine, into which the generated files are copied first; True means a
+                new one in the user's data directory.
+
+        Returns:
+            Where they are; None when they were not to be kept.
+
+        Raises:
+            UnknownSession: there is no such session.
+            FileRefused, OSError: not all of them could be copied; the session is still there.
+        """
+        session = self._session(session_id)
+        if keep_generated is False:
+            await session.aclose()
+            return None
+        target = _data_directory(session_id) if keep_generated is True else Path(keep_generated)
+        await session.aclose(keep_generated=target)
+        return target
+
+    def _session(self, session_id: str) -> Session:
+        return self._use().sessions.get(session_id)
+
+    # -- files of sessions
+
+    async def write_file(
+        self, session_id: str, path: str, data: bytes | AsyncIterable[bytes], *, mode: int = 0o644
+    ) -> None:
+        """Writes a file into a session's workspace; see ``Session.write_file``."""
+        await self._session(session_id).write_file(path, data, mode=mode)
+
+    async def copy_file_into_workspace(
+        self, session_id: str, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
+    ) -> None:
+        """Copies a file of this machine; see ``Session.copy_file_into_workspace``."""
+        await self._session(session_id).copy_file_into_workspace(source, target, progress=progress)
+
+    async def copy_directory_into_workspace(
+        self, session_id: str, source: str | os.PathLike[str], target: str = ".", *, progress: Progress | None = None
+    ) -> list[str]:
+        """Copies a tree of this machine; see ``Session.copy_directory_into_workspace``."""
+        return await self._session(session_id).copy_directory_into_workspace(source, target, progress=progress)
+
+    async def add_file_from_base64(self, session_id: str, path: str, text: str) -> None:
+        """Writes a file whose contents are given in base64; see ``Session.add_file_from_base64``."""
+        await self._session(session_id).add_file_from_base64(path, text)
+
+    def read_file(self, session_id: str, path: str, *, limit: str | int | None = None) -> FileReader:
+        """A file, by ``async for`` piece by piece, by ``await`` all at once; see ``Session.read_file``."""
+        return self._session(session_id).read_file(path, limit=limit)
+
+    async def read_file_binary(self, session_id: str, path: str) -> bytes:
+        """A file's bytes; see ``Session.read_file_binary``."""
+        return await self._session(session_id).read_file_binary(path)
+
+    async def read_file_base64(self, session_id: str, path: str) -> str:
+        """A file's bytes in base64; see ``Session.read_file_base64``."""
+        return await self._session(session_id).read_file_base64(path)
+
+    async def list_workspace_files(self, session_id: str, *, only_generated: bool = False) -> list[str]:
+        """The files of a session's workspace; see ``Session.list_workspace_files``."""
+        return await self._session(session_id).list_workspace_files(only_generated=only_generated)
+
+    async def copy_file_from_workspace(
+        self, session_id: str, path: str, target: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> None:
+        """Copies a file to this machine; see ``Session.copy_file_from_workspace``."""
+        await self._session(session_id).copy_file_from_workspace(path, target, progress=progress)
+
+    async def copy_directory_from_workspace(
+        self,
+        session_id: str,
+        target: str | os.PathLike[str],
+        directory: str = ".",
+        *,
+        progress: Progress | None = None,
+    ) -> list[Path]:
+        """Copies a tree to this machine; see ``Session.copy_directory_from_workspace``."""
+        return await self._session(session_id).copy_directory_from_workspace(target, directory, progress=progress)
+
+    # -- looking
 
     def stats(self) -> EngineStats:
         """Containers and leases now, and what happened to them since the start."""
-        pools = tuple(pool.stats() for pool in self._use().pools.values())
+        pools = tuple(pool.stats() for pool in self._use().host.pools.values())
         discards: Counter[str] = Counter()
         for pool in pools:
             discards.update(pool.discards)
@@ -282,27 +382,48 @@ class ExecutionEngine:
         running = self._running
         if running is None:
             raise EngineClosed("the engine was not started", hint="use `async with ExecutionEngine() as engine`")
-        _check_home(running)
+        running.host.check_home()
         return running
 
 
-def _check_home(running: _Running) -> None:
-    """Refuses to be used from elsewhere than where it was started."""
-    if running.pid != os.getpid():
-        raise EngineMisused("the engine was started before a fork", hint="start an engine in each process")
+async def _begin(
+    host: Host,
+    language: LanguageConfig,
+    options: Resolved,
+    files: dict[bytes, bytes],
+    packages: tuple[str, ...],
+) -> tuple[Job, PoolLease] | str:
+    """What to run and where; or the key of what must be installed before there is a place for it."""
+    files = await host.with_archives(language, options.container, files)
+    if options.run_app is not None and not packages:
+        read = functools.partial(host.read_given, options.container, files)
+        packages = check_dependencies(language, await app_packages(language, options.run_app, read))
+    fitting = await host.fit(language, options, packages)
+    if isinstance(fitting, str):
+        return fitting
+    job = plan(
+        language,
+        files,
+        image_environment=fitting.shape.image_environment,
+        environment=options.environment,
+        directory=options.container.working_dir,
+        timeout=options.timeout,
+        output_limit=options.output_limit,
+        run_app=options.run_app,
+        need=fitting.need,
+    )
     try:
-        here = asyncio.get_running_loop()
-    except RuntimeError:
-        here = None
-    if running.loop is not here:
-        raise EngineMisused("the engine belongs to another event loop", hint="start an engine in each event loop")
+        return job, await host.pool(fitting.shape).lease()
+    except ImageMissing:
+        if fitting.need is not None or fitting.key is None:
+            raise
+        return fitting.key  # the image with its packages was pruned meanwhile
 
 
-async def _close(running: _Running) -> None:
-    for pool in running.pools.values():
-        await pool.aclose()
-    await running.tasks.aclose(deadline=_CLOSE_DEADLINE)
-    await running.client.aclose()
+def _data_directory(session_id: str) -> Path:
+    """A new directory for the files of a session, in the user's data directory (XDG Base Directory Specification)."""
+    base = Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser())
+    return base / "interpreter-tools" / f"{session_id}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
 
 
 async def _sweep(client: DockerClient) -> None:

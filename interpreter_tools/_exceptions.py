@@ -9,6 +9,11 @@ InterpreterToolsError
 │   ├── UnknownOutput       the tool does not hold that output, or no longer
 │   ├── EngineClosed        the engine was not started, or was closed
 │   ├── PoolClosed          a pool was closed while a caller waited
+│   ├── UnknownSession      no session of that name: never made, cleaned up, or expired
+│   ├── SessionExists       a session of that name is there already, and is not to be used again
+│   ├── SessionClosed       the session was cleaned up
+│   ├── SessionBusy         something runs in the session, and the caller did not want to wait
+│   ├── TooManySessions     the engine holds as many sessions as it may
 │   ├── EngineMisused       used from another event loop or process than the one that started it
 │   ├── ExecutionClosed     the execution was left or has ended
 │   └── ContainerBusy       two tasks use one container at the same time
@@ -16,8 +21,10 @@ InterpreterToolsError
 │   ├── DockerUnavailable   no Docker engine answers
 │   ├── DockerApiError      the Docker engine refused
 │   ├── ImageMissing        an image is not there
+│   ├── NetworkMissing      a Docker network is not there
 │   ├── InterpreterMissing  an image does not hold the program that the language needs
-│   └── ArchitectureMismatch  an image is for another kind of processor
+│   ├── ArchitectureMismatch  an image is for another kind of processor
+│   └── StoreFailed         the dependency store is full, read-only, or does not answer
 ├── ContainerStartFailed    a container was made but did not come to life
 ├── ContainerLost           a container went away while it was in use
 ├── ProtocolError           a container's supervisor broke the protocol; it cannot be trusted any more
@@ -145,6 +152,47 @@ class PoolClosed(UsageError):
     """A pool was closed while a caller waited for a container."""
 
 
+class UnknownSession(UsageError, LookupError):
+    """There is no session of that name.
+
+    Attributes:
+        session_id: what was asked for.
+    """
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"there is no session {session_id!r}",
+            hint="it was cleaned up, or not used for SessionConfig.idle_timeout seconds; create_session makes one",
+        )
+        self.session_id = session_id
+
+
+class SessionExists(UsageError):
+    """A session of that name is there already.
+
+    Attributes:
+        session_id: the name.
+    """
+
+    def __init__(self, session_id: str, reason: str) -> None:
+        super().__init__(
+            f"the session {session_id!r} is there already {reason}", hint="clean it up, or take another id"
+        )
+        self.session_id = session_id
+
+
+class SessionClosed(UsageError):
+    """The session was cleaned up."""
+
+
+class SessionBusy(UsageError):
+    """Something runs in the session, and its configuration says not to wait."""
+
+
+class TooManySessions(UsageError):
+    """The engine holds as many sessions as it may."""
+
+
 class EngineMisused(UsageError):
     """The engine is used from another event loop or process than the one that started it."""
 
@@ -197,6 +245,21 @@ class ImageMissing(MachineError):
         self.image = image
 
 
+class NetworkMissing(MachineError):
+    """A network is not on the Docker host.
+
+    Attributes:
+        network: its name; empty where the engine did not tell.
+    """
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"there is no network {network!r} on the Docker host",
+            hint="make it with `docker network create`, or leave ContainerConfig.network at 'none'",
+        )
+        self.network = network
+
+
 class InterpreterMissing(MachineError):
     """An image does not hold the program that the language needs.
 
@@ -216,6 +279,10 @@ class InterpreterMissing(MachineError):
 
 class ArchitectureMismatch(MachineError):
     """An image is for another kind of processor than the Docker host's."""
+
+
+class StoreFailed(MachineError):
+    """The dependency store is full, cannot be written, or does not answer."""
 
 
 class ContainerStartFailed(InterpreterToolsError):

@@ -15,7 +15,9 @@ from interpreter_tools._exceptions import (
     FileRefused,
     InterpreterMissing,
     InterpreterToolsError,
+    StoreFailed,
 )
+from interpreter_tools._install_wait import InstallWait
 from interpreter_tools._models import ExecutionResult
 from interpreter_tools._output import OutputBuffer
 from interpreter_tools._protocol import Credit, Event, Exited, Files, Output, Refused
@@ -24,11 +26,12 @@ from interpreter_tools._stdin import Stdin
 from interpreter_tools._workspace import WORKSPACE, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from interpreter_tools._channel import Channel
+    from interpreter_tools._install_wait import Join
     from interpreter_tools._languages import Job
-    from interpreter_tools._models import Outcome, OutputChunk
+    from interpreter_tools._models import DependencyStream, Outcome, OutputChunk
 
 _HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
 _LOW = _HIGH // 2
@@ -63,8 +66,17 @@ class Lease(Protocol):
         ...
 
     @property
+    def ports(self) -> Mapping[int, int]:
+        """Where its published ports are reachable."""
+        ...
+
+    @property
     def last(self) -> bool:
         """It is reset or discarded after this run."""
+        ...
+
+    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """Takes note of what the run has changed; what all runs of its session have."""
         ...
 
     def release(self, *, clean: bool) -> None:
@@ -74,6 +86,7 @@ class Lease(Protocol):
 class _State(Enum):
     NEW = auto()
     STARTING = auto()
+    INSTALLING = auto()
     RUNNING = auto()
     ENDED = auto()
 
@@ -86,9 +99,16 @@ class Execution:
     """
 
     def __init__(
-        self, begin: Callable[[], Awaitable[tuple[Job, Lease]]], *, stdin: bytes | None, capture: bool
+        self,
+        begin: Callable[[], Awaitable[tuple[Job, Lease] | str]],
+        *,
+        stdin: bytes | None,
+        capture: bool,
+        join: Join | None = None,
     ) -> None:
         self._begin = begin
+        self._join = join
+        self._wait = self._waiting(join)
         self._initial_stdin = stdin
         self._state = _State.NEW
         self._output = OutputBuffer(capture=capture)
@@ -101,6 +121,8 @@ class Execution:
         self._files: list[bytes] = []
         self._files_size = 0
         self._files_partial = False
+        self._generated: tuple[str, ...] = ()
+        self._session_generated: tuple[str, ...] = ()
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
         self._consumer: asyncio.Future[None] | None = None
@@ -114,10 +136,19 @@ class Execution:
     def later(cls, make: Callable[[], Awaitable[Execution]], *, stdin: bytes | None, capture: bool) -> Self:
         """One that is asked of the engine only when it starts, for callers whose engine starts with it."""
 
-        async def begin() -> tuple[Job, Lease]:
-            return await (await make())._begin()  # noqa: SLF001 - it is one of us
+        async def begin() -> tuple[Job, Lease] | str:
+            made = await make()
+            execution._begin = made._begin  # noqa: SLF001 - it is one of us
+            execution._wait = execution._waiting(made._join)  # noqa: SLF001
+            return await execution._begin()
 
-        return cls(begin, stdin=stdin, capture=capture)
+        execution = cls(begin, stdin=stdin, capture=capture)
+        return execution
+
+    def _waiting(self, join: Join | None) -> InstallWait | None:
+        if join is None:
+            return None
+        return InstallWait(join, wrote=self._installer_wrote, ended=self._installed)
 
     # -- life
 
@@ -126,19 +157,27 @@ class Execution:
             raise ExecutionClosed("an execution is started once")
         self._state = _State.STARTING
         try:
-            job, lease = await self._begin()
+            begun = await self._begin()
         except BaseException:
             self._state = _State.ENDED
             self._error = ExecutionClosed("the execution did not start")
             raise
-        self._job, self._lease = job, lease
         try:
-            self._start(job, lease)
+            self._proceed(begun)
         except BaseException as error:
             known = isinstance(error, InterpreterToolsError)
             self._finish(error if known else ExecutionClosed("the execution did not start"))
             raise
         return self
+
+    def _proceed(self, begun: tuple[Job, Lease] | str) -> None:
+        """Starts the program, or first what has to be installed for it."""
+        if isinstance(begun, str):
+            self._install(begun)
+            return
+        self._job, self._lease = begun
+        self._lease.channel.listen(self)
+        self._start(*begun)
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
@@ -151,7 +190,6 @@ class Execution:
 
     def _start(self, job: Job, lease: Lease) -> None:
         channel, connection = lease.channel, lease.channel.connection
-        channel.listen(self)
         flags = Flag(0)
         if self._initial_stdin is None or self._initial_stdin:
             flags |= Flag.STDIN
@@ -159,7 +197,8 @@ class Execution:
             flags |= Flag.BOOTED
         if lease.last:
             flags |= Flag.LAST
-        puts = [connection.put(path, data, uid=lease.uid) for path, data in job.files.items()]
+        puts = [connection.need(job.need.key, link=job.need.link, path=job.need.path)] if job.need else []
+        puts += [connection.put(path, data, uid=lease.uid) for path, data in job.files.items()]
         started = connection.start(
             job.argv,
             job.environment,
@@ -171,10 +210,20 @@ class Execution:
         )
         channel.send(b"".join((*puts, started)))
         self._state = _State.RUNNING
-        self._stdin = Stdin(channel, self._initial_stdin)
-        self._stdin.pump()
+        if self._stdin is None:
+            self._stdin = Stdin(channel, self._initial_stdin, keep=job.need is not None)
+            self._stdin.pump()
+        else:
+            self._stdin.restart()
+        if self._wait is not None:
+            self._wait.over()
         if job.timeout is not None:
             self._arm(job.timeout + _BACKSTOP, last=False)
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Where the ports of ``ContainerConfig.ports`` are reachable on loopback, once the run has started."""
+        return {} if self._lease is None else self._lease.ports
 
     # -- what the channel says
 
@@ -187,7 +236,7 @@ class Execution:
             self._wake_consumer()
         elif isinstance(event, Credit):
             if self._stdin is not None:
-                self._stdin.pump()
+                self._stdin.credited()
         elif isinstance(event, Files):
             self._files_size += sum(len(path) for _, path in event.entries)
             if self._files_size <= _LISTED:
@@ -196,10 +245,58 @@ class Execution:
         elif isinstance(event, Exited):
             self._exited = event
             self._output.finish()
+            assert self._lease is not None
+            self._generated = tuple(sorted(map(shown_path, self._files)))
+            self._session_generated = self._lease.ended(self._generated)
             self._finish(None)
         else:
             assert isinstance(event, Refused), event
-            self._finish(self._refusal(event))
+            if event.why is Why.NEED:
+                self._install(event.subject.decode())
+            else:
+                self._finish(self._refusal(event))
+
+    # -- what is installed first
+
+    def _install(self, key: str) -> None:
+        """The run waits for packages. What it was told so far, the supervisor has dropped."""
+        self._state = _State.INSTALLING
+        if self._backstop is not None:
+            self._backstop.cancel()
+        if self._wait is None or not self._wait.begin(key):
+            self._finish(StoreFailed("packages were installed, but are not in the dependency store"))
+
+    def _installer_wrote(self, stream: DependencyStream, data: bytes) -> None:
+        self._output.feed(stream, data)
+        self._wake_consumer()
+
+    def _installed(self, error: InterpreterToolsError | None) -> None:
+        """The packages are there, or the run ends without them."""
+        self._output.finish()
+        assert self._wait is not None
+        if error is not None or self._wait.failure is not None:
+            self._finish(error)
+        elif self._job is not None and self._lease is not None:
+            self._attempt((self._job, self._lease))
+        else:
+            self._wait.spawn(self._begin_again())
+
+    async def _begin_again(self) -> None:
+        try:
+            begun = await self._begin()
+        except InterpreterToolsError as error:
+            self._finish(error)
+            return
+        self._attempt(begun)
+
+    def _attempt(self, begun: tuple[Job, Lease] | str) -> None:
+        try:
+            if self._lease is None:
+                self._proceed(begun)
+            elif not isinstance(begun, str):
+                self._start(*begun)
+        except InterpreterToolsError as error:
+            self._finish(error)
 
     def lost(self, error: InterpreterToolsError) -> None:
         """The container went away."""
@@ -227,6 +324,8 @@ class Execution:
             self._backstop.cancel()
         if self._stdin is not None:
             self._stdin.abandon()
+        if self._wait is not None:
+            self._wait.leave()
         for waiter in self._waiters:  # they go on before the container is given back, which takes the loop a while
             if not waiter.done():
                 waiter.set_result(None)
@@ -307,9 +406,28 @@ class Execution:
         if self._error is not None:
             raise self._error
         if self._result is None:
-            assert self._exited is not None
-            self._result = self._build(self._exited)
+            self._result = self._build(self._exited) if self._exited is not None else self._build_failed()
         return self._result
+
+    def _build_failed(self) -> ExecutionResult:
+        """The result of code that did not run."""
+        assert self._wait is not None
+        assert self._wait.failure is not None
+        return ExecutionResult(
+            stdout="",
+            stderr="",
+            dependency_stdout=self._output.text("dependency_stdout"),
+            dependency_stderr=self._output.text("dependency_stderr"),
+            exit_code=self._wait.failure.exit_code,
+            signal=self._wait.failure.signal,
+            outcome=self._wait.failure.outcome,
+            execution_time=0.0,
+            dependency_time=self._wait.seconds,
+            cpu_time=0.0,
+            peak_memory=0,
+            truncated=not self._capture,
+            workspace_dir=WORKSPACE,
+        )
 
     def _build(self, exited: Exited) -> ExecutionResult:
         outcome = _OUTCOMES.get(exited.ended)
@@ -318,6 +436,9 @@ class Execution:
         return ExecutionResult(
             stdout=self._output.text("stdout"),
             stderr=self._output.text("stderr"),
+            dependency_stdout=self._output.text("dependency_stdout"),
+            dependency_stderr=self._output.text("dependency_stderr"),
+            dependency_time=0.0 if self._wait is None else self._wait.seconds,
             exit_code=exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal,
             signal=exited.signal or None,
             outcome=outcome,
@@ -325,8 +446,9 @@ class Execution:
             cpu_time=exited.cpu_us / 1e6,
             peak_memory=exited.peak_memory,
             truncated=outcome == "output_limit" or not self._capture,
-            generated_files=tuple(sorted(map(shown_path, self._files))),
+            generated_files=self._generated,
             generated_files_partial=self._files_partial,
+            session_generated_files=self._session_generated,
             workspace_dir=WORKSPACE,
         )
 
@@ -336,12 +458,18 @@ class Execution:
         Raises:
             ExecutionClosed: stdin was given by value, was closed, or the program has ended.
         """
+        await self._until_started()
         await self._open_stdin().send(data)
 
     async def close_stdin(self) -> None:
         """Ends the program's stdin, after what was sent. Does nothing the second time."""
+        await self._until_started()
         if self._state is _State.RUNNING:
             self._open_stdin().close()
+
+    async def _until_started(self) -> None:
+        while self._state is _State.INSTALLING and self._wait is not None:
+            await self._wait.until_over()
 
     def _open_stdin(self) -> Stdin:
         if self._stdin is None:
@@ -350,5 +478,8 @@ class Execution:
 
     async def kill(self) -> None:
         """Kills the program and everything it started; the outcome becomes ``killed``. Does nothing after the end."""
-        if self._state is _State.RUNNING and self._lease is not None:
+        if self._state is _State.INSTALLING and self._wait is not None:
+            self._wait.kill()
+            self._finish(None)
+        elif self._state is _State.RUNNING and self._lease is not None:
             self._lease.channel.send(self._lease.channel.connection.kill())

@@ -52,6 +52,14 @@ class ImageCatalog:
         self._known[name] = image
         return image
 
+    async def has(self, name: str) -> bool:
+        """Whether the Docker host has an image; one that it once had is believed to be there."""
+        try:
+            await self.find(name)
+        except ImageMissing:
+            return False
+        return True
+
     def forget(self, name: str) -> None:
         """Asks again the next time: the image was removed, or replaced."""
         self._known.pop(name, None)

@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, TypeAlias
+from datetime import datetime
+from typing import Literal, Self, TypeAlias, cast
 
 import msgspec
 
+from interpreter_tools._config import SessionConfig
 from interpreter_tools._exceptions import ExecutionFailed
 
 Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
+DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "oom", "output_limit", "killed", "dependency_error"]
+
+
+class _Plain(msgspec.Struct, frozen=True):
+    """A result that can leave the process."""
+
+    def to_dict(self) -> dict[str, object]:
+        r"""The same as plain data that every JSON library takes.
+
+        Bytes of a file's name that are not UTF-8 become ``\\xff``, in four characters: JSON cannot hold them.
+        """
+        plain = _readable(msgspec.to_builtins(self))
+        assert isinstance(plain, dict)
+        return cast("dict[str, object]", plain)
+
+    def to_json(self) -> bytes:
+        """The same as JSON, in UTF-8."""
+        return msgspec.json.encode(self.to_dict())
+
+
+def _readable(value: object) -> object:
+    if isinstance(value, str):
+        return (
+            value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        )
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in cast("dict[str, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(item) for item in cast("list[object]", value)]
+    return value
 
 
 class OutputChunk(msgspec.Struct, frozen=True):
@@ -29,7 +61,7 @@ class OutputChunk(msgspec.Struct, frozen=True):
         return self.data.decode("utf-8", "replace")
 
 
-class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionResult(_Plain, frozen=True, kw_only=True):
     """How one run went.
 
     Attributes:
@@ -80,7 +112,63 @@ class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
 
-class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
+class ContainerMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """One container of a session, as it is or as it was.
+
+    Attributes:
+        session_id: whose it is.
+        container_id: its id on the Docker engine.
+        container_name: its name there.
+        image_name: the image it was made from.
+        workspace_dir: where its files are, inside.
+        created_at: when the session got it.
+        last_executed_at: when its last run began; None before the first.
+        is_running: the session has it still.
+        deps_installed: its last run had dependencies.
+        deps_checksum: a hash of them; None when it had none.
+        baseline_files: files that were put into the workspace before a run, relative to it.
+        generated_files: files that its last run made or changed.
+        session_generated_files: the same for all runs of the session so far.
+    """
+
+    session_id: str
+    container_id: str
+    container_name: str
+    image_name: str
+    workspace_dir: str
+    created_at: datetime
+    last_executed_at: datetime | None
+    is_running: bool
+    deps_installed: bool
+    deps_checksum: str | None
+    baseline_files: frozenset[str]
+    generated_files: frozenset[str]
+    session_generated_files: frozenset[str]
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A session, as it is now.
+
+    Attributes:
+        session_id: its name.
+        config: how it was asked for.
+        current_container: the container that holds its files; None when there is none.
+        container_history: every container so far, the last 1000 of them, oldest first.
+        created_at: when it was made.
+        last_executed_at: when its last run began; None before the first.
+        is_active: it can be used.
+    """
+
+    session_id: str
+    config: SessionConfig
+    current_container: ContainerMeta | None
+    container_history: tuple[ContainerMeta, ...]
+    created_at: datetime
+    last_executed_at: datetime | None
+    is_active: bool
+
+
+class PoolStats(_Plain, frozen=True, kw_only=True):
     """One pool, counted since the engine's start.
 
     Attributes:
@@ -106,7 +194,7 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     discards: dict[str, int]
 
 
-class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
+class EngineStats(_Plain, frozen=True, kw_only=True):
     """``engine.stats()``: every pool, and the sums.
 
     Attributes:

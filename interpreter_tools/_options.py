@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import msgspec
 
-from interpreter_tools._config import ContainerConfig, ContainerStrategy, check_environment
+from interpreter_tools._config import (
+    ContainerConfig,
+    ContainerStrategy,
+    SessionConfig,
+    check_choice,
+    check_environment,
+    check_sharing,
+    check_strategy,
+)
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._languages import RunApp
 from interpreter_tools._limits import check_seconds, parse_size
 
 if TYPE_CHECKING:
     from interpreter_tools._config import EngineConfig
+    from interpreter_tools._mounts import Mount
 
 
 class RunOptions(TypedDict, total=False):
@@ -28,8 +38,14 @@ class RunOptions(TypedDict, total=False):
         files: contents by path below the workspace, written before the code starts.
         output_limit: bytes of stdout and stderr together; None means no limit.
         network: ``"none"``, or the name of a Docker network.
+        mounts: directories, files and archives of this machine, and more room to write.
+        working_dir: where the program starts: an absolute path in the container.
         image: the image to run in.
-        strategy: whether the container is used again.
+        strategy: whether the container is used again; in a session it is the session's.
+        workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to.
+        run_app: run a file of the workspace, or of a mounted directory, instead of code.
+        dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
+            that ask for the same.
         capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
     """
 
@@ -41,9 +57,28 @@ class RunOptions(TypedDict, total=False):
     files: Mapping[str, bytes]
     output_limit: str | int | None
     network: str
+    mounts: tuple[Mount, ...]
+    working_dir: str
     image: str
     strategy: ContainerStrategy
+    dependencies: Sequence[str]
+    workspace_sharing: Literal["isolated", "shared"]
+    run_app: RunApp | None
     capture: bool
+
+
+class SessionOptions(TypedDict, total=False):
+    """Keyword options of ``session`` and ``create_session``; attributes as in ``SessionConfig``."""
+
+    strategy: ContainerStrategy
+    container: ContainerConfig | None
+    workspace_sharing: Literal["isolated", "shared"]
+    session_id: str | None
+    enforce_new_session: bool
+    idle_timeout: float | None
+    when_busy: Literal["queue", "error"]
+    timeout: float | msgspec.UnsetType | None
+    output_limit: str | int | msgspec.UnsetType | None
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,22 +91,17 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     output_limit: int | None
     strategy: ContainerStrategy
+    dependencies: Sequence[str]
+    shared: bool
+    run_app: RunApp | None
     capture: bool
 
 
-_CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "image")
+_CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "mounts", "working_dir", "image")
 
 
-def _strategy(value: ContainerStrategy | str) -> ContainerStrategy:
-    try:
-        return ContainerStrategy(value)
-    except ValueError:
-        known = ", ".join(strategy.value for strategy in ContainerStrategy)
-        raise ConfigurationError("strategy", value, "is not a strategy", hint=f"known: {known}") from None
-
-
-def resolve(config: EngineConfig, options: RunOptions) -> Resolved:
-    """The options over the engine's configuration.
+def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig | None = None) -> Resolved:
+    """The options over the session's and the engine's configuration.
 
     Raises:
         ConfigurationError: an option does not exist, or its value cannot work.
@@ -80,16 +110,24 @@ def resolve(config: EngineConfig, options: RunOptions) -> Resolved:
         if name not in RunOptions.__annotations__:
             known = ", ".join(sorted(RunOptions.__annotations__))
             raise ConfigurationError(name, "...", "is not an option of a run", hint=f"known: {known}")
-    container = config.container
+    container = session.container if session is not None and session.container is not None else config.container
     changes = {name: options.get(name) for name in _CONTAINER_OPTIONS if name in options}
     if changes:
         container = msgspec.structs.replace(container, **changes)
         container.__post_init__()
-    timeout = check_seconds(options.get("timeout", config.timeout), field="timeout")
-    output_limit = options.get("output_limit", config.output_limit)
+    timeout, output_limit = config.timeout, config.output_limit
+    if session is not None and session.timeout is not msgspec.UNSET:
+        timeout = session.timeout
+    if session is not None and session.output_limit is not msgspec.UNSET:
+        output_limit = session.output_limit
+    output_limit = options.get("output_limit", output_limit)
+    strategy, sharing = _placement(options, session)
     stdin = options.get("stdin")
     if stdin is not None and not isinstance(stdin, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("stdin", type(stdin).__name__, "is not bytes", hint="encode the text")
+    run_app = options.get("run_app")
+    if run_app is not None and not isinstance(run_app, RunApp):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("run_app", run_app, "is not a RunApp", hint="use RunApp(entry_file='main.py')")
     return Resolved(
         container=container,
         environment={
@@ -98,8 +136,33 @@ def resolve(config: EngineConfig, options: RunOptions) -> Resolved:
         },
         stdin=None if stdin is None else bytes(stdin),
         files=options.get("files", {}),
-        timeout=timeout,
+        timeout=check_seconds(options.get("timeout", timeout), field="timeout"),
         output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),
-        strategy=_strategy(options.get("strategy", ContainerStrategy.PER_EXECUTION)),
+        strategy=strategy,
+        shared=sharing == "shared",
+        run_app=run_app,
+        dependencies=options.get("dependencies", ()),
         capture=options.get("capture", True),
     )
+
+
+def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[ContainerStrategy, str]:
+    """Which container a run gets, and whose workspace it sees."""
+    if session is None:
+        strategy = check_strategy(options.get("strategy", ContainerStrategy.PER_EXECUTION), field="strategy")
+        sharing = options.get("workspace_sharing", "isolated")
+        needs_session = (
+            ("strategy", strategy.value)
+            if strategy is ContainerStrategy.PER_SESSION
+            else ("workspace_sharing", sharing)
+        )
+        if needs_session[1] in {"per_session", "shared"}:
+            raise ConfigurationError(*needs_session, "needs a session", hint="use engine.session(...) and run it there")
+    else:
+        strategy = session.strategy
+        sharing = options.get("workspace_sharing", session.workspace_sharing)
+        if "strategy" in options and check_strategy(options["strategy"], field="strategy") is not strategy:
+            raise ConfigurationError("strategy", options["strategy"], f"is not the session's, {strategy.value!r}")
+    check_choice(sharing, ("isolated", "shared"), field="workspace_sharing")
+    check_sharing(strategy, sharing)
+    return strategy, sharing

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
-from typing import Literal
 
-from interpreter_tools._models import OutputChunk
+from interpreter_tools._models import OutputChunk, Stream
 
 
 def whole_characters(data: bytes) -> int:
@@ -37,10 +36,10 @@ class OutputBuffer:
         self.queueing = True
         self._capture = capture
         self._chunks: deque[OutputChunk] = deque()
-        self._split: dict[Literal["stdout", "stderr"], bytes] = {}
-        self._captured = {"stdout": bytearray(), "stderr": bytearray()}  # an object for each write would cost far more
+        self._split: dict[Stream, bytes] = {}
+        self._captured: dict[Stream, bytearray] = {}  # an object for each write would cost far more
 
-    def feed(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
+    def feed(self, stream: Stream, data: bytes) -> None:
         """Adds what the program wrote."""
         split = self._split.pop(stream, b"")
         if split:
@@ -58,9 +57,12 @@ class OutputBuffer:
             self._add(stream, data)
         self._split.clear()
 
-    def _add(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
+    def _add(self, stream: Stream, data: bytes) -> None:
         if self._capture:
-            self._captured[stream] += data
+            captured = self._captured.get(stream)
+            if captured is None:
+                captured = self._captured[stream] = bytearray()
+            captured += data
         if self.queueing:
             self._chunks.append(OutputChunk(stream, data))
             self.waiting += len(data)
@@ -79,6 +81,6 @@ class OutputBuffer:
         self._chunks.clear()
         self.waiting = 0
 
-    def text(self, stream: Literal["stdout", "stderr"]) -> str:
+    def text(self, stream: Stream) -> str:
         """What was captured of a stream; what is not UTF-8 becomes U+FFFD."""
-        return self._captured[stream].decode("utf-8", "replace")
+        return self._captured.get(stream, b"").decode("utf-8", "replace")

@@ -14,16 +14,23 @@ if TYPE_CHECKING:
 
 
 class Stdin:
-    """Bytes that wait until the program has read those before them."""
+    """Bytes that wait until the program has read those before them.
 
-    def __init__(self, channel: Channel, initial: bytes | None) -> None:
+    Args:
+        channel: of the program's container.
+        initial: all that the program gets; None leaves it open.
+        keep: the start may be refused, and tried again.
+    """
+
+    def __init__(self, channel: Channel, initial: bytes | None, *, keep: bool = False) -> None:
         self._channel = channel
         self._pending: deque[memoryview] = deque()
         self._senders: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._queued = 0  # bytes ever given to us
         self._sent = 0
+        self._kept: list[memoryview] | None = [] if keep else None  # sent, but perhaps to no program
         self._closing = False
-        self._ended = initial == b""  # without Flag.STDIN there is nothing to end
+        self._ended = False
         if initial is not None:
             self._queue(initial)
             self._closing = True
@@ -42,6 +49,8 @@ class Stdin:
             piece = bytes(head[: min(connection.stdin_room, MAX_PAYLOAD)])
             self._channel.send(connection.stdin(piece))
             self._sent += len(piece)
+            if self._kept is not None:
+                self._kept.append(memoryview(piece))
             if len(piece) == len(head):
                 self._pending.popleft()
             else:
@@ -53,6 +62,19 @@ class Stdin:
             _, sender = self._senders.popleft()
             if not sender.done():
                 sender.set_result(None)
+
+    def credited(self) -> None:
+        """The program reads: it has started."""
+        self._kept = None
+        self.pump()
+
+    def restart(self) -> None:
+        """The program was not started, and is now: it gets everything from the beginning."""
+        kept, self._kept = self._kept or [], []
+        self._pending.extendleft(reversed(kept))
+        self._sent -= sum(map(len, kept))
+        self._ended = self._closing and not self._queued
+        self.pump()
 
     async def send(self, data: bytes) -> None:
         """Waits until the bytes are on their way; later bytes never overtake earlier ones.

@@ -21,7 +21,7 @@ P = ParamSpec("P")
 
 
 @contextlib.contextmanager
-def _seen_by_anyio() -> Generator[None]:
+def seen_by_anyio() -> Generator[None]:
     """Lets anyio find its event loop in a callback of the loop as well.
 
     Where sniffio is installed, and openai, anthropic and others bring it along, anyio asks that, and it goes by the
@@ -70,7 +70,7 @@ class TaskHost:
         async def call() -> None:
             await function(*args, **kwargs)
 
-        with _seen_by_anyio():
+        with seen_by_anyio():
             self._group.start_soon(call)
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,10 @@ from .watch import CLIENTS, containers_of_process, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+# A shell that starts us in the background has us ignore SIGINT, and with us every program that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -43,4 +48,4 @@ async def nothing_is_left(request: pytest.FixtureRequest) -> AsyncIterator[None]
             pids = {os.getpid(), *CLIENTS}
             return [name for pid in pids for name in await containers_of_process(client, pid)]
 
-        await eventually(left, lambda names: not names, within=15)
+        await eventually(left, lambda names: not names, within=60)

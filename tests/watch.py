@@ -7,6 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from interpreter_tools import ContainerStrategy
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from interpreter_tools._docker import DockerClient
 
 T = TypeVar("T")
+
+ONE_SHOT = (ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL)
+"""Strategies of runs without a session."""
 
 CLIENTS: set[int] = set()
 """Process ids of clients that tests have started."""
@@ -37,7 +42,7 @@ async def eventually(look: Callable[[], Awaitable[T]], right: Callable[[T], bool
 def owner_of(engine: ExecutionEngine) -> str:
     """The id that an engine labels its containers with."""
     assert engine._running is not None
-    return engine._running.owner.id
+    return engine._running.host.owner.id
 
 
 async def containers_of(client: DockerClient, engine: ExecutionEngine | str) -> dict[str, str]:

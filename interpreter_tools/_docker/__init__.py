@@ -4,7 +4,14 @@ from interpreter_tools._docker.client import DockerClient
 from interpreter_tools._docker.endpoint import Endpoint, find_endpoints
 from interpreter_tools._docker.images import Pull, PullProgress
 from interpreter_tools._docker.multiplex import Demultiplexer
-from interpreter_tools._docker.records import ContainerSummary, EngineInfo, EngineVersion, ImageInfo, VolumeSummary
+from interpreter_tools._docker.records import (
+    ContainerSummary,
+    EngineInfo,
+    EngineVersion,
+    ImageInfo,
+    ImageSummary,
+    VolumeSummary,
+)
 from interpreter_tools._docker.supervisor import SupervisorVolume, ensure_supervisor_volume, load_supervisor
 from interpreter_tools._docker.sweep import Owner, sweep
 
@@ -16,6 +23,7 @@ __all__ = [
     "EngineInfo",
     "EngineVersion",
     "ImageInfo",
+    "ImageSummary",
     "Owner",
     "Pull",
     "PullProgress",

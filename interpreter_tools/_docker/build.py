@@ -28,6 +28,7 @@ async def build_image(
     arguments: Mapping[str, str],
     on_line: Callable[[str], None],
     deadline: float = _DEADLINE,
+    network: str | None = None,
 ) -> None:
     """Have the engine build an image.
 
@@ -39,13 +40,15 @@ async def build_image(
         arguments: values of its ``ARG`` lines, and of those that every build has, such as ``http_proxy``.
         on_line: is given each line that the build says.
         deadline: seconds for all of it.
+        network: the Docker network that the steps run in; None means the engine's default.
 
     Raises:
         DockerApiError: a step failed, or the engine cannot build (status 500), or not in time (status 0).
         DockerUnavailable: the connection broke.
     """
     connection = client._connection  # noqa: SLF001 - this is a method of the client that has a file of its own
-    query = urlencode({"t": tag, "rm": "1", "forcerm": "1", "buildargs": msgspec.json.encode(dict(arguments)).decode()})
+    parameters = {"t": tag, "rm": "1", "forcerm": "1", "buildargs": msgspec.json.encode(dict(arguments)).decode()}
+    query = urlencode(parameters | ({} if network is None else {"networkmode": network}))
     context = _pack({"Dockerfile": dockerfile.encode(), **files})
 
     async def build() -> None:

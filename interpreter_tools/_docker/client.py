@@ -21,10 +21,13 @@ from interpreter_tools._docker.records import (
     EngineVersion,
     FileStat,
     ImageInfo,
+    ImageSummary,
     VolumeSummary,
     read_container,
     read_image,
     read_info,
+    read_listed_image,
+    read_ports,
     read_stat,
     read_version,
     read_volume,
@@ -204,6 +207,11 @@ class DockerClient:
         """Everything the engine knows of a container; None when there is none."""
         return await self._find("inspect container", f"containers/{container_id}/json")
 
+    async def published_ports(self, container_id: str) -> dict[int, int]:
+        """The host's port by the container's, for each TCP port that a container which runs publishes."""
+        answer = await self._connection.request("inspect container", "GET", f"containers/{container_id}/json")
+        return read_ports(answer)
+
     async def update_container(self, container_id: str, changes: Mapping[str, object]) -> None:
         """Change the limits of a container that runs.
 
@@ -226,6 +234,22 @@ class DockerClient:
         except DockerApiError as error:
             if error.status != 404:
                 raise
+
+    async def wait_removed(self, container_id: str, seconds: float) -> bool:
+        """Whether a container is gone within so many seconds.
+
+        Args:
+            container_id: its id or name.
+            seconds: how long to wait.
+        """
+        path, params = f"containers/{container_id}/wait", {"condition": "removed"}
+        try:
+            await self._connection.request("wait for a container's end", "POST", path, params=params, deadline=seconds)
+        except DockerApiError as error:
+            if error.status not in {0, 404}:
+                raise
+            return error.status == 404
+        return True
 
     async def list_containers(self, *, labels: Mapping[str, str | None]) -> list[ContainerSummary]:
         """Containers that bear all the labels, running or not; the value None stands for any value."""
@@ -274,6 +298,12 @@ class DockerClient:
         """An image; None when it is not there."""
         answer = await self._find("inspect image", f"images/{name}/json")
         return None if answer is None else read_image(answer)
+
+    async def list_images(self, labels: Mapping[str, str | None]) -> list[ImageSummary]:
+        """Images that bear all the labels; the value None stands for any value."""
+        params = {"filters": _label_filter(labels)}
+        answer = await self._connection.request("list images", "GET", "images/json", params=params)
+        return [read_listed_image(image) for image in answer]
 
     def pull_image(self, name: str) -> Pull:
         """Fetch an image from its registry: an async iterator of ``PullProgress``, to be drained or closed."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiodocker import DockerError
 
-from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing
+from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, NetworkMissing
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,6 +22,11 @@ SETUP_HINT = (
     "run `interpreter-tools setup` on the machine that is to run the code, or `interpreter-tools doctor` to see more"
 )
 
+# Docker's words when a container is made and when it is started, and Podman's
+_MISSING_NETWORK = re.compile(
+    r"(?:could not find the network|unable to find network with name or ID) (\S+?):|network (\S+) not found"
+)
+
 _RUNTIME_HINT = "install that runtime on the Docker host, or leave ContainerConfig.runtime at None"
 
 _HINTS = (
@@ -29,9 +35,11 @@ _HINTS = (
     ("unknown runtime", _RUNTIME_HINT),
     ("seccomp is not enabled", "the Docker host's kernel lacks seccomp, without which a sandbox would not be one"),
     (
-        "could not find the network",
-        "create it with `docker network create`, or leave ContainerConfig.network at 'none'",
+        "bind source path does not exist",
+        "the path of a Mount is looked for on the machine of the Docker engine, which is another one than this",
     ),
+    ("unable to set memory limit", "the container holds more than that already: raise memory_limit, or remove files"),
+    ("device or resource busy", "the container holds more than that already: raise memory_limit, or remove files"),
     ("minimum memory limit", "raise ContainerConfig.memory_limit"),
     ("nanocpus", "lower ContainerConfig.cpu_limit"),
     ("range of cpus", "lower ContainerConfig.cpu_limit"),
@@ -51,6 +59,7 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
 
     Raises:
         ImageMissing: the engine has no such image.
+        NetworkMissing: the engine has no such network.
         DockerUnavailable: the engine cannot be reached, or the connection broke.
         DockerApiError: the engine refused, or did not answer in time (status 0).
     """
@@ -61,6 +70,8 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
             raise DockerUnavailable(f"{operation}: {error.message}", hint=SETUP_HINT) from error
         if error.status == 404 and image is not None and is_about_image(error.message):
             raise ImageMissing(image) from error
+        if (network := _MISSING_NETWORK.search(error.message)) is not None:
+            raise NetworkMissing(network[1] or network[2]) from error
         raise DockerApiError(operation, error.status, error.message, hint=hint_for(error.message)) from error
     except TimeoutError as error:
         within = "" if deadline is None else f" within {deadline:g} s"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import posixpath
+import re
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +41,11 @@ class EngineVersion(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the API is at least of that version."""
         parts = self.api_version.split(".")
         return tuple(int(part) for part in parts if part.isdecimal()) >= (major, minor)
+
+    def kernel_is(self, major: int, minor: int) -> bool:
+        """Whether the kernel is at least of that version."""
+        parts = re.match(r"(\d+)\.(\d+)", self.kernel)
+        return parts is not None and (int(parts[1]), int(parts[2])) >= (major, minor)
 
     @property
     def is_podman(self) -> bool:
@@ -133,6 +140,7 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
         size: bytes.
         labels: its labels.
         environment: its variables, as ``NAME=value``.
+        volumes: places for which the engine makes an anonymous volume in each container.
     """
 
     id: str
@@ -142,6 +150,25 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     labels: dict[str, str]
     environment: tuple[str, ...]
+    volumes: tuple[str, ...]
+
+
+class ImageSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One image of a list.
+
+    Attributes:
+        id: its digest.
+        tags: its names.
+        labels: its labels.
+        size: bytes, those of the images that it is made from among them.
+        created: seconds since the epoch, by the engine's clock.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    labels: dict[str, str]
+    size: int
+    created: int
 
 
 class VolumeSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,9 +248,22 @@ class _Container(msgspec.Struct, rename="pascal"):
     created: int = 0
 
 
+class _Binding(msgspec.Struct, rename="pascal"):
+    host_port: str = ""
+
+
+class _NetworkSettings(msgspec.Struct, rename="pascal"):
+    ports: dict[str, list[_Binding] | None] | None = None
+
+
+class _Inspected(msgspec.Struct, rename="pascal"):
+    network_settings: _NetworkSettings
+
+
 class _ImageConfig(msgspec.Struct, rename="pascal"):
     labels: dict[str, str] | None = None
     env: list[str] | None = None
+    volumes: dict[str, Any] | None = None
 
 
 class _Image(msgspec.Struct, rename="pascal"):
@@ -233,6 +273,14 @@ class _Image(msgspec.Struct, rename="pascal"):
     os: str = "linux"
     size: int = 0
     config: _ImageConfig | None = None
+
+
+class _ListedImage(msgspec.Struct, rename="pascal"):
+    id: str
+    repo_tags: list[str] | None = None
+    labels: dict[str, str] | None = None
+    size: int = 0
+    created: int = 0
 
 
 class _Volume(msgspec.Struct, rename="pascal"):
@@ -299,6 +347,16 @@ def read_container(answer: object) -> ContainerSummary:
     return ContainerSummary(id=raw.id, names=names, labels=raw.labels or {}, state=raw.state, created=raw.created)
 
 
+def read_ports(answer: object) -> dict[int, int]:
+    """The published TCP ports in the answer to ``GET /containers/{id}/json``: the host's by the container's."""
+    raw = msgspec.convert(answer, _Inspected).network_settings.ports or {}
+    return {
+        int(name.removesuffix("/tcp")): int(bindings[0].host_port)
+        for name, bindings in raw.items()
+        if name.endswith("/tcp") and bindings
+    }
+
+
 def read_image(answer: object) -> ImageInfo:
     """The answer to ``GET /images/{name}/json``."""
     raw = msgspec.convert(answer, _Image)
@@ -311,6 +369,15 @@ def read_image(answer: object) -> ImageInfo:
         size=raw.size,
         labels=config.labels or {},
         environment=tuple(config.env or ()),
+        volumes=tuple(sorted({posixpath.normpath(f"/{path}").replace("//", "/") for path in config.volumes or ()})),
+    )
+
+
+def read_listed_image(answer: object) -> ImageSummary:
+    """One element of the answer to ``GET /images/json``."""
+    raw = msgspec.convert(answer, _ListedImage)
+    return ImageSummary(
+        id=raw.id, tags=tuple(raw.repo_tags or ()), labels=raw.labels or {}, size=raw.size, created=raw.created
     )
 
 

@@ -73,6 +73,9 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
             # Podman opens what it is given as a file of its own host, where the volume lies
             seccomp=f"{self.mountpoint}/{_SECCOMP_NAME}" if podman else SECCOMP,
             podman=podman,
+            # Docker 25 and Linux 5.12 were the first to know how
+            recursive=not podman and self.engine.speaks(1, 44) and self.engine.kernel_is(5, 12),
+            cpus=info.cpus,
         )
 
     def _hosts_mount(self) -> dict[str, object] | None:

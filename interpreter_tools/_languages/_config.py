@@ -9,6 +9,7 @@ import msgspec
 
 from interpreter_tools._config import check_environment
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._languages._dependencies import DependencyPlan
 
 _NAME = re.compile(r"[a-z][a-z0-9_+#.-]{0,63}")
 
@@ -51,6 +52,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         aliases: other names that mean the same language.
         environment: variables that every run of it gets.
         boot: an interpreter to boot ahead of need; without one each run starts the command.
+        dependencies: how its packages are installed; without it runs cannot ask for any.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -63,6 +65,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     aliases: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     boot: InterpreterBoot | None = None
+    dependencies: DependencyPlan | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.aliases, str):

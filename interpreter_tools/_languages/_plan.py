@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +25,52 @@ BASE_ENVIRONMENT = {
 }
 
 
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the dependency store that a run needs.
+
+    Attributes:
+        key: its name.
+        target: its path in the sandbox.
+        link: a name in the workspace that leads to it while the run lasts; empty means none.
+        path: where in the entry the link leads.
+    """
+
+    key: str
+    target: str
+    link: str = ""
+    path: str = ""
+
+
+class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program that is there already, in the workspace or in a mounted directory.
+
+    Attributes:
+        entry_file: the file to run, relative to ``cwd``, or absolute in the container.
+        cwd: where it starts: relative to the workspace, or absolute in the container.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    entry_file: str
+    cwd: str = "."
+
+    def __post_init__(self) -> None:
+        for field, value in (("entry_file", self.entry_file), ("cwd", self.cwd)):
+            if not value or "\0" in value or not value.isprintable():
+                raise ConfigurationError(f"run_app.{field}", value, "is not a path")
+
+    @property
+    def directory(self) -> str:
+        """``cwd`` as an absolute path in the container."""
+        return posixpath.normpath(posixpath.join(WORKSPACE, self.cwd))
+
+    @property
+    def path(self) -> str:
+        """``entry_file`` as an absolute path in the container."""
+        return posixpath.normpath(posixpath.join(self.directory, self.entry_file))
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """All that the supervisor is told about one run.
 
@@ -35,6 +82,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         directory: where the program starts.
         timeout: seconds; None means no limit.
         output_limit: bytes; None means no limit.
+        need: what of the dependency store the program uses.
     """
 
     argv: tuple[str, ...]
@@ -44,6 +92,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     timeout: float | None
     output_limit: int | None
+    need: Need | None = None
 
 
 def boot_environment(language: LanguageConfig, image_environment: Mapping[str, str]) -> dict[str, str]:
@@ -67,23 +116,28 @@ def encode_code(code: str | bytes) -> bytes:
         raise ConfigurationError("code", found, f"at character {error.start} is a lone surrogate") from None
 
 
-def job_files(language: LanguageConfig, code: str | bytes, files: Mapping[str, bytes]) -> dict[bytes, bytes]:
-    """Contents by path below the workspace: the code and the files that come with it.
+def job_files(
+    language: LanguageConfig, code: str | bytes, files: Mapping[str, bytes], *, run_app: RunApp | None = None
+) -> dict[bytes, bytes]:
+    """Contents by path below the workspace: the code, unless an app is run, and the files that come with it.
 
     Raises:
         InvalidPath: a file's path does not lie beneath the workspace, or is that of the code.
-        ConfigurationError: the code or a file cannot be written.
+        ConfigurationError: the code or a file cannot be written, or both code and an app are to be run.
     """
     code_path = language.code_filename.encode()
     contents: dict[bytes, bytes] = {}
     for name, data in files.items():
         path = check_path(name)
-        if path == code_path:
+        if path == code_path and run_app is None:
             raise InvalidPath(name, "is where the code itself goes")
         if not isinstance(data, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"files.{name}", type(data).__name__, "is not bytes", hint="encode the text")
         contents[path] = bytes(data)
-    contents[code_path] = encode_code(code)
+    if run_app is None:
+        contents[code_path] = encode_code(code)
+    elif code:
+        raise ConfigurationError("code", "...", "is given beside run_app", hint="leave the code empty")
     return contents
 
 
@@ -96,22 +150,27 @@ def plan(
     directory: str,
     timeout: float | None,
     output_limit: int | None,
+    need: Need | None = None,
+    run_app: RunApp | None = None,
 ) -> Job:
-    """The job that runs the code file, which is among the files."""
-    code_file = f"{WORKSPACE}/{language.code_filename}"
+    """The job that runs the code file, which is among the files, or an app."""
+    code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
     variables = {**BASE_ENVIRONMENT, **image_environment, **language.environment, **environment}
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
         language, boot_environment(language, image_environment)
     )
+    if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
+        variables = language.dependencies.visible(variables, need.target)
     argv = (code_file,) if booted else tuple(word.replace("{file}", code_file) for word in language.run_command)
     return Job(
         argv=argv,
         booted=booted,
         environment=variables,
         files=files,
-        directory=directory,
+        directory=directory if run_app is None else run_app.directory,
         timeout=timeout,
         output_limit=output_limit,
+        need=need,
     )
 
 

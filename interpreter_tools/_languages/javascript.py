@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from interpreter_tools._languages._config import InterpreterBoot, LanguageConfig
+from interpreter_tools._languages._dependencies import NPM
 
 NODE_IMAGE = "interpreter-tools/node:1"
 NODE_BOOT = Path(__file__).with_name("node_boot.js").read_text("utf-8")
@@ -15,4 +16,5 @@ JAVASCRIPT = LanguageConfig(
     run_command=("node", "{file}"),
     aliases=("js", "node"),
     boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT), fixed_variables=NODE_FIXED),
+    dependencies=NPM,
 )

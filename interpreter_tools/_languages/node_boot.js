@@ -107,6 +107,7 @@
     const wanted = new Map(words.slice(Number(count), -1).map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
     for (const name of Object.keys(process.env)) if (!wanted.has(name)) delete process.env[name];
     for (const [name, value] of wanted) if (process.env[name] !== value) process.env[name] = value;
+    if (process.env.NODE_PATH) Module._initPaths(); // a run's dependencies
     return words[0];
   };
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from interpreter_tools._languages._config import InterpreterBoot, LanguageConfig
+from interpreter_tools._languages._dependencies import PIP
 
 PYTHON = LanguageConfig(
     language="python",
@@ -15,4 +16,5 @@ PYTHON = LanguageConfig(
         command=("python3", "-c", Path(__file__).with_name("python_boot.py").read_text("utf-8")),
         fixed_variables=("PYTHON", "LANG", "LC_"),
     ),
+    dependencies=PIP,
 )

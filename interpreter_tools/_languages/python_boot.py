@@ -171,6 +171,9 @@ def _become(argv, environment):
     sys.argv[:] = argv
     sys.orig_argv = [sys.orig_argv[0], *argv] if hasattr(sys, "orig_argv") else argv
     sys.path[0] = argv[0].rpartition("/")[0]
+    paths = os.environ.get("PYTHONPATH")
+    if paths:  # what the zygote was not started with: a run's dependencies
+        sys.path[1:1] = [path for path in paths.split(":") if path not in sys.path]
     main = type(sys)("__main__")
     main.__dict__.update(_pristine)
     loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", argv[0])

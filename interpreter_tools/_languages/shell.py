@@ -1,6 +1,7 @@
 """Shells: they start faster than anything that could be done ahead."""
 
 from interpreter_tools._languages._config import LanguageConfig
+from interpreter_tools._languages._dependencies import SYSTEM
 
 _IMAGE = "interpreter-tools/shell:1"
 
@@ -10,6 +11,7 @@ SHELL = LanguageConfig(
     code_filename="main.sh",
     run_command=("sh", "{file}"),
     aliases=("sh",),
+    dependencies=SYSTEM,
 )
 
 BASH = LanguageConfig(
@@ -17,4 +19,5 @@ BASH = LanguageConfig(
     default_image=_IMAGE,
     code_filename="main.bash",
     run_command=("bash", "{file}"),
+    dependencies=SYSTEM,
 )

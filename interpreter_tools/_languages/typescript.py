@@ -1,6 +1,7 @@
 """TypeScript: Node.js with the compiler loaded ahead of need; types are stripped, not checked."""
 
 from interpreter_tools._languages._config import InterpreterBoot, LanguageConfig
+from interpreter_tools._languages._dependencies import NPM
 from interpreter_tools._languages.javascript import NODE_BOOT, NODE_FIXED, NODE_IMAGE
 
 TYPESCRIPT = LanguageConfig(
@@ -10,4 +11,5 @@ TYPESCRIPT = LanguageConfig(
     run_command=("node", "-e", NODE_BOOT, "typescript", "{file}"),
     aliases=("ts",),
     boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT, "typescript"), fixed_variables=NODE_FIXED),
+    dependencies=NPM,
 )

@@ -13,6 +13,7 @@ from interpreter_tools._protocol._events import (
     Output,
     Ready,
     Refused,
+    Stored,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "Ready",
     "Refused",
     "State",
+    "Stored",
 ]

@@ -17,7 +17,7 @@ from interpreter_tools._protocol._constants import (
     Frame,
 )
 from interpreter_tools._protocol._decode import decode
-from interpreter_tools._protocol._events import Content, Credit, Files, Hello, Output
+from interpreter_tools._protocol._events import Content, Credit, Files, Hello, Output, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +35,7 @@ class State(Enum):
     GREETED = auto()
     BOOTING = auto()
     IDLE = auto()
+    PUTTING = auto()
     SYNCING = auto()
     STARTING = auto()
     RUNNING = auto()
@@ -42,6 +43,7 @@ class State(Enum):
     RESETTING = auto()
     LISTING = auto()
     READING = auto()
+    STORE_LISTING = auto()
     CLOSED = auto()
 
 
@@ -60,12 +62,14 @@ _EXPECTED: dict[State, dict[int, State]] = {
     State.GREETED: {},
     State.BOOTING: {Frame.READY: State.IDLE, Frame.REFUSED: State.CLOSED},
     State.IDLE: {},
+    State.PUTTING: {},
     State.SYNCING: {Frame.READY: State.IDLE, Frame.REFUSED: State.IDLE},
     State.STARTING: {Frame.REFUSED: State.IDLE, **_RUN},
     State.RUNNING: _RUN,
     State.LISTED: {Frame.FILES: State.LISTED, Frame.EXIT: State.IDLE},
     State.RESETTING: {Frame.CLEAN: State.IDLE},
     State.LISTING: {Frame.FILES: State.LISTING, Frame.READY: State.IDLE},
+    State.STORE_LISTING: {Frame.STORED: State.STORE_LISTING, Frame.READY: State.IDLE, Frame.REFUSED: State.IDLE},
     State.READING: {Frame.CONTENT: State.READING, Frame.REFUSED: State.IDLE},
     State.CLOSED: {},
 }
@@ -110,6 +114,21 @@ class Connection:
         """Writes a file below the workspace; how it went is told at the next ``start`` or ``sync``."""
         self._require(State.IDLE)
         return b"".join(encode.put(path, data, mode=mode, uid=uid))
+
+    def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
+        """Begins a file whose contents follow, piece by piece."""
+        self._leave(State.IDLE, State.PUTTING)
+        return encode.open_put(path, mode=mode, uid=uid)
+
+    def put_data(self, data: bytes | memoryview) -> bytes:
+        """The next piece of the file."""
+        self._require(State.PUTTING)
+        return b"".join(encode.put_data(data))
+
+    def close_put(self, *, whole: bool) -> bytes:
+        """Ends the file; one that is not whole is removed. How it went is told at the next ``start`` or ``sync``."""
+        self._leave(State.PUTTING, State.IDLE)
+        return encode.frame(Frame.DONE if whole else Frame.DROP)
 
     def sync(self) -> bytes:
         """Asks how the puts went; answered by Ready or Refused."""
@@ -175,6 +194,38 @@ class Connection:
         """Reads a file, or ``count`` bytes of it; answered by Content, repeated until an empty one, or Refused."""
         self._leave(State.IDLE, State.READING)
         return encode.get(path, uid=uid, offset=offset, count=count)
+
+    def need(self, key: str, *, link: str = "", path: str = "") -> bytes:
+        """Says that the next run needs an entry of the store; a missing one is told at ``start`` or ``sync``.
+
+        Args:
+            key: the entry's.
+            link: the name of a link in the workspace that leads to it while the run lasts; empty means none.
+            path: where in the entry it leads.
+        """
+        self._require(State.IDLE)
+        return encode.need(key.encode(), link.encode(), path.encode())
+
+    def stage(self, key: str, *, uid: int) -> bytes:
+        """Begins an entry of the store that a user is to fill; answered by Ready or Refused."""
+        self._leave(State.IDLE, State.SYNCING)
+        return encode.stage(key.encode(), uid=uid)
+
+    def publish(self, key: str, manifest: bytes) -> bytes:
+        """Makes what was staged an entry; answered by Ready or Refused."""
+        self._leave(State.IDLE, State.SYNCING)
+        return encode.publish(key.encode(), manifest)
+
+    def evict(self, name: str) -> bytes:
+        """Removes an entry of the store, or what is left of one; answered by Ready or Refused."""
+        self._leave(State.IDLE, State.SYNCING)
+        return encode.evict(name.encode())
+
+    def entries(self) -> bytes:
+        """Asks what is in the store; answered by Stored, repeated, then Ready, or by Refused."""
+        self._leave(State.IDLE, State.STORE_LISTING)
+        self._files = 0
+        return encode.frame(Frame.ENTRIES)
 
     # -- what the supervisor says
 
@@ -245,8 +296,8 @@ class Connection:
             self._stdin_outstanding -= event.count
             if self._stdin_outstanding < 0:
                 raise ProtocolError(f"the supervisor took {event.count} bytes of stdin, more than it was sent")
-        if isinstance(event, Files):
-            self._files += len(event.entries)
+        if isinstance(event, (Files, Stored)):
+            self._files += len(event.entries) if isinstance(event, Files) else 1
             if self._files > _MAX_FILES:
                 raise ProtocolError(f"the supervisor lists more than {_MAX_FILES} files")
         return event

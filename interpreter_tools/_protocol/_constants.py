@@ -25,10 +25,17 @@ class Frame(IntEnum):
     RESET = 0x09
     LIST = 0x0A
     GET = 0x0B
+    NEED = 0x0C
+    STAGE = 0x0D
+    PUBLISH = 0x0E
+    EVICT = 0x0F
+    ENTRIES = 0x10
+    DROP = 0x11
 
     HELLO = 0x81
     READY = 0x82
     REFUSED = 0x83
+    STORED = 0x84
     STDOUT = 0x85
     STDERR = 0x86
     CREDIT = 0x87
@@ -72,6 +79,8 @@ class Why(IntEnum):
     CWD = 3
     GET = 4
     RESOURCE = 5
+    NEED = 6
+    STORE = 7
 
 
 class Verdict(IntEnum):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ProtocolError
 from interpreter_tools._protocol._constants import EXIT_UNCLEAN, FILES_PARTIAL, Ended, Frame, Verdict, Why
-from interpreter_tools._protocol._events import Clean, Credit, Exited, Fatal, Files, Hello, Ready, Refused
+from interpreter_tools._protocol._events import Clean, Credit, Exited, Fatal, Files, Hello, Ready, Refused, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,8 @@ _FILES = struct.Struct("<2H")
 _FILE = struct.Struct("<QI")
 _EXIT = struct.Struct("<IiII3QII")
 _CLEAN = struct.Struct("<2I")
+_STORED = struct.Struct("<2QI")
+_NAME = re.compile(rb"[.-]?[0-9a-f]{64}")
 _MAX_ERRNO = 4095  # include/linux/err.h
 _MAX_PATH = 4096  # PATH_MAX
 
@@ -86,6 +89,16 @@ def _clean(payload: bytes) -> Event:
     return Clean(Verdict(verdict), _text(payload, _CLEAN.size, length).decode("utf-8", "replace"))
 
 
+def _stored(payload: bytes) -> Event:
+    size, modified, length = _STORED.unpack_from(payload)
+    at = _STORED.size + length
+    name = payload[_STORED.size : at]
+    (rest,) = _U32.unpack_from(payload, at)
+    if not _NAME.fullmatch(name) or modified >= 1 << 63:
+        raise ValueError
+    return Stored(size, modified, name.decode(), _text(payload, at + _U32.size, rest))
+
+
 def _fatal(payload: bytes) -> Event:
     (length,) = _U32.unpack_from(payload)
     return Fatal(_text(payload, _U32.size, length).decode("utf-8", "replace"))
@@ -99,6 +112,7 @@ _DECODERS: dict[int, Callable[[bytes], Event]] = {
     Frame.FILES: _files,
     Frame.EXIT: _exited,
     Frame.CLEAN: _clean,
+    Frame.STORED: _stored,
     Frame.FATAL: _fatal,
 }
 

@@ -50,15 +50,25 @@ def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str], *,
     return frame(Frame.BOOT, _BOOT.pack(mode, 0, len(argv), len(environment), uid), *strings)
 
 
-def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> Iterable[bytes]:
+def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> Iterable[bytes | memoryview]:
     """PUT, DATA and DONE: one whole file."""
-    yield frame(Frame.PUT, _PUT.pack(mode, uid), _string(path))
+    yield open_put(path, mode=mode, uid=uid)
+    yield from put_data(data)
+    yield frame(Frame.DONE)
+
+
+def open_put(path: bytes, *, mode: int, uid: int) -> bytes:
+    """PUT: a file whose contents follow."""
+    return frame(Frame.PUT, _PUT.pack(mode, uid), _string(path))
+
+
+def put_data(data: bytes | memoryview) -> Iterable[bytes | memoryview]:
+    """DATA, repeated: contents of the file."""
     view = memoryview(data)
     for at in range(0, len(view), MAX_PAYLOAD):
         piece = view[at : at + MAX_PAYLOAD]
         yield _HEADER.pack(len(piece), Frame.DATA, 0, 0)
-        yield bytes(piece)
-    yield frame(Frame.DONE)
+        yield piece
 
 
 def start(
@@ -83,6 +93,26 @@ def start(
 def reset(deadline_ms: int, *, uid: int) -> bytes:
     """RESET: kill, wipe, verify."""
     return frame(Frame.RESET, _RESET.pack(deadline_ms, uid))
+
+
+def need(key: bytes, link: bytes, path: bytes) -> bytes:
+    """NEED: an entry of the store."""
+    return frame(Frame.NEED, _string(key), _string(link), _string(path))
+
+
+def stage(key: bytes, *, uid: int) -> bytes:
+    """STAGE: begin an entry."""
+    return frame(Frame.STAGE, _LENGTH.pack(uid), _string(key))
+
+
+def publish(key: bytes, manifest: bytes) -> bytes:
+    """PUBLISH: what was staged becomes an entry."""
+    return frame(Frame.PUBLISH, _string(key), _string(manifest))
+
+
+def evict(name: bytes) -> bytes:
+    """EVICT: remove an entry."""
+    return frame(Frame.EVICT, _string(name))
 
 
 def get(path: bytes, *, uid: int, offset: int, count: int) -> bytes:

@@ -75,10 +75,19 @@ class Content(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An entry of the store, or what is left of one; sizes in bytes, times in seconds since the epoch."""
+
+    size: int
+    modified: int
+    name: str
+    manifest: bytes
+
+
 class Fatal(msgspec.Struct, frozen=True):
     """The supervisor leaves, and says why."""
 
     message: str
 
 
-Event: TypeAlias = Hello | Ready | Refused | Output | Credit | Files | Exited | Clean | Content | Fatal
+Event: TypeAlias = Hello | Ready | Refused | Output | Credit | Files | Exited | Clean | Content | Stored | Fatal

@@ -117,3 +117,82 @@ async def run(
         docker_host=docker_host,
     )
     return await run_code(request, as_json=json)
+
+
+deps = App(name="deps", help="Packages that runs have asked for, kept on the Docker host.")
+app.command(deps)
+
+
+@deps.command(name="list")
+async def list_deps(
+    *, json: Annotated[bool, Parameter(negative="")] = False, store: str | None = None, docker_host: str | None = None
+) -> int:
+    """List what is kept, the oldest first.
+
+    Args:
+        json: Print the list as JSON.
+        store: The Docker volume that keeps it; otherwise the usual one.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._deps import run_list  # noqa: PLC0415
+
+    return await run_list(as_json=json, store=store, docker_host=docker_host)
+
+
+@deps.command
+async def prune(
+    *,
+    older_than: str | None = None,
+    max_size: str | None = None,
+    all: Annotated[bool, Parameter(negative="")] = False,  # noqa: A002 - the option's name
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    store: str | None = None,
+    docker_host: str | None = None,
+) -> int:
+    """Remove what is old, then the oldest while all together is too large. What is needed again is installed again.
+
+    Args:
+        older_than: Remove what was installed longer ago, such as 30d, 12h or 90m.
+        max_size: Remove the oldest until the rest is smaller, such as 2g.
+        all: Remove everything.
+        dry_run: Only tell what would be removed.
+        store: The Docker volume that keeps it; otherwise the usual one.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._deps import run_prune  # noqa: PLC0415
+
+    if not (older_than or max_size or all):
+        sys.stderr.write("interpreter-tools deps prune: say what goes: --older-than, --max-size or --all\n")
+        return 2
+    return await run_prune(
+        older_than=older_than, max_size=max_size, everything=all, dry_run=dry_run, store=store, docker_host=docker_host
+    )
+
+
+@deps.command
+async def warm(
+    *packages: str,
+    language: Annotated[str, Parameter(alias="-l")] = "python",
+    requirements: Annotated[Path | None, Parameter(alias="-r")] = None,
+    image: str | None = None,
+    store: str | None = None,
+    docker_host: str | None = None,
+) -> int:
+    """Install packages ahead of the first run that asks for exactly these.
+
+    Args:
+        packages: Their names, as the language's installer takes them.
+        language: The language that they are for.
+        requirements: A file with one package a line, as pip's requirements files; its options are not taken.
+        image: The image that they are for; otherwise the language's own.
+        store: The Docker volume that keeps them; otherwise the usual one.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._deps import run_warm  # noqa: PLC0415
+
+    if not packages and requirements is None:
+        sys.stderr.write("interpreter-tools deps warm: give packages, or a file of them with -r\n")
+        return 2
+    return await run_warm(
+        packages, language=language, requirements=requirements, image=image, store=store, docker_host=docker_host
+    )

@@ -17,7 +17,7 @@ from interpreter_tools.setup.host import find_bundle, find_sources, is_root, rea
 from interpreter_tools.setup.packages import install_packages
 from interpreter_tools.setup.process import run_program, stream_program
 from interpreter_tools.setup.progress import Progress
-from interpreter_tools.setup.recipes import image_variables
+from interpreter_tools.setup.recipes import image_variables, pip_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,6 +137,7 @@ class ImageBuilder:
             for name, target in recipe.links.items():
                 tree.link(name, target)
             tree.remove(recipe.unwanted)
+            await self._add_pip_packages(tree, recipe)
             for check in recipe.checks:
                 tell(0.85, f"trying {check[0]}")
                 await tree.run(check)
@@ -145,6 +146,19 @@ class ImageBuilder:
             files = stream_program(pack_command(root), log=work / "tar.log")
             async with contextlib.aclosing(files):
                 await self._client.import_image(files, tag=recipe.image, changes=self._changes(recipe))
+
+    async def _add_pip_packages(self, tree: Chroot, recipe: Recipe) -> None:
+        """Add what comes from Python's package index, where it can be had."""
+        if not recipe.pip_packages:
+            return
+        self._report(Progress(recipe.image, "working", f"pip install {' '.join(recipe.pip_packages)}", 0.78))
+        certificates = [] if self._bundle is None else [f"PIP_CERT={BUNDLE}"]
+        try:
+            await tree.run(["env", *certificates, *pip_command(recipe)])
+        except ProgramFailed as error:
+            reason = (error.output.strip().splitlines() or ["pip failed"])[-1]
+            text = f"the package index does not serve ({reason}); going on without {' '.join(recipe.pip_packages)}"
+            self._report(Progress(recipe.image, "working", text, 0.8))
 
     async def _add_npm_packages(self, tree: Chroot, recipe: Recipe) -> None:
         """Add what comes from npm's registry, or its stand-ins from the distribution.

@@ -21,6 +21,7 @@ _APT_NOT_OURS = ("IndexTargets", "Changelogs", "CompressionTypes", "cdrom", "Sen
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _PROXY_NAMES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 _NPM_PREFIX = "npm_config_"
+_PIP_NAMES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT")
 
 
 class OsRelease(msgspec.Struct, frozen=True):
@@ -109,11 +110,11 @@ def split_certificates(bundle: str) -> list[str]:
 
 
 def build_environment(home: str) -> dict[str, str]:
-    """What programs inside an image that is being built get of our environment: proxies and npm's settings."""
+    """What programs inside an image that is being built get of our environment: proxies, npm's settings and pip's."""
     passed = {
         name: value
         for name, value in os.environ.items()
-        if name.lower() in _PROXY_NAMES or name.lower().startswith(_NPM_PREFIX)
+        if name.lower() in _PROXY_NAMES or name.lower().startswith(_NPM_PREFIX) or name in _PIP_NAMES
     }
     return {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

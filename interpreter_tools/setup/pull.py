@@ -9,12 +9,14 @@ import re
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 
 from interpreter_tools._docker.build import build_image
+from interpreter_tools._exceptions import DockerApiError
 from interpreter_tools.setup.chroot import BUNDLE, LOCALHOST
 from interpreter_tools.setup.errors import SetupFailed
 from interpreter_tools.setup.host import find_bundle
-from interpreter_tools.setup.recipes import image_variables
+from interpreter_tools.setup.recipes import image_variables, pip_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +102,7 @@ async def pull(client: DockerClient, reference: str, *, tell: Callable[[float, s
 
 
 async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: Callable[[float, str], None]) -> None:
-    """Make a recipe's image from the official one, adding what that lacks: npm's packages, the host's certificates.
+    """Make a recipe's image from the official one, adding what that lacks: packages of npm and pip, certificates.
 
     Raises:
         DockerApiError: a step failed.
@@ -113,16 +115,30 @@ async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: 
         if step is not None:
             tell(PULL_SHARE + (1 - PULL_SHARE) * (int(step[1]) - 1) / int(step[2]), step[3])
 
-    settings = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config_")}
+    settings = {
+        name: value
+        for name, value in os.environ.items()
+        if name.lower().startswith("npm_config_") or name in {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"}
+    }
     proxies = {name: value for name, value in os.environ.items() if name.lower() in _PROXIES}
-    await build_image(
-        client,
-        write_dockerfile(recipe, reference, with_bundle=bundle is not None, arguments=tuple(settings)),
-        tag=recipe.image,
-        files={"hosts": LOCALHOST.encode(), **({} if bundle is None else {"ca-certificates.crt": bundle})},
-        arguments={**settings, **proxies},
-        on_line=on_line,
-    )
+
+    async def build(recipe: Recipe) -> None:
+        await build_image(
+            client,
+            write_dockerfile(recipe, reference, with_bundle=bundle is not None, arguments=tuple(settings)),
+            tag=recipe.image,
+            files={"hosts": LOCALHOST.encode(), **({} if bundle is None else {"ca-certificates.crt": bundle})},
+            arguments={**settings, **proxies},
+            on_line=on_line,
+        )
+
+    try:
+        await build(recipe)
+    except DockerApiError:
+        if not recipe.pip_packages:
+            raise
+        tell(PULL_SHARE, f"going on without {' '.join(recipe.pip_packages)}")
+        await build(msgspec.structs.replace(recipe, pip_packages=()))
 
 
 def write_dockerfile(recipe: Recipe, reference: str, *, with_bundle: bool, arguments: tuple[str, ...]) -> str:
@@ -132,16 +148,19 @@ def write_dockerfile(recipe: Recipe, reference: str, *, with_bundle: bool, argum
         recipe: what is to be made.
         reference: the official image.
         with_bundle: whether the host's certificate authorities are beside it, as ``ca-certificates.crt``.
-        arguments: names of the build's arguments, which are variables while npm runs and are not kept.
+        arguments: names of the build's arguments, which are variables while npm and pip run and are not kept.
     """
     lines = [f"FROM {reference}", "COPY hosts /etc/hosts"]
     if with_bundle:
         lines.append(f"COPY ca-certificates.crt {BUNDLE}")
     lines += [f"ENV {name}={value}" for name, value in image_variables(with_bundle=with_bundle).items()]
+    if recipe.npm_packages or recipe.pip_packages:
+        lines += [f"ARG {name}" for name in arguments]
+    if recipe.pip_packages:
+        lines.append(f"RUN {json.dumps(pip_command(recipe))}")
     if recipe.npm_packages:
         packages = [package for package in recipe.npm_packages if not package.startswith("npm@")]  # it has one
         command = ["npm", "install", "--global", "--no-fund", "--no-audit", "--fetch-retries=1", *packages]
-        lines += [f"ARG {name}" for name in arguments]
         lines.append(f"RUN {json.dumps(command)}")
     lines.append(f"LABEL interpreter-tools.image={recipe.name}")
     return "\n".join(lines) + "\n"

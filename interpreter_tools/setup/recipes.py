@@ -17,6 +17,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         official: the official image that it is made from where a registry answers; beneath ``library/`` there.
         program: what ``docker run`` starts when nothing is named.
         packages: the distribution's packages that it is built from where none does.
+        pip_packages: what pip adds to it, where it can fetch; the image is of use without.
         npm_packages: what npm adds to it, beside the distribution's packages or to the official image.
         without_npm: the distribution's packages that stand in for ``npm_packages`` where npm cannot fetch.
         links: symbolic links of a built image, so that programs lie where they do in the official one.
@@ -30,6 +31,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     official: str
     program: str
     packages: tuple[str, ...]
+    pip_packages: tuple[str, ...] = ()
     npm_packages: tuple[str, ...] = ()
     without_npm: tuple[str, ...] = ()
     links: dict[str, str] = {}
@@ -49,6 +51,7 @@ PYTHON = Recipe(
     official="python:3.13-slim",
     program="python3",
     packages=("ca-certificates", "python3", "python3-pip", "python3-venv"),
+    pip_packages=("uv>=0.5",),  # installs the packages that runs ask for several times as fast as pip
     links={"/usr/local/bin/python3": "/usr/bin/python3", "/usr/local/bin/python": "/usr/bin/python3"},
     # PEP 668's marker keeps pip from the system's packages; in an image there is no system to protect.
     unwanted=("usr/lib/python3*/EXTERNALLY-MANAGED",),
@@ -94,6 +97,12 @@ RECIPES = (PYTHON, NODE, SHELL, RUBY)
 
 DEFAULT_LANGUAGES = tuple(language for recipe in (PYTHON, NODE, SHELL) for language in recipe.languages)
 """The languages whose images set-up makes ready when none is named."""
+
+
+def pip_command(recipe: Recipe) -> list[str]:
+    """The command that adds a recipe's ``pip_packages``, for root."""
+    flags = ("--no-cache-dir", "--no-input", "--root-user-action=ignore", "--disable-pip-version-check", "--retries=1")
+    return ["python3", "-m", "pip", "install", *flags, "--", *recipe.pip_packages]
 
 
 def find_recipe(name: str) -> Recipe | None:

@@ -32,6 +32,11 @@ void files_open(char **mounts)
 		die("cannot open the workspace %s: %s", mounts[0], strerror(errno));
 }
 
+int files_workspace(void)
+{
+	return workspace;
+}
+
 /* ---- paths ---- */
 
 static bool component_allowed(const char *name, size_t length)
@@ -103,8 +108,9 @@ static int open_file(uint32_t uid, struct text path, int flags, mode_t mode)
 
 static struct {
 	int fd;
-	bool open; /* between IT_PUT and IT_DONE, also when the file could not be opened */
+	bool open; /* between IT_PUT and IT_DONE or IT_DROP, also when the file could not be opened */
 	mode_t mode;
+	uint32_t uid;
 	char path[MAX_PATH];
 	uint32_t length;
 } put = {.fd = -1};
@@ -149,6 +155,7 @@ void files_put(struct cursor *payload)
 		die("protocol: a put as uid %u with mode %o", uid, mode);
 	put.open = true;
 	put.mode = mode;
+	put.uid = uid;
 	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
 	memcpy(put.path, path.at, put.length);
 	put.fd = open_file(uid, path, O_WRONLY | O_CREAT, 0600);
@@ -187,6 +194,25 @@ void files_done(void)
 		put_lately[put_count++ % REMEMBERED] =
 			(struct remembered){status.st_ino, status.st_size, status.st_ctim, status.st_mtim};
 	close_fd(&put.fd);
+}
+
+void files_drop(void)
+{
+	char name[256];
+	if (!put.open)
+		die("protocol: a drop without a put");
+	put.open = false;
+	if (put.fd < 0)
+		return;
+	close_fd(&put.fd);
+	if (become(put.uid) == 0) {
+		int parent = open_parent((struct text){put.path, put.length}, false, name);
+		if (parent >= 0) {
+			(void)unlinkat(parent, name, 0);
+			close(parent);
+		}
+	}
+	become(0);
 }
 
 bool files_refuse(void)
@@ -330,9 +356,13 @@ static DIR *open_directory(int at, const char *name)
 	return directory;
 }
 
-/* Walks without recursion; every directory on the way down is held open, so a swapped one leads nowhere. */
+/*
+ * Walks without recursion; every directory on the way down is held open, so a swapped one leads nowhere. What is mounted beneath the
+ * workspace is left out: it may be a large directory of the host, where others write as well.
+ */
 static void walk(bool only_changed)
 {
+	struct stat root;
 	DIR *stack[MAX_DEPTH];
 	uint32_t lengths[MAX_DEPTH], depth = 1, steps = 0;
 	list.used = 4;
@@ -341,7 +371,9 @@ static void walk(bool only_changed)
 	list.deadline = now_us() + WALK_US;
 	lengths[0] = 0;
 	stack[0] = open_directory(workspace, ".");
-	list.partial = !stack[0];
+	list.partial = !stack[0] || fstat(dirfd(stack[0]), &root) < 0;
+	if (list.partial && stack[0])
+		closedir(stack[0]);
 	if (list.partial)
 		depth = 0;
 	while (depth > 0) {
@@ -356,7 +388,7 @@ static void walk(bool only_changed)
 		size_t length = strlen(entry->d_name), base = lengths[depth - 1];
 		struct stat status;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		    fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_dev != root.st_dev)
 			continue;
 		if (base + length + 1 >= MAX_PATH) {
 			list.partial = true;

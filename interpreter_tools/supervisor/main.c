@@ -100,8 +100,6 @@ static int set_up(char **mounts)
 {
 	if (getpid() != 1)
 		die("the supervisor must be PID 1 of a container");
-	if (!mounts[0])
-		die("the supervisor needs the writable mounts as arguments");
 	umask(022);
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 || chdir("/") < 0)
 		die("cannot drop what is not needed: %s", strerror(errno));
@@ -110,6 +108,10 @@ static int set_up(char **mounts)
 		die("stdin and stdout must be open: %s", strerror(errno));
 	fcntl(STDOUT_FILENO, F_SETPIPE_SZ, OUTPUT_PIPE); /* fewer turns for the same bytes; the kernel may decline */
 	cgroup_open();
+	if (mounts[0] && strncmp(mounts[0], "store=", 6) == 0)
+		store_open(*mounts++ + 6);
+	if (!mounts[0])
+		die("the supervisor needs the writable mounts as arguments");
 	files_open(mounts);
 	wipe_baseline(mounts);
 	return open_signals();
@@ -130,9 +132,13 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		take_end(payload);
 		files_done();
 		break;
+	case IT_DROP:
+		take_end(payload);
+		files_drop();
+		break;
 	case IT_SYNC:
 		take_end(payload);
-		if (!files_refuse())
+		if (!store_refuse() && !files_refuse())
 			send_frame(IT_READY, NULL, 0);
 		break;
 	case IT_START:
@@ -147,6 +153,22 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		break;
 	case IT_GET:
 		files_get(payload);
+		break;
+	case IT_NEED:
+		store_need(payload);
+		break;
+	case IT_STAGE:
+		store_stage(payload);
+		break;
+	case IT_PUBLISH:
+		store_publish(payload);
+		break;
+	case IT_EVICT:
+		store_evict(payload);
+		break;
+	case IT_ENTRIES:
+		take_end(payload);
+		store_entries();
 		break;
 	case IT_STDIN: /* they raced with the end of the run */
 	case IT_KILL:
@@ -245,7 +267,7 @@ int main(int argc, char **argv)
 	for (;;) {
 		struct pollfd fds[8] = {
 			{.fd = STDIN_FILENO, .events = input_waits() ? 0 : POLLIN},
-			{.fd = STDOUT_FILENO, .events = wire_pending() ? POLLOUT : 0},
+			{.fd = STDOUT_FILENO, .events = wire_pending() || files_reading() ? POLLOUT : 0},
 			{.fd = signals, .events = POLLIN},
 		};
 		int boot = boot_fds(fds + 3);

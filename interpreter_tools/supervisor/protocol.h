@@ -16,12 +16,15 @@
  *
  *     state      client may send                                   supervisor answers
  *     GREETED    (supervisor sent IT_HELLO) IT_BOOT                IT_READY, or IT_REFUSED
- *     IDLE       IT_PUT, IT_DATA, IT_DONE (in that order, repeated) nothing; errors are kept for IT_START or IT_SYNC
- *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of a put
+ *     IDLE       IT_PUT, IT_DATA, IT_DONE or IT_DROP (repeated)    nothing; errors are kept for IT_START or IT_SYNC
+ *                IT_NEED                                           the same: an entry of the store that is missing
+ *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of those
  *                IT_START                                          nothing, or IT_REFUSED (state stays IDLE)
  *                IT_RESET, after a run with IT_FLAG_LAST           IT_CLEAN
  *                IT_LIST                                           IT_FILES repeated, IT_READY
  *                IT_GET                                            IT_CONTENT repeated (empty: the end), or IT_REFUSED
+ *                IT_STAGE, IT_PUBLISH, IT_EVICT                    IT_READY, or IT_REFUSED
+ *                IT_ENTRIES                                        IT_STORED repeated, then IT_READY; or IT_REFUSED
  *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_CREDIT; at the end
  *                                                                  IT_FILES repeated, IT_EXIT, then IDLE
  *
@@ -46,7 +49,16 @@
 #define IT_KILL 0x08    /* empty: kill the run; its outcome becomes IT_KILLED */
 #define IT_RESET 0x09   /* u32 deadline in ms, u32 uid of the next run: kill, wipe, verify, boot; what is left then is the verdict */
 #define IT_LIST 0x0a    /* empty: every regular file below the workspace */
+#define IT_DROP 0x11    /* empty: instead of IT_DONE, the rest of the file will not come: it is removed */
 #define IT_GET 0x0b     /* u32 uid, u64 offset, u64 count in bytes, string path below the workspace: read it as that user */
+#define IT_NEED 0x0c    /* string key, string link, string path: the next run needs that entry of the store. Unless the link is empty, */
+                        /* one of that name in the workspace leads to that path in the entry while the run lasts */
+
+/* client to the supervisor of an installer, where the store can be written; a key is 64 hexadecimal digits */
+#define IT_STAGE 0x0d   /* u32 uid, string key: STORE/.KEY/target and STORE/.KEY/tmp, empty and that user's */
+#define IT_PUBLISH 0x0e /* string key, string manifest: what was staged becomes an entry, root's and read-only to others */
+#define IT_EVICT 0x0f   /* string name, as IT_STORED tells it: remove it */
+#define IT_ENTRIES 0x10 /* empty: every entry of the store, and what is left of some */
 
 /*
  * IT_START: u32 uid (also the gid), u32 flags (IT_FLAG_*), u32 timeout in ms (0: none), u64 output limit in bytes of stdout and
@@ -66,6 +78,8 @@
 #define IT_HELLO 0x81   /* u32 IT_VERSION, u32 machine (ELF e_machine), u32 pid */
 #define IT_READY 0x82   /* empty */
 #define IT_REFUSED 0x83 /* u32 IT_WHY_*, u32 errno, string subject (a path or a program) */
+#define IT_STORED 0x84  /* u64 size in bytes, u64 time of its publication in s since the epoch, string name (a key; after '.' one being */
+                        /* staged, after '-' one being removed), string manifest */
 #define IT_STDOUT 0x85  /* bytes */
 #define IT_STDERR 0x86  /* bytes */
 #define IT_CREDIT 0x87  /* u32 bytes of stdin that were taken */
@@ -91,6 +105,8 @@
 #define IT_WHY_CWD 3      /* the working directory could not be entered */
 #define IT_WHY_GET 4      /* a file could not be read */
 #define IT_WHY_RESOURCE 5 /* no process, descriptor or memory left in the container */
+#define IT_WHY_NEED 6     /* an entry of the store is missing; the subject is its key */
+#define IT_WHY_STORE 7    /* the store could not be changed */
 
 /* how a reset went */
 #define IT_CLEAN_OK 0

@@ -173,16 +173,21 @@ void run_start(struct cursor *payload)
 	bool booted = start.flags & IT_FLAG_BOOTED;
 	if (booted && !boot_serves(start.uid))
 		die("protocol: a start as uid %u for an interpreter that was not booted for it", start.uid);
-	if (files_refuse() || directory_refused(&start))
+	if (store_refuse() || files_refuse() || directory_refused(&start)) {
+		store_unlink();
 		return;
+	}
+	store_link(start.uid);
 	files_mark(start.uid);
 	run.before = cgroup_read();
 	run.uid = start.uid;
 	run.started_us = now_us();
 	if (booted)
 		start_booted(&start);
-	else if (!start_exec(&start))
+	else if (!start_exec(&start)) {
+		store_unlink();
 		return;
+	}
 	run.deadline_us = start.timeout_ms ? run.started_us + start.timeout_ms * 1000ull : 0;
 	run.limit = start.limit;
 	run.outcome = IT_EXITED;
@@ -297,6 +302,7 @@ static void send_exit(void)
 		.oom_kills = after.oom_kills - run.before.oom_kills,
 	};
 	_Static_assert(sizeof end == 48, "IT_EXIT is 48 bytes");
+	store_unlink();
 	files_changed();
 	send_frame(IT_EXIT, &end, sizeof end);
 	close_pipes(&run.pipes);

@@ -4,7 +4,7 @@
  * whole container with it.
  *
  * A file is a noun: wire.c (frames in and out), boot.c (the interpreter booted ahead of need), run.c (one run), spawn.c (one new
- * process), files.c (the workspace), wipe.c (reset and its proof), cgroup.c (what the kernel counted), main.c (the loop).
+ * process), files.c (the workspace), store.c (the dependency store), wipe.c (reset and its proof), cgroup.c (what the kernel counted), main.c (the loop).
  */
 #ifndef INTERPRETER_TOOLS_SUPERVISOR_H
 #define INTERPRETER_TOOLS_SUPERVISOR_H
@@ -113,6 +113,7 @@ void files_open(char **mounts); /* the writable mounts; the first is the workspa
 void files_put(struct cursor *payload);
 void files_data(struct cursor *payload);
 void files_done(void);
+void files_drop(void);
 bool files_refuse(void);        /* sends the first error since the last call, if there was one */
 void files_mark(uint32_t uid);  /* a run starts: what changes from here on is its doing */
 void files_changed(void);       /* sends IT_FILES for what changed since the mark */
@@ -121,10 +122,23 @@ void files_get(struct cursor *payload);
 bool files_reading(void);
 void files_event(void);         /* send more of the file being read; needs !wire_pending() */
 void files_forget(void);
+int files_workspace(void);      /* its descriptor */
+
+/* store.c */
+void store_open(const char *path);
+void store_need(struct cursor *payload);
+bool store_refuse(void);        /* sends that an entry is missing, if one is */
+void store_link(uint32_t uid);  /* a run starts: make the link that was asked for */
+void store_unlink(void);
+void store_stage(struct cursor *payload);
+void store_publish(struct cursor *payload);
+void store_evict(struct cursor *payload);
+void store_entries(void);
 
 /* wipe.c */
 void wipe_baseline(char **mounts);
 void wipe_reset(struct cursor *payload);
+bool wipe_directory(int fd, uint32_t deadline_ms); /* true when it is empty */
 
 /* cgroup.c */
 struct usage {

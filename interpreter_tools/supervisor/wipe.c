@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define MAX_MOUNTS 16
+#define MAX_KEPT 64
 #define TMPFS 0x01021994 /* TMPFS_MAGIC, statfs(2) */
 
 static struct mount {
@@ -25,6 +26,17 @@ static struct mount {
 } mounts[MAX_MOUNTS];
 static size_t mount_count;
 static uint64_t deadline_us;
+
+/*
+ * Names in the root of a writable mount that are, or lead to, another mount: a directory of the host, perhaps, in which nothing must ever be
+ * removed. The directories that lead there are root's, so a program can neither move them nor leave anything in them; and what is another
+ * writable mount is wiped as such.
+ */
+static struct kept {
+	int mount_fd;
+	char name[256];
+} kept[MAX_KEPT];
+static size_t kept_count;
 
 static bool late(void)
 {
@@ -40,6 +52,90 @@ static void in_use(const struct mount *mount, uint64_t *blocks, uint64_t *inodes
 	*inodes = status.f_files - status.f_ffree;
 }
 
+/* proc_pid_mountinfo(5) writes blanks, newlines and backslashes of a path as three octal digits. */
+static void unescape(char *path)
+{
+	char *to = path;
+	for (; *path; to++) {
+		if (path[0] == '\\' && path[1] && path[2] && path[3]) {
+			*to = (char)((path[1] - '0') << 6 | (path[2] - '0') << 3 | (path[3] - '0'));
+			path += 4;
+		} else {
+			*to = *path++;
+		}
+	}
+	*to = 0;
+}
+
+static bool is_kept(const struct mount *mount, const char *name)
+{
+	for (size_t i = 0; i < kept_count; i++)
+		if (kept[i].mount_fd == mount->fd && strcmp(kept[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void keep_way_to(const char *point)
+{
+	for (size_t i = 0; i < mount_count; i++) {
+		size_t length = strlen(mounts[i].path);
+		if (strncmp(point, mounts[i].path, length) || point[length] != '/')
+			continue;
+		const char *name = point + length + 1;
+		size_t size = strcspn(name, "/");
+		if (kept_count == MAX_KEPT || size >= sizeof kept->name)
+			die("too many mounts beneath %s", mounts[i].path);
+		kept[kept_count].mount_fd = mounts[i].fd;
+		memcpy(kept[kept_count].name, name, size);
+		kept[kept_count++].name[size] = 0;
+	}
+}
+
+static void find_kept(void)
+{
+	char *line = NULL, *point = NULL;
+	size_t size = 0;
+	FILE *table = fopen("/proc/self/mountinfo", "re");
+	if (!table)
+		die("cannot read the mounts: %s", strerror(errno));
+	while (getline(&line, &size, table) > 0) {
+		if (sscanf(line, "%*s %*s %*s %*s %ms", &point) != 1)
+			die("cannot understand the mounts: %s", line);
+		unescape(point);
+		keep_way_to(point);
+		free(point);
+	}
+	free(line);
+	fclose(table);
+}
+
+#define MAX_COUNTS 32
+
+static struct counts {
+	unsigned long in_use[MAX_COUNTS];
+	size_t known;
+} counts_at_start;
+
+/*
+ * The kernel's counters of sockets of this network namespace: "TCP: inuse 2 orphan 0 ...". The tables of TCP have a hash slot for each
+ * socket that the whole host could ever hold, and are walked from end to end: 9 ms where there are 262144 slots, and nothing in them.
+ */
+static struct counts read_counts(void)
+{
+	static const char *const files[] = {"/proc/net/sockstat", "/proc/net/sockstat6"};
+	struct counts counts = {.known = 0};
+	char line[512];
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		FILE *file = fopen(files[i], "re");
+		while (file && counts.known < MAX_COUNTS && fgets(line, sizeof line, file))
+			if (sscanf(line, "%*[^:]: inuse %lu", &counts.in_use[counts.known]) == 1)
+				counts.known++;
+		if (file)
+			fclose(file);
+	}
+	return counts;
+}
+
 void wipe_baseline(char **paths)
 {
 	for (; *paths; paths++) {
@@ -51,7 +147,11 @@ void wipe_baseline(char **paths)
 		if (mount->fd < 0)
 			die("cannot open the writable mount %s: %s", *paths, strerror(errno));
 		in_use(mount, &mount->blocks, &mount->inodes);
+		if (fchmod(mount->fd, 01777) < 0) /* runc gives it the mode of the image's directory of that name, where there is one */
+			die("cannot open %s to everybody: %s", *paths, strerror(errno));
 	}
+	find_kept();
+	counts_at_start = read_counts();
 }
 
 /* ---- files ---- */
@@ -93,7 +193,7 @@ static void empty(int root, const char *name)
 	closedir(directory);
 }
 
-/* True when the mount's root is empty. */
+/* True when the mount's root holds nothing but the way to other mounts. */
 static bool wipe_mount(const struct mount *mount)
 {
 	bool anything = true;
@@ -103,7 +203,7 @@ static bool wipe_mount(const struct mount *mount)
 		if (!root)
 			return false;
 		for (struct dirent *entry; (entry = readdir(root)) && !late();) {
-			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_kept(mount, entry->d_name))
 				continue;
 			anything = true;
 			if (!removed(mount->fd, entry->d_name)) {
@@ -114,6 +214,13 @@ static bool wipe_mount(const struct mount *mount)
 		closedir(root);
 	}
 	return !anything;
+}
+
+bool wipe_directory(int fd, uint32_t deadline_ms)
+{
+	const struct mount mount = {.fd = fd};
+	deadline_us = now_us() + deadline_ms * 1000ull;
+	return wipe_mount(&mount);
 }
 
 static const struct mount *mount_in_use(void)
@@ -172,10 +279,17 @@ static bool table_bound(const char *path, bool (*bound)(const char *))
 	return found;
 }
 
+static bool counts_as_at_start(void)
+{
+	struct counts now = read_counts();
+	return now.known > 0 && now.known == counts_at_start.known &&
+	       memcmp(now.in_use, counts_at_start.in_use, now.known * sizeof *now.in_use) == 0;
+}
+
 static const char *socket_in_use(void)
 {
 	static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6", "/proc/net/raw", "/proc/net/raw6"};
-	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+	for (size_t i = 0; i < sizeof tables / sizeof *tables && !counts_as_at_start(); i++)
 		if (table_bound(tables[i], socket_line_bound))
 			return tables[i];
 	return table_bound("/proc/net/unix", unix_line_bound) ? "/proc/net/unix" : NULL;

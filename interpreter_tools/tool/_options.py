@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from interpreter_tools._config import ContainerStrategy, check_environment
+from interpreter_tools._config import ContainerStrategy, check_choice, check_environment, check_sharing
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._limits import check_count, check_seconds
+from interpreter_tools._mounts import Mount, check_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,8 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION
     session_id: str | None = None
     workspace_sharing: Literal["isolated", "shared"] = "isolated"
-    mounts: tuple[object, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    dependencies: bool = True
     timeout: float | None = 60.0
     memory_limit: str | int | None = None
     cpu_limit: str | float | None = None
@@ -39,6 +41,9 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         check_seconds(self.timeout, field="timeout")
+        check_choice(self.workspace_sharing, ("isolated", "shared"), field="workspace_sharing")
+        check_sharing(self.strategy, self.workspace_sharing)
+        check_mounts(self.mounts, field="mounts")
         check_count(self.max_tokens, field="max_tokens", least=100)
         check_environment(dict(self.environment), field="environment")
         if not self.name.replace("_", "").replace("-", "").isalnum() or not self.name.isascii() or len(self.name) > 64:
@@ -47,6 +52,11 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if isinstance(self.languages, str):
             hint = f"give a tuple: ({self.languages!r},)"
             raise ConfigurationError("languages", self.languages, "is one text", hint=hint)
+
+    @property
+    def keeps_files(self) -> bool:
+        """Files stay from one call to the next, in a session of the tool's own."""
+        return self.strategy is ContainerStrategy.PER_SESSION or self.workspace_sharing == "shared"
 
     def allowed_languages(self) -> Sequence[str]:
         """The languages that are registered now and allowed."""

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
-from interpreter_tools._config import ContainerStrategy, EngineConfig
+from interpreter_tools._config import ContainerStrategy, EngineConfig, check_strategy
 from interpreter_tools._exceptions import InvalidArguments
+from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._models import ExecutionResult
 from interpreter_tools.tool._advice import Circumstances
 from interpreter_tools.tool._arguments import ToolArguments, blame_arguments, read_arguments
 from interpreter_tools.tool._options import ToolOptions
 from interpreter_tools.tool._outputs import Outputs
 from interpreter_tools.tool._render import render_error, render_result
-from interpreter_tools.tool._runner import Runner
+from interpreter_tools.tool._runner import Runner, Sharing
 from interpreter_tools.tool._schema import JsonObject, arguments_schema
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._execution import Execution
     from interpreter_tools._models import OutputChunk
+    from interpreter_tools._mounts import Mount
 
 _NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 
@@ -85,8 +87,8 @@ class CodeExecutionTool:
             "Runs a complete program in a sandbox.",
             "Returns what it wrote to stdout and stderr, its exit code, and the names of the files that it made.",
             "Only what is printed is returned: print the values you want to know.",
-            "Nothing is kept between calls, neither variables nor files." if self._forgets else "",
-            "" if self._options.network not in {None, "none"} else "The program has no network.",
+            self._memory,
+            "" if self._runner.networked else "The program has no network.",
             "" if self._options.timeout is None else f"It may run for {self._options.timeout:g} seconds.",
         ]
         return " ".join(filter(None, parts))
@@ -94,27 +96,60 @@ class CodeExecutionTool:
     @property
     def json_schema(self) -> JsonObject:
         """The schema of its arguments, with the languages that are registered now."""
-        return arguments_schema(self._options.allowed_languages(), timeout=self._options.timeout)
+        return self._schema(strict=False)
 
     @property
     def strict_json_schema(self) -> JsonObject:
         """The same as OpenAI's strict mode wants it: all is required, what is optional may be null."""
-        return arguments_schema(self._options.allowed_languages(), timeout=self._options.timeout, strict=True)
+        return self._schema(strict=True)
+
+    def _schema(self, *, strict: bool) -> JsonObject:
+        return arguments_schema(
+            self._options.allowed_languages(),
+            timeout=self._options.timeout,
+            dependencies=self._options.dependencies,
+            strict=strict,
+        )
 
     @property
-    def _forgets(self) -> bool:
-        return self._options.session_id is None and self._options.workspace_sharing == "isolated"
+    def _memory(self) -> str:
+        """What a model is told about files of earlier calls."""
+        if self._options.keeps_files:
+            return "Files are kept for later calls, variables are not."
+        if self._options.session_id is not None:
+            return ""  # that depends on the session
+        return "Nothing is kept between calls, neither variables nor files."
+
+    # -- where it runs
+
+    @property
+    def engine(self) -> ExecutionEngine | None:
+        """What runs the code; None before the first call of a tool that makes its own."""
+        return self._runner.engine
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that runs belong to, for ``engine.read_file`` and others; None as long as there is none."""
+        return self._runner.session_id
 
     # -- calling it
 
     async def execute(
-        self, arguments: object = None, /, *, files: Mapping[str, bytes] = _NO_FILES, **fields: object
+        self,
+        arguments: object = None,
+        /,
+        *,
+        files: Mapping[str, bytes] = _NO_FILES,
+        workspace_sharing: Sharing | None = None,
+        **fields: object,
     ) -> ExecutionResult:
         """Runs what the arguments ask for, to its end.
 
         Args:
             arguments: an object, or text of JSON, as a model gave it; see ``ToolArguments``.
             files: contents by path below the workspace, written before the code starts; not for models.
+            workspace_sharing: ``"shared"`` to see the workspace that all such runs of the tool share; None means as the
+                tool was made.
             fields: arguments by name, over those of the object.
 
         Raises:
@@ -122,18 +157,24 @@ class CodeExecutionTool:
             InterpreterToolsError: the infrastructure failed, as in ``ExecutionEngine.run``.
         """
         with blame_arguments():
-            async with self.stream(arguments, files=files, **fields) as execution:
+            async with self.stream(arguments, files=files, workspace_sharing=workspace_sharing, **fields) as execution:
                 return await execution.result()
 
     def stream(
-        self, arguments: object = None, /, *, files: Mapping[str, bytes] = _NO_FILES, **fields: object
+        self,
+        arguments: object = None,
+        /,
+        *,
+        files: Mapping[str, bytes] = _NO_FILES,
+        workspace_sharing: Sharing | None = None,
+        **fields: object,
     ) -> Execution:
         """The same as ``execute``, as an ``Execution``, which starts with ``async with``: its output as it comes.
 
         Raises:
             InvalidArguments: they cannot be understood; nothing was touched.
         """
-        return self._runner.execution(self._read(arguments, fields), files)
+        return self._runner.execution(self._read(arguments, fields), files, sharing=workspace_sharing)
 
     async def call(
         self,
@@ -176,7 +217,13 @@ class CodeExecutionTool:
             language: what the program was written in, which tells apart who it was that missed something.
             max_tokens: how long the text may be, at four characters a token; None means the tool's own limit.
         """
-        run = Circumstances(language=language, timeout=self._options.timeout, longest=self._options.timeout)
+        run = Circumstances(
+            language=language,
+            timeout=self._options.timeout,
+            longest=self._options.timeout,
+            dependencies=() if self._options.dependencies else None,
+            networked=self._runner.networked,
+        )
         return render_result(result, run, max_tokens=max_tokens or self._options.max_tokens)
 
     def render_error(self, error: InterpreterToolsError) -> str:
@@ -200,12 +247,13 @@ class CodeExecutionTool:
         return read_arguments(arguments, self._options, fields)
 
     def _circumstances(self, arguments: ToolArguments) -> Circumstances:
+        installs = self._options.dependencies and LanguageRegistry.get(arguments.language).dependencies is not None
         return Circumstances(
             language=arguments.language,
             timeout=arguments.timeout,
             longest=self._options.timeout,
-            dependencies=tuple(arguments.dependencies or ()),
-            networked=self._options.network not in {None, "none"},
+            dependencies=tuple(arguments.dependencies or ()) if installs else None,
+            networked=self._runner.networked,
         )
 
 
@@ -219,7 +267,8 @@ def create_code_execution_tool(
     strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION,
     session_id: str | None = None,
     workspace_sharing: Literal["isolated", "shared"] = "isolated",
-    mounts: Sequence[object] = (),
+    mounts: Sequence[Mount] = (),
+    dependencies: bool = True,
     timeout: float | None = 60.0,
     memory_limit: str | int | None = None,
     cpu_limit: str | float | None = None,
@@ -235,10 +284,12 @@ def create_code_execution_tool(
         name: what models call the tool.
         description: what models are told about it, instead of the tool's own words.
         languages: those that models may use; None means all that are registered at the time of a call.
-        strategy: whether containers are used again.
-        session_id: the session that runs belong to.
-        workspace_sharing: whether all runs see one workspace.
-        mounts: directories of this machine that programs see.
+        strategy: whether containers are used again. With ``PER_SESSION``, runs belong to a session that the tool makes
+            on first use: one container for each language, whose files stay until ``cleanup``.
+        session_id: a session of ``engine`` that runs belong to instead, which stays the caller's.
+        workspace_sharing: ``"shared"`` lets all runs, in whatever language, see one workspace.
+        mounts: directories, files and archives of this machine that programs see.
+        dependencies: whether models may ask for packages.
         timeout: seconds that a run may take at most, whatever the model asks for; None means no limit.
         memory_limit: bytes, or a text such as ``"256m"``; None means the engine's.
         cpu_limit: cores; None means the engine's.
@@ -253,10 +304,11 @@ def create_code_execution_tool(
         name=name,
         description=description,
         languages=languages if languages is None or isinstance(languages, str) else tuple(languages),  # type: ignore[arg-type]
-        strategy=strategy,
+        strategy=check_strategy(strategy, field="strategy"),
         session_id=session_id,
         workspace_sharing=workspace_sharing,
         mounts=tuple(mounts),
+        dependencies=dependencies,
         timeout=timeout,
         memory_limit=memory_limit,
         cpu_limit=cpu_limit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from interpreter_tools import EngineConfig, ExecutionEngine
 from tests.watch import CLIENTS, containers_of_process, eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
@@ -24,24 +27,31 @@ BUSY = """
 import asyncio
 from interpreter_tools import *
 config = EngineConfig(pool=PoolConfig(min_size=2, max_size=3, max_uses=3))
+STRATEGIES = (ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL)
 async def caller(engine, strategy):
     while True:
         await engine.run("python", "import time; time.sleep(0.05)", strategy=strategy)
 async def main():
     print("importing done", flush=True)
     async with ExecutionEngine(config) as engine:
-        await asyncio.gather(*(caller(engine, strategy) for strategy in ContainerStrategy for _ in range(3)))
+        await asyncio.gather(*(caller(engine, strategy) for strategy in STRATEGIES for _ in range(3)))
 asyncio.run(main())
 """
 
 
-async def spawn(code: str) -> asyncio.subprocess.Process:
-    """A client in a process of its own, when it has imported everything."""
+@contextlib.asynccontextmanager
+async def client_of(code: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """A client in a process of its own, when it has imported everything; it does not outlive the context."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=subprocess.PIPE)
     CLIENTS.add(process.pid)
-    assert process.stdout is not None
-    assert (await process.stdout.readline()).strip() == b"importing done"
-    return process
+    try:
+        assert process.stdout is not None
+        assert (await process.stdout.readline()).strip() == b"importing done"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 async def test_killed_clients_leave_no_container(docker_client: DockerClient) -> None:
@@ -49,10 +59,8 @@ async def test_killed_clients_leave_no_container(docker_client: DockerClient) ->
     chance = random.Random(7)
 
     async def kill_one(delay: float) -> None:
-        process = await spawn(BUSY)
-        await asyncio.sleep(delay)
-        process.kill()
-        await process.wait()
+        async with client_of(BUSY) as process:
+            await asyncio.sleep(delay)
 
         async def look() -> list[str]:
             ids = await containers_of_process(docker_client, process.pid)
@@ -70,11 +78,11 @@ async def test_killed_clients_leave_no_container(docker_client: DockerClient) ->
 
 async def test_terminated_client_leaves_no_container(docker_client: DockerClient) -> None:
     """Ctrl-C closes the engine on its way out."""
-    process = await spawn(BUSY)
-    await eventually(lambda: containers_of_process(docker_client, process.pid), lambda ids: len(ids) >= 2)
-    process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(15):
-        await process.wait()
+    async with client_of(BUSY) as process:
+        await eventually(lambda: containers_of_process(docker_client, process.pid), lambda ids: len(ids) >= 2)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(40):
+            await process.wait()
     assert await containers_of_process(docker_client, process.pid) == []
 
 
@@ -91,10 +99,10 @@ async def main():
         print(result.outcome, result.stdout.strip())
 asyncio.run(main())
 """
-    process = await spawn(code)
-    await asyncio.sleep(0.1)
-    process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(10)
-    process.send_signal(signal.SIGCONT)
-    stdout, _ = await process.communicate()
+    async with client_of(code) as process:
+        await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(10)
+        process.send_signal(signal.SIGCONT)
+        stdout, _ = await process.communicate()
     assert stdout == b"ok right\n"

@@ -101,8 +101,7 @@ async def test_engine_that_is_forgotten_warns() -> None:
     assert [str(warning.message).split(":")[0] for warning in caught if warning.category is ResourceWarning] == [
         "<ExecutionEngine running> was not closed"
     ]
-    await running.tasks.aclose(deadline=5)
-    await running.client.aclose()
+    await running.aclose()
 
 
 async def test_engine_is_used_where_it_was_started(engine: ExecutionEngine) -> None:
@@ -267,7 +266,7 @@ from interpreter_tools import *
 async def main():
     engine = await ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=2))).start()
     await engine.warm()
-    print(engine._running.owner.id)
+    print(engine._running.host.owner.id)
 asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(

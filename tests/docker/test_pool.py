@@ -93,7 +93,7 @@ async def test_used_ones_are_replaced_ahead_of_the_next_run(docker_client: Docke
         stats = engine.stats()
         assert (stats.hits, stats.misses, stats.refills, stats.discards) == (4, 0, 6, {"used": 4})
         await eventually(lambda: containers_of(docker_client, engine), lambda found: len(found) == 2)
-        assert "0 busy, 2 idle, 0 starting" in repr(engine._running and next(iter(engine._running.pools.values())))
+        assert "0 busy, 2 idle, 0 starting" in repr(engine._running and next(iter(engine._running.host.pools.values())))
 
 
 async def test_pool_grows_with_demand_and_shrinks_again() -> None:
@@ -142,12 +142,13 @@ async def test_last_used_is_lent_first() -> None:
 
 async def test_waiting_has_a_limit() -> None:
     """It is told with what there is and what to do; the one that comes later is not lost."""
-    async with engine_of((), min_size=0, max_size=1, wait_timeout=0.3) as engine:
-        async with engine.stream("shell", "sleep 1", strategy=POOL) as execution:
-            with pytest.raises(PoolTimeout, match=r"shell \[1 busy, 0 idle, 0 starting\].*within 0\.3 s") as caught:
+    async with engine_of((), min_size=0, max_size=1, wait_timeout=5) as engine:
+        async with engine.stream("shell", "read line", strategy=POOL) as execution:
+            with pytest.raises(PoolTimeout, match=r"shell \[1 busy, 0 idle, 0 starting\].*within 5 s") as caught:
                 await engine.run("shell", "", strategy=POOL)
-            assert (caught.value.waited, isinstance(caught.value, TimeoutError)) == (0.3, True)
+            assert (caught.value.waited, isinstance(caught.value, TimeoutError)) == (5, True)
             assert "max_size" in caught.value.hint
+            await execution.close_stdin()
             await execution.result()
         assert (await engine.run("shell", "echo 1", strategy=POOL)).stdout == "1\n"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from interpreter_tools._docker import PullProgress
 from interpreter_tools.setup.pull import REGISTRY_VARIABLE, LayerMeter, official_reference, write_dockerfile
-from interpreter_tools.setup.recipes import NODE, PYTHON
+from interpreter_tools.setup.recipes import NODE, PYTHON, SHELL
 
 STATUSES = [
     "Already exists",
@@ -77,7 +77,13 @@ def test_dockerfile_adds_what_the_official_image_lacks():
 
 def test_dockerfile_of_an_image_that_lacks_nothing_runs_nothing():
     """It only sets names, and localhost."""
-    lines = write_dockerfile(
-        PYTHON, PYTHON.official, with_bundle=False, arguments=("NPM_CONFIG_REGISTRY",)
-    ).splitlines()
+    lines = write_dockerfile(SHELL, SHELL.official, with_bundle=False, arguments=("NPM_CONFIG_REGISTRY",)).splitlines()
     assert [line.split()[0] for line in lines] == ["FROM", "COPY", "ENV", "LABEL"]
+
+
+def test_dockerfile_adds_pythons_installer():
+    """With the host's index, which does not stay."""
+    lines = write_dockerfile(PYTHON, PYTHON.official, with_bundle=False, arguments=("PIP_INDEX_URL",)).splitlines()
+    (run,) = (line for line in lines if line.startswith("RUN "))
+    assert run.endswith('"--", "uv>=0.5"]')
+    assert lines.index("ARG PIP_INDEX_URL") < lines.index(run)

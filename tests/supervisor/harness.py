@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BASE = "/mnt"
 WORKSPACE = f"{BASE}/workspace"
+STORE = f"{BASE}/store"
 MOUNTS = (WORKSPACE, "/tmp", "/dev/shm")
 UID = 12345
 PYTHON = "/usr/bin/python3"
@@ -36,17 +37,17 @@ PATIENCE = 30.0  # seconds; far beyond what anything here takes, so that only a 
 
 # What a container has: its own namespaces, tmpfs where programs may write, and as few powers. The binary moves out of
 # /tmp before that is covered. The last `exec` keeps PID 1.
-_POWERS = "-all,+setuid,+setgid,+kill,+dac_override,+fowner"
+POWERS = "-all,+setuid,+setgid,+kill,+dac_override,+fowner"
 _SET_UP = f"""
 set -eu
-binary=$1 tmpfs=$2
-shift 2
+binary=$1 tmpfs=$2 powers=$3
+shift 3
 mount -t tmpfs -o size=64m,mode=755 none {BASE}
 cp "$binary" {BASE}/supervisor
-mkdir {WORKSPACE}
-for mount in $tmpfs; do mount -t tmpfs -o nosuid,nodev,mode=1777,size=256m none "$mount"; done
+mkdir {WORKSPACE} {STORE}
+for mount in $tmpfs; do mkdir -p "$mount"; mount -t tmpfs -o nosuid,nodev,mode=1777,size=256m none "$mount"; done
 ip link set lo up
-exec setpriv --no-new-privs --inh-caps=-all --bounding-set={_POWERS} {BASE}/supervisor "$@"
+exec setpriv --no-new-privs --inh-caps=-all --bounding-set=$powers {BASE}/supervisor "$@"
 """
 _NAMESPACES = ("--pid", "--fork", "--kill-child", "--mount", "--ipc", "--net", "--mount-proc")
 
@@ -92,6 +93,7 @@ class Supervisor:
         mounts: Sequence[str] = MOUNTS,
         tmpfs: Sequence[str] = MOUNTS,
         namespaces: Sequence[str] = _NAMESPACES,
+        powers: str = POWERS,
         path: str = "/usr/local/bin:/usr/bin:/bin",
     ) -> None:
         self.connection = Connection()
@@ -99,8 +101,9 @@ class Supervisor:
         self.received = 0  # bytes
         self.skipped: list[Event] = []
         self.expected_status: int | None = 0
+        command = ["/usr/bin/unshare", *namespaces, "/bin/sh", "-c", _SET_UP, "sh"]
         self.process = subprocess.Popen(
-            ["/usr/bin/unshare", *namespaces, "/bin/sh", "-c", _SET_UP, "sh", str(binary), " ".join(tmpfs), *mounts],
+            [*command, str(binary), " ".join(tmpfs), powers, *mounts],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -7,7 +7,7 @@ import pytest
 from aiodocker import DockerError
 
 from interpreter_tools._docker.errors import CONNECTION_FAILED, hint_for, map_docker_errors
-from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, ProtocolError
+from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, NetworkMissing, ProtocolError
 
 
 def test_refusal() -> None:
@@ -29,9 +29,24 @@ def test_missing_image(words: str) -> None:
 
 
 def test_missing_something_else() -> None:
-    """A 404 may be about a network."""
+    """A 404 may be about anything."""
     with pytest.raises(DockerApiError), map_docker_errors("create container", image="a:1"):
-        raise DockerError(404, "network x not found")
+        raise DockerError(404, "volume x not found")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "network x not found",
+        "could not find the network x: network x not found",
+        "unable to find network with name or ID x: network not found",
+    ],
+)
+def test_missing_network(words: str) -> None:
+    """Said by Docker when a container is started or made, and by Podman."""
+    with pytest.raises(NetworkMissing, match="docker network create") as caught, map_docker_errors("start container"):
+        raise DockerError(404, words)
+    assert caught.value.network == "x"
 
 
 @pytest.mark.parametrize(

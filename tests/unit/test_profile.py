@@ -66,7 +66,7 @@ def test_death_of_the_client_ends_the_container() -> None:
 def test_supervisor_is_told_every_writable_mount() -> None:
     """What it is not told it does not wipe."""
     spec = spec_of()
-    assert spec["Cmd"] == list(WRITABLE) == list(spec["HostConfig"]["Tmpfs"])
+    assert spec["Cmd"][1:] == list(WRITABLE) == list(spec["HostConfig"]["Tmpfs"])
 
 
 def test_swap_is_not_added_to_memory() -> None:
@@ -102,10 +102,10 @@ def test_network_is_set_up_only_where_needed() -> None:
     traits = HostTraits(hosts_mount=mount)
     assert not spec_of()["NetworkDisabled"]
     assert spec_of(traits=traits)["NetworkDisabled"]
-    assert host_of(traits=traits)["Mounts"][1:] == [mount]
+    assert host_of(traits=traits)["Mounts"][2:] == [mount]
     online = spec_of(ContainerConfig(network="bridge"), traits)
     assert not online["NetworkDisabled"]
-    assert len(online["HostConfig"]["Mounts"]) == 1
+    assert len(online["HostConfig"]["Mounts"]) == 2
 
 
 @pytest.mark.parametrize("runtime", ["runsc", "runsc-ptrace", "kata-runtime"])

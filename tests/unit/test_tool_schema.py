@@ -10,6 +10,7 @@ import pytest
 
 from interpreter_tools import (
     ConfigurationError,
+    ContainerConfig,
     ContainerStrategy,
     EngineConfig,
     ExecutionEngine,
@@ -65,11 +66,15 @@ def test_description_is_short_enough() -> None:
         ("timeout", 0),
         ("max_tokens", 10),
         ("environment", {"": "x"}),
+        ("strategy", "forever"),
+        ("workspace_sharing", "perhaps"),
+        ("session_id", "mine"),
+        ("mounts", ["/etc"]),
     ],
 )
 def test_wrong_option_is_refused(field: str, value: object) -> None:
     """When the tool is made."""
-    with pytest.raises(ConfigurationError, match=f"^{field}"):
+    with pytest.raises(ConfigurationError, match=rf"^{field}"):
         create_code_execution_tool(**{field: value})  # type: ignore[arg-type]
 
 
@@ -77,6 +82,12 @@ def test_engine_or_its_configuration() -> None:
     """Not both: an engine has its own."""
     with pytest.raises(ConfigurationError, match=r"^config"):
         create_code_execution_tool(engine=ExecutionEngine(), config=EngineConfig())
+
+
+def test_pool_shares_nothing() -> None:
+    """It wipes the workspace after each run."""
+    with pytest.raises(ConfigurationError, match="POOL"):
+        create_code_execution_tool(strategy=ContainerStrategy.POOL, workspace_sharing="shared")
 
 
 def test_nothing_is_started_by_import() -> None:
@@ -93,7 +104,27 @@ def test_nothing_is_started_by_import() -> None:
     assert done.stdout == "execute_code <CodeExecutionTool execute_code <Runner no engine yet>> object\n"
 
 
-def test_strategies() -> None:
-    """Both that the engine knows."""
-    for strategy in (ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL):
-        create_code_execution_tool(strategy=strategy)
+def test_packages_can_be_left_out() -> None:
+    """Models are not shown then what they cannot ask for."""
+    tool = create_code_execution_tool(dependencies=False)
+    for schema in (tool.json_schema, tool.strict_json_schema):
+        assert "dependencies" not in cast("dict[str, object]", schema["properties"])
+
+
+def test_description_tells_what_is_kept() -> None:
+    """Between calls."""
+    assert "Nothing is kept" in create_code_execution_tool().description
+    for kept in (
+        create_code_execution_tool(strategy=ContainerStrategy.PER_SESSION),
+        create_code_execution_tool(workspace_sharing="shared"),
+    ):
+        assert "Files are kept" in kept.description
+
+
+def test_description_tells_of_the_network() -> None:
+    """The tool's, or its engine's."""
+    networked = EngineConfig(container=ContainerConfig(network="bridge"))
+    assert "no network" in create_code_execution_tool().description
+    assert "no network" in create_code_execution_tool(config=networked, network="none").description
+    assert "no network" not in create_code_execution_tool(config=networked).description
+    assert "no network" not in create_code_execution_tool(engine=ExecutionEngine(networked)).description

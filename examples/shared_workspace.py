@@ -1,0 +1,27 @@
+"""One workspace, three languages, three images: written by a shell, read by Python, sorted by Node.js."""
+
+import asyncio
+
+from interpreter_tools import ExecutionEngine
+
+WRITE = "seq 5 -1 1 > numbers.txt"
+READ = "numbers = open('numbers.txt').read().split(); print('sum', sum(map(int, numbers)))"
+SORT = """
+const fs = require('fs');
+const numbers = fs.readFileSync('numbers.txt', 'utf8').trim().split('\\n').sort();
+fs.writeFileSync('sorted.txt', numbers.join(' '));
+"""
+
+
+async def main() -> None:
+    """Each run gets a fresh container; what they share is the workspace."""
+    async with ExecutionEngine() as engine, engine.session(workspace_sharing="shared") as session:
+        (await session.run("shell", WRITE)).check()
+        print((await session.run("python", READ)).check().stdout, end="")
+        result = await session.run("javascript", SORT)
+        print("all generated files:", *result.check().session_generated_files)
+        print(await session.read_file("sorted.txt"))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

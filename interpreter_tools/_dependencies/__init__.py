@@ -1,0 +1,17 @@
+"""Packages that code uses: installed once, kept in a store that every sandbox reads."""
+
+from interpreter_tools._dependencies._installs import Installs, Ticket, check_dependencies
+from interpreter_tools._dependencies._key import DERIVED_REPOSITORY, Requirement
+from interpreter_tools._dependencies._store import StoreEntry, choose, evict, list_store
+
+__all__ = [
+    "DERIVED_REPOSITORY",
+    "Installs",
+    "Requirement",
+    "StoreEntry",
+    "Ticket",
+    "check_dependencies",
+    "choose",
+    "evict",
+    "list_store",
+]

@@ -1,0 +1,457 @@
+"""The files of a session: in the container that holds its workspace, or on this side while there is none."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import os
+import stat
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+import anyio.to_thread
+
+from interpreter_tools._exceptions import ConfigurationError, FileRefused
+from interpreter_tools._limits import parse_size
+from interpreter_tools._staging import Staged, Staging
+from interpreter_tools._transfer import PIECE, Ahead, list_files, read_range, send_file, sync
+from interpreter_tools._workspace import check_path, shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator
+    from contextlib import AbstractAsyncContextManager
+
+    from interpreter_tools._channel import Channel
+
+_RANGE = 4 * PIECE  # bytes of a file that are asked for at once
+_READ_WHOLE = 256 << 20  # bytes that are read into memory at most
+
+
+class Progress(Protocol):
+    """Is told how far a copy has come."""
+
+    def __call__(self, done: int, total: int | None, /) -> None:
+        """``done`` of ``total`` bytes; None where the total is not known."""
+
+
+class Holder(Protocol):
+    """A container that holds a workspace."""
+
+    @property
+    def channel(self) -> Channel:
+        """Its stream."""
+        ...
+
+    @property
+    def uid(self) -> int:
+        """The user that the files belong to."""
+        ...
+
+
+class FileReader:
+    """A file of the workspace: ``async for`` yields its bytes piece by piece, ``await`` returns all of them.
+
+    Each piece is asked for when it is wanted, so a run may come between two of them, and what it changes is seen.
+    """
+
+    def __init__(self, files: SessionFiles, path: bytes, *, limit: int) -> None:
+        self._files = files
+        self._path = path
+        self._limit = limit
+        self._offset = 0
+        self._ended = False
+
+    def __repr__(self) -> str:
+        return f"<FileReader {shown_path(self._path)!r} [{self._offset} bytes read]>"
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        data = await self._files.read_piece(self._path, self._offset)
+        self._offset += len(data)
+        self._ended = len(data) < _RANGE
+        if self._offset > self._limit:
+            raise FileRefused(shown_path(self._path), errno.EFBIG, f"it is larger than {self._limit} bytes")
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def __await__(self) -> Generator[object, None, bytes]:
+        return self._read_all().__await__()
+
+    async def _read_all(self) -> bytes:
+        return b"".join([piece async for piece in self])
+
+
+class HostFile:
+    """A file of this machine, as a source of another in the workspace."""
+
+    def __init__(self, path: Path, descriptor: int, status: os.stat_result, report: Callable[[int], None]) -> None:
+        self.path = path
+        self.size = status.st_size
+        self.mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
+        self._descriptor = descriptor
+        self._report = report
+
+    @classmethod
+    def open(cls, path: Path, *, report: Callable[[int], None]) -> HostFile:
+        """Opens a regular file; blocks, so call it off the event loop.
+
+        Raises:
+            ConfigurationError: it is not there, cannot be read, or is no regular file.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not make us wait
+        except OSError as error:
+            raise ConfigurationError("source", str(path), f"cannot be read: {error.strerror}") from None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise ConfigurationError(
+                "source", str(path), "is not a file", hint="copy_directory_into_workspace copies trees"
+            )
+        return cls(path, descriptor, status, report)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Its contents."""
+        while piece := await anyio.to_thread.run_sync(os.read, self._descriptor, PIECE):
+            yield piece
+            self._report(len(piece))
+
+    def close(self) -> None:
+        """Closes it."""
+        os.close(self._descriptor)
+
+
+class _Meter:
+    """Adds up what several files report."""
+
+    def __init__(self, progress: Progress | None, total: int | None) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+class SessionFiles(ABC):
+    """What a session does with files; the session itself says where they are and whose turn it is."""
+
+    def __init__(self) -> None:
+        self._staging = Staging()  # what was written, until a container has it, or for every container to come
+        self._kept = Staging()  # what the last run left in a container that was given back
+        self._generated: set[str] = set()
+
+    # -- what the session says
+
+    @abstractmethod
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        """Nothing else happens in the session meanwhile."""
+
+    @property
+    @abstractmethod
+    def _holder(self) -> Holder | None:
+        """What holds the workspace now."""
+
+    @property
+    @abstractmethod
+    def _keeps_inputs(self) -> bool:
+        """What is written goes into every container to come, and not only into the one that holds the workspace."""
+
+    @property
+    @abstractmethod
+    def _size_limit(self) -> int:
+        """Bytes that a workspace can hold."""
+
+    # -- in
+
+    async def write_file(self, path: str, data: bytes | AsyncIterable[bytes], *, mode: int = 0o644) -> None:
+        """Writes a file, whole or piece by piece; directories on the way are made.
+
+        Before the first run, and in sessions whose runs have a workspace each, it waits on this side for the run.
+
+        Args:
+            path: relative to the workspace.
+            data: its contents; an async iterator is not held in memory.
+            mode: its permissions.
+
+        Raises:
+            InvalidPath: the path does not lie beneath the workspace.
+            FileRefused: it cannot be written, and why: no space, or something else is there.
+        """
+        checked = check_path(path)
+        if isinstance(data, str) or not (
+            isinstance(data, (bytes, bytearray, memoryview)) or hasattr(data, "__aiter__")
+        ):
+            raise ConfigurationError("data", type(data).__name__, "is not bytes", hint="encode the text")
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            data = bytes(data)
+        async with self._turn():
+            await self._place(checked, data, mode)
+
+    async def _place(self, path: bytes, data: bytes | AsyncIterable[bytes], mode: int) -> None:
+        holder = self._holder
+        if holder is None or self._keeps_inputs:
+            self._staging.put(path, await Staged.take(data, mode=mode))
+        else:
+            await send_file(holder.channel, path, _Streamed(data, mode), uid=holder.uid)
+            await sync(holder.channel)
+
+    async def copy_file_into_workspace(
+        self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
+    ) -> None:
+        """Copies a file of this machine, whose execute permission goes with it.
+
+        Args:
+            source: on this machine.
+            target: relative to the workspace.
+            progress: is told how far it has come.
+
+        Raises:
+            ConfigurationError: the source cannot be read, or is no regular file.
+            InvalidPath: the target does not lie beneath the workspace.
+            FileRefused: the target cannot be written, and why.
+        """
+        path = check_path(target)
+        size = await anyio.to_thread.run_sync(_size_of, Path(source))
+        await self._copy_in(Path(source), path, _Meter(progress, size))
+
+    async def _copy_in(self, source: Path, path: bytes, meter: _Meter) -> None:
+        file = await anyio.to_thread.run_sync(lambda: HostFile.open(source, report=meter.add))
+        try:
+            async with self._turn():
+                await self._place(path, file.pieces(), file.mode)
+        finally:
+            file.close()
+
+    async def copy_directory_into_workspace(
+        self, source: str | os.PathLike[str], target: str = ".", *, progress: Progress | None = None
+    ) -> list[str]:
+        """Copies the regular files of a tree of this machine; links in it are left out, empty directories too.
+
+        Args:
+            source: a directory on this machine.
+            target: a directory, relative to the workspace; ``"."`` is the workspace itself.
+            progress: is told how far it has come, over all files.
+
+        Returns:
+            The files' paths in the workspace, sorted.
+
+        Raises:
+            ConfigurationError: the source is not a directory that can be read.
+            InvalidPath: a target does not lie beneath the workspace.
+            FileRefused: a file cannot be written, and why.
+        """
+        root = Path(source)
+        found = await anyio.to_thread.run_sync(_walk, root)
+        paths = {file: check_path(f"{target}/{file.relative_to(root).as_posix()}") for file, _ in found}
+        meter = _Meter(progress, sum(size for _, size in found))
+        for file, path in paths.items():
+            await self._copy_in(file, path, meter)
+        return sorted(map(shown_path, paths.values()))
+
+    async def add_file_from_base64(self, path: str, text: str) -> None:
+        """Writes a file whose contents are given in base64.
+
+        Raises:
+            ConfigurationError: the text is not base64.
+            InvalidPath: the path does not lie beneath the workspace.
+            FileRefused: the file cannot be written, and why.
+        """
+        try:
+            data = base64.b64decode("".join(text.split()), validate=True)
+        except ValueError as error:
+            raise ConfigurationError("text", f"{text[:20]}...", f"is not base64: {error}") from None
+        await self.write_file(path, data)
+
+    # -- out
+
+    async def read_piece(self, path: bytes, offset: int) -> bytes:
+        """Up to 4 MiB of a file; fewer only at its end.
+
+        Raises:
+            FileRefused: there is no such file, or it cannot be read.
+        """
+        async with self._turn():
+            return await self._read(path, offset)
+
+    async def _read(self, path: bytes, offset: int) -> bytes:
+        """The same; the caller has the turn."""
+        staged, holder = self._staging.get(path), self._holder
+        if holder is not None and not (staged is not None and staged.fresh):
+            return await read_range(holder.channel, path, uid=holder.uid, offset=offset, count=_RANGE)
+        kept = None if staged is not None and staged.fresh else self._kept.get(path)
+        source = kept or staged
+        if source is None:
+            raise FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
+        return await source.read(offset, _RANGE)
+
+    def read_file(self, path: str, *, limit: str | int | None = None) -> FileReader:
+        """A file: ``async for`` takes it piece by piece, ``await`` all at once.
+
+        Args:
+            path: relative to the workspace.
+            limit: bytes after which ``FileRefused`` is raised; None means what a workspace can hold.
+
+        Raises:
+            InvalidPath: the path does not lie beneath the workspace.
+        """
+        most = self._size_limit if limit is None else parse_size(limit, field="limit")
+        return FileReader(self, check_path(path), limit=most)
+
+    async def read_file_binary(self, path: str) -> bytes:
+        """A file's bytes, at most 256 MiB; ``read_file`` reads larger ones.
+
+        Raises:
+            InvalidPath: the path does not lie beneath the workspace.
+            FileRefused: there is no such file, it cannot be read, or is larger.
+        """
+        return await self.read_file(path, limit=_READ_WHOLE)
+
+    async def read_file_base64(self, path: str) -> str:
+        """The same in base64."""
+        return base64.b64encode(await self.read_file_binary(path)).decode("ascii")
+
+    async def list_workspace_files(self, *, only_generated: bool = False) -> list[str]:
+        """The regular files of the workspace, sorted; at most 100,000.
+
+        Args:
+            only_generated: those that the session's runs have made or changed.
+        """
+        async with self._turn():
+            names = [shown_path(path) for path in await self._list()]
+        return sorted(name for name in names if not only_generated or name in self._generated)
+
+    async def _list(self) -> dict[bytes, int]:
+        """Sizes in bytes by path. The caller has the turn."""
+        sizes = {path: staged.size for path, staged in self._kept.items()}
+        holder = self._holder
+        if holder is not None:
+            entries, _ = await list_files(holder.channel)
+            sizes |= {path: size for size, path in entries}
+        for path, staged in self._staging.items():
+            if staged.fresh or path not in sizes:
+                sizes[path] = staged.size
+        return sizes
+
+    async def copy_file_from_workspace(
+        self, path: str, target: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> None:
+        """Copies a file to this machine. A target that is there is replaced, once the copy is whole.
+
+        Args:
+            path: relative to the workspace.
+            target: on this machine.
+            progress: is told how far it has come.
+
+        Raises:
+            FileRefused: there is no such file, it cannot be read, or is larger than the workspace can be.
+            OSError: the target cannot be written.
+        """
+        checked = check_path(path)
+        async with self._turn():
+            size = (await self._list()).get(checked)
+        await self._copy_out(checked, Path(target), _Meter(progress, size))
+
+    async def _copy_out(self, path: bytes, target: Path, meter: _Meter) -> None:
+        partial = target.with_name(f".{target.name[:200]}.part")
+        try:
+            reader = FileReader(self, path, limit=self._size_limit)
+            async with await anyio.open_file(partial, "wb") as file, contextlib.aclosing(Ahead(reader)) as pieces:
+                async for piece in pieces:
+                    await file.write(piece)
+                    meter.add(len(piece))
+            await anyio.Path(partial).replace(target)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.Path(partial).unlink(missing_ok=True)
+            raise
+
+    async def copy_directory_from_workspace(
+        self, target: str | os.PathLike[str], directory: str = ".", *, progress: Progress | None = None
+    ) -> list[Path]:
+        """Copies the regular files beneath a directory of the workspace to this machine.
+
+        Nothing is unpacked here: each file is asked for by its name, and a name that this machine cannot hold, or that
+        would lead elsewhere, is refused before anything is written.
+
+        Args:
+            target: a directory on this machine; it is made when it is not there.
+            directory: relative to the workspace; ``"."`` is the workspace itself.
+            progress: is told how far it has come, over all files.
+
+        Returns:
+            What was written.
+
+        Raises:
+            FileRefused: a file cannot be read, or all together are larger than the workspace can be.
+            OSError: the target cannot be written.
+        """
+        prefix = b"" if directory == "." else check_path(directory) + b"/"
+        async with self._turn():
+            sizes = {path: size for path, size in (await self._list()).items() if path.startswith(prefix)}
+        return await self._copy_all(sizes, prefix, Path(target), progress)
+
+    async def _copy_all(
+        self, sizes: dict[bytes, int], prefix: bytes, root: Path, progress: Progress | None = None
+    ) -> list[Path]:
+        if sum(sizes.values()) > self._size_limit:  # holes are sent as zeros, and would fill this machine's disk
+            raise FileRefused(shown_path(prefix) or ".", errno.EFBIG, f"together larger than {self._size_limit} bytes")
+        targets = {path: root / _below(path[len(prefix) :]) for path in sizes}
+        meter = _Meter(progress, sum(sizes.values()))
+        for path, target in targets.items():
+            await anyio.Path(target.parent).mkdir(parents=True, exist_ok=True)
+            await self._copy_out(path, target, meter)
+        return list(targets.values())
+
+
+class _Streamed:
+    """Contents that come but once."""
+
+    def __init__(self, data: bytes | AsyncIterable[bytes], mode: int) -> None:
+        self._data = data
+        self.mode = mode
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if isinstance(self._data, bytes):
+            yield self._data
+            return
+        async for piece in self._data:
+            yield piece
+
+
+def _below(path: bytes) -> str:
+    """A path for this machine. It comes from the container, so it is made sure of here that it leads nowhere else."""
+    if b"\0" in path or not set(path.split(b"/")).isdisjoint({b"", b".", b".."}):
+        raise FileRefused(shown_path(path), errno.EINVAL, "it is no path beneath a directory")
+    return os.fsdecode(path)
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None  # to open it tells why
+
+
+def _walk(root: Path) -> list[tuple[Path, int]]:
+    """The regular files beneath a directory, with their sizes."""
+    if not root.is_dir():
+        raise ConfigurationError("source", str(root), "is not a directory")
+    found: list[tuple[Path, int]] = []
+    for directory, _, names in os.walk(root):  # does not follow links to directories
+        for name in sorted(names):
+            file = Path(directory, name)
+            status = file.lstat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((file, status.st_size))
+    return found

@@ -1,0 +1,114 @@
+"""``interpreter-tools deps``: installed ahead, listed, removed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from interpreter_tools import ConfigurationError, StoreEntry
+from interpreter_tools.cli._deps import parse_duration, read_requirements
+from tests.docker.toy import remove_store
+
+from .command import call
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from interpreter_tools._docker import DockerClient
+
+
+@pytest.fixture
+async def store(docker_client: DockerClient) -> AsyncIterator[str]:
+    """A store that nobody else uses."""
+    name = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    yield name
+    await remove_store(docker_client, name)
+
+
+def listed(store: str) -> list[StoreEntry]:
+    """What the command lists, without images, which all stores of a host share."""
+    done = call("deps", "list", "--json", "--store", store)
+    assert done.returncode == 0, done.stderr
+    return [entry for entry in msgspec.json.decode(done.stdout, type=list[StoreEntry]) if not entry.system]
+
+
+@pytest.mark.docker
+def test_packages_are_installed_ahead_listed_and_removed(store: str, tmp_path: Path):
+    """The whole life of an entry."""
+    (tmp_path / "requirements.txt").write_text("# what we need\nSix  # a comment\n\n")
+    assert listed(store) == []
+    warmed = call("deps", "warm", "-r", str(tmp_path / "requirements.txt"), "--store", store)
+    assert warmed.returncode == 0, warmed.stderr
+    assert b"six" in warmed.stdout + warmed.stderr
+    again = call("deps", "warm", "six", "--store", store)
+    assert (again.stdout, again.stderr, again.returncode) == (b"ready already\n", b"", 0)
+    (entry,) = listed(store)
+    assert (entry.language, entry.packages, entry.whole) == ("python", ("six",), True)
+    assert entry.size > 10_000
+    assert 0 <= entry.age < 300
+    table = call("deps", "list", "--store", store).stdout.decode()
+    assert entry.name[:12] in table
+    assert "python    six" in table
+    kept = call("deps", "prune", "--older-than", "1d", "--max-size", "1g", "--dry-run", "--store", store)
+    assert entry.name[:12] not in kept.stdout.decode()
+    would = call("deps", "prune", "--older-than", "0s", "--dry-run", "--store", store)
+    assert f"would remove {entry.name[:12]} python six" in would.stdout.decode()
+    assert len(listed(store)) == 1
+    gone = call("deps", "prune", "--older-than", "0s", "--store", store)
+    assert f"removed {entry.name[:12]} python six" in gone.stdout.decode()
+    assert listed(store) == []
+
+
+@pytest.mark.docker
+def test_failed_installation_is_the_commands_failure(store: str):
+    """With the installer's own words and status."""
+    name = f"no-such-package-{uuid.uuid4().hex}"
+    done = call("deps", "warm", name, "--store", store)
+    assert done.returncode not in {0, 125}
+    assert name in done.stderr.decode()
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("deps", "warm"), "give packages"),
+        (("deps", "warm", "git+https://example.org/x"), "is not a requirement"),
+        (("deps", "warm", "-r", "/no/such/file"), "/no/such/file: No such file"),
+        (("deps", "warm", "six", "-l", "cobol"), "unknown language"),
+        (("deps", "prune"), "say what goes"),
+        (("deps", "prune", "--older-than", "soon"), "is not a time"),
+        (("deps", "prune", "--max-size", "big"), "is not a size"),
+    ],
+)
+def test_misuse_is_told_in_a_line(arguments: tuple[str, ...], said: str):
+    """No trace of the program's inside, and a status that is not 0."""
+    done = call(*arguments)
+    assert done.returncode != 0
+    assert said in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30d", 2592000), ("1.5h", 5400), ("90 m", 5400), ("0s", 0), ("2W", 1209600)]
+)
+def test_durations(text: str, seconds: float):
+    """As people write them."""
+    assert parse_duration(text) == seconds
+
+
+def test_requirements_files():
+    """Comments, continued lines and markers."""
+    text = "a==1  # why\n# none\n\nb[x]>=2,<3 ; python_version > '3.8'\nc \\\n  ==4\n"
+    assert read_requirements(text) == ["a==1", "b[x]>=2,<3 ; python_version > '3.8'", "c    ==4"]
+
+
+@pytest.mark.parametrize("line", ["-r other.txt", "--index-url https://example.org", "a==1 --hash=sha256:0", "-e ."])
+def test_options_in_requirements_files_are_refused(line: str):
+    """They would be dropped else."""
+    with pytest.raises(ConfigurationError, match="line 2"):
+        read_requirements(f"a\n{line}\n")

@@ -1,0 +1,205 @@
+"""Packages of the languages that are built in, from their own indexes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._dependencies import DERIVED_REPOSITORY
+from interpreter_tools._dependencies._image import STORE_LABEL
+from tests.docker.toy import remove_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from interpreter_tools._docker import DockerClient
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+async def engine(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
+    """An engine with a store that nobody else uses."""
+    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    pool = PoolConfig(min_size=0, max_size=4, wait_timeout=120)
+    async with ExecutionEngine(EngineConfig(prewarm=(), pool=pool, dependency_store=store)) as engine:
+        yield engine
+    await remove_store(docker_client, store)
+    await remove_images(docker_client, store)
+
+
+async def remove_images(client: DockerClient, store: str) -> None:
+    """Removes the images that belong to a store."""
+    for image in await client.list_images({STORE_LABEL: store}):
+        for tag in image.tags:
+            await client.remove_image(tag)
+
+
+# -- Python
+
+
+async def test_python_imports_what_it_asks_for(engine: ExecutionEngine) -> None:
+    """In the interpreter that was booted ahead, offline, and before the image's own packages."""
+    code = """
+import os, socket, subprocess, sys
+import six
+print(six.__file__ == os.environ["PYTHONPATH"] + "/six.py", sys.path[1] == os.environ["PYTHONPATH"])
+print(sys.orig_argv[-1].endswith("main.py"), subprocess.run([sys.executable, "-c", "import six"]).returncode)
+try:
+    socket.create_connection(("192.0.2.1", 80), 1)
+except OSError as error:
+    print(error.strerror)
+"""
+    result = (await engine.run("python", code, dependencies=["six"])).check()
+    assert result.stdout == "True True\nTrue 0\nNetwork is unreachable\n"
+    assert "six" in result.dependency_stdout + result.dependency_stderr
+    assert result.dependency_time > 0
+    again = (await engine.run("python", code, dependencies=["Six"])).check()
+    assert (again.stdout, again.dependency_stdout, again.dependency_time) == (result.stdout, "", 0.0)
+
+
+async def test_python_programs_of_packages_are_found(engine: ExecutionEngine) -> None:
+    """On PATH, as after an installation by hand."""
+    code = (
+        "import subprocess; print(subprocess.run(['normalizer', '--version'], capture_output=True, text=True).stdout)"
+    )
+    result = (await engine.run("python", code, dependencies=["charset-normalizer==3.4.*"])).check()
+    assert "Charset-Normalizer 3.4" in result.stdout
+
+
+async def test_python_extension_modules_work(engine: ExecutionEngine) -> None:
+    """numpy: shared libraries, loaded from the store."""
+    code = "import numpy; print(numpy.arange(4).sum())"
+    result = (await engine.run("python", code, dependencies=["numpy>=1.26"])).check()
+    assert result.stdout == "6\n"
+
+
+async def test_python_markers_and_extras(engine: ExecutionEngine) -> None:
+    """A package for another Python is none; an extra brings what it stands for."""
+    code = "import six, importlib.util as u; print(u.find_spec('enum34'), u.find_spec('colorama') is not None)"
+    dependencies = ["six", 'enum34; python_version < "3"', "click[none]==8.1.7", "colorama"]
+    result = await engine.run("python", code, dependencies=dependencies)
+    assert result.stdout == "None True\n", result.dependency_stderr
+
+
+async def test_python_package_that_is_not_there(engine: ExecutionEngine) -> None:
+    """A result that says so."""
+    name = f"no-such-package-{uuid.uuid4().hex}"
+    result = await engine.run("python", "print('ran')", dependencies=[name])
+    assert (result.outcome, result.stdout) == ("dependency_error", "")
+    assert result.exit_code != 0
+    assert name in result.dependency_stderr
+
+
+async def test_python_packages_do_not_leak(engine: ExecutionEngine) -> None:
+    """Into a later run of the same container."""
+    look = "import sys, os; print(sys.path, dict(os.environ))"
+    before = await engine.run("python", look, strategy=ContainerStrategy.POOL)
+    await engine.run("python", "import six", dependencies=["six"], strategy=ContainerStrategy.POOL)
+    after = await engine.run("python", look, strategy=ContainerStrategy.POOL)
+    assert after.stdout == before.stdout
+    gone = await engine.run("python", "import six", strategy=ContainerStrategy.POOL)
+    assert "No module named 'six'" in gone.stderr
+
+
+async def test_python_with_a_path_of_its_own(engine: ExecutionEngine) -> None:
+    """The packages go before it; such a run starts an interpreter of its own."""
+    code = "import six, sys; print('/tmp' in sys.path)"
+    result = await engine.run("python", code, dependencies=["six"], environment={"PYTHONPATH": "/tmp"})
+    assert result.stdout == "True\n"
+
+
+# -- JavaScript
+
+
+SCOPED = ["@sindresorhus/is@^4", "is-odd@3"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "const is = require('@sindresorhus/is'); console.log(is.default(1), require('is-odd')(3))",
+        """Promise.all(['@sindresorhus/is', 'is-odd'].map((name) => import(name)))
+        .then(([is, isOdd]) => console.log(is.default.default(1), isOdd.default(3)))""",
+        "process.chdir('/'); console.log(require('@sindresorhus/is').default(1), require('is-odd')(3))",
+    ],
+    ids=["require", "import", "elsewhere"],
+)
+async def test_javascript_packages(engine: ExecutionEngine, code: str) -> None:
+    """Scoped ones too, by both ways of loading."""
+    result = (await engine.run("javascript", code, dependencies=SCOPED)).check()
+    assert result.stdout == "number true\n"
+    assert result.generated_files == ()
+
+
+async def test_javascript_modules(engine: ExecutionEngine) -> None:
+    """A program that is a module imports as such."""
+    files = {"m.mjs": b"import isOdd from 'is-odd'; console.log(isOdd(5))"}
+    result = await engine.run("javascript", "import('./m.mjs')", dependencies=SCOPED, files=files)
+    assert (result.stdout, result.stderr) == ("true\n", "")
+
+
+async def test_typescript_shares_the_packages(engine: ExecutionEngine) -> None:
+    """They are the same ones, so nothing is installed again."""
+    await engine.run("javascript", "", dependencies=SCOPED)
+    code = "import isOdd from 'is-odd'; const n: number = 3; console.log(isOdd(n));"
+    result = (await engine.run("typescript", code, dependencies=SCOPED)).check()
+    assert (result.stdout, result.dependency_stdout) == ("true\n", "")
+
+
+async def test_javascript_packages_do_not_leak(engine: ExecutionEngine) -> None:
+    """Neither the link nor the variable is there in the next run of the container."""
+    look = "console.log(require('fs').readdirSync('.'), process.env)"
+    before = await engine.run("javascript", look, strategy=ContainerStrategy.POOL)
+    used = await engine.run("javascript", "require('is-odd')", dependencies=SCOPED, strategy=ContainerStrategy.POOL)
+    assert used.outcome == "ok"
+    after = await engine.run("javascript", look, strategy=ContainerStrategy.POOL)
+    assert after.stdout == before.stdout
+
+
+async def test_javascript_package_that_is_not_there(engine: ExecutionEngine) -> None:
+    """A result that says so."""
+    name = f"no-such-package-{uuid.uuid4().hex}"
+    result = await engine.run("javascript", "console.log('ran')", dependencies=[name])
+    assert (result.outcome, result.stdout) == ("dependency_error", "")
+    assert name in result.dependency_stderr
+
+
+# -- shells
+
+
+async def test_system_package(engine: ExecutionEngine) -> None:
+    """Becomes an image of its own, once, and only for runs that ask for it."""
+    missing = await engine.run("shell", "tree --version")
+    assert missing.exit_code == 127
+    first = (await engine.run("shell", "tree --version", dependencies=["tree"])).check()
+    assert first.stdout.startswith("tree v")
+    assert first.dependency_time > 0
+    again = (await engine.run("bash", "tree --version", dependencies=["tree"])).check()
+    assert (again.stdout, again.dependency_stdout) == (first.stdout, "")
+    assert (await engine.run("shell", "tree --version")).exit_code == 127
+    async with DependencyStore(engine._config) as opened:
+        (entry,) = (entry for entry in await opened.entries() if entry.system)
+    assert (entry.packages, entry.name.partition(":")[0]) == (("tree",), DERIVED_REPOSITORY)
+    assert 10_000 < entry.size < 50_000_000
+    async with DependencyStore(engine._config) as opened:
+        assert entry.name not in {gone.name for gone in await opened.prune(everything=True)}  # containers use it
+
+
+async def test_system_package_that_is_not_there(engine: ExecutionEngine) -> None:
+    """A result that says so, with apt's own status."""
+    result = await engine.run("shell", "echo ran", dependencies=["no-such-package-at-all"])
+    assert (result.outcome, result.exit_code, result.stdout) == ("dependency_error", 100, "")
+    assert "no-such-package-at-all" in result.dependency_stderr + result.dependency_stdout
+
+
+async def test_system_package_keeps_input_for_the_program(engine: ExecutionEngine) -> None:
+    """What is sent while the image is made waits."""
+    async with engine.stream("shell", "cat", dependencies=["tree"]) as execution:
+        await execution.send_stdin(b"sent")
+        await execution.close_stdin()
+        result = await execution.result()
+    assert result.stdout == "sent"

@@ -1,0 +1,87 @@
+"""Packages in sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import ContainerStrategy
+from tests.docker.toy import make_engine, registered, remove_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from interpreter_tools import ExecutionEngine
+    from interpreter_tools._docker import DockerClient
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+async def toys(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
+    """An engine with a store of its own."""
+    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    with registered():
+        async with make_engine(store) as engine:
+            yield engine
+    await remove_store(docker_client, store)
+
+
+def fresh(name: str = "pkg") -> str:
+    """A package that was never installed."""
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.mark.parametrize("strategy", list(ContainerStrategy))
+async def test_runs_of_a_session_have_the_packages_that_each_asks_for(
+    toys: ExecutionEngine, strategy: ContainerStrategy
+) -> None:
+    """Files stay, packages are those of the run; the session tells what its container depends on."""
+    name = fresh()
+    async with toys.session(strategy=strategy) as session:
+        await session.write_file("in.txt", b"in")
+        with_it = (await session.run("toy", f"{name} > out.txt; cat in.txt", dependencies=[name])).check()
+        assert (with_it.stdout, with_it.generated_files) == ("in", ("out.txt",))
+        meta = session.info().container_history[-1]
+        assert meta.deps_installed
+        assert meta.deps_checksum is not None
+        assert len(meta.deps_checksum) == 64
+        without = await session.run("toy", f"command -v {name}; cat in.txt")
+        assert without.stdout == "in"
+        assert not session.info().container_history[-1].deps_installed
+
+
+async def test_failed_installation_costs_the_session_nothing(toys: ExecutionEngine) -> None:
+    """Its container and files are there for the next run."""
+    async with toys.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        await session.run("toy", "echo kept > kept")
+        failed = await session.run("toy", "echo lost > kept", dependencies=[fresh("fail")])
+        assert failed.outcome == "dependency_error"
+        assert (await session.run("toy", "cat kept")).stdout == "kept\n"
+        assert len(session.info().container_history) == 1
+
+
+async def test_session_that_is_cleaned_up_ends_its_installation(toys: ExecutionEngine) -> None:
+    """Who waits for the run is told."""
+    session = toys.session(strategy=ContainerStrategy.PER_SESSION)
+    name = fresh("endless")
+    async with session.stream("toy", name, dependencies=[name]) as execution:
+        await anext(execution)
+        closing = asyncio.create_task(session.aclose())
+        with pytest.raises(Exception, match="cleaned up"):
+            await execution.result()
+        await closing
+
+
+async def test_turn_waits_for_an_installation(toys: ExecutionEngine) -> None:
+    """The runs of a session happen in the order in which they were asked for."""
+    name = fresh("slow")
+    async with toys.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        first = asyncio.create_task(session.run("toy", f"{name} >> log", dependencies=[name]))
+        await asyncio.sleep(0.5)
+        second = await session.run("toy", "cat log")
+        assert second.stdout == f"tool {name}\n"
+        assert (await first).outcome == "ok"

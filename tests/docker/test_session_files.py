@@ -1,0 +1,224 @@
+"""Files of sessions: in and out, before and between runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerConfig,
+    ContainerStrategy,
+    ExecutionEngine,
+    FileRefused,
+    InvalidPath,
+    Session,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.docker
+
+STRATEGIES = list(ContainerStrategy)
+MIB = 1 << 20
+
+
+@pytest.fixture(params=[*STRATEGIES, "shared"], ids=lambda p: p if isinstance(p, str) else p.value)
+async def session(engine: ExecutionEngine, request: pytest.FixtureRequest) -> AsyncIterator[Session]:
+    """A session of each kind."""
+    kind = request.param
+    options = engine.session(workspace_sharing="shared") if kind == "shared" else engine.session(strategy=kind)
+    async with options as session:
+        yield session
+
+
+async def test_files_go_in_before_and_between_runs(session: Session) -> None:
+    """And come out again, whatever holds them meanwhile; the newest counts."""
+    await session.write_file("in/a", b"first")
+    assert await session.read_file_binary("in/a") == b"first"
+    assert await session.list_workspace_files() == ["in/a"]
+    assert (await session.run("shell", "cat in/a; echo -n changed > in/a")).stdout == "first"
+    if session.config.strategy is not ContainerStrategy.POOL:
+        assert await session.read_file_binary("in/a") == b"changed"
+    await session.write_file("in/a", b"second")
+    await session.write_file("b", b"b", mode=0o755)
+    assert await session.read_file_binary("in/a") == b"second"
+    assert (await session.run("shell", "cat in/a b; stat -c ' %a' b")).stdout == "secondb 755\n"
+    assert {"b", "in/a"} <= set(await session.list_workspace_files())
+
+
+async def test_missing_and_forbidden_files(session: Session) -> None:
+    """Each says what is wrong, before and after a run."""
+    for run in (False, True):
+        if run:
+            await session.run("shell", "ln -s /etc/passwd link; mkfifo fifo; mkdir dir")
+        with pytest.raises(FileRefused, match="missing") as refused:
+            await session.read_file_binary("missing")
+        assert refused.value.errno == errno.ENOENT
+        for path in ("../x", "/etc/passwd", "a/../../x", "", ".", "a\0b", "a\nb", "x" * 256):
+            with pytest.raises(InvalidPath):
+                await session.write_file(path, b"")
+            with pytest.raises(InvalidPath):
+                session.read_file(path)
+    if session.config.strategy is not ContainerStrategy.POOL:
+        for path, number in (("link", errno.ELOOP), ("fifo", errno.ENXIO), ("dir", errno.EISDIR)):
+            with pytest.raises(FileRefused) as refused:
+                await session.read_file_binary(path)
+            assert refused.value.errno == number
+
+
+async def test_base64(session: Session) -> None:
+    """Both ways; what is not base64 is refused."""
+    await session.add_file_from_base64("notes/hello.txt", "aGk=\n")
+    assert await session.read_file_base64("notes/hello.txt") == "aGk="
+    with pytest.raises(ConfigurationError, match="base64"):
+        await session.add_file_from_base64("a", "no base64!")
+
+
+async def test_directories_in_and_out(session: Session, tmp_path: Path) -> None:
+    """A tree in one call each way: contents, execute permission, progress; links stay behind."""
+    source = tmp_path / "source"
+    (source / "deep" / "er").mkdir(parents=True)
+    (source / "deep" / "er" / "data").write_bytes(os.urandom(3 * MIB + 1))
+    (source / "tool").write_text("#!/bin/sh\necho tool\n")
+    (source / "tool").chmod(0o755)
+    (source / "link").symlink_to("/etc/passwd")
+    told: list[tuple[int, int | None]] = []
+
+    def tell(done: int, total: int | None, /) -> None:
+        told.append((done, total))
+
+    copied = await session.copy_directory_into_workspace(source, "in", progress=tell)
+    assert copied == ["in/deep/er/data", "in/tool"]
+    total = 3 * MIB + 1 + 20
+    assert told[-1] == (total, total)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    result = await session.run("shell", "in/tool; mkdir out; cp in/deep/er/data out/copy; echo x > out/x")
+    assert (result.outcome, result.stdout) == ("ok", "tool\n")
+    target = tmp_path / "target"
+    written = await session.copy_directory_from_workspace(target, "out")
+    assert sorted(written) == [target / "copy", target / "x"]
+    assert (target / "copy").read_bytes() == (source / "deep" / "er" / "data").read_bytes()
+    await session.copy_file_from_workspace("out/x", tmp_path / "single")
+    assert (tmp_path / "single").read_text() == "x\n"
+
+
+async def test_source_that_fails_leaves_no_half_file(engine: ExecutionEngine) -> None:
+    """Its error comes through, and the session goes on."""
+
+    async def breaks() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise RuntimeError("broken")
+
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        for run in (False, True):
+            if run:
+                await session.run("shell", "true")
+            with pytest.raises(RuntimeError, match="broken"):
+                await session.write_file("half", breaks())
+            assert "half" not in await session.list_workspace_files()
+        assert (await session.run("shell", "ls")).stdout == "main.sh\n"
+
+
+async def test_workspace_that_is_full(engine: ExecutionEngine) -> None:
+    """Is told as such, and what was begun is not left half."""
+    container = ContainerConfig(workspace_size="4m", memory_limit="64m")
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION, container=container) as session:
+        await session.run("shell", "true")
+        with pytest.raises(FileRefused) as refused:
+            await session.write_file("big", bytes(8 * MIB))
+        assert refused.value.errno == errno.ENOSPC
+        await session.run("shell", "rm -f big")
+        await session.write_file("small", b"small")
+
+
+async def test_sources_that_are_no_files(engine: ExecutionEngine, tmp_path: Path) -> None:
+    """Are named, and nothing hangs."""
+    os.mkfifo(tmp_path / "fifo")
+    async with engine.session() as session:
+        for source in ("missing", "fifo", "."):
+            with pytest.raises(ConfigurationError, match="source"):
+                await session.copy_file_into_workspace(tmp_path / source, "a")
+        with pytest.raises(ConfigurationError, match="not a directory"):
+            await session.copy_directory_into_workspace(tmp_path / "missing")
+        with pytest.raises(ConfigurationError, match="encode"):
+            await session.write_file("a", "text")  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_gigabyte_flows_through_little_memory(engine: ExecutionEngine) -> None:
+    """In and out, piece by piece, and right to the last byte."""
+    container = ContainerConfig(workspace_size="1200m", memory_limit="1600m")
+    size, piece = 1 << 30, os.urandom(MIB)
+
+    async def source() -> AsyncIterator[bytes]:
+        for _ in range(size // MIB):
+            yield piece
+
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION, container=container) as session:
+        await session.run("shell", "true")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        await session.write_file("big", source())
+        assert (await session.run("shell", "stat -c %s big")).stdout == f"{size}\n"
+        read, offset = 0, 0
+        async for data in session.read_file("big"):
+            expected = (piece + piece)[offset : offset + min(len(data), MIB)]
+            assert data[: len(expected)] == expected
+            read += len(data)
+            offset = read % MIB
+        assert read == size
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert grown < 64 * 1024, f"{grown} KiB more at the peak"
+
+
+async def test_holes_do_not_fill_this_machine(engine: ExecutionEngine, tmp_path: Path) -> None:
+    """A file that claims to be huge is refused, nothing is written."""
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        await session.run("shell", "truncate -s 1P huge; echo x > x")
+        with pytest.raises(FileRefused) as refused:
+            await session.copy_directory_from_workspace(tmp_path / "out")
+        assert refused.value.errno == errno.EFBIG
+        with pytest.raises(FileRefused):
+            await session.read_file("huge", limit="1m")
+        with pytest.raises(FileRefused):
+            await session.copy_file_from_workspace("huge", tmp_path / "huge")
+        assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+async def test_generated_files_are_kept(session: Session, tmp_path: Path) -> None:
+    """They are on this machine after the session is gone: new and changed ones, and no others."""
+    await session.write_file("in", b"in")
+    await session.write_file("changed", b"old")
+    await session.run("shell", "mkdir d; echo out > d/out; echo new > changed; printf 'odd\\nname' > 'odd\nname'")
+    written = await session.aclose(keep_generated=tmp_path / "kept")
+    kept = {str(path.relative_to(tmp_path / "kept")): path.read_text() for path in written}
+    assert kept == {"d/out": "out\n", "changed": "new\n", "odd\nname": "odd\nname"}
+
+
+async def test_cleanup_keeps_in_the_data_directory(
+    engine: ExecutionEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no other place is named; what it returns says where."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    session_id = await engine.create_session()
+    await engine.execute_code(session_id, language="shell", code="echo out > out")
+    target = await engine.cleanup_session(session_id, keep_generated=True)
+    assert target is not None
+    assert target.is_relative_to(tmp_path / "interpreter-tools")
+    assert (target / "out").read_text() == "out\n"
+
+
+async def test_reads_and_runs_can_alternate(engine: ExecutionEngine) -> None:
+    """A file that is being read does not keep the session from running."""
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        await session.run("shell", "head -c 9m /dev/zero > a")
+        pieces = 0
+        async for piece in session.read_file("a"):
+            pieces += len(piece)
+            assert (await session.run("shell", "echo ok")).stdout == "ok\n"
+        assert pieces == 9 * MIB

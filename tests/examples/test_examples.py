@@ -1,0 +1,74 @@
+"""Every example, and every program in the README, run as a reader would run it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+COMMANDS = re.findall(r"^```bash\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+# What each example prints, among other things. An example that is not listed here fails its test.
+PRINTS = {
+    "basic_usage.py": ["ok sum 15 average 3", "error 3 trouble", "timeout within", "ok ('out.txt',)"],
+    "json_sort.py": ["generated: names.txt sorted.json", "Ada\nAlan\nGrace", "kept: names.txt sorted.json"],
+    "node_express.py": ["hello world", "killed"],
+    "pool_benchmark.py": ["python: 20 rounds, median", "javascript: 20 rounds, median"],
+    "python_chart.py": ["generated: charts/plot.png", "a PNG: True - large enough: True"],
+    "python_dependencies.py": ["again: Python 3 with six 1.16.0, 0.0 s for dependencies"],
+    "server_sent_events.py": [],
+    "shared_workspace.py": ["sum 15", "all generated files: numbers.txt sorted.txt", "1 2 3 4 5"],
+    "shell_jq.py": ['{"ids":[2,3],"total":13}', "files: data/1.json data/2.json data/3.json"],
+    "quickstart.py": [
+        "3 2 1 -",
+        "-- python: ok, exit code 0",
+        "[ 1, 2, 3 ]",
+        "TypeScript: 49",
+        "-- shell: error, exit code 3",
+    ],
+    "ruby.py": ['{"1":1,"2":4,"3":9,"4":16,"5":25}'],
+}
+
+pytestmark = pytest.mark.docker
+
+
+async def run(*arguments: str, cwd: Path = ROOT) -> str:
+    """Run a Python program to its end; what it printed, which must have gone well."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", *arguments),
+        cwd=cwd,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    stdout, stderr = await process.communicate()
+    assert process.returncode == 0, stderr.decode()
+    return stdout.decode()
+
+
+@pytest.mark.parametrize("example", sorted(file.name for file in (ROOT / "examples").glob("*.py")))
+async def test_example(example: str) -> None:
+    """Runs without a warning and prints what it is there to show; a server does not start by itself."""
+    printed = await run(f"examples/{example}")
+    for text in PRINTS[example]:
+        assert text in printed
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=[f"program{number}" for number in range(len(PROGRAMS))])
+async def test_readme_program(program: str, tmp_path: Path) -> None:
+    """Runs without a warning, and prints what its comments say."""
+    printed = await run("-c", program, cwd=tmp_path)
+    for expected in re.findall(r"# prints (.*)$", program, re.MULTILINE):
+        assert expected in printed
+
+
+def test_readme_has_two_commands() -> None:
+    """One that sets up and runs the main job, one that passes the tests; CI runs the second as it stands."""
+    main_job, tests = COMMANDS
+    assert "interpreter-tools setup --yes && .venv/bin/python examples/quickstart.py" in main_job
+    assert tests.rstrip().endswith(".venv/bin/nox")

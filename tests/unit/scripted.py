@@ -1,0 +1,107 @@
+"""A container without Docker: its channel is real, and the test is its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from interpreter_tools._channel import Channel
+
+from .wire import UID, encode, make_idle, piece, requests
+
+if TYPE_CHECKING:
+    from interpreter_tools._protocol import Event
+
+
+class ScriptedTransport(asyncio.Transport):
+    """The other end of an attach stream, without a socket.
+
+    Attributes:
+        written: what the channel has sent.
+        reading: the channel takes what is said.
+        aborted: the channel has given up.
+        high: bytes that may be queued.
+        resumed: reading has gone on after a pause.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.reading = True
+        self.aborted = False
+        self.high: int | None = None
+        self.resumed = asyncio.Event()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Keeps the limit."""
+        self.high = high
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keeps the bytes."""
+        assert not self.aborted
+        self.written += data
+
+    def pause_reading(self) -> None:
+        """Once, until reading is resumed."""
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Once, after it was paused."""
+        assert not self.reading
+        self.reading = True
+        self.resumed.set()
+
+    def abort(self) -> None:
+        """Once."""
+        assert not self.aborted
+        self.aborted = True
+
+
+class Sandbox:
+    """A lease whose supervisor says what the test says.
+
+    Attributes:
+        released: how it was given back, each time that it was.
+    """
+
+    def __init__(self, *, last: bool = True, booted: bool = True) -> None:
+        self.channel = Channel()
+        self.transport = ScriptedTransport()
+        self.uid = UID
+        self.image = "image:1"
+        self.last = last
+        self.ports: dict[int, int] = {}
+        self.released: list[bool] = []
+        self.channel.connection_made(self.transport)
+        if booted:
+            make_idle(self.channel.connection)
+            self.channel.quit(self.channel._greeting)
+
+    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """What the run has changed."""
+        return files
+
+    def release(self, *, clean: bool) -> None:
+        """Keeps how it was given back."""
+        self.released.append(clean)
+
+    def say(self, *events: Event) -> None:
+        """Sends the events, in one piece of the stream."""
+        self.say_bytes(encode(*events))
+
+    def say_bytes(self, data: bytes) -> None:
+        """Sends bytes that may mean nothing."""
+        self.channel.data_received(piece(data))
+
+    def heard(self) -> list[tuple[object, ...]]:
+        """What was sent to the supervisor since the last time."""
+        said = requests(bytes(self.transport.written))
+        self.transport.written.clear()
+        return said
+
+
+async def settle() -> None:
+    """Lets every task run until it waits for something else."""
+    for _ in range(5):
+        await asyncio.sleep(0)

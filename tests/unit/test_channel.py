@@ -1,0 +1,261 @@
+"""A container's stream."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from interpreter_tools._channel import Channel
+from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
+from interpreter_tools._protocol import Clean, Event, Fatal, Hello, Output, Ready, Refused
+from interpreter_tools._protocol._constants import BootMode, Verdict, Why
+
+from .scripted import Sandbox, settle
+from .wire import EXITED, HELLO, UID, encode, frame, piece
+
+
+class Notes:
+    """A listener that writes everything down."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.errors: list[InterpreterToolsError] = []
+
+    def receive(self, event: Event) -> None:
+        """Keeps it."""
+        self.events.append(event)
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """Keeps it."""
+        self.errors.append(error)
+
+
+def run(sandbox: Sandbox) -> Notes:
+    """Starts a program and listens."""
+    notes = Notes()
+    sandbox.channel.listen(notes)
+    sandbox.channel.send(sandbox.channel.connection.start(("true",), {}, uid=UID))
+    return notes
+
+
+async def test_greeting() -> None:
+    """It may come before anybody waits for it, or after."""
+    early, late = Sandbox(booted=False), Sandbox(booted=False)
+    early.say(HELLO)
+    assert await early.channel.greeting() == HELLO
+    waiting = asyncio.create_task(late.channel.greeting())
+    await settle()
+    late.say(HELLO)
+    assert await waiting == HELLO
+
+
+async def test_boot_after_the_greeting() -> None:
+    """One request at a time."""
+    sandbox = Sandbox(booted=False)
+    sandbox.say(HELLO)
+    await sandbox.channel.greeting()
+    channel = sandbox.channel
+    booting = asyncio.create_task(
+        channel.expect(Ready, send=channel.connection.boot(BootMode.FORK, ("python3",), uid=UID))
+    )
+    await settle()
+    assert sandbox.heard() == [(0x01, BootMode.FORK, UID, [b"python3"], [])]
+    sandbox.say(Ready())
+    assert await booting == Ready()
+
+
+async def test_container_that_never_greets() -> None:
+    """Whoever waits is told; and whoever asks later."""
+    sandbox = Sandbox(booted=False)
+    waiting = asyncio.create_task(sandbox.channel.greeting())
+    await settle()
+    sandbox.channel.connection_lost(None)
+    with pytest.raises(ContainerLost):
+        await waiting
+    with pytest.raises(ContainerLost):
+        await sandbox.channel.greeting()
+
+
+@pytest.mark.parametrize(
+    "said", [b"standard_init_linux.go: exec format error", encode(Ready()), encode(Hello(9, 62, 1))]
+)
+async def test_something_else_than_a_greeting(said: bytes) -> None:
+    """It is not our supervisor, or not of our version."""
+    sandbox = Sandbox(booted=False)
+    sandbox.say_bytes(said)
+    with pytest.raises(ProtocolError):
+        await sandbox.channel.greeting()
+    assert sandbox.transport.aborted
+
+
+async def test_events_come_in_order_however_the_stream_is_cut() -> None:
+    """Docker's pieces and the supervisor's frames have nothing to do with each other."""
+    said: list[Event] = [Output("stdout", b"a"), Output("stderr", b"b"), EXITED]
+    stream = b"".join(piece(bytes([byte])) for byte in encode(*said))
+    sandbox = Sandbox()
+    notes = run(sandbox)
+    for at in range(0, len(stream), 7):
+        sandbox.channel.data_received(stream[at : at + 7])
+    assert notes.events == said
+    assert notes.errors == []
+
+
+async def test_sync() -> None:
+    """None when every file is written; else how it failed."""
+    for answer, expected in ((Ready(), None), (Refused(Why.PUT, 28, b"a"), Refused(Why.PUT, 28, b"a"))):
+        sandbox = Sandbox()
+        asking = asyncio.create_task(sandbox.channel.sync())
+        await settle()
+        assert sandbox.heard() == [(0x05,)]
+        sandbox.say(answer)
+        assert await asking == expected
+
+
+async def test_answer_of_another_kind() -> None:
+    """The container cannot be trusted any more."""
+    sandbox = Sandbox()
+    channel = sandbox.channel
+    asking = asyncio.create_task(channel.expect(Ready, send=channel.connection.reset(1, uid=UID)))
+    await settle()
+    sandbox.say(Clean(Verdict.OK, ""))
+    with pytest.raises(ProtocolError, match="answered Clean instead of Ready"):
+        await asking
+    assert sandbox.transport.aborted
+    assert isinstance(channel.error, ProtocolError)
+
+
+async def test_cancelled_request() -> None:
+    """Nobody listens any more, and its late answer goes nowhere."""
+    sandbox = Sandbox()
+    asking = asyncio.create_task(sandbox.channel.sync())
+    await settle()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    sandbox.say(Ready())
+    assert sandbox.channel.error is None
+    sandbox.channel.listen(Notes())
+
+
+async def test_one_listener_at_a_time() -> None:
+    """The second is turned away, the first stays."""
+    sandbox = Sandbox()
+    notes = run(sandbox)
+    with pytest.raises(ContainerBusy):
+        sandbox.channel.listen(Notes())
+    sandbox.channel.quit(Notes())
+    sandbox.say(EXITED)
+    assert notes.events[-1] == EXITED
+    sandbox.channel.quit(notes)
+    sandbox.channel.listen(Notes())
+
+
+async def test_loss_is_told_once() -> None:
+    """To the listener and to the owner; everything after it is void."""
+    sandbox = Sandbox()
+    told: list[None] = []
+    sandbox.channel.on_lost = lambda: told.append(None)
+    notes = run(sandbox)
+    sandbox.heard()
+    sandbox.channel.connection_lost(ConnectionResetError("reset by peer"))
+    sandbox.channel.connection_lost(None)
+    sandbox.channel.close()
+    assert [str(error).splitlines()[0] for error in notes.errors] == ["the container went away: reset by peer"]
+    assert isinstance(notes.errors[0], ContainerLost)
+    assert len(told) == 1
+    sandbox.channel.send(b"nobody hears this")
+    assert sandbox.transport.written == b""
+    with pytest.raises(ContainerLost):
+        sandbox.channel.listen(Notes())
+    with pytest.raises(ContainerLost):
+        await sandbox.channel.drain()
+
+
+async def test_close_does_not_call_its_owner() -> None:
+    """It is the owner who closes."""
+    sandbox = Sandbox()
+    sandbox.channel.on_lost = lambda: pytest.fail("called")
+    notes = run(sandbox)
+    sandbox.channel.close(mine := ContainerLost("mine"))
+    sandbox.channel.close()
+    assert notes.errors == [mine]
+    assert sandbox.transport.aborted
+
+
+async def test_fatal_says_why() -> None:
+    """The supervisor's words are the error's."""
+    sandbox = Sandbox()
+    notes = run(sandbox)
+    sandbox.say(Fatal("out of descriptors"))
+    assert isinstance(notes.errors[0], ContainerLost)
+    assert "gave up: out of descriptors" in str(notes.errors[0])
+    assert sandbox.transport.aborted
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [piece(b"\xff\xff\xff\xff\x85\0\0\0"), piece(frame(0x81)), piece(b"x", stream=2), b"HTTP/1.1 500"],
+)
+async def test_garbage_ends_the_channel(garbage: bytes) -> None:
+    """Of the supervisor or of Docker's stream; what follows is not looked at."""
+    sandbox = Sandbox()
+    notes = run(sandbox)
+    sandbox.channel.data_received(garbage)
+    sandbox.channel.data_received(piece(encode(EXITED)))
+    assert [type(error) for error in notes.errors] == [ProtocolError]
+    assert notes.events == []
+    assert sandbox.transport.aborted
+
+
+async def test_pause_and_resume() -> None:
+    """Each reaches the transport once; whoever quits leaves it reading."""
+    sandbox = Sandbox()
+    notes = run(sandbox)
+    channel, transport = sandbox.channel, sandbox.transport
+    channel.resume()
+    channel.pause()
+    channel.pause()
+    assert (channel.paused, transport.reading) == (True, False)
+    channel.resume()
+    channel.resume()
+    assert (channel.paused, transport.reading) == (False, True)
+    channel.pause()
+    channel.quit(notes)
+    assert transport.reading
+
+
+async def test_drain_waits_for_the_container() -> None:
+    """While more than 256 KiB is queued; a cancelled waiter does not take the others with it."""
+    sandbox = Sandbox()
+    channel = sandbox.channel
+    assert sandbox.transport.high == 256 << 10
+    await channel.drain()
+    channel.pause_writing()
+    first, second = asyncio.create_task(channel.drain()), asyncio.create_task(channel.drain())
+    await settle()
+    first.cancel()
+    await settle()
+    assert first.cancelled()
+    assert not second.done()
+    channel.resume_writing()
+    await second
+
+
+async def test_loss_ends_drain() -> None:
+    """With the error."""
+    sandbox = Sandbox()
+    sandbox.channel.pause_writing()
+    waiting = asyncio.create_task(sandbox.channel.drain())
+    await settle()
+    sandbox.channel.connection_lost(None)
+    with pytest.raises(ContainerLost):
+        await waiting
+
+
+async def test_repr_shows_the_state() -> None:
+    """And that it was lost."""
+    assert repr(Channel()) == "<Channel CONNECTED>"
+    sandbox = Sandbox()
+    sandbox.channel.connection_lost(None)
+    assert repr(sandbox.channel) == "<Channel IDLE lost>"

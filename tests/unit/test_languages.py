@@ -1,0 +1,301 @@
+"""Languages: what they hold, how they are found, what they come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interpreter_tools import (
+    ConfigurationError,
+    InterpreterBoot,
+    InvalidPath,
+    LanguageConfig,
+    LanguageRegistry,
+    UnknownLanguage,
+)
+from interpreter_tools._images import image_name
+from interpreter_tools._languages import BASE_ENVIRONMENT, Job, boot_environment, job_files, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> type[LanguageRegistry]:
+    """The registry, put back as it was."""
+    monkeypatch.setattr(LanguageRegistry, "_by_name", dict(LanguageRegistry._by_name))
+    return LanguageRegistry
+
+
+_LANGUAGE: Callable[..., LanguageConfig] = LanguageConfig  # takes what a type checker would refuse
+_BOOT: Callable[..., InterpreterBoot] = InterpreterBoot
+
+
+def ruby(**fields: object) -> LanguageConfig:
+    """A language that is not among ours."""
+    return _LANGUAGE(
+        **{
+            "language": "ruby",
+            "default_image": "ruby:3",
+            "code_filename": "main.rb",
+            "run_command": ("ruby", "{file}"),
+            **fields,
+        }
+    )
+
+
+def plan_of(
+    language: LanguageConfig, *, image: dict[str, str] | None = None, environment: dict[str, str] | None = None
+) -> Job:
+    """The job for an empty program."""
+    return plan(
+        language,
+        job_files(language, "", {}),
+        image_environment=image or {},
+        environment=environment or {},
+        directory="/workspace",
+        timeout=3.0,
+        output_limit=10,
+    )
+
+
+# -- the configuration of one
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "value", "words"),
+    [
+        ({"language": "Ruby"}, "language", "Ruby", "lower case"),
+        ({"language": ""}, "language", "", "is not a name"),
+        ({"language": "a b"}, "language", "a b", "is not a name"),
+        ({"language": "r" * 65}, "language", "r" * 65, "is not a name"),
+        ({"aliases": ("rb", "R B")}, "language", "R B", "is not a name"),
+        ({"aliases": "rb"}, "aliases", "rb", "('rb',)"),
+        ({"default_image": " "}, "default_image", " ", "is not a name of an image"),
+        ({"code_filename": ""}, "code_filename", "", "is not the name of a file"),
+        ({"code_filename": "a/b.rb"}, "code_filename", "a/b.rb", "is not the name of a file"),
+        ({"code_filename": ".."}, "code_filename", "..", "is not the name of a file"),
+        ({"code_filename": "a\0"}, "code_filename", "a\0", "is not the name of a file"),
+        ({"run_command": "ruby {file}"}, "run_command", "ruby {file}", "is not a sequence"),
+        ({"run_command": ()}, "run_command", (), "is not a sequence"),
+        ({"run_command": ("ruby",)}, "run_command", ("ruby",), "'{file}'"),
+        ({"environment": {"A=": ""}}, "environment.A=", "A=", "is not a name of a variable"),
+    ],
+)
+def test_wrong_language(fields: dict[str, Any], field: str, value: object, words: str) -> None:
+    """The error names the field, its value and what would do."""
+    with pytest.raises(ConfigurationError) as caught:
+        ruby(**fields)
+    assert (caught.value.field, caught.value.value) == (field, value)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"command": ()}, "boot.command", "is not a sequence"),
+        ({"command": "ruby"}, "boot.command", "is not a sequence"),
+        ({"mode": "twice"}, "boot.mode", "'fork' or 'single'"),
+        ({"environment": {"A": "\0"}}, "boot.environment.A", "without NUL"),
+    ],
+)
+def test_wrong_boot(fields: dict[str, Any], field: str, words: str) -> None:
+    """The same for what is booted ahead."""
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        _BOOT(**{"mode": "single", "command": ("ruby",), **fields})
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("name", ["c", "c++", "c#", "f#", "python3.12", "objective-c", "a_b"])
+def test_names_of_languages(name: str) -> None:
+    """As people call them."""
+    assert ruby(language=name).language == name
+
+
+# -- the registry
+
+
+def test_register(registry: type[LanguageRegistry]) -> None:
+    """One object is all it takes."""
+    config = ruby(aliases=("rb",))
+    registry.register(config)
+    assert registry.get("ruby") is registry.get("rb") is config
+    assert registry.get(" Ruby ") is config
+    assert registry.names() == sorted(registry.names())
+    assert "ruby" in registry.names()
+    assert "rb" not in registry.names()
+
+
+def test_register_again_replaces(registry: type[LanguageRegistry]) -> None:
+    """Aliases that the new one does not have are forgotten."""
+    registry.register(ruby(aliases=("rb", "jruby")))
+    config = ruby(aliases=("rb", "irb"))
+    registry.register(config)
+    assert registry.get("rb") is registry.get("irb") is config
+    with pytest.raises(UnknownLanguage):
+        registry.get("jruby")
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "owner"),
+    [
+        ({"aliases": ("rb", "js")}, "js", "javascript"),
+        ({"language": "py"}, "py", "python"),
+        ({"aliases": ("python",)}, "python", "python"),
+    ],
+)
+def test_alias_of_another(registry: type[LanguageRegistry], fields: dict[str, Any], name: str, owner: str) -> None:
+    """Refused, and nothing is changed."""
+    before = dict(registry._by_name)
+    with pytest.raises(ConfigurationError, match=f"{name!r} already means {owner}"):
+        registry.register(ruby(**fields))
+    assert registry._by_name == before
+
+
+def test_unregister(registry: type[LanguageRegistry]) -> None:
+    """By any of its names; twice does no harm."""
+    registry.register(ruby(aliases=("rb",)))
+    registry.unregister("rb")
+    registry.unregister("rb")
+    registry.unregister("ruby")
+    assert "ruby" not in registry.names()
+
+
+def test_name_given_twice(registry: type[LanguageRegistry]) -> None:
+    """It can be replaced and forgotten like any other."""
+    registry.register(ruby(aliases=("ruby", "rb", "rb")))
+    registry.register(ruby())
+    registry.unregister("ruby")
+    assert "ruby" not in registry.names()
+
+
+def test_unknown_language(registry: type[LanguageRegistry]) -> None:
+    """The error lists what is known, and how to add one."""
+    with pytest.raises(UnknownLanguage, match="unknown language 'cobol'; known: bash, javascript, python") as caught:
+        registry.get("cobol")
+    assert caught.value.language == "cobol"
+    assert caught.value.known == ("bash", "javascript", "python", "shell", "typescript")
+    assert "LanguageRegistry.register" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("py", "python"),
+        ("python3", "python"),
+        ("js", "javascript"),
+        ("node", "javascript"),
+        ("ts", "typescript"),
+        ("sh", "shell"),
+        ("bash", "bash"),
+        ("JavaScript", "javascript"),
+    ],
+)
+def test_built_in_languages(name: str, language: str) -> None:
+    """Under the names that people use."""
+    assert LanguageRegistry.get(name).language == language
+
+
+# -- its image
+
+
+def test_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the call, the configuration, the environment, and then the language's own."""
+    config = ruby(language="ruby-3.x")
+    assert image_name(config, override=None, images={}) == "ruby:3"
+    monkeypatch.setenv("INTERPRETER_TOOLS_IMAGE_RUBY_3_X", "of-the-environment")
+    assert image_name(config, override=None, images={"python": "x"}) == "of-the-environment"
+    assert image_name(config, override=None, images={"ruby-3.x": "of-the-configuration"}) == "of-the-configuration"
+    assert image_name(config, override="of-the-call", images={"ruby-3.x": "x"}) == "of-the-call"
+
+
+# -- the job
+
+
+def test_plan_of_a_command() -> None:
+    """``{file}`` becomes the code's absolute path, wherever it stands."""
+    job = plan_of(ruby(run_command=("ruby", "-r{file}", "{file}", "{}")))
+    assert job.argv == ("ruby", "-r/workspace/main.rb", "/workspace/main.rb", "{}")
+    assert not job.booted
+    assert (job.directory, job.timeout, job.output_limit) == ("/workspace", 3.0, 10)
+
+
+def test_plan_of_a_booted_interpreter() -> None:
+    """It is told the code file only."""
+    job = plan_of(ruby(boot=InterpreterBoot(mode="fork", command=("ruby",))))
+    assert job.booted
+    assert job.argv == ("/workspace/main.rb",)
+
+
+def test_variables_of_a_job() -> None:
+    """The run's over the language's over the image's over ours; those of the boot are its own."""
+    boot = InterpreterBoot(mode="single", command=("ruby",), environment={"E": "boot"})
+    language = ruby(environment={"C": "language", "D": "language"}, boot=boot)
+    image = {"PATH": "/image", "C": "image"}
+    job = plan_of(language, image=image, environment={"D": "run"})
+    assert job.environment == {**BASE_ENVIRONMENT, "PATH": "/image", "C": "language", "D": "run"}
+    assert boot_environment(language, image) == {
+        **BASE_ENVIRONMENT,
+        "PATH": "/image",
+        "C": "language",
+        "D": "language",
+        "E": "boot",
+    }
+    assert boot_environment(ruby(), {})["USER"] == "sandbox"
+
+
+def test_variable_that_is_read_at_boot_only() -> None:
+    """A run that changes it starts an interpreter of its own; one that repeats it does not."""
+    python = LanguageRegistry.get("python")
+    assert plan_of(python).booted
+    assert plan_of(python, environment={"OTHER": "1"}).booted
+    assert plan_of(python, image={"PYTHONPATH": "/x"}, environment={"PYTHONPATH": "/x"}).booted
+    for name in ("PYTHONHASHSEED", "LANG", "LC_ALL"):
+        job = plan_of(python, environment={name: "C"})
+        assert not job.booted
+        assert job.argv == ("python3", "-u", "/workspace/main.py")
+    assert not plan_of(python, image={"PYTHONPATH": "/x"}, environment={"PYTHONPATH": "/y"}).booted
+
+
+@given(
+    code=st.text(st.characters(codec="utf-8")) | st.binary(),
+    files=st.dictionaries(st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True), st.binary(), max_size=3),
+)
+def test_files_of_a_job(code: str | bytes, files: dict[str, bytes]) -> None:
+    """The code as it is, NUL, byte order mark and line ends included, and what comes with it."""
+    contents = job_files(ruby(), code, files)
+    assert contents.pop(b"main.rb") == (code.encode() if isinstance(code, str) else code)
+    assert contents == {name.encode(): data for name, data in files.items()}
+
+
+@pytest.mark.parametrize("name", ["main.rb", "./main.rb", ".//main.rb"])
+def test_file_in_the_place_of_the_code(name: str) -> None:
+    """However its path is written."""
+    with pytest.raises(InvalidPath, match="is where the code itself goes"):
+        job_files(ruby(), "", {name: b""})
+
+
+def test_file_that_cannot_be_written() -> None:
+    """Its path leads elsewhere, or it is text."""
+    with pytest.raises(InvalidPath, match="leads upwards"):
+        job_files(ruby(), "", {"../x": b""})
+    files: dict[str, Any] = {"a.txt": "text"}
+    with pytest.raises(ConfigurationError, match="encode the text") as caught:
+        job_files(ruby(), "", files)
+    assert caught.value.field == "files.a.txt"
+
+
+@pytest.mark.parametrize("data", [bytearray(b"x"), memoryview(b"x")])
+def test_files_are_kept_as_bytes(data: bytearray | memoryview) -> None:
+    """What the caller changes later does not reach the sandbox."""
+    assert type(job_files(ruby(), "", cast("dict[str, bytes]", {"a": data}))[b"a"]) is bytes
+
+
+def test_code_with_a_lone_surrogate() -> None:
+    """No encoding can express it; the place is named."""
+    with pytest.raises(ConfigurationError, match="at character 3 is a lone surrogate") as caught:
+        job_files(ruby(), "abc\ud800", {})
+    assert (caught.value.field, caught.value.value) == ("code", "\ud800")

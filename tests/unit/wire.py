@@ -1,0 +1,187 @@
+"""The supervisor's side of the wire, written from ``supervisor/protocol.h`` and not from our codec."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from interpreter_tools._protocol import (
+    Clean,
+    Content,
+    Credit,
+    Event,
+    Exited,
+    Fatal,
+    Files,
+    Hello,
+    Output,
+    Ready,
+    Refused,
+    Stored,
+)
+from interpreter_tools._protocol._constants import BootMode, Ended, Frame, Verdict, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interpreter_tools._protocol import Connection
+
+UID = 10_001
+HELLO = Hello(1, 62, 1)
+EXITED = Exited(Ended.EXITED, 0, 0, unclean=False, wall_us=1_500_000, cpu_us=250_000, peak_memory=4096, oom_kills=0)
+
+# One of each, as a well-behaved supervisor sends it.
+EXAMPLES: dict[int, Event] = {
+    Frame.HELLO: HELLO,
+    Frame.READY: Ready(),
+    Frame.REFUSED: Refused(Why.PUT, 28, b"a/b"),
+    Frame.STDOUT: Output("stdout", b"out"),
+    Frame.STDERR: Output("stderr", b"err"),
+    Frame.CREDIT: Credit(0),
+    Frame.FILES: Files(((3, b"a"), (0, b"b/c")), partial=False),
+    Frame.EXIT: EXITED,
+    Frame.CLEAN: Clean(Verdict.OK, ""),
+    Frame.CONTENT: Content(b"data"),
+    Frame.STORED: Stored(4096, 1_700_000_000, "a" * 64, b"{}"),
+    Frame.FATAL: Fatal("out of luck"),
+}
+
+
+def frame(kind: int, payload: bytes = b"", *, zeros: int = 0) -> bytes:
+    """One frame."""
+    return struct.pack("<II", len(payload), kind | zeros << 8) + payload
+
+
+def piece(payload: bytes, stream: int = 1) -> bytes:
+    """A piece of a stream as Docker sends it."""
+    return bytes([stream, 0, 0, 0]) + len(payload).to_bytes(4, "big") + payload
+
+
+def _string(data: bytes) -> bytes:
+    return struct.pack("<I", len(data)) + data
+
+
+def _exit(event: Exited) -> bytes:
+    head = struct.pack("<IiII", event.ended, event.exit_code, event.signal, event.unclean)
+    return head + struct.pack("<QQQII", event.wall_us, event.cpu_us, event.peak_memory, event.oom_kills, 0)
+
+
+def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911 - one line for each frame of the header
+    """The type and payload that mean an event."""
+    match event:
+        case Hello(version, machine, pid):
+            return 0x81, struct.pack("<III", version, machine, pid)
+        case Ready():
+            return 0x82, b""
+        case Refused(why, errno, subject):
+            return 0x83, struct.pack("<II", why, errno) + _string(subject)
+        case Output(stream, data):
+            return (0x85 if stream == "stdout" else 0x86), data
+        case Credit(count):
+            return 0x87, struct.pack("<I", count)
+        case Files(entries, partial):
+            listed = b"".join(struct.pack("<Q", size) + _string(path) for size, path in entries)
+            return 0x88, struct.pack("<HH", len(entries), partial) + listed
+        case Exited():
+            return 0x89, _exit(event)
+        case Clean(verdict, left):
+            return 0x8A, struct.pack("<I", verdict) + _string(left.encode())
+        case Content(data):
+            return 0x8B, data
+        case Stored(size, modified, name, manifest):
+            return 0x84, struct.pack("<QQ", size, modified) + _string(name.encode()) + _string(manifest)
+        case Fatal(message):
+            return 0x8C, _string(message.encode())
+
+
+def encode(*events: Event) -> bytes:
+    """The frames that mean the events."""
+    return b"".join(frame(*payload_of(event)) for event in events)
+
+
+class Reader:
+    """Takes fields off a payload, and minds that none is left."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def take(self, count: int) -> bytes:
+        """So many bytes."""
+        assert len(self.data) >= count
+        taken, self.data = self.data[:count], self.data[count:]
+        return taken
+
+    def number(self, size: int) -> int:
+        """An unsigned number of so many bytes."""
+        return int.from_bytes(self.take(size), "little")
+
+    def string(self) -> bytes:
+        """A string with its length before it."""
+        return self.take(self.number(4))
+
+
+def _strings(reader: Reader, argc: int, envc: int) -> tuple[list[bytes], list[bytes]]:
+    return [reader.string() for _ in range(argc)], [reader.string() for _ in range(envc)]
+
+
+def _boot(reader: Reader) -> tuple[object, ...]:
+    mode, zero = reader.number(1), reader.number(1)
+    argc, envc, uid = reader.number(2), reader.number(2), reader.number(4)
+    assert zero == 0
+    return mode, uid, *_strings(reader, argc, envc)
+
+
+def _start(reader: Reader) -> tuple[object, ...]:
+    head = (reader.number(4), reader.number(4), reader.number(4), reader.number(8), reader.string())
+    return *head, *_strings(reader, reader.number(2), reader.number(2))
+
+
+def _bytes(reader: Reader) -> tuple[object, ...]:
+    return (reader.take(len(reader.data)),)
+
+
+def _nothing(_: Reader) -> tuple[object, ...]:
+    return ()
+
+
+_FIELDS: dict[int, Callable[[Reader], tuple[object, ...]]] = {
+    0x01: _boot,
+    0x02: lambda reader: (reader.number(4), reader.number(4), reader.string()),
+    0x03: _bytes,
+    0x04: _nothing,
+    0x11: _nothing,
+    0x05: _nothing,
+    0x06: _start,
+    0x07: _bytes,
+    0x08: _nothing,
+    0x09: lambda reader: (reader.number(4), reader.number(4)),
+    0x0A: _nothing,
+    0x0B: lambda reader: (reader.number(4), reader.number(8), reader.number(8), reader.string()),
+    0x0C: lambda reader: (reader.string(), reader.string(), reader.string()),
+    0x0D: lambda reader: (reader.number(4), reader.string()),
+    0x0E: lambda reader: (reader.string(), reader.string()),
+    0x0F: lambda reader: (reader.string(),),
+    0x10: _nothing,
+}
+
+
+def requests(data: bytes) -> list[tuple[object, ...]]:
+    """What a client says, each as (type, field, field, ...); nothing may be left over."""
+    stream = Reader(data)
+    found: list[tuple[object, ...]] = []
+    while stream.data:
+        length, kind, zeros = stream.number(4), stream.number(1), stream.number(3)
+        assert length <= 65536
+        assert zeros == 0
+        payload = Reader(stream.take(length))
+        found.append((kind, *_FIELDS[kind](payload)))
+        assert payload.data == b""
+    return found
+
+
+def make_idle(connection: Connection) -> Connection:
+    """Greets and boots."""
+    connection.receive(encode(HELLO))
+    connection.boot(BootMode.NONE, uid=UID)
+    connection.receive(encode(Ready()))
+    return connection
