@@ -15,7 +15,7 @@ SOURCES = ("interpreter_tools", "examples", "bench", "tests", "noxfile.py", "hat
 
 
 def _install(session: nox.Session, *groups: str) -> None:
-    session.install("-e", ".[cli]", *nox.project.dependency_groups(PROJECT, *groups))
+    session.install("-e", ".[cli,mcp]", *nox.project.dependency_groups(PROJECT, *groups))
 
 
 def _set_up(session: nox.Session, *names: str) -> None:
@@ -43,7 +43,7 @@ def types(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """What needs no Docker engine."""
     _install(session, "test")
-    session.run("pytest", "-m", "not docker", "tests/unit", "tests/setup", *session.posargs)
+    session.run("pytest", "-m", "not docker", "tests/unit", "tests/mcp", "tests/setup", *session.posargs)
 
 
 @nox.session
@@ -58,7 +58,7 @@ def docker(session: nox.Session) -> None:
     """What needs a real Docker engine."""
     _install(session, "test")
     _set_up(session)
-    session.run("pytest", "-m", "docker", "tests/docker", "tests/cli", "tests/setup", *session.posargs)
+    session.run("pytest", "-m", "docker", "tests/docker", "tests/cli", "tests/mcp", "tests/setup", *session.posargs)
 
 
 @nox.session
@@ -80,7 +80,7 @@ def examples(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The figures of the README; as root, on an idle machine."""
-    _install(session, "test")
+    _install(session, "test", "adapters")
     _set_up(session)
     for name in ("latency", "stream", "fresh", "overhead"):
         session.run("python", "-m", f"bench.{name}")

@@ -1,121 +1,30 @@
-"""Run untrusted code snippets in warm, locked-down containers, from asyncio."""
+"""Run untrusted code snippets in warm, locked-down containers, from asyncio.
+
+The names are those of ``_api``, which is imported when the first of them is asked for (PEP 562): what needs none of
+them, such as ``interpreter-tools --help``, does not wait for the Docker client.
+"""
 
 import logging
+import typing
 
-from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
-from interpreter_tools._dependencies import StoreEntry
-from interpreter_tools._dependency_store import DependencyStore
-from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import (
-    ArchitectureMismatch,
-    ConfigurationError,
-    ContainerBusy,
-    ContainerLost,
-    ContainerStartFailed,
-    DockerApiError,
-    DockerUnavailable,
-    EngineClosed,
-    EngineMisused,
-    ExecutionClosed,
-    ExecutionFailed,
-    FileRefused,
-    ImageMissing,
-    InterpreterMissing,
-    InterpreterToolsError,
-    InvalidArguments,
-    InvalidPath,
-    MachineError,
-    NetworkMissing,
-    PoolClosed,
-    PoolTimeout,
-    ProtocolError,
-    SessionBusy,
-    SessionClosed,
-    SessionExists,
-    StoreFailed,
-    TooManySessions,
-    UnknownLanguage,
-    UnknownOutput,
-    UnknownSession,
-    UsageError,
-)
-from interpreter_tools._execution import Execution
-from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
-from interpreter_tools._models import (
-    ContainerMeta,
-    EngineStats,
-    ExecutionResult,
-    OutputChunk,
-    PoolStats,
-    SessionInfo,
-)
-from interpreter_tools._mounts import Mount
-from interpreter_tools._options import RunOptions, SessionOptions
-from interpreter_tools._session import Session
-from interpreter_tools._session_files import FileReader
-from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool
+if typing.TYPE_CHECKING:
+    from interpreter_tools._api import *  # noqa: F403 - its __all__ is ours
+    from interpreter_tools._api import __all__ as __all__
+else:
 
-__all__ = [
-    "ArchitectureMismatch",
-    "CodeExecutionTool",
-    "ConfigurationError",
-    "ContainerBusy",
-    "ContainerConfig",
-    "ContainerLost",
-    "ContainerMeta",
-    "ContainerStartFailed",
-    "ContainerStrategy",
-    "DependencyPlan",
-    "DependencyStore",
-    "DockerApiError",
-    "DockerUnavailable",
-    "EngineClosed",
-    "EngineConfig",
-    "EngineMisused",
-    "EngineStats",
-    "Execution",
-    "ExecutionClosed",
-    "ExecutionEngine",
-    "ExecutionFailed",
-    "ExecutionResult",
-    "FileReader",
-    "FileRefused",
-    "ImageMissing",
-    "InterpreterBoot",
-    "InterpreterMissing",
-    "InterpreterToolsError",
-    "InvalidArguments",
-    "InvalidPath",
-    "LanguageConfig",
-    "LanguageRegistry",
-    "MachineError",
-    "Mount",
-    "NetworkMissing",
-    "OutputChunk",
-    "PoolClosed",
-    "PoolConfig",
-    "PoolStats",
-    "PoolTimeout",
-    "ProtocolError",
-    "RunApp",
-    "RunOptions",
-    "Session",
-    "SessionBusy",
-    "SessionClosed",
-    "SessionConfig",
-    "SessionExists",
-    "SessionInfo",
-    "SessionOptions",
-    "StoreEntry",
-    "StoreFailed",
-    "TooManySessions",
-    "ToolArguments",
-    "ToolReply",
-    "UnknownLanguage",
-    "UnknownOutput",
-    "UnknownSession",
-    "UsageError",
-    "create_code_execution_tool",
-]
+    def __getattr__(name):  # noqa: ANN001, ANN202 - type checkers see the names themselves
+        if name.startswith("_") and name != "__all__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from interpreter_tools import _api  # noqa: PLC0415 - it is why this function exists
+
+        if name not in _api.__all__ and name != "__all__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()["__all__"] = _api.__all__
+        globals().update({each: getattr(_api, each) for each in _api.__all__})
+        return globals()[name]
+
+    def __dir__():  # noqa: ANN202
+        return sorted({*globals(), *__getattr__("__all__")})
+
 
 logging.getLogger("interpreter_tools").addHandler(logging.NullHandler())

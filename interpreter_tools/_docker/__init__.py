@@ -13,9 +13,10 @@ from interpreter_tools._docker.records import (
     VolumeSummary,
 )
 from interpreter_tools._docker.supervisor import SupervisorVolume, ensure_supervisor_volume, load_supervisor
-from interpreter_tools._docker.sweep import Owner, sweep
+from interpreter_tools._docker.sweep import Belonging, Owner, remove, survey, sweep
 
 __all__ = [
+    "Belonging",
     "ContainerSummary",
     "Demultiplexer",
     "DockerClient",
@@ -32,5 +33,7 @@ __all__ = [
     "ensure_supervisor_volume",
     "find_endpoints",
     "load_supervisor",
+    "remove",
+    "survey",
     "sweep",
 ]

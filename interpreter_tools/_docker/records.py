@@ -117,6 +117,7 @@ class ContainerSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: its id.
         names: its names, without the leading slash.
+        image: what it was made from, as it was asked for.
         labels: its labels.
         state: ``"created"``, ``"running"``, ``"paused"``, ``"restarting"``, ``"removing"``, ``"exited"`` or ``"dead"``.
         created: seconds since the epoch, by the engine's clock.
@@ -124,6 +125,7 @@ class ContainerSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     names: tuple[str, ...]
+    image: str
     labels: dict[str, str]
     state: str
     created: int
@@ -243,6 +245,7 @@ class _Info(msgspec.Struct, rename="pascal"):
 class _Container(msgspec.Struct, rename="pascal"):
     id: str
     names: list[str] | None = None
+    image: str = ""
     labels: dict[str, str] | None = None
     state: str = ""
     created: int = 0
@@ -344,7 +347,9 @@ def read_container(answer: object) -> ContainerSummary:
     """One element of the answer to ``GET /containers/json``."""
     raw = msgspec.convert(answer, _Container)
     names = tuple(name.removeprefix("/") for name in raw.names or ())
-    return ContainerSummary(id=raw.id, names=names, labels=raw.labels or {}, state=raw.state, created=raw.created)
+    return ContainerSummary(
+        id=raw.id, names=names, image=raw.image, labels=raw.labels or {}, state=raw.state, created=raw.created
+    )
 
 
 def read_ports(answer: object) -> dict[int, int]:

@@ -12,9 +12,8 @@ import contextlib
 import os
 import socket
 import uuid
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._docker.client import DockerClient
-    from interpreter_tools._docker.records import ContainerSummary
+    from interpreter_tools._docker.records import ContainerSummary, VolumeSummary
 
 _PREFIX = "interpreter-tools."
 _OWNER = f"{_PREFIX}owner"
@@ -94,14 +93,19 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+def is_visible(owner: Owner, here: Owner) -> bool:
+    """Whether a process is of this machine, boot and namespace, so that its id means something here."""
+    same = (owner.host, owner.boot_id, owner.pid_namespace) == (here.host, here.boot_id, here.pid_namespace)
+    return same and bool(owner.boot_id)
+
+
 def is_dead(owner: Owner, here: Owner) -> bool:
     """Whether a process of this machine and boot has certainly ended.
 
     A process id means something in its own namespace only: a client in a container sees other processes than one
     outside. Reads files, so call it off the event loop.
     """
-    same = (owner.host, owner.boot_id, owner.pid_namespace) == (here.host, here.boot_id, here.pid_namespace)
-    if not same or not owner.boot_id:
+    if not is_visible(owner, here):
         return False
     try:
         os.kill(owner.pid, 0)
@@ -120,52 +124,111 @@ def is_of_earlier_boot(owner: Owner, here: Owner) -> bool:
     return owner.host == here.host and "" not in {owner.boot_id, here.boot_id} and owner.boot_id != here.boot_id
 
 
+class Belonging(msgspec.Struct, frozen=True, kw_only=True):
+    """A container or a volume that a client of ours has made.
+
+    Attributes:
+        kind: which of the two.
+        id: its id; a volume has only its name.
+        name: its name.
+        image: what a container was made from; empty for a volume.
+        state: of a container, as in ``ContainerSummary``; empty for a volume.
+        age: seconds since a container was made; None for a volume, and where the engine tells no time.
+        owner: who has made it; None when its labels cannot be understood.
+        life: of the owner: ``"unknown"`` where that cannot be told from here, as on another machine.
+        abandoned: nobody will ever use it: its owner has certainly ended.
+    """
+
+    kind: Literal["container", "volume"]
+    id: str
+    name: str
+    image: str = ""
+    state: str = ""
+    age: float | None = None
+    owner: Owner | None
+    life: Literal["alive", "dead", "unknown"]
+    abandoned: bool
+
+
+async def survey(client: DockerClient) -> list[Belonging]:
+    """What clients of ours, this one and others, have on an engine: containers first, the oldest first."""
+    containers, volumes = await asyncio.gather(
+        client.list_containers(labels={_OWNER: None}), client.list_volumes({_OWNER: None})
+    )
+    if not containers and not volumes:
+        return []
+    here = await asyncio.to_thread(Owner.current)
+    clock = (await client.info()).system_time
+    containers.sort(key=lambda container: container.created)
+    return await asyncio.to_thread(
+        lambda: [
+            *(_container(container, here, None if clock is None else clock.timestamp()) for container in containers),
+            *(_volume(volume, here) for volume in volumes),
+        ]
+    )
+
+
+async def remove(client: DockerClient, belonging: Belonging) -> bool:
+    """Whether it was removed; a volume that a container still uses is left."""
+    if belonging.kind == "volume":
+        return await _remove_volume(client, belonging.name)
+    await client.remove_container(belonging.id)
+    return True
+
+
 async def sweep(client: DockerClient) -> int:
     """Remove the containers and volumes of owners that are certainly dead, and return how many there were.
 
     Args:
         client: the engine.
     """
-    containers, volumes = await asyncio.gather(
-        client.list_containers(labels={_OWNER: None}), client.list_volumes({_OWNER: None})
-    )
-    if not containers and not volumes:
-        return 0
-    here = await asyncio.to_thread(Owner.current)
-    clock = (await client.info()).system_time
-    now = clock.timestamp() if clock is not None else 0.0
-    removals = [
-        partial(client.remove_container, container.id)
-        for container, dead in zip(
-            containers,
-            await asyncio.to_thread(_are_dead, [container.labels for container in containers], here),
-            strict=True,
-        )
-        if dead or _is_leftover(container, here, now)
-    ]
-    await asyncio.gather(*(remove() for remove in removals))
-    count = len(removals)
-    for volume, dead in zip(
-        volumes, await asyncio.to_thread(_are_dead, [volume.labels for volume in volumes], here), strict=True
-    ):
-        if dead:
-            count += await _remove_volume(client, volume.name)
+    abandoned = [belonging for belonging in await survey(client) if belonging.abandoned]
+    containers = [belonging for belonging in abandoned if belonging.kind == "container"]
+    await asyncio.gather(*(remove(client, container) for container in containers))
+    count = len(containers)
+    for belonging in abandoned:
+        if belonging.kind == "volume":
+            count += await remove(client, belonging)
     return count
 
 
-def _are_dead(labels: list[dict[str, str]], here: Owner) -> list[bool]:
-    return [owner is not None and is_dead(owner, here) for owner in map(Owner.of, labels)]
+def _container(container: ContainerSummary, here: Owner, now: float | None) -> Belonging:
+    owner = Owner.of(container.labels)
+    life = _life(owner, here)
+    age = None if now is None else max(0.0, now - container.created)
+    return Belonging(
+        kind="container",
+        id=container.id,
+        name=next(iter(container.names), ""),
+        image=container.image,
+        state=container.state,
+        age=age,
+        owner=owner,
+        life=life,
+        abandoned=life == "dead" or _is_leftover(container.state, age, owner, here),
+    )
 
 
-def _is_leftover(container: ContainerSummary, here: Owner, now: float) -> bool:
+def _volume(volume: VolumeSummary, here: Owner) -> Belonging:
+    owner = Owner.of(volume.labels)
+    life = _life(owner, here)
+    return Belonging(kind="volume", id=volume.name, name=volume.name, owner=owner, life=life, abandoned=life == "dead")
+
+
+def _life(owner: Owner | None, here: Owner) -> Literal["alive", "dead", "unknown"]:
+    if owner is None or not is_visible(owner, here):
+        return "unknown"
+    return "dead" if is_dead(owner, here) else "alive"
+
+
+def _is_leftover(state: str, age: float | None, owner: Owner | None, here: Owner) -> bool:
     """Whether a container does not run and is of a machine with our name before its last boot.
 
     One that runs stays: after a boot of the engine's machine none does, so it belongs to another machine of that name.
     """
-    owner = Owner.of(container.labels)
-    if owner is None or not is_of_earlier_boot(owner, here):
+    if owner is None or age is None or not is_of_earlier_boot(owner, here):
         return False
-    return container.state in _NEVER_STARTED and now - container.created > _GRACE
+    return state in _NEVER_STARTED and age > _GRACE
 
 
 async def _remove_volume(client: DockerClient, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: ``interpreter-tools setup``, ``doctor`` and ``run``."""
+"""The command line: ``interpreter-tools``, with a file for each command."""
 
 from __future__ import annotations
 

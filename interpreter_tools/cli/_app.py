@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, Parameter
 
 STDIN = "/dev/stdin"
 """What ``-`` is replaced by: cyclopts takes it for an option."""
 
+Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
+Words: TypeAlias = Annotated[list[str] | None, Parameter(negative="")]
+
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - takes longer than all the rest
+
     try:
         return version("interpreter-tools")
     except PackageNotFoundError:
@@ -23,17 +27,28 @@ def _version() -> str:
 app = App(
     name="interpreter-tools",
     help="Run untrusted code in warm, locked-down containers.",
+    help_epilogue="""\
+First:  interpreter-tools setup
+Then:   interpreter-tools run -c 'print(6 * 7)'
+More:   interpreter-tools run --help""",
+    help_format="plaintext",  # Markdown's parser would take longer than all the rest
     version=_version,
     suppress_keyboard_interrupt=False,
 )
 
 
-@app.command
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools setup                  what Python, JavaScript, TypeScript and shell need; asks first
+  interpreter-tools setup --yes python     only Python's image; for scripts
+  interpreter-tools setup --update         make the images again"""
+)
 async def setup(
     *names: str,
-    yes: Annotated[bool, Parameter(alias="-y", negative="")] = False,
-    update: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    yes: Annotated[Flag, Parameter(alias="-y")] = False,
+    update: Flag = False,
+    json: Flag = False,
     docker_host: str | None = None,
 ) -> int:
     """Make this machine ready: the Docker engine and the images. What is ready is left alone.
@@ -50,8 +65,13 @@ async def setup(
     return await run_setup(names, yes=yes, update=update, as_json=json, docker_host=docker_host)
 
 
-@app.command
-async def doctor(*, json: Annotated[bool, Parameter(negative="")] = False, docker_host: str | None = None) -> int:
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools doctor
+  interpreter-tools doctor --json | jq '.[] | select(.ok | not)'"""
+)
+async def doctor(*, json: Flag = False, docker_host: str | None = None) -> int:
     """Check the machine, from the Docker engine to a timed run. The status is 1 when something needed is missing.
 
     Args:
@@ -63,70 +83,178 @@ async def doctor(*, json: Annotated[bool, Parameter(negative="")] = False, docke
     return await run_doctor(as_json=json, docker_host=docker_host)
 
 
-@app.command
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools run -c 'print(6 * 7)'
+  interpreter-tools run script.js < input.txt > output.txt
+  curl -s https://example.org/x.sh | interpreter-tools run --language bash -
+  interpreter-tools run plot.py --dep matplotlib --file data.csv=./data.csv --out charts
+  interpreter-tools run main.py --mount ./src:/src --mount ./results:/results:rw --memory 1g --cpus 2
+  interpreter-tools run server.py --network bridge --port 8000 --timeout 0"""
+)
 async def run(
     file: Path | None = None,
     /,
     *,
     code: Annotated[str | None, Parameter(alias="-c")] = None,
     language: Annotated[str | None, Parameter(alias="-l")] = None,
-    timeout: float | None = 60.0,
+    dep: Words = None,
+    with_file: Annotated[Words, Parameter(name="--file", alias="-f")] = None,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    mount: Annotated[Words, Parameter(alias="-m")] = None,
+    env: Annotated[Words, Parameter(alias="-e")] = None,
+    timeout: float | None = None,
     memory: str | None = None,
     cpus: str | None = None,
-    env: Annotated[list[str] | None, Parameter(alias="-e", negative="")] = None,
-    with_file: Annotated[list[str] | None, Parameter(name="--file", alias="-f", negative="")] = None,
+    pids: int | None = None,
+    workspace_size: str | None = None,
+    output_limit: str | None = None,
     network: str | None = None,
+    port: Annotated[list[int] | None, Parameter(alias="-p", negative="")] = None,
     image: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
     docker_host: str | None = None,
 ) -> int:
     """Run code in a fresh sandbox. Its output, input and exit status are this command's own.
 
-    The status is 125 when the sandbox, rather than the code, fails.
+    What is not given comes from interpreter-tools.toml and from variables
+    such as INTERPRETER_TOOLS_TIMEOUT. The status is 125 when the sandbox,
+    rather than the code, fails.
 
     Args:
         file: The program; `-`, or nothing where input is piped, reads it from standard input.
         code: The program itself, instead of a file.
         language: Its language; otherwise known from the file's suffix, then its first line, then Python.
-        timeout: Seconds that it may run; 0 means no limit.
+        dep: A package to install first, as the language's installer takes it; may be repeated.
+        with_file: PATH=LOCAL puts the local file at PATH beneath the working directory; may be repeated.
+        out: A directory for the files that the program makes in its working directory.
+        mount: SOURCE:TARGET shows a local file or directory; end with :rw to let programs write, :zip to unpack.
+        env: NAME=VALUE, or NAME for this shell's value; may be repeated.
+        timeout: Seconds that it may run; 0 means no limit. Usually 60.
         memory: Memory limit, such as 512m.
         cpus: Limit of processor cores, such as 0.5.
-        env: NAME=VALUE, or NAME for this shell's value; may be repeated.
-        with_file: PATH=LOCAL puts the local file at PATH beneath the working directory; may be repeated.
-        network: A Docker network; otherwise there is none.
+        pids: Limit of processes and threads at once.
+        workspace_size: Room for files, such as 64m; it counts towards the memory.
+        output_limit: Limit of output, such as 1m; otherwise none, unless with --json.
+        network: A Docker network, such as bridge; otherwise there is none.
+        port: A port of the program, to be reached on 127.0.0.1; which one there is told. May be repeated.
         image: The image to run in.
         json: Print the result as JSON instead of streaming the output.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    from interpreter_tools.cli._run import Request, run_code  # noqa: PLC0415
-
     if (file is not None and code is not None) or (file is None and code is None and sys.stdin.isatty()):
         sys.stderr.write("interpreter-tools run: give either a file (`-` for standard input) or --code\n")
         return 2
+    from interpreter_tools.cli._request import Request  # noqa: PLC0415
+    from interpreter_tools.cli._run import run_code  # noqa: PLC0415
+
     request = Request(
         file=None if file is None or str(file) == STDIN else file,
         code=code,
         language=language,
-        timeout=timeout or None,
+        timeout=timeout,
         memory=memory,
         cpus=cpus,
+        pids=pids,
+        workspace_size=workspace_size,
+        output_limit=output_limit,
+        dependencies=tuple(dep or ()),
         environment=tuple(env or ()),
         files=tuple(with_file or ()),
+        mounts=tuple(mount or ()),
         network=network,
+        ports=tuple(port or ()),
         image=image,
+        out=out,
         docker_host=docker_host,
     )
     return await run_code(request, as_json=json)
 
 
-deps = App(name="deps", help="Packages that runs have asked for, kept on the Docker host.")
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools ps
+  interpreter-tools ps --json | jq '.[] | select(.owner == "dead") | .id'"""
+)
+async def ps(*, json: Flag = False, docker_host: str | None = None) -> int:
+    """List the containers of interpreter-tools on a Docker engine: how old they are, and whether their owners live.
+
+    Args:
+        json: Print the list as JSON.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._ps import run_ps  # noqa: PLC0415
+
+    return await run_ps(as_json=json, docker_host=docker_host)
+
+
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools clean --dry-run      what would go
+  interpreter-tools clean --yes          for scripts
+  interpreter-tools clean --all          whatever it has made"""
+)
+async def clean(
+    *,
+    all: Flag = False,  # noqa: A002 - the option's name
+    dry_run: Annotated[Flag, Parameter(alias="-n")] = False,
+    yes: Annotated[Flag, Parameter(alias="-y")] = False,
+    json: Flag = False,
+    docker_host: str | None = None,
+) -> int:
+    """Remove the containers and volumes of interpreter-tools whose owners have certainly ended. Asks first.
+
+    Only what interpreter-tools has made is looked at. What belongs to a
+    process of another machine stays, as nobody can tell from here whether it
+    lives. Installed packages stay, too.
+
+    Args:
+        all: Remove the containers and volumes of all, also of the living, whose runs end, and what all of them share.
+        dry_run: Only tell what would be removed.
+        yes: Do not ask.
+        json: Print what was removed as JSON.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._clean import run_clean  # noqa: PLC0415
+
+    return await run_clean(everything=all, dry_run=dry_run, yes=yes, as_json=json, docker_host=docker_host)
+
+
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools completion --install
+  source <(interpreter-tools completion bash)      for this shell only"""
+)
+def completion(shell: Literal["bash", "zsh", "fish"] | None = None, /, *, install: Flag = False) -> int:
+    """Print the script by which a shell completes this command.
+
+    Args:
+        shell: Which shell; otherwise the one that this is started from.
+        install: Put it where the shell looks, and have the shell's start-up file read it.
+    """
+    from interpreter_tools.cli._completion import run_completion  # noqa: PLC0415
+
+    return run_completion(app, shell, install=install)
+
+
+deps = App(
+    name="deps",
+    help="Packages that runs have asked for, kept on the Docker host.",
+    help_epilogue="""\
+Examples:
+  interpreter-tools deps list
+  interpreter-tools deps warm numpy pandas
+  interpreter-tools deps prune --older-than 30d --dry-run""",
+)
 app.command(deps)
 
 
 @deps.command(name="list")
-async def list_deps(
-    *, json: Annotated[bool, Parameter(negative="")] = False, store: str | None = None, docker_host: str | None = None
-) -> int:
+async def list_deps(*, json: Flag = False, store: str | None = None, docker_host: str | None = None) -> int:
     """List what is kept, the oldest first.
 
     Args:
@@ -144,8 +272,8 @@ async def prune(
     *,
     older_than: str | None = None,
     max_size: str | None = None,
-    all: Annotated[bool, Parameter(negative="")] = False,  # noqa: A002 - the option's name
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    all: Flag = False,  # noqa: A002 - the option's name
+    dry_run: Flag = False,
     store: str | None = None,
     docker_host: str | None = None,
 ) -> int:
@@ -196,3 +324,22 @@ async def warm(
     return await run_warm(
         packages, language=language, requirements=requirements, image=image, store=store, docker_host=docker_host
     )
+
+
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools mcp
+  interpreter-tools mcp --http 8808"""
+)
+async def mcp(*, http: str | None = None, config: Path | None = None, docker_host: str | None = None) -> int:
+    """Serve code execution to AI applications over MCP, on standard input and output.
+
+    Args:
+        http: HOST:PORT, or a port of 127.0.0.1: serve streamable HTTP there instead. There is no password.
+        config: A TOML file with the engine's settings; otherwise the usual ones, and INTERPRETER_TOOLS_* variables.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._mcp import run_mcp  # noqa: PLC0415
+
+    return await run_mcp(http=http, config_file=config, docker_host=docker_host)

@@ -7,21 +7,23 @@ import contextlib
 import os
 import stat
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
 
-from interpreter_tools._config import EngineConfig, PoolConfig
 from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import ConfigurationError, ExecutionClosed, InterpreterToolsError
+from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
 from interpreter_tools.cli._language import guess_language
+from interpreter_tools.cli._ps import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from interpreter_tools._execution import Execution
     from interpreter_tools._models import ExecutionResult
-    from interpreter_tools._options import RunOptions
+    from interpreter_tools._session import Session
+    from interpreter_tools.cli._request import Request
 
 _SANDBOX_FAILED = 125  # as `docker run` says it
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report a program whose reader went away
@@ -29,75 +31,75 @@ _PIECE = 65536
 _NOTES = {
     "timeout": "ended: it ran longer than --timeout",
     "oom": "ended: it needed more memory than --memory",
-    "output_limit": "ended: it wrote too much",
+    "output_limit": "ended: it wrote more than --output-limit",
+    "dependency_error": "did not start: what --dep names could not be installed",
 }
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be run; attributes as the command's options.
-
-    With neither ``file`` nor ``code`` the program comes from standard input.
-    """
-
-    file: Path | None
-    code: str | None
-    language: str | None
-    timeout: float | None
-    memory: str | None
-    cpus: str | None
-    environment: tuple[str, ...]
-    files: tuple[str, ...]
-    network: str | None
-    image: str | None
-    docker_host: str | None
+_NAMED = 10  # files that are told by name
 
 
 async def run_code(request: Request, *, as_json: bool) -> int:
     """Run what is asked for and return the command's status."""
     try:
-        code = await anyio.to_thread.run_sync(_read_code, request)
-        options = await anyio.to_thread.run_sync(_options, request)
-        name = None if request.file is None else request.file.name
-        language = request.language or guess_language(name, code)
-        config = EngineConfig(docker_host=request.docker_host, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
-        async with ExecutionEngine(config) as engine:
+        code = await anyio.to_thread.run_sync(request.read_code)
+        options = await anyio.to_thread.run_sync(request.options)
+        options["capture"] = as_json  # else it goes to whoever called us, not into memory
+        config = await anyio.to_thread.run_sync(lambda: request.config(captures=as_json))
+        language = request.language or guess_language(None if request.file is None else request.file.name, code)
+        async with ExecutionEngine(config) as engine, engine.session() as session:
+            execution = session.stream(language, code, **options)
+            result = await _drive(execution, reads_stdin=not request.reads_stdin, passes_on=not as_json)
             if as_json:
-                result = await engine.run(language, code, **options)
-                sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
-                return result.exit_code
-            options["output_limit"], options["capture"] = None, False  # it goes to whoever called us, not into memory
-            return await _stream(engine.stream(language, code, **options), reads_stdin="stdin" not in options)
+                text = msgspec.json.format(result.to_json()).decode() + "\n"
+                await anyio.to_thread.run_sync(_write_all, 1, text.encode())
+            if request.out is not None:
+                await _keep(session, request.out)
     except BrokenPipeError:
         return _BROKEN_PIPE
     except InterpreterToolsError as error:
-        sys.stderr.write(f"interpreter-tools run: {error}\n")
+        _say(str(error))
         return _SANDBOX_FAILED
     except OSError as error:
-        sys.stderr.write(f"interpreter-tools run: {error.filename or ''}: {error.strerror}\n")
+        _say(f"{error.filename or ''}: {error.strerror}")
         return _SANDBOX_FAILED
+    return _status(result)
 
 
-async def _stream(execution: Execution, *, reads_stdin: bool) -> int:
+async def _drive(execution: Execution, *, reads_stdin: bool, passes_on: bool) -> ExecutionResult:
     async with execution:
+        for inner, outer in sorted(execution.ports.items()):
+            _say(f"port {inner} is 127.0.0.1:{outer}")
         feeding = asyncio.create_task(_feed_stdin(execution)) if reads_stdin else None
         try:
-            async for chunk in execution:
-                target = 1 if chunk.stream.endswith("stdout") else 2
-                await anyio.to_thread.run_sync(_write_all, target, chunk.data)
-            result = await execution.result()
+            if passes_on:
+                async for chunk in execution:
+                    target = 1 if chunk.stream == "stdout" else 2  # what an installer says is not the program's output
+                    await anyio.to_thread.run_sync(_write_all, target, chunk.data)
+            return await execution.result()
         finally:
             if feeding is not None:
                 feeding.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await feeding
-    return _status(result)
+
+
+async def _keep(session: Session, target: Path) -> None:
+    """Copies what the program has made, and tells what that is."""
+    kept = await session.aclose(keep_generated=target)
+    names = sorted(printable(str(path.relative_to(target))) for path in kept)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    _say(f"kept in {target}: {', '.join(names[:_NAMED])}{more}" if names else "no file was made, so none is kept")
 
 
 def _status(result: ExecutionResult) -> int:
     note = _NOTES.get(result.outcome)
     if note is not None:
-        sys.stderr.write(f"interpreter-tools run: {note}\n")
-    return result.exit_code
+        _say(note)
+    return _SANDBOX_FAILED if result.outcome == "dependency_error" else result.exit_code
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"interpreter-tools run: {text}\n")
+    sys.stderr.flush()
 
 
 async def _feed_stdin(execution: Execution) -> None:
@@ -126,40 +128,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _read_code(request: Request) -> bytes:
-    if request.code is not None:
-        return request.code.encode("utf-8", "surrogateescape")
-    if request.file is None:
-        return sys.stdin.buffer.read()
-    return request.file.read_bytes()
-
-
-def _options(request: Request) -> RunOptions:
-    options: RunOptions = {"timeout": request.timeout}
-    if request.memory is not None:
-        options["memory_limit"] = request.memory
-    if request.cpus is not None:
-        options["cpu_limit"] = request.cpus
-    if request.network is not None:
-        options["network"] = request.network
-    if request.image is not None:
-        options["image"] = request.image
-    if request.code is None and request.file is None:
-        options["stdin"] = b""  # the program itself came from there
-    options["environment"] = dict(_variable(text) for text in request.environment)
-    options["files"] = {path: Path(local).read_bytes() for path, local in map(_pair, request.files)}
-    return options
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    return name, value if equals else os.environ.get(name, "")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    path, equals, local = text.partition("=")
-    if not equals:
-        raise ConfigurationError("--file", text, "does not say which local file", hint="give PATH=LOCAL")
-    return path, local

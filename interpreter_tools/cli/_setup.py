@@ -6,7 +6,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-import anyio
 import msgspec
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Column
 
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools.cli._ask import ask_terminal
 from interpreter_tools.setup import set_up
 
 if TYPE_CHECKING:
@@ -54,16 +54,6 @@ async def run_setup(names: Sequence[str], *, yes: bool, update: bool, as_json: b
 
 async def _agree(_question: str) -> bool:
     return True
-
-
-async def ask_terminal(question: str) -> bool:
-    """Ask on the terminal; without one the answer is no."""
-    if not sys.stdin.isatty():
-        return False
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    await anyio.wait_readable(sys.stdin)  # a terminal has a whole line then, and this can be interrupted
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _first_line(text: str) -> str:

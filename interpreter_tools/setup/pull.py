@@ -110,10 +110,14 @@ async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: 
     path = await anyio.to_thread.run_sync(find_bundle)
     bundle = None if path is None else await anyio.Path(path).read_bytes()
 
+    reached = PULL_SHARE
+
     def on_line(line: str) -> None:
+        nonlocal reached
         step = _BUILD_STEP.match(line)
-        if step is not None:
-            tell(PULL_SHARE + (1 - PULL_SHARE) * (int(step[1]) - 1) / int(step[2]), step[3])
+        if step is not None:  # a build that begins again does not go back
+            reached = max(reached, PULL_SHARE + (1 - PULL_SHARE) * (int(step[1]) - 1) / int(step[2]))
+            tell(reached, step[3])
 
     settings = {
         name: value
@@ -137,7 +141,7 @@ async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: 
     except DockerApiError:
         if not recipe.pip_packages:
             raise
-        tell(PULL_SHARE, f"going on without {' '.join(recipe.pip_packages)}")
+        tell(reached, f"going on without {' '.join(recipe.pip_packages)}")
         await build(msgspec.structs.replace(recipe, pip_packages=()))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import socket
 import subprocess
 import time
+import zipfile
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -101,6 +103,122 @@ def test_limits_end_the_program_and_say_so():
     assert b"--memory" in large.stderr
 
 
+def test_limits_of_processes_room_and_output():
+    """Each reaches the sandbox."""
+    code = (
+        "import os, resource\n"
+        "print(os.statvfs('/workspace').f_blocks * os.statvfs('/workspace').f_frsize)\n"
+        "print(open('/sys/fs/cgroup/pids.max').read() if os.path.exists('/sys/fs/cgroup/pids.max')"
+        " else open('/sys/fs/cgroup/pids/pids.max').read())\n"
+    )
+    done = call("run", "-c", code, "--workspace-size", "10m", "--pids", "50")
+    assert done.stdout.split()[:2] == [b"10485760", b"50"]
+    loud = call("run", "-c", "print('x' * 100_000)", "--output-limit", "1k")
+    assert len(loud.stdout) == 1024
+    assert loud.stderr == b"interpreter-tools run: ended: it wrote more than --output-limit\n"
+    assert loud.returncode != 0
+
+
+def test_output_has_no_limit_unless_one_is_given():
+    """It is not kept in memory."""
+    done = call("run", "-c", "print('x' * 20_000_000)")
+    assert (len(done.stdout), done.returncode) == (20_000_001, 0)
+
+
+def test_files_that_were_made_are_kept(tmp_path: Path):
+    """Told on stderr; those that were given are not among them."""
+    (tmp_path / "given").write_text("x")
+    code = "import os; os.mkdir('d'); open('d/b.bin', 'wb').write(b'\\x00\\xff'); open('a.txt', 'w').write('a')"
+    out = tmp_path / "new" / "out"
+    done = call(
+        "run", "-c", f"{code}; print('said'); raise SystemExit(4)", "-f", f"g={tmp_path}/given", "--out", str(out)
+    )
+    assert (done.returncode, done.stdout) == (4, b"said\n")
+    assert done.stderr == f"interpreter-tools run: kept in {out}: a.txt, d/b.bin\n".encode()
+    assert {str(path.relative_to(out)) for path in out.rglob("*")} == {"a.txt", "d", "d/b.bin"}
+    assert (out / "d/b.bin").read_bytes() == b"\x00\xff"
+    nothing = call("run", "-c", "print('said')", "--out", str(out))
+    assert (nothing.returncode, nothing.stderr) == (0, b"interpreter-tools run: no file was made, so none is kept\n")
+
+
+def test_mounts_are_read_only_unless_told(tmp_path: Path):
+    """And archives are unpacked."""
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:2]:  # pytest's own directories are closed to others
+        parent.chmod(0o755)
+    (tmp_path / "in/x").write_text("seen")
+    (tmp_path / "out").chmod(0o777)
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("y", "unpacked")
+    code = (
+        "print(open('/in/x').read(), open('zipped/y').read())\n"
+        "open('/out/z', 'w').write('written')\n"
+        "open('/in/x', 'w')\n"
+    )
+    done = call(
+        *("run", "-c", code, "--mount", f"{tmp_path}/in:/in", "--mount", f"{tmp_path}/out:/out:rw"),
+        *("--mount", f"{tmp_path}/z.zip:zipped:zip"),
+    )
+    assert done.stdout == b"seen unpacked\n"
+    assert b"Read-only file system" in done.stderr
+    assert (tmp_path / "out/z").read_text() == "written"
+
+
+_SERVER = """
+import socket
+server = socket.create_server(("", 8000))
+print("up", flush=True)
+server.accept()[0].sendall(b"hello")
+"""
+
+
+def test_port_is_reachable_where_it_is_told():
+    """On loopback."""
+    with start("run", "-c", _SERVER, "--network", "bridge", "--port", "8000") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        told = process.stderr.readline().decode().strip()
+        assert told.startswith("interpreter-tools run: port 8000 is 127.0.0.1:")
+        assert process.stdout.readline() == b"up\n"
+        with socket.create_connection(("127.0.0.1", int(told.rpartition(":")[2])), timeout=20) as connection:
+            assert connection.recv(5) == b"hello"
+        assert process.wait(20) == 0
+
+
+def test_configuration_counts_and_options_come_before_it(tmp_path: Path):
+    """Of a file, and of the environment."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text('timeout = 0.5\n[container.environment]\nA = "file"\nB = "file"\n')
+    variables = {"INTERPRETER_TOOLS_CONFIG": str(settings), "INTERPRETER_TOOLS_CONTAINER__PIDS_LIMIT": "60"}
+    code = "import os; print(os.environ['A'], os.environ['B'])"
+    done = call("run", "-c", code, "-e", "B=option", environment=variables)
+    assert (done.stdout, done.stderr) == (b"file option\n", b"")
+    assert call("run", "-c", "while True: pass", environment=variables).returncode == 137
+    late = call("run", "-c", "import time; time.sleep(1); print('late')", "--timeout", "0", environment=variables)
+    assert late.stdout == b"late\n"
+    wrong = call("run", "-c", "1", environment={"INTERPRETER_TOOLS_CONTAINER__PIDS_LIMIT": "2"})
+    assert (wrong.returncode, b"container.pids_limit" in wrong.stderr) == (125, True)
+
+
+def test_json_takes_input_and_tells_what_was_made(tmp_path: Path):
+    """Names that are not UTF-8, too."""
+    code = "open(b'\\xff', 'w').write(input())"
+    done = call("run", "-c", code, "--json", "--out", str(tmp_path / "out"), stdin=b"typed\n")
+    result = msgspec.json.decode(done.stdout, type=ExecutionResult)
+    assert result.generated_files == ("\\xff",)
+    assert b"kept in " in done.stderr
+    assert next((tmp_path / "out").iterdir()).read_text() == "typed"
+
+
+def test_packages_reach_the_installer():
+    """Which refuses what is none, before the code runs."""
+    done = call("run", "-c", "print('ran')", "--dep", "not a requirement !")
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert b"interpreter-tools run: dependencies[0]: 'not a requirement !' is not a requirement" in done.stderr
+
+
 def test_reader_that_goes_away_ends_the_program():
     """As SIGPIPE would."""
     with start("run", "-c", "while True: print('y' * 1000)") as process:
@@ -146,6 +264,11 @@ def test_terminal_can_be_typed_at():
         (("run", "-c", "1", "-l", "cobol"), 125, b"unknown language 'cobol'"),
         (("run", "-c", "1", "--file", "x"), 125, b"give PATH=LOCAL"),
         (("run", "-c", "1", "--memory", "lots"), 125, b"is not a size"),
+        (("run", "-c", "1", "--mount", "x"), 125, b"give SOURCE:TARGET"),
+        (("run", "-c", "1", "--mount", "/nonexistent:/x"), 125, b"/nonexistent"),
+        (("run", "-c", "1", "--port", "80"), 125, b"add --network bridge"),
+        (("run", "-c", "1", "--pids", "2"), 125, b"pids_limit"),
+        (("run", "-c", "1", "--output-limit", "lots"), 125, b"is not a size"),
         (("run", "-c", "1", "--image", "interpreter-tools-test/none:1"), 125, b"there is no image"),
         (("run", "x.py", "-c", "1"), 2, b"give either"),
         (("run", "-c", "1", "--docker-host", "unix:///nonexistent.sock"), 125, b"no Docker engine answers"),

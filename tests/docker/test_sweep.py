@@ -12,7 +12,7 @@ import uuid
 import msgspec
 import pytest
 
-from interpreter_tools._docker import ContainerSummary, DockerClient, Owner, sweep
+from interpreter_tools._docker import DockerClient, Owner, sweep
 from interpreter_tools._docker.sweep import _is_leftover, is_dead
 
 from .conftest import spec_of
@@ -132,5 +132,4 @@ async def test_leftovers_of_an_earlier_boot(
 ) -> None:
     """Nothing of them runs, and they are not new."""
     of = owner if boot_id is None else msgspec.structs.replace(owner, boot_id=boot_id)
-    container = ContainerSummary(id="x", names=(), labels=of.labels(), state=state, created=1000)
-    assert _is_leftover(container, owner, 1000.0 + age) is removed
+    assert _is_leftover(state, float(age), of, owner) is removed

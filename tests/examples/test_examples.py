@@ -39,6 +39,13 @@ PRINTS = {
         "TypeScript: 49",
         "-- shell: error, exit code 3",
     ],
+    "mcp_client.py": [
+        "progress: counting 1\n",
+        "progress: counting 2\n",
+        "ok: counting 1 counting 2",
+        "interpreter-tools://SESSION/squares.txt: 1 4 9",
+        "error: 'nowhere' is not installed: name the package that provides it in `dependencies`",
+    ],
     "ruby.py": ['{"1":1,"2":4,"3":9,"4":16,"5":25}'],
 }
 

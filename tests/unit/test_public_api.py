@@ -56,7 +56,7 @@ def test_import_needs_no_optional_package() -> None:
     """And is silent."""
     code = (
         "import sys\n"
-        "for name in ('cyclopts', 'rich', 'hypothesis', 'pytest'): sys.modules[name] = None\n"
+        "for name in ('cyclopts', 'rich', 'mcp', 'pydantic', 'hypothesis', 'pytest'): sys.modules[name] = None\n"
         "import interpreter_tools\n"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, check=False)

@@ -1,0 +1,147 @@
+"""``interpreter-tools clean``: removes what clients of ours have left, and with ``--all`` whatever is ours."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import anyio
+import msgspec
+
+from interpreter_tools._config import EngineConfig
+from interpreter_tools._dependencies._image import LABEL as DERIVED
+from interpreter_tools._docker import DockerClient, remove
+from interpreter_tools._docker.supervisor import LABEL as SUPERVISOR
+from interpreter_tools._exceptions import DockerApiError, InterpreterToolsError
+from interpreter_tools.cli._ask import ask_terminal
+from interpreter_tools.cli._ps import printable, survey_named, tell_age, tell_owner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interpreter_tools._docker import Belonging
+
+_IN_USE = 409
+_SHORT = 12
+
+
+class SharedVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """The volume that brings the supervisor into every sandbox; the next engine makes it again."""
+
+    name: str
+
+
+class OwnImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that is made again when it is needed: the supervisor's, or one with system packages."""
+
+    name: str
+
+
+Item: TypeAlias = "Belonging | SharedVolume | OwnImage"
+
+
+class Removal(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of ``--json``.
+
+    Attributes:
+        kind: what it is.
+        name: its id or name.
+        removed: it is gone; False for a dry run, and for what is still in use.
+    """
+
+    kind: Literal["container", "volume", "image"]
+    name: str
+    removed: bool
+
+
+async def find(client: DockerClient, *, everything: bool) -> list[Item]:
+    """What would be removed, in the order in which it can be.
+
+    Args:
+        client: the engine.
+        everything: also what belongs to those who are alive, or may be, and what all of them share.
+    """
+    found = [item for item in await survey_named(client) if everything or item.abandoned]
+    if not everything:
+        return [*found]
+    supervisors = await client.list_volumes({SUPERVISOR: None})
+    images = [image for label in (SUPERVISOR, DERIVED) for image in await client.list_images({label: None})]
+    names = [name for image in images for name in image.tags or (image.id,)]
+    return [
+        *found,
+        *(SharedVolume(name=volume.name) for volume in supervisors),
+        *(OwnImage(name=name) for name in names),
+    ]
+
+
+async def remove_item(client: DockerClient, item: Item) -> bool:
+    """Whether it was removed; a volume or image that is in use is left."""
+    if not isinstance(item, (SharedVolume, OwnImage)):
+        return await remove(client, item)
+    try:
+        await (client.remove_volume if isinstance(item, SharedVolume) else client.remove_image)(item.name)
+    except DockerApiError as error:
+        if error.status == _IN_USE:
+            return False
+        raise
+    return True
+
+
+async def run_clean(*, everything: bool, dry_run: bool, yes: bool, as_json: bool, docker_host: str | None) -> int:
+    """Remove what is to go, tell what went, and return the command's status."""
+    try:
+        docker_host = docker_host or (await anyio.to_thread.run_sync(EngineConfig.load)).docker_host
+        async with await DockerClient.connect(docker_host) as client:
+            items = await find(client, everything=everything)
+            agreed = not dry_run and bool(items) and (yes or await _ask(items))
+            if items and not dry_run and not agreed:
+                return 1
+            removals = [await _settle(client, item, tell=not as_json, dry_run=dry_run) for item in items]
+    except InterpreterToolsError as error:
+        sys.stderr.write(f"interpreter-tools clean: {error}\n")
+        return 1
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(removals)).decode() + "\n")
+    elif not items:
+        sys.stdout.write("nothing to remove\n")
+    return 0
+
+
+async def _settle(client: DockerClient, item: Item, *, tell: bool, dry_run: bool) -> Removal:
+    removed = not dry_run and await remove_item(client, item)
+    if tell:
+        word = "would remove" if dry_run else "removed" if removed else "still in use:"
+        sys.stdout.write(f"{word} {describe(item)}\n")
+    return Removal(kind=_kind(item), name=item.name if _kind(item) != "container" else _id(item), removed=removed)
+
+
+def describe(item: Item) -> str:
+    """An item in words: ``"container 0123456789ab (running, 5 min, pid 7 on box, alive)"``."""
+    if isinstance(item, (SharedVolume, OwnImage)):
+        return f"{_kind(item)} {printable(item.name)}"
+    owner = tell_owner(item.owner, item.life)
+    if item.kind == "volume":
+        return f"volume {printable(item.name)} ({owner})"
+    return f"container {item.id[:_SHORT]} {printable(item.image)} ({item.state}, {tell_age(item.age)}, {owner})"
+
+
+async def _ask(items: Sequence[Item]) -> bool:
+    """Whether they may go; where nobody can be asked they may not."""
+    for item in items:
+        sys.stderr.write(f"  {describe(item)}\n")
+    living = sum(not isinstance(item, (SharedVolume, OwnImage)) and not item.abandoned for item in items)
+    warning = f", {living} of them of clients that are or may be alive, whose runs end" if living else ""
+    if await ask_terminal(f"remove these {len(items)}{warning}?"):
+        return True
+    sys.stderr.write("interpreter-tools clean: nothing was removed; --yes removes without asking\n")
+    return False
+
+
+def _kind(item: Item) -> Literal["container", "volume", "image"]:
+    if isinstance(item, OwnImage):
+        return "image"
+    return "volume" if isinstance(item, SharedVolume) else item.kind
+
+
+def _id(item: Item) -> str:
+    return item.name if isinstance(item, (SharedVolume, OwnImage)) else item.id

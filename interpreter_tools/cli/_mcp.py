@@ -1,0 +1,42 @@
+"""``interpreter-tools mcp``: serves until its client goes away, or it is interrupted."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._config import EngineConfig
+from interpreter_tools._exceptions import InterpreterToolsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[cli,mcp]"'
+_FAILED = 1
+_TERMINATED = 143  # 128 + SIGTERM, as shells report it
+
+
+async def run_mcp(*, http: str | None, config_file: Path | None, docker_host: str | None) -> int:
+    """Serve, and return the command's status. Standard output belongs to the protocol."""
+    try:
+        from interpreter_tools.mcp import HttpAddress, create_server, serve_http, serve_stdio  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"mcp", "mcp_types", "pydantic", "uvicorn"}:
+            raise
+        sys.stderr.write(f"interpreter-tools mcp: {_MISSING}\n")
+        return _FAILED
+    try:
+        address = None if http is None else HttpAddress.parse(http)
+        config = EngineConfig.load(config_file)
+        if docker_host is not None:
+            config = msgspec.structs.replace(config, docker_host=docker_host)
+        server = create_server(config)
+        if address is None:
+            return _TERMINATED if await serve_stdio(server) else 0
+        await serve_http(server, address)
+    except InterpreterToolsError as error:
+        sys.stderr.write(f"interpreter-tools mcp: {error}\n")
+        return _FAILED
+    return 0

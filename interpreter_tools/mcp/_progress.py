@@ -1,0 +1,70 @@
+"""Output as progress notifications: soon, but neither too many nor too large."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+import anyio
+
+from interpreter_tools.mcp._results import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools._execution import Execution
+    from interpreter_tools._models import OutputChunk
+
+_INTERVAL = 0.1  # seconds between two notifications
+_SIZE = 4096  # characters of one
+_KEPT = 1 << 16  # characters that may wait; a program that is faster loses the middle of them
+
+
+class Follower:
+    """Takes a run's output and reports it: the first at once, then at most ten notifications a second.
+
+    There is no task of its own: output is waited for no longer than until what was kept back is due.
+
+    Args:
+        execution: the run.
+        report: sends one notification: how many bytes there have been, and a text.
+    """
+
+    def __init__(self, execution: Execution, report: Callable[[float, str], Awaitable[None]]) -> None:
+        self._execution = execution
+        self._report = report
+        self._bytes = 0
+        self._waiting: list[str] = []
+        self._length = 0
+        self._due = 0.0
+
+    async def follow(self) -> None:
+        """Until the output ends."""
+        while True:
+            chunk: OutputChunk | None = None
+            ended = False
+            with anyio.CancelScope(deadline=self._due if self._waiting else inf):
+                try:
+                    chunk = await anext(self._execution)
+                except StopAsyncIteration:
+                    ended = True
+            if chunk is not None:
+                self._keep(chunk)
+            if self._waiting and (ended or anyio.current_time() >= self._due):
+                await self._send()
+            if ended:
+                return
+
+    def _keep(self, chunk: OutputChunk) -> None:
+        self._bytes += len(chunk.data)
+        self._waiting.append(chunk.text)
+        self._length += len(chunk.text)
+        if self._length > _KEPT:
+            text, _ = cut("".join(self._waiting), _SIZE)
+            self._waiting, self._length = [text], len(text)
+
+    async def _send(self) -> None:
+        text, _ = cut("".join(self._waiting), _SIZE)
+        self._waiting, self._length = [], 0
+        self._due = anyio.current_time() + _INTERVAL
+        await self._report(float(self._bytes), text)

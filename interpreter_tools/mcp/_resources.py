@@ -1,0 +1,64 @@
+"""Files of sessions as resources: ``interpreter-tools://{session_id}/{path}``."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from mcp.types import Resource
+
+from interpreter_tools._exceptions import SessionClosed, UnknownSession
+
+if TYPE_CHECKING:
+    from interpreter_tools.mcp._state import State
+
+SCHEME = "interpreter-tools"
+TEMPLATE = f"{SCHEME}://{{session_id}}/{{+path}}"
+READ_LIMIT = 32 << 20  # bytes of one resource: they are held and sent whole, in base64
+_LISTED = 1000
+
+
+def shown(path: str) -> str:
+    r"""A path that JSON can hold; bytes that are not UTF-8 become ``\xff``, in four characters."""
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def uri_of(session_id: str, path: str) -> str:
+    """The address of a file."""
+    return f"{SCHEME}://{session_id}/{quote(os.fsencode(path))}"
+
+
+def media_type(uri: str, contents: str | bytes) -> str:
+    """What a file probably holds, by its name; text is text where the name says otherwise."""
+    guessed, packed = mimetypes.guess_type(unquote(urlsplit(uri).path))
+    if guessed is not None and packed is None:
+        return guessed
+    return "text/plain" if isinstance(contents, str) else "application/octet-stream"
+
+
+async def list_resources(state: State) -> list[Resource]:
+    """The files of every session, up to a thousand.
+
+    A session in which something runs is not waited for: of its files, those are listed that its runs have made.
+    """
+    resources: list[Resource] = []
+    for session in tuple(state.sessions.values()):
+        try:
+            paths = sorted(_noted(state, session.id)) if session.busy else await session.list_workspace_files()
+        except (SessionClosed, UnknownSession):  # closed meanwhile
+            continue
+        resources += [_describe(session.id, path) for path in paths[: _LISTED - len(resources)]]
+    return resources
+
+
+def _noted(state: State, session_id: str) -> frozenset[str]:
+    container = state.sessions[session_id].info().current_container
+    return frozenset() if container is None else container.session_generated_files | container.baseline_files
+
+
+def _describe(session_id: str, path: str) -> Resource:
+    uri = uri_of(session_id, path)
+    guessed, _ = mimetypes.guess_type(path)
+    return Resource(uri=uri, name=shown(path), mime_type=guessed)

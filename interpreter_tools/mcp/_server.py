@@ -1,0 +1,163 @@
+"""The server: tools whose languages are those that are known when they are asked for, and resources."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from contextvars import ContextVar
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.types import ToolAnnotations
+from pydantic import ValidationError
+
+from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools.mcp import _tools as tools
+from interpreter_tools.mcp._errors import as_resource_errors, wrong_arguments
+from interpreter_tools.mcp._resources import READ_LIMIT, TEMPLATE, list_resources, media_type
+from interpreter_tools.mcp._state import State, running
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from typing import Any
+
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+    from mcp.server.lowlevel.helper_types import ReadResourceContents
+    from mcp.server.mcpserver import Context
+    from mcp.types import CallToolResult, InputRequiredResult, Resource, Tool
+    from pydantic import AnyUrl
+
+    from interpreter_tools._config import EngineConfig
+
+_INSTRUCTIONS = """\
+Runs code in locked-down containers, at once. A run is a program of its own: print what is to be seen. It has no network
+unless the operator gave it one. Files stay only in a session: create_session, then give its id to execute_code.
+"""
+_DESCRIPTION = """\
+Run a program in a fresh, locked-down sandbox and get its output, exit code and the files that it made.
+Languages: {languages}. Nothing is kept between runs, but for the files of a session."""
+
+_RUNS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
+_LOOKS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+_CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
+_TOOLS: tuple[tuple[Callable[..., Awaitable[object]], ToolAnnotations], ...] = (
+    (tools.execute_code, _RUNS),
+    (tools.create_session, _RUNS),
+    (tools.close_session, _CHANGES),
+    (tools.list_files, _LOOKS),
+    (tools.write_file, _CHANGES),
+    (tools.read_file, _LOOKS),
+)
+
+# Whose resources are being listed: the SDK's public hook for it does not tell.
+_state: ContextVar[State | None] = ContextVar("interpreter_tools_mcp_state", default=None)
+
+
+def create_server(engine_config: EngineConfig | None = None) -> MCPServer[State]:
+    """A server that runs code; its engine starts and closes with it.
+
+    Args:
+        engine_config: sizes, limits and images; the defaults suit a small machine.
+    """
+    server = _Server(
+        "interpreter-tools",
+        instructions=_INSTRUCTIONS,
+        version=_version(),
+        log_level="WARNING",
+        lifespan=lambda _: running(engine_config),
+        middleware=[_tell_state],
+    )
+    for tool, hints in _TOOLS:
+        server.add_tool(tool, description=inspect.getdoc(tool) or "", annotations=hints, structured_output=True)
+    server.resource(TEMPLATE, name="session file", description="A file of a session's workspace.")(_read)
+    return server
+
+
+async def _read(session_id: str, path: str, ctx: tools.Ctx) -> str | bytes:
+    with as_resource_errors():
+        session = await ctx.request_context.lifespan_context.session(session_id)
+        data = await session.read_file(path, limit=READ_LIMIT)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+async def _tell_state(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    # Over HTTP there are several clients, and the id of a session is the key to its files: it is not told to others.
+    token = _state.set(ctx.lifespan_context if ctx.request is None else None)
+    try:
+        return await call_next(ctx)
+    finally:
+        _state.reset(token)
+
+
+class _Server(MCPServer[State]):
+    """What the SDK's server does not do by itself."""
+
+    async def list_tools(self) -> list[Tool]:
+        """The tools, with the languages that are known now."""
+        languages = LanguageRegistry.names()
+        return [
+            _with_languages(tool, languages) if tool.name == "execute_code" else tool
+            for tool in await super().list_tools()
+        ]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[State, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Calls a tool; what is wrong with its arguments is said in a line each."""
+        known = await self._arguments_of(name)
+        unknown = sorted(set(arguments) - set(known)) if known is not None else []
+        if unknown:
+            raise ToolError(f"unknown argument {unknown[0]!r} of {name}; known: {', '.join(known or ())}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except UnexpectedToolError:
+            raise
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ToolError(wrong_arguments(error.__cause__)) from error
+            raise
+
+    async def _arguments_of(self, name: str) -> list[str] | None:
+        for tool in await super().list_tools():
+            if tool.name == name:
+                return list(tool.input_schema["properties"])
+        return None
+
+    async def list_resources(self) -> list[Resource]:
+        """The files of the client's sessions."""
+        state = _state.get()
+        return [] if state is None else await list_resources(state)
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[State, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        """A file, with the media type that its name tells."""
+        contents = await super().read_resource(uri, context)
+        if isinstance(contents, list):
+            for item in contents:
+                item.mime_type = media_type(str(uri), item.content)
+        return contents
+
+
+def _with_languages(tool: Tool, languages: list[str]) -> Tool:
+    properties = dict(tool.input_schema["properties"])
+    properties["language"] = {**properties["language"], "enum": languages}
+    return tool.model_copy(
+        update={
+            "description": _DESCRIPTION.format(languages=", ".join(languages)),
+            "input_schema": {**tool.input_schema, "properties": properties},
+        }
+    )
+
+
+@functools.cache
+def _version() -> str:
+    try:
+        return version("interpreter-tools")
+    except PackageNotFoundError:
+        return "unknown"

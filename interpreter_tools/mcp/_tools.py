@@ -1,0 +1,210 @@
+"""The tools. What they take is lenient where the meaning is plain: models leave out, quote and nest as they like."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._output import whole_characters
+from interpreter_tools.mcp._errors import as_tool_errors
+from interpreter_tools.mcp._progress import Follower
+from interpreter_tools.mcp._resources import shown, uri_of
+from interpreter_tools.mcp._results import (
+    FileText,
+    FileWritten,
+    RunReport,
+    SessionClosing,
+    SessionReport,
+    files_of,
+    render,
+    report,
+)
+from interpreter_tools.mcp._state import State
+
+if TYPE_CHECKING:
+    from interpreter_tools._execution import Execution
+    from interpreter_tools._options import RunOptions
+
+_LINKS = 20  # files of a session that a run's answer links to
+_READ = 64 << 10  # bytes of a file in one answer, where nothing else is asked for
+_READ_MOST = 1 << 20
+
+
+class Base64File(BaseModel):
+    """A file that is no text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base64: str
+
+
+Ctx: TypeAlias = Context[State, object]
+
+SessionId = Annotated[str, Field(description="from create_session")]
+FilePath = Annotated[str, Field(description="relative to the session's workspace, such as data/in.csv")]
+
+# A text whose type is not plain `str` would be parsed by the SDK where it happens to hold JSON.
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]  # pyright: ignore[reportUnknownLambdaType]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) and value.strip() else value or None
+
+
+async def execute_code(
+    code: Annotated[str, Field(description="the program; what it prints is what comes back")],
+    language: Annotated[str, Field(description="the program's language")],
+    ctx: Ctx,
+    *,
+    session_id: Annotated[
+        str | None,
+        Field(description="run in this session and see its files; else in a sandbox that is gone afterwards"),
+    ] = None,
+    stdin: Annotated[Text, Field(description="standard input")] = "",
+    timeout: Annotated[float | None, Field(description="seconds that the program may run")] = None,
+    dependencies: Annotated[
+        list[str] | None,
+        BeforeValidator(_as_list),
+        Field(description="packages to install first, such as numpy==2.1 or lodash@4"),
+    ] = None,
+    files: Annotated[
+        dict[str, str | Base64File] | None,
+        Field(description='files to write first, contents by relative path; {"base64": "..."} for what is no text'),
+    ] = None,
+) -> Annotated[CallToolResult, RunReport]:
+    """Run a program. The server adds which languages there are."""
+    state = ctx.request_context.lifespan_context
+    with as_tool_errors():
+        options: RunOptions = {"stdin": _encode(stdin, field="stdin")}
+        if timeout is not None:
+            options["timeout"] = timeout
+        if files:
+            options["files"] = {path: _contents(value, field=f"files.{path}") for path, value in files.items()}
+        if dependencies:
+            options["dependencies"] = dependencies
+        execution = await _start(state, session_id or None, language, code, options)
+        async with execution:
+            await Follower(execution, lambda progress, text: ctx.report_progress(progress, message=text)).follow()
+            result = await execution.result()
+    answer = report(result, session_id=session_id or None, timeout=timeout)
+    content: list[ContentBlock] = [TextContent(type="text", text=render(answer))]
+    if session_id:
+        content += [_link(session_id, path) for path in result.generated_files[:_LINKS]]
+        if result.generated_files:
+            await ctx.notify_resources_changed()
+    return CallToolResult(content=content, structured_content=answer.model_dump(mode="json"))
+
+
+async def create_session(ctx: Ctx) -> SessionReport:
+    """Make a session: a workspace whose files stay from run to run, in every language.
+
+    Variables and processes do not stay: each run is a program of its own.
+    """
+    with as_tool_errors():
+        session = await ctx.request_context.lifespan_context.open()
+    return files_of(session.id, [])
+
+
+async def close_session(session_id: SessionId, ctx: Ctx) -> SessionClosing:
+    """Remove a session and its files, and stop what runs in it."""
+    with as_tool_errors():
+        await ctx.request_context.lifespan_context.close(session_id)
+    await ctx.notify_resources_changed()
+    return SessionClosing(session_id=session_id)
+
+
+async def list_files(
+    session_id: SessionId,
+    ctx: Ctx,
+    only_generated: Annotated[bool, Field(description="only what runs have made or changed")] = False,
+) -> SessionReport:
+    """List the files of a session's workspace."""
+    with as_tool_errors():
+        session = await ctx.request_context.lifespan_context.session(session_id)
+        return files_of(session_id, await session.list_workspace_files(only_generated=only_generated))
+
+
+async def write_file(
+    session_id: SessionId,
+    path: FilePath,
+    content: Annotated[Text, Field(description="the whole file")],
+    ctx: Ctx,
+    encoding: Annotated[
+        Literal["utf-8", "base64"], Field(description="base64 for what is no text, such as an image")
+    ] = "utf-8",
+) -> FileWritten:
+    """Write a file into a session's workspace; directories on the way are made."""
+    with as_tool_errors():
+        session = await ctx.request_context.lifespan_context.session(session_id)
+        data = _encode(content, field="content") if encoding == "utf-8" else _decode(content, field="content")
+        await session.write_file(path, data)
+    await ctx.notify_resources_changed()
+    return FileWritten(path=path, uri=uri_of(session_id, path), size=len(data))
+
+
+async def read_file(
+    session_id: SessionId,
+    path: FilePath,
+    ctx: Ctx,
+    offset: Annotated[int, Field(ge=0, description="the first byte to read")] = 0,
+    limit: Annotated[int, Field(ge=4, le=_READ_MOST, description="bytes to read at most")] = _READ,
+) -> FileText:
+    """Read a file of a session's workspace, or a part of it. The whole is also a resource."""
+    with as_tool_errors():
+        session = await ctx.request_context.lifespan_context.session(session_id)
+        data, more = b"", False
+        position = 0
+        async for piece in session.read_file(path):
+            data += piece[max(0, offset - position) : max(0, offset + limit + 1 - position)]
+            position += len(piece)
+            if len(data) > limit:
+                data, more = data[:limit], True
+                break
+    whole = data[: whole_characters(data)] if more else data
+    try:
+        text, encoding = whole.decode(), "utf-8"
+    except UnicodeDecodeError:
+        whole, encoding = data, "base64"
+        text = base64.b64encode(data).decode("ascii")
+    return FileText(
+        path=path,
+        uri=uri_of(session_id, path),
+        encoding=encoding,
+        content=text,
+        offset=offset,
+        next_offset=offset + len(whole) if more else None,
+    )
+
+
+async def _start(state: State, session_id: str | None, language: str, code: str, options: RunOptions) -> Execution:
+    if session_id is None:
+        return (await state.engine()).stream(language, code, **options)
+    return (await state.session(session_id)).stream(language, code, **options)
+
+
+def _link(session_id: str, path: str) -> ResourceLink:
+    return ResourceLink(type="resource_link", name=shown(path), uri=uri_of(session_id, path))
+
+
+def _contents(value: str | Base64File, *, field: str) -> bytes:
+    return _encode(value, field=field) if isinstance(value, str) else _decode(value.base64, field=field)
+
+
+def _encode(text: str, *, field: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(field, "...", "holds a lone surrogate, which is no character") from None
+
+
+def _decode(text: str, *, field: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ConfigurationError(field, f"{text[:20]}...", f"is not base64: {error}") from None
