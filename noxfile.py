@@ -8,7 +8,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "unit", "supervisor", "docker", "examples", "build"]
+nox.options.sessions = ["lint", "types", "unit", "supervisor", "docker", "adapters", "examples", "build"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("interpreter_tools", "examples", "bench", "tests", "noxfile.py", "hatch_build.py")
@@ -35,7 +35,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    _install(session, "dev")
+    _install(session, "dev", "adapters")
     session.run("pyright")
 
 
@@ -62,9 +62,17 @@ def docker(session: nox.Session) -> None:
 
 
 @nox.session
+def adapters(session: nox.Session) -> None:
+    """The faces for frameworks, with each framework's own offline model; all of them in one environment."""
+    _install(session, "test", "adapters")
+    _set_up(session)
+    session.run("pytest", "tests/adapters", *session.posargs)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """The examples, and the README's code."""
-    _install(session, "test")
+    _install(session, "test", "adapters")
     _set_up(session, "python", "javascript", "shell", "ruby")
     session.run("pytest", "tests/examples", *session.posargs)
 
@@ -72,9 +80,9 @@ def examples(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The figures of the README; as root, on an idle machine."""
-    _install(session, "test")
+    _install(session, "test", "adapters")
     _set_up(session)
-    for name in ("latency", "stream", "fresh", "pool", "files", "dependencies", "startup"):
+    for name in ("latency", "stream", "fresh", "pool", "files", "dependencies", "startup", "overhead"):
         session.run("python", "-m", f"bench.{name}")
 
 

@@ -20,6 +20,7 @@ from interpreter_tools._exceptions import (
     ImageMissing,
     InterpreterMissing,
     InterpreterToolsError,
+    InvalidArguments,
     InvalidPath,
     MachineError,
     NetworkMissing,
@@ -32,6 +33,7 @@ from interpreter_tools._exceptions import (
     StoreFailed,
     TooManySessions,
     UnknownLanguage,
+    UnknownOutput,
     UnknownSession,
     UsageError,
 )
@@ -49,9 +51,11 @@ from interpreter_tools._mounts import Mount
 from interpreter_tools._options import RunOptions, SessionOptions
 from interpreter_tools._session import Session
 from interpreter_tools._session_files import FileReader
+from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool
 
 __all__ = [
     "ArchitectureMismatch",
+    "CodeExecutionTool",
     "ConfigurationError",
     "ContainerBusy",
     "ContainerConfig",
@@ -78,6 +82,7 @@ __all__ = [
     "InterpreterBoot",
     "InterpreterMissing",
     "InterpreterToolsError",
+    "InvalidArguments",
     "InvalidPath",
     "LanguageConfig",
     "LanguageRegistry",
@@ -102,7 +107,11 @@ __all__ = [
     "StoreEntry",
     "StoreFailed",
     "TooManySessions",
+    "ToolArguments",
+    "ToolReply",
     "UnknownLanguage",
+    "UnknownOutput",
     "UnknownSession",
     "UsageError",
+    "create_code_execution_tool",
 ]

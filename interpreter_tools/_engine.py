@@ -81,6 +81,11 @@ class ExecutionEngine:
         if self._running is not None and not self._closed and self._running.host.pid == os.getpid():
             warnings.warn(f"{self!r} was not closed: use `async with` or `await engine.aclose()`", ResourceWarning, 2)
 
+    @property
+    def config(self) -> EngineConfig:
+        """How it was asked for."""
+        return self._config
+
     # -- life
 
     async def start(self) -> Self:

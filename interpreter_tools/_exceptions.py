@@ -5,6 +5,8 @@ InterpreterToolsError
 │   ├── ConfigurationError  a field holds a value that cannot work
 │   ├── UnknownLanguage     no such language is registered
 │   ├── InvalidPath         a path that does not lie beneath the workspace
+│   ├── InvalidArguments    what a model gave the tool cannot be understood
+│   ├── UnknownOutput       the tool does not hold that output, or no longer
 │   ├── EngineClosed        the engine was not started, or was closed
 │   ├── PoolClosed          a pool was closed while a caller waited
 │   ├── UnknownSession      no session of that name: never made, cleaned up, or expired
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from interpreter_tools._models import ExecutionResult
+
+_SHOWN = 200  # characters of a wrong value that an error repeats
 
 
 class InterpreterToolsError(Exception):
@@ -107,6 +111,37 @@ class InvalidPath(UsageError, ValueError):
     def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"path {path!r} {reason}", hint="give a relative path such as 'data/in.json'")
         self.path = path
+
+
+class InvalidArguments(UsageError, ValueError):
+    """What a model gave the tool cannot be understood; ``CodeExecutionTool.render_error`` tells it what to change.
+
+    Attributes:
+        field: the argument's name; empty when it is about all of them.
+        value: what was given.
+        reason: why it cannot be used.
+    """
+
+    def __init__(self, field: str, value: object, reason: str, *, hint: str = "") -> None:
+        shown = repr(value)
+        if len(shown) > _SHOWN:
+            shown = f"{shown[:_SHOWN]}…"
+        super().__init__(f"{field or 'arguments'}: {shown} {reason}", hint=hint)
+        self.field = field
+        self.value = value
+        self.reason = reason
+
+
+class UnknownOutput(UsageError, LookupError):
+    """The tool does not hold that output: it never did, or newer ones took its place.
+
+    Attributes:
+        output_id: what was asked for.
+    """
+
+    def __init__(self, output_id: str) -> None:
+        super().__init__(f"there is no output {output_id!r}", hint="the tool keeps those of the last runs only")
+        self.output_id = output_id
 
 
 class EngineClosed(UsageError):

@@ -107,7 +107,8 @@ class Execution:
         join: Join | None = None,
     ) -> None:
         self._begin = begin
-        self._wait = None if join is None else InstallWait(join, wrote=self._installer_wrote, ended=self._installed)
+        self._join = join
+        self._wait = self._waiting(join)
         self._initial_stdin = stdin
         self._state = _State.NEW
         self._output = OutputBuffer(capture=capture)
@@ -130,6 +131,24 @@ class Execution:
 
     def __repr__(self) -> str:
         return f"<Execution {self._state.name.lower()}>"
+
+    @classmethod
+    def later(cls, make: Callable[[], Awaitable[Execution]], *, stdin: bytes | None, capture: bool) -> Self:
+        """One that is asked of the engine only when it starts, for callers whose engine starts with it."""
+
+        async def begin() -> tuple[Job, Lease] | str:
+            made = await make()
+            execution._begin = made._begin  # noqa: SLF001 - it is one of us
+            execution._wait = execution._waiting(made._join)  # noqa: SLF001
+            return await execution._begin()
+
+        execution = cls(begin, stdin=stdin, capture=capture)
+        return execution
+
+    def _waiting(self, join: Join | None) -> InstallWait | None:
+        if join is None:
+            return None
+        return InstallWait(join, wrote=self._installer_wrote, ended=self._installed)
 
     # -- life
 

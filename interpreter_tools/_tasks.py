@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, ParamSpec
 
 import anyio
 import anyio.abc
 
+try:
+    from sniffio import thread_local as _library
+except ImportError:
+    _library = None
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
 P = ParamSpec("P")
+
+
+@contextlib.contextmanager
+def seen_by_anyio() -> Generator[None]:
+    """Lets anyio find its event loop in a callback of the loop as well.
+
+    Where sniffio is installed, and openai, anthropic and others bring it along, anyio asks that, and it goes by the
+    task that runs: in a callback there is none.
+    """
+    if _library is None:
+        yield
+        return
+    before, _library.name = _library.name, "asyncio"
+    try:
+        yield
+    finally:
+        _library.name = before
 
 
 class TaskHost:
@@ -47,7 +70,8 @@ class TaskHost:
         async def call() -> None:
             await function(*args, **kwargs)
 
-        self._group.start_soon(call)
+        with seen_by_anyio():
+            self._group.start_soon(call)
         return True
 
     async def aclose(self, *, deadline: float) -> None:

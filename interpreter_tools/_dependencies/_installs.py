@@ -15,6 +15,7 @@ from interpreter_tools._dependencies._settings import IndexSettings
 from interpreter_tools._dependencies._specifiers import normalise
 from interpreter_tools._dependencies._store import evict, prune_to_size
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InterpreterToolsError
+from interpreter_tools._tasks import seen_by_anyio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,8 @@ class Install:
     def __init__(self, installs: Installs, requirement: Requirement) -> None:
         self._installs = installs
         self.requirement = requirement
-        self._scope = anyio.CancelScope()
+        with seen_by_anyio():  # the supervisor's answer, in a callback, is what asks for it
+            self._scope = anyio.CancelScope()
         self._waiters: list[Waiter] = []
         self._written: list[tuple[DependencyStream, bytes]] = []
         self._size = 0

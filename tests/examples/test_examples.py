@@ -16,10 +16,17 @@ COMMANDS = re.findall(r"^```bash\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 # What each example prints, among other things. An example that is not listed here fails its test.
 PRINTS = {
+    "ai_tool.py": ["stdout:\n55", 'dependencies=["scikit-learn"]', "'cobol' is not available", "l\ni\nv\ne\n"],
+    "anthropic_messages.py": ["The tool says 385."],
     "basic_usage.py": ["ok sum 15 average 3", "error 3 trouble", "timeout within", "ok ('out.txt',)"],
     "json_sort.py": ["generated: names.txt sorted.json", "Ada\nAlan\nGrace", "kept: names.txt sorted.json"],
+    "langchain_agent.py": ["stdout now: 1\nstdout now: 4\nstdout now: 9\n"],
+    "llama_index_agent.py": ["stdout:\n385", "outcome: ok"],
     "node_express.py": ["hello world", "killed"],
+    "openai_agents_sdk.py": ["stdout:\n385", "Done."],
+    "openai_responses.py": ["The tool says 385."],
     "pool_benchmark.py": ["python: 20 rounds, median", "javascript: 20 rounds, median"],
+    "pydantic_ai_agent.py": ["The tool says 385.", "files: squares.txt"],
     "python_chart.py": ["generated: charts/plot.png", "a PNG: True - large enough: True"],
     "python_dependencies.py": ["again: Python 3 with six 1.16.0, 0.0 s for dependencies"],
     "server_sent_events.py": [],

@@ -1,0 +1,1 @@
+"""Faces of the tool for frameworks, one file each; each needs the extra of its name."""

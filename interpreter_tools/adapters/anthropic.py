@@ -1,0 +1,74 @@
+"""The tool for Anthropic's Messages: a definition and replies, and a tool for ``client.beta.messages.tool_runner``.
+
+```python
+face = AnthropicTool(tool)
+message = await client.messages.create(model=..., messages=messages, max_tokens=1024, tools=[face.definition])
+results = [await face.handle(block) for block in message.content if block.type == "tool_use"]
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anthropic.lib.tools import BetaAsyncBuiltinFunctionTool, ToolError
+
+if TYPE_CHECKING:
+    from anthropic.types import ToolParam, ToolResultBlockParam, ToolUseBlock
+    from anthropic.types.beta import BetaToolParam
+
+    from interpreter_tools.tool import CodeExecutionTool
+
+
+class AnthropicTool(BetaAsyncBuiltinFunctionTool):
+    """The tool as Anthropic's package takes it; itself one of ``tool_runner``'s tools.
+
+    Args:
+        tool: what runs the code; it stays the caller's to clean up.
+    """
+
+    def __init__(self, tool: CodeExecutionTool) -> None:
+        self.tool = tool
+
+    @property
+    def definition(self) -> ToolParam:
+        """The definition for ``client.messages.create(tools=[...])``."""
+        return {
+            "name": self.tool.name,
+            "description": self.tool.description,
+            "input_schema": self.tool.json_schema,
+        }
+
+    async def handle(self, block: ToolUseBlock) -> ToolResultBlockParam:
+        """Runs what the model asks for.
+
+        Args:
+            block: one of the message's ``tool_use`` blocks.
+
+        Returns:
+            The block for the next user message; marked as an error unless the program's outcome is ``ok``.
+
+        Raises:
+            InterpreterToolsError: the infrastructure failed, which is not for a model to mend.
+        """
+        reply = await self.tool.call(block.input)
+        return {"type": "tool_result", "tool_use_id": block.id, "content": reply.text, "is_error": reply.is_error}
+
+    def to_dict(self) -> BetaToolParam:
+        """The definition, as ``tool_runner`` asks for it."""
+        return {
+            "name": self.tool.name,
+            "description": self.tool.description,
+            "input_schema": self.tool.json_schema,
+        }
+
+    async def call(self, input: object) -> str:  # noqa: A002 - the name is Anthropic's
+        """Runs what the model asks for, as ``tool_runner`` calls it.
+
+        Raises:
+            ToolError: the program's outcome is not ``ok``; the runner tells the model.
+        """
+        reply = await self.tool.call(input)
+        if reply.is_error:
+            raise ToolError(reply.text)
+        return reply.text

@@ -1,0 +1,86 @@
+"""The tool for OpenAI's Responses and Chat Completions: definitions for requests, and replies to the model's calls.
+
+```python
+face = OpenAITool(tool)
+response = await client.responses.create(model=..., input=items, tools=[face.responses])
+items += [await face.handle(call) for call in response.output if call.type == "function_call"]
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, overload
+
+from openai.types.responses import ResponseFunctionToolCall
+
+if TYPE_CHECKING:
+    from openai.types.chat import (
+        ChatCompletionFunctionToolParam,
+        ChatCompletionMessageFunctionToolCall,
+        ChatCompletionToolMessageParam,
+    )
+    from openai.types.responses import FunctionToolParam
+    from openai.types.responses.response_input_param import FunctionCallOutput
+
+    from interpreter_tools.tool import CodeExecutionTool
+
+
+class OpenAITool:
+    """The tool as OpenAI's own package takes it, in strict mode: the model's arguments follow the schema.
+
+    Args:
+        tool: what runs the code; it stays the caller's to clean up.
+    """
+
+    def __init__(self, tool: CodeExecutionTool) -> None:
+        self.tool = tool
+
+    @property
+    def responses(self) -> FunctionToolParam:
+        """The definition for ``client.responses.create(tools=[...])``."""
+        return {
+            "type": "function",
+            "name": self.tool.name,
+            "description": self.tool.description,
+            "parameters": self.tool.strict_json_schema,
+            "strict": True,
+        }
+
+    @property
+    def chat(self) -> ChatCompletionFunctionToolParam:
+        """The definition for ``client.chat.completions.create(tools=[...])``."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.tool.name,
+                "description": self.tool.description,
+                "parameters": self.tool.strict_json_schema,
+                "strict": True,
+            },
+        }
+
+    @overload
+    async def handle(self, call: ResponseFunctionToolCall) -> FunctionCallOutput: ...
+
+    @overload
+    async def handle(self, call: ChatCompletionMessageFunctionToolCall) -> ChatCompletionToolMessageParam: ...
+
+    async def handle(
+        self, call: ResponseFunctionToolCall | ChatCompletionMessageFunctionToolCall
+    ) -> FunctionCallOutput | ChatCompletionToolMessageParam:
+        """Runs what the model asks for.
+
+        Args:
+            call: a ``function_call`` item of a response, or one of a chat message's ``tool_calls``.
+
+        Returns:
+            What goes into the next request's ``input`` or ``messages``.
+
+        Raises:
+            InterpreterToolsError: the infrastructure failed, which is not for a model to mend.
+        """
+        if isinstance(call, ResponseFunctionToolCall):
+            reply = await self.tool.call(call.arguments)
+            return {"type": "function_call_output", "call_id": call.call_id, "output": reply.text}
+        reply = await self.tool.call(call.function.arguments)
+        return {"role": "tool", "tool_call_id": call.id, "content": reply.text}

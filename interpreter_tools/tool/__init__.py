@@ -1,0 +1,6 @@
+"""The tool that models call to run code, and what it is made of."""
+
+from interpreter_tools.tool._arguments import ToolArguments
+from interpreter_tools.tool._tool import CodeExecutionTool, ToolReply, create_code_execution_tool
+
+__all__ = ["CodeExecutionTool", "ToolArguments", "ToolReply", "create_code_execution_tool"]

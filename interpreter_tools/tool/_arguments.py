@@ -1,0 +1,216 @@
+"""The tool's arguments: what a model may say, and what it is taken to mean."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, cast
+
+import msgspec
+
+from interpreter_tools._exceptions import ConfigurationError, InvalidArguments, UnknownLanguage
+from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools.tool._texts import is_texts, join_lines, read_json, read_seconds, split_requirements, unfence
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from interpreter_tools.tool._options import ToolOptions
+
+_WRAPPERS = frozenset({"arguments", "args", "parameters", "input", "kwargs"})
+_FIELDS = {  # other names by which models call the fields
+    **dict.fromkeys(("lang", "programming_language", "runtime"), "language"),
+    **dict.fromkeys(("source", "source_code", "script", "program"), "code"),
+    **dict.fromkeys(("deps", "packages", "requirements", "libraries"), "dependencies"),
+    **dict.fromkeys(("timeout_seconds", "time_limit"), "timeout"),
+    **dict.fromkeys(("input", "standard_input"), "stdin"),
+}
+_LANGUAGES = {  # words after a fence that are no name or alias of a registered language
+    **dict.fromkeys(("ipython", "py3", "pycon"), "python"),
+    **dict.fromkeys(("nodejs", "node.js", "mjs", "cjs", "ecmascript"), "javascript"),
+    **dict.fromkeys(("shell-session", "console", "zsh", "shellscript", "posix"), "shell"),
+    **dict.fromkeys(("mts", "cts"), "typescript"),
+}
+
+
+class ToolArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call of the tool asks for. The descriptions are what models read.
+
+    Attributes:
+        language: a name from the registry.
+        code: the program.
+        dependencies: packages to install first.
+        timeout: seconds of run time; None means the tool's limit.
+        stdin: what the program reads from standard input.
+    """
+
+    language: Annotated[str, msgspec.Meta(description="The language of the program.")]
+    code: Annotated[
+        str,
+        msgspec.Meta(description="The complete program, as it would stand in a file. Print what you want to know."),
+    ]
+    dependencies: Annotated[
+        list[str] | None,
+        msgspec.Meta(description="Packages to install first, as the language's package manager names them."),
+    ] = None
+    timeout: Annotated[float | None, msgspec.Meta(description="Seconds the program may run.")] = None
+    stdin: Annotated[str | None, msgspec.Meta(description="Text for the program's standard input.")] = None
+
+
+_NAMES = ToolArguments.__struct_fields__
+
+
+@contextlib.contextmanager
+def blame_arguments() -> Generator[None]:
+    """What the engine finds wrong with an argument is told as every other fault of the arguments."""
+    try:
+        yield
+    except ConfigurationError as error:
+        field = re.split(r"\W", error.field, maxsplit=1)[0]
+        if field not in _NAMES:
+            raise
+        raise InvalidArguments(error.field, error.value, error.reason, hint=error.hint) from error
+
+
+def read_arguments(given: object, options: ToolOptions, more: Mapping[str, object]) -> ToolArguments:
+    """What was asked for: an object, text of JSON, or a fenced program, as far as the meaning is plain.
+
+    Args:
+        given: what a model gave; None when everything is in ``more``.
+        options: how the tool is to be.
+        more: arguments by name, over the others.
+
+    Raises:
+        InvalidArguments: the meaning is not plain, or is not allowed; the error tells a model what to change.
+    """
+    if isinstance(given, ToolArguments):
+        given = msgspec.structs.asdict(given)
+    fields = {} if given is None and more else _named(_as_object(given))
+    fields.update(_named(dict(more)))
+    code, fence = _code(fields.get("code"))
+    return ToolArguments(
+        language=_language(fields.get("language"), fence, options.allowed_languages()),
+        code=code,
+        dependencies=_dependencies(fields.get("dependencies")) or None,
+        timeout=_timeout(fields.get("timeout"), options.timeout),
+        stdin=_stdin(fields.get("stdin")),
+    )
+
+
+def _as_object(given: object) -> dict[str, object]:
+    """The arguments by name, as they were called."""
+    value = given
+    if isinstance(value, (bytes, bytearray)):
+        value = bytes(value).decode("utf-8", "replace")
+    if isinstance(value, str):
+        value = _from_text(value)
+    if not isinstance(value, Mapping):
+        raise InvalidArguments("", value, "is not an object", hint=f"give an object with the fields {_list(_NAMES)}")
+    fields = {str(name): item for name, item in cast("Mapping[object, object]", value).items()}
+    if len(fields) == 1:
+        ((name, inner),) = fields.items()
+        if name.strip().lower() in _WRAPPERS and isinstance(inner, (Mapping, str)):
+            return _as_object(cast("object", inner))
+    return fields
+
+
+def _from_text(text: str) -> object:
+    language, code = unfence(text)
+    if language not in {None, "json", "json5", "jsonc"}:
+        return {"language": language, "code": code}
+    try:
+        return read_json(text)
+    except ValueError as error:
+        hint = 'give one JSON object, such as {"language": "python", "code": "print(1)"}'
+        raise InvalidArguments("", text, f"is not JSON: {error}", hint=hint) from None
+
+
+def _named(given: dict[str, object]) -> dict[str, object]:
+    """The same by the fields' own names; nulls are left out."""
+    fields: dict[str, object] = {}
+    for name, value in given.items():
+        plain = name.strip().lower().replace("-", "_").replace(" ", "_")
+        field = plain if plain in _NAMES else _FIELDS.get(plain)
+        if value is None:
+            continue
+        if field is None:
+            raise InvalidArguments(name, value, "is not a field", hint=f"the fields are {_list(_NAMES)}")
+        if field in fields:
+            raise InvalidArguments(field, value, "is given twice", hint=f"give {field} once")
+        fields[field] = value
+    return fields
+
+
+def _code(given: object) -> tuple[str, str | None]:
+    """The program, and the language that its fence names."""
+    if is_texts(given):
+        given = join_lines(given)
+    if given is None:
+        raise InvalidArguments("code", given, "is missing", hint="give the complete program as one text")
+    if not isinstance(given, str):
+        raise InvalidArguments("code", given, "is not a text", hint="give the complete program as one text")
+    fence, code = unfence(given)
+    if not code.strip():
+        raise InvalidArguments("code", given, "is empty", hint="give the complete program as one text")
+    return code, fence
+
+
+def _language(given: object, fence: str | None, allowed: Sequence[str]) -> str:
+    hint = f"use one of: {_list(allowed)}"
+    if given is None or given == "":
+        given = fence or (allowed[0] if len(allowed) == 1 else None)
+    if given is None:
+        raise InvalidArguments("language", given, "is missing", hint=hint)
+    if not isinstance(given, str):
+        raise InvalidArguments("language", given, "is not a text", hint=hint)
+    name = given.strip().lower()
+    for candidate in (name, _LANGUAGES.get(name), name.rstrip("0123456789. ")):
+        if not candidate:
+            continue
+        try:
+            language = LanguageRegistry.get(candidate).language
+        except UnknownLanguage:
+            continue
+        if language in allowed:
+            return language
+        break
+    raise InvalidArguments("language", given, "is not available", hint=hint)
+
+
+def _dependencies(given: object) -> list[str]:
+    if isinstance(given, str) and given.lstrip().startswith("["):
+        with contextlib.suppress(ValueError):  # then it is not JSON, and whoever installs it refuses the name
+            given = read_json(given)
+    if isinstance(given, str):
+        given = split_requirements(given)
+    if given is None or given == {}:
+        return []
+    if not is_texts(given):
+        hint = 'give a list of texts, such as ["numpy", "pandas"]'
+        raise InvalidArguments("dependencies", given, "is not a list of packages", hint=hint)
+    return list(dict.fromkeys(filter(None, (item.strip() for item in given))))
+
+
+def _timeout(given: object, limit: float | None) -> float | None:
+    if isinstance(given, str) and not given.strip():
+        given = None
+    seconds = read_seconds(given) if isinstance(given, str) else given
+    if given is None:
+        return limit
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < 40 * 86400:
+        most = "" if limit is None else f", at most {limit:g}"
+        raise InvalidArguments("timeout", given, "is not a time in seconds", hint=f"give a number above 0{most}")
+    return float(seconds) if limit is None else min(float(seconds), limit)
+
+
+def _stdin(given: object) -> str | None:
+    if is_texts(given):
+        return join_lines(given)
+    if given is None or isinstance(given, str):
+        return given
+    raise InvalidArguments("stdin", given, "is not a text", hint="give one text, or leave it out")
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,128 @@
+"""Text cut down to a budget: head and tail stay, what was cut is said, and nothing in it can act on its reader.
+
+The work depends on the budget only, not on the text: a run can write 16 MiB.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Escape sequences of terminals are left out: CSI, the strings OSC, DCS, SOS, PM and APC, and those of two characters.
+_SEQUENCE = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-~]"
+# Shown as escapes: control characters, those that turn the direction of text or break lines, and those that cannot be
+# seen at all, tags (U+E0000) among them, in which instructions to models are smuggled past people.
+_HIDDEN = (
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_SPECIAL = re.compile(f"(?P<sequence>{_SEQUENCE})|(?P<newline>\r\n?)|(?P<hidden>{_HIDDEN})")
+_WIDEST = 4  # a window of this many times the budget is looked at, as sequences that are left out take room in it
+_JOINED = 16  # characters at most that a cut moves to keep together what is seen as one
+MARKER = 64  # characters at most that the note about a cut takes
+
+
+def harmless(text: str) -> str:
+    """The text without terminal sequences; control characters and invisible ones are shown as escapes."""
+    return _SPECIAL.sub(_shown, text)
+
+
+def excerpt(text: str, budget: int, *, head: float = 0.5) -> str:
+    """The text, made harmless, in at most ``budget`` characters.
+
+    Args:
+        text: what a program wrote.
+        budget: characters; at least ``MARKER``.
+        head: the share of the budget that is for the beginning when the middle is cut out.
+    """
+    if len(text) <= budget * _WIDEST:
+        whole = harmless(text)
+        if len(whole) <= budget:
+            return whole
+    room = max(budget - MARKER, 0)
+    first, start = _head(text, round(room * head))
+    last, end = _tail(text, room - len(first), start)
+    return f"{first}\n… {end - start:,} characters cut …\n{last}"
+
+
+def _shown(match: re.Match[str]) -> str:
+    if match["newline"]:
+        return "\n"
+    if match["sequence"]:
+        return ""
+    number = ord(match[0])
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"
+
+
+def _pieces(text: str, start: int, end: int) -> list[tuple[int, int, str | None]]:
+    """Spans of the text with what is shown for them; None where they are shown as they are."""
+    found: list[tuple[int, int, str | None]] = []
+    at = start
+    for match in _SPECIAL.finditer(text, start, end):
+        if match.start() > at:
+            found.append((at, match.start(), None))
+        found.append((match.start(), match.end(), _shown(match)))
+        at = match.end()
+    if at < end:
+        found.append((at, end, None))
+    return found
+
+
+def _head(text: str, room: int) -> tuple[str, int]:
+    """The beginning that fits, and where the rest begins."""
+    parts: list[str] = []
+    at = 0
+    for start, end, shown in _pieces(text, 0, min(len(text), room * _WIDEST)):
+        if shown is None:
+            cut = min(end, start + room)
+            parts.append(text[start:cut])
+            room, at = room - (cut - start), cut
+            if cut < end or not room:
+                break
+        elif len(shown) > room:
+            break
+        else:
+            parts.append(shown)
+            room, at = room - len(shown), end
+    first, kept = "".join(parts), _whole(text, at, step=-1)
+    return first[: len(first) - (at - kept)], kept
+
+
+def _tail(text: str, room: int, least: int) -> tuple[str, int]:
+    """The end that fits, and where it begins; not before ``least``."""
+    parts: list[str] = []
+    at = len(text)
+    for start, end, shown in reversed(_pieces(text, max(least, at - room * _WIDEST), at)):
+        if shown is None:
+            cut = max(start, end - room)
+            parts.append(text[cut:end])
+            room, at = room - (end - cut), cut
+            if cut > start or not room:
+                break
+        elif len(shown) > room:
+            break
+        else:
+            parts.append(shown)
+            room, at = room - len(shown), start
+    last, kept = "".join(reversed(parts)), _whole(text, at, step=1)
+    return last[kept - at :], kept
+
+
+def _whole(text: str, at: int, *, step: int) -> int:
+    """A place near ``at`` that lies between what is seen as two characters."""
+    place = at
+    for _ in range(_JOINED):
+        if not 0 < place < len(text):
+            return place
+        if not _joins(text[place]) and text[place - 1] != "\u200d":
+            return place
+        place += step
+    return at
+
+
+def _joins(character: str) -> bool:
+    return (
+        unicodedata.combining(character) != 0
+        or character in "\u200d\ufe0e\ufe0f"
+        or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
+    )

@@ -1,0 +1,63 @@
+"""The last results, whole, for those who want more than the model was shown."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from interpreter_tools._exceptions import UnknownOutput
+
+if TYPE_CHECKING:
+    from interpreter_tools._models import ExecutionResult
+
+
+class Outputs:
+    """Results by id. The oldest go first, and the newest is always there.
+
+    Args:
+        most: how many are kept.
+        most_text: characters of text that they hold together.
+    """
+
+    def __init__(self, *, most: int = 32, most_text: int = 64 << 20) -> None:
+        self._most = most
+        self._most_text = most_text
+        self._results: OrderedDict[str, ExecutionResult] = OrderedDict()
+        self._text = 0
+        self._count = 0
+
+    def __repr__(self) -> str:
+        return f"<Outputs [{len(self._results)} kept]>"
+
+    def add(self, result: ExecutionResult) -> str:
+        """Keeps a result and returns its id."""
+        self._count += 1
+        output_id = f"run-{self._count}"
+        self._results[output_id] = result
+        self._text += _size(result)
+        while len(self._results) > self._most or (self._text > self._most_text and len(self._results) > 1):
+            _, oldest = self._results.popitem(last=False)
+            self._text -= _size(oldest)
+        return output_id
+
+    def get(self, output_id: str) -> ExecutionResult:
+        """The result of that id.
+
+        Raises:
+            UnknownOutput: there is none, or no longer.
+        """
+        try:
+            return self._results[output_id]
+        except KeyError:
+            raise UnknownOutput(output_id) from None
+
+    def clear(self) -> None:
+        """Forgets all of them."""
+        self._results.clear()
+        self._text = 0
+
+
+def _size(result: ExecutionResult) -> int:
+    return (
+        len(result.stdout) + len(result.stderr) + len(result.dependency_stdout) + len(result.dependency_stderr)
+    ) + sum(map(len, result.generated_files))

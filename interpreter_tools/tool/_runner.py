@@ -1,0 +1,161 @@
+"""From validated arguments to a run: the one place that knows what the engine is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from interpreter_tools._config import ContainerStrategy, EngineConfig, SessionConfig
+from interpreter_tools._engine import ExecutionEngine
+from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments
+from interpreter_tools._execution import Execution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._options import RunOptions
+    from interpreter_tools._session import Session
+    from interpreter_tools.tool._arguments import ToolArguments
+    from interpreter_tools.tool._options import ToolOptions
+
+Sharing: TypeAlias = Literal["isolated", "shared"]
+
+
+class Runner:
+    """Turns calls into runs, in an engine that is given, or made on first use and then its own.
+
+    Runs that have files in common belong to a session: one of the caller's, or one that is made when it is needed and
+    lives until ``aclose``.
+
+    Args:
+        engine: what runs them; None makes one.
+        config: what that one is to be like.
+        options: how the tool is to be.
+
+    Raises:
+        ConfigurationError: the tool is to be something that cannot be.
+    """
+
+    def __init__(self, engine: ExecutionEngine | None, config: EngineConfig | None, options: ToolOptions) -> None:
+        if engine is not None and config is not None:
+            hint = "give one of the two: an engine has its own configuration"
+            raise ConfigurationError("config", config, "is for an engine that the tool makes itself", hint=hint)
+        if options.session_id is not None and engine is None:
+            hint = "give the engine in which create_session has made it"
+            raise ConfigurationError("session_id", options.session_id, "is of no engine", hint=hint)
+        self._given = engine
+        self._own: ExecutionEngine | None = None
+        self._config = config
+        self._options = options
+        self._session: Session | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Runner {'closed' if self._closed else self.engine or 'no engine yet'}>"
+
+    @property
+    def engine(self) -> ExecutionEngine | None:
+        """What runs the code; None before an own one is made."""
+        return self._given or self._own
+
+    @property
+    def networked(self) -> bool:
+        """Whether programs have a network."""
+        engine = self.engine
+        config = engine.config if engine is not None else self._config
+        default = "none" if config is None else config.container.network
+        return (self._options.network or default) != "none"
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that runs belong to; None as long as there is none."""
+        return self._options.session_id if self._session is None else self._session.id
+
+    def execution(
+        self, arguments: ToolArguments, files: Mapping[str, bytes], *, sharing: Sharing | None = None
+    ) -> Execution:
+        """The run that is asked for; it begins, and its engine with it, with ``async with``.
+
+        Args:
+            arguments: what a model asks for.
+            files: what the workspace is to hold beforehand.
+            sharing: whether this one run sees the session's shared workspace; None means as the tool was made.
+
+        Raises:
+            InvalidArguments: packages are asked for, and the tool was made without.
+            EngineClosed: it was closed.
+        """
+        self._check_open()
+        options = self._run_options(arguments)
+        options["files"] = files
+        if sharing is not None:
+            options["workspace_sharing"] = sharing
+
+        async def make() -> Execution:
+            engine = await self._start_engine()
+            if self._options.session_id is not None:
+                where = {"language": arguments.language, "code": arguments.code}
+                return engine.stream_code(self._options.session_id, **where, **options)
+            if self._options.keeps_files or sharing == "shared":
+                return self._own_session(engine).stream(arguments.language, arguments.code, **options)
+            return engine.stream(arguments.language, arguments.code, **options)
+
+        return Execution.later(make, stdin=options.get("stdin"), capture=True)
+
+    async def aclose(self) -> None:
+        """Closes the engine and the session that are our own. Does nothing the second time."""
+        self._closed = True
+        if self._own is not None:
+            await self._own.aclose()
+        elif self._session is not None:
+            await self._session.aclose()
+
+    async def _start_engine(self) -> ExecutionEngine:
+        self._check_open()
+        if self._given is not None:
+            return self._given
+        if self._own is None:
+            self._own = ExecutionEngine(self._config)
+        engine = await self._own.start()
+        self._check_open()  # it may have been closed meanwhile: nobody would close a session made then
+        return engine
+
+    def _own_session(self, engine: ExecutionEngine) -> Session:
+        if self._session is None:
+            self._session = engine.session(
+                SessionConfig(
+                    strategy=self._options.strategy,
+                    workspace_sharing=self._options.workspace_sharing,
+                    idle_timeout=None,  # the tool lives as long as its owner wants
+                )
+            )
+        return self._session
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineClosed("the tool was cleaned up", hint="make another with create_code_execution_tool(...)")
+
+    def _run_options(self, arguments: ToolArguments) -> RunOptions:
+        given = self._options
+        options: RunOptions = {
+            "timeout": arguments.timeout,
+            "environment": given.environment,
+            "stdin": (arguments.stdin or "").encode("utf-8", "surrogatepass"),
+        }
+        if arguments.dependencies:
+            if not given.dependencies:
+                hint = "do without packages"
+                raise InvalidArguments("dependencies", arguments.dependencies, "cannot be installed", hint=hint)
+            options["dependencies"] = arguments.dependencies
+        if given.strategy is not ContainerStrategy.PER_EXECUTION:
+            options["strategy"] = given.strategy
+        if given.workspace_sharing == "shared":
+            options["workspace_sharing"] = "shared"
+        if given.mounts:
+            options["mounts"] = given.mounts
+        if given.memory_limit is not None:
+            options["memory_limit"] = given.memory_limit
+        if given.cpu_limit is not None:
+            options["cpu_limit"] = given.cpu_limit
+        if given.network is not None:
+            options["network"] = given.network
+        return options

@@ -1,0 +1,95 @@
+"""What models write where something else was asked for: text of JSON, code in fences, lists and numbers as texts."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TypeGuard
+
+_FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*)\n(?P<body>.*)", re.DOTALL)
+_SECONDS = re.compile(
+    r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?)?", re.IGNORECASE
+)
+_UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "": 1.0}
+_COMMAND = re.compile(r"(?:(?:python3?\s+-m\s+)?pip3?\s+install|npm\s+(?:install|i)|yarn\s+add)\s+(?!-)", re.IGNORECASE)
+_NAMES = re.compile(r"[^\s<>=!~\[\];]+(?:\s+[^\s<>=!~\[\];]+)+")
+_NESTING = 4  # times that one text of JSON is taken out of another
+
+
+def unfence(text: str) -> tuple[str | None, str]:
+    """The code that a text holds, and the language that its fence names.
+
+    Only a text that is one fenced block and nothing else is taken apart: no program starts with a fence.
+
+    Returns:
+        The fence's first word, or None, and the code; a text without a fence comes back as it is.
+    """
+    match = _FENCE.fullmatch(text.strip())
+    if match is None:
+        return None, text
+    body, fence = match["body"], match["fence"]
+    lines = body.split("\n")
+    ends = [number for number, line in enumerate(lines) if line.strip() == fence]
+    if ends and ends != [len(lines) - 1]:
+        return None, text  # there are several blocks, or words after the only one
+    if ends:
+        body = "\n".join(lines[:-1]) + "\n"
+    word = match["info"].strip().split(" ")[0].strip("{}.").lower()
+    return word or None, body
+
+
+def read_json(text: str) -> object:
+    """What a text of JSON means, also in a fence, with line breaks inside strings, or with JSON inside of a string.
+
+    Raises:
+        ValueError: the text is not JSON; the message says where.
+    """
+    value: object = text
+    for _ in range(_NESTING):
+        if not isinstance(value, str):
+            break
+        _, inner = unfence(value)
+        try:
+            value = json.loads(inner.strip(), strict=False)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    return value
+
+
+def is_texts(value: object) -> TypeGuard[list[str] | tuple[str, ...]]:
+    """Whether the value is a list of texts."""
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)  # pyright: ignore[reportUnknownVariableType]
+
+
+def join_lines(lines: list[str] | tuple[str, ...]) -> str:
+    """The program that a list of lines stands for, whether they bring their line ends or not."""
+    if all(line.endswith("\n") for line in lines[:-1]):
+        return "".join(lines)
+    return "\n".join(lines)
+
+
+def read_seconds(text: str) -> float | None:
+    """The seconds that ``"30"``, ``"30s"``, ``"1.5 minutes"`` or ``"500 ms"`` mean; None when it means none."""
+    match = _SECONDS.fullmatch(text.strip())
+    if match is None:
+        return None
+    unit = (match[2] or "").lower()
+    seconds = float(match[1]) * _UNITS.get(unit[:2], _UNITS[unit[:1]])
+    return seconds if math.isfinite(seconds) else None
+
+
+def split_requirements(text: str) -> list[str]:
+    """The packages that one text names, separated by commas, line breaks or blanks, or as an install command.
+
+    A comma inside brackets (``name[a,b]``) or before a version (``name>=1,<2``) separates nothing.
+    """
+    found: list[str] = []
+    for line in text.splitlines():
+        plain = _COMMAND.sub("", line.partition(" #")[0].strip())
+        if plain.startswith("#"):
+            continue
+        for piece in re.split(r",(?![^\[]*\])(?!\s*[<>=!~])", plain):
+            name = piece.strip().strip("\"'")
+            found.extend(name.split() if _NAMES.fullmatch(name) else [name])
+    return [piece for piece in found if piece]

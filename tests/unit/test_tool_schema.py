@@ -1,0 +1,130 @@
+"""What models are shown of the tool."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import cast
+
+import pytest
+
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerConfig,
+    ContainerStrategy,
+    EngineConfig,
+    ExecutionEngine,
+    create_code_execution_tool,
+)
+
+
+def test_schema() -> None:
+    """Two fields are required, and no others are allowed than those described."""
+    schema = create_code_execution_tool(timeout=5, languages=("python", "js")).json_schema
+    properties = cast("dict[str, dict[str, object]]", schema["properties"])
+    assert list(properties) == ["language", "code", "dependencies", "timeout", "stdin"]
+    assert (schema["type"], schema["required"]) == ("object", ["language", "code"])
+    assert schema["additionalProperties"] is False
+    assert properties["language"]["enum"] == ["javascript", "python"]
+    assert "at most 5" in str(properties["timeout"]["description"])
+    assert all(field["description"] for field in properties.values())
+
+
+def test_strict_schema() -> None:
+    """Everything is required there, and what may be left out may be null."""
+    schema = create_code_execution_tool().strict_json_schema
+    properties = cast("dict[str, dict[str, object]]", schema["properties"])
+    assert schema["required"] == list(properties)
+    assert schema["additionalProperties"] is False
+    for name in ("dependencies", "timeout", "stdin"):
+        assert {"type": "null"} in cast("list[object]", properties[name]["anyOf"])
+        assert "default" not in properties[name]
+
+
+def test_schema_is_a_new_object_each_time() -> None:
+    """Frameworks write into what they are given."""
+    tool = create_code_execution_tool()
+    cast("dict[str, object]", tool.json_schema["properties"]).clear()
+    assert tool.json_schema["properties"]
+
+
+def test_description_is_short_enough() -> None:
+    """Some providers take 1,024 characters and no more."""
+    tool = create_code_execution_tool(network="bridge", timeout=None)
+    assert len(tool.description) < 800
+    assert "no network" not in tool.description
+    assert "seconds" not in tool.description
+    assert create_code_execution_tool(description="Mine.").description == "Mine."
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "run it"),
+        ("name", "x" * 65),
+        ("languages", "python"),
+        ("timeout", 0),
+        ("max_tokens", 10),
+        ("environment", {"": "x"}),
+        ("strategy", "forever"),
+        ("workspace_sharing", "perhaps"),
+        ("session_id", "mine"),
+        ("mounts", ["/etc"]),
+    ],
+)
+def test_wrong_option_is_refused(field: str, value: object) -> None:
+    """When the tool is made."""
+    with pytest.raises(ConfigurationError, match=rf"^{field}"):
+        create_code_execution_tool(**{field: value})  # type: ignore[arg-type]
+
+
+def test_engine_or_its_configuration() -> None:
+    """Not both: an engine has its own."""
+    with pytest.raises(ConfigurationError, match=r"^config"):
+        create_code_execution_tool(engine=ExecutionEngine(), config=EngineConfig())
+
+
+def test_pool_shares_nothing() -> None:
+    """It wipes the workspace after each run."""
+    with pytest.raises(ConfigurationError, match="POOL"):
+        create_code_execution_tool(strategy=ContainerStrategy.POOL, workspace_sharing="shared")
+
+
+def test_nothing_is_started_by_import() -> None:
+    """Nor by making a tool: no event loop runs yet."""
+    code = (
+        "import interpreter_tools, sys\n"
+        "tool = interpreter_tools.create_code_execution_tool()\n"
+        "print(tool.name, repr(tool), tool.json_schema['type'])\n"
+        "optional = {'openai', 'agents', 'anthropic', 'langchain_core', 'pydantic_ai', 'llama_index', 'pydantic'}\n"
+        "assert not optional & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "execute_code <CodeExecutionTool execute_code <Runner no engine yet>> object\n"
+
+
+def test_packages_can_be_left_out() -> None:
+    """Models are not shown then what they cannot ask for."""
+    tool = create_code_execution_tool(dependencies=False)
+    for schema in (tool.json_schema, tool.strict_json_schema):
+        assert "dependencies" not in cast("dict[str, object]", schema["properties"])
+
+
+def test_description_tells_what_is_kept() -> None:
+    """Between calls."""
+    assert "Nothing is kept" in create_code_execution_tool().description
+    for kept in (
+        create_code_execution_tool(strategy=ContainerStrategy.PER_SESSION),
+        create_code_execution_tool(workspace_sharing="shared"),
+    ):
+        assert "Files are kept" in kept.description
+
+
+def test_description_tells_of_the_network() -> None:
+    """The tool's, or its engine's."""
+    networked = EngineConfig(container=ContainerConfig(network="bridge"))
+    assert "no network" in create_code_execution_tool().description
+    assert "no network" in create_code_execution_tool(config=networked, network="none").description
+    assert "no network" not in create_code_execution_tool(config=networked).description
+    assert "no network" not in create_code_execution_tool(engine=ExecutionEngine(networked)).description
