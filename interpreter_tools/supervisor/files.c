@@ -347,7 +347,7 @@ static void list_add(uint64_t size, uint32_t length)
 	list.total++;
 }
 
-static DIR *open_directory(int at, const char *name)
+DIR *open_directory(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *directory = fd < 0 ? NULL : fdopendir(fd);

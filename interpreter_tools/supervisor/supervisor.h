@@ -9,6 +9,7 @@
 #ifndef INTERPRETER_TOOLS_SUPERVISOR_H
 #define INTERPRETER_TOOLS_SUPERVISOR_H
 
+#include <dirent.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -122,6 +123,7 @@ void files_get(struct cursor *payload);
 bool files_reading(void);
 void files_event(void);         /* send more of the file being read; needs !wire_pending() */
 void files_forget(void);
+DIR *open_directory(int at, const char *name); /* never through a link; NULL and errno on failure */
 int files_workspace(void);      /* its descriptor */
 
 /* store.c */

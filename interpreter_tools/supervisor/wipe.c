@@ -156,15 +156,6 @@ void wipe_baseline(char **paths)
 
 /* ---- files ---- */
 
-static DIR *open_directory(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-	if (!directory && fd >= 0)
-		close(fd);
-	return directory;
-}
-
 static bool removed(int at, const char *name)
 {
 	return unlinkat(at, name, 0) == 0 || unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
