@@ -15,7 +15,8 @@ SOURCES = ("interpreter_tools", "examples", "bench", "tests", "noxfile.py", "hat
 
 
 def _install(session: nox.Session, *groups: str) -> None:
-    session.install("-e", ".[cli,mcp]", *nox.project.dependency_groups(PROJECT, *groups))
+    extras = "cli,mcp,adapters" if "adapters" in groups else "cli,mcp"
+    session.install("-e", f".[{extras}]", *nox.project.dependency_groups(PROJECT, *groups))
 
 
 def _set_up(session: nox.Session, *names: str) -> None:
