@@ -109,9 +109,13 @@ async def test_program_that_never_reads_ends_as_it_likes(engine: ExecutionEngine
     result = await engine.run("python", "print(1)", stdin=bytes(3_000_000), strategy=POOL)
     assert (result.outcome, result.stdout) == ("ok", "1\n")
     async with engine.stream("python", "import time; time.sleep(0.3)", strategy=POOL) as execution:
-        with pytest.raises(ExecutionClosed):
+
+        async def send() -> None:
             while True:  # what is sent while it ends may be taken, and dropped
                 await execution.send_stdin(bytes(1_000_000))
+
+        with pytest.raises(ExecutionClosed):
+            await send()
         assert (await execution.result()).outcome == "ok"
 
 
