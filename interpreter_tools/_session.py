@@ -86,7 +86,6 @@ class Session(SessionFiles):
         self._containers: dict[tuple[object, ...], Record] = {}  # of PER_SESSION, by shape
         self._current: Record | None = None
         self._anchor: Record | None = None  # keeps the shared workspace alive: a tmpfs lives as long as it is mounted
-        self._lost: ContainerLost | None = None
         self._running: SessionLease | None = None
         self._history: deque[Record] = deque(maxlen=_HISTORY)
         self._last_executed: datetime | None = None
@@ -215,10 +214,10 @@ class Session(SessionFiles):
 
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None]:
-        if self._state is _State.CLOSING:  # what is kept is copied now; nobody else gets here
-            yield
-            return
-        await self._take_turn()
+        if self._state is _State.CLOSING:  # files can still be read: what is to be kept is copied now
+            await self._lock.acquire()
+        else:
+            await self._take_turn()
         try:
             yield
         finally:

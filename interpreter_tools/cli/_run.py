@@ -94,7 +94,9 @@ def _status(result: ExecutionResult) -> int:
     note = _NOTES.get(result.outcome)
     if note is not None:
         _say(note)
-    return _SANDBOX_FAILED if result.outcome == "dependency_error" else result.exit_code
+    if result.outcome == "dependency_error":
+        return _SANDBOX_FAILED
+    return result.exit_code or int(result.outcome != "ok")  # one whose output was cut may have ended well by itself
 
 
 def _say(text: str) -> None:
