@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class ImageCatalog:
     def __init__(self, client: DockerClient) -> None:
         self._client = client
         self._known: dict[str, ImageInfo] = {}
+        self._turn = asyncio.Lock()  # callers come to the pool in the order in which they called, also the first ones
 
     async def find(self, name: str) -> ImageInfo:
         """What the Docker host knows of an image.
@@ -37,9 +39,11 @@ class ImageCatalog:
             ImageMissing: it has none of that name.
             ArchitectureMismatch: it is for another kind of processor than the host's.
         """
-        known = self._known.get(name)
-        if known is not None:
-            return known
+        async with self._turn:
+            known = self._known.get(name)
+            return await self._look_up(name) if known is None else known
+
+    async def _look_up(self, name: str) -> ImageInfo:
         image = await self._client.inspect_image(name)
         if image is None:
             raise ImageMissing(name)
