@@ -57,13 +57,19 @@ async def _text(app: RunApp, name: str, read: Read) -> str | None:
     return None if data is None else data.decode("utf-8", "replace")
 
 
+def requirement_lines(text: str) -> list[tuple[int, str]]:
+    """The lines of a requirements file that say something, by number, without comments and continuations."""
+    lines = (_COMMENT.sub("", line).strip() for line in text.replace("\\\n", " ").splitlines())
+    return [(number, line) for number, line in enumerate(lines, start=1) if line]
+
+
 def _requirements(text: str) -> tuple[str, ...]:
-    lines = [_COMMENT.sub("", line).strip() for line in text.replace("\\\n", " ").splitlines()]
-    for line in lines:
-        if line.startswith("-"):
+    packages = tuple(line for _, line in requirement_lines(text))
+    for package in packages:
+        if package.startswith("-"):
             hint = "list the packages themselves, and name an index in EngineConfig"
-            raise ConfigurationError("run_app.requirements.txt", line, "is an option of pip's", hint=hint)
-    return tuple(line for line in lines if line)
+            raise ConfigurationError("run_app.requirements.txt", package, "is an option of pip's", hint=hint)
+    return packages
 
 
 def _project(text: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from interpreter_tools._app import requirement_lines
 from interpreter_tools._config import EngineConfig, PoolConfig
 from interpreter_tools._dependency_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _FAILED = 1
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
-_COMMENT = re.compile(r"(^|\s)#.*$")
 
 
 def parse_duration(text: str) -> float:
@@ -47,15 +47,12 @@ def read_requirements(text: str) -> list[str]:
     Raises:
         ConfigurationError: it holds an option, or leads elsewhere.
     """
-    packages: list[str] = []
-    for number, line in enumerate(text.replace("\\\n", " ").splitlines(), start=1):
-        package = _COMMENT.sub("", line).strip()
+    lines = requirement_lines(text)
+    for number, package in lines:
         if package.startswith("-") or " --" in package:
             hint = "name the index with PIP_INDEX_URL; leave out options and hashes"
             raise ConfigurationError(f"line {number}", package, "is an option, not a package", hint=hint)
-        if package:
-            packages.append(package)
-    return packages
+    return [package for _, package in lines]
 
 
 def _config(store: str | None, docker_host: str | None) -> EngineConfig:
