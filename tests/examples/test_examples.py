@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,3 +87,5 @@ def test_readme_has_two_commands() -> None:
     main_job, tests = COMMANDS
     assert "interpreter-tools setup --yes && .venv/bin/python examples/quickstart.py" in main_job
     assert tests.rstrip().endswith(".venv/bin/nox")
+    awk = ("awk", "-v", "wanted=2", "-f", ".ci/readme-command.awk", "README.md")
+    assert subprocess.run(awk, cwd=ROOT, check=True, capture_output=True, text=True).stdout == tests
