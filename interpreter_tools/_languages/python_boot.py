@@ -16,6 +16,10 @@ def _zygote():
     control = _socket.socket(fileno=3)
     known = frozenset(sys.modules)
     prctl = _find_prctl()
+    booted = [name + b"=" + value for name, value in posix.environ.items()]
+    _open_streams()
+    for _ in range(10):
+        _rehearse(known)
     gc.collect()
     gc.freeze()  # no collection in a child touches, and so copies, the pages of the zygote
     control.send(b"r")
@@ -31,8 +35,8 @@ def _zygote():
                 control.send(b"e" + error.errno.to_bytes(4, "little"))
                 pid = -1
             if pid == 0:
-                control.detach()
-                _child(descriptors, known, prctl)
+                control.close()
+                _child(descriptors, known, booted, prctl)
             for descriptor in descriptors:
                 posix.close(descriptor)
             if pid > 0:
@@ -66,32 +70,91 @@ def _find_prctl():
     return function
 
 
-def _child(descriptors, known, prctl):
-    """Waits for one hand-over, then becomes the program."""
-    import gc, posix, sys
+def _open_streams():
+    """Standard streams as Python makes them for pipes, but standard output flushes every line.
+
+    They are made once: a child has other pipes behind the same descriptors.
+    """
+    import io, posix, sys
+
+    def stream(descriptor, mode, like, **options):
+        raw = open(descriptor, mode + "b", 0, closefd=False)
+        raw.name = like.name
+        buffer = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+        text = io.TextIOWrapper(buffer, encoding=like.encoding, errors=like.errors, newline=None, **options)
+        text.mode = mode
+        return text
+
+    saved = [posix.dup(descriptor) for descriptor in range(3)]
+    pipe = posix.pipe()
+    for descriptor in range(3):
+        posix.dup2(pipe[descriptor > 0], descriptor)
+    sys.stdin = sys.__stdin__ = stream(0, "r", sys.stdin)
+    sys.stdout = sys.__stdout__ = stream(1, "w", sys.stdout, line_buffering=True)
+    sys.stderr = sys.__stderr__ = stream(2, "w", sys.stderr, line_buffering=True)
+    for descriptor, before in enumerate(saved):
+        posix.dup2(before, descriptor)
+    for descriptor in (*saved, *pipe):
+        posix.close(descriptor)
+
+
+_USUAL = [b"/workspace/main.py"]  # the arguments that nearly every run has
+_PAUSE = 0.005  # seconds
+
+
+def _rehearse(known):
+    """Becomes a program, runs it and ends it, all but the last step; standard output must be /dev/null.
+
+    In the zygote, for its children to share: caches are full, code is specialized, memory is at hand (measured: this
+    saves a third of a short run's processor time). In a child that nobody waits for: what it has to copy of that, it
+    copies ahead of need.
+    """
+    import gc, sys
+
+    modules = dict(sys.modules)
+    _set_program([b"/dev/null"])
+    _run()
+    code = "import sys\n\ndef main():\n    for i in [1, 2]:\n        print(f'{i}', i * 2)\n\nmain()\n"
+    exec(compile(code, "<rehearsal>", "exec", 0, True), sys.modules["__main__"].__dict__)
+    _finish(known, gc, sys)
+    del sys.modules["__main__"]
+    sys.modules.update(modules)
+
+
+def _child(descriptors, known, booted, prctl):
+    """Becomes nearly every program, waits for the hand-over, and becomes the one that it asks for."""
+    import _socket, gc, posix, sys
 
     try:
         posix.setsid()
-        for target, descriptor in enumerate(descriptors):
-            posix.dup2(descriptor, target, target < 3)
-        for descriptor in descriptors:
-            posix.close(descriptor)
-        _prefer_for_oom()
-        _open_streams()
-        _rehearse(gc)
-        uid, directory, argv, environment = _read_hand_over(3)
-        posix.close(3)
+        posix.umask(0o22)
         posix.setgroups([])
+        _prefer_for_oom()
+        channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptors.pop())
+        channel.settimeout(_PAUSE)
+        try:
+            channel.recv(1, _socket.MSG_PEEK)
+        except TimeoutError:
+            _rehearse(known)
+        channel.settimeout(None)
+        for target, descriptor in enumerate(descriptors):
+            posix.dup2(descriptor, target)
+            posix.close(descriptor)
+        _set_program(_USUAL)
+        uid, directory, arguments, environment = _read_hand_over(channel)
+        channel.close()
         posix.setresgid(uid, uid, uid)
         posix.setresuid(uid, uid, uid)
         if prctl is not None:
             prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which changing the uid took: /proc/self is the program's own again
-        posix.umask(0o22)
         posix.chdir(directory)
-        _become(argv, environment)
+        if environment != booted:
+            _set_environment(environment)
+        if arguments != _USUAL:
+            _set_program(arguments)
     except BaseException:
         posix._exit(127)
-    _end(_run(argv[0]), known, gc, posix, sys)
+    _end(_run(), known, gc, posix, sys)
 
 
 def _prefer_for_oom():
@@ -105,57 +168,25 @@ def _prefer_for_oom():
     posix.close(descriptor)
 
 
-def _open_streams():
-    """Standard streams as Python makes them for pipes, but standard output flushes every line."""
-    import io, sys
-
-    def stream(descriptor, mode, like, **options):
-        raw = open(descriptor, mode + "b", 0, closefd=False)
-        raw.name = like.name
-        buffer = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-        text = io.TextIOWrapper(buffer, encoding=like.encoding, errors=like.errors, newline=None, **options)
-        text.mode = mode
-        return text
-
-    sys.stdin = sys.__stdin__ = stream(0, "r", sys.stdin)
-    sys.stdout = sys.__stdout__ = stream(1, "w", sys.stdout, line_buffering=True)
-    sys.stderr = sys.__stderr__ = stream(2, "w", sys.stderr, line_buffering=True)
-
-
-def _rehearse(gc):
-    """Runs a program that nobody notices: the pages that a run writes to are copied from the zygote ahead of need."""
-    import io, sys
-
-    _become(["/dev/null"], [b"HOME=/"])
-    _run("/dev/null")
-    sink = io.TextIOWrapper(io.BytesIO(), line_buffering=True)
-    exec(compile("import sys\nfor i in [1]:\n    print(f'{i}', file=sink)\n", "<rehearsal>", "exec"), {"sink": sink})
-    sys.modules.pop("__main__").__dict__.clear()
-    gc.collect()
-
-
-def _read_hand_over(descriptor):
+def _read_hand_over(channel):
     import posix
 
     def read(count):
         data = b""
         while len(data) < count:
-            piece = posix.read(descriptor, count - len(data))
+            piece = channel.recv(count - len(data))
             if not piece:
                 posix._exit(0)  # the supervisor is gone
             data += piece
         return data
 
     message = read(int.from_bytes(read(4), "little"))
-    uid = int.from_bytes(message[:4], "little")
-    words = message[4:].split(b"\0")[:-1]
-    count = int(words[1])
-    decode = lambda word: word.decode("utf-8", "surrogateescape")  # noqa: E731
-    return uid, decode(words[0]), [decode(word) for word in words[2 : 2 + count]], words[2 + count :]
+    words = message[4:].split(b"\0")  # the last one is empty
+    end = 2 + int(words[1])
+    return int.from_bytes(message[:4], "little"), words[0], words[2:end], words[end:-1]
 
 
-def _become(argv, environment):
-    """What tells one program from another: variables, arguments, the path of modules, a fresh ``__main__``."""
+def _set_environment(environment):
     import os, posix, sys
 
     os.environb.clear()
@@ -168,12 +199,20 @@ def _become(argv, environment):
         import time
 
         time.tzset()
-    sys.argv[:] = argv
-    sys.orig_argv = [sys.orig_argv[0], *argv] if hasattr(sys, "orig_argv") else argv
-    sys.path[0] = argv[0].rpartition("/")[0]
     paths = os.environ.get("PYTHONPATH")
     if paths:  # what the zygote was not started with: a run's dependencies
         sys.path[1:1] = [path for path in paths.split(":") if path not in sys.path]
+
+
+def _set_program(arguments):
+    """Arguments, the first place of modules, and ``__main__``: made in the child, whose last collection can take it."""
+    import sys
+
+    argv = [word.decode("utf-8", "surrogateescape") for word in arguments]
+    sys.argv[:] = argv
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv = [sys.orig_argv[0], *argv]
+    sys.path[0] = argv[0].rpartition("/")[0]
     main = type(sys)("__main__")
     main.__dict__.update(_pristine)
     loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", argv[0])
@@ -181,12 +220,13 @@ def _become(argv, environment):
     sys.modules["__main__"] = main
 
 
-def _run(path):
+def _run():
     """Runs the file and returns the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
     import sys
 
+    path = sys.argv[0]
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", 0) as file:
             source = file.read()
         exec(compile(source, path, "exec", 0, True), sys.modules["__main__"].__dict__)
     except SystemExit as error:
@@ -230,8 +270,18 @@ def _exit_status(code):
 
 
 def _end(status, known, gc, posix, sys):
-    """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors."""
-    import _signal, _weakref  # pyright: ignore[reportMissingImports]  # while modules can still be imported
+    import _signal  # pyright: ignore[reportMissingImports]  # while modules can still be imported
+
+    whole = _finish(known, gc, sys)
+    if status is None:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), _signal.SIGINT)
+    posix._exit(status if whole else 120)
+
+
+def _finish(known, gc, sys):
+    """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors. False: output is lost."""
+    import _weakref  # pyright: ignore[reportMissingImports]
 
     try:
         threading = sys.modules.get("threading")
@@ -258,11 +308,7 @@ def _end(status, known, gc, posix, sys):
             gc.collect()
     except BaseException:
         pass
-    flushed = flushed and _flush(sys)  # what failed once is not told twice
-    if status is None:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-        posix.kill(posix.getpid(), _signal.SIGINT)
-    posix._exit(status if flushed else 120)
+    return flushed and _flush(sys)  # what failed once is not told twice
 
 
 def _clear(names):
