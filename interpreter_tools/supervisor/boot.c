@@ -94,6 +94,7 @@ void boot_configure(struct cursor *payload)
 		announce();
 	else
 		boot_ahead();
+	files_home(uid);
 }
 
 static void start_zygote(void)
@@ -177,6 +178,7 @@ void boot_for(uint32_t next_uid)
 {
 	uid = next_uid;
 	boot_ahead();
+	files_home(uid);
 }
 
 bool boot_serves(uint32_t wanted_uid)

@@ -178,7 +178,8 @@ void run_start(struct cursor *payload)
 		return;
 	}
 	store_link(start.uid);
-	files_mark(start.uid);
+	files_home(start.uid);
+	files_mark();
 	run.before = cgroup_read();
 	run.uid = start.uid;
 	run.started_us = now_us();

@@ -57,12 +57,15 @@ int open_pipes(struct pipes *ours, int theirs[3])
 	return 0;
 }
 
-/* Leaving uid 0 also takes the capabilities that override file permissions; coming back restores them (capabilities(7)). */
+/*
+ * Leaving uid 0 also takes the capabilities that override file permissions; coming back restores them (capabilities(7)). Neither call tells
+ * whether it worked, but the next tells what is in force.
+ */
 int become(uint32_t uid)
 {
 	setfsgid(uid);
 	setfsuid(uid);
-	return (uint32_t)setfsuid(uid) == uid && (uint32_t)setfsgid(uid) == uid ? 0 : -1;
+	return uid == 0 || ((uint32_t)setfsuid(uid) == uid && (uint32_t)setfsgid(uid) == uid) ? 0 : -1;
 }
 
 /*

@@ -116,7 +116,8 @@ void files_data(struct cursor *payload);
 void files_done(void);
 void files_drop(void);
 bool files_refuse(void);        /* sends the first error since the last call, if there was one */
-void files_mark(uint32_t uid);  /* a run starts: what changes from here on is its doing */
+void files_home(uint32_t uid);  /* see that the run's user has one */
+void files_mark(void);          /* a run starts: what changes from here on is its doing */
 void files_changed(void);       /* sends IT_FILES for what changed since the mark */
 void files_list(void);
 void files_get(struct cursor *payload);
