@@ -149,7 +149,7 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		break;
 	case IT_LIST:
 		take_end(payload);
-		files_list();
+		changes_send_all();
 		break;
 	case IT_GET:
 		files_get(payload);

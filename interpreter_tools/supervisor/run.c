@@ -32,13 +32,6 @@ static struct {
 	struct usage before;
 } run = {.pipes = {-1, -1, -1}};
 
-static struct {
-	uint8_t bytes[IT_STDIN_WINDOW];
-	size_t start, end;
-	uint32_t credit;
-	bool closing;
-} feed;
-
 bool run_active(void)
 {
 	return run.phase != NONE;
@@ -179,7 +172,7 @@ void run_start(struct cursor *payload)
 	}
 	store_link(start.uid);
 	files_home(start.uid);
-	files_mark();
+	changes_mark();
 	run.before = cgroup_read();
 	run.uid = start.uid;
 	run.started_us = now_us();
@@ -197,52 +190,14 @@ void run_start(struct cursor *payload)
 	run.exited = false;
 	run.last = start.flags & IT_FLAG_LAST;
 	run.phase = RUNNING;
-	feed.start = feed.end = feed.credit = 0;
-	feed.closing = !(start.flags & IT_FLAG_STDIN);
-	if (feed.closing)
-		close_fd(&run.pipes.in);
+	feed_begin(start.flags & IT_FLAG_STDIN, &run.pipes.in);
 	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* room for a program that ends before its reader has read; the kernel may decline */
 }
 
-/* ---- stdin ---- */
-
 void run_stdin(struct cursor *payload)
 {
-	size_t length = (size_t)(payload->end - payload->at);
-	if (!run_active())
-		return;
-	if (feed.closing && length > 0)
-		die("protocol: stdin after its end");
-	if (length == 0) {
-		feed.closing = true;
-		if (feed.start == feed.end)
-			close_fd(&run.pipes.in);
-		return;
-	}
-	if (feed.start > 0) {
-		memmove(feed.bytes, feed.bytes + feed.start, feed.end - feed.start);
-		feed.end -= feed.start;
-		feed.start = 0;
-	}
-	if (length > sizeof feed.bytes - feed.end)
-		die("protocol: more stdin than the window holds");
-	memcpy(feed.bytes + feed.end, payload->at, length);
-	feed.end += length;
-}
-
-static void feed_stdin(void)
-{
-	ssize_t done = run.pipes.in < 0 ? -1 : write(run.pipes.in, feed.bytes + feed.start, feed.end - feed.start);
-	if (done < 0 && run.pipes.in >= 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (done < 0) { /* nobody reads it any more: taken and dropped, as a pipe does to a writer that ignores SIGPIPE */
-		done = (ssize_t)(feed.end - feed.start);
-		close_fd(&run.pipes.in);
-	}
-	feed.start += (size_t)done;
-	feed.credit += (uint32_t)done;
-	if (feed.start == feed.end && feed.closing)
-		close_fd(&run.pipes.in);
+	if (run_active())
+		feed_take(payload, &run.pipes.in);
 }
 
 /* ---- output ---- */
@@ -304,7 +259,7 @@ static void send_exit(void)
 	};
 	_Static_assert(sizeof end == 48, "IT_EXIT is 48 bytes");
 	store_unlink();
-	files_changed();
+	changes_send();
 	send_frame(IT_EXIT, &end, sizeof end);
 	close_pipes(&run.pipes);
 	run.phase = NONE;
@@ -372,7 +327,7 @@ int run_fds(struct pollfd *fds)
 	int count = 0;
 	if (run.phase == NONE)
 		return 0;
-	if (feed.start < feed.end && (run.pipes.in >= 0))
+	if (feed_waits() && run.pipes.in >= 0)
 		fds[count++] = (struct pollfd){.fd = run.pipes.in, .events = POLLOUT};
 	if (wire_pending())
 		return count;
@@ -389,16 +344,13 @@ void run_event(void)
 		return;
 	if (run.phase == RUNNING && run.deadline_us && now_us() >= run.deadline_us)
 		end_by(IT_TIMEOUT);
-	if (feed.start < feed.end)
-		feed_stdin();
+	feed_on(&run.pipes.in);
 	if (!wire_pending() && run.pipes.out >= 0)
 		forward(IT_STDOUT, &run.pipes.out);
 	if (!wire_pending() && run.pipes.err >= 0)
 		forward(IT_STDERR, &run.pipes.err);
-	if (feed.credit && !wire_pending()) {
-		send_u32(IT_CREDIT, feed.credit);
-		feed.credit = 0;
-	}
+	if (!wire_pending())
+		feed_credit();
 	advance();
 }
 
@@ -406,7 +358,7 @@ int64_t run_timeout_us(void)
 {
 	if (run.phase == ENDING)
 		return KILL_RETRY_US;
-	if (run.phase == RUNNING && feed.start < feed.end && run.pipes.in < 0)
+	if (run.phase == RUNNING && feed_waits() && run.pipes.in < 0)
 		return 0; /* stdin that nobody reads any more is dropped now: there is no pipe whose event would tell us to */
 	if (run.phase != RUNNING || !run.deadline_us)
 		return -1;

@@ -3,8 +3,9 @@
  * (protocol.h), runs one program at a time as an unprivileged user, and leaves when the conversation ends, which takes the
  * whole container with it.
  *
- * A file is a noun: wire.c (frames in and out), boot.c (the interpreter booted ahead of need), run.c (one run), spawn.c (one new
- * process), files.c (the workspace), store.c (the dependency store), wipe.c (reset and its proof), cgroup.c (what the kernel counted), main.c (the loop).
+ * A file is a noun: wire.c (frames in and out), boot.c (the interpreter booted ahead of need), run.c (one run), feed.c (its stdin), spawn.c (one
+ * new process), files.c (the workspace), changes.c (what of it is new), store.c (the dependency store), wipe.c (reset and its proof), cgroup.c
+ * (what the kernel counted), main.c (the loop).
  */
 #ifndef INTERPRETER_TOOLS_SUPERVISOR_H
 #define INTERPRETER_TOOLS_SUPERVISOR_H
@@ -109,6 +110,13 @@ void run_reaped(pid_t pid, int status, const struct rusage *usage);
 void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib);
 int64_t run_timeout_us(void);   /* until something is due; -1: nothing */
 
+/* feed.c: the descriptor is our end of the program's stdin */
+void feed_begin(bool open, int *in);
+void feed_take(struct cursor *payload, int *in);
+bool feed_waits(void);          /* bytes that the program has not read */
+void feed_on(int *in);          /* write what it reads without waiting */
+void feed_credit(void);         /* tell the client what was taken */
+
 /* files.c */
 void files_open(char **mounts); /* the writable mounts; the first is the workspace */
 void files_put(struct cursor *payload);
@@ -117,15 +125,19 @@ void files_done(void);
 void files_drop(void);
 bool files_refuse(void);        /* sends the first error since the last call, if there was one */
 void files_home(uint32_t uid);  /* see that the run's user has one */
-void files_mark(void);          /* a run starts: what changes from here on is its doing */
-void files_changed(void);       /* sends IT_FILES for what changed since the mark */
-void files_list(void);
 void files_get(struct cursor *payload);
 bool files_reading(void);
 void files_event(void);         /* send more of the file being read; needs !wire_pending() */
-void files_forget(void);
 DIR *open_directory(int at, const char *name); /* never through a link; NULL and errno on failure */
 int files_workspace(void);      /* its descriptor */
+
+/* changes.c */
+struct stat;
+void changes_put(const struct stat *status); /* a file as we have left it */
+void changes_mark(void);        /* a run starts: what changes from here on is its doing */
+void changes_send(void);        /* sends IT_FILES for what changed since the mark */
+void changes_send_all(void);    /* sends IT_FILES for every file, and IT_READY */
+void changes_forget(void);
 
 /* store.c */
 void store_open(const char *path);

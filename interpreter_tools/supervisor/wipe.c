@@ -334,7 +334,7 @@ void wipe_reset(struct cursor *payload)
 		reap();
 		verdict = verify(&left);
 	}
-	files_forget();
+	changes_forget();
 	run_forget();
 	uint8_t answer[8 + 256];
 	uint32_t head[2] = {verdict, (uint32_t)strnlen(left, 256)};

@@ -1,0 +1,72 @@
+/* What is on its way to a program's stdin: as much as the client may send before it is told that some was taken. */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+	uint8_t bytes[IT_STDIN_WINDOW];
+	size_t start, end;
+	uint32_t credit;
+	bool closing;
+} feed;
+
+void feed_begin(bool open, int *in)
+{
+	feed.start = feed.end = feed.credit = 0;
+	feed.closing = !open;
+	if (feed.closing)
+		close_fd(in);
+}
+
+bool feed_waits(void)
+{
+	return feed.start < feed.end;
+}
+
+void feed_take(struct cursor *payload, int *in)
+{
+	size_t length = (size_t)(payload->end - payload->at);
+	if (feed.closing && length > 0)
+		die("protocol: stdin after its end");
+	if (length == 0) {
+		feed.closing = true;
+		if (!feed_waits())
+			close_fd(in);
+		return;
+	}
+	if (feed.start > 0) {
+		memmove(feed.bytes, feed.bytes + feed.start, feed.end - feed.start);
+		feed.end -= feed.start;
+		feed.start = 0;
+	}
+	if (length > sizeof feed.bytes - feed.end)
+		die("protocol: more stdin than the window holds");
+	memcpy(feed.bytes + feed.end, payload->at, length);
+	feed.end += length;
+}
+
+void feed_on(int *in)
+{
+	if (!feed_waits())
+		return;
+	ssize_t done = *in < 0 ? -1 : write(*in, feed.bytes + feed.start, feed.end - feed.start);
+	if (done < 0 && *in >= 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (done < 0) { /* nobody reads it any more: taken and dropped, as a pipe does to a writer that ignores SIGPIPE */
+		done = (ssize_t)(feed.end - feed.start);
+		close_fd(in);
+	}
+	feed.start += (size_t)done;
+	feed.credit += (uint32_t)done;
+	if (!feed_waits() && feed.closing)
+		close_fd(in);
+}
+
+void feed_credit(void)
+{
+	if (feed.credit)
+		send_u32(IT_CREDIT, feed.credit);
+	feed.credit = 0;
+}
