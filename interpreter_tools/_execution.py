@@ -3,84 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from interpreter_tools._exceptions import (
-    ConfigurationError,
     ContainerBusy,
     ContainerLost,
     ExecutionClosed,
-    FileRefused,
-    InterpreterMissing,
     InterpreterToolsError,
     StoreFailed,
 )
+from interpreter_tools._file_list import FileList
 from interpreter_tools._install_wait import InstallWait
-from interpreter_tools._models import ExecutionResult
 from interpreter_tools._output import OutputBuffer
 from interpreter_tools._protocol import Credit, Event, Exited, Files, Output, Refused
-from interpreter_tools._protocol._constants import Ended, Flag, Why
+from interpreter_tools._protocol._constants import Flag, Why
 from interpreter_tools._stdin import Stdin
-from interpreter_tools._workspace import WORKSPACE, shown_path
+from interpreter_tools._verdict import not_run, ran, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from interpreter_tools._channel import Channel
     from interpreter_tools._install_wait import Join
     from interpreter_tools._languages import Job
-    from interpreter_tools._models import DependencyStream, Outcome, OutputChunk
+    from interpreter_tools._lease import Lease
+    from interpreter_tools._models import DependencyStream, ExecutionResult, OutputChunk
 
 _HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
 _LOW = _HIGH // 2
 _HIGH_AFTER_END = 4 * 1024 * 1024  # more than the pipes and sockets on the way can hold of a program that is dead
-_LISTED = 16 * 1024 * 1024  # bytes of paths kept; a program can make 100,000 files with paths of 4 KiB
 _BACKSTOP = 5.0  # seconds beyond the time limit after which a silent supervisor is given up
 _BACKSTOP_AGAIN = 2.0  # and once more, for a client that was itself stopped meanwhile
-
-_OUTCOMES: dict[Ended, Outcome] = {
-    Ended.TIMEOUT: "timeout",
-    Ended.OUTPUT_LIMIT: "output_limit",
-    Ended.KILLED: "killed",
-}
-
-
-class Lease(Protocol):
-    """A container for the time of one run."""
-
-    @property
-    def channel(self) -> Channel:
-        """Its stream."""
-        ...
-
-    @property
-    def uid(self) -> int:
-        """The user that the program runs as."""
-        ...
-
-    @property
-    def image(self) -> str:
-        """What it was made from."""
-        ...
-
-    @property
-    def ports(self) -> Mapping[int, int]:
-        """Where its published ports are reachable."""
-        ...
-
-    @property
-    def last(self) -> bool:
-        """It is reset or discarded after this run."""
-        ...
-
-    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
-        """Takes note of what the run has changed; what all runs of its session have."""
-        ...
-
-    def release(self, *, clean: bool) -> None:
-        """Gives it back, once; ``clean`` means that the run ended and nothing is in doubt."""
 
 
 class _State(Enum):
@@ -113,15 +66,11 @@ class Execution:
         self._state = _State.NEW
         self._output = OutputBuffer(capture=capture)
         self._high = _HIGH
-        self._capture = capture
         self._job: Job | None = None
         self._lease: Lease | None = None
         self._stdin: Stdin | None = None
         self._exited: Exited | None = None
-        self._files: list[bytes] = []
-        self._files_size = 0
-        self._files_partial = False
-        self._generated: tuple[str, ...] = ()
+        self._files = FileList()
         self._session_generated: tuple[str, ...] = ()
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
@@ -238,23 +187,21 @@ class Execution:
             if self._stdin is not None:
                 self._stdin.credited()
         elif isinstance(event, Files):
-            self._files_size += sum(len(path) for _, path in event.entries)
-            if self._files_size <= _LISTED:
-                self._files.extend(path for _, path in event.entries)
-            self._files_partial = self._files_partial or event.partial or self._files_size > _LISTED
+            self._files.add(event)
         elif isinstance(event, Exited):
             self._exited = event
             self._output.finish()
             assert self._lease is not None
-            self._generated = tuple(sorted(map(shown_path, self._files)))
-            self._session_generated = self._lease.ended(self._generated)
+            self._session_generated = self._lease.ended(self._files.names())
             self._finish(None)
         else:
             assert isinstance(event, Refused), event
             if event.why is Why.NEED:
                 self._install(event.subject.decode())
             else:
-                self._finish(self._refusal(event))
+                assert self._job is not None
+                assert self._lease is not None
+                self._finish(refusal(event, program=self._job.argv[0], image=self._lease.image))
 
     # -- what is installed first
 
@@ -301,18 +248,6 @@ class Execution:
     def lost(self, error: InterpreterToolsError) -> None:
         """The container went away."""
         self._finish(error)
-
-    def _refusal(self, refused: Refused) -> InterpreterToolsError:
-        assert self._job is not None
-        assert self._lease is not None
-        subject, detail = shown_path(refused.subject), os.strerror(refused.errno)
-        if refused.why is Why.PUT:
-            return FileRefused(subject, refused.errno, detail)
-        if refused.why is Why.CWD:
-            return ConfigurationError("container.working_dir", subject, f"cannot be entered: {detail}")
-        if refused.why is Why.PROGRAM:
-            return InterpreterMissing(self._job.argv[0], self._lease.image, detail)
-        return ContainerLost(f"the container could not start another program: {detail}")
 
     def _finish(self, error: InterpreterToolsError | None) -> None:
         """The one way out: nothing more comes, the container goes back, everybody who waits is told."""
@@ -406,51 +341,16 @@ class Execution:
         if self._error is not None:
             raise self._error
         if self._result is None:
-            self._result = self._build(self._exited) if self._exited is not None else self._build_failed()
+            self._result = self._build()
         return self._result
 
-    def _build_failed(self) -> ExecutionResult:
-        """The result of code that did not run."""
+    def _build(self) -> ExecutionResult:
+        seconds = 0.0 if self._wait is None else self._wait.seconds
+        if self._exited is not None:
+            return ran(self._exited, self._output, self._files, self._session_generated, dependency_time=seconds)
         assert self._wait is not None
         assert self._wait.failure is not None
-        return ExecutionResult(
-            stdout="",
-            stderr="",
-            dependency_stdout=self._output.text("dependency_stdout"),
-            dependency_stderr=self._output.text("dependency_stderr"),
-            exit_code=self._wait.failure.exit_code,
-            signal=self._wait.failure.signal,
-            outcome=self._wait.failure.outcome,
-            execution_time=0.0,
-            dependency_time=self._wait.seconds,
-            cpu_time=0.0,
-            peak_memory=0,
-            truncated=not self._capture,
-            workspace_dir=WORKSPACE,
-        )
-
-    def _build(self, exited: Exited) -> ExecutionResult:
-        outcome = _OUTCOMES.get(exited.ended)
-        if outcome is None:
-            outcome = "oom" if exited.oom_kills else "ok" if exited.exit_code == 0 else "error"
-        return ExecutionResult(
-            stdout=self._output.text("stdout"),
-            stderr=self._output.text("stderr"),
-            dependency_stdout=self._output.text("dependency_stdout"),
-            dependency_stderr=self._output.text("dependency_stderr"),
-            dependency_time=0.0 if self._wait is None else self._wait.seconds,
-            exit_code=exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal,
-            signal=exited.signal or None,
-            outcome=outcome,
-            execution_time=exited.wall_us / 1e6,
-            cpu_time=exited.cpu_us / 1e6,
-            peak_memory=exited.peak_memory,
-            truncated=outcome == "output_limit" or not self._capture,
-            generated_files=self._generated,
-            generated_files_partial=self._files_partial,
-            session_generated_files=self._session_generated,
-            workspace_dir=WORKSPACE,
-        )
+        return not_run(self._wait.failure, self._output, dependency_time=seconds)
 
     async def send_stdin(self, data: bytes) -> None:
         """Sends bytes to the program; returns when they are on their way, which may wait for the program to read.

@@ -27,14 +27,15 @@ class OutputBuffer:
     """Chunks in the order they came, cut between characters.
 
     Attributes:
+        captures: the output is kept as text for the result.
         waiting: bytes that nobody has taken yet.
         queueing: chunks are kept for a consumer; else only the captured text grows.
     """
 
     def __init__(self, *, capture: bool) -> None:
+        self.captures = capture
         self.waiting = 0
         self.queueing = True
-        self._capture = capture
         self._chunks: deque[OutputChunk] = deque()
         self._split: dict[Stream, bytes] = {}
         self._captured: dict[Stream, bytearray] = {}  # an object for each write would cost far more
@@ -58,7 +59,7 @@ class OutputBuffer:
         self._split.clear()
 
     def _add(self, stream: Stream, data: bytes) -> None:
-        if self._capture:
+        if self.captures:
             captured = self._captured.get(stream)
             if captured is None:
                 captured = self._captured[stream] = bytearray()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import anyio
 
 from interpreter_tools._exceptions import ContainerLost, FileRefused, InterpreterToolsError
+from interpreter_tools._file_list import FileList
 from interpreter_tools._protocol import Content, Event, Files, Ready, Refused
 from interpreter_tools._protocol._constants import MAX_PAYLOAD
 from interpreter_tools._workspace import shown_path
@@ -23,7 +24,6 @@ PIECE = 1 << 20
 """Bytes of a file that are handed on at once."""
 
 _PATIENCE = 5.0  # seconds
-_LISTED = 16 << 20  # bytes of paths in one listing; a program can make 100,000 files with paths of 4 KiB
 
 
 class Ahead:
@@ -158,16 +158,11 @@ class _Listing(_Answer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entries: list[tuple[int, bytes]] = []
-        self.partial = False
-        self._size = 0
+        self.files = FileList()
 
     def receive(self, event: Event) -> None:
         if isinstance(event, Files):
-            self._size += sum(len(path) for _, path in event.entries)
-            if self._size <= _LISTED:
-                self.entries.extend(event.entries)
-            self.partial = self.partial or event.partial or self._size > _LISTED
+            self.files.add(event)
         elif isinstance(event, Ready):
             self.end()
 
@@ -207,7 +202,7 @@ async def list_files(channel: Channel) -> tuple[list[tuple[int, bytes]], bool]:
     """
     listing = _Listing()
     await listing.ask(channel, channel.connection.list_files())
-    return listing.entries, listing.partial
+    return listing.files.entries, listing.files.partial
 
 
 async def read_range(channel: Channel, path: bytes, *, uid: int, offset: int, count: int) -> bytes:
