@@ -59,11 +59,13 @@ class Plain:
         self.transport = transport
         self.counter = counter
 
-    async def echo(self, data: bytes, answer: int) -> float:
-        """Milliseconds from a write until so many bytes have come back."""
+    async def echo(self, data: bytes, answer: int, *, last: bool = False) -> float:
+        """Milliseconds from a write, and the end of its stdin if it is the last, until so many bytes have come back."""
         target = self.counter.received + answer
         started = time.perf_counter()
         self.transport.write(data)
+        if last:
+            self.transport.write_eof()
         await self.counter.reach(target)
         return (time.perf_counter() - started) * 1e3
 

@@ -95,35 +95,37 @@ async def compare_languages(engine: ExecutionEngine, client: DockerClient, settl
             difference_at_most("shell run - bare sh -c", ours, alone, unit="ms", target=4)
 
 
-async def fresh_echo(client: DockerClient, image: str) -> float:
+async def fresh_echo(client: DockerClient, image: str, *command: str, last: bool) -> float:
     """Milliseconds from code to its first byte, in a plain container of its own whose Python has booted and waits."""
-    async with plain_container(client, image, ["python3", "-uc", ECHO]) as waiting:
+    async with plain_container(client, image, command) as waiting:
         await asyncio.sleep(0.5)
-        return await waiting.echo(b'print("hi")\n', 3)
+        return await waiting.echo(b'print("hi")\n', 3, last=last)
 
 
 async def compare_chunks(engine: ExecutionEngine, client: DockerClient, settle: Settle, count: int) -> None:
-    """The first chunk of a stream against an echo over a raw attach stream.
+    """The first chunk of a stream against what comes back over a raw attach stream.
 
-    A container that is used once is compared with one that is used once. What is behind a hot path, a Python or a
-    ``cat`` that has answered before, is shown too.
+    The same job first: a waiting Python, in a container that is used once, gets a program. Then less and less of it:
+    one line for a loop that runs already, the same for a loop that has answered before, and no program at all.
     """
     image = LanguageRegistry.get("python").default_image
     async with (
         plain_container(client, image, ["python3", "-uc", ECHO]) as waiting,
         plain_container(client, image, ["cat"]) as cat,
     ):
-        ours, fresh, python, plain = await rounds(
+        ours, program, fresh, python, plain = await rounds(
             functools.partial(first_chunk, engine),
-            functools.partial(fresh_echo, client, image),
+            functools.partial(fresh_echo, client, image, "python3", "-u", last=True),
+            functools.partial(fresh_echo, client, image, "python3", "-uc", ECHO, last=False),
             functools.partial(waiting.echo, b'print("hi")\n', 3),
             functools.partial(cat.echo, b"hi\n", 3),
             count=count,
             settle=settle,
         )
-    ratio_at_most("first chunk / raw attach, fresh python3 that waits", ours, fresh, unit="ms", target=1.5)
-    ratio_at_most("first chunk / raw attach, the same python3 again", ours, python, unit="ms", target=1.5)
-    ratio_at_most("first chunk / raw attach, the same cat again", ours, plain, unit="ms", target=1.5)
+    ratio_at_most("first chunk / raw attach, a waiting python3", ours, program, unit="ms", target=1.5)
+    ratio_at_most("first chunk / raw attach, a line for a fresh loop", ours, fresh, unit="ms", target=1.5)
+    ratio_at_most("first chunk / raw attach, another line for it", ours, python, unit="ms", target=1.5)
+    ratio_at_most("first chunk / raw attach, cat", ours, plain, unit="ms", target=1.5)
 
 
 async def main(count: int) -> None:

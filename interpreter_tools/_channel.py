@@ -12,6 +12,7 @@ from interpreter_tools._protocol import Connection, Event, Fatal, Hello, Ready, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_READ = 128 << 10  # bytes at once; the engine sends 32 KiB pieces, more of them when we are behind
 _WRITE_HIGH = 256 << 10  # bytes that may wait to be sent before a sender has to wait; more only moves them about
 
 E = TypeVar("E", bound=Event)
@@ -43,8 +44,10 @@ class _Reply:
             self.future.set_exception(error)
 
 
-class Channel(asyncio.Protocol):
+class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
     """The attach stream of one container. Made before the container starts; ends with it.
+
+    What arrives is read into one buffer, and copied out of it once: into the events.
 
     Attributes:
         connection: the state machine whose bytes go through here.
@@ -56,6 +59,7 @@ class Channel(asyncio.Protocol):
         self.connection = Connection()
         self.error: InterpreterToolsError | None = None
         self.on_lost: Callable[[], None] | None = None
+        self._buffer = memoryview(bytearray(_READ))
         self._demultiplexer = Demultiplexer()
         self._greeting = _Reply()  # listens from the start: the supervisor speaks as soon as it lives
         self._listener: Listener | None = self._greeting
@@ -73,7 +77,15 @@ class Channel(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """They are there."""
+        self.data_received(self._buffer[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
         """Hands every event in the data to the listener."""
         try:
             for payload in self._demultiplexer.feed(data):

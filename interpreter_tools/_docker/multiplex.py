@@ -24,8 +24,8 @@ class Demultiplexer:
     def __repr__(self) -> str:
         return f"<Demultiplexer [{self._left} bytes of a piece, {len(self._header)} of a header]>"
 
-    def feed(self, data: bytes) -> list[bytes | memoryview]:
-        """The payload in ``data``: views of it, without copying.
+    def feed(self, data: bytes | memoryview) -> list[bytes | memoryview]:
+        """The payload in ``data``: views of it, without copying; they are good for as long as it is.
 
         Raises:
             ProtocolError: a piece is not of stdout, or the header is none.

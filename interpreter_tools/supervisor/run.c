@@ -16,6 +16,7 @@
 
 #define KILL_GRACE_US 2000000 /* for what was killed to be gone */
 #define KILL_RETRY_US 2000
+#define MOST_FRAMES 8 /* of output, before the client and the clock have their turn again */
 
 enum phase { NONE, RUNNING, ENDING, DRAINING };
 
@@ -211,8 +212,8 @@ static void end_by(uint32_t outcome)
 		kill(run.pid, SIGKILL); /* it may not have become that user yet */
 }
 
-/* What lies beyond the limit is read and dropped, so that the end is reached. */
-static void forward(uint8_t type, int *fd)
+/* What lies beyond the limit is read and dropped, so that the end is reached. True when there is likely more. */
+static bool forward(uint8_t type, int *fd)
 {
 	if (run.limit && run.sent >= run.limit) {
 		char dropped[65536];
@@ -223,7 +224,7 @@ static void forward(uint8_t type, int *fd)
 		}
 		if (got == 0)
 			close_fd(fd);
-		return;
+		return false;
 	}
 	ssize_t got = wire_forward(type, *fd, run.limit ? run.limit - run.sent : IT_MAX_PAYLOAD);
 	if (got > 0) {
@@ -232,6 +233,13 @@ static void forward(uint8_t type, int *fd)
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 		close_fd(fd);
 	}
+	return got == IT_MAX_PAYLOAD;
+}
+
+static void forward_some(uint8_t type, int *fd)
+{
+	for (int i = 0; i < MOST_FRAMES && !wire_pending() && *fd >= 0 && forward(type, fd); i++)
+		;
 }
 
 /* ---- the end ---- */
@@ -345,10 +353,8 @@ void run_event(void)
 	if (run.phase == RUNNING && run.deadline_us && now_us() >= run.deadline_us)
 		end_by(IT_TIMEOUT);
 	feed_on(&run.pipes.in);
-	if (!wire_pending() && run.pipes.out >= 0)
-		forward(IT_STDOUT, &run.pipes.out);
-	if (!wire_pending() && run.pipes.err >= 0)
-		forward(IT_STDERR, &run.pipes.err);
+	forward_some(IT_STDOUT, &run.pipes.out);
+	forward_some(IT_STDERR, &run.pipes.err);
 	if (!wire_pending())
 		feed_credit();
 	advance();
