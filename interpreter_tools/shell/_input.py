@@ -1,0 +1,149 @@
+"""Where inputs come from: a prompt on a terminal, or lines of a pipe or file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+import anyio.to_thread
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.shortcuts import CompleteStyle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prompt_toolkit.completion import Completer
+    from prompt_toolkit.history import History
+    from prompt_toolkit.key_binding import KeyPressEvent
+    from prompt_toolkit.lexers import Lexer
+
+_PIECE = 1 << 16
+
+
+class Reader(Protocol):
+    """Gives inputs, one after another."""
+
+    async def read(self) -> str:
+        """The next one.
+
+        Raises:
+            EOFError: there is none any more.
+            KeyboardInterrupt: it was given up.
+        """
+        ...
+
+
+class Prompt:
+    """A prompt on the terminal.
+
+    Args:
+        label: what stands before the cursor.
+        needs_more: whether an input goes on in the next line.
+        history: what was typed before.
+        completer: what may come next.
+        lexer: what colours it has.
+    """
+
+    def __init__(
+        self,
+        *,
+        label: Callable[[], str],
+        needs_more: Callable[[str], bool],
+        history: History,
+        completer: Completer,
+        lexer: Lexer,
+    ) -> None:
+        self._label = label
+        self._needs_more = needs_more
+        self._session: PromptSession[str] = PromptSession(
+            history=history,
+            completer=completer,
+            complete_while_typing=False,  # it would hide the history behind the arrow keys
+            complete_style=CompleteStyle.READLINE_LIKE,
+            auto_suggest=AutoSuggestFromHistory(),
+            enable_history_search=True,
+            lexer=lexer,
+            multiline=True,
+            prompt_continuation=lambda width, _number, _wrapped: "." * (width - 1) + " ",
+            key_bindings=self._keys(),
+        )
+
+    async def read(self) -> str:
+        """What was typed."""
+        # Signals are the shell's: the prompt would forget our handler after its own.
+        return await self._session.prompt_async([("bold", f"{self._label()}> ")], handle_sigint=False)
+
+    def interrupt(self) -> None:
+        """Gives up what is being typed, as Ctrl-C does."""
+        app = self._session.app
+        if app.is_running and not app.is_done:
+            app.exit(exception=KeyboardInterrupt())
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("enter")
+        def _(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            document = buffer.document
+            if document.is_cursor_at_the_end and self._needs_more(document.text):
+                buffer.newline(copy_margin=True)
+            else:
+                buffer.validate_and_handle()
+
+        @keys.add("escape", "enter")
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.newline()
+
+        return keys
+
+
+class Lines:
+    """Inputs from a pipe or a file: lines, or several where one goes on.
+
+    Args:
+        needs_more: whether an input goes on in the next line.
+        descriptor: what they are read from.
+    """
+
+    def __init__(self, *, needs_more: Callable[[str], bool], descriptor: int = 0) -> None:
+        self._needs_more = needs_more
+        self._descriptor = descriptor
+        kind = os.fstat(descriptor).st_mode
+        # epoll(7) refuses files: they never make one wait
+        self._waits = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(descriptor)
+        self._pending = b""
+        self._ended = False
+
+    async def read(self) -> str:
+        """The next input."""
+        line = await self._line()
+        if line is None:
+            raise EOFError
+        text = line
+        while self._needs_more(text):
+            line = await self._line()
+            if line is None:
+                break
+            text = f"{text}\n{line}"
+        return text
+
+    async def _line(self) -> str | None:
+        while b"\n" not in self._pending and not self._ended:
+            data = await self._read()
+            self._pending += data
+            self._ended = not data
+        if not self._pending:
+            return None
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.decode("utf-8", "replace").removesuffix("\r")
+
+    async def _read(self) -> bytes:
+        if self._waits:
+            await anyio.wait_readable(self._descriptor)
+            return os.read(self._descriptor, _PIECE)
+        return await anyio.to_thread.run_sync(os.read, self._descriptor, _PIECE)
