@@ -97,7 +97,9 @@ class Assistant:
             assert run.result is not None
             self._turns.append(run.result.new_messages())
         except (AgentRunError, UserError) as error:
-            self._display.error(f"the model: {excerpt(str(error), _SHOWN)}")
+            stopped = "stopped: it went on although no try was left"
+            told = stopped if self._failed >= self._tries else excerpt(str(error), _SHOWN)
+            self._display.error(f"the model: {told}")
             self._turns.append([])
             self._seen.append(f"(The user asked: {words}\nThat ended with an error.)")
             return 1

@@ -10,8 +10,12 @@ import anyio
 import anyio.to_thread
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.shortcuts import CompleteStyle
+
+from interpreter_tools.shell._routing import indent_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,16 +90,17 @@ class Prompt:
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
 
-        @keys.add("enter")
+        @keys.add("enter", filter=has_focus(DEFAULT_BUFFER))
         def _(event: KeyPressEvent) -> None:
             buffer = event.current_buffer
             document = buffer.document
             if document.is_cursor_at_the_end and self._needs_more(document.text):
                 buffer.newline(copy_margin=True)
+                buffer.insert_text(indent_after(document.text))
             else:
                 buffer.validate_and_handle()
 
-        @keys.add("escape", "enter")
+        @keys.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER))
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.newline()
 

@@ -86,6 +86,10 @@ class Display:
             self._write("\n", "stdout")
         self._at_line_start = True
 
+    def echoed(self) -> None:
+        """The terminal itself has written what was typed, such as ``^C``."""
+        self._at_line_start = False
+
     def outcome(self, result: ExecutionResult) -> None:
         """How it went, where its output does not tell."""
         if note := _NOTES.get(result.outcome):

@@ -115,6 +115,14 @@ def needs_more(given: str, *, language: str, asks: bool) -> bool:
     return found.kind == "ask" and language == "python" and _opens_block(given)
 
 
+def indent_after(given: str) -> str:
+    """What the next line begins with, further in than this one: after a colon that opens a block."""
+    last = given.rpartition("\n")[2].rstrip()
+    prefix = _PREFIX.fullmatch(given.strip())
+    is_prefix = prefix is not None and _known(prefix[1]) is not None
+    return "    " if last.endswith(":") and not is_prefix else ""
+
+
 def _goes_on(code: str, language: str) -> bool:
     if language == "python":
         return _python_goes_on(code)

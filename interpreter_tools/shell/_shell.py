@@ -207,6 +207,8 @@ class Shell:
         if self._prompt is None:
             end(signal.SIGINT)
         elif self._task is not None:
+            self.display.idle()
+            self.display.echoed()
             self._task.cancel()
         else:
             self._prompt.interrupt()
