@@ -151,18 +151,7 @@ async def terminal(
         command: what is started.
         environment: further variables.
     """
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    process = subprocess.Popen(
-        # Only a process without a terminal of its own can take one; `setsid --ctty` is that.
-        ["setsid", "--ctty", *command, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=state,
-        env=_environment(state, environment or {}),
-    )
-    os.close(theirs)
+    ours, process = _start([*command, *arguments], state, environment or {})
     CLIENTS.add(process.pid)
     screen = Terminal(ours, process)
     try:
@@ -180,6 +169,17 @@ async def terminal(
                 screen.close()
 
 
-def _environment(state: Path, more: dict[str, str]) -> dict[str, str]:
+def _start(command: list[str], state: Path, more: dict[str, str]) -> tuple[int, subprocess.Popen[bytes]]:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     inherited = {name: value for name, value in ENVIRONMENT.items() if name not in {"COLUMNS", "NO_COLOR"}}
-    return {**inherited, **SMALL, "TERM": "xterm-256color", "XDG_STATE_HOME": str(state), **more}
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *command],  # Ctrl-C goes to whose terminal it is, and only a new session can take one
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=state,
+        env={**inherited, **SMALL, "TERM": "xterm-256color", "XDG_STATE_HOME": str(state), **more},
+    )
+    os.close(theirs)
+    return ours, process

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import stat
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ import pytest
 
 from tests.watch import containers_of_process, eventually
 
-from .terminal import WITH_MODEL, terminal
+from .terminal import terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +18,12 @@ if TYPE_CHECKING:
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
+
+BEATS = """import time
+while True:
+    open('beat', 'w').write(str(time.time())); print('on', flush=True); time.sleep(0.05)"""
+SAME = "a = open('beat').read(); import time; time.sleep(0.3); print(a == open('beat').read())"
+ACTIONS = (b"\x1b]", b"\x07", b"\x1b[6n", b"\x1b[2J", "\x9b".encode(), "\u202e".encode())
 
 
 async def test_code_and_commands_share_a_workspace(tmp_path: Path):
@@ -46,15 +50,16 @@ async def test_block_is_typed_line_by_line(tmp_path: Path):
 
 async def test_ctrl_c_ends_the_run_and_not_the_shell(tmp_path: Path):
     """The run is killed; files stay; at the prompt it gives up what is typed."""
-    beats = "import time\nwhile True:\n    open('beat', 'w').write(str(time.time())); print('on', flush=True); time.sleep(0.05)"
     async with terminal(state=tmp_path) as screen:
         await screen.prompt()
-        screen.type(f"\x1b[200~{beats}\x1b[201~\r\r")
+        screen.type(f"\x1b[200~{BEATS}\x1b[201~\r\r")
         await screen.see("\non")
         screen.type("\x03")
         await screen.see("\ncancelled")
         await screen.prompt()
-        assert await screen.do("a = open('beat').read(); import time; time.sleep(0.3); print(a == open('beat').read())") == ["True"]
+        assert await screen.do(
+            "a = open('beat').read(); import time; time.sleep(0.3); print(a == open('beat').read())"
+        ) == ["True"]
         screen.type("some words")
         screen.type("\x03")
         await screen.see("Ctrl-D leaves")
@@ -77,8 +82,8 @@ async def test_files_come_and_go(tmp_path: Path):
         assert (tmp_path / "out.txt").read_text() == "HELLO\n"
         assert await screen.do("/get 'a b' copied") == ["1 files are in copied"]
         assert (tmp_path / "copied" / "deep" / "leaf").read_text() == "leaf"
-        (missing,) = [await screen.do("/get nowhere"), await screen.do("/put nowhere"), await screen.do("/get")][:1]
-        assert "nowhere" in missing[0]
+        for wrong in ("/get nowhere", "/put nowhere", "/get 'nowhere"):
+            assert "nowhere" in (await screen.do(wrong))[0]
         await screen.do("/reset")
         assert await screen.do("/files") == ["no files"]
         assert await screen.do("import os; print(sorted(os.listdir()))") == ["['main.py']"]
@@ -153,7 +158,9 @@ async def test_output_cannot_act_on_the_terminal(tmp_path: Path):
         assert "never ended" in shown[-2]
         assert listed == ["x\\n"]
         assert b"\x1b[31mred\x1b[0m" in raw
-        assert not any(bad in raw for bad in (b"\x1b]", b"\x07", b"\x1b[6n", b"\x1b[2J", "\x9b".encode(), "\u202e".encode()))
+        assert not any(
+            bad in raw for bad in (b"\x1b]", b"\x07", b"\x1b[6n", b"\x1b[2J", "\x9b".encode(), "\u202e".encode())
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -186,6 +193,5 @@ async def test_model_that_cannot_be_used_is_told(tmp_path: Path):
         await screen.prompt()
         assert any("model: 'nonsense:1' cannot be used: Unknown model" in line for line in screen.lines)
         assert await screen.do("print(6 * 7)") == ["42"]
-        assert "no such model" not in screen.lines
         told = await screen.do("/model openai:gpt-5")
         assert "OPENAI_API_KEY" in "".join(told)
