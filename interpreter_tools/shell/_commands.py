@@ -31,7 +31,8 @@ What you type is
   py: print(6 * 7)    code, after a language's name: {prefixes}
   ```python           code, to the fence that closes it
   anything else       {else_}
-Each run is a program of its own; they share the files in /workspace. /help lists the commands:
+The files in /workspace stay, for all languages; so do Python's variables, and the directory and variables of !commands.
+Programs get no input. Commands:
 {commands}
 Keys: Tab completes, Up and Ctrl-R search the history, Alt-Enter begins a line, Ctrl-C ends what runs, Ctrl-D leaves."""
 

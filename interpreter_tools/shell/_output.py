@@ -11,6 +11,7 @@ from rich.markdown import Markdown
 from rich.syntax import Syntax
 from rich.text import Text
 
+from interpreter_tools.shell._memory import is_ours
 from interpreter_tools.shell._terminal import TerminalText
 from interpreter_tools.tool._excerpt import harmless
 
@@ -96,7 +97,7 @@ class Display:
             self.error(note)
         elif result.outcome == "error":
             self.error(f"exit code {result.exit_code}")
-        files = [name for name in result.generated_files if not name.startswith(".")]
+        files = [name for name in result.generated_files if not is_ours(name)]
         if files:
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
             self.note(f"files: {', '.join(map(one_line, files[:_NAMED]))}{more}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools.shell._memory import is_ours, remembering
 from interpreter_tools.tool import create_code_execution_tool
 
 if TYPE_CHECKING:
@@ -49,15 +50,17 @@ class Sandbox:
             on_chunk: is called with each piece of output as it comes.
         """
         packages = self.packages.get(language, [])
-        async with self.session.stream(language, code, stdin=b"", dependencies=packages) as execution:
+        program, files = remembering(language, code)
+        async with self.session.stream(language, program, files=files, stdin=b"", dependencies=packages) as execution:
             async for chunk in execution:
                 on_chunk(chunk)
             return await execution.result()
 
     async def look(self) -> list[str]:
-        """The names of the files in the workspace, but for those that the programs themselves are written to."""
+        """The names of the files in the workspace, but for those that programs are written to."""
         programs = {LanguageRegistry.get(name).code_filename for name in LanguageRegistry.names()}
-        self.files = [name for name in await self.session.list_workspace_files() if name not in programs]
+        names = await self.session.list_workspace_files()
+        self.files = [name for name in names if name not in programs and not is_ours(name)]
         return self.files
 
     async def reset(self) -> None:

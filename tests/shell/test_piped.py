@@ -60,6 +60,54 @@ def test_status_is_that_of_the_last_input(text: str, status: int):
 
 
 @pytest.mark.docker
+def test_python_goes_on_where_it_was():
+    """Variables, modules, functions and classes stay, and values are shown; what cannot stay is told."""
+    done = shell(
+        "import os, collections; x = 41\n"
+        "def f(n=x):\n    return n + 1\n\n"
+        "class P:\n    def __init__(self): self.v = collections.Counter('aab')\n\n"
+        "p = P()\n"
+        "f(), os.sep, p.v['a']\n"
+        "_[0] + 1\n"
+        "None\n"
+        "g = (n for n in p.v)\n"
+        "x = 1; raise ValueError(x)\n"
+        "x\n"
+        "f(n='')\n"
+        "[name for name in dir() if not name.startswith('__')]\n"
+        "/files\n"
+    )
+    assert done.stdout.decode().splitlines() == [
+        "(42, '/', 2)",
+        "43",
+        "1",
+        "['P', '_', 'collections', 'f', 'os', 'p', 'x']",
+        "no files",
+    ]
+    told = done.stderr.decode()
+    assert "not kept for the next input: g\n" in told
+    assert 'Traceback (most recent call last):\n  File "<input>", line 1, in <module>\n    x = 1; raise' in told
+    assert 'File "<input f>", line 2, in f\n    return n + 1\n' in told
+    assert "python_input" not in told
+    assert "main.py" not in told
+
+
+@pytest.mark.docker
+def test_commands_go_on_where_they_were():
+    """Directory, variables, arrays and functions stay, also after one that fails."""
+    done = shell(
+        "!mkdir -p a/b; cd a/b; x=1; arr=(1 '2 3'); f() { echo \"f $1 $x\"; }; false\n"
+        "pwd\n"
+        "!f $((x + 1)); echo \"${arr[1]}\"; echo $'two\\nlines' > /workspace/z\n"
+        "!exit 3\n"
+        "!nonsense; echo $x; pwd\n"
+    )
+    assert done.stdout.decode().splitlines() == ["/workspace/a/b", "f 2 1", "2 3", "1", "/workspace/a/b"]
+    assert b"nonsense: command not found" in done.stderr
+    assert b"readonly" not in done.stderr
+
+
+@pytest.mark.docker
 def test_packages_are_installed():
     """For the language they were asked for, and until they are forgotten."""
     done = shell("/deps six==1.16.0\nimport six; print(six.__version__)\n/deps none\nimport six\n")

@@ -86,7 +86,7 @@ async def test_files_come_and_go(tmp_path: Path):
             assert "nowhere" in (await screen.do(wrong))[0]
         await screen.do("/reset")
         assert await screen.do("/files") == ["no files"]
-        assert await screen.do("import os; print(sorted(os.listdir()))") == ["['main.py']"]
+        assert await screen.do("!ls") == ["main.bash"]
 
 
 async def test_shell_tells_about_itself(tmp_path: Path):
