@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
+import pydantic_ai
 from pydantic_ai import Agent, ModelMessagesTypeAdapter, TextPart, Tool, UsageLimits
 from pydantic_ai.exceptions import AgentRunError, UserError
 from pydantic_ai.models import Model, infer_model
@@ -72,6 +73,7 @@ class Assistant:
         self._one_at_a_time = asyncio.Lock()
         self._seen: list[str] = []
         self._turns: list[list[ModelMessage]] = []
+        pydantic_ai.BANNER_ENABLED = False  # it would be written into the conversation
         self._agent: Agent[object, str] = Agent(model, tools=[self._tool()], instructions=self._instructions)
         self.name = f"{model.system}:{model.model_name}"
 

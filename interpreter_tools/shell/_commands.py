@@ -32,7 +32,7 @@ What you type is
   ```python           code, to the fence that closes it
   anything else       {else_}
 The files in /workspace stay, for all languages; so do Python's variables, and the directory and variables of !commands.
-Programs get no input. Commands:
+Commands:
 {commands}
 Keys: Tab completes, Up and Ctrl-R search the history, Alt-Enter begins a line, Ctrl-C ends what runs, Ctrl-D leaves."""
 
@@ -152,13 +152,15 @@ async def _lang(shell: Shell, rest: str) -> None:
 
 
 async def _deps(shell: Shell, rest: str) -> None:
-    words, packages = rest.split(), shell.sandbox.packages
-    if words in (["none"], ["-"]):
-        packages.pop(shell.language, None)
+    words, packages, language = rest.split(), shell.sandbox.packages, shell.language
+    if words and words[0].endswith(":"):
+        language = LanguageRegistry.get(words.pop(0)[:-1]).language
+    if words == ["none"]:
+        packages.pop(language, None)
     elif words:
-        known = packages.setdefault(shell.language, [])
+        known = packages.setdefault(language, [])
         known.extend(word for word in words if word not in known)
-    shell.display.say(f"{shell.language}: {', '.join(packages.get(shell.language, [])) or 'no packages'}")
+    shell.display.say(f"{language}: {', '.join(packages.get(language, [])) or 'no packages'}")
 
 
 async def _model(shell: Shell, rest: str) -> None:
@@ -204,7 +206,7 @@ COMMANDS: dict[str, Command] = {
     "get": Command("/get PATH [LOCAL]", "copy a file or directory to this machine", _get, "files"),
     "put": Command("/put LOCAL [PATH]", "copy a file or directory into the workspace", _put, "paths"),
     "lang": Command("/lang [NAME]", "the language of code without a mark", _lang, "languages"),
-    "deps": Command("/deps [PACKAGE ...]", "install packages for the language; none forgets them", _deps),
+    "deps": Command("/deps [bash:] [PACKAGE ...]", "what the language's programs find installed; none", _deps),
     "model": Command("/model [NAME]", "the model that plain language goes to, such as openai:gpt-5; none", _model),
     "mend": Command("/mend [on|off]", "whether the model looks into your own programs that fail", _mend),
     "history": Command("/history [TEXT]", "what was typed, with that text in it", _history),

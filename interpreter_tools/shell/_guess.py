@@ -21,6 +21,7 @@ _LIKE_AN_ARGUMENT = re.compile(r"[-+/.~*$\"'<>|]|\S*[./*]\S")
 _JAVASCRIPT = re.compile(
     r"\s*(?:const|let|var|function|class|import|export|await|for|if|while)\b.*[;{}()=]|.*=>|.*;\s*$|\s*console\."
 )
+_PROSE = re.compile(r"[^\W\d_]+(?: [\w',-]+){2,}[?.!]?")
 _PROGRAM = (
     ast.Assign, ast.AugAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For,
     ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Raise, ast.Delete, ast.Match,
@@ -52,6 +53,11 @@ def is_program(text: str, language: str) -> bool:
         return False
     tree = parse_python(text)
     return tree is not None and any(_is_certain(statement) for statement in tree.body)
+
+
+def is_prose(text: str, language: str) -> bool:
+    """Whether the text is rather words than a program that is wrong."""
+    return language == "python" and _PROSE.fullmatch(text) is not None and parse_python(text) is None
 
 
 def parse_python(text: str) -> ast.Module | None:

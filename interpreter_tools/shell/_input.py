@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +17,7 @@ from prompt_toolkit.filters import has_focus
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.shortcuts import CompleteStyle
 
+from interpreter_tools._exceptions import ExecutionClosed
 from interpreter_tools.shell._routing import indent_after
 
 if TYPE_CHECKING:
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPressEvent
     from prompt_toolkit.lexers import Lexer
 
+    from interpreter_tools._execution import Execution
+
 _PIECE = 1 << 16
+_ASKS = re.compile(r"\binput\s*\(|\bstdin\b|\bgets\b|(?:^|[;&|(\s])read\s+[-\w]")
 
 
 class Reader(Protocol):
@@ -105,6 +111,32 @@ class Prompt:
             event.current_buffer.newline()
 
         return keys
+
+
+def asks_for_input(code: str) -> bool:
+    """Whether a program looks as if it read what is typed.
+
+    Only then it gets that: for all others, what is typed while they run is the next input.
+    """
+    return _ASKS.search(code) is not None
+
+
+async def feed_typed(execution: Execution, on_line: Callable[[], object]) -> None:
+    """Gives a program what is typed on the terminal, line by line, for as long as it runs; Ctrl-D ends it.
+
+    Args:
+        execution: the program.
+        on_line: is called for each line.
+    """
+    with contextlib.suppress(ExecutionClosed):
+        while True:
+            await anyio.wait_readable(0)
+            data = os.read(0, _PIECE)
+            if not data:
+                await execution.close_stdin()
+                return
+            on_line()
+            await execution.send_stdin(data)
 
 
 class Lines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -43,6 +44,8 @@ class Display:
 
     def __init__(self) -> None:
         self.on_terminal = sys.stdout.isatty()
+        if self.on_terminal:
+            _show_all_letters(sys.stdout)
         self._console = Console(
             file=sys.stdout if self.on_terminal else sys.stderr, markup=False, highlight=False, emoji=False
         )
@@ -87,9 +90,10 @@ class Display:
             self._write("\n", "stdout")
         self._at_line_start = True
 
-    def echoed(self) -> None:
-        """The terminal itself has written what was typed, such as ``^C``."""
-        self._at_line_start = False
+    def echoed(self, *, line: bool) -> None:
+        """The terminal itself has written what was typed: a line, or something such as ``^C``."""
+        self.idle()
+        self._at_line_start = line
 
     def outcome(self, result: ExecutionResult) -> None:
         """How it went, where its output does not tell."""
@@ -149,6 +153,12 @@ class Display:
 def one_line(text: str) -> str:
     """A name that somebody else has chosen, on one line."""
     return harmless(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _show_all_letters(stream: object) -> None:
+    """What the terminal's encoding cannot hold is written as escapes."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config import ContainerStrategy
@@ -10,9 +12,10 @@ from interpreter_tools.shell._memory import is_ours, remembering
 from interpreter_tools.tool import create_code_execution_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from interpreter_tools._engine import ExecutionEngine
+    from interpreter_tools._execution import Execution
     from interpreter_tools._models import ExecutionResult, OutputChunk
     from interpreter_tools._session import Session
     from interpreter_tools.tool import CodeExecutionTool
@@ -41,20 +44,36 @@ class Sandbox:
         tool = create_code_execution_tool(engine=self.engine, session_id=session.id, timeout=self.engine.config.timeout)
         return session, tool
 
-    async def run(self, language: str, code: str, on_chunk: Callable[[OutputChunk], object]) -> ExecutionResult:
+    async def run(
+        self,
+        language: str,
+        code: str,
+        on_chunk: Callable[[OutputChunk], object],
+        *,
+        feed: Callable[[Execution], Coroutine[object, object, None]] | None = None,
+    ) -> ExecutionResult:
         """Runs the user's code to its end; one that is cancelled is killed.
 
         Args:
             language: its language.
             code: the code.
             on_chunk: is called with each piece of output as it comes.
+            feed: gives it input for as long as it runs; without, it has none.
         """
         packages = self.packages.get(language, [])
         program, files = remembering(language, code)
-        async with self.session.stream(language, program, files=files, stdin=b"", dependencies=packages) as execution:
-            async for chunk in execution:
-                on_chunk(chunk)
-            return await execution.result()
+        stdin = b"" if feed is None else None
+        async with self.session.stream(language, program, files=files, stdin=stdin, dependencies=packages) as execution:
+            feeding = None if feed is None else asyncio.create_task(feed(execution))
+            try:
+                async for chunk in execution:
+                    on_chunk(chunk)
+                return await execution.result()
+            finally:
+                if feeding is not None:
+                    feeding.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await feeding
 
     async def look(self) -> list[str]:
         """The names of the files in the workspace, but for those that programs are written to."""

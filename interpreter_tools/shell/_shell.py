@@ -19,12 +19,14 @@ from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._limits import check_count
 from interpreter_tools.shell._commands import COMMANDS, run_command
+from interpreter_tools.shell._guess import is_prose
 from interpreter_tools.shell._history import history_file, open_history
-from interpreter_tools.shell._input import Lines, Prompt
+from interpreter_tools.shell._input import Lines, Prompt, asks_for_input, feed_typed
 from interpreter_tools.shell._output import Display
 from interpreter_tools.shell._routing import Route, needs_more, route
 from interpreter_tools.shell._sandbox import Sandbox
 from interpreter_tools.shell._words import Colours, Words
+from interpreter_tools.tool._advice import missing_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
     from interpreter_tools._config import EngineConfig
+    from interpreter_tools._execution import Execution
     from interpreter_tools._models import ExecutionResult
     from interpreter_tools.shell._assistant import Assistant
 
@@ -207,8 +210,7 @@ class Shell:
         if self._prompt is None:
             end(signal.SIGINT)
         elif self._task is not None:
-            self.display.idle()
-            self.display.echoed()
+            self.display.echoed(line=False)
             self._task.cancel()
         else:
             self._prompt.interrupt()
@@ -227,20 +229,25 @@ class Shell:
         except InterpreterToolsError as error:
             self.display.error(str(error))
             return _SANDBOX_FAILED
+        except BrokenPipeError:
+            raise  # nobody reads any more
         except OSError as error:
             self.display.error(f"{error.filename or 'error'}: {error.strerror}")
             return 1
         return 0
 
     async def _run(self, found: Route) -> int:
-        self.display.busy(f"running {found.name}")
+        typed = self._typed if self.interactive and asks_for_input(found.text) else None
+        if typed is None:
+            self.display.busy(f"running {found.name}")
         try:
-            result = await self.sandbox.run(found.name, found.text, self.display.chunk)
+            result = await self.sandbox.run(found.name, found.text, self.display.chunk, feed=typed)
         finally:
             self.display.end_output()
         self.display.outcome(result)
         if self.interactive:
             await self.sandbox.look()
+            self._hint(found, result)
         status = result.exit_code or int(result.outcome != "ok")
         if self.assistant is None:
             return status
@@ -248,6 +255,18 @@ class Shell:
             return await self.assistant.mend(found.name, found.text, result)
         self.assistant.saw(found.name, found.text, result)
         return status
+
+    async def _typed(self, execution: Execution) -> None:
+        await feed_typed(execution, lambda: self.display.echoed(line=True))
+
+    def _hint(self, found: Route, result: ExecutionResult) -> None:
+        """What a person may not know after a failure."""
+        package = missing_package(result, found.name)
+        if package is not None:
+            language = "" if found.name == self.language else f"{found.name}: "
+            self.display.note(f"perhaps /deps {language}{package} helps")
+        elif self.assistant is None and not found.marked and is_prose(found.text, found.name):
+            self.display.note("plain language needs a model: /model NAME")
 
     # -- the model
 

@@ -30,6 +30,9 @@ WITH_MODEL = (sys.executable, str(Path(__file__).with_name("with_model.py")))
 """A shell with a model that is scripted."""
 
 
+_OTHERWISE = {"COLUMNS", "NO_COLOR", "CI", "PYTEST_VERSION"}  # programs look at them, and users have none of them
+
+
 class _Screen(pyte.Screen):
     """Answers when it is asked where the cursor is."""
 
@@ -172,7 +175,7 @@ async def terminal(
 def _start(command: list[str], state: Path, more: dict[str, str]) -> tuple[int, subprocess.Popen[bytes]]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    inherited = {name: value for name, value in ENVIRONMENT.items() if name not in {"COLUMNS", "NO_COLOR"}}
+    inherited = {name: value for name, value in ENVIRONMENT.items() if name not in _OTHERWISE}
     process = subprocess.Popen(
         ["setsid", "--ctty", *command],  # Ctrl-C goes to whose terminal it is, and only a new session can take one
         stdin=theirs,

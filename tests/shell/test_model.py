@@ -121,5 +121,5 @@ async def test_model_can_be_left_and_reset(tmp_path: Path):
         await screen.do("/reset", label="ai")
         await screen.do("what is my name?", label="ai")
         assert await screen.do("/model none", label="ai", after="python") == ["no model"]
-        assert (await screen.do("do it please"))[-1] == "exit code 1"
+        assert (await screen.do("do it please"))[-1] == "plain language needs a model: /model NAME"
     assert "Ada" not in str(asked(tmp_path)[1]["messages"])

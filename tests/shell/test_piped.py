@@ -110,7 +110,7 @@ def test_commands_go_on_where_they_were():
 @pytest.mark.docker
 def test_packages_are_installed():
     """For the language they were asked for, and until they are forgotten."""
-    done = shell("/deps six==1.16.0\nimport six; print(six.__version__)\n/deps none\nimport six\n")
+    done = shell("/deps py: six==1.16.0\nimport six; print(six.__version__)\n/deps none\nimport six\n")
     assert done.stdout.splitlines()[:2] == [b"python: six==1.16.0", b"1.16.0"]
     assert b"ModuleNotFoundError" in done.stderr
     assert done.returncode == 1

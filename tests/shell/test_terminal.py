@@ -187,6 +187,46 @@ async def test_environment_of_the_host_stays_there(tmp_path: Path):
         assert await screen.do("!env | grep -c secret") == ["0", "exit code 1"]
 
 
+async def test_program_that_asks_is_answered(tmp_path: Path):
+    """By what is typed while it runs; to all others that is the next input."""
+    async with terminal(state=tmp_path) as screen:
+        await screen.prompt()
+        screen.type("name = input('who? '); print('hello', name)\r")
+        await screen.see("\nwho?")
+        screen.type("Ada\r")
+        await screen.see("\nhello Ada")
+        await screen.prompt()
+        screen.type("py: import sys; print('now', flush=True); print(len(sys.stdin.read()))\r")
+        await screen.see("\nnow")
+        screen.type("four\r\x04")
+        await screen.see("\n5")
+        await screen.prompt()
+        screen.type("import time; print('on', flush=True); time.sleep(1)\r")
+        await screen.see("\non")
+        screen.type("print('typed', 'ahead')\r")
+        await screen.see("\ntyped ahead")
+
+
+async def test_what_people_may_not_know_is_told(tmp_path: Path):
+    """How a package is installed, and that words need a model."""
+    async with terminal(state=tmp_path) as screen:
+        assert (await screen.do("import six_of_tests"))[-1] == "perhaps /deps six_of_tests helps"
+        assert (await screen.do("!jq_of_tests"))[-1] == "perhaps /deps bash: jq_of_tests helps"
+        assert (await screen.do("list the files please"))[-1] == "plain language needs a model: /model NAME"
+
+
+async def test_hangup_ends_it(tmp_path: Path):
+    """At the prompt, and while something runs."""
+    for text in ("", "import time; print('on', flush=True); time.sleep(600)\r"):
+        async with terminal(state=tmp_path) as screen:
+            await screen.prompt()
+            screen.type(text)
+            if text:
+                await screen.see("\non")
+            screen.close()
+            assert await screen.ended() == 128 + signal.SIGHUP
+
+
 async def test_model_that_cannot_be_used_is_told(tmp_path: Path):
     """And the shell goes on without it."""
     async with terminal("--model", "nonsense:1", state=tmp_path) as screen:
