@@ -15,6 +15,8 @@ from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import has_focus
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from interpreter_tools._exceptions import ExecutionClosed
@@ -80,6 +82,7 @@ class Prompt:
             multiline=True,
             prompt_continuation=lambda width, _number, _wrapped: "." * (width - 1) + " ",
             key_bindings=self._keys(),
+            output=_terminal(),
         )
 
     async def read(self) -> str:
@@ -111,6 +114,14 @@ class Prompt:
             event.current_buffer.newline()
 
         return keys
+
+
+def _terminal() -> Output:
+    """One that is not asked where its cursor is: some never answer, and there is no menu to find room for."""
+    output = create_output()
+    if isinstance(output, Vt100_Output):
+        output.enable_cpr = False
+    return output
 
 
 def asks_for_input(code: str) -> bool:
