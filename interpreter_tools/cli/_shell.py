@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[shell]"'
-_PACKAGES = frozenset({"prompt_toolkit", "pydantic_ai", "pygments"})
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report a program whose reader went away
 _FAILED = 125  # as in `interpreter-tools run`
 _VARIABLE = "INTERPRETER_TOOLS_MODEL"
@@ -36,25 +35,19 @@ async def run_interactive(
     try:
         from interpreter_tools.shell import ShellOptions, run_shell  # noqa: PLC0415 - optional
     except ModuleNotFoundError as error:
-        return _tell_missing(error)
+        if (error.name or "").partition(".")[0] not in {"prompt_toolkit", "pygments"}:
+            raise
+        sys.stderr.write(f"interpreter-tools shell: {_MISSING}\n")
+        return 1
     try:
         options = ShellOptions(language=language, tries=tries)
         config = _config(EngineConfig.load(config_file), timeout, memory, network, docker_host)
         return await run_shell(config, options, model=model or os.environ.get(_VARIABLE) or None)
-    except ModuleNotFoundError as error:
-        return _tell_missing(error)
     except BrokenPipeError:
         return _BROKEN_PIPE
     except InterpreterToolsError as error:
         sys.stderr.write(f"interpreter-tools shell: {error}\n")
         return _FAILED
-
-
-def _tell_missing(error: ModuleNotFoundError) -> int:
-    if (error.name or "").partition(".")[0] not in _PACKAGES:
-        raise error
-    sys.stderr.write(f"interpreter-tools shell: {_MISSING}\n")
-    return 1
 
 
 def _config(

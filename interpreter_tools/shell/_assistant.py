@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import pydantic_ai
 from pydantic_ai import Agent, ModelMessagesTypeAdapter, TextPart, Tool, UsageLimits
-from pydantic_ai.exceptions import AgentRunError, UserError
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 
-from interpreter_tools._exceptions import ConfigurationError, InvalidArguments
+from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError, InvalidArguments
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.tool._arguments import read_arguments
 from interpreter_tools.tool._excerpt import excerpt
@@ -99,11 +99,12 @@ class Assistant:
                         self._show_words(node.model_response)
             assert run.result is not None
             self._turns.append(run.result.new_messages())
-        except (AgentRunError, UserError) as error:
+        except (InterpreterToolsError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - providers' libraries raise what they like, and the shell is to go on
             stopped = "stopped: it went on although no try was left"
             told = stopped if self._failed >= self._tries else excerpt(str(error), _SHOWN)
             self._display.error(f"the model: {told}")
-            self._turns.append([])
             self._seen.append(f"(The user asked: {words}\nThat ended with an error.)")
             return 1
         except asyncio.CancelledError:

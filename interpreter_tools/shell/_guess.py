@@ -21,7 +21,7 @@ _LIKE_AN_ARGUMENT = re.compile(r"[-+/.~*$\"'<>|]|\S*[./*]\S")
 _JAVASCRIPT = re.compile(
     r"\s*(?:const|let|var|function|class|import|export|await|for|if|while)\b.*[;{}()=]|.*=>|.*;\s*$|\s*console\."
 )
-_PROSE = re.compile(r"[^\W\d_]+(?: [\w',-]+){2,}[?.!]?")
+_PROSE = re.compile(r"[^\W\d_][\w',-]*(?: [\w',-]+){2,}[?.!]?")
 _PROGRAM = (
     ast.Assign, ast.AugAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For,
     ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.Raise, ast.Delete, ast.Match,

@@ -15,7 +15,7 @@ import msgspec
 from prompt_toolkit.history import InMemoryHistory
 
 from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._limits import check_count
 from interpreter_tools.shell._commands import COMMANDS, run_command
@@ -193,8 +193,9 @@ class Shell:
         assert main is not None
 
         def end(number: int) -> None:
-            self._signal = self._signal or number
-            main.cancel()
+            if not self._signal:
+                self._signal = number
+                main.cancel()
 
         for number in _END:
             loop.add_signal_handler(number, end, number)
@@ -279,8 +280,13 @@ class Shell:
         if model is None:
             self.assistant = None
             return
-        from interpreter_tools.shell._assistant import Assistant, find_model  # noqa: PLC0415 - takes longer than all else
-
+        try:
+            from interpreter_tools.shell._assistant import Assistant, find_model  # noqa: PLC0415 - longer than all else
+        except ModuleNotFoundError as error:
+            hint = 'pip install "interpreter-tools[shell]"'
+            raise ConfigurationError(
+                "model", model, f"needs a package that is not there: {error.name}", hint=hint
+            ) from error
         found = await find_model(model) if isinstance(model, str) else model
         self.assistant = Assistant(found, sandbox=self.sandbox, display=self.display, tries=self.tries)
 

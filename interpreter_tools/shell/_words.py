@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.completion import Completer, Completion, PathCompleter
@@ -52,7 +53,8 @@ class Words(Completer):
             yield from self._paths.get_completions(Document(rest, len(rest)), complete_event)
         elif takes in {"files", "languages"}:
             known = self._files() if takes == "files" else LanguageRegistry.names()
-            yield from _beginning(rest, known)
+            for found in _beginning(rest, known):
+                yield Completion(shlex.quote(found.text), start_position=found.start_position)
 
     def _of_code(self, before: str) -> Iterable[Completion]:
         word = before[max(before.rfind(mark) for mark in " \n\t'\"(=") + 1 :]

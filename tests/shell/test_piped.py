@@ -16,8 +16,6 @@ from tests.watch import CLIENTS, containers_of_process, eventually
 from .terminal import SMALL
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from interpreter_tools._docker import DockerClient
 
 
@@ -156,16 +154,28 @@ def test_mistakes_are_told_before_anything_is_touched():
     assert b"tries: 0" in done.stderr
 
 
-@pytest.mark.parametrize("module", ["prompt_toolkit", "pydantic_ai"])
-def test_missing_package_is_told_with_the_extra(module: str, tmp_path: Path):
-    """A model needs one package more."""
+def without(module: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """A shell where a package is missing."""
     hidden = f"import sys; sys.modules[{module!r}] = None; from interpreter_tools.cli import main; main()"
-    command = [sys.executable, "-c", hidden, "shell", "--model", "test"]
-    done = subprocess.run(
-        command, capture_output=True, check=False, env={**ENVIRONMENT, **SMALL}, cwd=tmp_path, timeout=60
-    )
+    command = [sys.executable, "-c", hidden, "shell", *arguments]
+    environment = {**ENVIRONMENT, **SMALL}
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, env=environment, timeout=60)
+
+
+def test_missing_package_is_told_with_the_extra():
+    """Before anything is started."""
+    done = without("prompt_toolkit")
     assert done.returncode == 1
+    assert done.stderr.endswith(b'pip install "interpreter-tools[shell]"\n')
+
+
+@pytest.mark.docker
+def test_missing_package_of_models_is_told():
+    """And the shell goes on without a model."""
+    done = without("pydantic_ai", "--model", "test", stdin=b"print(1)\n")
     assert b'pip install "interpreter-tools[shell]"' in done.stderr
+    assert done.stdout == b"1\n"
+    assert done.returncode == 0
 
 
 def test_help_teaches():
