@@ -38,14 +38,15 @@ _NAMED = 8  # files that are told by name
 class Display:
     """Where everything goes.
 
-    On a terminal all of it goes there, and nothing that a program writes can act on it. Elsewhere programs' output goes
-    where it would go without us, byte for byte, and notes to standard error.
+    Nothing that a program writes can act on a terminal; to a pipe or file its output goes byte for byte. Notes go to
+    standard error where standard output is no terminal.
     """
 
     def __init__(self) -> None:
         self.on_terminal = sys.stdout.isatty()
-        if self.on_terminal:
-            _show_all_letters(sys.stdout)
+        for stream in (sys.stdout, sys.stderr):
+            if stream.isatty():
+                _show_all_letters(stream)
         self._console = Console(
             file=sys.stdout if self.on_terminal else sys.stderr, markup=False, highlight=False, emoji=False
         )
@@ -74,8 +75,9 @@ class Display:
     def chunk(self, chunk: OutputChunk) -> None:
         """A piece of a program's output."""
         self.idle()
-        if not self.on_terminal:
-            _write_all(1 if chunk.stream == "stdout" else 2, chunk.data)
+        descriptor = 1 if chunk.stream == "stdout" else 2
+        if not os.isatty(descriptor):
+            _write_all(descriptor, chunk.data)
             return
         stream = self._streams.setdefault(chunk.stream, TerminalText(colours=self._colours))
         self._write(stream.feed(chunk.text), chunk.stream)
@@ -111,8 +113,9 @@ class Display:
             return
         self._at_line_start = text.endswith("\n")
         style = {"stdout": "", "stderr": _RED}.get(stream, _DIM)
-        sys.stdout.write(f"{style}{text}{_RESET}" if style and self._colours else text)
-        sys.stdout.flush()
+        file = sys.stdout if stream == "stdout" else sys.stderr
+        file.write(f"{style}{text}{_RESET}" if style and self._colours else text)
+        file.flush()
 
     # -- the shell itself
 

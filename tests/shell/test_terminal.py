@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.command import COMMAND
 from tests.watch import containers_of_process, eventually
 
 from .terminal import terminal
@@ -161,6 +162,18 @@ async def test_output_cannot_act_on_the_terminal(tmp_path: Path):
         assert not any(
             bad in raw for bad in (b"\x1b]", b"\x07", b"\x1b[6n", b"\x1b[2J", "\x9b".encode(), "\u202e".encode())
         )
+
+
+async def test_each_stream_is_looked_at_for_itself(tmp_path: Path):
+    """What goes into a file is untouched, what goes to the terminal is not."""
+    (tmp_path / "in").write_text("import sys; print('\\x1b[2Jout'); print('\\x1b[2Jerr', file=sys.stderr)\n")
+    shell = f"{' '.join(COMMAND)} shell < in"
+    for redirected, shown in (("> kept", "err"), ("2> kept", "out")):
+        async with terminal(state=tmp_path, command=("sh", "-c", f"{shell} {redirected}")) as screen:
+            assert await screen.ended() == 0
+            await screen.see(shown)
+            assert b"\x1b[2J" not in screen.raw
+            assert b"\x1b[2J" in (tmp_path / "kept").read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
