@@ -15,7 +15,7 @@ SOURCES = ("interpreter_tools", "examples", "bench", "tests", "noxfile.py", "hat
 
 
 def _install(session: nox.Session, *groups: str) -> None:
-    extras = "cli,mcp,adapters" if "adapters" in groups else "cli,mcp"
+    extras = "cli,mcp,shell,adapters" if "adapters" in groups else "cli,mcp"
     session.install("-e", f".[{extras}]", *nox.project.dependency_groups(PROJECT, *groups))
 
 
@@ -64,10 +64,10 @@ def docker(session: nox.Session) -> None:
 
 @nox.session
 def adapters(session: nox.Session) -> None:
-    """The faces for frameworks, with each framework's own offline model; all of them in one environment."""
+    """The faces for frameworks, with each framework's own offline model, and the shell; all in one environment."""
     _install(session, "test", "adapters")
     _set_up(session)
-    session.run("pytest", "tests/adapters", *session.posargs)
+    session.run("pytest", "tests/adapters", "tests/shell", *session.posargs)
 
 
 @nox.session

@@ -24,7 +24,7 @@ FILE_VARIABLE = f"{PREFIX}CONFIG"
 
 _FILE = "interpreter-tools.toml"
 _USER_FILE = ("interpreter-tools", "config.toml")
-_OTHERS = ("IMAGE_", "CC_", "CONFIG", "REGISTRY")  # variables that other parts of the package read
+_OTHERS = ("IMAGE_", "CC_", "CONFIG", "MODEL", "REGISTRY")  # variables that other parts of the package read
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -343,3 +343,50 @@ async def mcp(*, http: str | None = None, config: Path | None = None, docker_hos
     from interpreter_tools.cli._mcp import run_mcp  # noqa: PLC0415
 
     return await run_mcp(http=http, config_file=config, docker_host=docker_host)
+
+
+@app.command(
+    help_epilogue="""\
+Examples:
+  interpreter-tools shell
+  interpreter-tools shell --model openai:gpt-5
+  echo 'py: print(6 * 7)' | interpreter-tools shell"""
+)
+async def shell(
+    *,
+    model: str | None = None,
+    language: Annotated[str, Parameter(alias="-l")] = "python",
+    tries: int = 3,
+    timeout: float | None = None,
+    memory: str | None = None,
+    network: str | None = None,
+    config: Path | None = None,
+    docker_host: str | None = None,
+) -> int:
+    """Talk to a sandbox: commands, code in any language, and plain language where there is a model.
+
+    Where input is piped, each line of it is done without a prompt, and the
+    status is that of the last one.
+
+    Args:
+        model: What plain language goes to, as PydanticAI names it; otherwise INTERPRETER_TOOLS_MODEL, or none.
+        language: The language of code that does not say which it is.
+        tries: Programs of the model that may fail in a row before it gives up.
+        timeout: Seconds that a program may run; 0 means no limit. Usually 60.
+        memory: Memory limit, such as 512m.
+        network: A Docker network, such as bridge; otherwise there is none.
+        config: A TOML file with the engine's settings; otherwise the usual ones, and INTERPRETER_TOOLS_* variables.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._shell import run_interactive  # noqa: PLC0415
+
+    return await run_interactive(
+        model=model,
+        language=language,
+        tries=tries,
+        timeout=timeout,
+        memory=memory,
+        network=network,
+        config_file=config,
+        docker_host=docker_host,
+    )

@@ -81,6 +81,12 @@ def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
     return [said] if said else []
 
 
+def missing_package(result: ExecutionResult, language: str) -> str | None:
+    """The package that a program failed for; None where it was not that."""
+    found = _missing(result.stderr[-_LOOKED_AT:], language) if result.outcome == "error" else None
+    return None if found is None or found.endswith(".") else found
+
+
 def _slow(run: Circumstances) -> str:
     text = "It ran too long and was stopped; what it had written by then is below. "
     if run.timeout is not None:

@@ -1,0 +1,66 @@
+"""``interpreter-tools shell``: a prompt over a sandbox, until its input ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._config import EngineConfig, PoolConfig
+from interpreter_tools._exceptions import InterpreterToolsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[shell]"'
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report a program whose reader went away
+_FAILED = 125  # as in `interpreter-tools run`
+_VARIABLE = "INTERPRETER_TOOLS_MODEL"
+
+
+async def run_interactive(
+    *,
+    model: str | None,
+    language: str,
+    tries: int,
+    timeout: float | None,
+    memory: str | None,
+    network: str | None,
+    config_file: Path | None,
+    docker_host: str | None,
+) -> int:
+    """Run the shell, and return the command's status."""
+    try:
+        from interpreter_tools.shell import ShellOptions, run_shell  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"prompt_toolkit", "pygments"}:
+            raise
+        sys.stderr.write(f"interpreter-tools shell: {_MISSING}\n")
+        return 1
+    try:
+        options = ShellOptions(language=language, tries=tries)
+        config = _config(EngineConfig.load(config_file), timeout, memory, network, docker_host)
+        return await run_shell(config, options, model=model or os.environ.get(_VARIABLE) or None)
+    except BrokenPipeError:
+        return _BROKEN_PIPE
+    except InterpreterToolsError as error:
+        sys.stderr.write(f"interpreter-tools shell: {error}\n")
+        return _FAILED
+
+
+def _config(
+    loaded: EngineConfig, timeout: float | None, memory: str | None, network: str | None, docker_host: str | None
+) -> EngineConfig:
+    """The user's configuration with the options over it; nothing is warmed that the session would not use."""
+    given = {"memory_limit": memory, "network": network}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(
+        loaded,
+        container=msgspec.structs.replace(loaded.container, **changes),
+        docker_host=docker_host or loaded.docker_host,
+        prewarm=(),
+        pool=PoolConfig(min_size=0, max_size=loaded.pool.max_size, wait_timeout=loaded.pool.wait_timeout),
+        timeout=loaded.timeout if timeout is None else timeout or None,
+    )

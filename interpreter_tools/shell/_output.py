@@ -1,0 +1,170 @@
+"""What the shell writes: programs' output as it comes, notes of its own, code in colours, and a spinner meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.syntax import Syntax
+from rich.text import Text
+
+from interpreter_tools.shell._memory import is_ours
+from interpreter_tools.shell._terminal import TerminalText
+from interpreter_tools.tool._excerpt import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.status import Status
+
+    from interpreter_tools._models import ExecutionResult, OutputChunk, Stream
+
+_RED, _DIM, _RESET = "\x1b[31m", "\x1b[2m", "\x1b[0m"
+_NOTES = {
+    "timeout": "ended: it ran longer than it may",
+    "oom": "ended: it needed more memory than it may use",
+    "output_limit": "ended: it wrote more than it may",
+    "killed": "ended: it was killed",
+    "dependency_error": "did not start: its packages could not be installed",
+}
+_NAMED = 8  # files that are told by name
+
+
+class Display:
+    """Where everything goes.
+
+    Nothing that a program writes can act on a terminal; to a pipe or file its output goes byte for byte. Notes go to
+    standard error where standard output is no terminal.
+    """
+
+    def __init__(self) -> None:
+        self.on_terminal = sys.stdout.isatty()
+        for stream in (sys.stdout, sys.stderr):
+            if stream.isatty():
+                _show_all_letters(stream)
+        self._console = Console(
+            file=sys.stdout if self.on_terminal else sys.stderr, markup=False, highlight=False, emoji=False
+        )
+        self._colours = self.on_terminal and self._console.color_system is not None and not self._console.no_color
+        self._streams: dict[Stream, TerminalText] = {}
+        self._at_line_start = True
+        self._status: Status | None = None
+
+    # -- while something goes on
+
+    def busy(self, what: str) -> None:
+        """Shows a spinner, until anything else is written."""
+        self.idle()
+        if self.on_terminal:
+            self._status = self._console.status(Text(harmless(what), style="dim"))
+            self._status.start()
+
+    def idle(self) -> None:
+        """Takes the spinner away."""
+        status, self._status = self._status, None
+        if status is not None:
+            status.stop()
+
+    # -- programs
+
+    def chunk(self, chunk: OutputChunk) -> None:
+        """A piece of a program's output."""
+        self.idle()
+        descriptor = 1 if chunk.stream == "stdout" else 2
+        if not os.isatty(descriptor):
+            _write_all(descriptor, chunk.data)
+            return
+        stream = self._streams.setdefault(chunk.stream, TerminalText(colours=self._colours))
+        self._write(stream.feed(chunk.text), chunk.stream)
+
+    def end_output(self) -> None:
+        """The program has ended: what comes next begins a line of its own."""
+        self.idle()
+        streams, self._streams = self._streams, {}
+        for name, stream in streams.items():
+            self._write(stream.finish(), name)
+        if not self._at_line_start:
+            self._write("\n", "stdout")
+        self._at_line_start = True
+
+    def echoed(self, *, line: bool) -> None:
+        """The terminal itself has written what was typed: a line, or something such as ``^C``."""
+        self.idle()
+        self._at_line_start = line
+
+    def outcome(self, result: ExecutionResult) -> None:
+        """How it went, where its output does not tell."""
+        if note := _NOTES.get(result.outcome):
+            self.error(note)
+        elif result.outcome == "error":
+            self.error(f"exit code {result.exit_code}")
+        files = [name for name in result.generated_files if not is_ours(name)]
+        if files:
+            more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+            self.note(f"files: {', '.join(map(one_line, files[:_NAMED]))}{more}")
+
+    def _write(self, text: str, stream: Stream) -> None:
+        if not text:
+            return
+        self._at_line_start = text.endswith("\n")
+        style = {"stdout": "", "stderr": _RED}.get(stream, _DIM)
+        file = sys.stdout if stream == "stdout" else sys.stderr
+        file.write(f"{style}{text}{_RESET}" if style and self._colours else text)
+        file.flush()
+
+    # -- the shell itself
+
+    def note(self, text: str) -> None:
+        """Something by the way."""
+        self._print(Text(harmless(text), style="dim"))
+
+    def error(self, text: str) -> None:
+        """Something that went wrong."""
+        self._print(Text(harmless(text), style="red"))
+
+    def say(self, text: str) -> None:
+        """What was asked for, as plain text."""
+        if self.on_terminal:
+            self._print(Text(harmless(text)))
+        else:
+            self.idle()
+            _write_all(1, f"{text}\n".encode("utf-8", "surrogateescape"))
+
+    def markdown(self, text: str) -> None:
+        """What the model says."""
+        if self.on_terminal:
+            self._print(Markdown(harmless(text), hyperlinks=False))
+        else:
+            self.say(text)
+
+    def code(self, language: str, code: str, packages: Sequence[str]) -> None:
+        """What the model is about to run."""
+        self.note(f"── {language}{' with ' + ', '.join(packages) if packages else ''}")
+        shown = harmless(code.strip("\n"))
+        self._print(Syntax(shown, language, theme="ansi_dark", background_color="default", word_wrap=True))
+
+    def _print(self, what: RenderableType) -> None:
+        self.idle()
+        self._console.print(what, soft_wrap=isinstance(what, Text))
+
+
+def one_line(text: str) -> str:
+    """A name that somebody else has chosen, on one line."""
+    return harmless(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _show_all_letters(stream: object) -> None:
+    """What the terminal's encoding cannot hold is written as escapes."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
