@@ -43,9 +43,10 @@ _SHELL = re.compile(rf"(?:^|: )({_NAME}): (?:command )?not found$", re.MULTILINE
 _RUBY = re.compile(rf"cannot load such file -- ({_NAME}) \(LoadError\)")
 _NETWORK = re.compile(
     r"Temporary failure in name resolution|Name or service not known|getaddrinfo|EAI_AGAIN|Could not resolve host"
-    r"|Network is unreachable|ENETUNREACH"
+    r"|Network is unreachable|ENETUNREACH|bad address"
 )
 _STDIN = re.compile(r"EOFError: EOF when reading a line")
+_FULL = re.compile(r"No space left on device|ENOSPC")
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         longest: the most seconds it could have asked for; None: no limit.
         dependencies: whether packages may be asked for, and which it asked for.
         networked: whether it had a network.
+        keeping: how its files could have been kept; empty where they are kept, or cannot be.
     """
 
     language: str
@@ -64,12 +66,13 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     longest: float | None = None
     dependencies: tuple[str, ...] | None = ()
     networked: bool = False
+    keeping: str = ""
 
 
 def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
     """What to do next, best first; nothing for a run that went well."""
     if result.outcome == "error":
-        return list(_causes(result, result.stderr[-_LOOKED_AT:], run))
+        return [*_causes(result, result.stderr[-_LOOKED_AT:], run), *_losses(result, run)]
     said = {
         "timeout": _slow(run),
         "oom": "It needed more memory than it may use: handle the data in smaller pieces, or keep less of it.",
@@ -78,13 +81,13 @@ def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
         "dependency_error": "The dependencies could not be installed, so the program did not run: "
         "check their names and versions, or do without them.",
     }.get(result.outcome)
-    return [said] if said else []
+    return [*([said] if said else []), *_losses(result, run)]
 
 
 def _slow(run: Circumstances) -> str:
-    text = "It ran too long and was stopped; what it had written by then is below. "
+    text = "It ran too long and was stopped; what it had written by then is kept. "
     if run.timeout is not None:
-        text = f"It did not end within {run.timeout:g} s and was stopped; what it had written by then is below. "
+        text = f"It did not end within {run.timeout:g} s and was stopped; what it had written by then is kept. "
     if run.timeout is None or (run.longest is not None and run.timeout >= run.longest):
         return text + "No more time can be given: do less, or do it faster."
     most = "" if run.longest is None else f" (at most {run.longest:g})"
@@ -105,6 +108,17 @@ def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterato
         yield "The sandbox has no network: do without it."
     if _STDIN.search(stderr):
         yield "It read more standard input than it was given: pass it as stdin."
+    if _FULL.search(stderr):
+        yield "Its disk is full: write less, or remove files that are not needed."
+
+
+def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[str]:
+    """What nobody will see, unless something is done about it."""
+    if result.generated_files and run.keeping:
+        yield f"Its files are gone with its sandbox: {run.keeping}."
+    if result.outcome != "dependency_error" and not (result.stdout.strip() or result.stderr.strip()):
+        nothing = result.outcome == "ok" and not result.generated_files
+        yield "It printed nothing: print the values that you want to know." if nothing else "It printed nothing."
 
 
 def _missing(stderr: str, language: str) -> str | None:

@@ -86,8 +86,8 @@ def read_arguments(given: object, options: ToolOptions, more: Mapping[str, objec
     """
     if isinstance(given, ToolArguments):
         given = msgspec.structs.asdict(given)
-    fields = {} if given is None and more else _named(_as_object(given))
-    fields.update(_named(dict(more)))
+    fields = {} if given is None and more else read_fields(given)
+    fields.update(_named(dict(more), _NAMES))
     code, fence = _code(fields.get("code"))
     return ToolArguments(
         language=_language(fields.get("language"), fence, options.allowed_languages()),
@@ -96,6 +96,19 @@ def read_arguments(given: object, options: ToolOptions, more: Mapping[str, objec
         timeout=_timeout(fields.get("timeout"), options.timeout),
         stdin=_stdin(fields.get("stdin")),
     )
+
+
+def read_fields(given: object, *, beside: Sequence[str] = ()) -> dict[str, object]:
+    """The arguments by the fields' own names, their values as they were given; what is null is left out.
+
+    Args:
+        given: as above.
+        beside: names of further fields, which somebody else reads.
+
+    Raises:
+        InvalidArguments: it is no object, or one with other fields.
+    """
+    return _named(_as_object(given), (*_NAMES, *beside))
 
 
 def _as_object(given: object) -> dict[str, object]:
@@ -126,16 +139,15 @@ def _from_text(text: str) -> object:
         raise InvalidArguments("", text, f"is not JSON: {error}", hint=hint) from None
 
 
-def _named(given: dict[str, object]) -> dict[str, object]:
-    """The same by the fields' own names; nulls are left out."""
+def _named(given: dict[str, object], names: Sequence[str]) -> dict[str, object]:
     fields: dict[str, object] = {}
     for name, value in given.items():
         plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-        field = plain if plain in _NAMES else _FIELDS.get(plain)
+        field = plain if plain in names else _FIELDS.get(plain)
         if value is None:
             continue
         if field is None:
-            raise InvalidArguments(name, value, "is not a field", hint=f"the fields are {_list(_NAMES)}")
+            raise InvalidArguments(name, value, "is not a field", hint=f"the fields are {_list(names)}")
         if field in fields:
             raise InvalidArguments(field, value, "is given twice", hint=f"give {field} once")
         fields[field] = value

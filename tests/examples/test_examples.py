@@ -45,7 +45,7 @@ PRINTS = {
         "progress: counting 2\n",
         "ok: counting 1 counting 2",
         "interpreter-tools://SESSION/squares.txt: 1 4 9",
-        "error: 'nowhere' is not installed: name the package that provides it in `dependencies`",
+        "error: 'nowhere' is not there: call again with dependencies=[\"nowhere\"].",
     ],
     "ruby.py": ['{"1":1,"2":4,"3":9,"4":16,"5":25}'],
 }

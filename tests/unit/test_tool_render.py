@@ -99,7 +99,8 @@ def test_good_run() -> None:
     """Its status, and what it printed."""
     assert render({"stdout": "hi\n"}) == "[ok, exit code 0]\nstdout:\nhi"
     assert render({"stdout": "1\n", "stderr": "2\n"}) == "[ok, exit code 0]\nstdout:\n1\nstderr:\n2"
-    assert render({}) == "[ok, exit code 0]\nIt printed nothing."
+    assert render({}) == "[ok, exit code 0]\nIt printed nothing: print the values that you want to know."
+    assert render({"outcome": "error", "exit_code": 3}) == "[error, exit code 3]\nIt printed nothing."
 
 
 def test_measured_times_are_not_told() -> None:
@@ -205,6 +206,7 @@ def test_missing_package_is_named(language: str, stderr: str, package: str) -> N
         ("Error: Cannot find module './lib/x.js'", "loads a file that is not there"),
         ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "no network"),
         ("EOFError: EOF when reading a line", "pass it as stdin"),
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
     ],
 )
 def test_other_causes_are_explained(stderr: str, said: str) -> None:
@@ -212,6 +214,13 @@ def test_other_causes_are_explained(stderr: str, said: str) -> None:
     text = render({"outcome": "error", "exit_code": 1, "stderr": stderr})
     assert said in text
     assert "dependencies=" not in text
+
+
+def test_files_that_are_gone_are_told() -> None:
+    """Where they could have been kept, and how."""
+    made = {"stdout": "x", "generated_files": ("a",)}
+    assert "gone with its sandbox: ask for a session." in render(made, keeping="ask for a session")
+    assert "gone" not in render(made) + render({"stdout": "x"}, keeping="ask for a session")
 
 
 def test_good_run_is_not_explained() -> None:
