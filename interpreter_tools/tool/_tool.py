@@ -206,7 +206,19 @@ class CodeExecutionTool:
                     result = await execution.result()
         except InvalidArguments as error:
             return ToolReply(text=self.render_error(error), is_error=True)
-        text = render_result(result, self._circumstances(read), max_tokens=self._options.max_tokens)
+        return self._reply(read, result)
+
+    def reply(self, arguments: object, result: ExecutionResult) -> ToolReply:
+        """What ``call`` would have answered, for those who have followed the output of ``stream`` themselves.
+
+        Args:
+            arguments: what ``stream`` was given.
+            result: how the run went.
+        """
+        return self._reply(self._read(arguments, {}), result)
+
+    def _reply(self, arguments: ToolArguments, result: ExecutionResult) -> ToolReply:
+        text = render_result(result, self._circumstances(arguments), max_tokens=self._options.max_tokens)
         return ToolReply(text=text, is_error=result.outcome != "ok", result=result, output_id=self._outputs.add(result))
 
     def render(self, result: ExecutionResult, *, language: str = "", max_tokens: int | None = None) -> str:
