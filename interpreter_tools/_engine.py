@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from interpreter_tools._session_files import FileReader
 
 _LOG = logging.getLogger("interpreter_tools")
+_LOG.addHandler(logging.NullHandler())  # where warnings go is the application's affair
 
 
 class _Running:
