@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, cast
@@ -11,14 +12,24 @@ import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError, InvalidArguments, UnknownLanguage
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools.tool._texts import is_texts, join_lines, read_json, read_seconds, split_requirements, unfence
+from interpreter_tools.tool._texts import (
+    is_command,
+    is_null,
+    is_texts,
+    join_lines,
+    read_json,
+    read_seconds,
+    split_requirements,
+    unfence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from interpreter_tools.tool._options import ToolOptions
 
-_WRAPPERS = frozenset({"arguments", "args", "parameters", "input", "kwargs"})
+_WRAPPERS = frozenset({"arguments", "args", "parameters", "params", "input", "kwargs", "function", "tool_call"})
+_ENVELOPE = frozenset({"id", "call_id", "type", "name", "tool", "tool_name"})  # what stands beside them in whole calls
 _FIELDS = {  # other names by which models call the fields
     **dict.fromkeys(("lang", "programming_language", "runtime"), "language"),
     **dict.fromkeys(("source", "source_code", "script", "program"), "code"),
@@ -32,6 +43,9 @@ _LANGUAGES = {  # words after a fence that are no name or alias of a registered 
     **dict.fromkeys(("shell-session", "console", "zsh", "shellscript", "posix"), "shell"),
     **dict.fromkeys(("mts", "cts"), "typescript"),
 }
+
+_WORDS = re.compile(r"[\s(,/]+")
+_VERSIONS = {"pip": "==", "npm": "@"}  # what stands between a package's name and its version
 
 
 class ToolArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,10 +103,11 @@ def read_arguments(given: object, options: ToolOptions, more: Mapping[str, objec
     fields = {} if given is None and more else read_fields(given)
     fields.update(_named(dict(more), _NAMES))
     code, fence = _code(fields.get("code"))
+    language = _language(fields.get("language"), fence, options.allowed_languages())
     return ToolArguments(
-        language=_language(fields.get("language"), fence, options.allowed_languages()),
+        language=language,
         code=code,
-        dependencies=_dependencies(fields.get("dependencies")) or None,
+        dependencies=_dependencies(fields.get("dependencies"), language) or None,
         timeout=_timeout(fields.get("timeout"), options.timeout),
         stdin=_stdin(fields.get("stdin")),
     )
@@ -121,10 +136,11 @@ def _as_object(given: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         raise InvalidArguments("", value, "is not an object", hint=f"give an object with the fields {_list(_NAMES)}")
     fields = {str(name): item for name, item in cast("Mapping[object, object]", value).items()}
-    if len(fields) == 1:
-        ((name, inner),) = fields.items()
-        if name.strip().lower() in _WRAPPERS and isinstance(inner, (Mapping, str)):
-            return _as_object(cast("object", inner))
+    wrapped = [item for name, item in fields.items() if name.strip().lower() not in _ENVELOPE]
+    if len(wrapped) == 1 and isinstance(wrapped[0], (Mapping, str)):
+        (name,) = (name for name, item in fields.items() if item is wrapped[0])
+        if name.strip().lower() in _WRAPPERS:
+            return _as_object(cast("object", wrapped[0]))
     return fields
 
 
@@ -170,14 +186,17 @@ def _code(given: object) -> tuple[str, str | None]:
 
 def _language(given: object, fence: str | None, allowed: Sequence[str]) -> str:
     hint = f"use one of: {_list(allowed)}"
-    if given is None or given == "":
+    if is_texts(given) and len(given) == 1:
+        (given,) = given
+    if is_null(given):
         given = fence or (allowed[0] if len(allowed) == 1 else None)
     if given is None:
         raise InvalidArguments("language", given, "is missing", hint=hint)
     if not isinstance(given, str):
         raise InvalidArguments("language", given, "is not a text", hint=hint)
     name = given.strip().lower()
-    for candidate in (name, _LANGUAGES.get(name), name.rstrip("0123456789. ")):
+    first = _WORDS.split(name)[0]  # of "python script", or "JavaScript (Node.js)"
+    for candidate in (name, _LANGUAGES.get(name), name.rstrip("0123456789. "), first, first.rstrip("0123456789.")):
         if not candidate:
             continue
         try:
@@ -190,22 +209,42 @@ def _language(given: object, fence: str | None, allowed: Sequence[str]) -> str:
     raise InvalidArguments("language", given, "is not available", hint=hint)
 
 
-def _dependencies(given: object) -> list[str]:
+def _dependencies(given: object, language: str) -> list[str]:
     if isinstance(given, str) and given.lstrip().startswith("["):
         with contextlib.suppress(ValueError):  # then it is not JSON, and whoever installs it refuses the name
             given = read_json(given)
     if isinstance(given, str):
         given = split_requirements(given)
-    if given is None or given == {}:
+    if isinstance(given, Mapping):
+        given = _versions(cast("Mapping[object, object]", given), language)
+    if given is None or given is False:
         return []
+    if isinstance(given, Sequence):
+        given = [item for item in cast("Sequence[object]", given) if not is_null(item)]
     if not is_texts(given):
         hint = 'give a list of texts, such as ["numpy", "pandas"]'
         raise InvalidArguments("dependencies", given, "is not a list of packages", hint=hint)
-    return list(dict.fromkeys(filter(None, (item.strip() for item in given))))
+    names = [name for item in given for name in (split_requirements(item) if is_command(item) else [item.strip()])]
+    return list(dict.fromkeys(names))
+
+
+def _versions(given: Mapping[object, object], language: str) -> object:
+    """Names with versions, as a package.json lists them, one text each; as it is where that is not plain."""
+    plan = LanguageRegistry.get(language).dependencies
+    between = _VERSIONS.get("" if plan is None else plan.kind)
+    if between is None or not is_texts([*given, *given.values()]):
+        return given or None
+    pairs = cast("Mapping[str, str]", given).items()
+    return [
+        name
+        if is_null(version) or version in {"*", "latest"}
+        else f"{name}{'' if between == '==' and version.startswith(tuple('<>=!~')) else between}{version}"
+        for name, version in pairs
+    ]
 
 
 def _timeout(given: object, limit: float | None) -> float | None:
-    if isinstance(given, str) and not given.strip():
+    if is_null(given):
         given = None
     seconds = read_seconds(given) if isinstance(given, str) else given
     if given is None:
@@ -219,9 +258,12 @@ def _timeout(given: object, limit: float | None) -> float | None:
 def _stdin(given: object) -> str | None:
     if is_texts(given):
         return join_lines(given)
+    if isinstance(given, (dict, list)) or type(given) in {int, float}:  # the program is to read it as JSON
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            return json.dumps(given, ensure_ascii=False)
     if given is None or isinstance(given, str):
         return given
-    raise InvalidArguments("stdin", given, "is not a text", hint="give one text, or leave it out")
+    raise InvalidArguments("stdin", cast("object", given), "is not a text", hint="give one text, or leave it out")
 
 
 def _list(names: Sequence[str]) -> str:
