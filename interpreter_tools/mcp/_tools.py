@@ -117,6 +117,7 @@ async def execute_code(
         timeout=config.timeout if timeout is None else timeout,
         dependencies=tuple(dependencies or ()) if installs else None,
         networked=config.container.network != "none",
+        keeps_files=bool(session_id),
         keeping="" if session_id else _KEEPING,
     )
     answer, text = report(result, run, session_id=session_id or None, outputs=state.outputs)

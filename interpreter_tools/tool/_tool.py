@@ -235,6 +235,7 @@ class CodeExecutionTool:
             longest=self._options.timeout,
             dependencies=() if self._options.dependencies else None,
             networked=self._runner.networked,
+            keeps_files=self._options.keeps_files or self._options.session_id is not None,
         )
         return render_result(result, run, max_tokens=max_tokens or self._options.max_tokens)
 
@@ -266,6 +267,7 @@ class CodeExecutionTool:
             longest=self._options.timeout,
             dependencies=tuple(arguments.dependencies or ()) if installs else None,
             networked=self._runner.networked,
+            keeps_files=self._options.keeps_files or self._options.session_id is not None,
         )
 
 

@@ -216,11 +216,43 @@ def test_other_causes_are_explained(stderr: str, said: str) -> None:
     assert "dependencies=" not in text
 
 
+@pytest.mark.parametrize(
+    ("language", "stderr", "said"),
+    [
+        ("python", "    x = bytearray(1 << 40)\nMemoryError", "in smaller pieces"),
+        ("javascript", "FATAL ERROR: Reached heap limit Allocation failed", "in smaller pieces"),
+        ("python", "    !pip install six\n    ^\nSyntaxError: invalid syntax", "no notebook"),
+        ("python", "    %matplotlib inline\n    ^\nSyntaxError: invalid syntax", "no notebook"),
+        ("javascript", "SyntaxError: Cannot use import statement outside a module", "use require()"),
+        (
+            "javascript",
+            "SyntaxError: await is only valid in async functions and the top level",
+            "into an async function",
+        ),
+        ("shell", "/workspace/main.sh: 1: [[: not found", 'language="bash"'),
+        ("bash", "E: Unable to acquire the dpkg frontend lock", "ask for them with dependencies"),
+    ],
+)
+def test_slips_of_models_are_explained(language: str, stderr: str, said: str) -> None:
+    """With what is different here from where they usually are."""
+    failed = {"outcome": "error", "exit_code": 1, "stderr": stderr}
+    assert said in render(failed, language=language)
+    assert "stderr:" in render(failed, language="cobol").splitlines()[1] or said == "in smaller pieces"
+
+
 def test_files_that_are_gone_are_told() -> None:
     """Where they could have been kept, and how."""
     made = {"stdout": "x", "generated_files": ("a",)}
     assert "gone with its sandbox: ask for a session." in render(made, keeping="ask for a session")
     assert "gone" not in render(made) + render({"stdout": "x"}, keeping="ask for a session")
+    failed = {
+        "outcome": "error",
+        "exit_code": 1,
+        "stderr": "FileNotFoundError: [Errno 2] No such file or directory: 'a'",
+    }
+    assert "gone" not in render(failed)
+    assert "earlier calls are gone: write what it reads in the same program.\n" in render(failed, keeps_files=False)
+    assert "program, or, ask for a session.\n" in render(failed, keeps_files=False, keeping="ask for a session")
 
 
 def test_good_run_is_not_explained() -> None:
