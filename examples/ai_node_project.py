@@ -6,11 +6,9 @@ pip install "interpreter-tools[pydantic-ai]"
 import asyncio
 
 from _model import model_or
-from node_express import PACKAGE, SERVER, get
+from node_express import PACKAGE, SERVER, try_out
 from pydantic import BaseModel
 from pydantic_ai import Agent
-
-from interpreter_tools import ContainerConfig, ContainerStrategy, ExecutionEngine, RunApp
 
 
 class Project(BaseModel):
@@ -28,23 +26,10 @@ MODEL = model_or({"files": {"package.json": PACKAGE.decode(), "server.js": SERVE
 
 
 async def main() -> None:
-    """Has the project written, installs what it needs, starts it, asks it something, and kills it."""
+    """Has the project written, and tries it out as `node_express.py` does its own."""
     project = (await Agent(MODEL, output_type=Project).run(QUESTION)).output
     print("project:", *sorted(project.files))
-    container = ContainerConfig(network="bridge", ports=(3000,))
-    async with (
-        ExecutionEngine() as engine,
-        engine.session(strategy=ContainerStrategy.PER_SESSION, container=container) as session,
-    ):
-        for path, content in project.files.items():
-            await session.write_file(f"app/{path}", content.encode())
-        app = RunApp(entry_file=project.entry_file, cwd="app")
-        async with session.stream("javascript", run_app=app, timeout=120) as execution:
-            async for chunk in execution:
-                if chunk.stream == "stdout" and "listening" in chunk.text:
-                    print(await get(execution.ports[3000], "/world"))
-                    await execution.kill()
-            print((await execution.result()).outcome)
+    await try_out({path: text.encode() for path, text in project.files.items()}, project.entry_file)
 
 
 if __name__ == "__main__":
