@@ -8,7 +8,7 @@ import asyncio
 from _model import model_or
 from pydantic_ai import Agent
 
-from interpreter_tools import ContainerStrategy, create_code_execution_tool
+from interpreter_tools import ContainerStrategy, ExecutionEngine, create_code_execution_tool
 from interpreter_tools.adapters.pydantic_ai import pydantic_ai_tool
 
 QUESTION = """\
@@ -20,14 +20,13 @@ MODEL = model_or({"language": "bash", "code": WRITE}, {"language": "bash", "code
 
 
 async def main() -> None:
-    """Asks, prints the answer, and looks at the file itself: the runs share a session, which keeps files."""
-    async with create_code_execution_tool(languages=["bash"], strategy=ContainerStrategy.PER_SESSION) as tool:
+    """Asks, prints the answer, and looks at the file itself: the runs belong to a session, which keeps files."""
+    async with ExecutionEngine() as engine, engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        tool = create_code_execution_tool(engine=engine, session_id=session.id, languages=["bash"])
         result = await Agent(MODEL, tools=[pydantic_ai_tool(tool)]).run(QUESTION)
         print(result.output)
-        assert tool.engine is not None
-        assert tool.session_id is not None
-        print("files:", *await tool.engine.list_workspace_files(tool.session_id, only_generated=True))
-        print((await tool.engine.read_file_binary(tool.session_id, "total.json")).decode(), end="")
+        print("files:", *await session.list_workspace_files(only_generated=True))
+        print((await session.read_file_binary("total.json")).decode(), end="")
 
 
 if __name__ == "__main__":
