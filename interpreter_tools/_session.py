@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import secrets
 import time
@@ -14,17 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
-import msgspec
 
-from interpreter_tools._app import app_packages
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
-from interpreter_tools._dependencies import check_dependencies
+from interpreter_tools._demand import Demand
 from interpreter_tools._exceptions import FileRefused, InterpreterToolsError, SessionBusy, SessionClosed
-from interpreter_tools._execution import Execution
-from interpreter_tools._languages import LanguageRegistry, job_files, plan
 from interpreter_tools._models import SessionInfo
-from interpreter_tools._options import resolve
 from interpreter_tools._profile import workspace_options
 from interpreter_tools._session_containers import SessionContainers
 from interpreter_tools._session_files import SessionFiles
@@ -39,8 +33,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from interpreter_tools._config import ContainerConfig, SessionConfig
+    from interpreter_tools._execution import Execution
     from interpreter_tools._host import Fitting, Host
-    from interpreter_tools._languages import Job, LanguageConfig
+    from interpreter_tools._languages import Job
     from interpreter_tools._models import ExecutionResult
     from interpreter_tools._options import Resolved, RunOptions
     from interpreter_tools._session_lease import Record
@@ -254,24 +249,16 @@ class Session(SessionFiles):
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
         """The same as ``run``, as an ``Execution`` whose output is taken as it comes."""
         self._check_open()
-        config = LanguageRegistry.get(language)
-        resolved = resolve(self._host.config, options, session=self.config)
-        files = job_files(config, code, resolved.files, run_app=resolved.run_app)
-        packages = check_dependencies(config, resolved.dependencies)
-        begin = functools.partial(self._begin, config, resolved, files, packages)
-        join = self._host.installs.join if packages or resolved.run_app is not None else None
-        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture, join=join)
+        demand = Demand.read(self._host.config, language, code, options, session=self.config)
+        return demand.execution(self._host, self._begin)
 
-    async def _begin(
-        self, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes], packages: tuple[str, ...]
-    ) -> tuple[Job, SessionLease] | str:
+    async def _begin(self, demand: Demand) -> tuple[Job, SessionLease] | str:
         await self._take_turn()
         lease: SessionLease | None = None
         try:
-            files = await self._host.with_archives(language, options.container, files)
-            if options.run_app is not None and not packages:
-                packages = await self._app_packages(language, options, files)
-            fitting = await self._fit(language, options, packages)
+            demand = await demand.complete(self._host, elsewhere=self._read_workspace)
+            options = demand.options
+            fitting = await self._fit(demand)
             if isinstance(fitting, str):
                 self._end_turn()
                 return fitting
@@ -280,20 +267,10 @@ class Session(SessionFiles):
             await lease.record.container.apply_limits(options.container.memory_bytes, options.container.cpus)
             await self._deliver(lease)
             record = lease.record
-            record.begin(files)
+            record.begin(demand.files)
             record.deps_checksum = fitting.key
             self._last_executed = record.last_executed_at
-            job = plan(
-                language,
-                files,
-                image_environment=record.container.shape.image_environment,
-                environment=options.environment,
-                directory=options.container.working_dir,
-                timeout=options.timeout,
-                output_limit=options.output_limit,
-                run_app=options.run_app,
-                need=fitting.need,
-            )
+            job = demand.job(fitting, image_environment=record.container.shape.image_environment)
         except BaseException:
             if lease is None:
                 self._end_turn()
@@ -302,31 +279,21 @@ class Session(SessionFiles):
             raise
         return job, lease
 
-    async def _app_packages(
-        self, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
-    ) -> tuple[str, ...]:
-        """What an app's own files ask for: those of this run, of the workspace, of mounted directories."""
-
-        async def read(path: str) -> bytes | None:
-            found = await self._host.read_given(options.container, files, path)
-            if found is None and path.startswith(f"{WORKSPACE}/"):
-                found = await self._read_or_none(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
-            return found
-
-        assert options.run_app is not None
-        return check_dependencies(language, await app_packages(language, options.run_app, read))
-
-    async def _read_or_none(self, path: bytes) -> bytes | None:
+    async def _read_workspace(self, path: str) -> bytes | None:
+        """A file of the workspace, by its path in the sandbox; None where there is none."""
+        if not path.startswith(f"{WORKSPACE}/"):
+            return None
         try:
-            return await self._read(path, 0)
+            return await self._read(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"), 0)
         except FileRefused:
             return None
 
-    async def _fit(self, language: LanguageConfig, options: Resolved, packages: tuple[str, ...]) -> Fitting | str:
+    async def _fit(self, demand: Demand) -> Fitting | str:
+        options = demand.options
         volume = await self._shared_volume(self._host) if options.shared else None
         if options.strategy is ContainerStrategy.PER_SESSION:
-            options = _without_run_limits(options, self._container_config)
-        return await self._host.fit(language, options, packages, workspace_volume=volume, uid=self._uid)
+            options = options.without_limits_of_run(self._container_config)
+        return await self._host.fit(demand.language, options, demand.packages, workspace_volume=volume, uid=self._uid)
 
     async def _lease(self, shape: Shape, options: Resolved) -> SessionLease:
         host = self._host
@@ -430,9 +397,3 @@ class Session(SessionFiles):
                 self._containers.hold(record)
         finally:
             self._end_turn()
-
-
-def _without_run_limits(options: Resolved, own: ContainerConfig) -> Resolved:
-    """The options that the session's own container is found by: a run's limits are set on it for that run."""
-    container = msgspec.structs.replace(options.container, memory_limit=own.memory_limit, cpu_limit=own.cpu_limit)
-    return msgspec.structs.replace(options, container=container)
