@@ -136,11 +136,11 @@ def _as_object(given: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         raise InvalidArguments("", value, "is not an object", hint=f"give an object with the fields {_list(_NAMES)}")
     fields = {str(name): item for name, item in cast("Mapping[object, object]", value).items()}
-    wrapped = [item for name, item in fields.items() if name.strip().lower() not in _ENVELOPE]
-    if len(wrapped) == 1 and isinstance(wrapped[0], (Mapping, str)):
-        (name,) = (name for name, item in fields.items() if item is wrapped[0])
-        if name.strip().lower() in _WRAPPERS:
-            return _as_object(cast("object", wrapped[0]))
+    inside = {name: item for name, item in fields.items() if name.strip().lower() not in _ENVELOPE}
+    if len(inside) == 1:
+        ((name, inner),) = inside.items()
+        if name.strip().lower() in _WRAPPERS and isinstance(inner, (Mapping, str)):
+            return _as_object(cast("object", inner))
     return fields
 
 

@@ -61,8 +61,13 @@ def read_json(text: str) -> object:
         if not isinstance(value, str):
             break
         _, inner = unfence(value)
-        blocks = _BLOCK.findall(inner)
-        value = _load(blocks[0][1] if len(blocks) == 1 else inner)
+        try:
+            value = _load(inner)
+        except ValueError:
+            blocks = _BLOCK.findall(inner)
+            if len(blocks) != 1:
+                raise
+            value = _load(blocks[0][1])
     return value
 
 

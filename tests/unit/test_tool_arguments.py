@@ -115,6 +115,20 @@ def test_fences_inside_a_program_stay() -> None:
         assert read(language="python", code=code).code == code
 
 
+def test_fenced_json_inside_a_program_stays() -> None:
+    """It is not what was meant, where the whole is JSON."""
+    code = 'print("""\n```json\n{}\n```\n""")'
+    for text in (json.dumps({"language": "python", "code": code}), f"{{'language': 'python', 'code': {code!r}}}"):
+        assert read(text).code == code
+    assert read('{"language": "python", "code": "1\n```json\n{}\n```\n2"}').code == "1\n```json\n{}\n```\n2"
+
+
+def test_whole_call_whose_parts_are_alike() -> None:
+    """The name of what is called has nothing to do with its arguments."""
+    with pytest.raises(InvalidArguments, match="is not JSON"):
+        read({"name": "a", "arguments": "a"})
+
+
 @given(strategies.text())
 def test_programs_are_not_changed(code: str) -> None:
     """Whatever is in them, unless they are fenced."""
