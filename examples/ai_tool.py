@@ -1,31 +1,39 @@
-"""The tool by itself: what a model is shown, what it may answer, and what it is told."""
+"""A model writes Python and runs it, sees its mistake and mends it. Whose model: see `_model.py`.
+
+pip install "interpreter-tools[pydantic-ai]"
+"""
 
 import asyncio
-import json
+
+from _model import model_or
+from pydantic_ai import Agent, ToolReturnPart
 
 from interpreter_tools import create_code_execution_tool
+from interpreter_tools.adapters.pydantic_ai import pydantic_ai_tool
 
-# As models write them: text of JSON, other names, a fence, numbers as text, and what cannot be understood.
-ANSWERS = [
-    '{"language": "Python", "code": "print(sum(range(1, 11)))"}',
-    {"lang": "js", "code": ["const n = 10;", "console.log(n * (n + 1) / 2)"], "timeout": "5s"},
-    "```sh\nseq 10 | paste -sd+ | bc\n```",
-    {"language": "python", "code": "import sklearn"},
-    {"language": "cobol", "code": "DISPLAY 55."},
-]
+QUESTION = "Compute the first ten Fibonacci numbers with Python, and tell their sum."
+WRONG = """
+numbers = [0, 1]
+while len(numbers) < 10:
+    numbers.append(numbers[-1] + number[-2])
+print(numbers, sum(numbers))
+"""
+MODEL = model_or(
+    {"language": "python", "code": WRONG},
+    {"language": "python", "code": WRONG.replace("number[", "numbers[")},
+    "They are 0, 1, 1, 2, 3, 5, 8, 13, 21, 34; their sum is 88.",
+)
 
 
 async def main() -> None:
-    """Answers each call as a model would be answered, then streams one more."""
-    async with create_code_execution_tool() as tool:
-        print(tool.name, "-", tool.description)
-        print("required:", json.dumps(tool.json_schema["required"]), "\n")
-        for answer in ANSWERS:
-            reply = await tool.call(answer)
-            print(reply.text, "\n")
-        async with tool.stream(language="python", code="for n in 'live': print(n)") as execution:
-            async for chunk in execution:
-                print(chunk.text, end="")
+    """Asks, and prints how each run went, what it printed, and the answer."""
+    async with create_code_execution_tool(timeout=10) as tool:
+        result = await Agent(MODEL, tools=[pydantic_ai_tool(tool)]).run(QUESTION)
+    for message in result.all_messages():
+        for part in message.parts:
+            if isinstance(part, ToolReturnPart):
+                print(f"{part.metadata.outcome}: {part.metadata.stdout or part.metadata.stderr.splitlines()[-1]}")
+    print(result.output)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,22 @@
-"""A LlamaIndex agent with the tool.
+"""A LlamaIndex agent with the tool. Without OPENAI_API_KEY, LlamaIndex's mock of a model answers.
 
-pip install "interpreter-tools[llama-index]". The model here is LlamaIndex's mock; any model that calls functions takes
-its place, for example `OpenAI("gpt-5-mini")` of llama-index-llms-openai.
+pip install "interpreter-tools[llama-index]", and for the real model llama-index-llms-openai; any other model that calls
+functions takes its place.
 """
 
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportDeprecated=false
+
 import asyncio
+import os
+import warnings
 from collections.abc import Sequence
 
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, TextBlock, ToolCallBlock
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.mock import MockFunctionCallingLLM
+from pydantic.warnings import PydanticDeprecationWarning
 
 from interpreter_tools import create_code_execution_tool
 from interpreter_tools.adapters.llama_index import LlamaIndexTool
@@ -26,13 +34,23 @@ def stand_in(messages: Sequence[ChatMessage], **_: object) -> ChatMessage:
     return ChatMessage(role="assistant", blocks=[TextBlock(text=f"The tool says {str(last.content).split()[-1]}.")])
 
 
+def model() -> FunctionCallingLLM:
+    """The real one, if there is a key for it."""
+    if "OPENAI_API_KEY" in os.environ:
+        from llama_index.llms.openai import OpenAI  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+
+        return OpenAI(os.environ.get("OPENAI_MODEL", "gpt-5-mini"))
+    return MockFunctionCallingLLM(response_generator=stand_in)
+
+
 async def main() -> None:
-    """Asks, and prints what the tool said and what the model makes of it."""
+    """Asks, and prints how the runs went and what the model makes of them."""
+    warnings.simplefilter("ignore", PydanticDeprecationWarning)  # FunctionAgent looks at attributes that are deprecated
     async with create_code_execution_tool() as tool:
-        model = MockFunctionCallingLLM(response_generator=stand_in)
-        response = await model.apredict_and_call([LlamaIndexTool(tool)], QUESTION)
-        print(response.response)
-        print("outcome:", response.sources[0].raw_output.outcome)
+        agent = FunctionAgent(tools=[LlamaIndexTool(tool)], llm=model(), streaming=False)
+        answer = await agent.run(QUESTION)
+        print("outcomes:", *(call.tool_output.raw_output.outcome for call in answer.tool_calls))
+        print(answer)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A Node.js project with an Express server in a sandbox, reached on a published port of this machine's loopback."""
 
 import asyncio
+from collections.abc import Mapping
 
 from interpreter_tools import ContainerConfig, ContainerStrategy, ExecutionEngine, RunApp
 
@@ -21,16 +22,16 @@ async def get(port: int, path: str) -> str:
     return answer.decode().rpartition("\r\n")[2]
 
 
-async def main() -> None:
-    """Writes the project, starts it, asks it something, and kills it."""
+async def try_out(files: Mapping[str, bytes], entry_file: str) -> None:
+    """Writes the project, installs what it needs, starts it, asks it something, and kills it."""
     container = ContainerConfig(network="bridge", ports=(3000,))
     async with (
         ExecutionEngine() as engine,
         engine.session(strategy=ContainerStrategy.PER_SESSION, container=container) as session,
     ):
-        await session.write_file("app/package.json", PACKAGE)
-        await session.write_file("app/server.js", SERVER)
-        app = RunApp(entry_file="server.js", cwd="app")
+        for path, content in files.items():
+            await session.write_file(f"app/{path}", content)
+        app = RunApp(entry_file=entry_file, cwd="app")
         async with session.stream("javascript", run_app=app, timeout=120) as execution:
             async for chunk in execution:
                 if chunk.stream == "stdout" and "listening" in chunk.text:
@@ -40,4 +41,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(try_out({"package.json": PACKAGE, "server.js": SERVER}, "server.js"))

@@ -4,7 +4,6 @@ The names are those of ``_api``, which is imported when the first of them is ask
 them, such as ``interpreter-tools --help``, does not wait for the Docker client.
 """
 
-import logging
 import typing
 
 if typing.TYPE_CHECKING:
@@ -25,6 +24,3 @@ else:
 
     def __dir__():  # noqa: ANN202
         return sorted({*globals(), *__getattr__("__all__")})
-
-
-logging.getLogger("interpreter_tools").addHandler(logging.NullHandler())

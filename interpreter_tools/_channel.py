@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from interpreter_tools._docker import Demultiplexer
 from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
-from interpreter_tools._protocol import Connection, Event, Fatal, Hello, Ready, Refused
+from interpreter_tools._protocol import Connection, Event, Fatal, Hello, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,11 +156,6 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
             self.quit(self._greeting)
         assert isinstance(event, Hello), event  # nothing else may come first
         return event
-
-    async def sync(self) -> Refused | None:
-        """Waits until every file that was put is written; how it failed, or None."""
-        event = await self.expect(Ready, send=self.connection.sync())
-        return event if isinstance(event, Refused) else None
 
     def listen(self, listener: Listener) -> None:
         """Gives the events to a listener until it quits.

@@ -8,31 +8,30 @@ import logging
 import os
 import warnings
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
 import msgspec
 
-from interpreter_tools._app import app_packages
 from interpreter_tools._config import ContainerStrategy, EngineConfig, SessionConfig
-from interpreter_tools._dependencies import check_dependencies
+from interpreter_tools._demand import Demand
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
 from interpreter_tools._exceptions import EngineClosed, ImageMissing, InterpreterToolsError, PoolClosed
-from interpreter_tools._execution import Execution
 from interpreter_tools._host import Host
-from interpreter_tools._languages import LanguageRegistry, job_files, plan
+from interpreter_tools._host_files import data_directory
+from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._models import EngineStats
-from interpreter_tools._options import Resolved, RunOptions, resolve
+from interpreter_tools._options import RunOptions, resolve
 from interpreter_tools._sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
     from types import TracebackType
 
+    from interpreter_tools._execution import Execution
     from interpreter_tools._host_files import Progress
-    from interpreter_tools._languages import Job, LanguageConfig
+    from interpreter_tools._languages import Job
     from interpreter_tools._models import ExecutionResult, SessionInfo
     from interpreter_tools._options import SessionOptions
     from interpreter_tools._pool_lease import PoolLease
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from interpreter_tools._session_files import FileReader
 
 _LOG = logging.getLogger("interpreter_tools")
+_LOG.addHandler(logging.NullHandler())  # where warnings go is the application's affair
 
 
 class _Running:
@@ -222,13 +222,8 @@ class ExecutionEngine:
             UsageError: the call cannot work as it was made; nothing was touched.
         """
         host = self._use().host
-        config = LanguageRegistry.get(language)
-        resolved = resolve(self._config, options)
-        files = job_files(config, code, resolved.files, run_app=resolved.run_app)
-        packages = check_dependencies(config, resolved.dependencies)
-        begin = functools.partial(_begin, host, config, resolved, files, packages)
-        join = host.installs.join if packages or resolved.run_app is not None else None
-        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture, join=join)
+        demand = Demand.read(self._config, language, code, options)
+        return demand.execution(host, functools.partial(_begin, host))
 
     # -- sessions
 
@@ -293,7 +288,7 @@ class ExecutionEngine:
         if keep_generated is False:
             await session.aclose()
             return None
-        target = _data_directory(session_id) if keep_generated is True else Path(keep_generated)
+        target = data_directory(session_id) if keep_generated is True else Path(keep_generated)
         await session.aclose(keep_generated=target)
         return target
 
@@ -387,44 +382,19 @@ class ExecutionEngine:
         return running
 
 
-async def _begin(
-    host: Host,
-    language: LanguageConfig,
-    options: Resolved,
-    files: dict[bytes, bytes],
-    packages: tuple[str, ...],
-) -> tuple[Job, PoolLease] | str:
+async def _begin(host: Host, demand: Demand) -> tuple[Job, PoolLease] | str:
     """What to run and where; or the key of what must be installed before there is a place for it."""
-    files = await host.with_archives(language, options.container, files)
-    if options.run_app is not None and not packages:
-        read = functools.partial(host.read_given, options.container, files)
-        packages = check_dependencies(language, await app_packages(language, options.run_app, read))
-    fitting = await host.fit(language, options, packages)
+    demand = await demand.complete(host)
+    fitting = await host.fit(demand.language, demand.options, demand.packages)
     if isinstance(fitting, str):
         return fitting
-    job = plan(
-        language,
-        files,
-        image_environment=fitting.shape.image_environment,
-        environment=options.environment,
-        directory=options.container.working_dir,
-        timeout=options.timeout,
-        output_limit=options.output_limit,
-        run_app=options.run_app,
-        need=fitting.need,
-    )
+    job = demand.job(fitting)
     try:
         return job, await host.pool(fitting.shape).lease()
     except ImageMissing:
         if fitting.need is not None or fitting.key is None:
             raise
         return fitting.key  # the image with its packages was pruned meanwhile
-
-
-def _data_directory(session_id: str) -> Path:
-    """A new directory for the files of a session, in the user's data directory (XDG Base Directory Specification)."""
-    base = Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser())
-    return base / "interpreter-tools" / f"{session_id}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
 
 
 async def _sweep(client: DockerClient) -> None:

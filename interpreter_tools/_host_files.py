@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -106,3 +107,9 @@ def walk(root: Path) -> list[tuple[Path, int]]:
             if stat.S_ISREG(status.st_mode):
                 found.append((file, status.st_size))
     return found
+
+
+def data_directory(session_id: str) -> Path:
+    """A new directory for the files of a session, in the user's data directory (XDG Base Directory Specification)."""
+    base = Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser())
+    return base / "interpreter-tools" / f"{session_id}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"

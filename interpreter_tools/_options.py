@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
 import msgspec
 
@@ -95,6 +95,15 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool
     run_app: RunApp | None
     capture: bool
+
+    def without_limits_of_run(self, own: ContainerConfig) -> Self:
+        """What a session's own container is found by: a run's limits are set on it for that run.
+
+        Args:
+            own: how the session's containers are.
+        """
+        container = msgspec.structs.replace(self.container, memory_limit=own.memory_limit, cpu_limit=own.cpu_limit)
+        return msgspec.structs.replace(self, container=container)
 
 
 _CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "mounts", "working_dir", "image")

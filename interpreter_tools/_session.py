@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import secrets
 import time
-from collections import deque
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -15,20 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
-import msgspec
 
-from interpreter_tools._app import app_packages
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
-from interpreter_tools._dependencies import check_dependencies
-from interpreter_tools._exceptions import ContainerLost, FileRefused, InterpreterToolsError, SessionBusy, SessionClosed
-from interpreter_tools._execution import Execution
-from interpreter_tools._languages import LanguageRegistry, job_files, plan
+from interpreter_tools._demand import Demand
+from interpreter_tools._exceptions import FileRefused, InterpreterToolsError, SessionBusy, SessionClosed
 from interpreter_tools._models import SessionInfo
-from interpreter_tools._options import resolve
 from interpreter_tools._profile import workspace_options
+from interpreter_tools._session_containers import SessionContainers
 from interpreter_tools._session_files import SessionFiles
-from interpreter_tools._session_lease import Record, SessionLease, settle
+from interpreter_tools._session_lease import SessionLease, settle
 from interpreter_tools._staging import Staged
 from interpreter_tools._transfer import read_range, send_file, sync
 from interpreter_tools._workspace import WORKSPACE
@@ -39,14 +33,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from interpreter_tools._config import ContainerConfig, SessionConfig
+    from interpreter_tools._execution import Execution
     from interpreter_tools._host import Fitting, Host
-    from interpreter_tools._languages import Job, LanguageConfig
+    from interpreter_tools._languages import Job
     from interpreter_tools._models import ExecutionResult
     from interpreter_tools._options import Resolved, RunOptions
+    from interpreter_tools._session_lease import Record
     from interpreter_tools._shape import Shape
 
 _LOG = logging.getLogger("interpreter_tools")
-_HISTORY = 1000
 _CLOSE_DEADLINE = 30.0
 _END_DEADLINE = 5.0  # seconds that a run may take to end once it was killed
 _KEPT = 64 << 20  # bytes of what a run has made that are kept when its container goes back to a pool
@@ -83,11 +78,8 @@ class Session(SessionFiles):
         self._uid = next_uid()
         self._volume: str | None = None
         self._private: list[Shape] = []  # shapes of its own, whose pools end with it
-        self._containers: dict[tuple[object, ...], Record] = {}  # of PER_SESSION, by shape
-        self._current: Record | None = None
-        self._anchor: Record | None = None  # keeps the shared workspace alive: a tmpfs lives as long as it is mounted
+        self._containers = SessionContainers(host, self.id)
         self._running: SessionLease | None = None
-        self._history: deque[Record] = deque(maxlen=_HISTORY)
         self._last_executed: datetime | None = None
         self._closing: asyncio.Task[list[Path]] | None = None
 
@@ -165,11 +157,9 @@ class Session(SessionFiles):
         host = self._host
         for shape in self._private:
             await host.close_pool(shape)
-        records = {id(record): record for record in (*self._containers.values(), self._current, self._anchor) if record}
         async with anyio.create_task_group() as tasks:
-            for record in records.values():
-                record.is_running = False
-                tasks.start_soon(record.container.aclose)
+            for container in self._containers.leave():
+                tasks.start_soon(container.aclose)
         if self._volume is not None:
             await host.remove_volume(self._volume)
         self._staging.clear()
@@ -178,11 +168,12 @@ class Session(SessionFiles):
     def info(self) -> SessionInfo:
         """What it is, and which containers it has had."""
         generated = frozenset(self._generated)
+        current, history = self._containers.current, self._containers.history
         return SessionInfo(
             session_id=self.id,
             config=self.config,
-            current_container=None if self._current is None else self._current.meta(self.id, generated),
-            container_history=tuple(record.meta(self.id, generated) for record in self._history),
+            current_container=None if current is None else current.meta(self.id, generated),
+            container_history=tuple(record.meta(self.id, generated) for record in history),
             created_at=self.created_at,
             last_executed_at=self._last_executed,
             is_active=self._state is _State.OPEN,
@@ -232,8 +223,7 @@ class Session(SessionFiles):
 
     @property
     def _holder(self) -> Record | None:
-        current = self._current
-        return None if current is None or current.channel.error is not None else current
+        return self._containers.holder
 
     @property
     def _keeps_inputs(self) -> bool:
@@ -259,24 +249,16 @@ class Session(SessionFiles):
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
         """The same as ``run``, as an ``Execution`` whose output is taken as it comes."""
         self._check_open()
-        config = LanguageRegistry.get(language)
-        resolved = resolve(self._host.config, options, session=self.config)
-        files = job_files(config, code, resolved.files, run_app=resolved.run_app)
-        packages = check_dependencies(config, resolved.dependencies)
-        begin = functools.partial(self._begin, config, resolved, files, packages)
-        join = self._host.installs.join if packages or resolved.run_app is not None else None
-        return Execution(begin, stdin=resolved.stdin, capture=resolved.capture, join=join)
+        demand = Demand.read(self._host.config, language, code, options, session=self.config)
+        return demand.execution(self._host, self._begin)
 
-    async def _begin(
-        self, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes], packages: tuple[str, ...]
-    ) -> tuple[Job, SessionLease] | str:
+    async def _begin(self, demand: Demand) -> tuple[Job, SessionLease] | str:
         await self._take_turn()
         lease: SessionLease | None = None
         try:
-            files = await self._host.with_archives(language, options.container, files)
-            if options.run_app is not None and not packages:
-                packages = await self._app_packages(language, options, files)
-            fitting = await self._fit(language, options, packages)
+            demand = await demand.complete(self._host, elsewhere=self._read_workspace)
+            options = demand.options
+            fitting = await self._fit(demand)
             if isinstance(fitting, str):
                 self._end_turn()
                 return fitting
@@ -285,20 +267,10 @@ class Session(SessionFiles):
             await lease.record.container.apply_limits(options.container.memory_bytes, options.container.cpus)
             await self._deliver(lease)
             record = lease.record
-            record.begin(files)
+            record.begin(demand.files)
             record.deps_checksum = fitting.key
             self._last_executed = record.last_executed_at
-            job = plan(
-                language,
-                files,
-                image_environment=record.container.shape.image_environment,
-                environment=options.environment,
-                directory=options.container.working_dir,
-                timeout=options.timeout,
-                output_limit=options.output_limit,
-                run_app=options.run_app,
-                need=fitting.need,
-            )
+            job = demand.job(fitting, image_environment=record.container.shape.image_environment)
         except BaseException:
             if lease is None:
                 self._end_turn()
@@ -307,62 +279,32 @@ class Session(SessionFiles):
             raise
         return job, lease
 
-    async def _app_packages(
-        self, language: LanguageConfig, options: Resolved, files: dict[bytes, bytes]
-    ) -> tuple[str, ...]:
-        """What an app's own files ask for: those of this run, of the workspace, of mounted directories."""
-
-        async def read(path: str) -> bytes | None:
-            found = await self._host.read_given(options.container, files, path)
-            if found is None and path.startswith(f"{WORKSPACE}/"):
-                found = await self._read_or_none(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
-            return found
-
-        assert options.run_app is not None
-        return check_dependencies(language, await app_packages(language, options.run_app, read))
-
-    async def _read_or_none(self, path: bytes) -> bytes | None:
+    async def _read_workspace(self, path: str) -> bytes | None:
+        """A file of the workspace, by its path in the sandbox; None where there is none."""
+        if not path.startswith(f"{WORKSPACE}/"):
+            return None
         try:
-            return await self._read(path, 0)
+            return await self._read(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"), 0)
         except FileRefused:
             return None
 
-    async def _fit(self, language: LanguageConfig, options: Resolved, packages: tuple[str, ...]) -> Fitting | str:
+    async def _fit(self, demand: Demand) -> Fitting | str:
+        options = demand.options
         volume = await self._shared_volume(self._host) if options.shared else None
         if options.strategy is ContainerStrategy.PER_SESSION:
-            options = _without_run_limits(options, self._container_config)
-        return await self._host.fit(language, options, packages, workspace_volume=volume, uid=self._uid)
+            options = options.without_limits_of_run(self._container_config)
+        return await self._host.fit(demand.language, options, demand.packages, workspace_volume=volume, uid=self._uid)
 
     async def _lease(self, shape: Shape, options: Resolved) -> SessionLease:
         host = self._host
         if shape.workspace_volume is not None and shape not in self._private:
             self._private.append(shape)
         if options.strategy is ContainerStrategy.PER_SESSION:
-            return SessionLease(self, await self._own_container(host, shape), None)
+            return SessionLease(self, await self._containers.own(shape), None)
         pooled = await host.pool(shape).lease()
         # A user of our own, except where the interpreter was booted as another, or the user changes with each reset.
         fixed = shape.reused or shape.boot_mode == "single" or shape.uid is not None
-        return SessionLease(self, self._note(Record(pooled.container, None if fixed else self._uid)), pooled)
-
-    async def _own_container(self, host: Host, shape: Shape) -> Record:
-        record = self._containers.get(shape.key)
-        if record is not None and record.channel.error is not None:
-            self._drop(record)
-            raise ContainerLost(
-                f"the container of the session {self.id!r} is gone, with its files: {record.channel.error.message}",
-                hint="the next run starts a new one",
-            )
-        if record is None:
-            if shape.workspace_volume is None:
-                container = (await host.pool(shape).lease()).detach()
-            else:
-                container = await host.create(shape)
-            record = self._containers[shape.key] = self._note(Record(container, None))
-        return record
-
-    def _note(self, record: Record) -> Record:
-        self._history.append(record)
-        return record
+        return SessionLease(self, self._containers.note(pooled.container, None if fixed else self._uid), pooled)
 
     async def _shared_volume(self, host: Host) -> str:
         if self._volume is None:
@@ -446,42 +388,12 @@ class Session(SessionFiles):
         record, pooled = lease.record, lease.pooled
         try:
             if pooled is None:
-                self._current = record
-                if record.container.shape.workspace_volume is not None:
-                    self._anchor = record
+                self._containers.stay(record)
             elif record.container.shape.reused or record.channel.error is not None:
                 record.is_running = False
                 pooled.release(clean=clean)
             else:
                 pooled.detach()
-                self._hold(record)
+                self._containers.hold(record)
         finally:
             self._end_turn()
-
-    def _hold(self, record: Record) -> None:
-        """The container of this run holds the files now; that of the last one is not needed any more."""
-        shared = record.container.shape.workspace_volume is not None
-        old = {id(kept): kept for kept in (self._current, self._anchor if shared else None) if kept is not None}
-        self._current = record
-        if shared:
-            self._anchor = record
-        for kept in old.values():
-            if kept is not record and kept is not self._anchor:
-                kept.is_running = False
-                self._host.discard(kept.container)
-
-    def _drop(self, record: Record) -> None:
-        """Forgets a container that is gone."""
-        record.is_running = False
-        self._containers = {key: kept for key, kept in self._containers.items() if kept is not record}
-        if self._current is record:
-            self._current = None
-        if self._anchor is record:
-            self._anchor = None
-        self._host.discard(record.container)
-
-
-def _without_run_limits(options: Resolved, own: ContainerConfig) -> Resolved:
-    """The options that the session's own container is found by: a run's limits are set on it for that run."""
-    container = msgspec.structs.replace(options.container, memory_limit=own.memory_limit, cpu_limit=own.cpu_limit)
-    return msgspec.structs.replace(options, container=container)

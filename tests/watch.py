@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from interpreter_tools import ExecutionEngine
+    from interpreter_tools._container import Container
     from interpreter_tools._docker import DockerClient
 
 T = TypeVar("T")
@@ -37,6 +38,18 @@ async def eventually(look: Callable[[], Awaitable[T]], right: Callable[[T], bool
             return seen
         assert time.monotonic() < end, f"after {within:g} s still {seen!r}"
         await asyncio.sleep(0.05)
+
+
+async def idle_container(engine: ExecutionEngine) -> Container:
+    """The container of an engine's only pool, as soon as one waits there."""
+    assert engine._running is not None
+    (pool,) = engine._running.host.pools.values()
+
+    async def idle() -> list[Container]:
+        return pool._idle
+
+    (container,) = await eventually(idle, bool)
+    return container
 
 
 def owner_of(engine: ExecutionEngine) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_START = 100_000  # objects made before garbage is looked for; imports make many and no garbage: an eighth of `--help`
 _MISSING = 'the command line needs packages that are not installed: pip install "interpreter-tools[cli]"'
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    gc.set_threshold(_START)
     try:
         from interpreter_tools.cli._app import STDIN, app  # noqa: PLC0415 - what it imports is optional
     except ModuleNotFoundError as error:
@@ -21,4 +24,6 @@ def main() -> None:
         status = app(words, result_action="return_value")
     except KeyboardInterrupt:
         status = _INTERRUPTED
+    finally:
+        gc.freeze()  # the interpreter's end does not look for garbage either
     sys.exit(status)

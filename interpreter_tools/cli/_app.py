@@ -89,7 +89,7 @@ Examples:
   interpreter-tools run -c 'print(6 * 7)'
   interpreter-tools run script.js < input.txt > output.txt
   curl -s https://example.org/x.sh | interpreter-tools run --language bash -
-  interpreter-tools run plot.py --dep matplotlib --file data.csv=./data.csv --out charts
+  interpreter-tools run plot.py --dep matplotlib --file ./data.csv --out charts
   interpreter-tools run main.py --mount ./src:/src --mount ./results:/results:rw --memory 1g --cpus 2
   interpreter-tools run server.py --network bridge --port 8000 --timeout 0"""
 )
@@ -127,7 +127,7 @@ async def run(
         code: The program itself, instead of a file.
         language: Its language; otherwise known from the file's suffix, then its first line, then Python.
         dep: A package to install first, as the language's installer takes it; may be repeated.
-        with_file: PATH=LOCAL puts the local file at PATH beneath the working directory; may be repeated.
+        with_file: A local file to put beneath the working directory, or PATH=LOCAL for another name; may be repeated.
         out: A directory for the files that the program makes in its working directory.
         mount: SOURCE:TARGET shows a local file or directory; end with :rw to let programs write, :zip to unpack.
         env: NAME=VALUE, or NAME for this shell's value; may be repeated.

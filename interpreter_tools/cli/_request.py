@@ -120,9 +120,7 @@ def _variable(text: str) -> tuple[str, str]:
 
 def _file(text: str) -> tuple[str, str]:
     path, equals, local = text.partition("=")
-    if not equals:
-        raise ConfigurationError("--file", text, "does not say which local file", hint="give PATH=LOCAL")
-    return path, local
+    return (path, local) if equals else (Path(text).name, text)
 
 
 def _mount(text: str) -> Mount:

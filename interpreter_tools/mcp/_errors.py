@@ -14,8 +14,10 @@ from interpreter_tools._exceptions import (
     SessionClosed,
     TooManySessions,
     UnknownLanguage,
+    UnknownOutput,
     UnknownSession,
 )
+from interpreter_tools.tool._render import explain_error
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,13 +31,13 @@ _HINTS: dict[type[InterpreterToolsError], str] = {
     SessionClosed: "create_session makes a new one",
     TooManySessions: "close_session closes one",
     FileRefused: "list_files tells what is there",
+    UnknownOutput: "later runs took its place: run the program again, and write what it prints to a file of a session",
 }
 
 
 def explain(error: InterpreterToolsError) -> str:
     """What happened, and what to do about it."""
-    hint = _HINTS.get(type(error), error.hint)
-    return f"{error.message} (hint: {hint})" if hint else error.message
+    return explain_error(error, hint=_HINTS.get(type(error)))
 
 
 @contextmanager
@@ -53,7 +55,9 @@ def as_resource_errors() -> Generator[None]:
     try:
         yield
     except InterpreterToolsError as error:
-        missing = isinstance(error, UnknownSession) or (isinstance(error, FileRefused) and error.errno == errno.ENOENT)
+        missing = isinstance(error, (UnknownSession, UnknownOutput)) or (
+            isinstance(error, FileRefused) and error.errno == errno.ENOENT
+        )
         raise (ResourceNotFoundError if missing else ResourceError)(explain(error)) from error
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from interpreter_tools.mcp._results import cut
+from interpreter_tools.tool._excerpt import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,11 +60,11 @@ class Follower:
         self._waiting.append(chunk.text)
         self._length += len(chunk.text)
         if self._length > _KEPT:
-            text, _ = cut("".join(self._waiting), _SIZE)
+            text = excerpt("".join(self._waiting), _SIZE)
             self._waiting, self._length = [text], len(text)
 
     async def _send(self) -> None:
-        text, _ = cut("".join(self._waiting), _SIZE)
+        text = excerpt("".join(self._waiting), _SIZE)
         self._waiting, self._length = [], 0
         self._due = anyio.current_time() + _INTERVAL
         await self._report(float(self._bytes), text)

@@ -1,4 +1,4 @@
-"""Files of sessions as resources: ``interpreter-tools://{session_id}/{path}``."""
+"""Resources: sessions' files, ``interpreter-tools://{session_id}/{path}``, and output that was too long to be told."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SCHEME = "interpreter-tools"
 TEMPLATE = f"{SCHEME}://{{session_id}}/{{+path}}"
+OUTPUT_TEMPLATE = f"{SCHEME}-output://{{output_id}}/{{stream}}"
 READ_LIMIT = 32 << 20  # bytes of one resource: they are held and sent whole, in base64
 _LISTED = 1000
 
@@ -28,6 +29,11 @@ def shown(path: str) -> str:
 def uri_of(session_id: str, path: str) -> str:
     """The address of a file."""
     return f"{SCHEME}://{session_id}/{quote(os.fsencode(path))}"
+
+
+def output_uri_of(output_id: str, stream: str) -> str:
+    """The address of all that a run wrote to a stream."""
+    return f"{SCHEME}-output://{output_id}/{stream}"
 
 
 def media_type(uri: str, contents: str | bytes) -> str:

@@ -6,17 +6,18 @@ import functools
 import inspect
 from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from mcp.server.mcpserver import MCPServer
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError, UnexpectedToolError
 from mcp.types import ToolAnnotations
 from pydantic import ValidationError
 
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._models import Stream
 from interpreter_tools.mcp import _tools as tools
-from interpreter_tools.mcp._errors import as_resource_errors, wrong_arguments
-from interpreter_tools.mcp._resources import READ_LIMIT, TEMPLATE, list_resources, media_type
+from interpreter_tools.mcp._errors import as_resource_errors, as_tool_errors, wrong_arguments
+from interpreter_tools.mcp._resources import OUTPUT_TEMPLATE, READ_LIMIT, TEMPLATE, list_resources, media_type
 from interpreter_tools.mcp._state import State, running
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def create_server(engine_config: EngineConfig | None = None) -> MCPServer[State]
     for tool, hints in _TOOLS:
         server.add_tool(tool, description=inspect.getdoc(tool) or "", annotations=hints, structured_output=True)
     server.resource(TEMPLATE, name="session file", description="A file of a session's workspace.")(_read)
+    server.resource(OUTPUT_TEMPLATE, name="output", description="All that a run wrote, where it was cut.")(_read_output)
     return server
 
 
@@ -83,6 +85,14 @@ async def _read(session_id: str, path: str, ctx: tools.Ctx) -> str | bytes:
         return data.decode()
     except UnicodeDecodeError:
         return data
+
+
+async def _read_output(output_id: str, stream: str, ctx: tools.Ctx) -> str:
+    with as_resource_errors():
+        result = ctx.request_context.lifespan_context.outputs.get(output_id)
+    if stream not in get_args(Stream):
+        raise ResourceNotFoundError(f"there is no stream {stream!r}; there are {', '.join(get_args(Stream))}")
+    return str(getattr(result, stream))
 
 
 async def _tell_state(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -109,6 +119,9 @@ class _Server(MCPServer[State]):
         self, name: str, arguments: dict[str, Any], context: Context[State, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Calls a tool; what is wrong with its arguments is said in a line each."""
+        if name == "execute_code":
+            with as_tool_errors():
+                arguments = tools.understand(arguments)
         known = await self._arguments_of(name)
         unknown = sorted(set(arguments) - set(known)) if known is not None else []
         if unknown:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import MachineError, UnknownSession
+from interpreter_tools.tool._outputs import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -24,10 +25,12 @@ class State:
 
     Attributes:
         sessions: those that were made and not closed, by id; one that has expired is found out when it is used.
+        outputs: what runs wrote that was too long to be told whole.
     """
 
     def __init__(self, engine: ExecutionEngine) -> None:
         self.sessions: dict[str, Session] = {}
+        self.outputs = Outputs()
         self._engine = engine
 
     async def engine(self) -> ExecutionEngine:

@@ -6,11 +6,13 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
+import msgspec
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._output import whole_characters
 from interpreter_tools.mcp._errors import as_tool_errors
 from interpreter_tools.mcp._progress import Follower
@@ -22,12 +24,16 @@ from interpreter_tools.mcp._results import (
     SessionClosing,
     SessionReport,
     files_of,
-    render,
     report,
 )
 from interpreter_tools.mcp._state import State
+from interpreter_tools.tool._advice import Circumstances
+from interpreter_tools.tool._arguments import read_arguments, read_fields
+from interpreter_tools.tool._options import ToolOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interpreter_tools._execution import Execution
     from interpreter_tools._options import RunOptions
 
@@ -53,8 +59,21 @@ FilePath = Annotated[str, Field(description="relative to the session's workspace
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]  # pyright: ignore[reportUnknownLambdaType]
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) and value.strip() else value or None
+# How long a run may take is the engine's affair.
+_OPTIONS = ToolOptions(timeout=None)
+_KEEPING = "to keep files, run in a session from create_session"
+_BESIDE = ("session_id", "files")
+
+
+def understand(arguments: Mapping[str, object]) -> dict[str, object]:
+    """The arguments of ``execute_code``, read as liberally as ``CodeExecutionTool`` reads them.
+
+    Raises:
+        InvalidArguments: their meaning is not plain.
+    """
+    fields = read_fields(arguments, beside=_BESIDE)
+    beside = {name: fields.pop(name) for name in _BESIDE if name in fields}
+    return msgspec.structs.asdict(read_arguments(fields, _OPTIONS, {})) | beside
 
 
 async def execute_code(
@@ -70,7 +89,6 @@ async def execute_code(
     timeout: Annotated[float | None, Field(description="seconds that the program may run")] = None,
     dependencies: Annotated[
         list[str] | None,
-        BeforeValidator(_as_list),
         Field(description="packages to install first, such as numpy==2.1 or lodash@4"),
     ] = None,
     files: Annotated[
@@ -92,8 +110,22 @@ async def execute_code(
         async with execution:
             await Follower(execution, lambda progress, text: ctx.report_progress(progress, message=text)).follow()
             result = await execution.result()
-    answer = report(result, session_id=session_id or None, timeout=timeout)
-    content: list[ContentBlock] = [TextContent(type="text", text=render(answer))]
+    installs = LanguageRegistry.get(language).dependencies is not None
+    config = (await state.engine()).config
+    run = Circumstances(
+        language=language,
+        timeout=config.timeout if timeout is None else timeout,
+        dependencies=tuple(dependencies or ()) if installs else None,
+        networked=config.container.network != "none",
+        keeps_files=bool(session_id),
+        keeping="" if session_id else _KEEPING,
+    )
+    answer, text = report(result, run, session_id=session_id or None, outputs=state.outputs)
+    content: list[ContentBlock] = [TextContent(type="text", text=text)]
+    content += [
+        ResourceLink(type="resource_link", name=full.stream, uri=full.uri, description=f"all of {full.stream}")
+        for full in answer.full_output
+    ]
     if session_id:
         content += [_link(session_id, path) for path in result.generated_files[:_LINKS]]
         if result.generated_files:

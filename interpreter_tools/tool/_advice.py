@@ -43,9 +43,33 @@ _SHELL = re.compile(rf"(?:^|: )({_NAME}): (?:command )?not found$", re.MULTILINE
 _RUBY = re.compile(rf"cannot load such file -- ({_NAME}) \(LoadError\)")
 _NETWORK = re.compile(
     r"Temporary failure in name resolution|Name or service not known|getaddrinfo|EAI_AGAIN|Could not resolve host"
-    r"|Network is unreachable|ENETUNREACH"
+    r"|Network is unreachable|ENETUNREACH|bad address"
 )
-_STDIN = re.compile(r"EOFError: EOF when reading a line")
+_MEMORY = "It needed more memory than it may use: handle the data in smaller pieces, or keep less of it."
+_CAUSES = (  # what stderr says, in one of these languages, or in any; and what is to be done about it
+    ("", r"EOFError: EOF when reading a line", "It read more standard input than it was given: pass it as stdin."),
+    ("", r"No space left on device|ENOSPC", "Its disk is full: write less, or remove files that are not needed."),
+    ("", r"^MemoryError|Reached heap limit|JavaScript heap out of memory", _MEMORY),
+    (
+        "python",
+        r"^ *[!%]\w[^\n]*\n[^\n]*\nSyntaxError",
+        "It is no notebook: leave out lines with ! or %, and ask for packages with dependencies.",
+    ),
+    (
+        "javascript",
+        r"Cannot use import statement outside a module|Unexpected token 'export'",
+        "JavaScript is read as CommonJS: use require() in place of import, and no export.",
+    ),
+    (
+        "javascript",
+        r"await is only valid in async functions",
+        "JavaScript is read as CommonJS: put what awaits into an async function, and call that.",
+    ),
+    ("shell", r": \[\[: not found$", 'It is a program for bash: call again with language="bash".'),
+    ("shell bash", r"dpkg frontend lock", "Programs cannot install packages: ask for them with dependencies."),
+)
+_CAUSES_READ = [(languages.split(), re.compile(text, re.MULTILINE), said) for languages, text, said in _CAUSES]
+_ABSENT = re.compile(r"No such file or directory|ENOENT")
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +81,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         longest: the most seconds it could have asked for; None: no limit.
         dependencies: whether packages may be asked for, and which it asked for.
         networked: whether it had a network.
+        keeps_files: files of earlier runs are there for later ones.
+        keeping: how its files could have been kept; empty where they are kept, or cannot be.
     """
 
     language: str
@@ -64,21 +90,23 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     longest: float | None = None
     dependencies: tuple[str, ...] | None = ()
     networked: bool = False
+    keeps_files: bool = True
+    keeping: str = ""
 
 
 def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
     """What to do next, best first; nothing for a run that went well."""
     if result.outcome == "error":
-        return list(_causes(result, result.stderr[-_LOOKED_AT:], run))
+        return [*_causes(result, result.stderr[-_LOOKED_AT:], run), *_losses(result, run)]
     said = {
         "timeout": _slow(run),
-        "oom": "It needed more memory than it may use: handle the data in smaller pieces, or keep less of it.",
+        "oom": _MEMORY,
         "output_limit": "It wrote more than may be written: print a summary, and write the rest to a file.",
         "killed": "It was stopped from outside before it had ended; this is not the program's fault.",
         "dependency_error": "The dependencies could not be installed, so the program did not run: "
         "check their names and versions, or do without them.",
     }.get(result.outcome)
-    return [said] if said else []
+    return [*([said] if said else []), *_losses(result, run)]
 
 
 def missing_package(result: ExecutionResult, language: str) -> str | None:
@@ -88,9 +116,9 @@ def missing_package(result: ExecutionResult, language: str) -> str | None:
 
 
 def _slow(run: Circumstances) -> str:
-    text = "It ran too long and was stopped; what it had written by then is below. "
+    text = "It ran too long and was stopped; what it had written by then is kept. "
     if run.timeout is not None:
-        text = f"It did not end within {run.timeout:g} s and was stopped; what it had written by then is below. "
+        text = f"It did not end within {run.timeout:g} s and was stopped; what it had written by then is kept. "
     if run.timeout is None or (run.longest is not None and run.timeout >= run.longest):
         return text + "No more time can be given: do less, or do it faster."
     most = "" if run.longest is None else f" (at most {run.longest:g})"
@@ -109,8 +137,21 @@ def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterato
         yield missing if missing.endswith(".") else _install(missing, run)
     if not run.networked and _NETWORK.search(stderr):
         yield "The sandbox has no network: do without it."
-    if _STDIN.search(stderr):
-        yield "It read more standard input than it was given: pass it as stdin."
+    for languages, pattern, said in _CAUSES_READ:
+        if (not languages or run.language in languages) and pattern.search(stderr):
+            yield said
+    if not run.keeps_files and _ABSENT.search(stderr):
+        how = f", or, {run.keeping}" if run.keeping else ""
+        yield f"Files of earlier calls are gone: write what it reads in the same program{how}."
+
+
+def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[str]:
+    """What nobody will see, unless something is done about it."""
+    if result.generated_files and run.keeping:
+        yield f"Its files are gone with its sandbox: {run.keeping}."
+    if result.outcome != "dependency_error" and not (result.stdout.strip() or result.stderr.strip()):
+        nothing = result.outcome == "ok" and not result.generated_files
+        yield "It printed nothing: print the values that you want to know." if nothing else "It printed nothing."
 
 
 def _missing(stderr: str, language: str) -> str | None:

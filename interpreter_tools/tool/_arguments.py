@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, cast
@@ -11,14 +12,24 @@ import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError, InvalidArguments, UnknownLanguage
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools.tool._texts import is_texts, join_lines, read_json, read_seconds, split_requirements, unfence
+from interpreter_tools.tool._texts import (
+    is_command,
+    is_null,
+    is_texts,
+    join_lines,
+    read_json,
+    read_seconds,
+    split_requirements,
+    unfence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from interpreter_tools.tool._options import ToolOptions
 
-_WRAPPERS = frozenset({"arguments", "args", "parameters", "input", "kwargs"})
+_WRAPPERS = frozenset({"arguments", "args", "parameters", "params", "input", "kwargs", "function", "tool_call"})
+_ENVELOPE = frozenset({"id", "call_id", "type", "name", "tool", "tool_name"})  # what stands beside them in whole calls
 _FIELDS = {  # other names by which models call the fields
     **dict.fromkeys(("lang", "programming_language", "runtime"), "language"),
     **dict.fromkeys(("source", "source_code", "script", "program"), "code"),
@@ -32,6 +43,9 @@ _LANGUAGES = {  # words after a fence that are no name or alias of a registered 
     **dict.fromkeys(("shell-session", "console", "zsh", "shellscript", "posix"), "shell"),
     **dict.fromkeys(("mts", "cts"), "typescript"),
 }
+
+_WORDS = re.compile(r"[\s(,/]+")
+_VERSIONS = {"pip": "==", "npm": "@"}  # what stands between a package's name and its version
 
 
 class ToolArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,16 +100,30 @@ def read_arguments(given: object, options: ToolOptions, more: Mapping[str, objec
     """
     if isinstance(given, ToolArguments):
         given = msgspec.structs.asdict(given)
-    fields = {} if given is None and more else _named(_as_object(given))
-    fields.update(_named(dict(more)))
+    fields = {} if given is None and more else read_fields(given)
+    fields.update(_named(dict(more), _NAMES))
     code, fence = _code(fields.get("code"))
+    language = _language(fields.get("language"), fence, options.allowed_languages())
     return ToolArguments(
-        language=_language(fields.get("language"), fence, options.allowed_languages()),
+        language=language,
         code=code,
-        dependencies=_dependencies(fields.get("dependencies")) or None,
+        dependencies=_dependencies(fields.get("dependencies"), language) or None,
         timeout=_timeout(fields.get("timeout"), options.timeout),
         stdin=_stdin(fields.get("stdin")),
     )
+
+
+def read_fields(given: object, *, beside: Sequence[str] = ()) -> dict[str, object]:
+    """The arguments by the fields' own names, their values as they were given; what is null is left out.
+
+    Args:
+        given: as above.
+        beside: names of further fields, which somebody else reads.
+
+    Raises:
+        InvalidArguments: it is no object, or one with other fields.
+    """
+    return _named(_as_object(given), (*_NAMES, *beside))
 
 
 def _as_object(given: object) -> dict[str, object]:
@@ -108,8 +136,9 @@ def _as_object(given: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         raise InvalidArguments("", value, "is not an object", hint=f"give an object with the fields {_list(_NAMES)}")
     fields = {str(name): item for name, item in cast("Mapping[object, object]", value).items()}
-    if len(fields) == 1:
-        ((name, inner),) = fields.items()
+    inside = {name: item for name, item in fields.items() if name.strip().lower() not in _ENVELOPE}
+    if len(inside) == 1:
+        ((name, inner),) = inside.items()
         if name.strip().lower() in _WRAPPERS and isinstance(inner, (Mapping, str)):
             return _as_object(cast("object", inner))
     return fields
@@ -126,16 +155,15 @@ def _from_text(text: str) -> object:
         raise InvalidArguments("", text, f"is not JSON: {error}", hint=hint) from None
 
 
-def _named(given: dict[str, object]) -> dict[str, object]:
-    """The same by the fields' own names; nulls are left out."""
+def _named(given: dict[str, object], names: Sequence[str]) -> dict[str, object]:
     fields: dict[str, object] = {}
     for name, value in given.items():
         plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-        field = plain if plain in _NAMES else _FIELDS.get(plain)
+        field = plain if plain in names else _FIELDS.get(plain)
         if value is None:
             continue
         if field is None:
-            raise InvalidArguments(name, value, "is not a field", hint=f"the fields are {_list(_NAMES)}")
+            raise InvalidArguments(name, value, "is not a field", hint=f"the fields are {_list(names)}")
         if field in fields:
             raise InvalidArguments(field, value, "is given twice", hint=f"give {field} once")
         fields[field] = value
@@ -158,14 +186,17 @@ def _code(given: object) -> tuple[str, str | None]:
 
 def _language(given: object, fence: str | None, allowed: Sequence[str]) -> str:
     hint = f"use one of: {_list(allowed)}"
-    if given is None or given == "":
+    if is_texts(given) and len(given) == 1:
+        (given,) = given
+    if is_null(given):
         given = fence or (allowed[0] if len(allowed) == 1 else None)
     if given is None:
         raise InvalidArguments("language", given, "is missing", hint=hint)
     if not isinstance(given, str):
         raise InvalidArguments("language", given, "is not a text", hint=hint)
     name = given.strip().lower()
-    for candidate in (name, _LANGUAGES.get(name), name.rstrip("0123456789. ")):
+    first = _WORDS.split(name)[0]  # of "python script", or "JavaScript (Node.js)"
+    for candidate in (name, _LANGUAGES.get(name), name.rstrip("0123456789. "), first, first.rstrip("0123456789.")):
         if not candidate:
             continue
         try:
@@ -178,22 +209,42 @@ def _language(given: object, fence: str | None, allowed: Sequence[str]) -> str:
     raise InvalidArguments("language", given, "is not available", hint=hint)
 
 
-def _dependencies(given: object) -> list[str]:
+def _dependencies(given: object, language: str) -> list[str]:
     if isinstance(given, str) and given.lstrip().startswith("["):
         with contextlib.suppress(ValueError):  # then it is not JSON, and whoever installs it refuses the name
             given = read_json(given)
     if isinstance(given, str):
         given = split_requirements(given)
-    if given is None or given == {}:
+    if isinstance(given, Mapping):
+        given = _versions(cast("Mapping[object, object]", given), language)
+    if given is None or given is False:
         return []
+    if isinstance(given, Sequence):
+        given = [item for item in cast("Sequence[object]", given) if not is_null(item)]
     if not is_texts(given):
         hint = 'give a list of texts, such as ["numpy", "pandas"]'
         raise InvalidArguments("dependencies", given, "is not a list of packages", hint=hint)
-    return list(dict.fromkeys(filter(None, (item.strip() for item in given))))
+    names = [name for item in given for name in (split_requirements(item) if is_command(item) else [item.strip()])]
+    return list(dict.fromkeys(names))
+
+
+def _versions(given: Mapping[object, object], language: str) -> object:
+    """Names with versions, as a package.json lists them, one text each; as it is where that is not plain."""
+    plan = LanguageRegistry.get(language).dependencies
+    between = _VERSIONS.get("" if plan is None else plan.kind)
+    if between is None or not is_texts([*given, *given.values()]):
+        return given or None
+    pairs = cast("Mapping[str, str]", given).items()
+    return [
+        name
+        if is_null(version) or version in {"*", "latest"}
+        else f"{name}{'' if between == '==' and version.startswith(tuple('<>=!~')) else between}{version}"
+        for name, version in pairs
+    ]
 
 
 def _timeout(given: object, limit: float | None) -> float | None:
-    if isinstance(given, str) and not given.strip():
+    if is_null(given):
         given = None
     seconds = read_seconds(given) if isinstance(given, str) else given
     if given is None:
@@ -207,9 +258,12 @@ def _timeout(given: object, limit: float | None) -> float | None:
 def _stdin(given: object) -> str | None:
     if is_texts(given):
         return join_lines(given)
+    if isinstance(given, (dict, list)) or type(given) in {int, float}:  # the program is to read it as JSON
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            return json.dumps(given, ensure_ascii=False)
     if given is None or isinstance(given, str):
         return given
-    raise InvalidArguments("stdin", given, "is not a text", hint="give one text, or leave it out")
+    raise InvalidArguments("stdin", cast("object", given), "is not a text", hint="give one text, or leave it out")
 
 
 def _list(names: Sequence[str]) -> str:

@@ -35,14 +35,19 @@ def excerpt(text: str, budget: int, *, head: float = 0.5) -> str:
         budget: characters; at least ``MARKER``.
         head: the share of the budget that is for the beginning when the middle is cut out.
     """
+    return shorten(text, budget, head=head)[0]
+
+
+def shorten(text: str, budget: int, *, head: float = 0.5) -> tuple[str, int]:
+    """The same, and how many characters were cut out of the middle."""
     if len(text) <= budget * _WIDEST:
         whole = harmless(text)
         if len(whole) <= budget:
-            return whole
+            return whole, 0
     room = max(budget - MARKER, 0)
     first, start = _head(text, round(room * head))
     last, end = _tail(text, room - len(first), start)
-    return f"{first}\n… {end - start:,} characters cut …\n{last}"
+    return f"{first}\n… {end - start:,} characters cut …\n{last}", end - start
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """Results by id. The oldest go first, and the newest is always there.
+    """Results by id. The oldest go first, and the newest is always there; nobody can guess an id.
 
     Args:
         most: how many are kept.
@@ -24,15 +25,13 @@ class Outputs:
         self._most_text = most_text
         self._results: OrderedDict[str, ExecutionResult] = OrderedDict()
         self._text = 0
-        self._count = 0
 
     def __repr__(self) -> str:
         return f"<Outputs [{len(self._results)} kept]>"
 
     def add(self, result: ExecutionResult) -> str:
         """Keeps a result and returns its id."""
-        self._count += 1
-        output_id = f"run-{self._count}"
+        output_id = secrets.token_hex(16)
         self._results[output_id] = result
         self._text += _size(result)
         while len(self._results) > self._most or (self._text > self._most_text and len(self._results) > 1):

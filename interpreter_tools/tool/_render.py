@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpreter_tools.tool._advice import advice
-from interpreter_tools.tool._excerpt import MARKER, excerpt, harmless
+from interpreter_tools.tool._excerpt import MARKER, excerpt, harmless, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interpreter_tools._exceptions import InterpreterToolsError
-    from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._models import ExecutionResult, Stream
     from interpreter_tools.tool._advice import Circumstances
 
 _CHARACTERS = 4  # of a token, on average, in English and code
@@ -32,29 +34,55 @@ def render_result(result: ExecutionResult, run: Circumstances, *, max_tokens: in
         head.append("\n".join(notes)[:_ADVICE])
     if files := _files(result, budget // 4):
         head.append(files)
-    streams = {
-        "dependency_stderr": result.dependency_stderr if result.outcome == "dependency_error" else "",
-        "dependency_stdout": result.dependency_stdout if result.outcome == "dependency_error" else "",
-        "stdout": result.stdout,
-        "stderr": result.stderr,
-    }
-    written = {f"{name}:\n": text for name, text in streams.items() if text.strip()}
-    if not written and result.outcome != "dependency_error":
-        head.append("It printed nothing.")
     top = "\n".join(head)
-    left = max(budget - len(top) - sum(len(title) + 1 for title in written), _LEAST * max(len(written), 1))
-    rooms = _share(left, list(written.values()))
-    parts = [
-        title + excerpt(text, room, head=0.5 if "stdout" in title else 0.25).rstrip("\n")
-        for (title, text), room in zip(written.items(), rooms, strict=True)
-    ]
+    written: dict[Stream, str] = {name: text for name, text in _streams(result).items() if text.strip()}
+    room = budget - len(top) - sum(len(name) + 3 for name in written)
+    parts = [f"{name}:\n" + text.rstrip("\n") for name, (text, _) in _excerpts(written, room).items()]
     return "\n".join((top, *parts))
+
+
+def render_streams(result: ExecutionResult, *, max_tokens: int) -> dict[Stream, tuple[str, int]]:
+    """What was written, by stream, made harmless and cut to the same budget; and how many characters were cut.
+
+    Only streams that hold something are there, and the installer's only where the installation failed.
+    """
+    written: dict[Stream, str] = {name: text for name, text in _streams(result).items() if text}
+    return _excerpts(written, max_tokens * _CHARACTERS)
 
 
 def render_error(error: InterpreterToolsError, *, name: str) -> str:
     """What a model is told when its call could not be run."""
-    hint = f"\nWhat to do: {error.hint}." if error.hint else ""
-    return harmless(f"{name} did not run the code. {error.message}.{hint}")
+    return f"{harmless(name)} did not run the code. {explain_error(error)}"
+
+
+def explain_error(error: InterpreterToolsError, *, hint: str | None = None) -> str:
+    """What went wrong, and what to do about it.
+
+    Args:
+        error: what the library raised.
+        hint: what to do instead of the error's own hint, which is for programmers.
+    """
+    todo = hint or error.hint
+    return harmless(f"{error.message}.\nWhat to do: {todo}." if todo else f"{error.message}.")
+
+
+def _streams(result: ExecutionResult) -> dict[Stream, str]:
+    installing = result.outcome == "dependency_error"
+    return {
+        "dependency_stderr": result.dependency_stderr if installing else "",
+        "dependency_stdout": result.dependency_stdout if installing else "",
+        "stdout": result.stdout,
+        "stderr": result.stderr,
+    }
+
+
+def _excerpts(streams: Mapping[Stream, str], room: int) -> dict[Stream, tuple[str, int]]:
+    """The streams within so many characters together; the end of an error tells more than its beginning."""
+    rooms = _share(max(room, _LEAST * max(len(streams), 1)), list(streams.values()))
+    return {
+        name: shorten(text, most, head=0.5 if "stdout" in name else 0.25)
+        for (name, text), most in zip(streams.items(), rooms, strict=True)
+    }
 
 
 def _status(result: ExecutionResult) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
+import warnings
 from typing import TypeGuard
 
+_BLOCK = re.compile(
+    r"^[ \t]*(?P<fence>`{3,})[ \t]*json[^`\n]*\n(?P<body>.*?)^[ \t]*(?P=fence)[ \t]*$", re.DOTALL | re.MULTILINE
+)
 _FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*)\n(?P<body>.*)", re.DOTALL)
 _SECONDS = re.compile(
-    r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?)?", re.IGNORECASE
+    r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)?",
+    re.IGNORECASE,
 )
-_UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "": 1.0}
+_UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "": 1.0}
+_NULLS = frozenset({"null", "none", "nil", "undefined", "n/a"})
 _COMMAND = re.compile(r"(?:(?:python3?\s+-m\s+)?pip3?\s+install|npm\s+(?:install|i)|yarn\s+add)\s+(?!-)", re.IGNORECASE)
 _NAMES = re.compile(r"[^\s<>=!~\[\];]+(?:\s+[^\s<>=!~\[\];]+)+")
 _NESTING = 4  # times that one text of JSON is taken out of another
@@ -35,12 +42,16 @@ def unfence(text: str) -> tuple[str | None, str]:
         return None, text  # there are several blocks, or words after the only one
     if ends:
         body = "\n".join(lines[:-1]) + "\n"
+    if indent := text[: len(text) - len(text.lstrip())].rpartition("\n")[2]:
+        body = "".join(line.removeprefix(indent) for line in body.splitlines(keepends=True))
     word = match["info"].strip().split(" ")[0].strip("{}.").lower()
     return word or None, body
 
 
 def read_json(text: str) -> object:
     """What a text of JSON means, also in a fence, with line breaks inside strings, or with JSON inside of a string.
+
+    Words around a fence do no harm, nor does Python's notation: quotes of the other kind, a comma at the end.
 
     Raises:
         ValueError: the text is not JSON; the message says where.
@@ -51,10 +62,34 @@ def read_json(text: str) -> object:
             break
         _, inner = unfence(value)
         try:
-            value = json.loads(inner.strip(), strict=False)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
+            value = _load(inner)
+        except ValueError:
+            blocks = _BLOCK.findall(inner)
+            if len(blocks) != 1:
+                raise
+            value = _load(blocks[0][1])
     return value
+
+
+def _load(text: str) -> object:
+    try:
+        return json.loads(text.strip(), strict=False)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+                value: object = ast.literal_eval(text.strip())
+        except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+            value = None
+        if not isinstance(value, (dict, list)):
+            raise
+        return value  # pyright: ignore[reportUnknownVariableType] - nobody knows yet
+
+
+def is_null(value: object) -> bool:
+    """Whether it stands for nothing, in whatever language: ``"null"``, ``"None"``, a text of blanks."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in {*_NULLS, ""})
 
 
 def is_texts(value: object) -> TypeGuard[list[str] | tuple[str, ...]]:
@@ -77,6 +112,11 @@ def read_seconds(text: str) -> float | None:
     unit = (match[2] or "").lower()
     seconds = float(match[1]) * _UNITS.get(unit[:2], _UNITS[unit[:1]])
     return seconds if math.isfinite(seconds) else None
+
+
+def is_command(text: str) -> bool:
+    """Whether it is an install command: ``"pip install numpy"``."""
+    return _COMMAND.match(text.strip()) is not None
 
 
 def split_requirements(text: str) -> list[str]:

@@ -206,7 +206,19 @@ class CodeExecutionTool:
                     result = await execution.result()
         except InvalidArguments as error:
             return ToolReply(text=self.render_error(error), is_error=True)
-        text = render_result(result, self._circumstances(read), max_tokens=self._options.max_tokens)
+        return self._reply(read, result)
+
+    def reply(self, arguments: object, result: ExecutionResult) -> ToolReply:
+        """What ``call`` would have answered, for those who have followed the output of ``stream`` themselves.
+
+        Args:
+            arguments: what ``stream`` was given.
+            result: how the run went.
+        """
+        return self._reply(self._read(arguments, {}), result)
+
+    def _reply(self, arguments: ToolArguments, result: ExecutionResult) -> ToolReply:
+        text = render_result(result, self._circumstances(arguments), max_tokens=self._options.max_tokens)
         return ToolReply(text=text, is_error=result.outcome != "ok", result=result, output_id=self._outputs.add(result))
 
     def render(self, result: ExecutionResult, *, language: str = "", max_tokens: int | None = None) -> str:
@@ -223,6 +235,7 @@ class CodeExecutionTool:
             longest=self._options.timeout,
             dependencies=() if self._options.dependencies else None,
             networked=self._runner.networked,
+            keeps_files=self._options.keeps_files or self._options.session_id is not None,
         )
         return render_result(result, run, max_tokens=max_tokens or self._options.max_tokens)
 
@@ -254,6 +267,7 @@ class CodeExecutionTool:
             longest=self._options.timeout,
             dependencies=tuple(arguments.dependencies or ()) if installs else None,
             networked=self._runner.networked,
+            keeps_files=self._options.keeps_files or self._options.session_id is not None,
         )
 
 

@@ -22,7 +22,6 @@ from interpreter_tools.cli._language import guess_language
         (None, b"#!/usr/local/bin/python3.12 -u\n", "python"),
         (None, b"print(1)", "python"),
         ("script", b"#! /bin/sh\n", "shell"),
-        ("script", b"#!/usr/bin/perl\n", "python"),
         (None, b"", "python"),
     ],
 )
@@ -35,6 +34,13 @@ def test_unknown_suffix_is_refused():
     """It would hardly be Python."""
     with pytest.raises(ConfigurationError, match="--language"):
         guess_language("main.lua", b"print(1)")
+
+
+def test_unknown_interpreter_is_refused():
+    """The same."""
+    for name in ("script", None):
+        with pytest.raises(ConfigurationError, match="'perl' in the first line"):
+            guess_language(name, b"#!/usr/bin/perl\nprint 1")
 
 
 def test_unknown_suffix_with_a_known_first_line_is_taken():

@@ -76,14 +76,17 @@ def test_program_comes_from_a_file_a_pipe_or_a_dash(tmp_path: Path):
 
 
 def test_files_and_variables_go_into_the_sandbox(tmp_path: Path):
-    """A variable without a value takes this shell's."""
+    """A variable without a value takes this shell's; a file without another name keeps its own."""
     (tmp_path / "local.bin").write_bytes(b"\x00data")
-    code = "import os; print(open('in/data', 'rb').read(), os.environ['A'], os.environ['B'])"
+    code = (
+        "import os; print(open('in/data', 'rb').read(), os.environ['A'], os.environ['B'], os.path.getsize('local.bin'))"
+    )
     done = call(
-        *("run", "-c", code, "--file", f"in/data={tmp_path}/local.bin", "-e", "A=1", "--env", "B"),
+        *("run", "-c", code, "--file", f"in/data={tmp_path}/local.bin", "-f", f"{tmp_path}/local.bin"),
+        *("-e", "A=1", "--env", "B"),
         environment={"B": "2", "SECRET": "x"},
     )
-    assert done.stdout == b"b'\\x00data' 1 2\n"
+    assert done.stdout == b"b'\\x00data' 1 2 5\n"
 
 
 def test_json_is_the_whole_result():
@@ -262,7 +265,8 @@ def test_terminal_can_be_typed_at():
     [
         (("run", "/nonexistent.py"), 125, b"/nonexistent.py: No such file or directory"),
         (("run", "-c", "1", "-l", "cobol"), 125, b"unknown language 'cobol'"),
-        (("run", "-c", "1", "--file", "x"), 125, b"give PATH=LOCAL"),
+        (("run", "-c", "1", "--file", "a=/nonexistent"), 125, b"/nonexistent: No such file"),
+        (("run", "-c", "#!/usr/bin/perl"), 125, b"'perl' in the first line is no known language"),
         (("run", "-c", "1", "--memory", "lots"), 125, b"is not a size"),
         (("run", "-c", "1", "--mount", "x"), 125, b"give SOURCE:TARGET"),
         (("run", "-c", "1", "--mount", "/nonexistent:/x"), 125, b"/nonexistent"),

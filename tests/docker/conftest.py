@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
 
-from interpreter_tools._config import ContainerConfig
+from interpreter_tools import ContainerConfig, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._docker import (
     Demultiplexer,
     DockerClient,
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 IMAGE = "interpreter-tools/python:1"
 NAP = ["sleep", "1000"]
+
+
+@pytest.fixture(scope="module")
+async def single() -> AsyncIterator[ExecutionEngine]:
+    """An engine whose runs take turns in one container, so that each shows what the one before has left."""
+    container = ContainerConfig(memory_limit="256m", pids_limit=64)
+    config = EngineConfig(container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

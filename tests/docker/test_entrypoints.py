@@ -11,13 +11,12 @@ import pytest
 
 from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, Mount, PoolConfig
 from interpreter_tools._docker.build import build_image
-from tests.watch import ONE_SHOT, eventually
+from tests.watch import ONE_SHOT, idle_container
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from interpreter_tools._container import Container
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
@@ -127,20 +126,14 @@ async def test_volumes_of_the_image_are_not_made(
 ) -> None:
     """They would be directories on the host, without a limit."""
     await engine.run("python", "", strategy=POOL)
-    assert engine._running is not None
-    (pool,) = engine._running.host.pools.values()
-
-    async def idle() -> list[Container]:
-        return pool._idle
-
-    (container,) = await eventually(idle, bool)
+    container = await idle_container(engine)
     inspected = await docker_client.inspect_container(container.id)
     assert inspected is not None
     mounts = inspected["Mounts"]
     kinds = {mount["Destination"]: mount["Type"] for mount in mounts}
     ours = {"/.interpreter-tools", "/.interpreter-tools-store"}
     assert {place for place, kind in kinds.items() if kind == "volume"} == ours, mounts
-    assert image in pool.shape.image
+    assert image in container.shape.image
 
 
 async def test_mounts_go_before_volumes_of_the_image(engine: ExecutionEngine, tmp_path: Path) -> None:

@@ -8,26 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools import ContainerStrategy, ExecutionEngine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from interpreter_tools import ExecutionResult
 
 pytestmark = pytest.mark.docker
 
 POOL = ContainerStrategy.POOL
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-async def single() -> AsyncIterator[ExecutionEngine]:
-    """An engine whose runs take turns in one container, so that each shows what the one before has left."""
-    container = ContainerConfig(memory_limit="256m", pids_limit=64)
-    config = EngineConfig(container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
-    async with ExecutionEngine(config) as engine:
-        yield engine
 
 
 async def processes(engine: ExecutionEngine) -> list[str]:

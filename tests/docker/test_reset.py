@@ -6,14 +6,11 @@ import json
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from interpreter_tools import ContainerStrategy, ExecutionEngine
 
 pytestmark = pytest.mark.docker
 
@@ -41,15 +38,6 @@ print(json.dumps({
     "imports": [json.__file__, subprocess.__file__],
 }))
 """
-
-
-@pytest.fixture(scope="module")
-async def single() -> AsyncIterator[ExecutionEngine]:
-    """One container for all runs, as long as it is clean."""
-    container = ContainerConfig(memory_limit="256m", pids_limit=64)
-    config = EngineConfig(container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
-    async with ExecutionEngine(config) as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")

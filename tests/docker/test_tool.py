@@ -91,6 +91,15 @@ async def test_call_explains_failures(tool: CodeExecutionTool) -> None:
     assert "pass it as stdin" in reply.text
     reply = await tool.call(language="python", code="import socket; socket.create_connection(('example.org', 80))")
     assert "no network" in reply.text
+    for language, code, said in [
+        ("python", "x = bytearray(1 << 45)", "in smaller pieces"),
+        ("python", "!ls\nprint(1)", "no notebook"),
+        ("python", "open('made-before')", "Files of earlier calls are gone"),
+        ("javascript", "import fs from 'fs'", "use require()"),
+        ("javascript", "await null", "into an async function"),
+        ("shell", "[[ a == a ]]", 'language="bash"'),
+    ]:
+        assert said in (await tool.call(language=language, code=code)).text
 
 
 async def test_wrong_arguments_run_nothing(tool: CodeExecutionTool) -> None:

@@ -16,7 +16,7 @@ from interpreter_tools import (
     PoolConfig,
 )
 from tests.relay import Relay
-from tests.watch import eventually
+from tests.watch import idle_container
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,14 +60,7 @@ async def held(tmp_path: Path) -> AsyncIterator[Held]:
         )
         async with ExecutionEngine(config) as engine:
             await engine.run("python", "", strategy=POOL)
-            assert engine._running is not None
-            (pool,) = engine._running.host.pools.values()
-
-            async def idle() -> list[Container]:
-                return pool._idle
-
-            (container,) = await eventually(idle, bool)
-            yield Held(engine, container, relay)
+            yield Held(engine, await idle_container(engine), relay)
 
 
 async def outcome(held: Held, mebibytes: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from mcp import Client, MCPError
-from mcp.types import BlobResourceContents
+from mcp.types import BlobResourceContents, TextResourceContents
 
 from interpreter_tools import EngineConfig, LanguageConfig, LanguageRegistry
 from interpreter_tools.mcp import create_server
@@ -72,9 +73,9 @@ async def test_arguments_are_taken_as_models_give_them(tmp_path: Path) -> None:
         answer = await server.call(
             "execute_code",
             language="Py",
-            code="print(open('a').read() + open('b').read(), input())",
+            code="```\nprint(open('a').read() + open('b').read(), input())\n```",
             session_id=None,
-            timeout="30",
+            timeout="30 s",
             files='{"a": "text", "b": {"base64": "aGk="}}',
             stdin='{"json": true}',
             dependencies=None,
@@ -82,19 +83,25 @@ async def test_arguments_are_taken_as_models_give_them(tmp_path: Path) -> None:
         assert answer["stdout"] == 'texthi {"json": true}\n'
         empty = await server.call("execute_code", language="python", code="print(repr(input and 1))", stdin=None)
         assert empty["stdout"] == "1\n"
+        other = await server.call("execute_code", lang="python3", source=["print(1)", "print(2)"], packages="[]")
+        assert other["stdout"] == "1\n2\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"language": "python"}, "argument 'code': Field required"),
-        ({"language": "cobol", "code": ""}, "unknown language 'cobol'; known: bash, javascript"),
-        ({"language": "python", "code": "", "session_id": "gone"}, "create_session makes a new one"),
-        ({"language": "python", "code": "", "timeout": -1}, "timeout: -1.0 is not a time in seconds"),
-        ({"language": "python", "code": "", "timeout": "soon"}, "argument 'timeout': "),
-        ({"language": "python", "code": "", "files": {"../a": ""}}, "path '../a' leads upwards"),
-        ({"language": "python", "code": "", "files": {"a": {"base64": "?"}}}, "files.a: '?...' is not base64"),
-        ({"language": "python", "code": "", "input": ""}, "unknown argument 'input' of execute_code; known: code, "),
+        ({"language": "python"}, "code: None is missing"),
+        ({"language": "cobol", "code": "1"}, "language: 'cobol' is not available.\nWhat to do: use one of: bash, java"),
+        ({"language": "python", "code": "1", "session_id": "gone"}, "create_session makes a new one"),
+        ({"language": "python", "code": "1", "timeout": -1}, "timeout: -1 is not a time in seconds"),
+        ({"language": "python", "code": "1", "timeout": "soon"}, "timeout: 'soon' is not a time"),
+        ({"language": "python", "code": "1", "files": {"../a": ""}}, "path '../a' leads upwards"),
+        ({"language": "python", "code": "1", "files": {"a": {"base64": "?"}}}, "files.a: '?...' is not base64"),
+        ({"language": "python", "code": "1", "files": 7}, "argument 'files': "),
+        (
+            {"language": "python", "code": "1", "nice": 1},
+            "nice: 1 is not a field.\nWhat to do: the fields are",
+        ),
     ],
 )
 async def test_wrong_call_is_explained(arguments: dict[str, object], said: str, tmp_path: Path) -> None:
@@ -123,13 +130,13 @@ async def test_wrong_use_of_sessions_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "outcome", "hint"),
     [
-        ("import nothing_of_that_name", "error", "'nothing_of_that_name' is not installed: name the package"),
-        ("input()", "error", "give it in `stdin`"),
-        ("import urllib.request as u; u.urlopen('http://example.com')", "error", "the sandbox has no network"),
-        ("while True: pass", "timeout", "it was stopped after 0.5 s: give a larger `timeout`"),
+        ("import nothing_of_that_name", "error", 'call again with dependencies=["nothing_of_that_name"].'),
+        ("input()", "error", "pass it as stdin"),
+        ("import urllib.request as u; u.urlopen('http://example.com')", "error", "The sandbox has no network"),
+        ("while True: pass", "timeout", "within 0.5 s and was stopped"),
         ("x = bytearray(1 << 30)", "oom", "needed more memory"),
-        ("while True: print('x' * 9999)", "output_limit", "print less"),
-        ("6 * 7", "ok", "nothing was printed"),
+        ("while True: print('x' * 9999)", "output_limit", "print a summary"),
+        ("6 * 7", "ok", "It printed nothing: print the values"),
         ("print(open('a', 'w').write('a'))", "ok", "run in a session from create_session"),
         ("print(1)", "ok", ""),
     ],
@@ -145,7 +152,7 @@ async def test_hint_tells_what_to_do_next(code: str, outcome: str, hint: str, tm
 
 
 async def test_long_output_keeps_its_ends(tmp_path: Path) -> None:
-    """And says how much is left out; progress is bounded in number and size."""
+    """And says how much is cut, and where the whole is; progress is bounded in number and size."""
     messages: list[str] = []
 
     async def report(progress: float, total: float | None, message: str | None) -> None:
@@ -157,15 +164,24 @@ async def test_long_output_keeps_its_ends(tmp_path: Path) -> None:
         arguments = {"language": "python", "code": code}
         result = await server.client.call_tool("execute_code", arguments, progress_callback=report)
         elapsed = time.monotonic() - start
-    answer = result.structured_content
-    assert answer is not None
+        answer = result.structured_content
+        assert answer is not None
+        ((full,), (link,)) = answer["full_output"], [block for block in result.content if block.type == "resource_link"]
+        assert (full["stream"], full["uri"]) == ("stdout", link.uri)
+        (whole,) = (await server.client.read_resource(full["uri"])).contents
+        assert isinstance(whole, TextResourceContents)
+        assert whole.text == "begin\n" + "x" * 5_000_000 + "\nend\n"
+        with pytest.raises(MCPError, match="there is no stream"):
+            await server.client.read_resource(link.uri.replace("/stdout", "/nowhere"))
+        with pytest.raises(MCPError, match="later runs took its place"):
+            await server.client.read_resource("interpreter-tools-output://0123/stdout")
     stdout = answer["stdout"]
     assert stdout.startswith("begin\nxxx")
     assert stdout.endswith("xxx\nend\n")
-    assert "characters left out" in stdout
-    assert len(stdout) < 21_000
+    assert re.search(r"… 4,98\d,\d+ characters cut …", stdout)
+    assert len(stdout) <= 16_000
     assert answer["truncated"]
-    assert len(text_of(result)) < 22_000
+    assert len(text_of(result)) <= 16_000
     assert 1 <= len(messages) <= elapsed / 0.1 + 2
     assert max(map(len, messages)) < 4200
 
@@ -244,10 +260,10 @@ async def test_missing_docker_engine_is_told_to_the_caller() -> None:
     """The server starts all the same, so that somebody is told, and by whom it can be helped."""
     async with Client(create_server(EngineConfig(docker_host="unix:///nowhere/docker.sock"))) as client:
         assert (await client.list_tools()).tools
-        result = await client.call_tool("execute_code", {"language": "python", "code": ""})
+        result = await client.call_tool("execute_code", {"language": "python", "code": "1"})
     assert result.is_error
     assert "/nowhere/docker.sock" in text_of(result)
-    assert "hint: " in text_of(result)
+    assert "What to do: " in text_of(result)
 
 
 async def test_two_clients_in_memory_have_an_engine_each() -> None:

@@ -58,7 +58,7 @@ async def test_output_arrives_while_the_program_runs(way: Way, mode: str, tmp_pa
     answer = {name: result.structured_content[name] for name in ("outcome", "exit_code", "stdout", "truncated")}
     assert answer == {"outcome": "error", "exit_code": 3, "stdout": "0\n1\n2\n", "truncated": False}
     assert not result.is_error
-    assert text_of(result).startswith("error, exit code 3, ")
+    assert text_of(result) == "[error, exit code 3]\nstdout:\n0\n1\n2"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -83,8 +83,11 @@ async def test_session_keeps_files_that_are_resources(way: Way, tmp_path: Path) 
             assert getattr(content, "text", None) == text
         known = {resource.uri for resource in (await server.client.list_resources()).resources}
         assert known == (set() if way == "http" else set(files.values()))
-        (template,) = (await server.client.list_resource_templates()).resource_templates
-        assert template.uri_template == "interpreter-tools://{session_id}/{+path}"
+        templates = (await server.client.list_resource_templates()).resource_templates
+        assert [template.uri_template for template in templates] == [
+            "interpreter-tools://{session_id}/{+path}",
+            "interpreter-tools-output://{output_id}/{stream}",
+        ]
 
 
 @pytest.mark.parametrize("ending", ["cancelled", "timed out"])
@@ -93,7 +96,7 @@ async def test_call_that_is_given_up_ends_the_program(way: Way, ending: str, tmp
     """Its client's cancellation and its client's time limit; the session can be used at once."""
     async with connect(way, tmp_path) as server:
         session = await server.session()
-        await server.call("execute_code", session_id=session, language="python", code="")  # starts its container
+        await server.call("execute_code", session_id=session, language="python", code="1")  # starts its container
         await _give_up(server, ending, {"session_id": session, "language": "python", "code": BEATS})
         first = await server.call("read_file", session_id=session, path="beat")
         after = "import time; time.sleep(0.2); print(open('beat').read())"

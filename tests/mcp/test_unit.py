@@ -8,7 +8,6 @@ import pytest
 
 from interpreter_tools import ConfigurationError
 from interpreter_tools.mcp import HttpAddress
-from interpreter_tools.mcp._results import cut
 from interpreter_tools.mcp._stdio import Lines
 
 
@@ -33,12 +32,6 @@ def test_wrong_address(text: str) -> None:
     """Is refused."""
     with pytest.raises(ConfigurationError, match="--http"):
         HttpAddress.parse(text)
-
-
-def test_cut_keeps_head_and_tail() -> None:
-    """And counts what is between."""
-    assert cut("short", 5) == ("short", False)
-    assert cut("0123456789", 5) == ("01\n[... 5 characters left out ...]\n789", True)
 
 
 async def test_lines_in_whatever_pieces_they_come() -> None:

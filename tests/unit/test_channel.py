@@ -101,15 +101,16 @@ async def test_events_come_in_order_however_the_stream_is_cut() -> None:
     assert notes.errors == []
 
 
-async def test_sync() -> None:
-    """None when every file is written; else how it failed."""
-    for answer, expected in ((Ready(), None), (Refused(Why.PUT, 28, b"a"), Refused(Why.PUT, 28, b"a"))):
+async def test_request() -> None:
+    """Its answer, or how it was refused."""
+    for answer in (Ready(), Refused(Why.PUT, 28, b"a")):
         sandbox = Sandbox()
-        asking = asyncio.create_task(sandbox.channel.sync())
+        channel = sandbox.channel
+        asking = asyncio.create_task(channel.expect(Ready, send=channel.connection.sync()))
         await settle()
         assert sandbox.heard() == [(0x05,)]
         sandbox.say(answer)
-        assert await asking == expected
+        assert await asking == answer
 
 
 async def test_answer_of_another_kind() -> None:
@@ -128,7 +129,7 @@ async def test_answer_of_another_kind() -> None:
 async def test_cancelled_request() -> None:
     """Nobody listens any more, and its late answer goes nowhere."""
     sandbox = Sandbox()
-    asking = asyncio.create_task(sandbox.channel.sync())
+    asking = asyncio.create_task(sandbox.channel.expect(Ready, send=sandbox.channel.connection.sync()))
     await settle()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

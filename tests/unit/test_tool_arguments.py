@@ -53,6 +53,13 @@ def cobol() -> Iterator[None]:
         f"```json\n{json.dumps(HELLO)}\n```",
         {"arguments": HELLO},
         {"arguments": json.dumps(HELLO)},
+        {"name": "execute_code", "arguments": json.dumps(HELLO)},
+        {"id": "c1", "type": "function", "function": {"name": "execute_code", "arguments": HELLO}},
+        f"I shall call:\n```json\n{json.dumps(HELLO)}\n```\nIt prints 1.",
+        "{'language': 'python', 'code': 'print(1)', 'stdin': None,}",
+        {"language": ["python"], "code": "print(1)"},
+        {"language": "Python script", "code": "print(1)"},
+        {"language": "python (3.11)", "code": "print(1)", "timeout": "null", "dependencies": "None"},
         {"Language": "Python", "CODE": "print(1)"},
         {"lang": "py", "source_code": "print(1)"},
         {"language": " PYTHON ", "code": "print(1)", "timeout": None, "dependencies": None, "stdin": None, "x": None},
@@ -85,6 +92,7 @@ def test_line_breaks_inside_strings_of_json() -> None:
         ("```py\nprint(1)\n```", "python", "print(1)\n"),
         ("  ~~~js\r\n1\r\n~~~ ", "javascript", "1\r\n"),
         ("```nodejs\n1", "javascript", "1"),
+        ("\n  ```python\n  for n in 1,:\n    print(n)\n  ```", "python", "for n in 1,:\n  print(n)\n"),
         ("````python\nprint('''\n```\n''')\n````", "python", "print('''\n```\n''')\n"),
     ],
 )
@@ -105,6 +113,20 @@ def test_fences_inside_a_program_stay() -> None:
     """Only a text that is one fenced block and nothing else is unpacked."""
     for code in ('print("""\n```\nx\n```\n""")', "```python\n1\n```\n\n```python\n2\n```"):
         assert read(language="python", code=code).code == code
+
+
+def test_fenced_json_inside_a_program_stays() -> None:
+    """It is not what was meant, where the whole is JSON."""
+    code = 'print("""\n```json\n{}\n```\n""")'
+    for text in (json.dumps({"language": "python", "code": code}), f"{{'language': 'python', 'code': {code!r}}}"):
+        assert read(text).code == code
+    assert read('{"language": "python", "code": "1\n```json\n{}\n```\n2"}').code == "1\n```json\n{}\n```\n2"
+
+
+def test_whole_call_whose_parts_are_alike() -> None:
+    """The name of what is called has nothing to do with its arguments."""
+    with pytest.raises(InvalidArguments, match="is not JSON"):
+        read({"name": "a", "arguments": "a"})
 
 
 @given(strategies.text())
@@ -177,7 +199,7 @@ def test_timeout(given: object, seconds: float) -> None:
 
 def test_seconds_of_no_number() -> None:
     """They are none."""
-    assert [read_seconds(text) for text in ("", "soon", "-1", "1 h", "1" * 400)] == [None] * 5
+    assert [read_seconds(text) for text in ("", "soon", "-1", "1 d", "1" * 400)] == [None] * 5
 
 
 @pytest.mark.parametrize(
@@ -192,9 +214,15 @@ def test_seconds_of_no_number() -> None:
         ("npm install @types/node lodash@4", ["@types/node", "lodash@4"]),
         (["numpy ", "numpy", ""], ["numpy"]),
         (["numpy>=1,<2"], ["numpy>=1,<2"]),
+        (["pip install numpy pandas", "six"], ["numpy", "pandas", "six"]),
+        ("['numpy', 'pandas',]", ["numpy", "pandas"]),
+        ({"numpy": "2.1", "six": ">=1", "pandas": "*", "pillow": ""}, ["numpy==2.1", "six>=1", "pandas", "pillow"]),
         ("", None),
         ([], None),
         ({}, None),
+        ([None, "none", ""], None),
+        ("null", None),
+        (False, None),
         ("none; rm -rf /", ["none; rm -rf /"]),
     ],
     ids=repr,
@@ -202,6 +230,22 @@ def test_seconds_of_no_number() -> None:
 def test_dependencies(given: object, packages: list[str] | None) -> None:
     """A list, or a text that lists them; what is no name stays whole, for the installer to refuse."""
     assert read(HELLO, dependencies=given).dependencies == packages
+
+
+def test_dependencies_of_a_project() -> None:
+    """As its package.json lists them; where it is not known what stands before a version, they are refused."""
+    read_js = read(language="js", code="1", dependencies={"@types/node": "^22", "lodash": "latest"})
+    assert read_js.dependencies == ["@types/node@^22", "lodash"]
+    with pytest.raises(InvalidArguments, match="is not a list of packages"):
+        read(language="shell", code="1", dependencies={"jq": "1.6"})
+
+
+@pytest.mark.parametrize(
+    ("given", "text"), [(5, "5"), ({"a": [1, "é"]}, '{"a": [1, "é"]}'), ([1], "[1]"), (["a", "b"], "a\nb")]
+)
+def test_stdin_that_is_data(given: object, text: str) -> None:
+    """Is read as JSON by the program; several texts are its lines."""
+    assert read(HELLO, stdin=given).stdin == text
 
 
 @given(strategies.text())
@@ -226,7 +270,7 @@ def test_requirements_are_never_empty(text: str) -> None:
         ({**HELLO, "timeout": True}, r"^timeout: True is not a time"),
         ({**HELLO, "timeout": -1}, r"^timeout: -1 is not a time"),
         ({**HELLO, "dependencies": [1]}, r"^dependencies: \[1\] is not a list of packages"),
-        ({**HELLO, "stdin": 1}, r"^stdin: 1 is not a text"),
+        ({**HELLO, "stdin": True}, r"^stdin: True is not a text"),
         ({**HELLO, "shell": True}, r"^shell: True is not a field\n.*the fields are language, code, "),
         ({**HELLO, "source": "2"}, r"^code: '2' is given twice"),
         ("print(1)", r"^arguments: 'print\(1\)' is not JSON: .*\n.*give one JSON object"),
@@ -248,7 +292,7 @@ def test_error_tells_what_to_change(given: object, message: str) -> None:
 def test_error_repeats_little_and_harmlessly() -> None:
     """A wrong value may be a megabyte of anything."""
     with pytest.raises(InvalidArguments) as caught:
-        read(HELLO, stdin={"\x1b[2J\u202e" * 100_000: 1})
+        read(HELLO, language=[{"\x1b[2J\u202e" * 100_000: 1}])
     text = create_code_execution_tool().render_error(caught.value)
     assert len(text) < 500
     assert "\x1b" not in text

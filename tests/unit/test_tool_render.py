@@ -99,7 +99,8 @@ def test_good_run() -> None:
     """Its status, and what it printed."""
     assert render({"stdout": "hi\n"}) == "[ok, exit code 0]\nstdout:\nhi"
     assert render({"stdout": "1\n", "stderr": "2\n"}) == "[ok, exit code 0]\nstdout:\n1\nstderr:\n2"
-    assert render({}) == "[ok, exit code 0]\nIt printed nothing."
+    assert render({}) == "[ok, exit code 0]\nIt printed nothing: print the values that you want to know."
+    assert render({"outcome": "error", "exit_code": 3}) == "[error, exit code 3]\nIt printed nothing."
 
 
 def test_measured_times_are_not_told() -> None:
@@ -205,6 +206,7 @@ def test_missing_package_is_named(language: str, stderr: str, package: str) -> N
         ("Error: Cannot find module './lib/x.js'", "loads a file that is not there"),
         ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "no network"),
         ("EOFError: EOF when reading a line", "pass it as stdin"),
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
     ],
 )
 def test_other_causes_are_explained(stderr: str, said: str) -> None:
@@ -212,6 +214,45 @@ def test_other_causes_are_explained(stderr: str, said: str) -> None:
     text = render({"outcome": "error", "exit_code": 1, "stderr": stderr})
     assert said in text
     assert "dependencies=" not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "stderr", "said"),
+    [
+        ("python", "    x = bytearray(1 << 40)\nMemoryError", "in smaller pieces"),
+        ("javascript", "FATAL ERROR: Reached heap limit Allocation failed", "in smaller pieces"),
+        ("python", "    !pip install six\n    ^\nSyntaxError: invalid syntax", "no notebook"),
+        ("python", "    %matplotlib inline\n    ^\nSyntaxError: invalid syntax", "no notebook"),
+        ("javascript", "SyntaxError: Cannot use import statement outside a module", "use require()"),
+        (
+            "javascript",
+            "SyntaxError: await is only valid in async functions and the top level",
+            "into an async function",
+        ),
+        ("shell", "/workspace/main.sh: 1: [[: not found", 'language="bash"'),
+        ("bash", "E: Unable to acquire the dpkg frontend lock", "ask for them with dependencies"),
+    ],
+)
+def test_slips_of_models_are_explained(language: str, stderr: str, said: str) -> None:
+    """With what is different here from where they usually are."""
+    failed = {"outcome": "error", "exit_code": 1, "stderr": stderr}
+    assert said in render(failed, language=language)
+    assert "stderr:" in render(failed, language="cobol").splitlines()[1] or said == "in smaller pieces"
+
+
+def test_files_that_are_gone_are_told() -> None:
+    """Where they could have been kept, and how."""
+    made = {"stdout": "x", "generated_files": ("a",)}
+    assert "gone with its sandbox: ask for a session." in render(made, keeping="ask for a session")
+    assert "gone" not in render(made) + render({"stdout": "x"}, keeping="ask for a session")
+    failed = {
+        "outcome": "error",
+        "exit_code": 1,
+        "stderr": "FileNotFoundError: [Errno 2] No such file or directory: 'a'",
+    }
+    assert "gone" not in render(failed)
+    assert "earlier calls are gone: write what it reads in the same program.\n" in render(failed, keeps_files=False)
+    assert "program, or, ask for a session.\n" in render(failed, keeps_files=False, keeping="ask for a session")
 
 
 def test_good_run_is_not_explained() -> None:
