@@ -24,6 +24,7 @@ from interpreter_tools._exceptions import (
 )
 from interpreter_tools._models import PoolStats
 from interpreter_tools._pool_lease import PoolLease
+from interpreter_tools._pool_resets import Resets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,10 +41,6 @@ _BACK_OFF = (0.1, 10.0)  # seconds before the next try after a failure: the firs
 # run is: a short run ends first (measured: 4 ms instead of 11), a long one is hardly delayed.
 _REFILL_DELAY = 0.05
 _REFILL_AFTER_RUN = 0.002
-
-# The same holds for a reset after which an interpreter boots that takes long (Node.js: 100 ms): while others are
-# ready, it waits for a pause in the runs (measured: 8 ms for a run instead of 40).
-_RESET_DELAY = 0.05
 
 # Trying again cannot help until the caller, or the machine, is changed.
 _PERMANENT = (
@@ -79,9 +76,12 @@ class Pool:
         self._idle: list[Container] = []  # the last one was used last
         self._busy: set[Container] = set()
         self._starting = 0
-        self._resetting = 0
-        self._used: list[Container] = []  # to be reset
-        self._reset_timer: asyncio.TimerHandle | None = None
+        self._resets = Resets(
+            tasks,
+            slow=shape.boot_mode == "single",
+            needed=lambda: 0 if self._idle else max(1, len(self._waiters)),
+            done=self._was_reset,
+        )
         self._waiters: deque[asyncio.Future[Container]] = deque()
         self._peak = 0
         self._peak_at = time.monotonic()
@@ -102,7 +102,7 @@ class Pool:
             shape=f"{self.shape.label} {self.shape.image}",
             idle=len(self._idle),
             busy=len(self._busy),
-            starting=self._starting + self._resetting + len(self._used),
+            starting=self._starting + len(self._resets),
             waiting=sum(not waiter.done() for waiter in self._waiters),
             hits=self._hits,
             misses=self._misses,
@@ -123,8 +123,7 @@ class Pool:
         if self._idle and not self._waiters:
             container = self._idle.pop()
             self._hits += 1
-            if self._used:
-                self._reset_used()
+            self._resets.review()
         else:
             self._misses += 1
             container = await self._wait()
@@ -145,6 +144,7 @@ class Pool:
         waiter: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._note_demand()
+        self._resets.review()
         self._balance()
         try:
             with anyio.fail_after(self._config.wait_timeout):
@@ -171,47 +171,21 @@ class Pool:
         elif container.uses >= self._config.max_uses or old:
             self._discard(container, "age" if old else "uses")
         else:
-            self._used.append(container)
-            self._reset_used()
+            self._resets.add(container)
         self._balance_in(_REFILL_AFTER_RUN)
-
-    def _reset_used(self) -> None:
-        """Resets what was used: at once, or in a pause where that would disturb runs that need not wait for it."""
-        if self._reset_timer is not None:
-            self._reset_timer.cancel()
-            self._reset_timer = None
-        if self.shape.boot_mode == "single" and self._idle and not self._closed:
-            self._reset_timer = asyncio.get_running_loop().call_later(_RESET_DELAY, self._reset_now)
-        else:
-            self._reset_now()
-
-    def _reset_now(self) -> None:
-        self._reset_timer = None
-        used, self._used = self._used, []
-        for container in used:
-            self._resetting += 1
-            if not self._tasks.spawn(self._reset, container):
-                self._resetting -= 1
-                self._discard(container, "closed")
 
     def let_go(self, container: Container) -> None:
         """Ends a lease whose container does not come back and is not to be removed."""
         self._busy.discard(container)
         self._balance_in(_REFILL_AFTER_RUN)
 
-    async def _reset(self, container: Container) -> None:
-        left: str | None = "lost"
-        try:
-            left = await container.reset()
-        except InterpreterToolsError:
-            _LOG.info("a container was lost while it was reset", exc_info=True)
-        finally:
-            self._resetting -= 1
-            if left is None and not self._closed:
-                self._arrive(container)
-            else:
-                self._discard(container, f"reset: {left}" if left else "closed")
-                self._balance()
+    def _was_reset(self, container: Container, cause: str | None) -> None:
+        """It is as new; or it must go, and why."""
+        if cause is None and not self._closed:
+            self._arrive(container)
+        else:
+            self._discard(container, cause or "closed")
+            self._balance()
 
     # -- keeping up
 
@@ -259,7 +233,7 @@ class Pool:
         """Starts what is missing."""
         if self._closed or self._retry is not None:
             return
-        coming = len(self._idle) + self._starting + self._resetting + len(self._used)
+        coming = len(self._idle) + self._starting + len(self._resets)
         alive = coming + len(self._busy)
         missing = min(self._wanted_idle() - coming, self._config.max_size - alive)
         for _ in range(missing):
@@ -374,7 +348,7 @@ class Pool:
         if self._closed:
             return
         self._closed = True
-        for timer in (self._retry, self._expiry, self._reset_timer):
+        for timer in (self._retry, self._expiry):
             if timer is not None:
                 timer.cancel()
         while self._waiters:
@@ -382,9 +356,10 @@ class Pool:
             if not waiter.done():
                 waiter.set_exception(PoolClosed("the pool was closed while a caller waited"))
         _settle(self._warm, PoolClosed("the pool was closed"))
-        free, self._idle, self._used = [*self._idle, *self._used], [], []
+        free, self._idle = self._idle, []
         for container in free:
             self._discard(container, "closed")
+        self._resets.close()
         for container in tuple(self._busy):  # whoever uses it is told, and gives it back
             container.channel.close(EngineClosed("the engine was closed while the code ran"))
 
