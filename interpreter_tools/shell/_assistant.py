@@ -120,9 +120,7 @@ class Assistant:
         """Finds out why the user's own program failed, and runs a corrected one."""
         self.saw(language, code, result)
         self._display.note(f"looking into it, at most {self._tries} tries; Ctrl-C stops that")
-        return await self.ask(
-            "That last run of mine failed. Find out why, tell me in a sentence, and run it corrected."
-        )
+        return await self.ask(_MEND)
 
     def saw(self, language: str, code: str, result: ExecutionResult) -> None:
         """The user has run something; the model is told of it with the next input."""
