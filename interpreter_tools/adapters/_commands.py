@@ -8,6 +8,7 @@ several commands at once, and servers that go on in the background. So one long 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
@@ -28,6 +29,7 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     ProtocolError,
     SessionClosed,
+    UnknownSession,
 )
 from interpreter_tools._languages import RunApp
 from interpreter_tools._limits import check_seconds
@@ -216,6 +218,11 @@ class Commands:
             "merge": merge,
         }
         return await self._call(request, stdin=stdin, timeout=timeout, output_limit=output_limit)
+
+    async def aclose(self) -> None:
+        """Cleans the session up, with all that runs in it. Does nothing where it is gone."""
+        with contextlib.suppress(UnknownSession):
+            await self._engine.cleanup_session(self.session_id)
 
     # -- files, by any absolute path that the session's user can reach
 

@@ -74,7 +74,7 @@ class InterpreterToolsSandbox(BaseSandbox):
 
     async def __aenter__(self) -> Self:
         commands = Commands.open(self._engine, self._config)
-        self._stack.push_async_callback(self._engine.cleanup_session, commands.session_id)
+        self._stack.push_async_callback(commands.aclose)
         portal = await self._stack.enter_async_context(BlockingPortal())
         self._open = (commands, portal, asyncio.get_running_loop())
         return self
