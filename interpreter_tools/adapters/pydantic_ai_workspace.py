@@ -1,6 +1,8 @@
-"""A sandbox as PydanticAI's workspace: ``Agent(model, capabilities=[...])``, ``agent.run(..., workspace=...)``.
+"""A sandbox as PydanticAI's workspace, of an agent or of one run.
 
 ```python
+agent = Agent(model, capabilities=[SandboxWorkspace(engine)])  # a new one for each run, unless its history names one
+
 backend = SandboxWorkspaceBackend(engine)
 result = await agent.run("...", workspace=backend)
 await engine.cleanup_session(backend.ref.id)
@@ -14,6 +16,7 @@ import posixpath
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.workspaces import (
     CommandResult,
     FileEntry,
@@ -36,7 +39,8 @@ from interpreter_tools.adapters._commands import Commands
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from pydantic_ai.workspaces import WorkspaceCommand
+    from pydantic_ai import RunContext
+    from pydantic_ai.workspaces import WorkspaceBackend, WorkspaceCommand
 
     from interpreter_tools._config import SessionConfig
     from interpreter_tools._engine import ExecutionEngine
@@ -204,6 +208,25 @@ class SandboxWorkspaceBackend:
         """Where a path leads."""
         with _unavailable():
             return await self._use().real_path(path)
+
+
+class SandboxWorkspace(AbstractCapability[object]):
+    """Gives each of an agent's runs a session, or the one that the run's ``workspace`` or message history names.
+
+    Args:
+        engine: it stays the caller's to close.
+        config: how new sessions are to be.
+    """
+
+    def __init__(self, engine: ExecutionEngine, *, config: SessionConfig | None = None) -> None:
+        self._engine = engine
+        self._config = config
+
+    def get_workspace(self, ctx: RunContext[object], *, ref: WorkspaceRef | None) -> WorkspaceBackend | None:
+        """The session of that name, a new one for None, and None where the name is another provider's."""
+        if ref is not None and ref.provider != PROVIDER:
+            return None
+        return SandboxWorkspaceBackend(self._engine, ref=ref, config=self._config)
 
 
 @contextmanager
