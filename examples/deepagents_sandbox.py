@@ -7,13 +7,11 @@ package.
 import asyncio
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from deepagents import create_deep_agent
 from langchain_core.language_models import GenericFakeChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 
 from interpreter_tools import ExecutionEngine
 from interpreter_tools.adapters.deepagents import InterpreterToolsSandbox
@@ -30,7 +28,9 @@ CALLS = [
 class StandIn(GenericFakeChatModel):
     """A model that says what it is told to say, and can have tools."""
 
-    def bind_tools(self, tools: Sequence[Any], **options: Any) -> Runnable[LanguageModelInput, AIMessage]:
+    def bind_tools(
+        self, tools: Sequence[object], *, tool_choice: str | None = None, **options: object
+    ) -> Runnable[LanguageModelInput, AIMessage]:
         """Itself."""
         return self
 

@@ -32,7 +32,7 @@ def stand_in(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
 
 async def bash(ctx: RunContext[object], command: str) -> str:
     """Runs a shell command in the workspace."""
-    result = await ctx.workspace.run(command, shell=True, timeout=60)
+    result = await ctx.workspace.run(command, shell=True, timeout=60)  # noqa: S604 - in the sandbox
     return f"{result.stdout}{result.stderr}" if result.exit_code == 0 else f"exit code {result.exit_code}\n{result}"
 
 

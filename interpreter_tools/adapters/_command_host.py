@@ -1,9 +1,9 @@
 # pyright: basic
 """Runs commands side by side, in a sandbox: what ``_commands.py`` talks to.
 
-It is one long run of a session, in the image's own Python (3.8 or newer), as the session's user. Frames come on standard
-input and leave on standard output: kind (one byte), the command's number and the payload's length (32 bits each, big
-endian), payload; those that leave end with a newline, so that no byte waits to become a character.
+It is one long run of a session, in the image's own Python (3.8 or newer), as the session's user. Frames come on
+standard input and leave on standard output: kind (one byte), the command's number and the payload's length (32 bits
+each, big endian), payload; those that leave end with a newline, so that no byte waits to become a character.
 
 In: ``i`` a piece of a command's standard input, ``r`` start it (JSON), ``k`` kill it, ``l`` leave once nothing runs any
 more, unless another command comes. Out: ``o`` and ``e`` what it wrote, ``x`` its end (JSON).
@@ -105,10 +105,10 @@ class Host:
         try:
             begin = spawn if "command" in request else fork
             pid = begin(request, (stdin, to_output, to_errors))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             for descriptor in kinds:
                 os.close(descriptor)
-            tell_end(number, 127, 0, error.errno, error.filename or "")
+            tell_end(number, 127, 0, getattr(error, "errno", errno.EINVAL), getattr(error, "filename", None) or "")
         else:
             command = self.commands[number] = Command(number, pid, kinds)
             for descriptor in kinds:
@@ -163,13 +163,14 @@ class Host:
         if given is not None:
             os.close(given)
         command = self.commands.get(number)
-        if command is None:
+        if command is None:  # all of its input was not there yet
+            tell_end(number, 128 + signal.SIGKILL, signal.SIGKILL)
             return
-        for _ in range(100):  # a program that forks all the while: its whole group dies at once, the rest soon
+        send_signal(-command.pid)  # a program that forks all the while: its whole group dies at once, the rest soon
+        for _ in range(100):
             found = [pid for pid, session in processes() if session == command.pid]
             if not found:
                 return
-            send_signal(-command.pid)
             for pid in found:
                 send_signal(pid)
 

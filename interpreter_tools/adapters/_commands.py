@@ -131,10 +131,6 @@ class Commands:
         session_id: a session of the strategy ``PER_SESSION``.
     """
 
-    _known: weakref.WeakKeyDictionary[ExecutionEngine, weakref.WeakValueDictionary[str, Commands]] = (
-        weakref.WeakKeyDictionary()
-    )
-
     def __init__(self, engine: ExecutionEngine, session_id: str) -> None:
         self._engine = engine
         self.session_id = session_id
@@ -160,7 +156,7 @@ class Commands:
     @classmethod
     def of(cls, engine: ExecutionEngine, session_id: str) -> Commands:
         """Those of a session, the same for everybody who asks: its host is one run, and runs take turns."""
-        known = cls._known.setdefault(engine, weakref.WeakValueDictionary())
+        known = _KNOWN.setdefault(engine, weakref.WeakValueDictionary())
         found = known.get(session_id)
         if found is None:
             found = known[session_id] = cls(engine, session_id)
@@ -297,7 +293,7 @@ class Commands:
     # -- one command
 
     async def _call(
-        self, request: dict[str, object], *, stdin: bytes, timeout: float | None, output_limit: int | None
+        self, request: Mapping[str, object], *, stdin: bytes, timeout: float | None, output_limit: int | None
     ) -> Ended:
         while True:
             command = _Command(output_limit)
@@ -344,12 +340,9 @@ class Commands:
                 self._linger = asyncio.get_running_loop().call_later(_LINGER, self._make_way)
 
     async def _send(self, kind: bytes, number: int, payload: bytes = b"") -> None:
-        if self._execution is None:
-            return
-        try:
-            await self._execution.send_stdin(_HEAD.pack(kind, number, len(payload)) + payload)
-        except ExecutionClosed:
-            pass  # the host has ended; each command is told how
+        if self._execution is not None:
+            with contextlib.suppress(ExecutionClosed):  # the host has ended; each command is told how
+                await self._execution.send_stdin(_HEAD.pack(kind, number, len(payload)) + payload)
 
     async def _kill(self, number: int, command: _Command) -> None:
         with anyio.move_on_after(_KILL_DEADLINE, shield=True):
@@ -450,6 +443,10 @@ class Commands:
     def _make_way(self) -> None:
         if not self._commands and self._execution is not None:
             self._leaving = asyncio.create_task(self._send(b"l", 0))
+
+
+_Known: TypeAlias = "weakref.WeakKeyDictionary[ExecutionEngine, weakref.WeakValueDictionary[str, Commands]]"
+_KNOWN: _Known = weakref.WeakKeyDictionary()
 
 
 def _check_text(text: str, *, field: str) -> None:

@@ -131,7 +131,7 @@ class InterpreterToolsSandbox(BaseSandbox):
         """Runs a text for ``sh``; see ``aexecute``."""
         return self._use()[1].call(functools.partial(self._execute, command, timeout))
 
-    async def aexecute(self, command: str, *, timeout: int | None = None) -> ExecuteResponse:  # noqa: ASYNC109
+    async def aexecute(self, command: str, *, timeout: int | None = None) -> ExecuteResponse:
         """Runs a text for ``sh`` to its end. Cancelling it kills it.
 
         Args:
@@ -144,7 +144,7 @@ class InterpreterToolsSandbox(BaseSandbox):
         """
         return await self._here(functools.partial(self._execute, command, timeout))
 
-    async def _execute(self, command: str, timeout: int | None) -> ExecuteResponse:  # noqa: ASYNC109
+    async def _execute(self, command: str, timeout: int | None) -> ExecuteResponse:
         limit = self._engine.config.output_limit
         seconds = self._timeout if timeout is None else timeout or None
         ended = await self._use()[0].run(

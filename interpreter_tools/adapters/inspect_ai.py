@@ -1,7 +1,7 @@
-"""A sandbox for Inspect: ``Task(..., sandbox="interpreter-tools")``, once this package and ``inspect-ai`` are installed.
+"""A sandbox for Inspect: ``Task(..., sandbox="interpreter-tools")``, once this package and ``inspect-ai`` are there.
 
-How it is to be: ``sandbox=("interpreter-tools", "interpreter-tools.toml")``, the same file in the directory of the task, or
-``SandboxEnvironmentSpec("interpreter-tools", SandboxConfig(image="...", network="bridge"))``.
+How it is to be, a TOML file says: ``sandbox=("interpreter-tools", "my.toml")``, or ``interpreter-tools.toml`` in the
+task's directory; or ``SandboxEnvironmentSpec("interpreter-tools", SandboxConfig(image="...", network="bridge"))``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import errno
 import os
 import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Self, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import msgspec
 from inspect_ai.util import (
@@ -90,16 +90,14 @@ async def _engine_config(config: SandboxEnvironmentConfigType | None) -> EngineC
 class _Engines:
     """The engines of one event loop, by configuration; each lives as long as a task or a sample uses it."""
 
-    _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Engines] = weakref.WeakKeyDictionary()
-
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._engines: dict[SandboxEnvironmentConfigType | None, tuple[ExecutionEngine, int]] = {}
 
     @classmethod
-    def here(cls) -> Self:
+    def here(cls) -> _Engines:
         """Those of the running event loop."""
-        return cls._by_loop.setdefault(asyncio.get_running_loop(), cls())
+        return _ENGINES.setdefault(asyncio.get_running_loop(), cls())
 
     async def acquire(self, config: SandboxEnvironmentConfigType | None) -> ExecutionEngine:
         """One that runs, until it is released as often as it was acquired."""
@@ -121,7 +119,10 @@ class _Engines:
                 await engine.aclose()
 
 
-@sandboxenv(name="interpreter-tools")
+_ENGINES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Engines] = weakref.WeakKeyDictionary()
+
+
+@sandboxenv(name="interpreter-tools")  # pyright: ignore[reportUntypedClassDecorator]
 class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
     """A session of an engine as Inspect's sandbox: commands side by side, files, what goes on in the background.
 
@@ -173,8 +174,12 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
     ) -> None:
         """Removes the session of a sample, with all that runs in it."""
         for environment in environments.values():
-            await environment.as_type(cls)._commands.aclose()
+            await environment.as_type(cls).aclose()
             await _Engines.here().release(config)
+
+    async def aclose(self) -> None:
+        """Removes the session, with all that runs in it."""
+        await self._commands.aclose()
 
     @classmethod
     def default_concurrency(cls) -> int:
@@ -197,14 +202,14 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
 
     # -- commands
 
-    async def exec(
+    async def exec(  # noqa: PLR0917 - the order is Inspect's
         self,
         cmd: list[str],
         input: str | bytes | None = None,  # noqa: A002 - the names are Inspect's
         cwd: str | None = None,
         env: dict[str, str] | None = None,
         user: str | None = None,
-        timeout: int | None = None,  # noqa: ASYNC109
+        timeout: int | None = None,
         timeout_retry: bool = True,
         concurrency: bool = True,
     ) -> ExecResult[str]:

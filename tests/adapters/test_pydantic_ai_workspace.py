@@ -31,7 +31,6 @@ async def shared(engine: ExecutionEngine) -> AsyncIterator[SandboxWorkspaceBacke
 class TestConformance(WorkspaceBackendSuite):
     """PydanticAI's own rules for workspaces."""
 
-
     @pytest.fixture
     def backend(self, shared: SandboxWorkspaceBackend) -> WorkspaceBackend:
         return shared
