@@ -7,10 +7,11 @@ package.
 import asyncio
 import os
 from collections.abc import Sequence
+from typing import Any, cast
 
-from deepagents import create_deep_agent
+from deepagents import create_deep_agent  # pyright: ignore[reportUnknownVariableType]
 from langchain_core.language_models import GenericFakeChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.runnables import Runnable
 
 from interpreter_tools import ExecutionEngine
@@ -44,7 +45,7 @@ async def main() -> None:
     """Asks, and prints what the sandbox said and the answer."""
     model = os.environ.get("LANGCHAIN_MODEL") or stand_in()
     async with ExecutionEngine() as engine, InterpreterToolsSandbox(engine, timeout=60) as sandbox:
-        agent = create_deep_agent(model=model, backend=sandbox)
+        agent = cast("Runnable[Any, dict[str, list[AnyMessage]]]", create_deep_agent(model=model, backend=sandbox))
         answer = await agent.ainvoke({"messages": [HumanMessage(QUESTION)]})
     for message in answer["messages"]:
         if isinstance(message, ToolMessage):

@@ -7,7 +7,7 @@ package.
 import os
 import tempfile
 
-from inspect_ai import Task, eval  # noqa: A004 - the name is Inspect's
+from inspect_ai import Task, eval  # noqa: A004 # pyright: ignore[reportUnknownVariableType]
 from inspect_ai.dataset import Sample
 from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import includes

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 from deepagents.backends.protocol import (
     FILE_NOT_FOUND,
     INVALID_PATH,
@@ -30,12 +30,12 @@ from deepagents.backends.protocol import (
 from deepagents.backends.sandbox import BaseSandbox
 
 from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import ConfigurationError, ExecutionClosed
+from interpreter_tools._exceptions import ConfigurationError, EngineMisused, ExecutionClosed
 from interpreter_tools._limits import parse_size
 from interpreter_tools.adapters._commands import Commands
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
 
     from interpreter_tools._config import EngineConfig, SessionConfig
@@ -64,8 +64,7 @@ class InterpreterToolsSandbox(BaseSandbox):
         self._engine = engine
         self._config = config
         self._timeout = timeout
-        self._open: tuple[Commands, BlockingPortal, asyncio.AbstractEventLoop] | None = None
-        self._stack = AsyncExitStack()
+        self._open: tuple[Commands, asyncio.AbstractEventLoop] | None = None
 
     def __repr__(self) -> str:
         return f"<InterpreterToolsSandbox {self._open[0].session_id if self._open else 'closed'}>"
@@ -73,17 +72,19 @@ class InterpreterToolsSandbox(BaseSandbox):
     # -- life
 
     async def __aenter__(self) -> Self:
-        commands = Commands.open(self._engine, self._config)
-        self._stack.push_async_callback(commands.aclose)
-        portal = await self._stack.enter_async_context(BlockingPortal())
-        self._open = (commands, portal, asyncio.get_running_loop())
+        self._open = (Commands.open(self._engine, self._config), asyncio.get_running_loop())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._open = None
-        await self._stack.aclose()
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cleans the session up, with all that runs in it. Does nothing the second time."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened[0].aclose()
 
     @classmethod
     @contextmanager
@@ -108,17 +109,31 @@ class InterpreterToolsSandbox(BaseSandbox):
         ):
             yield sandbox
 
-    def _use(self) -> tuple[Commands, BlockingPortal, asyncio.AbstractEventLoop]:
+    def _use(self) -> tuple[Commands, asyncio.AbstractEventLoop]:
         if self._open is None:
             raise ExecutionClosed("the sandbox is not open", hint="use `async with`, or `with ... .blocking()`")
         return self._open
 
-    async def _here(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _await(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
         """Awaits in the engine's event loop, whichever is the caller's; cancelling goes through."""
-        _, portal, loop = self._use()
+        _, loop = self._use()
         if asyncio.get_running_loop() is loop:
             return await work()
-        return await asyncio.wrap_future(portal.start_task_soon(work))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
+
+    def _wait(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
+        """Blocks the caller's thread meanwhile; what interrupts it cancels the work."""
+        _, loop = self._use()
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one that does not raise
+            raise EngineMisused(
+                "it would block the event loop that it waits for", hint="await aexecute, or use a thread"
+            )
+        future = asyncio.run_coroutine_threadsafe(work(), loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
 
     @property
     def id(self) -> str:
@@ -129,7 +144,7 @@ class InterpreterToolsSandbox(BaseSandbox):
 
     def execute(self, command: str, *, timeout: int | None = None) -> ExecuteResponse:
         """Runs a text for ``sh``; see ``aexecute``."""
-        return self._use()[1].call(functools.partial(self._execute, command, timeout))
+        return self._wait(functools.partial(self._execute, command, timeout))
 
     async def aexecute(self, command: str, *, timeout: int | None = None) -> ExecuteResponse:
         """Runs a text for ``sh`` to its end. Cancelling it kills it.
@@ -142,7 +157,7 @@ class InterpreterToolsSandbox(BaseSandbox):
             Both outputs as they came, and the exit code: 124 when the time was up, which the output then says. Output
             beyond ``EngineConfig.output_limit`` ends the command, and is told by ``truncated``.
         """
-        return await self._here(functools.partial(self._execute, command, timeout))
+        return await self._await(functools.partial(self._execute, command, timeout))
 
     async def _execute(self, command: str, timeout: int | None) -> ExecuteResponse:
         limit = self._engine.config.output_limit
@@ -166,11 +181,11 @@ class InterpreterToolsSandbox(BaseSandbox):
 
     def upload_files(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
         """Writes files; see ``aupload_files``."""
-        return self._use()[1].call(functools.partial(self._upload, files))
+        return self._wait(functools.partial(self._upload, files))
 
     async def aupload_files(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
         """Writes files by their absolute paths, and makes directories on the way; each response tells how it went."""
-        return await self._here(functools.partial(self._upload, files))
+        return await self._await(functools.partial(self._upload, files))
 
     async def _upload(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
         responses: list[FileUploadResponse] = []
@@ -185,11 +200,11 @@ class InterpreterToolsSandbox(BaseSandbox):
 
     def download_files(self, paths: list[str]) -> list[FileDownloadResponse]:
         """Reads files; see ``adownload_files``."""
-        return self._use()[1].call(functools.partial(self._download, paths))
+        return self._wait(functools.partial(self._download, paths))
 
     async def adownload_files(self, paths: list[str]) -> list[FileDownloadResponse]:
         """Reads files by their absolute paths, up to 256 MiB each; each response tells how it went."""
-        return await self._here(functools.partial(self._download, paths))
+        return await self._await(functools.partial(self._download, paths))
 
     async def _download(self, paths: list[str]) -> list[FileDownloadResponse]:
         responses: list[FileDownloadResponse] = []

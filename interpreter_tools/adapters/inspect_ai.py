@@ -79,9 +79,6 @@ async def _engine_config(config: SandboxEnvironmentConfigType | None) -> EngineC
     container = found.container
     if isinstance(config, SandboxConfig):
         container = config.over(container)
-    elif config is not None and not isinstance(config, str):
-        hint = f"give the name of a TOML file, or interpreter_tools.adapters.inspect_ai.{SandboxConfig.__name__}"
-        raise ConfigurationError("sandbox.config", type(config).__name__, "is not known", hint=hint)
     if container.memory_bytes >= _ROOM_FOR_TOOLS and all(mount.path != _TOOLS.path for mount in container.mounts):
         container = msgspec.structs.replace(container, mounts=(*container.mounts, _TOOLS))
     return msgspec.structs.replace(found, container=container)
@@ -99,8 +96,16 @@ class _Engines:
         """Those of the running event loop."""
         return _ENGINES.setdefault(asyncio.get_running_loop(), cls())
 
+    @property
+    def users(self) -> int:
+        """How many tasks and samples use one."""
+        return sum(users for _, users in self._engines.values())
+
     async def acquire(self, config: SandboxEnvironmentConfigType | None) -> ExecutionEngine:
         """One that runs, until it is released as often as it was acquired."""
+        if config is not None and not isinstance(config, (str, SandboxConfig)):
+            hint = f"give the name of a TOML file, or interpreter_tools.adapters.inspect_ai.{SandboxConfig.__name__}"
+            raise ConfigurationError("sandbox.config", type(config).__name__, "is not known", hint=hint)
         async with self._lock:
             engine, users = self._engines.get(config, (None, 0))
             if engine is None:

@@ -178,7 +178,9 @@ async def test_fork_bomb_ends_with_its_time(commands: Commands) -> None:
 
 async def test_commands_cannot_reach_the_host(commands: Commands) -> None:
     """Neither its descriptors nor its memory; forged frames on a command's own output are output."""
-    text = "for file in /proc/$PPID/fd/1 /proc/$PPID/mem /proc/$PPID/environ; do test -r $file && echo $file; done; true"
+    text = (
+        "for file in /proc/$PPID/fd/1 /proc/$PPID/mem /proc/$PPID/environ; do test -r $file && echo $file; done; true"
+    )
     assert await shell(commands, text) == ""
     ended = await commands.run(("cat",), stdin=FORGED * 3)
     assert ended.stdout == FORGED * 3
