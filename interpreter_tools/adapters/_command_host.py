@@ -6,7 +6,7 @@ standard input and leave on standard output: kind (one byte), the command's numb
 each, big endian), payload; those that leave end with a newline, so that no byte waits to become a character.
 
 In: ``i`` a piece of a command's standard input, ``r`` start it (JSON), ``k`` kill it, ``l`` leave once nothing runs any
-more, unless another command comes. Out: ``o`` and ``e`` what it wrote, ``x`` its end (JSON).
+more. Out: ``o`` and ``e`` what it wrote, ``x`` its end (JSON).
 
 A command leads a session of its own. Killing it ends that session's processes; what has made a session of its own is
 detached and goes on, as it does when the command ends. A command's end is its own exit, whoever still holds its output.
@@ -93,7 +93,6 @@ class Host:
         del self.buffer[:start]
 
     def start(self, number, request):
-        self.leaving = False
         stdin = self.inputs.pop(number, -1)
         if stdin < 0:
             stdin = os.open("/dev/null", os.O_RDONLY)

@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import struct
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
@@ -29,19 +28,19 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     ProtocolError,
     SessionClosed,
-    UnknownSession,
 )
 from interpreter_tools._languages import RunApp
 from interpreter_tools._limits import check_seconds
 from interpreter_tools._workspace import WORKSPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from interpreter_tools._config import SessionConfig
     from interpreter_tools._engine import ExecutionEngine
     from interpreter_tools._execution import Execution
     from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._session import Session
 
 Outcome: TypeAlias = Literal["ended", "timeout", "output_limit"]
 
@@ -51,7 +50,6 @@ _MOST = 1 << 20  # bytes of a frame
 _PIECE = 1 << 18  # bytes of standard input in a frame
 _MOST_ENTRIES = 64 << 20  # bytes of a directory's listing
 _KILL_DEADLINE = 5.0  # seconds that a killed command may take to end before everything in the session is killed
-_LINGER = 0.5  # seconds without a command after which the host makes way for the session's own runs
 _REFUSED = 127  # exit code of what is done to a file, when standard error is the kernel's error number
 _LAST_WORDS = 2000  # bytes of what a host that failed has to say
 
@@ -123,21 +121,21 @@ class _Command:
 class Commands:
     """What runs side by side in a session.
 
-    Its own runs, and what is done to its files by the engine, have their turn once no command runs, and nothing that
-    commands have left in the background.
+    The session's own runs, and what the engine does to its files, have their turn once no command runs, and nothing
+    that commands have left in the background. It is cleaned up after ``idle_timeout`` seconds without a command,
+    whatever is in the background.
 
     Args:
-        engine: whose session it is.
-        session_id: a session of the strategy ``PER_SESSION``.
+        session: one of the strategy ``PER_SESSION``.
     """
 
-    def __init__(self, engine: ExecutionEngine, session_id: str) -> None:
-        self._engine = engine
-        self.session_id = session_id
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._execution: Execution | None = None
         self._serving: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
-        self._linger: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._commands: dict[int, _Command] = {}
         self._number = 0
         self._lost: ContainerLost | None = None
@@ -150,26 +148,40 @@ class Commands:
             EngineClosed: the engine does not run.
             SessionExists, TooManySessions: there can be no such session.
         """
-        session = engine.session(config, strategy=ContainerStrategy.PER_SESSION)
-        return cls.of(engine, session.id)
+        return cls._of(engine.session(config, strategy=ContainerStrategy.PER_SESSION))
 
     @classmethod
-    def of(cls, engine: ExecutionEngine, session_id: str) -> Commands:
-        """Those of a session, the same for everybody who asks: its host is one run, and runs take turns."""
-        known = _KNOWN.setdefault(engine, weakref.WeakValueDictionary())
-        found = known.get(session_id)
-        if found is None:
-            found = known[session_id] = cls(engine, session_id)
+    def attach(cls, engine: ExecutionEngine, session_id: str) -> Commands:
+        """Those of a session that is there.
+
+        Raises:
+            EngineClosed: the engine does not run.
+            UnknownSession: there is no such session.
+        """
+        return cls._of(engine._session(session_id))  # noqa: SLF001 - the object behind what the engine does by id
+
+    @classmethod
+    def _of(cls, session: Session) -> Commands:
+        """The same for everybody who asks: their host is one run, and a session's runs take turns."""
+        found = session.guest
+        if not isinstance(found, cls):
+            found = session.guest = cls(session)
         return found
 
-    async def working_dir(self) -> str:
+    @property
+    def session_id(self) -> str:
+        """The session's name."""
+        return self._session.id
+
+    def working_dir(self) -> str:
         """Where commands start, as the session's configuration says.
 
         Raises:
-            UnknownSession: there is no such session any more.
+            SessionClosed: the session was cleaned up.
         """
-        config = (await self._engine.get_session_info(self.session_id)).config
-        return (config.container or self._engine.config.container).working_dir
+        if not self._session.info().is_active:
+            raise SessionClosed(f"the session {self.session_id!r} is closed")
+        return self._session._container_config.working_dir  # noqa: SLF001
 
     async def run(
         self,
@@ -206,7 +218,7 @@ class Commands:
         for word in (*command, cwd or ""):
             _check_text(word, field="command")
         check_seconds(timeout, field="timeout")
-        directory = os.path.join(await self.working_dir(), cwd or "")  # noqa: PTH118 - a path in the container
+        directory = os.path.join(self.working_dir(), cwd or "")  # noqa: PTH118 - a path in the container
         request = {
             "command": list(command),
             "cwd": directory,
@@ -216,9 +228,8 @@ class Commands:
         return await self._call(request, stdin=stdin, timeout=timeout, output_limit=output_limit)
 
     async def aclose(self) -> None:
-        """Cleans the session up, with all that runs in it. Does nothing where it is gone."""
-        with contextlib.suppress(UnknownSession):
-            await self._engine.cleanup_session(self.session_id)
+        """Cleans the session up, with all that runs in it. Does nothing the second time."""
+        await self._session.aclose()
 
     # -- files, by any absolute path that the session's user can reach
 
@@ -316,8 +327,8 @@ class Commands:
             await self._start()
         number = self._number = (self._number + 1) % (1 << 32)
         self._commands[number] = command
-        if self._linger is not None:
-            self._linger.cancel()
+        if self._idle is not None:
+            self._idle.cancel()
         timer: asyncio.TimerHandle | None = None
         try:
             for start in range(0, len(stdin), _PIECE):
@@ -336,8 +347,9 @@ class Commands:
             if timer is not None:
                 timer.cancel()
             del self._commands[number]
-            if not self._commands:
-                self._linger = asyncio.get_running_loop().call_later(_LINGER, self._make_way)
+            idle_timeout = self._session.config.idle_timeout
+            if not self._commands and idle_timeout is not None:
+                self._idle = asyncio.get_running_loop().call_later(idle_timeout, lambda: self._spawn(self.aclose()))
 
     async def _send(self, kind: bytes, number: int, payload: bytes = b"") -> None:
         if self._execution is not None:
@@ -369,9 +381,8 @@ class Commands:
         name = f".interpreter-tools-{secrets.token_hex(8)}.py"
         said = bytearray()
         try:
-            async with self._engine.stream_code(
-                self.session_id,
-                language="python",
+            async with self._session.stream(
+                "python",
                 files={name: _HOST},
                 run_app=RunApp(entry_file=f"{WORKSPACE}/{name}", cwd="/"),
                 timeout=None,
@@ -388,7 +399,7 @@ class Commands:
                     else:
                         said += chunk.data[: _LAST_WORDS - len(said)]
                 result = await execution.result()
-            await self._ended(result, said.decode("utf-8", "replace").strip())
+            self._ended(result, said.decode("utf-8", "replace").strip())
         except InterpreterToolsError as error:
             if isinstance(error, ContainerLost):
                 self._lost = error
@@ -403,13 +414,13 @@ class Commands:
             for command in self._commands.values():
                 command.fail(ProtocolError("the host for commands was left"))
 
-    async def _ended(self, result: ExecutionResult, said: str) -> None:
+    def _ended(self, result: ExecutionResult, said: str) -> None:
         """The host has ended: by itself when nothing ran, with all commands when it was killed."""
         self._execution = self._serving = None
         if result.outcome == "ok":
             end = None
         elif result.signal is not None or result.outcome == "killed":
-            if not (await self._engine.get_session_info(self.session_id)).is_active:
+            if not self._session.info().is_active:
                 raise SessionClosed("the session was cleaned up while the command ran")
             end = _End(code=137, signal=9)
         else:
@@ -440,13 +451,14 @@ class Commands:
                 command.receive(kind, payload)
         del received[:start]
 
-    def _make_way(self) -> None:
-        if not self._commands and self._execution is not None:
-            self._leaving = asyncio.create_task(self._send(b"l", 0))
+    def make_way(self) -> None:
+        """Somebody waits for the session: the host leaves once nothing runs, and the next command starts another."""
+        self._spawn(self._send(b"l", 0))
 
-
-_Known: TypeAlias = "weakref.WeakKeyDictionary[ExecutionEngine, weakref.WeakValueDictionary[str, Commands]]"
-_KNOWN: _Known = weakref.WeakKeyDictionary()
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _check_text(text: str, *, field: str) -> None:

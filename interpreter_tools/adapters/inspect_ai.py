@@ -268,7 +268,7 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
         """
         data = contents.encode() if isinstance(contents, str) else contents
         with _unavailable():
-            await self._commands.write_file(await self._resolve(file), data)
+            await self._commands.write_file(self._resolve(file), data)
 
     @overload
     async def read_file(self, file: str, text: Literal[True] = True) -> str: ...
@@ -287,7 +287,7 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
         with _unavailable():
             try:
                 data = await self._commands.read_file(
-                    await self._resolve(file), limit=SandboxEnvironmentLimits.MAX_READ_FILE_SIZE
+                    self._resolve(file), limit=SandboxEnvironmentLimits.MAX_READ_FILE_SIZE
                 )
             except OSError as error:
                 if error.errno == errno.EFBIG:
@@ -295,8 +295,8 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
                 raise
         return data.decode("utf-8") if text else data
 
-    async def _resolve(self, file: str) -> str:
-        return os.path.join(await self._commands.working_dir(), file)  # noqa: PTH118 - a path in the container
+    def _resolve(self, file: str) -> str:
+        return os.path.join(self._commands.working_dir(), file)  # noqa: PTH118 - a path in the container
 
 
 @contextmanager

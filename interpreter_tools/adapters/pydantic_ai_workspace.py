@@ -90,7 +90,7 @@ class SandboxWorkspaceBackend:
                 self._commands = Commands.open(self._engine, self._config)
                 self._ref = WorkspaceRef(provider=PROVIDER, id=self._commands.session_id)
             else:
-                self._commands = Commands.of(self._engine, self._ref.id)
+                self._commands = Commands.attach(self._engine, self._ref.id)
         return self._commands
 
     @property
@@ -106,7 +106,7 @@ class SandboxWorkspaceBackend:
         """
         with _unavailable():
             commands = self._use()
-            directory = await commands.working_dir()
+            directory = commands.working_dir()
             return directory if directory == "/workspace" else await commands.real_path(directory)
 
     async def run(

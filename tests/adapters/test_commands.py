@@ -192,9 +192,9 @@ async def test_files_of_the_workspace_are_left_alone(engine: ExecutionEngine) ->
     session_id = await engine.create_session(strategy=ContainerStrategy.PER_SESSION)
     await engine.write_file(session_id, "main.py", b"mine")
     await engine.write_file(session_id, "requirements.txt", b"no-such-package-of-tests")
-    commands = Commands.of(engine, session_id)
+    commands = Commands.attach(engine, session_id)
     assert await shell(commands, "ls -A; cat main.py") == "main.py\nrequirements.txt\nmine"
-    assert Commands.of(engine, session_id) is commands
+    assert Commands.attach(engine, session_id) is commands
     await commands.aclose()
 
 
@@ -248,8 +248,25 @@ async def test_session_that_is_cleaned_up_ends_its_commands(engine: ExecutionEng
     await engine.cleanup_session(commands.session_id)
     with pytest.raises(SessionClosed):
         await running
-    with pytest.raises(UnknownSession):
+    with pytest.raises(SessionClosed):
         await commands.run(("true",))
+    with pytest.raises(UnknownSession):
+        Commands.attach(engine, commands.session_id)
+
+
+async def test_session_ends_when_no_command_comes(engine: ExecutionEngine) -> None:
+    """Although something runs in the background."""
+    commands = Commands.open(engine, SessionConfig(idle_timeout=1))
+    await shell(commands, "setsid sleep 300 & sleep 1.5")
+
+    async def is_active() -> bool:
+        try:
+            return (await engine.get_session_info(commands.session_id)).is_active
+        except UnknownSession:
+            return False
+
+    assert await is_active()
+    await eventually(is_active, lambda active: not active)
 
 
 async def test_image_without_python_is_said(engine: ExecutionEngine) -> None:
