@@ -194,7 +194,7 @@ class Session(SessionFiles):
             container_history=tuple(record.meta(self.id, generated) for record in self._history),
             created_at=self.created_at,
             last_executed_at=self._last_executed,
-            is_active=self._state is _State.OPEN,
+            is_active=self.is_active,
         )
 
     # -- turns
@@ -233,6 +233,11 @@ class Session(SessionFiles):
             yield
         finally:
             self._end_turn()
+
+    @property
+    def is_active(self) -> bool:
+        """It can be used."""
+        return self._state is _State.OPEN
 
     @property
     def busy(self) -> bool:

@@ -12,6 +12,11 @@ A command leads a session of its own. Killing it ends that session's processes; 
 detached and goes on, as it does when the command ends. A command's end is its own exit, whoever still holds its output.
 """
 
+import sys
+
+if __name__ == "__main__":
+    del sys.path[0]  # the workspace, where commands may have put a json.py
+
 import errno
 import json
 import os
@@ -19,7 +24,6 @@ import select
 import signal
 import stat
 import struct
-import sys
 
 HEAD = struct.Struct(">cII")
 PIECE = 1 << 16
@@ -93,32 +97,34 @@ class Host:
         del self.buffer[:start]
 
     def start(self, number, request):
-        stdin = self.inputs.pop(number, -1)
-        if stdin < 0:
-            stdin = os.open("/dev/null", os.O_RDONLY)
-        else:
-            os.lseek(stdin, 0, os.SEEK_SET)
-        output, to_output = os.pipe()
-        errors, to_errors = (-1, to_output) if request.get("merge") else os.pipe()
-        kinds = {output: b"o"} if errors < 0 else {output: b"o", errors: b"e"}
+        given = self.inputs.pop(number, -1)
+        ours, theirs = [], [given] if given >= 0 else []
         try:
+            if given < 0:
+                theirs.append(os.open("/dev/null", os.O_RDONLY))
+            else:
+                os.lseek(given, 0, os.SEEK_SET)
+            for _ in range(1 if request.get("merge") else 2):
+                reading, writing = os.pipe()
+                ours.append(reading)
+                theirs.append(writing)
             begin = spawn if "command" in request else fork
-            pid = begin(request, (stdin, to_output, to_errors))
+            pid = begin(request, (theirs[0], theirs[1], theirs[-1]))
         except (OSError, ValueError) as error:
-            for descriptor in kinds:
+            for descriptor in ours:
                 os.close(descriptor)
             tell_end(number, 127, 0, getattr(error, "errno", errno.EINVAL), getattr(error, "filename", None) or "")
         else:
-            command = self.commands[number] = Command(number, pid, kinds)
-            for descriptor in kinds:
+            command = self.commands[number] = Command(number, pid, dict(zip(ours, (b"o", b"e"))))
+            for descriptor in ours:
                 os.set_blocking(descriptor, False)
                 self.by_pipe[descriptor] = command
                 self.poll.register(descriptor, select.POLLIN)
-        for descriptor in {stdin, to_output, to_errors}:
+        for descriptor in theirs:
             os.close(descriptor)
 
     def copy(self, descriptor):
-        """Takes a piece of output; whether there may be more. Nobody wants that of a command that has ended."""
+        """Takes a piece of output, and tells its size. Nobody wants that of a command that has ended."""
         command = self.by_pipe[descriptor]
         try:
             data = os.read(descriptor, PIECE)

@@ -48,6 +48,7 @@ _HOST = Path(__file__).with_name("_command_host.py").read_bytes()
 _HEAD = struct.Struct(">cII")
 _MOST = 1 << 20  # bytes of a frame
 _PIECE = 1 << 18  # bytes of standard input in a frame
+MOST_FILE = 256 << 20  # bytes of a file that are read into memory where a framework has no limit of its own
 _MOST_ENTRIES = 64 << 20  # bytes of a directory's listing
 _KILL_DEADLINE = 5.0  # seconds that a killed command may take to end before everything in the session is killed
 _REFUSED = 127  # exit code of what is done to a file, when standard error is the kernel's error number
@@ -138,6 +139,7 @@ class Commands:
         self._tasks: set[asyncio.Task[None]] = set()
         self._commands: dict[int, _Command] = {}
         self._number = 0
+        self._wanted = False
         self._lost: ContainerLost | None = None
 
     @classmethod
@@ -157,8 +159,12 @@ class Commands:
         Raises:
             EngineClosed: the engine does not run.
             UnknownSession: there is no such session.
+            ConfigurationError: it is of another strategy, so what one run leaves is not there for the next.
         """
-        return cls._of(engine._session(session_id))  # noqa: SLF001 - the object behind what the engine does by id
+        session = engine._session(session_id)  # noqa: SLF001 - the object behind what the engine does by id
+        if session.config.strategy is not ContainerStrategy.PER_SESSION:
+            raise ConfigurationError("session_id", session_id, "is a session of another strategy than PER_SESSION")
+        return cls._of(session)
 
     @classmethod
     def _of(cls, session: Session) -> Commands:
@@ -179,7 +185,7 @@ class Commands:
         Raises:
             SessionClosed: the session was cleaned up.
         """
-        if not self._session.info().is_active:
+        if not self._session.is_active:
             raise SessionClosed(f"the session {self.session_id!r} is closed")
         return self._session._container_config.working_dir  # noqa: SLF001
 
@@ -211,7 +217,7 @@ class Commands:
             ConfigurationError: an argument cannot work.
             OSError: the directory cannot be entered.
             ContainerLost: the container is gone.
-            UnknownSession, SessionClosed: the session was cleaned up, also while the command ran.
+            SessionClosed: the session was cleaned up, also while the command ran.
         """
         if not command:
             raise ConfigurationError("command", command, "is empty", hint="name a program")
@@ -347,9 +353,14 @@ class Commands:
             if timer is not None:
                 timer.cancel()
             del self._commands[number]
-            idle_timeout = self._session.config.idle_timeout
-            if not self._commands and idle_timeout is not None:
-                self._idle = asyncio.get_running_loop().call_later(idle_timeout, lambda: self._spawn(self.aclose()))
+            if not self._commands:
+                self._await_next()
+
+    def _await_next(self) -> None:
+        """Nothing runs now. The session is not idle to itself while the host is there, so its time is kept here."""
+        seconds = self._session.config.idle_timeout
+        if seconds is not None and self._execution is not None:
+            self._idle = asyncio.get_running_loop().call_later(seconds, lambda: self._spawn(self.aclose()))
 
     async def _send(self, kind: bytes, number: int, payload: bytes = b"") -> None:
         if self._execution is not None:
@@ -380,6 +391,7 @@ class Commands:
     async def _serve(self, started: asyncio.Future[None]) -> None:
         name = f".interpreter-tools-{secrets.token_hex(8)}.py"
         said = bytearray()
+        self._wanted = False
         try:
             async with self._session.stream(
                 "python",
@@ -391,6 +403,8 @@ class Commands:
             ) as execution:
                 self._execution = execution
                 started.set_result(None)
+                if self._wanted:  # while the host was on its way
+                    self.make_way()
                 received = bytearray()
                 async for chunk in execution:
                     if chunk.stream == "stdout":
@@ -411,16 +425,18 @@ class Commands:
                 command.fail(error)
         finally:
             self._execution = self._serving = None
+            if self._idle is not None:
+                self._idle.cancel()
             for command in self._commands.values():
                 command.fail(ProtocolError("the host for commands was left"))
 
     def _ended(self, result: ExecutionResult, said: str) -> None:
         """The host has ended: by itself when nothing ran, with all commands when it was killed."""
         self._execution = self._serving = None
-        if result.outcome == "ok":
+        if result.exit_code == 0:
             end = None
         elif result.signal is not None or result.outcome == "killed":
-            if not self._session.info().is_active:
+            if not self._session.is_active:
                 raise SessionClosed("the session was cleaned up while the command ran")
             end = _End(code=137, signal=9)
         else:
@@ -453,6 +469,7 @@ class Commands:
 
     def make_way(self) -> None:
         """Somebody waits for the session: the host leaves once nothing runs, and the next command starts another."""
+        self._wanted = True
         self._spawn(self._send(b"l", 0))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:

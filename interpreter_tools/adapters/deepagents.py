@@ -32,7 +32,7 @@ from deepagents.backends.sandbox import BaseSandbox
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineMisused, ExecutionClosed
 from interpreter_tools._limits import parse_size
-from interpreter_tools.adapters._commands import Commands
+from interpreter_tools.adapters._commands import MOST_FILE, Commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOST_DOWNLOAD = 256 << 20  # bytes of one file
 _TIMED_OUT = 124  # exit code, as that of timeout(1) and of deepagents' own backend
 
 
@@ -210,7 +209,7 @@ class InterpreterToolsSandbox(BaseSandbox):
         responses: list[FileDownloadResponse] = []
         for path in paths:
             try:
-                content = await self._use()[0].read_file(_absolute(path), limit=_MOST_DOWNLOAD)
+                content = await self._use()[0].read_file(_absolute(path), limit=MOST_FILE)
             except (OSError, ConfigurationError) as error:
                 responses.append(FileDownloadResponse(path=path, error=_word(error)))
             else:

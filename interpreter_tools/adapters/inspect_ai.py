@@ -167,7 +167,11 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
     ) -> dict[str, SandboxEnvironment]:
         """Makes the session of a sample."""
         engine = await _Engines.here().acquire(config)
-        return {"default": cls(Commands.open(engine, SessionConfig(idle_timeout=None)))}
+        try:
+            return {"default": cls(Commands.open(engine, SessionConfig(idle_timeout=None)))}
+        except BaseException:
+            await _Engines.here().release(config)
+            raise
 
     @classmethod
     async def sample_cleanup(
@@ -179,8 +183,10 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
     ) -> None:
         """Removes the session of a sample, with all that runs in it."""
         for environment in environments.values():
-            await environment.as_type(cls).aclose()
-            await _Engines.here().release(config)
+            try:
+                await environment.as_type(cls).aclose()
+            finally:
+                await _Engines.here().release(config)
 
     async def aclose(self) -> None:
         """Removes the session, with all that runs in it."""

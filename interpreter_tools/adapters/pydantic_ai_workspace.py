@@ -34,7 +34,7 @@ from interpreter_tools._exceptions import (
     UnknownSession,
 )
 from interpreter_tools._limits import parse_size
-from interpreter_tools.adapters._commands import Commands
+from interpreter_tools.adapters._commands import MOST_FILE, Commands
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -150,11 +150,9 @@ class SandboxWorkspaceBackend:
     # -- files
 
     async def read_bytes(self, path: str) -> bytes:
-        """A file's bytes, as many as a workspace can hold."""
+        """A file's bytes, at most 256 MiB."""
         with _unavailable():
-            config = (await self._engine.get_session_info(self._use().session_id)).config.container
-            limit = (config or self._engine.config.container).memory_bytes
-            return await self._use().read_file(path, limit=limit)
+            return await self._use().read_file(path, limit=MOST_FILE)
 
     async def write_bytes(self, path: str, data: bytes) -> None:
         """Writes a file, and makes the directories on the way."""

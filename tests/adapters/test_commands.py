@@ -25,6 +25,7 @@ from tests.watch import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from interpreter_tools import ExecutionEngine
     from interpreter_tools._docker import DockerClient
@@ -196,6 +197,48 @@ async def test_files_of_the_workspace_are_left_alone(engine: ExecutionEngine) ->
     assert await shell(commands, "ls -A; cat main.py") == "main.py\nrequirements.txt\nmine"
     assert Commands.attach(engine, session_id) is commands
     await commands.aclose()
+
+
+async def test_modules_in_the_workspace_are_not_the_hosts(commands: Commands) -> None:
+    """A new host starts beside them."""
+    for name in ("json", "select", "signal", "struct", "ctypes"):
+        await commands.write_file(f"/workspace/{name}.py", b"raise SystemExit('planted')")
+    assert (await commands.run(("sh", "-c", "kill -9 -1; sleep 300"))).exit_code == 137
+    assert await shell(commands, "echo fine") == "fine"
+
+
+async def test_command_without_memory_is_killed_alone(engine: ExecutionEngine, commands: Commands) -> None:
+    """The host and the session go on."""
+    ended = await commands.run(
+        ("python3", "-c", "data = bytearray(1 << 30)\nfor i in range(0, 1 << 30, 4096): data[i] = 1")
+    )
+    assert ended.exit_code == 137
+    assert await engine.list_workspace_files(commands.session_id) == []
+    assert await shell(commands, "echo fine") == "fine"
+
+
+async def test_files_are_kept_on_the_host(engine: ExecutionEngine, commands: Commands, tmp_path: Path) -> None:
+    """When the session is cleaned up, although its host was still there."""
+    await commands.write_file("/workspace/out/one", b"1")
+    assert await engine.cleanup_session(commands.session_id, keep_generated=tmp_path) == tmp_path
+    assert (tmp_path / "out" / "one").read_bytes() == b"1"
+
+
+async def test_runs_of_the_session_come_in_between(engine: ExecutionEngine) -> None:
+    """Whoever is first: each waits for the other only as long as something runs."""
+    commands = Commands.open(engine)
+    run, name = engine.execute_code, commands.session_id
+    results = await asyncio.gather(*(
+        work
+        for _ in range(5)
+        for work in (shell(commands, "echo command"), run(name, language="python", code="print('run')"))
+    ))  # fmt: skip
+    assert [result if isinstance(result, str) else result.stdout for result in results] == ["command", "run\n"] * 5
+    await commands.aclose()
+    session_id = await engine.create_session()
+    with pytest.raises(ConfigurationError, match="PER_SESSION"):
+        Commands.attach(engine, session_id)
+    await engine.cleanup_session(session_id)
 
 
 async def test_files_by_any_path(commands: Commands) -> None:
