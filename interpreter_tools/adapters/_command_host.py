@@ -1,5 +1,5 @@
 # pyright: basic
-"""Runs commands side by side, in a sandbox: what ``_commands.py`` talks to.
+"""Runs commands side by side, in a sandbox: what ``_command_link.py`` talks to.
 
 It is one long run of a session, in the image's own Python (3.8 or newer), as the session's user. Frames come on
 standard input and leave on standard output: kind (one byte), the command's number and the payload's length (32 bits

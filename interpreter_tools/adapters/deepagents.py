@@ -30,7 +30,7 @@ from deepagents.backends.protocol import (
 from deepagents.backends.sandbox import BaseSandbox
 
 from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import ConfigurationError, EngineMisused, ExecutionClosed
+from interpreter_tools._exceptions import ConfigurationError, EngineMisused, SessionClosed
 from interpreter_tools._limits import parse_size
 from interpreter_tools.adapters._commands import MOST_FILE, Commands
 
@@ -110,7 +110,7 @@ class InterpreterToolsSandbox(BaseSandbox):
 
     def _use(self) -> tuple[Commands, asyncio.AbstractEventLoop]:
         if self._open is None:
-            raise ExecutionClosed("the sandbox is not open", hint="use `async with`, or `with ... .blocking()`")
+            raise SessionClosed("the sandbox is not open", hint="use `async with`, or `with ... .blocking()`")
         return self._open
 
     async def _await(self, work: Callable[[], Coroutine[object, object, T]]) -> T:

@@ -11,7 +11,7 @@ import pytest
 from deepagents.backends.protocol import ExecuteResponse
 from langchain_tests.integration_tests import SandboxIntegrationTests
 
-from interpreter_tools import EngineConfig, EngineMisused, ExecutionClosed
+from interpreter_tools import EngineConfig, EngineMisused, SessionClosed
 from interpreter_tools.adapters.deepagents import InterpreterToolsSandbox
 from tests.watch import containers_of, eventually
 
@@ -145,7 +145,7 @@ async def test_sandbox_leaves_nothing(engine: ExecutionEngine, docker_client: Do
         assert container.container_id in await containers_of(docker_client, engine)
     look = functools.partial(containers_of, docker_client, engine)
     await eventually(look, lambda found: container.container_id not in found, within=30)
-    with pytest.raises(ExecutionClosed, match="not open"):
+    with pytest.raises(SessionClosed, match="not open"):
         await sandbox.aexecute("true")
     threads = threading.active_count()
 
