@@ -1,4 +1,7 @@
-"""What the tool and its faces add to a run: ``python -m bench.overhead [rounds]``. Needs the extras of all adapters."""
+"""What the tool adds to a run, and what backends add to one in a session: ``python -m bench.overhead [rounds]``.
+
+Needs the extras of all adapters.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,32 @@ from langchain_core.messages import ToolCall
 from openai.types.responses import ResponseFunctionToolCall
 
 from bench._report import difference_at_most, heading, rounds
-from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig, create_code_execution_tool
+from interpreter_tools import (
+    ContainerConfig,
+    ContainerStrategy,
+    EngineConfig,
+    ExecutionEngine,
+    PoolConfig,
+    create_code_execution_tool,
+)
+from interpreter_tools._languages.python import PYTHON
+from interpreter_tools.adapters._commands import Commands
 from interpreter_tools.adapters.anthropic import AnthropicTool
+from interpreter_tools.adapters.deepagents import InterpreterToolsSandbox
+from interpreter_tools.adapters.inspect_ai import InterpreterToolsSandboxEnvironment
 from interpreter_tools.adapters.langchain import LangChainTool
 from interpreter_tools.adapters.llama_index import LlamaIndexTool
 from interpreter_tools.adapters.openai import OpenAITool
 from interpreter_tools.adapters.openai_agents import openai_agents_tool
 from interpreter_tools.adapters.pydantic_ai import pydantic_ai_tool
+from interpreter_tools.adapters.pydantic_ai_workspace import SandboxWorkspaceBackend
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from interpreter_tools import CodeExecutionTool
 
+SHELL = "echo hi"
 LANGUAGE, CODE = "python", 'print("hi")'
 ARGUMENTS: dict[str, object] = {"language": LANGUAGE, "code": CODE}
 TEXT = json.dumps(ARGUMENTS)
@@ -81,6 +97,30 @@ async def main(count: int) -> None:
         heading()
         for name, milliseconds in zip(measured, taken, strict=True):
             difference_at_most(f"{name} - engine.run", milliseconds, alone, unit="ms", target=TARGET)
+        await backends(engine, count)
+
+
+async def backends(engine: ExecutionEngine, count: int) -> None:
+    """A run of the shell in a session, and the same through every backend, each in a session of its own."""
+    container = ContainerConfig(image=PYTHON.default_image)
+    workspace, inspect = SandboxWorkspaceBackend(engine), InterpreterToolsSandboxEnvironment(Commands.open(engine))
+    async with (
+        engine.session(strategy=ContainerStrategy.PER_SESSION, container=container) as session,
+        InterpreterToolsSandbox(engine) as sandbox,
+    ):
+        measured: dict[str, Callable[[], Awaitable[object]]] = {
+            "pydantic-ai workspace": lambda: workspace.run(SHELL, shell=True),
+            "deepagents sandbox": lambda: sandbox.aexecute(SHELL),
+            "inspect-ai sandbox": lambda: inspect.exec(["sh", "-c", SHELL]),
+        }
+        alone, *taken = await rounds(
+            functools.partial(timed, lambda: session.run("shell", SHELL)),
+            *(functools.partial(timed, action) for action in measured.values()),
+            count=count,
+            settle=lambda: asyncio.sleep(0),
+        )
+        for name, milliseconds in zip(measured, taken, strict=True):
+            difference_at_most(f"{name} - session.run", milliseconds, alone, unit="ms", target=TARGET)
 
 
 if __name__ == "__main__":

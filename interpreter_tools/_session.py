@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Protocol, Self, Unpack
 
 import anyio
 
@@ -53,6 +53,13 @@ class _State(Enum):
     CLOSED = auto()
 
 
+class Guest(Protocol):
+    """What runs in a session for long, and can end for those who wait for their turn."""
+
+    def make_way(self) -> None:
+        """Somebody waits."""
+
+
 class Session(SessionFiles):
     """A session, made by ``ExecutionEngine.session`` or ``create_session``.
 
@@ -63,6 +70,7 @@ class Session(SessionFiles):
     Attributes:
         id: its name.
         config: how it was asked for.
+        guest: what is told when somebody waits for a turn.
     """
 
     def __init__(self, config: SessionConfig, *, host: Host, on_close: Callable[[Session], None]) -> None:
@@ -74,6 +82,7 @@ class Session(SessionFiles):
         self._host = host
         self._on_close = on_close
         self._state = _State.OPEN
+        self.guest: Guest | None = None
         self._lock = asyncio.Lock()
         self._uid = next_uid()
         self._volume: str | None = None
@@ -176,7 +185,7 @@ class Session(SessionFiles):
             container_history=tuple(record.meta(self.id, generated) for record in history),
             created_at=self.created_at,
             last_executed_at=self._last_executed,
-            is_active=self._state is _State.OPEN,
+            is_active=self.is_active,
         )
 
     # -- turns
@@ -187,6 +196,8 @@ class Session(SessionFiles):
             raise SessionBusy(
                 f"something runs in the session {self.id!r}", hint="wait for it, or use when_busy='queue'"
             )
+        if self._lock.locked() and self.guest is not None:
+            self.guest.make_way()
         await self._lock.acquire()
         try:
             self._check_open()
@@ -213,6 +224,11 @@ class Session(SessionFiles):
             yield
         finally:
             self._end_turn()
+
+    @property
+    def is_active(self) -> bool:
+        """It can be used."""
+        return self._state is _State.OPEN
 
     @property
     def busy(self) -> bool:
