@@ -249,15 +249,6 @@ static void take_signals(int fd)
 	reap();
 }
 
-static int timeout_ms(void)
-{
-	int64_t us = run_timeout_us();
-	if (us < 0)
-		return -1;
-	int64_t ms = (us + 999) / 1000;
-	return ms > 3600000 ? 3600000 : (int)ms;
-}
-
 int main(int argc, char **argv)
 {
 	(void)argc;
@@ -272,7 +263,9 @@ int main(int argc, char **argv)
 		};
 		int boot = boot_fds(fds + 3);
 		int count = 3 + boot + run_fds(fds + 3 + boot);
-		if (poll(fds, (nfds_t)count, timeout_ms()) < 0 && errno != EINTR)
+		int64_t us = run_timeout_us();
+		struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+		if (ppoll(fds, (nfds_t)count, us < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR)
 			die("poll: %s", strerror(errno));
 		if ((fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) || (fds[0].revents & (POLLERR | POLLNVAL)))
 			leave();

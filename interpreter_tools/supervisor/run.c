@@ -18,6 +18,13 @@
 #define KILL_RETRY_US 2000
 #define MOST_FRAMES 8 /* of output, before the client and the clock have their turn again */
 
+/*
+ * What comes first is passed on at once. What follows within this time is passed on together, unless it is much: every piece costs the Docker
+ * engine and the client as much as a large one.
+ */
+#define GATHER_US 250
+#define MUCH 32768 /* bytes */
+
 enum phase { NONE, RUNNING, ENDING, DRAINING };
 
 static struct {
@@ -29,6 +36,7 @@ static struct {
 	struct pipes pipes;
 	uint64_t limit, sent;            /* bytes of output; limit 0: none */
 	uint64_t started_us, ended_us, deadline_us, kill_deadline_us;
+	uint64_t gather_us;              /* until when output is left in its pipe, to be passed on together */
 	uint64_t cpu_us, peak_bytes;     /* what wait4 told, where the control group does not */
 	struct usage before;
 } run = {.pipes = {-1, -1, -1}};
@@ -186,7 +194,7 @@ void run_start(struct cursor *payload)
 	run.deadline_us = start.timeout_ms ? run.started_us + start.timeout_ms * 1000ull : 0;
 	run.limit = start.limit;
 	run.outcome = IT_EXITED;
-	run.sent = run.cpu_us = run.peak_bytes = run.kill_deadline_us = 0;
+	run.sent = run.cpu_us = run.peak_bytes = run.kill_deadline_us = run.gather_us = 0;
 	run.flags = 0;
 	run.exited = false;
 	run.last = start.flags & IT_FLAG_LAST;
@@ -229,11 +237,19 @@ static bool forward(uint8_t type, int *fd)
 	ssize_t got = wire_forward(type, *fd, run.limit ? run.limit - run.sent : IT_MAX_PAYLOAD);
 	if (got > 0) {
 		run.sent += (uint64_t)got;
+		run.gather_us = got < MUCH ? now_us() + GATHER_US : 0;
 		wire_flush();
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 		close_fd(fd);
 	}
-	return got == IT_MAX_PAYLOAD;
+	return got >= MUCH;
+}
+
+/* What is still to be gathered; nothing is when the program has ended. */
+static uint64_t gathering_us(void)
+{
+	uint64_t now = now_us();
+	return run.phase == RUNNING && now < run.gather_us ? run.gather_us - now : 0;
 }
 
 static void forward_some(uint8_t type, int *fd)
@@ -337,7 +353,7 @@ int run_fds(struct pollfd *fds)
 		return 0;
 	if (feed_waits() && run.pipes.in >= 0)
 		fds[count++] = (struct pollfd){.fd = run.pipes.in, .events = POLLOUT};
-	if (wire_pending())
+	if (wire_pending() || gathering_us())
 		return count;
 	if (run.pipes.out >= 0)
 		fds[count++] = (struct pollfd){.fd = run.pipes.out, .events = POLLIN};
@@ -353,14 +369,16 @@ void run_event(void)
 	if (run.phase == RUNNING && run.deadline_us && now_us() >= run.deadline_us)
 		end_by(IT_TIMEOUT);
 	feed_on(&run.pipes.in);
-	forward_some(IT_STDOUT, &run.pipes.out);
-	forward_some(IT_STDERR, &run.pipes.err);
+	if (!gathering_us()) {
+		forward_some(IT_STDOUT, &run.pipes.out);
+		forward_some(IT_STDERR, &run.pipes.err);
+	}
 	if (!wire_pending())
 		feed_credit();
 	advance();
 }
 
-int64_t run_timeout_us(void)
+static int64_t due_us(void)
 {
 	if (run.phase == ENDING)
 		return KILL_RETRY_US;
@@ -372,4 +390,10 @@ int64_t run_timeout_us(void)
 	if (run.outcome != IT_EXITED)
 		return KILL_RETRY_US; /* killed, but not yet gone */
 	return now >= run.deadline_us ? 0 : (int64_t)(run.deadline_us - now);
+}
+
+int64_t run_timeout_us(void)
+{
+	int64_t due = due_us(), gather = (int64_t)gathering_us();
+	return gather > 0 && (due < 0 || gather < due) ? gather : due;
 }

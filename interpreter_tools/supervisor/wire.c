@@ -180,7 +180,8 @@ void wire_drain(void)
 
 ssize_t wire_forward(uint8_t type, int fd, size_t most)
 {
-	ssize_t got = read(fd, out + IT_HEADER_SIZE, most < IT_MAX_PAYLOAD ? most : IT_MAX_PAYLOAD);
+	size_t size = IT_MAX_PAYLOAD - IT_HEADER_SIZE; /* a frame of whole pages: whoever copies it on then copies large pieces only */
+	ssize_t got = read(fd, out + IT_HEADER_SIZE, most < size ? most : size);
 	if (got > 0) {
 		put_header(out, type, (size_t)got);
 		out_end = IT_HEADER_SIZE + (size_t)got;
