@@ -31,7 +31,7 @@ static struct {
 	enum phase phase;
 	uint32_t uid, outcome, flags;
 	pid_t pid;
-	bool exited, last;
+	bool exited, last, gathers;
 	int status;
 	struct pipes pipes;
 	uint64_t limit, sent;            /* bytes of output; limit 0: none */
@@ -349,11 +349,13 @@ void run_kill(void)
 int run_fds(struct pollfd *fds)
 {
 	int count = 0;
+	run.gathers = false;
 	if (run.phase == NONE)
 		return 0;
 	if (feed_waits() && run.pipes.in >= 0)
 		fds[count++] = (struct pollfd){.fd = run.pipes.in, .events = POLLOUT};
-	if (wire_pending() || gathering_us())
+	run.gathers = gathering_us() > 0;
+	if (wire_pending() || run.gathers)
 		return count;
 	if (run.pipes.out >= 0)
 		fds[count++] = (struct pollfd){.fd = run.pipes.out, .events = POLLIN};
@@ -392,8 +394,9 @@ static int64_t due_us(void)
 	return now >= run.deadline_us ? 0 : (int64_t)(run.deadline_us - now);
 }
 
+/* Nothing watches the output while it is gathered, so that time must end the wait: also when it is over by now. */
 int64_t run_timeout_us(void)
 {
-	int64_t due = due_us(), gather = (int64_t)gathering_us();
-	return gather > 0 && (due < 0 || gather < due) ? gather : due;
+	int64_t due = due_us(), left = (int64_t)gathering_us();
+	return run.gathers && (due < 0 || left < due) ? left : due;
 }

@@ -13,7 +13,7 @@ import pytest
 from interpreter_tools._protocol import Credit, Output, Refused
 from interpreter_tools._protocol import _encode as encode
 from interpreter_tools._protocol._constants import STDIN_WINDOW, Ended, Flag, Frame, Why
-from tests.supervisor.harness import UID, WORKSPACE, Supervisor
+from tests.supervisor.harness import PYTHON, UID, WORKSPACE, Supervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -296,6 +296,29 @@ def test_conversation_with_a_program(idle: Supervisor) -> None:
         assert idle.wait(Output).data == b"<%s>\n" % word
     idle.send(idle.connection.stdin(b""))
     assert idle.finish().stdout == b"end\n"
+
+
+def test_what_follows_at_once_is_not_held_back(idle: Supervisor) -> None:
+    """Whatever else happens at the moment in which the gathering of output ends."""
+    rounds = 4000
+    code = f"""
+import os
+for _ in range({rounds}):
+    os.write(1, b"a")
+    os.read(0, 1)
+    os.write(1, b"b")
+    os.read(0, 1)
+"""
+    idle.start([PYTHON, "-c", code], flags=Flag.STDIN)
+    for number in range(rounds):
+        assert idle.wait(Output).data == b"a"
+        due = time.perf_counter_ns() + 150_000 + number % 200 * 500
+        while time.perf_counter_ns() < due:
+            pass
+        idle.send(idle.connection.stdin(b"."))
+        assert idle.wait(Output).data == b"b"
+        idle.send(idle.connection.stdin(b"."))
+    assert idle.finish().exited.exit_code == 0
 
 
 def test_stdin_sent_with_the_start(idle: Supervisor) -> None:
