@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define MAX_PATH 4096
 #define MAX_DEPTH 128       /* directories; what lies deeper is not listed, and the list says that it is partial */
 #define MAX_LISTED 100000   /* files */
 #define WALK_US 2000000     /* time for one walk */

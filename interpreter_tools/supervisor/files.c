@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_PATH 4096
 #define BACKDATE 1          /* seconds */
 
 static int workspace = -1;

@@ -20,6 +20,7 @@
 
 #include "protocol.h"
 
+#define MAX_PATH 4096    /* PATH_MAX */
 #define MAX_STRINGS 8192 /* of argv and environment together */
 #define FIRST_UID 1000u  /* below are the image's own users */
 #define LAST_UID 0x7ffffffeu
