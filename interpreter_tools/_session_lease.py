@@ -10,6 +10,7 @@ import anyio
 
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._exceptions import ContainerLost
+from interpreter_tools._file_list import FileList
 from interpreter_tools._models import ContainerMeta
 from interpreter_tools._protocol import Event, Exited, Files, Refused, State
 from interpreter_tools._workspace import WORKSPACE, shown_path
@@ -141,12 +142,12 @@ class _Rest:
     """Listens to a run that nobody waits for any more."""
 
     def __init__(self) -> None:
-        self.files: list[bytes] = []
+        self.files = FileList()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def receive(self, event: Event) -> None:
         if isinstance(event, Files):
-            self.files.extend(path for _, path in event.entries)
+            self.files.add(event)
         elif isinstance(event, (Exited, Refused)) and not self.done.done():
             self.done.set_result(None)
 
@@ -171,7 +172,7 @@ async def settle(channel: Channel, *, deadline: float) -> tuple[str, ...]:
         channel.send(channel.connection.kill())
         with anyio.move_on_after(deadline, shield=True):
             await rest.done
-            return tuple(sorted(map(shown_path, rest.files)))
+            return rest.files.names()
         raise ContainerLost("a program that was killed did not end")
     finally:
         channel.quit(rest)
