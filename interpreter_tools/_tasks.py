@@ -15,7 +15,7 @@ except ImportError:
     _library = None
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 
 P = ParamSpec("P")
 
@@ -35,6 +35,19 @@ def seen_by_anyio() -> Generator[None]:
         yield
     finally:
         _library.name = before
+
+
+@contextlib.asynccontextmanager
+async def beside(work: Coroutine[object, object, None] | None) -> AsyncGenerator[None]:
+    """Runs something beside a block, if there is something, and cancels it at the block's end."""
+    task = None if work is None else asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 class TaskHost:

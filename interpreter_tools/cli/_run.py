@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import stat
@@ -14,6 +13,8 @@ import msgspec
 
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
+from interpreter_tools._exit_status import BROKEN_PIPE, SANDBOX_FAILED
+from interpreter_tools._tasks import beside
 from interpreter_tools.cli._language import guess_language
 from interpreter_tools.cli._ps import printable
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from interpreter_tools._session import Session
     from interpreter_tools.cli._request import Request
 
-_SANDBOX_FAILED = 125  # as `docker run` says it
-_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report a program whose reader went away
 _PIECE = 65536
 _NOTES = {
     "timeout": "ended: it ran longer than --timeout",
@@ -54,13 +53,13 @@ async def run_code(request: Request, *, as_json: bool) -> int:
             if request.out is not None:
                 await _keep(session, request.out)
     except BrokenPipeError:
-        return _BROKEN_PIPE
+        return BROKEN_PIPE
     except InterpreterToolsError as error:
         _say(str(error))
-        return _SANDBOX_FAILED
+        return SANDBOX_FAILED
     except OSError as error:
         _say(f"{error.filename or ''}: {error.strerror}")
-        return _SANDBOX_FAILED
+        return SANDBOX_FAILED
     return _status(result)
 
 
@@ -68,18 +67,12 @@ async def _drive(execution: Execution, *, reads_stdin: bool, passes_on: bool) ->
     async with execution:
         for inner, outer in sorted(execution.ports.items()):
             _say(f"port {inner} is 127.0.0.1:{outer}")
-        feeding = asyncio.create_task(_feed_stdin(execution)) if reads_stdin else None
-        try:
+        async with beside(_feed_stdin(execution) if reads_stdin else None):
             if passes_on:
                 async for chunk in execution:
                     target = 1 if chunk.stream == "stdout" else 2  # what an installer says is not the program's output
                     await anyio.to_thread.run_sync(_write_all, target, chunk.data)
             return await execution.result()
-        finally:
-            if feeding is not None:
-                feeding.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await feeding
 
 
 async def _keep(session: Session, target: Path) -> None:
@@ -95,7 +88,7 @@ def _status(result: ExecutionResult) -> int:
     if note is not None:
         _say(note)
     if result.outcome == "dependency_error":
-        return _SANDBOX_FAILED
+        return SANDBOX_FAILED
     return result.exit_code or int(result.outcome != "ok")  # one whose output was cut may have ended well by itself
 
 

@@ -10,13 +10,12 @@ import msgspec
 
 from interpreter_tools._config import EngineConfig, PoolConfig
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools._exit_status import BROKEN_PIPE, SANDBOX_FAILED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[shell]"'
-_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report a program whose reader went away
-_FAILED = 125  # as in `interpreter-tools run`
 _VARIABLE = "INTERPRETER_TOOLS_MODEL"
 
 
@@ -44,10 +43,10 @@ async def run_interactive(
         config = _config(EngineConfig.load(config_file), timeout, memory, network, docker_host)
         return await run_shell(config, options, model=model or os.environ.get(_VARIABLE) or None)
     except BrokenPipeError:
-        return _BROKEN_PIPE
+        return BROKEN_PIPE
     except InterpreterToolsError as error:
         sys.stderr.write(f"interpreter-tools shell: {error}\n")
-        return _FAILED
+        return SANDBOX_FAILED
 
 
 def _config(

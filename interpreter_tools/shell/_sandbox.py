@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._tasks import beside
 from interpreter_tools.shell._memory import is_ours, remembering
 from interpreter_tools.tool import create_code_execution_tool
 
@@ -63,17 +62,13 @@ class Sandbox:
         packages = self.packages.get(language, [])
         program, files = remembering(language, code)
         stdin = b"" if feed is None else None
-        async with self.session.stream(language, program, files=files, stdin=stdin, dependencies=packages) as execution:
-            feeding = None if feed is None else asyncio.create_task(feed(execution))
-            try:
-                async for chunk in execution:
-                    on_chunk(chunk)
-                return await execution.result()
-            finally:
-                if feeding is not None:
-                    feeding.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await feeding
+        async with (
+            self.session.stream(language, program, files=files, stdin=stdin, dependencies=packages) as execution,
+            beside(None if feed is None else feed(execution)),
+        ):
+            async for chunk in execution:
+                on_chunk(chunk)
+            return await execution.result()
 
     async def look(self) -> list[str]:
         """The names of the files in the workspace, but for those that programs are written to."""

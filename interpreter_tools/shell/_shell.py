@@ -16,6 +16,7 @@ from prompt_toolkit.history import InMemoryHistory
 
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
+from interpreter_tools._exit_status import SANDBOX_FAILED
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._limits import check_count
 from interpreter_tools.shell._commands import COMMANDS, run_command
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from interpreter_tools.shell._assistant import Assistant
 
 _INTERRUPTED = 130
-_SANDBOX_FAILED = 125  # as in `interpreter-tools run`
 _END = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -229,7 +229,7 @@ class Shell:
                 return await self._run(found)
         except InterpreterToolsError as error:
             self.display.error(str(error))
-            return _SANDBOX_FAILED
+            return SANDBOX_FAILED
         except BrokenPipeError:
             raise  # nobody reads any more
         except OSError as error:
