@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define LAST_WORDS_MS 1000
-#define OUTPUT_PIPE 262144 /* bytes */
+#define PIPE 262144 /* bytes */
 
 #if defined(__x86_64__)
 #define MACHINE EM_X86_64
@@ -39,6 +39,11 @@ uint64_t now_us(void)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+int64_t sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 void leave(void)
@@ -60,11 +65,7 @@ void die(const char *format, ...)
 	uint32_t said = length < 0 ? 0 : (uint32_t)length < sizeof payload - 5 ? (uint32_t)length : (uint32_t)sizeof payload - 5;
 	memcpy(payload, &said, sizeof said);
 	send_frame(IT_FATAL, payload, sizeof said + said);
-	for (wire_flush(); wire_pending(); wire_flush()) {
-		struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
-		if (poll(&fd, 1, LAST_WORDS_MS) <= 0)
-			break;
-	}
+	wire_drain(LAST_WORDS_MS);
 	_exit(1);
 }
 
@@ -106,7 +107,8 @@ static int set_up(char **mounts)
 	drop_inheritable();
 	if (fcntl(STDIN_FILENO, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 || fcntl(STDOUT_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
 		die("stdin and stdout must be open: %s", strerror(errno));
-	fcntl(STDOUT_FILENO, F_SETPIPE_SZ, OUTPUT_PIPE); /* fewer turns for the same bytes; the kernel may decline */
+	fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE); /* fewer turns for the same bytes; the kernel may decline */
+	fcntl(STDOUT_FILENO, F_SETPIPE_SZ, PIPE);
 	cgroup_open();
 	if (mounts[0] && strncmp(mounts[0], "store=", 6) == 0)
 		store_open(*mounts++ + 6);
@@ -256,14 +258,11 @@ int main(int argc, char **argv)
 	uint32_t hello[3] = {IT_VERSION, MACHINE, (uint32_t)getpid()};
 	send_frame(IT_HELLO, hello, sizeof hello);
 	for (;;) {
-		struct pollfd fds[8] = {
-			{.fd = STDIN_FILENO, .events = input_waits() ? 0 : POLLIN},
-			{.fd = STDOUT_FILENO, .events = wire_pending() || files_reading() ? POLLOUT : 0},
-			{.fd = signals, .events = POLLIN},
-		};
+		struct pollfd fds[8] = {[2] = {.fd = signals, .events = POLLIN}};
+		int64_t rest_us = wire_fds(fds, !input_waits(), wire_pending() || files_reading());
 		int boot = boot_fds(fds + 3);
 		int count = 3 + boot + run_fds(fds + 3 + boot);
-		int64_t us = run_timeout_us();
+		int64_t us = sooner(rest_us, run_timeout_us());
 		struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 		if (ppoll(fds, (nfds_t)count, us < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR)
 			die("poll: %s", strerror(errno));

@@ -397,6 +397,5 @@ static int64_t due_us(void)
 /* Nothing watches the output while it is gathered, so that time must end the wait: also when it is over by now. */
 int64_t run_timeout_us(void)
 {
-	int64_t due = due_us(), left = (int64_t)gathering_us();
-	return run.gathers && (due < 0 || left < due) ? left : due;
+	return sooner(due_us(), run.gathers ? (int64_t)gathering_us() : -1);
 }

@@ -27,6 +27,7 @@
 
 /* main.c */
 uint64_t now_us(void); /* CLOCK_MONOTONIC */
+int64_t sooner(int64_t a, int64_t b); /* of two times from now on; -1 is never */
 void reap(void);       /* take note of every child that has ended */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))); /* tell the client, then leave */
 _Noreturn void leave(void);                                                          /* the conversation is over */
@@ -46,7 +47,8 @@ uint64_t take_u64(struct cursor *c);
 struct text take_text(struct cursor *c);
 void take_end(const struct cursor *c); /* dies when something is left */
 
-bool wire_receive(void);       /* reads once; false when nothing was there */
+int64_t wire_fds(struct pollfd fds[2], bool reads, bool writes); /* stdin and stdout; returns for how many us one rests, or -1 */
+bool wire_receive(void);       /* reads once; false when nothing was there, or stdin rests */
 bool wire_next(uint8_t *type, struct cursor *payload); /* the next whole frame; valid until the next call of either */
 void wire_unread(void);        /* hand the last frame out again at the next wire_next */
 
@@ -54,8 +56,8 @@ void send_frame(uint8_t type, const void *payload, size_t length);
 void send_u32(uint8_t type, uint32_t value);
 void send_refused(uint32_t why, int error, const char *subject, size_t length);
 bool wire_pending(void);       /* output that the client has not taken yet */
-void wire_flush(void);         /* write what can be written without waiting */
-void wire_drain(void);         /* wait until everything is written */
+void wire_flush(void);         /* write what can be written without waiting, unless stdout rests */
+bool wire_drain(int patience_ms); /* wait until everything is written; false: the client has gone, or took nothing for so long */
 ssize_t wire_forward(uint8_t type, int fd, size_t most); /* one read from fd as one frame; needs !wire_pending() */
 
 /* spawn.c */

@@ -5,6 +5,9 @@
  *
  * Output: one buffer with room for one frame of program output and some control frames. Program output is only read when the buffer is empty, so a
  * client that does not read stops the program by its own full pipe, and nothing here grows.
+ *
+ * In bulk, both pipes are given rests. Whoever copies them on moves one page at a time, and to be woken for each page costs more than to move it: a pipe
+ * that has just run full, or has brought but a little of a large frame, is left alone until there is more to do.
  */
 #include "supervisor.h"
 
@@ -14,11 +17,16 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian, and so is every machine this is built for");
 
+#define REST_US 200
+#define LITTLE 32768 /* bytes */
+
 static uint8_t in[IT_HEADER_SIZE + IT_MAX_PAYLOAD];
 static size_t in_start, in_end, in_last;
+static uint64_t in_rest_us; /* until then; 0: it does not rest */
 
 static uint8_t out[2 * (IT_HEADER_SIZE + IT_MAX_PAYLOAD)];
 static size_t out_start, out_end;
+static uint64_t out_rest_us;
 
 static const void *take(struct cursor *c, size_t length)
 {
@@ -70,8 +78,34 @@ void take_end(const struct cursor *c)
 		die("protocol: a frame is longer than its fields");
 }
 
+/* What is left of a rest; -1: nothing. */
+static int64_t rest_us(uint64_t until_us)
+{
+	uint64_t now = until_us ? now_us() : 0;
+	return until_us > now ? (int64_t)(until_us - now) : -1;
+}
+
+int64_t wire_fds(struct pollfd fds[2], bool reads, bool writes)
+{
+	int64_t in_us = reads ? rest_us(in_rest_us) : -1, out_us = writes ? rest_us(out_rest_us) : -1;
+	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = reads && in_us < 0 ? POLLIN : 0};
+	fds[1] = (struct pollfd){.fd = STDOUT_FILENO, .events = writes && out_us < 0 ? POLLOUT : 0};
+	return sooner(in_us, out_us);
+}
+
+/* A small frame is whole when its beginning has come, or as good as. */
+static bool large_frame(void)
+{
+	uint32_t length = 0;
+	if (in_end >= IT_HEADER_SIZE)
+		memcpy(&length, in, sizeof length);
+	return length == IT_MAX_PAYLOAD;
+}
+
 bool wire_receive(void)
 {
+	if (rest_us(in_rest_us) >= 0)
+		return false;
 	if (in_start > 0) {
 		memmove(in, in + in_start, in_end - in_start);
 		in_end -= in_start;
@@ -86,6 +120,7 @@ bool wire_receive(void)
 	if (got == 0)
 		leave();
 	in_end += (size_t)got;
+	in_rest_us = got < LITTLE && large_frame() ? now_us() + REST_US : 0;
 	return true;
 }
 
@@ -124,8 +159,8 @@ static void put_header(uint8_t *at, uint8_t type, size_t length)
 
 void send_frame(uint8_t type, const void *payload, size_t length)
 {
-	if (out_end + IT_HEADER_SIZE + length > sizeof out)
-		wire_drain();
+	if (out_end + IT_HEADER_SIZE + length > sizeof out && !wire_drain(-1))
+		leave();
 	put_header(out + out_end, type, length);
 	if (length > 0) /* memcpy must not be given NULL, even for nothing */
 		memcpy(out + out_end + IT_HEADER_SIZE, payload, length);
@@ -151,31 +186,39 @@ bool wire_pending(void)
 	return out_start < out_end;
 }
 
-void wire_flush(void)
+static void write_out(void)
 {
 	while (out_start < out_end) {
 		ssize_t done = write(STDOUT_FILENO, out + out_start, out_end - out_start);
 		if (done < 0) {
 			if (errno == EINTR)
 				continue;
-			if (errno == EAGAIN)
-				return;
-			leave();
+			if (errno != EAGAIN)
+				leave();
+			out_rest_us = now_us() + REST_US;
+			return;
 		}
 		out_start += (size_t)done;
 	}
 	out_start = out_end = 0;
+	out_rest_us = 0;
 }
 
-void wire_drain(void)
+void wire_flush(void)
 {
-	for (wire_flush(); wire_pending(); wire_flush()) {
+	if (rest_us(out_rest_us) < 0)
+		write_out();
+}
+
+bool wire_drain(int patience_ms)
+{
+	for (write_out(); wire_pending(); write_out()) {
 		struct pollfd fds[2] = {{.fd = STDOUT_FILENO, .events = POLLOUT}, {.fd = STDIN_FILENO}};
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			leave();
-		if (fds[1].revents & (POLLHUP | POLLERR))
-			leave();
+		int count = poll(fds, 2, patience_ms);
+		if (count == 0 || (count < 0 && errno != EINTR) || (fds[1].revents & (POLLHUP | POLLERR)))
+			return false;
 	}
+	return true;
 }
 
 ssize_t wire_forward(uint8_t type, int fd, size_t most)
