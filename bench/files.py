@@ -1,4 +1,4 @@
-"""Files in and out of a session: ``python -m bench.files [rounds]``, against ``docker cp`` of the same."""
+"""New files in and out of a session: ``python -m bench.files [rounds]``, against ``docker cp`` of the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench._baseline import plain_container
+import aiodocker
+
+from bench._baseline import Executor, plain_container
 from bench._report import heading, ratio_at_most, rounds
 from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, Session
 from interpreter_tools._docker import DockerClient
@@ -22,7 +24,7 @@ SIZE = 100 << 20
 async def copy_in(session: Session, source: Path) -> float:
     """Milliseconds of a copy into the workspace."""
     started = time.perf_counter()
-    await session.copy_file_into_workspace(source, "data")
+    await session.copy_file_into_workspace(source, "new")
     return (time.perf_counter() - started) * 1e3
 
 
@@ -46,30 +48,39 @@ async def docker_cp(source: str, target: str) -> float:
 
 async def main(count: int) -> None:
     """Runs both directions."""
-    container = ContainerConfig(workspace_size="150m", memory_limit="512m")
+    container = ContainerConfig(workspace_size="250m", memory_limit="512m")
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "source"), Path(scratch, "target")
         source.write_bytes(os.urandom(SIZE))  # noqa: ASYNC240
         async with (
+            aiodocker.Docker() as docker,
             await DockerClient.connect() as client,
             plain_container(client, "interpreter-tools/shell:1", ["sleep", "1000000"]) as plain,
             ExecutionEngine(EngineConfig(prewarm=())) as engine,
             engine.session(strategy=ContainerStrategy.PER_SESSION, container=container) as session,
         ):
             await session.run("shell", "true")
+            await session.copy_file_into_workspace(source, "data")
+            await session.copy_file_from_workspace("data", target)
+            assert target.read_bytes() == source.read_bytes()  # noqa: ASYNC240
+            await docker_cp(str(source), f"{plain.id}:/data")
+            executor = Executor(docker, plain.id)
 
             async def settle() -> None:
+                """Nothing is replaced: what a copy made is removed before the next."""
+                (await session.run("shell", "rm -f new")).check()
+                await executor.run("rm", "-f", "/new")
+                target.unlink(missing_ok=True)  # noqa: ASYNC240
                 await asyncio.sleep(0.3)
 
             ours_in, docker_in, ours_out, docker_out = await rounds(
                 functools.partial(copy_in, session, source),
-                functools.partial(docker_cp, str(source), f"{plain.id}:/data"),
+                functools.partial(docker_cp, str(source), f"{plain.id}:/new"),
                 functools.partial(copy_out, session, target),
                 functools.partial(docker_cp, f"{plain.id}:/data", str(target)),
                 count=count,
                 settle=settle,
             )
-            assert target.read_bytes() == source.read_bytes()  # noqa: ASYNC240
     heading()
     ratio_at_most("100 MB into the workspace / docker cp", ours_in, docker_in, unit="ms", target=1.0)
     ratio_at_most("100 MB out of the workspace / docker cp", ours_out, docker_out, unit="ms", target=1.0)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _READ = 128 << 10  # bytes at once; the engine sends 32 KiB pieces, more of them when we are behind
-_WRITE_HIGH = 256 << 10  # bytes that may wait to be sent before a sender has to wait; more only moves them about
+_WRITE_HIGH = 1  # bytes that may wait for room in the kernel before a sender has to wait; more only moves them about
 
 E = TypeVar("E", bound=Event)
 
@@ -47,7 +47,8 @@ class _Reply:
 class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
     """The attach stream of one container. Made before the container starts; ends with it.
 
-    What arrives is read into one buffer, and copied out of it once: into the events.
+    What arrives is read into one buffer, and put together from there: bulk comes page by page, and an event for each
+    would cost more than the copy.
 
     Attributes:
         connection: the state machine whose bytes go through here.
@@ -88,9 +89,8 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
     def data_received(self, data: bytes | memoryview) -> None:
         """Hands every event in the data to the listener."""
         try:
-            for payload in self._demultiplexer.feed(data):
-                for event in self.connection.receive(payload):
-                    self._deliver(event)
+            for event in self.connection.receive(b"".join(self._demultiplexer.feed(data))):
+                self._deliver(event)
         except ProtocolError as error:
             self._lose(error)
 
@@ -176,13 +176,18 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
             self._listener = None
             self.resume()
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Queues bytes for the supervisor; nothing when the channel has ended."""
         if self._transport is not None and self.error is None:
             self._transport.write(data)
 
+    @property
+    def holds_on(self) -> bool:
+        """What was sent last has not left: a buffer that it lies in must not be used again."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
     async def drain(self) -> None:
-        """Waits while more than 256 KiB is queued.
+        """Waits until what was sent has left, or as good as.
 
         Raises:
             ContainerLost, ProtocolError: the channel has ended.

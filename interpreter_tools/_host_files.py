@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import anyio.to_thread
 
 from interpreter_tools._exceptions import ConfigurationError, FileRefused
-from interpreter_tools._transfer import PIECE
 from interpreter_tools._workspace import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Sequence
 
 
 class Progress(Protocol):
@@ -70,11 +69,14 @@ class HostFile:
             )
         return cls(path, descriptor, status, report)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Its contents."""
-        while piece := await anyio.to_thread.run_sync(os.read, self._descriptor, PIECE):
-            yield piece
-            self._report(len(piece))
+    async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
+        """Reads on; in another thread what has to come from the disk."""
+        try:
+            count = os.preadv(self._descriptor, spaces, offset, os.RWF_NOWAIT)
+        except OSError:  # it would have to wait, or the file system cannot tell
+            count = await anyio.to_thread.run_sync(os.preadv, self._descriptor, spaces, offset)
+        self._report(count)
+        return count
 
     def close(self) -> None:
         """Closes it."""

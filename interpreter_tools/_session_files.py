@@ -17,15 +17,16 @@ from interpreter_tools._exceptions import ConfigurationError, FileRefused
 from interpreter_tools._host_files import HostFile, Meter, below, size_of, walk
 from interpreter_tools._limits import parse_size
 from interpreter_tools._staging import Staged, Staging
-from interpreter_tools._transfer import PIECE, Ahead, list_files, read_range, send_file, sync
+from interpreter_tools._transfer import PIECE, list_files, pieces_of, read_file, read_range, send_file, spread, sync
 from interpreter_tools._workspace import check_path, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Generator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from interpreter_tools._channel import Channel
     from interpreter_tools._host_files import Progress
+    from interpreter_tools._transfer import Source
 
 _RANGE = 4 * PIECE  # bytes of a file that are asked for at once
 _READ_WHOLE = 256 << 20  # bytes that are read into memory at most
@@ -71,7 +72,7 @@ class FileReader:
         self._offset += len(data)
         self._ended = len(data) < _RANGE
         if self._offset > self._limit:
-            raise FileRefused(shown_path(self._path), errno.EFBIG, f"it is larger than {self._limit} bytes")
+            raise _too_large(self._path, self._limit)
         if not data:
             raise StopAsyncIteration
         return data
@@ -136,14 +137,14 @@ class SessionFiles(ABC):
         if isinstance(data, (bytes, bytearray, memoryview)):
             data = bytes(data)
         async with self._turn():
-            await self._place(checked, data, mode)
+            await self._place(checked, _Streamed(data, mode))
 
-    async def _place(self, path: bytes, data: bytes | AsyncIterable[bytes], mode: int) -> None:
+    async def _place(self, path: bytes, source: Source) -> None:
         holder = self._holder
         if holder is None or self._keeps_inputs:
-            self._staging.put(path, await Staged.take(data, mode=mode))
+            self._staging.put(path, await Staged.take(pieces_of(source), mode=source.mode))
         else:
-            await send_file(holder.channel, path, _Streamed(data, mode), uid=holder.uid)
+            await send_file(holder.channel, path, source, uid=holder.uid)
             await sync(holder.channel)
 
     async def copy_file_into_workspace(
@@ -169,7 +170,7 @@ class SessionFiles(ABC):
         file = await anyio.to_thread.run_sync(lambda: HostFile.open(source, report=meter.add))
         try:
             async with self._turn():
-                await self._place(path, file.pieces(), file.mode)
+                await self._place(path, file)
         finally:
             file.close()
 
@@ -226,14 +227,33 @@ class SessionFiles(ABC):
 
     async def _read(self, path: bytes, offset: int) -> bytes:
         """The same; the caller has the turn."""
+        source = self._find(path)
+        if isinstance(source, Staged):
+            return await source.read(offset, _RANGE)
+        return await read_range(source.channel, path, uid=source.uid, offset=offset, count=_RANGE)
+
+    async def _read_whole(self, path: bytes) -> AsyncGenerator[bytes]:
+        """All of it, piece by piece; the caller has the turn."""
+        source = self._find(path)
+        whole = pieces_of(source) if isinstance(source, Staged) else read_file(source.channel, path, uid=source.uid)
+        left = self._size_limit
+        async with contextlib.aclosing(whole) as pieces:
+            async for piece in pieces:
+                left -= len(piece)
+                if left < 0:
+                    raise _too_large(path, self._size_limit)
+                yield piece
+
+    def _find(self, path: bytes) -> Staged | Holder:
+        """Where a file is: on this side, or in what holds the workspace if it is anywhere."""
         staged, holder = self._staging.get(path), self._holder
-        if holder is not None and not (staged is not None and staged.fresh):
-            return await read_range(holder.channel, path, uid=holder.uid, offset=offset, count=_RANGE)
-        kept = None if staged is not None and staged.fresh else self._kept.get(path)
-        source = kept or staged
+        is_fresh = staged is not None and staged.fresh
+        if holder is not None and not is_fresh:
+            return holder
+        source = staged if is_fresh else self._kept.get(path) or staged
         if source is None:
             raise FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
-        return await source.read(offset, _RANGE)
+        return source
 
     def read_file(self, path: str, *, limit: str | int | None = None) -> FileReader:
         """A file: ``async for`` takes it piece by piece, ``await`` all at once.
@@ -286,7 +306,7 @@ class SessionFiles(ABC):
     async def copy_file_from_workspace(
         self, path: str, target: str | os.PathLike[str], *, progress: Progress | None = None
     ) -> None:
-        """Copies a file to this machine. A target that is there is replaced, once the copy is whole.
+        """Copies a file to this machine, between two runs. A target that is there is replaced, once the copy is whole.
 
         Args:
             path: relative to the workspace.
@@ -305,8 +325,11 @@ class SessionFiles(ABC):
     async def _copy_out(self, path: bytes, target: Path, meter: Meter) -> None:
         partial = target.with_name(f".{target.name[:200]}.part")
         try:
-            reader = FileReader(self, path, limit=self._size_limit)
-            async with await anyio.open_file(partial, "wb") as file, contextlib.aclosing(Ahead(reader)) as pieces:
+            async with (
+                self._turn(),
+                contextlib.aclosing(self._read_whole(path)) as pieces,
+                await anyio.open_file(partial, "wb") as file,
+            ):
                 async for piece in pieces:
                     await file.write(piece)
                     meter.add(len(piece))
@@ -354,16 +377,26 @@ class SessionFiles(ABC):
         return list(targets.values())
 
 
+def _too_large(path: bytes, limit: int) -> FileRefused:
+    return FileRefused(shown_path(path), errno.EFBIG, f"it is larger than {limit} bytes")
+
+
 class _Streamed:
     """Contents that come but once."""
 
     def __init__(self, data: bytes | AsyncIterable[bytes], mode: int) -> None:
-        self._data = data
+        self._waiting = memoryview(data if isinstance(data, bytes) else b"")
+        self._coming = None if isinstance(data, bytes) else aiter(data)
         self.mode = mode
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        if isinstance(self._data, bytes):
-            yield self._data
-            return
-        async for piece in self._data:
-            yield piece
+    async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
+        """Reads on, until the end of what has come."""
+        del offset
+        while not self._waiting and self._coming is not None:
+            piece = await anext(self._coming, None)
+            if piece is None:
+                break
+            self._waiting = memoryview(piece)
+        count = spread(self._waiting, spaces)
+        self._waiting = self._waiting[count:]
+        return count

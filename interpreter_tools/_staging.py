@@ -7,10 +7,10 @@ from typing import IO, TYPE_CHECKING
 
 import anyio.to_thread
 
-from interpreter_tools._transfer import PIECE
+from interpreter_tools._transfer import PIECE, spread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, Sequence
 
 _IN_MEMORY = PIECE  # bytes; what is larger goes to a file without a name, which ends with us
 
@@ -71,12 +71,9 @@ class Staged:
         self._disk.seek(offset)
         return self._disk.read(count)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Its contents."""
-        offset = 0
-        while piece := await self.read(offset, PIECE):
-            yield piece
-            offset += len(piece)
+    async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
+        """Reads its contents from there on."""
+        return spread(await self.read(offset, sum(map(len, spaces))), spaces)
 
     def close(self) -> None:
         """Forgets it."""

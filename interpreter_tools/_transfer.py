@@ -5,61 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
 from interpreter_tools._exceptions import ContainerLost, FileRefused, InterpreterToolsError
 from interpreter_tools._file_list import FileList
-from interpreter_tools._protocol import Content, Event, Files, Ready, Refused
-from interpreter_tools._protocol._constants import MAX_PAYLOAD
+from interpreter_tools._protocol import Content, DataFrames, Event, Files, Ready, Refused
 from interpreter_tools._workspace import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, Sequence
 
     from interpreter_tools._channel import Channel
 
 PIECE = 1 << 20
 """Bytes of a file that are handed on at once."""
 
+_WAITING = 4 * PIECE  # bytes of it that may wait for whoever reads it, before the container has to
+_AT_ONCE = 64 * PIECE  # bytes of it that are asked for at once: who gives up meanwhile has to wait for them
 _PATIENCE = 5.0  # seconds
-
-
-class Ahead:
-    """An async iterator whose next item is fetched while the last one is used."""
-
-    def __init__(self, source: AsyncIterator[bytes]) -> None:
-        self._source = source
-        self._next: asyncio.Future[bytes] | None = None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        fetching, self._next = self._next or self._fetch(), None
-        try:
-            item = await fetching
-        except BaseException:
-            self._next = fetching
-            raise
-        self._next = self._fetch()
-        return item
-
-    def _fetch(self) -> asyncio.Future[bytes]:
-        async def fetch() -> bytes:
-            return await anext(self._source)
-
-        return asyncio.ensure_future(fetch())
-
-    async def aclose(self) -> None:
-        """Fetches no more."""
-        fetching, self._next = self._next, None
-        if fetching is not None:
-            fetching.cancel()
-            await asyncio.wait([fetching])
-            if not fetching.cancelled():
-                fetching.exception()  # what came too late interests nobody
 
 
 class Source(Protocol):
@@ -70,9 +35,36 @@ class Source(Protocol):
         """Its permissions."""
         ...
 
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Its contents."""
+    async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
+        """Reads contents into the spaces, from the first on; returns how many bytes, 0 at the end.
+
+        Args:
+            spaces: where they go.
+            offset: how much of the file was read before; some sources come but once, and go on from there.
+        """
         ...
+
+
+def spread(data: bytes | memoryview, spaces: Sequence[memoryview]) -> int:
+    """Copies data into the spaces, from the first on; returns how much had room."""
+    at = 0
+    for space in spaces:
+        piece = data[at : at + len(space)]
+        space[: len(piece)] = piece
+        at += len(piece)
+    return at
+
+
+async def pieces_of(source: Source) -> AsyncGenerator[bytes]:
+    """Its contents."""
+    offset = 0
+    while True:
+        space = memoryview(bytearray(PIECE))
+        count = await source.read_into([space], offset)
+        if not count:
+            return
+        yield bytes(space[:count])
+        offset += count
 
 
 def refusal(refused: Refused) -> FileRefused:
@@ -92,11 +84,14 @@ async def send_file(channel: Channel, path: bytes, source: Source, *, uid: int) 
     channel.send(connection.open_put(path, uid=uid, mode=source.mode))
     whole = False
     try:
-        async with contextlib.aclosing(Ahead(source.pieces())) as pieces:
-            async for piece in pieces:
-                for at in range(0, len(piece), MAX_PAYLOAD):
-                    channel.send(connection.put_data(memoryview(piece)[at : at + MAX_PAYLOAD]))
-                    await channel.drain()
+        offset, frames = 0, DataFrames()
+        while count := await source.read_into(frames.spaces, offset):
+            channel.send(connection.put_data(frames, count))
+            offset += count
+            await asyncio.sleep(0)  # neither the source nor the container need have made us wait
+            await channel.drain()
+            if channel.holds_on:
+                frames = DataFrames()
         whole = True
     finally:
         channel.send(connection.close_put(whole=whole))
@@ -127,20 +122,24 @@ class _Answer:
             self.done.set_exception(error)
 
     async def ask(self, channel: Channel, request: bytes) -> None:
-        """Sends a request and waits for the end of its answer; a caller who is cancelled waits for it too, a little."""
+        """Sends a request and waits for the end of its answer."""
         channel.listen(self)
         try:
             channel.send(request)
             await asyncio.shield(self.done)
-        except asyncio.CancelledError:
+        finally:
+            await self.leave(channel)
+
+    async def leave(self, channel: Channel) -> None:
+        """Listens no more; who gives up before the end of the answer waits for it, a little."""
+        if not self.done.done():
+            channel.resume()
             with anyio.move_on_after(_PATIENCE, shield=True):
                 await asyncio.wait([self.done])
             if not self.done.done():  # it does not answer: who listens next would take this answer for its own
                 channel.close(ContainerLost("the container did not answer"))
-            self.done.exception()  # nobody else asks for it
-            raise
-        finally:
-            channel.quit(self)
+        self.done.exception()  # perhaps nobody else asks for it
+        channel.quit(self)
 
 
 class _Written(_Answer):
@@ -168,20 +167,49 @@ class _Listing(_Answer):
 
 
 class _Range(_Answer):
-    """A part of a file."""
+    """A part of a file, taken as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: Channel) -> None:
         super().__init__()
-        self.pieces: list[bytes] = []
+        self._channel = channel
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._left = False
+        self._ready = asyncio.Event()
 
     def receive(self, event: Event) -> None:
-        if isinstance(event, Content):
-            if event.data:
-                self.pieces.append(event.data)
-            else:
-                self.end()
-        else:
+        if not isinstance(event, Content):
             super().receive(event)
+        elif not event.data:
+            self.end()
+        elif not self._left:
+            self._pieces.append(event.data)
+            self._waiting += len(event.data)
+            if self._waiting >= PIECE:
+                self._ready.set()
+            if self._waiting >= _WAITING:
+                self._channel.pause()
+
+    def end(self, error: InterpreterToolsError | None = None) -> None:
+        super().end(error)
+        self._ready.set()
+
+    async def take(self) -> bytes:
+        """What has come: 1 MiB or more, less only at the end, and then nothing."""
+        await self._ready.wait()
+        piece = b"".join(self._pieces)
+        self._pieces.clear()
+        self._waiting = 0
+        if not self.done.done():
+            self._ready.clear()
+            self._channel.resume()
+        elif not piece:
+            self.done.result()
+        return piece
+
+    async def leave(self, channel: Channel) -> None:
+        self._left = True
+        await super().leave(channel)
 
 
 async def sync(channel: Channel) -> None:
@@ -212,6 +240,30 @@ async def read_range(channel: Channel, path: bytes, *, uid: int, offset: int, co
         FileRefused: there is no such file, or it cannot be read.
         ContainerLost, ProtocolError: the container went away.
     """
-    answer = _Range()
-    await answer.ask(channel, channel.connection.get(path, uid=uid, offset=offset, count=count))
-    return b"".join(answer.pieces)
+    async with contextlib.aclosing(_pieces(channel, path, uid=uid, offset=offset, count=count)) as pieces:
+        return b"".join([piece async for piece in pieces])
+
+
+async def read_file(channel: Channel, path: bytes, *, uid: int) -> AsyncGenerator[bytes]:
+    """The same of a whole file, piece by piece; while they are not taken the container waits."""
+    offset = 0
+    while True:
+        before = offset
+        async with contextlib.aclosing(_pieces(channel, path, uid=uid, offset=offset, count=_AT_ONCE)) as pieces:
+            async for piece in pieces:
+                yield piece
+                offset += len(piece)
+        if offset - before < _AT_ONCE:
+            return
+
+
+async def _pieces(channel: Channel, path: bytes, *, uid: int, offset: int, count: int) -> AsyncGenerator[bytes]:
+    request = channel.connection.get(path, uid=uid, offset=offset, count=count)
+    part = _Range(channel)
+    channel.listen(part)
+    try:
+        channel.send(request)
+        while piece := await part.take():
+            yield piece
+    finally:
+        await part.leave(channel)

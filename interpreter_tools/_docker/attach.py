@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interpreter_tools._docker.endpoint import Endpoint
 
 _MAX_HEAD = 65536
+_SEND_BUFFER = 1 << 20  # bytes; the kernel grants less, but more than without being asked
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -58,6 +59,8 @@ async def open_attach(
 
     if endpoint.socket_path is not None:
         transport, _ = await loop.create_unix_connection(make, endpoint.socket_path)
+        plain = cast("socket.socket", transport.get_extra_info("socket"))
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     else:
         host, port = endpoint.address
         transport, _ = await loop.create_connection(make, host, port, ssl=tls)

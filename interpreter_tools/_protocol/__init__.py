@@ -1,6 +1,7 @@
 """The conversation with a container's supervisor, without I/O; ``supervisor/protocol.h`` defines it."""
 
 from interpreter_tools._protocol._connection import Connection, State
+from interpreter_tools._protocol._encode import DataFrames
 from interpreter_tools._protocol._events import (
     Clean,
     Content,
@@ -21,6 +22,7 @@ __all__ = [
     "Connection",
     "Content",
     "Credit",
+    "DataFrames",
     "Event",
     "Exited",
     "Fatal",

@@ -22,6 +22,7 @@ from interpreter_tools._protocol._events import Content, Credit, Files, Hello, O
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from interpreter_tools._protocol._encode import DataFrames
     from interpreter_tools._protocol._events import Event
 
 _HEADER = struct.Struct("<IBBH")
@@ -113,17 +114,17 @@ class Connection:
     def put(self, path: bytes, data: bytes | memoryview, *, uid: int, mode: int = 0o644) -> bytes:
         """Writes a file below the workspace; how it went is told at the next ``start`` or ``sync``."""
         self._require(State.IDLE)
-        return b"".join(encode.put(path, data, mode=mode, uid=uid))
+        return encode.put(path, data, mode=mode, uid=uid)
 
     def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
         """Begins a file whose contents follow, piece by piece."""
         self._leave(State.IDLE, State.PUTTING)
         return encode.open_put(path, mode=mode, uid=uid)
 
-    def put_data(self, data: bytes | memoryview) -> bytes:
-        """The next piece of the file."""
+    def put_data(self, frames: DataFrames, count: int) -> memoryview:
+        """The next bytes of the file, the first ``count`` that were filled into the frames."""
         self._require(State.PUTTING)
-        return b"".join(encode.put_data(data))
+        return frames.first(count)
 
     def close_put(self, *, whole: bool) -> bytes:
         """Ends the file; one that is not whole is removed. How it went is told at the next ``start`` or ``sync``."""
@@ -163,8 +164,8 @@ class Connection:
 
     @property
     def stdin_room(self) -> int:
-        """Bytes that may be sent to the program now."""
-        return STDIN_WINDOW - self._stdin_outstanding
+        """Bytes that may be sent to the program now; none when the run is over."""
+        return STDIN_WINDOW - self._stdin_outstanding if self.state in _ACTIVE else 0
 
     def stdin(self, data: bytes) -> bytes:
         """Sends bytes to the program, at most ``stdin_room``; empty means end of file. Nothing when the run is over."""
@@ -229,7 +230,7 @@ class Connection:
 
     # -- what the supervisor says
 
-    def receive(self, data: bytes | memoryview) -> list[Event]:
+    def receive(self, data: bytes) -> list[Event]:
         """The events in the next bytes of the stream.
 
         Raises:
@@ -248,9 +249,9 @@ class Connection:
                     self._begin()
                     if self._left and at == end:
                         break  # no piece yet: an empty one would be the end of a file
-                taken = min(self._left, end - at)
-                self._take(data[at : at + taken], events)
-                at += taken
+                piece = data[at : at + self._left]
+                at += len(piece)
+                self._take(piece, events)
         except ProtocolError:
             self.state = State.CLOSED
             raise
@@ -270,14 +271,14 @@ class Connection:
         self._left = length
         self._empty = length == 0
 
-    def _take(self, piece: bytes | memoryview, events: list[Event]) -> None:
+    def _take(self, piece: bytes, events: list[Event]) -> None:
         frame = self._frame
         assert frame is not None
         self._left -= len(piece)
         if frame in _OUTPUT:
-            events.append(Output(_OUTPUT[frame], bytes(piece)))
+            events.append(Output(_OUTPUT[frame], piece))
         elif frame is Frame.CONTENT:
-            events.append(Content(bytes(piece)))
+            events.append(Content(piece))
         else:
             self._payload += piece
             if self._left == 0:

@@ -6,10 +6,10 @@ import struct
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ConfigurationError
-from interpreter_tools._protocol._constants import MAX_PAYLOAD, BootMode, Frame
+from interpreter_tools._protocol._constants import HEADER_SIZE, MAX_PAYLOAD, BootMode, Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _HEADER = struct.Struct("<IBBH")
 _LENGTH = struct.Struct("<I")
@@ -50,11 +50,12 @@ def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str], *,
     return frame(Frame.BOOT, _BOOT.pack(mode, 0, len(argv), len(environment), uid), *strings)
 
 
-def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> Iterable[bytes | memoryview]:
+def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> bytes:
     """PUT, DATA and DONE: one whole file."""
-    yield open_put(path, mode=mode, uid=uid)
-    yield from put_data(data)
-    yield frame(Frame.DONE)
+    view = memoryview(data)
+    pieces = [view[at : at + MAX_PAYLOAD] for at in range(0, len(view), MAX_PAYLOAD)]
+    frames = [part for piece in pieces for part in (_HEADER.pack(len(piece), Frame.DATA, 0, 0), piece)]
+    return b"".join((open_put(path, mode=mode, uid=uid), *frames, frame(Frame.DONE)))
 
 
 def open_put(path: bytes, *, mode: int, uid: int) -> bytes:
@@ -62,13 +63,29 @@ def open_put(path: bytes, *, mode: int, uid: int) -> bytes:
     return frame(Frame.PUT, _PUT.pack(mode, uid), _string(path))
 
 
-def put_data(data: bytes | memoryview) -> Iterable[bytes | memoryview]:
-    """DATA, repeated: contents of the file."""
-    view = memoryview(data)
-    for at in range(0, len(view), MAX_PAYLOAD):
-        piece = view[at : at + MAX_PAYLOAD]
-        yield _HEADER.pack(len(piece), Frame.DATA, 0, 0)
-        yield piece
+class DataFrames:
+    """DATA, repeated: room for 256 KiB of a file, which is read to where it is sent from.
+
+    Attributes:
+        spaces: where the contents go, in order.
+    """
+
+    __slots__ = ("_buffer", "spaces")
+
+    def __init__(self) -> None:
+        size = HEADER_SIZE + MAX_PAYLOAD
+        self._buffer = memoryview(bytearray(4 * size))
+        self.spaces = [self._buffer[at + HEADER_SIZE : at + size] for at in range(0, 4 * size, size)]
+
+    def first(self, count: int) -> memoryview:
+        """The frames with the first ``count`` bytes that were filled in."""
+        at = 0
+        while count:
+            length = min(count, MAX_PAYLOAD)
+            _HEADER.pack_into(self._buffer, at, length, Frame.DATA, 0, 0)
+            at += HEADER_SIZE + length
+            count -= length
+        return self._buffer[:at]
 
 
 def start(

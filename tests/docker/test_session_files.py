@@ -7,6 +7,7 @@ import os
 import resource
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from interpreter_tools import (
@@ -151,8 +152,8 @@ async def test_sources_that_are_no_files(engine: ExecutionEngine, tmp_path: Path
             await session.write_file("a", "text")  # pyright: ignore[reportArgumentType]
 
 
-async def test_a_gigabyte_flows_through_little_memory(engine: ExecutionEngine) -> None:
-    """In and out, piece by piece, and right to the last byte."""
+async def test_a_gigabyte_flows_through_little_memory(engine: ExecutionEngine, tmp_path: Path) -> None:
+    """In and out, to code and to a file, piece by piece, and right to the last byte."""
     container = ContainerConfig(workspace_size="1200m", memory_limit="1600m")
     size, piece = 1 << 30, os.urandom(MIB)
 
@@ -172,6 +173,11 @@ async def test_a_gigabyte_flows_through_little_memory(engine: ExecutionEngine) -
             read += len(data)
             offset = read % MIB
         assert read == size
+        await session.copy_file_from_workspace("big", tmp_path / "big")
+        with (tmp_path / "big").open("rb") as copied:
+            assert all(copied.read(MIB) == piece for _ in range(size // MIB))
+            assert copied.read(1) == b""
+        (tmp_path / "big").unlink()
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         assert grown < 64 * 1024, f"{grown} KiB more at the peak"
 
@@ -188,6 +194,24 @@ async def test_holes_do_not_fill_this_machine(engine: ExecutionEngine, tmp_path:
         with pytest.raises(FileRefused):
             await session.copy_file_from_workspace("huge", tmp_path / "huge")
         assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize("enough", [1, 20 * MIB])
+async def test_copy_that_is_given_up_leaves_nothing(engine: ExecutionEngine, tmp_path: Path, enough: int) -> None:
+    """Neither half a file nor a session that hangs."""
+
+    def progress(done: int, total: int | None) -> None:
+        assert total == 50 * MIB
+        if done >= enough:
+            scope.cancel()
+
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        await session.run("shell", "head -c 50m /dev/zero > big")
+        with anyio.CancelScope() as scope:
+            await session.copy_file_from_workspace("big", tmp_path / "big", progress=progress)
+        assert scope.cancelled_caught
+        assert os.listdir(tmp_path) == []  # noqa: PTH208
+        assert (await session.run("shell", "stat -c %s big")).stdout == f"{50 * MIB}\n"
 
 
 async def test_generated_files_are_kept(session: Session, tmp_path: Path) -> None:

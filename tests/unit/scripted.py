@@ -22,6 +22,7 @@ class ScriptedTransport(asyncio.Transport):
         aborted: the channel has given up.
         high: bytes that may be queued.
         resumed: reading has gone on after a pause.
+        holding: what is written stays where it is until ``release``, as with a transport that does not copy.
     """
 
     def __init__(self) -> None:
@@ -30,16 +31,29 @@ class ScriptedTransport(asyncio.Transport):
         self.reading = True
         self.aborted = False
         self.high: int | None = None
+        self.holding = False
+        self._held: list[bytes | bytearray | memoryview] = []
         self.resumed = asyncio.Event()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Keeps the limit."""
         self.high = high
 
+    def get_write_buffer_size(self) -> int:
+        """How much has not left."""
+        return sum(map(len, self._held))
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keeps the bytes."""
+        """Keeps the bytes; what it holds on to is looked at only when somebody asks for it."""
         assert not self.aborted
-        self.written += data
+        self._held.append(data)
+        if not self.holding:
+            self.release()
+
+    def release(self) -> None:
+        """Lets everything go."""
+        self.written += b"".join(self._held)
+        self._held.clear()
 
     def pause_reading(self) -> None:
         """Once, until reading is resumed."""
@@ -96,6 +110,7 @@ class Sandbox:
 
     def heard(self) -> list[tuple[object, ...]]:
         """What was sent to the supervisor since the last time."""
+        self.transport.release()
         said = requests(bytes(self.transport.written))
         self.transport.written.clear()
         return said

@@ -742,6 +742,21 @@ async def test_send_stdin_waits_for_the_program() -> None:
     await execution.aclose()
 
 
+async def test_room_that_comes_with_the_end_is_none() -> None:
+    """The last credit and the end are read together: what had not been sent was never sent, and is not said to be."""
+    sandbox = Sandbox()
+    execution = await started(sandbox, stdin=None)
+    await execution.send_stdin(bytes(STDIN_WINDOW))
+    sandbox.heard()
+    sending = asyncio.create_task(execution.send_stdin(b"abc"))
+    await settle()
+    sandbox.say(Credit(10), EXITED)
+    with pytest.raises(ExecutionClosed):
+        await sending
+    assert sandbox.heard() == []
+    await execution.aclose()
+
+
 async def test_senders_keep_their_order() -> None:
     """Also when one of them is cancelled: its bytes were given to us already."""
     sandbox = Sandbox()
