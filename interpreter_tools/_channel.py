@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _READ = 128 << 10  # bytes at once; the engine sends 32 KiB pieces, more of them when we are behind
-_WRITE_HIGH = 1  # bytes that may wait for room in the kernel before a sender has to wait; more only moves them about
+# Bytes that may wait for room in the kernel before a sender has to wait: more only moves them about, and with none
+# asyncio's TLS transport would pause for good.
+_WRITE_HIGH = 1
 
 E = TypeVar("E", bound=Event)
 

@@ -17,11 +17,11 @@ from interpreter_tools._exceptions import ConfigurationError, FileRefused
 from interpreter_tools._host_files import HostFile, Meter, below, size_of, walk
 from interpreter_tools._limits import parse_size
 from interpreter_tools._staging import Staged, Staging
-from interpreter_tools._transfer import PIECE, list_files, pieces_of, read_file, read_range, send_file, spread, sync
+from interpreter_tools._transfer import PIECE, Streamed, list_files, pieces_of, read_file, read_range, send_file, sync
 from interpreter_tools._workspace import check_path, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
     from contextlib import AbstractAsyncContextManager
 
     from interpreter_tools._channel import Channel
@@ -137,7 +137,7 @@ class SessionFiles(ABC):
         if isinstance(data, (bytes, bytearray, memoryview)):
             data = bytes(data)
         async with self._turn():
-            await self._place(checked, _Streamed(data, mode))
+            await self._place(checked, Streamed(data, mode))
 
     async def _place(self, path: bytes, source: Source) -> None:
         holder = self._holder
@@ -379,24 +379,3 @@ class SessionFiles(ABC):
 
 def _too_large(path: bytes, limit: int) -> FileRefused:
     return FileRefused(shown_path(path), errno.EFBIG, f"it is larger than {limit} bytes")
-
-
-class _Streamed:
-    """Contents that come but once."""
-
-    def __init__(self, data: bytes | AsyncIterable[bytes], mode: int) -> None:
-        self._waiting = memoryview(data if isinstance(data, bytes) else b"")
-        self._coming = None if isinstance(data, bytes) else aiter(data)
-        self.mode = mode
-
-    async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
-        """Reads on, until the end of what has come."""
-        del offset
-        while not self._waiting and self._coming is not None:
-            piece = await anext(self._coming, None)
-            if piece is None:
-                break
-            self._waiting = memoryview(piece)
-        count = spread(self._waiting, spaces)
-        self._waiting = self._waiting[count:]
-        return count

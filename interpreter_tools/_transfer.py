@@ -15,7 +15,7 @@ from interpreter_tools._protocol import Content, DataFrames, Event, Files, Ready
 from interpreter_tools._workspace import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 
     from interpreter_tools._channel import Channel
 
@@ -67,6 +67,27 @@ async def pieces_of(source: Source) -> AsyncGenerator[bytes]:
         offset += count
 
 
+class Streamed:
+    """Contents that come but once."""
+
+    def __init__(self, data: bytes | AsyncIterable[bytes], mode: int) -> None:
+        self._waiting = memoryview(data if isinstance(data, bytes) else b"")
+        self._coming = None if isinstance(data, bytes) else aiter(data)
+        self.mode = mode
+
+    async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
+        """Reads on, until the end of what has come."""
+        del offset
+        while not self._waiting and self._coming is not None:
+            piece = await anext(self._coming, None)
+            if piece is None:
+                break
+            self._waiting = memoryview(piece)
+        count = spread(self._waiting, spaces)
+        self._waiting = self._waiting[count:]
+        return count
+
+
 def refusal(refused: Refused) -> FileRefused:
     """What a container says of a file, as an exception."""
     return FileRefused(shown_path(refused.subject), refused.errno, os.strerror(refused.errno))
@@ -98,10 +119,18 @@ async def send_file(channel: Channel, path: bytes, source: Source, *, uid: int) 
 
 
 class _Answer:
-    """Listens until the last event of an answer has come."""
+    """Listens until the last event of an answer has come.
 
-    def __init__(self) -> None:
+    Attributes:
+        channel: the container's.
+        done: the answer is complete.
+        given_up: nobody waits for the rest of it.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.given_up = False
 
     def receive(self, event: Event) -> None:
         """Takes the next event of the answer."""
@@ -121,25 +150,31 @@ class _Answer:
         else:
             self.done.set_exception(error)
 
-    async def ask(self, channel: Channel, request: bytes) -> None:
-        """Sends a request and waits for the end of its answer."""
-        channel.listen(self)
+    @contextlib.asynccontextmanager
+    async def asked(self, request: bytes) -> AsyncGenerator[None]:
+        """Listens to the answer of a request; who gives up before its end waits for it, a little."""
+        self.channel.listen(self)
         try:
-            channel.send(request)
-            await asyncio.shield(self.done)
+            self.channel.send(request)
+            yield
         finally:
-            await self.leave(channel)
+            if not self.done.done():
+                await self._give_up()
+            self.done.exception()  # perhaps nobody else asks for it
+            self.channel.quit(self)
 
-    async def leave(self, channel: Channel) -> None:
-        """Listens no more; who gives up before the end of the answer waits for it, a little."""
-        if not self.done.done():
-            channel.resume()
-            with anyio.move_on_after(_PATIENCE, shield=True):
-                await asyncio.wait([self.done])
-            if not self.done.done():  # it does not answer: who listens next would take this answer for its own
-                channel.close(ContainerLost("the container did not answer"))
-        self.done.exception()  # perhaps nobody else asks for it
-        channel.quit(self)
+    async def _give_up(self) -> None:
+        self.given_up = True
+        self.channel.resume()
+        with anyio.move_on_after(_PATIENCE, shield=True):
+            await asyncio.wait([self.done])
+        if not self.done.done():  # it does not answer: who listens next would take this answer for its own
+            self.channel.close(ContainerLost("the container did not answer"))
+
+    async def ask(self, request: bytes) -> None:
+        """Sends a request and waits for the end of its answer."""
+        async with self.asked(request):
+            await asyncio.shield(self.done)
 
 
 class _Written(_Answer):
@@ -155,8 +190,8 @@ class _Written(_Answer):
 class _Listing(_Answer):
     """The names of files."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel)
         self.files = FileList()
 
     def receive(self, event: Event) -> None:
@@ -170,11 +205,9 @@ class _Range(_Answer):
     """A part of a file, taken as it comes."""
 
     def __init__(self, channel: Channel) -> None:
-        super().__init__()
-        self._channel = channel
+        super().__init__(channel)
         self._pieces: list[bytes] = []
         self._waiting = 0
-        self._left = False
         self._ready = asyncio.Event()
 
     def receive(self, event: Event) -> None:
@@ -182,13 +215,13 @@ class _Range(_Answer):
             super().receive(event)
         elif not event.data:
             self.end()
-        elif not self._left:
+        elif not self.given_up:
             self._pieces.append(event.data)
             self._waiting += len(event.data)
             if self._waiting >= PIECE:
                 self._ready.set()
             if self._waiting >= _WAITING:
-                self._channel.pause()
+                self.channel.pause()
 
     def end(self, error: InterpreterToolsError | None = None) -> None:
         super().end(error)
@@ -202,14 +235,10 @@ class _Range(_Answer):
         self._waiting = 0
         if not self.done.done():
             self._ready.clear()
-            self._channel.resume()
+            self.channel.resume()
         elif not piece:
             self.done.result()
         return piece
-
-    async def leave(self, channel: Channel) -> None:
-        self._left = True
-        await super().leave(channel)
 
 
 async def sync(channel: Channel) -> None:
@@ -219,7 +248,7 @@ async def sync(channel: Channel) -> None:
         FileRefused: one of them could not be, the first.
         ContainerLost, ProtocolError: the container went away.
     """
-    await _Written().ask(channel, channel.connection.sync())
+    await _Written(channel).ask(channel.connection.sync())
 
 
 async def list_files(channel: Channel) -> tuple[list[tuple[int, bytes]], bool]:
@@ -228,8 +257,8 @@ async def list_files(channel: Channel) -> tuple[list[tuple[int, bytes]], bool]:
     Raises:
         ContainerLost, ProtocolError: the container went away.
     """
-    listing = _Listing()
-    await listing.ask(channel, channel.connection.list_files())
+    listing = _Listing(channel)
+    await listing.ask(channel.connection.list_files())
     return listing.files.entries, listing.files.partial
 
 
@@ -260,10 +289,6 @@ async def read_file(channel: Channel, path: bytes, *, uid: int) -> AsyncGenerato
 async def _pieces(channel: Channel, path: bytes, *, uid: int, offset: int, count: int) -> AsyncGenerator[bytes]:
     request = channel.connection.get(path, uid=uid, offset=offset, count=count)
     part = _Range(channel)
-    channel.listen(part)
-    try:
-        channel.send(request)
+    async with part.asked(request):
         while piece := await part.take():
             yield piece
-    finally:
-        await part.leave(channel)

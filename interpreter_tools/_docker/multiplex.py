@@ -1,7 +1,7 @@
 """Docker's stream headers, stripped. Sans-IO: bytes in, bytes out.
 
 On an attach stream without a terminal Docker puts 8 bytes before each piece: the stream (1 is stdout), three zeroes,
-and the piece's length, big-endian. Our supervisor frames its own stdout, so pieces go on as they come, not joined.
+and the piece's length, big-endian. Our supervisor frames its own stdout, so pieces mean nothing to us.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _COUNTS = struct.Struct("<HH")
 _GET = struct.Struct("<IQQ")
 
 
-def frame(kind: Frame, *parts: bytes) -> bytes:
+def frame(kind: Frame, *parts: bytes | memoryview) -> bytes:
     """One frame whose payload is the parts, joined."""
     return b"".join((_HEADER.pack(sum(map(len, parts)), kind, 0, 0), *parts))
 
@@ -53,8 +53,8 @@ def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str], *,
 def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> bytes:
     """PUT, DATA and DONE: one whole file."""
     view = memoryview(data)
-    pieces = [view[at : at + MAX_PAYLOAD] for at in range(0, len(view), MAX_PAYLOAD)]
-    frames = [part for piece in pieces for part in (_HEADER.pack(len(piece), Frame.DATA, 0, 0), piece)]
+    pieces = (view[at : at + MAX_PAYLOAD] for at in range(0, len(view), MAX_PAYLOAD))
+    frames = [frame(Frame.DATA, piece) for piece in pieces]
     return b"".join((open_put(path, mode=mode, uid=uid), *frames, frame(Frame.DONE)))
 
 

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define LAST_WORDS_MS 1000
-#define PIPE 262144 /* bytes */
+#define PIPE_SIZE 262144 /* bytes */
 
 #if defined(__x86_64__)
 #define MACHINE EM_X86_64
@@ -107,8 +107,8 @@ static int set_up(char **mounts)
 	drop_inheritable();
 	if (fcntl(STDIN_FILENO, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 || fcntl(STDOUT_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
 		die("stdin and stdout must be open: %s", strerror(errno));
-	fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE); /* fewer turns for the same bytes; the kernel may decline */
-	fcntl(STDOUT_FILENO, F_SETPIPE_SZ, PIPE);
+	fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE_SIZE); /* fewer turns for the same bytes; the kernel may decline */
+	fcntl(STDOUT_FILENO, F_SETPIPE_SZ, PIPE_SIZE);
 	cgroup_open();
 	if (mounts[0] && strncmp(mounts[0], "store=", 6) == 0)
 		store_open(*mounts++ + 6);

@@ -23,7 +23,6 @@
  * engine and the client as much as a large one.
  */
 #define GATHER_US 250
-#define MUCH 32768 /* bytes */
 
 enum phase { NONE, RUNNING, ENDING, DRAINING };
 

@@ -22,6 +22,7 @@
 
 #define MAX_PATH 4096    /* PATH_MAX */
 #define MAX_STRINGS 8192 /* of argv and environment together */
+#define MUCH 32768       /* bytes: a read of so many was worth its turn */
 #define FIRST_UID 1000u  /* below are the image's own users */
 #define LAST_UID 0x7ffffffeu
 

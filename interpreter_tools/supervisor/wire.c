@@ -18,7 +18,6 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian, and so is every machine this is built for");
 
 #define REST_US 200
-#define LITTLE 32768 /* bytes */
 
 static uint8_t in[IT_HEADER_SIZE + IT_MAX_PAYLOAD];
 static size_t in_start, in_end, in_last;
@@ -120,7 +119,7 @@ bool wire_receive(void)
 	if (got == 0)
 		leave();
 	in_end += (size_t)got;
-	in_rest_us = got < LITTLE && large_frame() ? now_us() + REST_US : 0;
+	in_rest_us = got < MUCH && large_frame() ? now_us() + REST_US : 0;
 	return true;
 }
 
