@@ -1,4 +1,4 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+# pyright: basic, reportArgumentType=false, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false
 """A pristine Python that forks for each run: the zygote of ``IT_BOOT_FORK`` in supervisor/protocol.h.
 
 It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child behaves
@@ -9,65 +9,69 @@ frees memory.
 
 _pristine = dict(globals())  # what __main__ holds before a program starts
 
+import sys  # noqa: E402
+
+_known = frozenset(sys.modules)
+
+import _signal, _socket, _weakref, gc, io, posix, resource  # noqa: E402
+
+_USUAL = [b"/workspace/main.py"]  # the arguments that nearly every run has
+_PAUSE = 0.005  # seconds
+_HELD = ["last_type", "last_value", "last_traceback"]  # where sys keeps an error that nothing caught
+
 
 def _zygote():
-    import _socket, gc, posix, sys
-
     control = _socket.socket(fileno=3)
-    known = frozenset(sys.modules)
     prctl = _find_prctl()
-    booted = [name + b"=" + value for name, value in posix.environ.items()]
+    for name in sys.modules.keys() - _known:
+        del sys.modules[name]  # a program has not imported them
+    variables = [name + b"=" + value for name, value in posix.environ.items()]
+    usual = b"\0".join([b"/workspace", b"1", *_USUAL, *variables, b""])
     _open_streams()
     for _ in range(10):
-        _rehearse(known)
+        _rehearse()
     gc.collect()
     gc.freeze()  # no collection in a child touches, and so copies, the pages of the zygote
+    _set_program(_USUAL)
     control.send(b"r")
-    pid = 0
     while True:
         packet, ancillary, _, _ = control.recvmsg(1, _socket.CMSG_SPACE(16))
-        if packet == b"f":
-            data = ancillary[0][2]
-            descriptors = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in range(0, 16, 4)]
-            try:
-                pid = posix.fork()
-            except OSError as error:
-                control.send(b"e" + error.errno.to_bytes(4, "little"))
-                pid = -1
-            if pid == 0:
-                control.close()
-                _child(descriptors, known, booted, prctl)
-            for descriptor in descriptors:
-                posix.close(descriptor)
-            if pid > 0:
-                control.send(b"p" + pid.to_bytes(4, "little"))
-        elif packet == b"w":
-            _, status, usage = posix.wait4(pid, 0)
-            cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
-            control.send(
-                b"s"
-                + status.to_bytes(4, "little")
-                + cpu_us.to_bytes(8, "little")
-                + usage.ru_maxrss.to_bytes(8, "little")
-            )
-        else:
+        if packet != b"f":
             posix._exit(0)  # the supervisor is gone
+        data = ancillary[0][2]
+        *streams, last = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in range(0, 16, 4)]
+        channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, last)
+        channel.settimeout(_PAUSE)
+        try:
+            pid = posix.fork()
+        except OSError as error:
+            control.send(b"e" + error.errno.to_bytes(4, "little"))
+            continue
+        if pid == 0:
+            _child(channel, streams, usual, prctl)
+        channel.close()
+        for descriptor in streams:
+            posix.close(descriptor)
+        control.send(b"p" + pid.to_bytes(4, "little"))
+        sys.modules["resource"] = resource  # where wait4 looks for it; no program has imported it
+        _, status, usage = posix.wait4(pid, 0)
+        del sys.modules["resource"]
+        control.send(
+            b"s"
+            + status.to_bytes(4, "little")
+            + int((usage.ru_utime + usage.ru_stime) * 1e6).to_bytes(8, "little")
+            + usage.ru_maxrss.to_bytes(8, "little")
+        )
 
 
 def _find_prctl():
-    """prctl(2), where the image has ctypes; the modules are forgotten again, as a program has not imported them."""
-    import sys
-
-    before = set(sys.modules)
+    """prctl(2), where the image has ctypes."""
     try:
         import ctypes
 
-        function = ctypes.CDLL(None).prctl
+        return ctypes.CDLL(None).prctl
     except Exception:
-        function = None
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-    return function
+        return None
 
 
 def _open_streams():
@@ -75,7 +79,6 @@ def _open_streams():
 
     They are made once: a child has other pipes behind the same descriptors.
     """
-    import io, posix, sys
 
     def stream(descriptor, mode, like, **options):
         raw = open(descriptor, mode + "b", 0, closefd=False)
@@ -98,96 +101,64 @@ def _open_streams():
         posix.close(descriptor)
 
 
-_USUAL = [b"/workspace/main.py"]  # the arguments that nearly every run has
-_PAUSE = 0.005  # seconds
-
-
-def _rehearse(known):
+def _rehearse():
     """Becomes a program, runs it and ends it, all but the last step; standard output must be /dev/null.
 
     In the zygote, for its children to share: caches are full, code is specialized, memory is at hand (measured: this
     saves a third of a short run's processor time). In a child that nobody waits for: what it has to copy of that, it
     copies ahead of need.
     """
-    import gc, sys
-
     modules = dict(sys.modules)
     _set_program([b"/dev/null"])
     _run()
     code = "import sys\n\ndef main():\n    for i in [1, 2]:\n        print(f'{i}', i * 2)\n\nmain()\n"
     exec(compile(code, "<rehearsal>", "exec", 0, True), sys.modules["__main__"].__dict__)
-    _finish(known, gc, sys)
+    _finish()
     del sys.modules["__main__"]
     sys.modules.update(modules)
 
 
-def _child(descriptors, known, booted, prctl):
-    """Becomes nearly every program, waits for the hand-over, and becomes the one that it asks for."""
-    import _socket, gc, posix, sys
-
+def _child(channel, streams, usual, prctl):
+    """Waits for the hand-over, and becomes the program that it asks for."""
     try:
         posix.setsid()
-        posix.umask(0o22)
-        posix.setgroups([])
-        _prefer_for_oom()
-        channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, descriptors.pop())
-        channel.settimeout(_PAUSE)
         try:
             channel.recv(1, _socket.MSG_PEEK)
         except TimeoutError:
-            _rehearse(known)
+            _rehearse()
+            _set_program(_USUAL)
         channel.settimeout(None)
-        for target, descriptor in enumerate(descriptors):
+        for target, descriptor in enumerate(streams):
             posix.dup2(descriptor, target)
-            posix.close(descriptor)
-        _set_program(_USUAL)
-        uid, directory, arguments, environment = _read_hand_over(channel)
-        channel.close()
+        size = channel.recv(4, _socket.MSG_WAITALL)
+        message = channel.recv(int.from_bytes(size, "little"), _socket.MSG_WAITALL)
+        if not message:
+            posix._exit(0)  # the supervisor is gone
+        posix.closerange(3, channel.fileno() + 1)  # the channel came last, as the highest
+        uid = int.from_bytes(message[:4], "little")
         posix.setresgid(uid, uid, uid)
         posix.setresuid(uid, uid, uid)
         if prctl is not None:
             prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which changing the uid took: /proc/self is the program's own again
-        posix.chdir(directory)
-        if environment != booted:
-            _set_environment(environment)
-        if arguments != _USUAL:
-            _set_program(arguments)
+        if message[4:] == usual:
+            posix.chdir("/workspace")
+        else:
+            _become(message[4:].split(b"\0"))
     except BaseException:
         posix._exit(127)
-    _end(_run(), known, gc, posix, sys)
+    _end(_run())
 
 
-def _prefer_for_oom():
-    import posix
-
-    try:
-        descriptor = posix.open("/proc/self/oom_score_adj", posix.O_WRONLY)
-    except OSError:
-        return  # gVisor has no such file
-    posix.write(descriptor, b"1000")
-    posix.close(descriptor)
-
-
-def _read_hand_over(channel):
-    import posix
-
-    def read(count):
-        data = b""
-        while len(data) < count:
-            piece = channel.recv(count - len(data))
-            if not piece:
-                posix._exit(0)  # the supervisor is gone
-            data += piece
-        return data
-
-    message = read(int.from_bytes(read(4), "little"))
-    words = message[4:].split(b"\0")  # the last one is empty
+def _become(words):
+    """Another program than the usual one: in another directory, with other arguments or variables."""
+    posix.chdir(words[0])
     end = 2 + int(words[1])
-    return int.from_bytes(message[:4], "little"), words[0], words[2:end], words[end:-1]
+    _set_environment(words[end:-1])
+    _set_program(words[2:end])
 
 
 def _set_environment(environment):
-    import os, posix, sys
+    import os
 
     os.environb.clear()
     posix.environ.clear()
@@ -206,8 +177,6 @@ def _set_environment(environment):
 
 def _set_program(arguments):
     """Arguments, the first place of modules, and ``__main__``: made in the child, whose last collection can take it."""
-    import sys
-
     argv = [word.decode("utf-8", "surrogateescape") for word in arguments]
     sys.argv[:] = argv
     if hasattr(sys, "orig_argv"):
@@ -222,13 +191,9 @@ def _set_program(arguments):
 
 def _run():
     """Runs the file and returns the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
-    import sys
-
     path = sys.argv[0]
     try:
-        with open(path, "rb", 0) as file:
-            source = file.read()
-        exec(compile(source, path, "exec", 0, True), sys.modules["__main__"].__dict__)
+        exec(compile(_read(path), path, "exec", 0, True), sys.modules["__main__"].__dict__)
     except SystemExit as error:
         return _exit_status(error.code)
     except BaseException as error:
@@ -250,13 +215,20 @@ def _run():
     return None if isinstance(shown, KeyboardInterrupt) else 1
 
 
+def _read(path):
+    """As ``open(path, "rb").read()``, by less."""
+    descriptor, source = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC), b""
+    while piece := posix.read(descriptor, 65536):
+        source += piece
+    posix.close(descriptor)
+    return source
+
+
 def _without_our_frame(error):
     return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
 
 
 def _exit_status(code):
-    import sys
-
     if code is None:
         return 0
     if isinstance(code, int):
@@ -269,20 +241,16 @@ def _exit_status(code):
     return 1
 
 
-def _end(status, known, gc, posix, sys):
-    import _signal  # pyright: ignore[reportMissingImports]  # while modules can still be imported
-
-    whole = _finish(known, gc, sys)
+def _end(status):
+    whole = _finish()
     if status is None:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         posix.kill(posix.getpid(), _signal.SIGINT)
     posix._exit(status if whole else 120)
 
 
-def _finish(known, gc, sys):
+def _finish():
     """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors. False: output is lost."""
-    import _weakref  # pyright: ignore[reportMissingImports]
-
     try:
         threading = sys.modules.get("threading")
         if threading is not None:
@@ -292,14 +260,16 @@ def _finish(known, gc, sys):
             atexit._run_exitfuncs()
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
-    flushed = _flush(sys)
+    flushed = _flush()
     try:
-        sys.last_type = sys.last_value = sys.last_traceback = None
+        for name in _HELD:
+            if hasattr(sys, name):
+                setattr(sys, name, None)
         sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
         main = sys.modules.get("__main__")
         left = _weakref.ref(main) if main is not None else lambda: None
         del main
-        for name in [name for name in sys.modules if name not in known or name == "__main__"]:
+        for name in _new_modules():
             sys.modules[name] = None
         gc.collect()  # most often this takes the program's module too; else its names are cleared
         main = left()
@@ -308,7 +278,18 @@ def _finish(known, gc, sys):
             gc.collect()
     except BaseException:
         pass
-    return flushed and _flush(sys)  # what failed once is not told twice
+    return flushed and _flush()  # what failed once is not told twice
+
+
+def _new_modules():
+    """Those that the zygote did not hold, and the program itself.
+
+    What is new comes last, behind the program, and most programs import nothing new: then no name is looked at, as
+    that would copy the page it lies in.
+    """
+    if len(sys.modules) == len(_known) and next(reversed(sys.modules)) == "__main__":
+        return ["__main__"]
+    return [name for name in sys.modules if name not in _known or name == "__main__"]
 
 
 def _clear(names):
@@ -319,7 +300,7 @@ def _clear(names):
                 names[name] = None
 
 
-def _flush(sys):
+def _flush():
     whole = True
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -328,11 +309,11 @@ def _flush(sys):
         except BaseException as error:
             whole = False
             if stream is sys.stdout:
-                _tell_ignored(sys, stream, error)
+                _tell_ignored(stream, error)
     return whole
 
 
-def _tell_ignored(sys, stream, error):
+def _tell_ignored(stream, error):
     """As PyErr_WriteUnraisable does."""
     try:
         sys.stderr.write(f"Exception ignored in: {stream!r}\n")

@@ -1,8 +1,8 @@
 /*
  * The interpreter booted ahead of need.
  *
- * IT_BOOT_FORK: a zygote, root without powers, never runs user code; at our word it forks a child that waits (parked) for one hand-over. The zygote
- * is the child's parent, so it also tells how the child ended.
+ * IT_BOOT_FORK: a zygote, root without powers, never runs user code; at our word it forks a child that waits (parked) for one hand-over, and
+ * as its parent it tells how the child ended.
  * The child is still root's, out of every program's reach, and switches to the run's user when it is handed the run.
  *
  * IT_BOOT_SINGLE: the parked process is our own child, booted for one run and as that run's user, as a process with threads switches
@@ -229,7 +229,7 @@ static void zygote_event(void)
 	} else if (length == 5 && packet[0] == 'p') {
 		int32_t pid;
 		memcpy(&pid, packet + 1, sizeof pid);
-		zygote.idle = true;
+		prefer_for_oom(pid);
 		park(pid);
 	} else if (length == 21 && packet[0] == 's') {
 		int32_t status;
@@ -238,6 +238,8 @@ static void zygote_event(void)
 		memcpy(&cpu_us, packet + 5, sizeof cpu_us);
 		memcpy(&peak_kib, packet + 13, sizeof peak_kib);
 		zygote.idle = true;
+		if (parked.ready)
+			boot_failed(0, zygote.errors);
 		run_exited(status, cpu_us, peak_kib);
 	} else if (length == 5 && packet[0] == 'e') {
 		int32_t error;
@@ -286,15 +288,6 @@ bool boot_hand_over(const void *message, size_t length)
 	parked.ready = false;
 	parked.pid = 0;
 	return length == 0;
-}
-
-void boot_await_exit(void)
-{
-	if (zygote.control < 0)
-		return;
-	zygote.idle = false;
-	if (send(zygote.control, "w", 1, MSG_NOSIGNAL) < 0)
-		die("the interpreter booted ahead is gone");
 }
 
 bool boot_reaped(pid_t pid)

@@ -124,7 +124,7 @@
  *
  * An IT_BOOT_FORK interpreter holds /dev/null as 0, 1, 2 and a SOCK_SEQPACKET socket as 3. It sends 'r' when it is ready and then
  * serves one packet at a time: 'f' with four descriptors (SCM_RIGHTS: stdin, stdout, stderr, hand-over) forks a child that
- * makes them its 0, 1, 2, 3, waits on 3 as above and then switches to the uid; the answer is 'p' and i32 pid, or 'e' and i32 errno. 'w' waits for the child
- * forked last; the answer is 's', i32 wait status, u64 cpu time in us, u64 peak resident memory in KiB.
+ * makes them its 0, 1, 2, 3, waits on 3 as above and then switches to the uid. It answers 'e' and i32 errno; or 'p' and i32 pid, and when
+ * the child has ended 's', i32 wait status, u64 cpu time in us, u64 peak resident memory in KiB.
  */
 #endif

@@ -139,7 +139,6 @@ static void start_booted(const struct start *start)
 	parked.pipes = (struct pipes){-1, -1, -1};
 	if (!boot_hand_over(message, at))
 		die("the interpreter booted ahead is gone");
-	boot_await_exit();
 }
 
 static bool start_exec(const struct start *start)

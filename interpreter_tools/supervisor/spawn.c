@@ -119,9 +119,11 @@ static int take_identity(uint32_t uid)
 }
 
 /* First to go when memory is short, whatever else runs in the container. Not fatal: gVisor has no such file. */
-static void prefer_for_oom(void)
+void prefer_for_oom(pid_t pid)
 {
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	char path[40];
+	snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)!write(fd, "1000", 4);
 		close(fd);
@@ -184,7 +186,7 @@ static _Noreturn void child(const struct program *program, int report)
 	umask(022);
 	setrlimit(RLIMIT_CORE, &no_core);
 	if (program->uid)
-		prefer_for_oom();
+		prefer_for_oom(getpid());
 	if (place_descriptors(program) == 0 && take_identity(program->uid) == 0) {
 		if (chdir(program->directory) == 0)
 			exec_by_name(program->argv, program->envp);

@@ -77,6 +77,7 @@ int open_pipes(struct pipes *ours, int theirs[3]);
 void close_pipes(struct pipes *pipes);
 void close_fd(int *fd);
 int become(uint32_t uid);       /* file system identity for the next calls; become(0) returns */
+void prefer_for_oom(pid_t pid); /* when memory is short, that process goes first */
 void kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
 
@@ -97,7 +98,6 @@ bool boot_serves(uint32_t uid);
 void boot_retire(void);         /* before another program of its user starts */
 bool boot_pending(void);        /* an interpreter is on its way */
 bool boot_hand_over(const void *message, size_t length); /* false: it is gone */
-void boot_await_exit(void);     /* of the one just handed over, when a zygote is its parent */
 bool boot_reaped(pid_t pid);    /* a child of ours ended: was it the booted one? */
 pid_t boot_zygote(void);        /* 0: none */
 
