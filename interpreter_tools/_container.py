@@ -24,7 +24,7 @@ from interpreter_tools._exceptions import (
 )
 from interpreter_tools._live_limits import LiveLimits
 from interpreter_tools._profile import HostTraits, container_spec
-from interpreter_tools._protocol import Clean, Ready, Refused
+from interpreter_tools._protocol import Clean, Ready, Refused, Reset
 from interpreter_tools._protocol._constants import BootMode, Verdict
 from interpreter_tools._workspace import shown_path
 
@@ -39,7 +39,6 @@ _MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, elf(5)
 _START_DEADLINE = 60.0
 _CLOSE_DEADLINE = 30.0
 _RESET_DEADLINE_MS = 2000
-_RESET_GRACE = 3.0  # seconds beyond that for the answer
 _BOOT_MODES = {None: BootMode.NONE, "fork": BootMode.FORK, "single": BootMode.SINGLE}
 
 # A user id counts across containers (inotify instances, for one), so each container and each reset takes the next.
@@ -81,6 +80,7 @@ class Container:
         self.uid = next_uid() if shape.uid is None else shape.uid
         self.born = self.idle_since = time.monotonic()
         self.uses = 0
+        self._reset: Reset | None = None
 
     def __repr__(self) -> str:
         return f"<Container {self.id[:12]} {self.shape.label} [{self.uses} uses]>"
@@ -162,24 +162,23 @@ class Container:
             raise InterpreterMissing(program, shape.image, detail)
         self.idle_since = time.monotonic()
 
-    async def reset(self) -> str | None:
-        """Wipes what the last run left, and takes another user; what stayed behind, or None when nothing did.
+    def plan_reset(self) -> Reset:
+        """What makes it as new, for another user: told the supervisor with the run that it follows, or when asked."""
+        self._reset = Reset(_RESET_DEADLINE_MS, next_uid())
+        return self._reset
 
-        Raises:
-            ContainerLost, ProtocolError: the container is of no use any more.
-        """
-        uid = next_uid()
-        request = self.channel.connection.reset(_RESET_DEADLINE_MS, uid=uid)
-        try:
-            with anyio.fail_after(_RESET_DEADLINE_MS / 1000 + _RESET_GRACE):
-                answer = await self.channel.expect(Clean, send=request)
-        except TimeoutError:
-            return "deadline"
-        if isinstance(answer, Refused):
-            return "refused"
+    def ask_for_reset(self) -> None:
+        """Has it wiped, unless the run that has ended was told to be followed by that; answered by Clean."""
+        if self._reset is None:
+            self.channel.send(self.channel.connection.reset(self.plan_reset()))
+
+    def was_reset(self, answer: Clean) -> str | None:
+        """Takes the next user; what the last run left behind, or None when nothing did."""
+        assert self._reset is not None
+        planned, self._reset = self._reset, None
         if answer.verdict is not Verdict.OK:
             return answer.verdict.name.lower()
-        self.uid = uid
+        self.uid = planned.uid
         self.idle_since = time.monotonic()
         return None
 

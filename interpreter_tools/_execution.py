@@ -155,6 +155,7 @@ class Execution:
             flags=flags,
             timeout_ms=0 if job.timeout is None else max(1, round(job.timeout * 1000)),
             output_limit=job.output_limit or 0,
+            reset=lease.plan_reset(),
             directory=job.directory,
         )
         channel.send(b"".join((*puts, started)))

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._channel import Channel
+    from interpreter_tools._protocol import Reset
 
 
 class Lease(Protocol):
@@ -36,6 +37,10 @@ class Lease(Protocol):
     @property
     def last(self) -> bool:
         """It is reset or discarded after this run."""
+        ...
+
+    def plan_reset(self) -> Reset | None:
+        """The container's reset, where that is to follow a run which begins now; else it waits to be asked for."""
         ...
 
     def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:

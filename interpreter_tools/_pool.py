@@ -77,8 +77,7 @@ class Pool:
         self._busy: set[Container] = set()
         self._starting = 0
         self._resets = Resets(
-            tasks,
-            slow=shape.boot_mode == "single",
+            slow=not shape.resets_at_once,
             needed=lambda: 0 if self._idle else max(1, len(self._waiters)),
             done=self._was_reset,
         )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from interpreter_tools._channel import Channel
     from interpreter_tools._container import Container
     from interpreter_tools._pool import Pool
+    from interpreter_tools._protocol import Reset
 
 
 class PoolLease:
@@ -43,6 +44,10 @@ class PoolLease:
     def last(self) -> bool:
         """It is reset or discarded after this run."""
         return True
+
+    def plan_reset(self) -> Reset | None:
+        """The container's reset, where that is to follow a run which begins now; else it waits to be asked for."""
+        return self.container.plan_reset() if self.container.shape.resets_at_once else None
 
     def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
         """The files that the runs so far have made: there is no run but this one."""

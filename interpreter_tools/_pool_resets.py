@@ -7,12 +7,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools._protocol import Clean, Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from interpreter_tools._container import Container
-    from interpreter_tools._tasks import TaskHost
 
 _LOG = logging.getLogger("interpreter_tools")
 
@@ -20,13 +20,48 @@ _LOG = logging.getLogger("interpreter_tools")
 # others are ready, it waits for a pause in them (measured: 8 ms for a run instead of 40). With none ready, one
 # comes back for each caller who waits, or for the next: to boot all delays the run under way (70 ms instead of 6).
 _PAUSE = 0.05  # seconds
+_DEADLINE = 5.0  # seconds for the answer; the container's own is shorter
+
+
+class _Reset:
+    """A reset under way: listens for its answer, and tells once how it went."""
+
+    def __init__(self, container: Container, ended: Callable[[_Reset, str | None], None]) -> None:
+        self.container = container
+        self._ended = ended
+        self._timer = asyncio.get_running_loop().call_later(_DEADLINE, self._end, "reset: deadline")
+
+    def begin(self) -> None:
+        """Asks for it."""
+        try:
+            self.container.channel.listen(self)
+            self.container.ask_for_reset()
+        except InterpreterToolsError as error:
+            self.lost(error)
+
+    def receive(self, event: Event) -> None:
+        assert isinstance(event, Clean), event  # the protocol allows nothing else
+        left = self.container.was_reset(event)
+        self._end(None if left is None else f"reset: {left}")
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        _LOG.info("a container was lost while it was reset", exc_info=error)
+        self._end("reset: lost")
+
+    def give_up(self) -> None:
+        """Its pool closes."""
+        self._end("closed")
+
+    def _end(self, cause: str | None) -> None:
+        self._timer.cancel()
+        self.container.channel.quit(self)
+        self._ended(self, cause)
 
 
 class Resets:
     """Used containers, until they have been reset.
 
     Args:
-        tasks: runs the resets.
         slow: an interpreter boots after each.
         needed: how many containers have to come back now; 0 while others are ready.
         done: is told of each container why it must go, or None when it is as new.
@@ -34,25 +69,23 @@ class Resets:
 
     def __init__(
         self,
-        tasks: TaskHost,
         *,
         slow: bool,
         needed: Callable[[], int],
         done: Callable[[Container, str | None], None],
     ) -> None:
-        self._tasks = tasks
         self._slow = slow
         self._needed = needed
         self._done = done
         self._used: list[Container] = []
-        self._active = 0
+        self._active: set[_Reset] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._used) + self._active
+        return len(self._used) + len(self._active)
 
     def __repr__(self) -> str:
-        return f"<Resets [{self._active} under way, {len(self._used)} to come]>"
+        return f"<Resets [{len(self._active)} under way, {len(self._used)} to come]>"
 
     def add(self, container: Container) -> None:
         """Takes a container whose run has ended."""
@@ -65,7 +98,7 @@ class Resets:
         if not self._slow:
             self._begin(len(self._used))
             return
-        self._begin(self._needed() - self._active)
+        self._begin(self._needed() - len(self._active))
         if self._used:
             self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._pause_has_come)
 
@@ -74,8 +107,10 @@ class Resets:
         self._begin(len(self._used))
 
     def close(self) -> None:
-        """Gives up those whose reset has not begun."""
+        """Gives all of them up."""
         self._stop_timer()
+        for reset in tuple(self._active):
+            reset.give_up()
         while self._used:
             self._done(self._used.pop(), "closed")
 
@@ -86,19 +121,10 @@ class Resets:
 
     def _begin(self, count: int) -> None:
         for _ in range(min(count, len(self._used))):
-            container = self._used.pop(0)
-            self._active += 1
-            if not self._tasks.spawn(self._reset, container):
-                self._active -= 1
-                self._done(container, "closed")
+            reset = _Reset(self._used.pop(0), self._ended)
+            self._active.add(reset)
+            reset.begin()
 
-    async def _reset(self, container: Container) -> None:
-        cause: str | None = "reset: lost"
-        try:
-            left = await container.reset()
-            cause = None if left is None else f"reset: {left}"
-        except InterpreterToolsError:
-            _LOG.info("a container was lost while it was reset", exc_info=True)
-        finally:
-            self._active -= 1
-            self._done(container, cause)
+    def _ended(self, reset: _Reset, cause: str | None) -> None:
+        self._active.discard(reset)
+        self._done(reset.container, cause)

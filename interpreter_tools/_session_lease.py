@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from interpreter_tools._container import Container
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._pool_lease import PoolLease
+    from interpreter_tools._protocol import Reset
     from interpreter_tools._session import Session
 
 _ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
@@ -117,6 +118,10 @@ class SessionLease:
     def last(self) -> bool:
         """It is reset, held or discarded after this run, but runs nothing else."""
         return self._owner.config.strategy is not ContainerStrategy.PER_SESSION
+
+    def plan_reset(self) -> Reset | None:
+        """None: what the run has made is read first."""
+        return None
 
     @property
     def is_active(self) -> bool:

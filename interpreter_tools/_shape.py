@@ -55,6 +55,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, workspace_volume=workspace_volume, uid=uid)
 
     @property
+    def resets_at_once(self) -> bool:
+        """A reset follows its run by itself; else it waits for a pause, as an interpreter is booted that takes long."""
+        return self.reused and self.boot_mode != "single"
+
+    @property
     def key(self) -> tuple[object, ...]:
         """Equal for containers that can replace each other."""
         config = self.config

@@ -1,7 +1,7 @@
 """The conversation with a container's supervisor, without I/O; ``supervisor/protocol.h`` defines it."""
 
 from interpreter_tools._protocol._connection import Connection, State
-from interpreter_tools._protocol._encode import DataFrames
+from interpreter_tools._protocol._encode import DataFrames, Reset
 from interpreter_tools._protocol._events import (
     Clean,
     Content,
@@ -31,6 +31,7 @@ __all__ = [
     "Output",
     "Ready",
     "Refused",
+    "Reset",
     "State",
     "Stored",
 ]

@@ -22,7 +22,7 @@ from interpreter_tools._protocol._events import Content, Credit, Files, Hello, O
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interpreter_tools._protocol._encode import DataFrames
+    from interpreter_tools._protocol._encode import DataFrames, Reset
     from interpreter_tools._protocol._events import Event
 
 _HEADER = struct.Struct("<IBBH")
@@ -97,6 +97,7 @@ class Connection:
         self._payload = bytearray()
         self._files = 0
         self._stdin_outstanding = 0
+        self._after_run = State.IDLE
 
     def __repr__(self) -> str:
         return f"<Connection {self.state.name}>"
@@ -145,9 +146,10 @@ class Connection:
         flags: int = 0,
         timeout_ms: int = 0,
         output_limit: int = 0,
+        reset: Reset | None = None,
         directory: str = "/workspace",
     ) -> bytes:
-        """Runs a program; answered by Refused, or by output and then Exited."""
+        """Runs a program; answered by Refused, or by output and then Exited; then by Clean, where a reset follows."""
         data = encode.start(
             argv,
             environment,
@@ -155,11 +157,13 @@ class Connection:
             flags=flags,
             timeout_ms=timeout_ms,
             output_limit=output_limit,
+            reset=reset,
             directory=directory,
         )
         self._leave(State.IDLE, State.STARTING)
         self._stdin_outstanding = 0
         self._files = 0
+        self._after_run = State.IDLE if reset is None else State.RESETTING
         return data
 
     @property
@@ -180,10 +184,10 @@ class Connection:
         """Kills the run; nothing when it is over."""
         return encode.frame(Frame.KILL) if self.state in _ACTIVE else b""
 
-    def reset(self, deadline_ms: int, *, uid: int) -> bytes:
+    def reset(self, reset: Reset) -> bytes:
         """Kills, wipes and verifies, then boots for the next user; answered by Clean."""
         self._leave(State.IDLE, State.RESETTING)
-        return encode.reset(deadline_ms, uid=uid)
+        return encode.reset(reset)
 
     def list_files(self) -> bytes:
         """Asks for every regular file below the workspace; answered by Files, repeated, then Ready."""
@@ -286,8 +290,12 @@ class Connection:
                 self._payload.clear()
         if self._left == 0:
             self._frame = None
-            last_content = frame is Frame.CONTENT and self._empty
-            self.state = State.IDLE if last_content else _EXPECTED[self.state][frame]
+            if frame is Frame.EXIT:
+                self.state = self._after_run
+            elif frame is Frame.CONTENT and self._empty:
+                self.state = State.IDLE
+            else:
+                self.state = _EXPECTED[self.state][frame]
 
     def _check(self, event: Event) -> Event:
         """What one frame cannot tell by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._protocol._constants import HEADER_SIZE, MAX_PAYLOAD, BootMode, Frame
@@ -16,7 +16,7 @@ _LENGTH = struct.Struct("<I")
 _BOOT = struct.Struct("<BBHHI")
 _RESET = struct.Struct("<II")
 _PUT = struct.Struct("<II")
-_START = struct.Struct("<IIIQ")
+_START = struct.Struct("<IIIQII")
 _COUNTS = struct.Struct("<HH")
 _GET = struct.Struct("<IQQ")
 
@@ -88,6 +88,21 @@ class DataFrames:
         return self._buffer[:at]
 
 
+class Reset(NamedTuple):
+    """What makes a container as new, between two runs: kill, wipe, verify.
+
+    Attributes:
+        deadline_ms: how long it may take, in milliseconds; what is left then is the verdict.
+        uid: the user of the next run.
+    """
+
+    deadline_ms: int
+    uid: int
+
+
+_NO_RESET = Reset(0, 0)
+
+
 def start(
     argv: Sequence[str],
     environment: Mapping[str, str],
@@ -96,6 +111,7 @@ def start(
     flags: int,
     timeout_ms: int,
     output_limit: int,
+    reset: Reset | None,
     directory: str,
 ) -> bytes:
     """START: run a program."""
@@ -103,13 +119,13 @@ def start(
     strings = _strings(argv, environment)
     size = _START.size + len(where) + _COUNTS.size + sum(map(len, strings))
     _check_size(size, field="environment", value=sorted(environment))
-    head = _START.pack(uid, flags, timeout_ms, output_limit)
+    head = _START.pack(uid, flags, timeout_ms, output_limit, *(reset or _NO_RESET))
     return frame(Frame.START, head, where, _COUNTS.pack(len(argv), len(environment)), *strings)
 
 
-def reset(deadline_ms: int, *, uid: int) -> bytes:
+def reset(wanted: Reset) -> bytes:
     """RESET: kill, wipe, verify."""
-    return frame(Frame.RESET, _RESET.pack(deadline_ms, uid))
+    return frame(Frame.RESET, _RESET.pack(*wanted))
 
 
 def need(key: bytes, link: bytes, path: bytes) -> bytes:

@@ -121,6 +121,13 @@ static int set_up(char **mounts)
 
 /* ---- the client ---- */
 
+static void reset(struct cursor *payload)
+{
+	uint32_t deadline_ms = take_u32(payload), next_uid = take_u32(payload);
+	take_end(payload);
+	wipe_reset(deadline_ms, next_uid);
+}
+
 static void dispatch_idle(uint8_t type, struct cursor *payload)
 {
 	switch (type) {
@@ -147,7 +154,7 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		run_start(payload);
 		break;
 	case IT_RESET:
-		wipe_reset(payload);
+		reset(payload);
 		break;
 	case IT_LIST:
 		take_end(payload);

@@ -25,8 +25,8 @@
  *                IT_GET                                            IT_CONTENT repeated (empty: the end), or IT_REFUSED
  *                IT_STAGE, IT_PUBLISH, IT_EVICT                    IT_READY, or IT_REFUSED
  *                IT_ENTRIES                                        IT_STORED repeated, then IT_READY; or IT_REFUSED
- *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_CREDIT; at the end
- *                                                                  IT_FILES repeated, IT_EXIT, then IDLE
+ *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_CREDIT; at the end IT_FILES repeated,
+ *                                                                  IT_EXIT, IT_CLEAN if the start asked for a reset, then IDLE
  *
  * IT_KILL and IT_STDIN that arrive while IDLE raced with the end of the run and are ignored.
  */
@@ -62,7 +62,8 @@
 
 /*
  * IT_START: u32 uid (also the gid), u32 flags (IT_FLAG_*), u32 timeout in ms (0: none), u64 output limit in bytes of stdout and
- * stderr together (0: none), string working directory, u16 argc, u16 envc, then argc + envc strings ("NAME=value").
+ * stderr together (0: none), u32 deadline in ms and u32 uid of the IT_RESET that is to follow by itself (0 and 0: none; else with
+ * IT_FLAG_LAST), string working directory, u16 argc, u16 envc, then argc + envc strings ("NAME=value").
  * argv[0] without a slash is looked up in the PATH that the supervisor itself was given (the image's), never in the program's.
  */
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */

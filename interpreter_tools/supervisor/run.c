@@ -34,6 +34,7 @@ static struct {
 	int status;
 	struct pipes pipes;
 	uint64_t limit, sent;            /* bytes of output; limit 0: none */
+	uint32_t reset_ms, next_uid;     /* of the reset that follows; 0: none */
 	uint64_t started_us, ended_us, deadline_us, kill_deadline_us;
 	uint64_t gather_us;              /* until when output is left in its pipe, to be passed on together */
 	uint64_t cpu_us, peak_bytes;     /* what wait4 told, where the control group does not */
@@ -58,7 +59,7 @@ bool run_was_last(void)
 /* ---- start ---- */
 
 struct start {
-	uint32_t uid, flags, timeout_ms;
+	uint32_t uid, flags, timeout_ms, reset_ms, next_uid;
 	uint64_t limit;
 	uint16_t argc, envc;
 	char *directory, *argv[MAX_STRINGS + 1], *envp[MAX_STRINGS + 1];
@@ -81,11 +82,15 @@ static void parse(struct cursor *payload, struct start *start, char *space)
 	start->flags = take_u32(payload);
 	start->timeout_ms = take_u32(payload);
 	start->limit = take_u64(payload);
+	start->reset_ms = take_u32(payload);
+	start->next_uid = take_u32(payload);
 	start->directory = copy_text(payload, &space);
 	start->argc = take_u16(payload);
 	start->envc = take_u16(payload);
 	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~(IT_FLAG_STDIN | IT_FLAG_BOOTED | IT_FLAG_LAST)))
 		die("protocol: a start as uid %u with flags %u", start->uid, start->flags);
+	if (start->reset_ms && !(start->flags & IT_FLAG_LAST))
+		die("protocol: a start with a reset that is not the last");
 	if (start->argc == 0 || start->argc > MAX_STRINGS || start->envc > MAX_STRINGS)
 		die("protocol: a start with %u arguments and %u variables", start->argc, start->envc);
 	for (uint16_t i = 0; i < start->argc; i++)
@@ -196,6 +201,8 @@ void run_start(struct cursor *payload)
 	run.flags = 0;
 	run.exited = false;
 	run.last = start.flags & IT_FLAG_LAST;
+	run.reset_ms = start.reset_ms;
+	run.next_uid = start.next_uid;
 	run.phase = RUNNING;
 	feed_begin(start.flags & IT_FLAG_STDIN, &run.pipes.in);
 	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* room for a program that ends before its reader has read; the kernel may decline */
@@ -285,8 +292,12 @@ static void send_exit(void)
 	send_frame(IT_EXIT, &end, sizeof end);
 	close_pipes(&run.pipes);
 	run.phase = NONE;
-	if (!run.last)
+	if (run.reset_ms) {
+		wire_flush(); /* who waits for the end does not wait for this */
+		wipe_reset(run.reset_ms, run.next_uid);
+	} else if (!run.last) {
 		boot_ahead();
+	}
 }
 
 static void advance(void)

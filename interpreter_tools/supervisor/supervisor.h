@@ -156,7 +156,7 @@ void store_entries(void);
 
 /* wipe.c */
 void wipe_baseline(char **mounts);
-void wipe_reset(struct cursor *payload);
+void wipe_reset(uint32_t deadline_ms, uint32_t next_uid);
 bool wipe_directory(int fd, uint32_t deadline_ms); /* true when it is empty */
 
 /* cgroup.c */

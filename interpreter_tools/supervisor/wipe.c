@@ -321,12 +321,10 @@ static uint32_t verify(const char **left)
 	return IT_CLEAN_OK;
 }
 
-void wipe_reset(struct cursor *payload)
+void wipe_reset(uint32_t deadline_ms, uint32_t next_uid)
 {
 	const struct timespec pause = {.tv_nsec = 1000000}; /* what a killed process held is let go a little later */
 	const char *left;
-	uint32_t deadline_ms = take_u32(payload), next_uid = take_u32(payload);
-	take_end(payload);
 	deadline_us = now_us() + deadline_ms * 1000ull;
 	uint32_t verdict = verify(&left);
 	while (verdict != IT_CLEAN_OK && !late()) {

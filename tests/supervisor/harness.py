@@ -21,6 +21,7 @@ from interpreter_tools._protocol import (
     Output,
     Ready,
     Refused,
+    Reset,
 )
 from interpreter_tools._protocol._constants import BootMode, Flag, Verdict
 
@@ -80,6 +81,7 @@ class Options(TypedDict, total=False):
     uid: int
     timeout: float
     output_limit: int
+    reset: Reset
     directory: str
 
 
@@ -252,6 +254,7 @@ class Supervisor:
                 flags=options.get("flags", Flag(0)),
                 timeout_ms=round(options.get("timeout", 0) * 1000),
                 output_limit=options.get("output_limit", 0),
+                reset=options.get("reset"),
                 directory=options.get("directory", WORKSPACE),
             )
         )
@@ -293,7 +296,11 @@ class Supervisor:
 
     def reset(self, *, uid: int = UID, deadline: float = 5) -> str:
         """Resets after the last run: what was left, or nothing."""
-        self.send(self.connection.reset(round(deadline * 1000), uid=uid))
+        self.send(self.connection.reset(Reset(round(deadline * 1000), uid)))
+        return self.verdict()
+
+    def verdict(self) -> str:
+        """How a reset went: what was left, or nothing."""
         clean = self.wait(Clean)
         assert (clean.verdict is Verdict.OK) == (not clean.left)
         return f"{clean.verdict.name} {clean.left}" if clean.left else ""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import NamedTuple, Unpack
 
 import pytest
 
 from interpreter_tools._languages.javascript import NODE_BOOT
 from interpreter_tools._languages.python import PYTHON as PYTHON_LANGUAGE
-from interpreter_tools._protocol import Ready
-from interpreter_tools._protocol._constants import BootMode, Ended, Flag
+from interpreter_tools._protocol import Ready, Reset
+from interpreter_tools._protocol._constants import BootMode, Ended, Flag, Why
 from tests.supervisor.harness import PYTHON, UID, WORKSPACE, Options, Ran, Supervisor
 
 
@@ -151,11 +152,40 @@ def test_reset_boots_for_the_next_user(supervisor: Supervisor, interpreter: Inte
     assert run(supervisor, interpreter, interpreter.uid, uid=UID + 1).stdout == b"%d\n" % (UID + 1)
 
 
+def test_reset_that_follows_by_itself(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """The end is told first; a start that is refused has no reset."""
+    refused = supervisor.refusal(
+        ["/workspace/x"], flags=Flag.BOOTED | Flag.LAST, directory="/x", reset=Reset(5000, 1001)
+    )
+    assert refused.why is Why.CWD
+    for uid in range(UID, UID + 5):
+        options: Options = {"uid": uid, "flags": Flag.LAST, "reset": Reset(5000, uid + 1)}
+        assert run(supervisor, interpreter, interpreter.uid, **options).stdout == b"%d\n" % uid
+        assert supervisor.verdict() == ""
+    assert supervisor.shell("ls -A", uid=UID + 5).stdout == b""
+
+
+def test_reset_in_the_middle(supervisor: Supervisor) -> None:
+    """Only the last run can be followed by one."""
+    supervisor.boot()
+    supervisor.start(["true"], reset=Reset(5000, UID + 1))
+    assert "a start with a reset that is not the last" in supervisor.fatal()
+
+
 def test_dead_interpreter_is_fatal(supervisor: Supervisor, interpreter: Interpreter) -> None:
     """The container would be of no use without what it was to boot ahead."""
     assert interpreter
     (child,) = supervisor.children()
     os.kill(child, signal.SIGKILL)
+    assert "the interpreter booted ahead is gone" in supervisor.fatal()
+
+
+def test_dead_child_of_a_zygote_is_fatal(supervisor: Supervisor) -> None:
+    """Before it was handed a run: nobody else would miss it."""
+    boot(supervisor, FORK)
+    (zygote,) = supervisor.children()
+    parked = int(Path(f"/proc/{zygote}/task/{zygote}/children").read_text())
+    os.kill(parked, signal.SIGKILL)
     assert "the interpreter booted ahead is gone" in supervisor.fatal()
 
 

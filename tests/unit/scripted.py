@@ -10,7 +10,7 @@ from interpreter_tools._channel import Channel
 from .wire import UID, encode, make_idle, piece, requests
 
 if TYPE_CHECKING:
-    from interpreter_tools._protocol import Event
+    from interpreter_tools._protocol import Event, Reset
 
 
 class ScriptedTransport(asyncio.Transport):
@@ -77,6 +77,7 @@ class Sandbox:
 
     Attributes:
         released: how it was given back, each time that it was.
+        reset: what follows a run by itself.
     """
 
     def __init__(self, *, last: bool = True, booted: bool = True) -> None:
@@ -87,10 +88,15 @@ class Sandbox:
         self.last = last
         self.ports: dict[int, int] = {}
         self.released: list[bool] = []
+        self.reset: Reset | None = None
         self.channel.connection_made(self.transport)
         if booted:
             make_idle(self.channel.connection)
             self.channel.quit(self.channel._greeting)
+
+    def plan_reset(self) -> Reset | None:
+        """As the test said."""
+        return self.reset
 
     def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
         """What the run has changed."""

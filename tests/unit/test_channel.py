@@ -8,7 +8,7 @@ import pytest
 
 from interpreter_tools._channel import Channel
 from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
-from interpreter_tools._protocol import Clean, Event, Fatal, Hello, Output, Ready, Refused
+from interpreter_tools._protocol import Clean, Event, Fatal, Hello, Output, Ready, Refused, Reset
 from interpreter_tools._protocol._constants import BootMode, Verdict, Why
 
 from .scripted import Sandbox, settle
@@ -117,7 +117,7 @@ async def test_answer_of_another_kind() -> None:
     """The container cannot be trusted any more."""
     sandbox = Sandbox()
     channel = sandbox.channel
-    asking = asyncio.create_task(channel.expect(Ready, send=channel.connection.reset(1, uid=UID)))
+    asking = asyncio.create_task(channel.expect(Ready, send=channel.connection.reset(Reset(1, UID))))
     await settle()
     sandbox.say(Clean(Verdict.OK, ""))
     with pytest.raises(ProtocolError, match="answered Clean instead of Ready"):

@@ -25,8 +25,8 @@ from interpreter_tools import (
 )
 from interpreter_tools import _execution as module
 from interpreter_tools._languages import Job
-from interpreter_tools._protocol import Credit, Exited, Fatal, Files, Output, Ready, Refused
-from interpreter_tools._protocol._constants import MAX_PAYLOAD, STDIN_WINDOW, Ended, Flag, Why
+from interpreter_tools._protocol import Clean, Credit, Exited, Fatal, Files, Output, Ready, Refused, Reset, State
+from interpreter_tools._protocol._constants import MAX_PAYLOAD, STDIN_WINDOW, Ended, Flag, Verdict, Why
 
 from .scripted import Sandbox, settle
 from .wire import EXITED, HELLO, UID, encode, frame
@@ -111,9 +111,24 @@ async def test_start_is_one_write() -> None:
         (0x04,),
         (0x02, 0o644, UID, b"d/x"),
         (0x04,),
-        (0x06, UID, Flag.LAST, 1500, 99, b"/tmp", [b"python3", b"/workspace/main.py"], [b"A=1"]),
+        (0x06, UID, Flag.LAST, 1500, 99, (0, 0), b"/tmp", [b"python3", b"/workspace/main.py"], [b"A=1"]),
     ]
     await execution.aclose()
+
+
+async def test_reset_that_follows_is_none_of_the_runs() -> None:
+    """It is asked for with the start; the end is told, and the container given back, before it is done."""
+    sandbox = Sandbox()
+    sandbox.reset = Reset(2000, UID + 1)
+    execution = await execution_of(sandbox, job()).__aenter__()
+    assert sandbox.heard()[0][5] == (2000, UID + 1)
+    sandbox.say(out(b"x"), exited())
+    assert (await execution.result()).stdout == "x"
+    assert sandbox.released == [True]
+    assert sandbox.channel.connection.state is State.RESETTING
+    sandbox.say(Clean(Verdict.OK, ""))
+    assert sandbox.channel.connection.state is State.IDLE
+    assert sandbox.heard() == []
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from interpreter_tools._protocol import (
     Output,
     Ready,
     Refused,
+    Reset,
     State,
 )
 from interpreter_tools._protocol._constants import (
@@ -122,7 +123,7 @@ def connection_in(state: State) -> Connection:
             State.STARTING: lambda: start(connection),
             State.RUNNING: lambda: _running(connection),
             State.LISTED: lambda: (_running(connection), connection.receive(encode(Files((), partial=False)))),
-            State.RESETTING: lambda: connection.reset(1000, uid=UID),
+            State.RESETTING: lambda: connection.reset(Reset(1000, UID)),
             State.LISTING: connection.list_files,
             State.READING: lambda: connection.get(b"a", uid=UID),
             State.STORE_LISTING: connection.entries,
@@ -182,8 +183,24 @@ def test_life_of_a_container() -> None:
     assert connection.receive(encode(*read)) == read
     connection.get(b"y", uid=UID)
     assert connection.receive(encode(Refused(Why.GET, 2, b"y"))) == [Refused(Why.GET, 2, b"y")]
-    connection.reset(1000, uid=UID + 1)
+    connection.reset(Reset(1000, UID + 1))
     assert connection.receive(encode(Clean(Verdict.OK, ""))) == [Clean(Verdict.OK, "")]
+    assert connection.state is State.IDLE
+
+
+def test_reset_that_follows_a_run() -> None:
+    """Its answer comes behind the end; a run that was refused has none."""
+    connection = connection_in(State.IDLE)
+    connection.start(("true",), {}, uid=UID, flags=Flag.LAST, reset=Reset(1000, UID + 1))
+    connection.receive(encode(Refused(Why.NEED, 0, b"key")))
+    assert connection.state is State.IDLE
+    connection.start(("true",), {}, uid=UID, flags=Flag.LAST, reset=Reset(1000, UID + 1))
+    said: list[Event] = [EXITED, Clean(Verdict.FILES, "/tmp")]
+    assert connection.receive(encode(EXITED)) == said[:1]
+    assert connection.state is State.RESETTING
+    assert connection.receive(encode(said[1])) == said[1:]
+    start(connection)
+    connection.receive(encode(EXITED))
     assert connection.state is State.IDLE
 
 
@@ -494,10 +511,15 @@ def test_boot_says(mode: BootMode, argv: list[str], environment: dict[str, str],
     argv=st.lists(_WORDS, max_size=5),
     environment=_VARIABLES,
     numbers=st.tuples(_U32, st.sampled_from([0, Flag.STDIN, Flag.BOOTED | Flag.LAST]), _U32, _U64),
+    reset=st.none() | st.builds(Reset, _U32, _U32),
     directory=_WORDS,
 )
 def test_start_says(
-    argv: list[str], environment: dict[str, str], numbers: tuple[int, int, int, int], directory: str
+    argv: list[str],
+    environment: dict[str, str],
+    numbers: tuple[int, int, int, int],
+    reset: Reset | None,
+    directory: str,
 ) -> None:
     """Everything about a run in one frame."""
     uid, flags, timeout_ms, output_limit = numbers
@@ -508,10 +530,13 @@ def test_start_says(
         flags=flags,
         timeout_ms=timeout_ms,
         output_limit=output_limit,
+        reset=reset,
         directory=directory,
     )
     variables = [f"{name}={value}" for name, value in environment.items()]
-    assert requests(said) == [(0x06, *numbers, directory.encode(), as_bytes(argv), as_bytes(variables))]
+    assert requests(said) == [
+        (0x06, *numbers, reset or (0, 0), directory.encode(), as_bytes(argv), as_bytes(variables))
+    ]
 
 
 @pytest.mark.parametrize("size", [0, 1, MAX_PAYLOAD - 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 3 * MAX_PAYLOAD])
@@ -532,7 +557,7 @@ def test_short_requests_say() -> None:
     """Those that hold numbers or nothing."""
     assert requests(connection_in(State.IDLE).sync()) == [(0x05,)]
     assert requests(connection_in(State.IDLE).list_files()) == [(0x0A,)]
-    assert requests(connection_in(State.IDLE).reset(2000, uid=7)) == [(0x09, 2000, 7)]
+    assert requests(connection_in(State.IDLE).reset(Reset(2000, 7))) == [(0x09, 2000, 7)]
     assert requests(connection_in(State.IDLE).get(b"a", uid=7)) == [(0x0B, 7, 0, (1 << 63) - 1, b"a")]
     assert requests(connection_in(State.IDLE).get(b"a", uid=7, offset=5, count=9)) == [(0x0B, 7, 5, 9, b"a")]
     assert requests(connection_in(State.RUNNING).kill()) == [(0x08,)]
@@ -582,7 +607,7 @@ def test_requests_wait_for_their_state(state: State) -> None:
         (State.PUTTING, lambda connection: connection.close_put(whole=True)),
         (State.IDLE, lambda connection: connection.sync()),
         (State.IDLE, start),
-        (State.IDLE, lambda connection: connection.reset(1, uid=UID)),
+        (State.IDLE, lambda connection: connection.reset(Reset(1, UID))),
         (State.IDLE, lambda connection: connection.list_files()),
         (State.IDLE, lambda connection: connection.get(b"a", uid=UID)),
     ]

@@ -132,8 +132,13 @@ def _boot(reader: Reader) -> tuple[object, ...]:
 
 
 def _start(reader: Reader) -> tuple[object, ...]:
-    head = (reader.number(4), reader.number(4), reader.number(4), reader.number(8), reader.string())
-    return *head, *_strings(reader, reader.number(2), reader.number(2))
+    head = (reader.number(4), reader.number(4), reader.number(4), reader.number(8))
+    return (
+        *head,
+        (reader.number(4), reader.number(4)),
+        reader.string(),
+        *_strings(reader, reader.number(2), reader.number(2)),
+    )
 
 
 def _bytes(reader: Reader) -> tuple[object, ...]:
