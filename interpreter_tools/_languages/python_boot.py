@@ -65,13 +65,14 @@ def _zygote():
 
 
 def _find_prctl():
-    """prctl(2), where the image has ctypes."""
+    """prctl(2), where the image has ctypes, of which no more is loaded than it takes: all of it would be copied."""
     try:
-        import ctypes
+        import _ctypes
 
-        return ctypes.CDLL(None).prctl
+        address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
     except Exception:
         return None
+    return lambda *arguments: _ctypes.call_cdeclfunction(address, arguments)
 
 
 def _open_streams():

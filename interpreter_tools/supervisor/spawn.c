@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define NO_ID ((uid_t)-1) /* no id at all, which changes nothing: setfsuid(2) */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void close_fd(int *fd)
@@ -59,13 +60,13 @@ int open_pipes(struct pipes *ours, int theirs[3])
 
 /*
  * Leaving uid 0 also takes the capabilities that override file permissions; coming back restores them (capabilities(7)). Neither call tells
- * whether it worked, but the next tells what is in force.
+ * whether it worked, but the next tells what is in force, and is asked for no identity that there is.
  */
 int become(uint32_t uid)
 {
 	setfsgid(uid);
 	setfsuid(uid);
-	return uid == 0 || ((uint32_t)setfsuid(uid) == uid && (uint32_t)setfsgid(uid) == uid) ? 0 : -1;
+	return uid == 0 || ((uint32_t)setfsuid(NO_ID) == uid && (uint32_t)setfsgid(NO_ID) == uid) ? 0 : -1;
 }
 
 /*
@@ -75,19 +76,21 @@ int become(uint32_t uid)
  */
 void kill_user(uint32_t uid)
 {
-	if (setresuid(uid, uid, 0) < 0)
+	if (syscall(SYS_setresuid, uid, uid, 0) < 0) /* libc's own would first tell threads, of which there are none */
 		die("cannot take the uid %u: %s", uid, strerror(errno));
 	kill(-1, SIGKILL);
-	if (setresuid(0, 0, 0) < 0)
+	if (syscall(SYS_setresuid, 0, 0, 0) < 0)
 		_exit(1);
 }
 
 /* kill(-1, 0) would not tell: it also succeeds when every process there is refuses the signal. */
 bool processes_left(void)
 {
-	DIR *directory = opendir("/proc");
+	static DIR *directory;
 	bool left = false;
-	if (!directory)
+	if (directory)
+		rewinddir(directory);
+	else if (!(directory = opendir("/proc")))
 		die("cannot read /proc: %s", strerror(errno));
 	for (struct dirent *entry; (entry = readdir(directory));) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
@@ -96,7 +99,6 @@ bool processes_left(void)
 			left = true;
 		}
 	}
-	closedir(directory);
 	return left;
 }
 

@@ -135,12 +135,12 @@ void store_link(uint32_t uid)
 void store_unlink(void)
 {
 	char target[sizeof link_of_run.target];
-	if (link_of_run.made && become(link_of_run.uid) == 0) {
-		ssize_t length = readlinkat(files_workspace(), link_of_run.name, target, sizeof target);
+	if (link_of_run.made) {
+		ssize_t length = become(link_of_run.uid) == 0 ? readlinkat(files_workspace(), link_of_run.name, target, sizeof target) : -1;
 		if (length == (ssize_t)strlen(link_of_run.target) && !memcmp(target, link_of_run.target, (size_t)length))
 			unlinkat(files_workspace(), link_of_run.name, 0);
+		become(0);
 	}
-	become(0);
 	link_of_run.made = false;
 	link_of_run.name[0] = 0;
 }

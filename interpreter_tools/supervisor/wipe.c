@@ -21,7 +21,7 @@
 
 static struct mount {
 	const char *path;
-	int fd;
+	DIR *root;
 	uint64_t blocks, inodes; /* in use when nothing had run yet */
 } mounts[MAX_MOUNTS];
 static size_t mount_count;
@@ -33,7 +33,7 @@ static uint64_t deadline_us;
  * writable mount is wiped as such.
  */
 static struct kept {
-	int mount_fd;
+	const DIR *root;
 	char name[256];
 } kept[MAX_KEPT];
 static size_t kept_count;
@@ -46,7 +46,7 @@ static bool late(void)
 static void in_use(const struct mount *mount, uint64_t *blocks, uint64_t *inodes)
 {
 	struct statfs status;
-	if (fstatfs(mount->fd, &status) < 0 || status.f_type != TMPFS)
+	if (fstatfs(dirfd(mount->root), &status) < 0 || status.f_type != TMPFS)
 		die("%s must be a tmpfs", mount->path);
 	*blocks = status.f_blocks - status.f_bfree;
 	*inodes = status.f_files - status.f_ffree;
@@ -70,7 +70,7 @@ static void unescape(char *path)
 static bool is_kept(const struct mount *mount, const char *name)
 {
 	for (size_t i = 0; i < kept_count; i++)
-		if (kept[i].mount_fd == mount->fd && strcmp(kept[i].name, name) == 0)
+		if (kept[i].root == mount->root && strcmp(kept[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -85,7 +85,7 @@ static void keep_way_to(const char *point)
 		size_t size = strcspn(name, "/");
 		if (kept_count == MAX_KEPT || size >= sizeof kept->name)
 			die("too many mounts beneath %s", mounts[i].path);
-		kept[kept_count].mount_fd = mounts[i].fd;
+		kept[kept_count].root = mounts[i].root;
 		memcpy(kept[kept_count].name, name, size);
 		kept[kept_count++].name[size] = 0;
 	}
@@ -109,6 +109,22 @@ static void find_kept(void)
 	fclose(table);
 }
 
+/* A file of /proc that each reset reads: opened once. */
+struct table {
+	const char *path;
+	FILE *file;
+};
+
+/* From its beginning, which the kernel writes anew; NULL and errno when there is none. */
+static FILE *read_again(struct table *table)
+{
+	if (table->file)
+		rewind(table->file);
+	else
+		table->file = fopen(table->path, "re");
+	return table->file;
+}
+
 #define MAX_COUNTS 32
 
 static struct counts {
@@ -122,16 +138,14 @@ static struct counts {
  */
 static struct counts read_counts(void)
 {
-	static const char *const files[] = {"/proc/net/sockstat", "/proc/net/sockstat6"};
+	static struct table tables[] = {{.path = "/proc/net/sockstat"}, {.path = "/proc/net/sockstat6"}};
 	struct counts counts = {.known = 0};
 	char line[512];
-	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-		FILE *file = fopen(files[i], "re");
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+		FILE *file = read_again(&tables[i]);
 		while (file && counts.known < MAX_COUNTS && fgets(line, sizeof line, file))
 			if (sscanf(line, "%*[^:]: inuse %lu", &counts.in_use[counts.known]) == 1)
 				counts.known++;
-		if (file)
-			fclose(file);
 	}
 	return counts;
 }
@@ -143,11 +157,11 @@ void wipe_baseline(char **paths)
 			die("more than %d writable mounts", MAX_MOUNTS);
 		struct mount *mount = &mounts[mount_count++];
 		mount->path = *paths;
-		mount->fd = open(*paths, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (mount->fd < 0)
+		mount->root = opendir(*paths);
+		if (!mount->root)
 			die("cannot open the writable mount %s: %s", *paths, strerror(errno));
 		in_use(mount, &mount->blocks, &mount->inodes);
-		if (fchmod(mount->fd, 01777) < 0) /* runc gives it the mode of the image's directory of that name, where there is one */
+		if (fchmod(dirfd(mount->root), 01777) < 0) /* runc gives it the mode of the image's directory of that name, where there is one */
 			die("cannot open %s to everybody: %s", *paths, strerror(errno));
 	}
 	find_kept();
@@ -187,31 +201,32 @@ static void empty(int root, const char *name)
 /* True when the mount's root holds nothing but the way to other mounts. */
 static bool wipe_mount(const struct mount *mount)
 {
+	int root = dirfd(mount->root);
 	bool anything = true;
 	while (anything && !late()) {
 		anything = false;
-		DIR *root = open_directory(mount->fd, ".");
-		if (!root)
-			return false;
-		for (struct dirent *entry; (entry = readdir(root)) && !late();) {
+		rewinddir(mount->root);
+		for (struct dirent *entry; (entry = readdir(mount->root)) && !late();) {
 			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_kept(mount, entry->d_name))
 				continue;
 			anything = true;
-			if (!removed(mount->fd, entry->d_name)) {
-				empty(mount->fd, entry->d_name);
-				removed(mount->fd, entry->d_name);
+			if (!removed(root, entry->d_name)) {
+				empty(root, entry->d_name);
+				removed(root, entry->d_name);
 			}
 		}
-		closedir(root);
 	}
 	return !anything;
 }
 
 bool wipe_directory(int fd, uint32_t deadline_ms)
 {
-	const struct mount mount = {.fd = fd};
+	const struct mount mount = {.root = open_directory(fd, ".")};
 	deadline_us = now_us() + deadline_ms * 1000ull;
-	return wipe_mount(&mount);
+	bool emptied = mount.root && wipe_mount(&mount);
+	if (mount.root)
+		closedir(mount.root);
+	return emptied;
 }
 
 static const struct mount *mount_in_use(void)
@@ -256,17 +271,16 @@ static bool unix_line_bound(const char *line)
 	return columns == 8;
 }
 
-static bool table_bound(const char *path, bool (*bound)(const char *))
+static bool table_bound(struct table *table, bool (*bound)(const char *))
 {
 	char line[512];
-	FILE *table = fopen(path, "re");
+	FILE *file = read_again(table);
 	bool found = false;
-	if (!table)
+	if (!file)
 		return errno != ENOENT;
-	(void)!fgets(line, sizeof line, table); /* the headings */
-	while (!found && fgets(line, sizeof line, table))
+	(void)!fgets(line, sizeof line, file); /* the headings */
+	while (!found && fgets(line, sizeof line, file))
 		found = bound(line);
-	fclose(table);
 	return found;
 }
 
@@ -279,11 +293,13 @@ static bool counts_as_at_start(void)
 
 static const char *socket_in_use(void)
 {
-	static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6", "/proc/net/raw", "/proc/net/raw6"};
+	static struct table tables[] = {{.path = "/proc/net/tcp"}, {.path = "/proc/net/tcp6"}, {.path = "/proc/net/udp"},
+					{.path = "/proc/net/udp6"}, {.path = "/proc/net/raw"}, {.path = "/proc/net/raw6"}};
+	static struct table names = {.path = "/proc/net/unix"};
 	for (size_t i = 0; i < sizeof tables / sizeof *tables && !counts_as_at_start(); i++)
-		if (table_bound(tables[i], socket_line_bound))
-			return tables[i];
-	return table_bound("/proc/net/unix", unix_line_bound) ? "/proc/net/unix" : NULL;
+		if (table_bound(&tables[i], socket_line_bound))
+			return tables[i].path;
+	return table_bound(&names, unix_line_bound) ? names.path : NULL;
 }
 
 static bool queues_exist(void)

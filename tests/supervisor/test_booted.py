@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 from typing import NamedTuple, Unpack
 
 import pytest
@@ -184,7 +183,7 @@ def test_dead_child_of_a_zygote_is_fatal(supervisor: Supervisor) -> None:
     """Before it was handed a run: nobody else would miss it."""
     boot(supervisor, FORK)
     (zygote,) = supervisor.children()
-    parked = int(Path(f"/proc/{zygote}/task/{zygote}/children").read_text())
+    (parked,) = supervisor.children(zygote)
     os.kill(parked, signal.SIGKILL)
     assert "the interpreter booted ahead is gone" in supervisor.fatal()
 
