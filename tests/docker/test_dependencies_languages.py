@@ -10,6 +10,7 @@ import pytest
 from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._dependencies import DERIVED_REPOSITORY
 from interpreter_tools._dependencies._image import STORE_LABEL
+from interpreter_tools._docker.build import build_image
 from tests.docker.toy import remove_store
 
 if TYPE_CHECKING:
@@ -203,3 +204,47 @@ async def test_system_package_keeps_input_for_the_program(engine: ExecutionEngin
         await execution.close_stdin()
         result = await execution.result()
     assert result.stdout == "sent"
+
+
+# -- images of other distributions
+
+# What Alpine's tool is asked, it answers; the rest of Alpine does not matter.
+APK = b"""#!/bin/sh
+[ "$1 $2 $3" = "add --no-cache --" ] || exit 99
+shift 3
+for name; do
+    [ "$name" != missing ] || { echo "ERROR: unable to select packages: missing (no such package)" >&2; exit 1; }
+    echo "Installing $name"
+    echo "echo this is $name" >"/usr/bin/$name" && chmod 755 "/usr/bin/$name"
+done
+"""
+WITHOUT_APT = "FROM interpreter-tools/shell:1\nRUN rm /usr/bin/apt-get\n"
+
+
+@pytest.fixture
+async def image(docker_client: DockerClient, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """One whose package manager is the parameter, if any."""
+    tag, tools = f"it-test-{uuid.uuid4().hex[:12]}:1", {"apk": request.param} if request.param else {}
+    dockerfile = WITHOUT_APT + "".join(f"COPY {name} /sbin/{name}\nRUN chmod 755 /sbin/{name}\n" for name in tools)
+    await build_image(docker_client, dockerfile, tag=tag, files=tools, arguments={}, on_line=lambda _: None)
+    yield tag
+    await docker_client.remove_image(tag)
+
+
+@pytest.mark.parametrize("image", [APK], indirect=True)
+async def test_system_package_by_apk(engine: ExecutionEngine, image: str) -> None:
+    """Where the image has that instead of apt."""
+    result = (await engine.run("shell", "htop; jo", image=image, dependencies=["htop", "jo"])).check()
+    assert result.stdout == "this is htop\nthis is jo\n"
+    assert "Installing htop\nInstalling jo\n" in result.dependency_stdout
+    failed = await engine.run("shell", "echo ran", image=image, dependencies=["missing"])
+    assert (failed.outcome, failed.exit_code, failed.stdout) == ("dependency_error", 1, "")
+    assert "missing (no such package)" in failed.dependency_stderr
+
+
+@pytest.mark.parametrize("image", [b""], indirect=True)
+async def test_system_package_without_a_package_manager(engine: ExecutionEngine, image: str) -> None:
+    """A result that says so."""
+    result = await engine.run("shell", "echo ran", image=image, dependencies=["htop"])
+    assert (result.outcome, result.exit_code, result.stdout) == ("dependency_error", 127, "")
+    assert "neither apt-get nor apk" in result.dependency_stderr
