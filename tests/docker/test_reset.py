@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from interpreter_tools import ContainerStrategy, ExecutionEngine
+from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
+from tests.watch import containers_of, eventually, owner_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
 
@@ -116,3 +124,47 @@ print(len(os.listdir("/proc")), open("/proc/1/status").read().partition("VmRSS:"
     assert {pool.refills for pool in single.stats().pools} == {1}
     assert len(counts) == 1
     assert max(sizes) < 2048  # KiB
+
+
+# -- resets that do not end well
+
+MUCH_TO_WIPE = "for n in range(60_000): open(str(n), 'w').close()"  # a quarter of a second
+
+
+@pytest.fixture
+async def wiping(docker_client: DockerClient) -> AsyncIterator[tuple[ExecutionEngine, int]]:
+    """An engine whose only container is being wiped, and the supervisor that wipes it."""
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        await engine.run("python", "", strategy=POOL)
+        (container,) = await containers_of(docker_client, engine)
+        inspected = await docker_client.inspect_container(container)
+        assert inspected is not None
+        assert (await engine.run("python", MUCH_TO_WIPE, strategy=POOL)).outcome == "ok"
+        yield engine, inspected["State"]["Pid"]
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"), [(signal.SIGKILL, "reset: lost"), (signal.SIGSTOP, "reset: deadline")], ids=["dead", "silent"]
+)
+async def test_container_that_is_lost_in_its_reset(
+    wiping: tuple[ExecutionEngine, int], docker_client: DockerClient, number: signal.Signals, cause: str
+) -> None:
+    """It is given up, counted by its cause, and removed; whoever waits for it has another."""
+    engine, supervisor = wiping
+    (lost,) = await containers_of(docker_client, engine)
+    os.kill(supervisor, number)
+    assert (await engine.run("python", "import os; print(os.listdir())", strategy=POOL)).stdout == "['main.py']\n"
+    assert engine.stats().discards == {cause: 1}
+    await eventually(lambda: containers_of(docker_client, engine), lambda found: lost not in found)
+
+
+async def test_engine_that_closes_in_the_middle_of_a_reset(
+    wiping: tuple[ExecutionEngine, int], docker_client: DockerClient
+) -> None:
+    """It does not wait for it, and leaves nothing behind."""
+    engine, _ = wiping
+    owner = owner_of(engine)
+    assert engine.stats().starting == 1
+    await engine.aclose()
+    assert await containers_of(docker_client, owner) == {}
