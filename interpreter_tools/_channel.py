@@ -178,6 +178,13 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
             self._listener = None
             self.resume()
 
+    def dismiss(self, error: InterpreterToolsError) -> None:
+        """Tells who listens that nothing more comes for them; the channel goes on."""
+        listener = self._listener
+        if listener is not None:
+            self.quit(listener)
+            listener.lost(error)
+
     def send(self, data: bytes | memoryview) -> None:
         """Queues bytes for the supervisor; nothing when the channel has ended."""
         if self._transport is not None and self.error is None:

@@ -283,6 +283,8 @@ class ExecutionEngine:
         Raises:
             UnknownSession: there is no such session.
             FileRefused, OSError: not all of them could be copied; the session is still there.
+            ContainerLost: files are gone with their container; the session is still there, to be cleaned up without.
+            SessionClosed: another task cleaned the session up meanwhile, and kept none.
         """
         session = self._session(session_id)
         if keep_generated is False:
@@ -290,7 +292,7 @@ class ExecutionEngine:
             return None
         target = data_directory(session_id) if keep_generated is True else Path(keep_generated)
         await session.aclose(keep_generated=target)
-        return target
+        return session.kept_in
 
     def _session(self, session_id: str) -> Session:
         return self._use().sessions.get(session_id)

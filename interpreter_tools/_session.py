@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
 import time
 from contextlib import asynccontextmanager
@@ -17,15 +15,16 @@ import anyio
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
 from interpreter_tools._demand import Demand
-from interpreter_tools._exceptions import FileRefused, InterpreterToolsError, SessionBusy, SessionClosed
+from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
 from interpreter_tools._models import SessionInfo
-from interpreter_tools._profile import workspace_options
+from interpreter_tools._session_cleanup import Cleanup
 from interpreter_tools._session_containers import SessionContainers
 from interpreter_tools._session_files import SessionFiles
-from interpreter_tools._session_lease import SessionLease, settle
-from interpreter_tools._staging import Staged
-from interpreter_tools._transfer import read_range, send_file, sync
-from interpreter_tools._workspace import WORKSPACE
+from interpreter_tools._session_lease import SessionLease
+from interpreter_tools._session_runs import END_DEADLINE, SessionRuns
+from interpreter_tools._session_turns import Turns
+from interpreter_tools._transfer import send_file, sync
+from interpreter_tools._workspace import WORKSPACE, shown_path
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from interpreter_tools._config import ContainerConfig, SessionConfig
+    from interpreter_tools._exceptions import ContainerLost
     from interpreter_tools._execution import Execution
     from interpreter_tools._host import Fitting, Host
     from interpreter_tools._languages import Job
@@ -41,10 +41,8 @@ if TYPE_CHECKING:
     from interpreter_tools._session_lease import Record
     from interpreter_tools._shape import Shape
 
-_LOG = logging.getLogger("interpreter_tools")
-_CLOSE_DEADLINE = 30.0
-_END_DEADLINE = 5.0  # seconds that a run may take to end once it was killed
-_KEPT = 64 << 20  # bytes of what a run has made that are kept when its container goes back to a pool
+_CLOSE_DEADLINE = 20.0  # seconds for the containers, after those below
+_GRACE = 3.0  # seconds for who is told to end, before the caller of a run is told that it has
 
 
 class _State(Enum):
@@ -71,6 +69,7 @@ class Session(SessionFiles):
         id: its name.
         config: how it was asked for.
         guest: what is told when somebody waits for a turn.
+        kept_in: the directory of this machine that its generated files were copied into when it was cleaned up.
     """
 
     def __init__(self, config: SessionConfig, *, host: Host, on_close: Callable[[Session], None]) -> None:
@@ -83,14 +82,15 @@ class Session(SessionFiles):
         self._on_close = on_close
         self._state = _State.OPEN
         self.guest: Guest | None = None
-        self._lock = asyncio.Lock()
+        self.kept_in: Path | None = None
+        self._turns = Turns()
         self._uid = next_uid()
-        self._volume: str | None = None
-        self._private: list[Shape] = []  # shapes of its own, whose pools end with it
-        self._containers = SessionContainers(host, self.id)
-        self._running: SessionLease | None = None
+        self._shares = config.workspace_sharing == "shared"
+        self._containers = SessionContainers(host, self.id, self._container_config, shares=self._shares)
+        self._generated = self._containers.generated
+        self._runs = SessionRuns(self.id, host, self._containers, self._kept, ended=self._end_turn)
         self._last_executed: datetime | None = None
-        self._closing: asyncio.Task[list[Path]] | None = None
+        self._cleanup: Cleanup | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.config.strategy.value} [{self._state.name.lower()}]>"
@@ -106,73 +106,92 @@ class Session(SessionFiles):
         await self.aclose()
 
     async def aclose(self, *, keep_generated: str | os.PathLike[str] | None = None) -> list[Path]:
-        """Kills what runs, and removes the containers and files, within 30 seconds. Does nothing the second time.
+        """Ends runs and file transfers, and removes the containers and files, within 30 seconds.
+
+        What runs is killed; who waits for a container, for packages, for a turn or for data is told ``SessionClosed``.
+        Does nothing the second time; while another task does it, waits for that and returns the same.
 
         Args:
-            keep_generated: a directory of this machine into which the generated files are copied first.
+            keep_generated: a directory of this machine into which the generated files are copied first, however long
+                that takes; whoever is cancelled meanwhile gives that up.
 
         Returns:
-            What was copied there.
+            What was copied; see ``kept_in``.
 
         Raises:
+            ContainerLost: files are gone with their container; the session is open still, to be cleaned up without.
             FileRefused, OSError: not all of them could be copied; the session is open still, and nothing is lost.
+            SessionClosed: they were to be kept, but another task cleaned the session up without.
+            SessionBusy: they were to be kept, but a file transfer does not end.
         """
-        if self._closing is None or (self._closing.done() and self._state is _State.OPEN):
-            target = None if keep_generated is None else Path(keep_generated)
-            self._closing = asyncio.create_task(self._close(target))
-        try:
-            return await asyncio.shield(self._closing)
-        except asyncio.CancelledError:
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([self._closing])
-            raise
+        target = None if keep_generated is None else Path(keep_generated)
+        while True:
+            cleanup = self._cleanup
+            if cleanup is None:
+                cleanup = self._cleanup = Cleanup(self._close, target)
+            elif cleanup.target is None and target is not None:
+                raise SessionClosed(f"the session {self.id!r} was cleaned up without keep_generated")
+            elif cleanup.target is not None and target is None:
+                await cleanup.over()  # if it fails the session is still there
+                if self._state is _State.CLOSED:
+                    return []
+                continue
+            return await cleanup.result()
 
-    async def _close(self, keep: Path | None) -> list[Path]:
-        if self._state is not _State.OPEN:
-            self._state = _State.CLOSED
-            return []
+    async def end(self, *, patience: float) -> None:
+        """The same as ``aclose``, for an engine that closes: files may be copied for so many seconds more."""
+        if self._cleanup is not None and self._cleanup.target is not None:
+            await self._cleanup.over(within=patience)
+        await self.aclose()
+
+    async def _close(self, cleanup: Cleanup) -> list[Path]:
         self._state = _State.CLOSING
-        await self._end_run()
         kept: list[Path] = []
-        if keep is not None:
-            try:
-                kept = await self._copy_generated(keep)
-            except BaseException:
-                self._state = _State.OPEN
-                raise
+        seized = False
+        try:
+            seized = await self._seize()
+            if cleanup.target is not None:
+                kept = await self._keep(cleanup.target, cleanup.copying, seized=seized)
+                self.kept_in = cleanup.target
+        except BaseException:
+            self._state, self._cleanup = _State.OPEN, None
+            if seized:
+                self._turns.end()
+            raise
         self._state = _State.CLOSED
         self._on_close(self)
+        if seized:
+            self._turns.end()  # who waits for it is told now
         with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
-            await self._remove()
-        return kept
-
-    async def _end_run(self) -> None:
-        """Kills what runs, and waits until it has ended."""
-        if self._running is not None:
-            self._running.kill()
-            with anyio.move_on_after(_END_DEADLINE):
-                await self._lock.acquire()
-                self._lock.release()
-                return
-            self._running.channel.close(SessionClosed("the session was cleaned up while the code ran"))
-
-    async def _copy_generated(self, target: Path) -> list[Path]:
-        async with self._lock:
-            sizes = {path: size for path, size in (await self._list()).items() if self._is_generated(path)}
-        await anyio.Path(target).mkdir(parents=True, exist_ok=True)
-        return await self._copy_all(sizes, b"", target)
-
-    async def _remove(self) -> None:
-        host = self._host
-        for shape in self._private:
-            await host.close_pool(shape)
-        async with anyio.create_task_group() as tasks:
-            for container in self._containers.leave():
-                tasks.start_soon(container.aclose)
-        if self._volume is not None:
-            await host.remove_volume(self._volume)
+            await self._containers.aclose()
         self._staging.clear()
         self._kept.clear()
+        return kept
+
+    async def _seize(self) -> bool:
+        """Ends what happens in the session, and takes the turn; False when something goes on that cannot be ended."""
+        closed = SessionClosed("the session was cleaned up while the code ran")
+        self._turns.interrupt()
+        self._runs.kill(closed)
+        if await self._turns.take(within=_GRACE):
+            return True
+        self._runs.abandon(closed)
+        if await self._turns.take(within=END_DEADLINE + 1):
+            return True
+        self._runs.cut(closed)
+        return await self._turns.take(within=1)
+
+    async def _keep(self, target: Path, scope: anyio.CancelScope, *, seized: bool) -> list[Path]:
+        if not seized:
+            raise SessionBusy(
+                f"a file transfer of the session {self.id!r} does not end", hint="end it, or keep no files"
+            )
+        with scope:
+            sizes = {path: size for path, size in (await self._list()).items() if shown_path(path) in self._generated}
+            await anyio.Path(target).mkdir(parents=True, exist_ok=True)
+            return await self._copy_all(sizes, b"", target)
+        self._host.check()
+        raise SessionBusy(f"to keep the files of the session {self.id!r} was given up", hint="clean it up again")
 
     def info(self) -> SessionInfo:
         """What it is, and which containers it has had."""
@@ -192,36 +211,42 @@ class Session(SessionFiles):
 
     async def _take_turn(self) -> None:
         self._check_open()
-        if self._lock.locked() and self.config.when_busy == "error":
+        if self._turns.busy and self.config.when_busy == "error":
             raise SessionBusy(
                 f"something runs in the session {self.id!r}", hint="wait for it, or use when_busy='queue'"
             )
-        if self._lock.locked() and self.guest is not None:
+        if self._turns.busy and self.guest is not None:
             self.guest.make_way()
-        await self._lock.acquire()
+        await self._turns.take()
         try:
             self._check_open()
         except BaseException:
-            self._lock.release()
+            self._turns.end()
             raise
 
     def _end_turn(self) -> None:
         self.used = time.monotonic()
-        self._lock.release()
+        self._turns.end()
 
     def _check_open(self) -> None:
         self._host.check()
         if self._state is not _State.OPEN:
             raise SessionClosed(f"the session {self.id!r} is {self._state.name.lower()}")
 
+    def _interrupted(self) -> EngineClosed | SessionClosed:
+        if self._host.closed:
+            return EngineClosed("the engine was closed meanwhile", hint="make another ExecutionEngine")
+        return SessionClosed(f"the session {self.id!r} was cleaned up meanwhile")
+
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None]:
-        if self._state is _State.CLOSING:  # files can still be read: what is to be kept is copied now
-            await self._lock.acquire()
-        else:
-            await self._take_turn()
-        try:
+        if self._cleanup is not None and self._cleanup.is_mine:  # it has the turn, and copies what is to be kept
             yield
+            return
+        await self._take_turn()
+        try:
+            with self._turns.interruptible(self._interrupted):
+                yield
         finally:
             self._end_turn()
 
@@ -233,17 +258,28 @@ class Session(SessionFiles):
     @property
     def busy(self) -> bool:
         """Something runs, or is done to its files."""
-        return self._lock.locked()
+        return self._turns.busy
 
     # -- where the files are
 
+    async def _holder_of(self, path: bytes) -> Record | None:
+        return await self._containers.holder_of(path)
+
     @property
-    def _holder(self) -> Record | None:
-        return self._containers.holder
+    def _holders(self) -> list[Record]:
+        return self._containers.holders
+
+    @property
+    def _target(self) -> Record | None:
+        return self._containers.target
+
+    @property
+    def _lost(self) -> ContainerLost | None:
+        return self._containers.lost
 
     @property
     def _keeps_inputs(self) -> bool:
-        return self.config.strategy is not ContainerStrategy.PER_SESSION and self.config.workspace_sharing == "isolated"
+        return self.config.strategy is not ContainerStrategy.PER_SESSION and not self._shares
 
     @property
     def _container_config(self) -> ContainerConfig:
@@ -272,28 +308,37 @@ class Session(SessionFiles):
         await self._take_turn()
         lease: SessionLease | None = None
         try:
-            demand = await demand.complete(self._host, elsewhere=self._read_workspace)
-            options = demand.options
-            fitting = await self._fit(demand)
-            if isinstance(fitting, str):
-                self._end_turn()
-                return fitting
-            lease = await self._lease(fitting.shape, options)
-            self._running = lease
-            await lease.record.container.apply_limits(options.container.memory_bytes, options.container.cpus)
-            await self._deliver(lease)
-            record = lease.record
-            record.begin(demand.files)
-            record.deps_checksum = fitting.key
-            self._last_executed = record.last_executed_at
-            job = demand.job(fitting, image_environment=record.container.shape.image_environment)
+            with self._turns.interruptible(self._interrupted):
+                self._containers.check()
+                demand = await demand.complete(self._host, elsewhere=self._read_workspace)
+                fitting = await self._fit(demand)
+                begun: tuple[Job, SessionLease] | str
+                if isinstance(fitting, str):
+                    begun = fitting
+                else:
+                    lease = await self._lease(fitting.shape, demand.options)
+                    begun = await self._prepare(lease, demand, fitting), lease
         except BaseException:
             if lease is None:
                 self._end_turn()
             else:
                 lease.release(clean=False)
             raise
-        return job, lease
+        if lease is None:
+            self._end_turn()
+        else:
+            self._runs.running = lease
+        return begun
+
+    async def _prepare(self, lease: SessionLease, demand: Demand, fitting: Fitting) -> Job:
+        """Makes a container ready for its run, which is told what it is."""
+        record, limits = lease.record, demand.options.container
+        await record.container.apply_limits(limits.memory_bytes, limits.cpus)
+        await self._deliver(lease)
+        record.begin(demand.files)
+        record.deps_checksum = fitting.key
+        self._last_executed = record.last_executed_at
+        return demand.job(fitting, image_environment=record.container.shape.image_environment)
 
     async def _read_workspace(self, path: str) -> bytes | None:
         """A file of the workspace, by its path in the sandbox; None where there is none."""
@@ -306,27 +351,18 @@ class Session(SessionFiles):
 
     async def _fit(self, demand: Demand) -> Fitting | str:
         options = demand.options
-        volume = await self._shared_volume(self._host) if options.shared else None
+        volume = await self._containers.volume() if options.shared else None
         if options.strategy is ContainerStrategy.PER_SESSION:
             options = options.without_limits_of_run(self._container_config)
         return await self._host.fit(demand.language, options, demand.packages, workspace_volume=volume, uid=self._uid)
 
     async def _lease(self, shape: Shape, options: Resolved) -> SessionLease:
-        host = self._host
-        if shape.workspace_volume is not None and shape not in self._private:
-            self._private.append(shape)
         if options.strategy is ContainerStrategy.PER_SESSION:
-            return SessionLease(self, await self._containers.own(shape), None)
-        pooled = await host.pool(shape).lease()
+            return SessionLease(self._runs, await self._containers.own(shape), None)
+        pooled = await self._containers.lend(shape)
         # A user of our own, except where the interpreter was booted as another, or the user changes with each reset.
         fixed = shape.reused or shape.boot_mode == "single" or shape.uid is not None
-        return SessionLease(self, self._containers.note(pooled.container, None if fixed else self._uid), pooled)
-
-    async def _shared_volume(self, host: Host) -> str:
-        if self._volume is None:
-            options = workspace_options(self._container_config, podman=host.traits.podman)
-            self._volume = await host.create_volume(f"interpreter-tools-workspace-{secrets.token_hex(8)}", options)
-        return self._volume
+        return SessionLease(self._runs, self._containers.note(pooled.container, None if fixed else self._uid), pooled)
 
     async def _deliver(self, lease: SessionLease) -> None:
         """Writes what waits on this side into the container."""
@@ -340,76 +376,5 @@ class Session(SessionFiles):
         lease.record.baseline.update(path for path, _ in waiting)
         for path, staged in waiting:
             staged.fresh = False
-            if not self._keeps_inputs:
+            if not self._keeps_inputs and (lease.record.is_shared or not self._shares):
                 self._staging.discard(path)
-
-    # -- the end of a run
-
-    def note_generated(self, record: Record, files: tuple[str, ...]) -> tuple[str, ...]:
-        """Takes note of what a run has changed; what all runs have."""
-        record.generated = frozenset(files)
-        self._generated.update(files)
-        return tuple(sorted(self._generated))
-
-    def _is_generated(self, path: bytes) -> bool:
-        return path.decode("utf-8", "surrogateescape") in self._generated
-
-    def take_back(self, lease: SessionLease, *, clean: bool) -> None:
-        """A run has ended, or was left: its container is kept, given back or given up."""
-        if lease.channel.error is None and lease.is_active:
-            # Left before its end. The container holds files, so the program is killed rather than the container.
-            if self._host.tasks.spawn(self._settle, lease):
-                return
-            lease.channel.close()
-        elif (
-            clean
-            and lease.record.container.shape.reused
-            and lease.record.generated
-            and self._host.tasks.spawn(self._keep_and_give_back, lease)
-        ):
-            return
-        self._finish(lease, clean=clean)
-
-    async def _settle(self, lease: SessionLease) -> None:
-        try:
-            files = await settle(lease.channel, deadline=_END_DEADLINE)
-            self.note_generated(lease.record, files)
-        except InterpreterToolsError as error:
-            lease.channel.close(error)
-        finally:
-            self._finish(lease, clean=False)
-
-    async def _keep_and_give_back(self, lease: SessionLease) -> None:
-        """Keeps what the run has made on this side: the container is wiped next."""
-        clean = True
-        try:
-            self._kept.clear()
-            left = _KEPT
-            for name in sorted(lease.record.generated):
-                path = name.encode("utf-8", "surrogateescape")
-                data = await read_range(lease.channel, path, uid=lease.uid, offset=0, count=left + 1)
-                left -= len(data)
-                if left < 0:
-                    _LOG.info("session %s: more than %d bytes were made in a pool; the rest is gone", self.id, _KEPT)
-                    break
-                self._kept.put(path, await Staged.take(data))
-        except InterpreterToolsError:
-            clean = False
-            _LOG.info("session %s: what a run has made could not be kept", self.id, exc_info=True)
-        finally:
-            self._finish(lease, clean=clean)
-
-    def _finish(self, lease: SessionLease, *, clean: bool) -> None:
-        self._running = None
-        record, pooled = lease.record, lease.pooled
-        try:
-            if pooled is None:
-                self._containers.stay(record)
-            elif record.container.shape.reused or record.channel.error is not None:
-                record.is_running = False
-                pooled.release(clean=clean)
-            else:
-                pooled.detach()
-                self._containers.hold(record)
-        finally:
-            self._end_turn()

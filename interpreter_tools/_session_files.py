@@ -1,4 +1,4 @@
-"""The files of a session: in the container that holds its workspace, or on this side while there is none."""
+"""The files of a session: in the containers that hold them, or on this side while there is none."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from interpreter_tools._transfer import PIECE, Streamed, list_files, pieces_of, 
 from interpreter_tools._workspace import check_path, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from interpreter_tools._channel import Channel
+    from interpreter_tools._exceptions import ContainerLost
     from interpreter_tools._host_files import Progress
     from interpreter_tools._transfer import Source
 
@@ -100,8 +101,22 @@ class SessionFiles(ABC):
 
     @property
     @abstractmethod
-    def _holder(self) -> Holder | None:
-        """What holds the workspace now."""
+    def _holders(self) -> Sequence[Holder]:
+        """What holds files now; a file is looked for in the first one first."""
+
+    @abstractmethod
+    async def _holder_of(self, path: bytes) -> Holder | None:
+        """The one that holds a file, or tells that it does not; None where nothing holds files now."""
+
+    @property
+    @abstractmethod
+    def _target(self) -> Holder | None:
+        """The one that a file is written into."""
+
+    @property
+    @abstractmethod
+    def _lost(self) -> ContainerLost | None:
+        """What there is to say of files that are gone with their container; None where all are there."""
 
     @property
     @abstractmethod
@@ -140,7 +155,7 @@ class SessionFiles(ABC):
             await self._place(checked, Streamed(data, mode))
 
     async def _place(self, path: bytes, source: Source) -> None:
-        holder = self._holder
+        holder = self._target
         if holder is None or self._keeps_inputs:
             self._staging.put(path, await Staged.take(pieces_of(source), mode=source.mode))
         else:
@@ -221,20 +236,21 @@ class SessionFiles(ABC):
 
         Raises:
             FileRefused: there is no such file, or it cannot be read.
+            ContainerLost: there is none, and files are gone with their container.
         """
         async with self._turn():
             return await self._read(path, offset)
 
     async def _read(self, path: bytes, offset: int) -> bytes:
         """The same; the caller has the turn."""
-        source = self._find(path)
+        source = await self._find(path)
         if isinstance(source, Staged):
             return await source.read(offset, _RANGE)
         return await read_range(source.channel, path, uid=source.uid, offset=offset, count=_RANGE)
 
     async def _read_whole(self, path: bytes) -> AsyncGenerator[bytes]:
         """All of it, piece by piece; the caller has the turn."""
-        source = self._find(path)
+        source = await self._find(path)
         whole = pieces_of(source) if isinstance(source, Staged) else read_file(source.channel, path, uid=source.uid)
         left = self._size_limit
         async with contextlib.aclosing(whole) as pieces:
@@ -244,13 +260,12 @@ class SessionFiles(ABC):
                     raise _too_large(path, self._size_limit)
                 yield piece
 
-    def _find(self, path: bytes) -> Staged | Holder:
-        """Where a file is: on this side, or in what holds the workspace if it is anywhere."""
-        staged, holder = self._staging.get(path), self._holder
-        is_fresh = staged is not None and staged.fresh
-        if holder is not None and not is_fresh:
-            return holder
-        source = staged if is_fresh else self._kept.get(path) or staged
+    async def _find(self, path: bytes) -> Staged | Holder:
+        """Where a file is: on this side, or in what holds it if anything does."""
+        staged = self._staging.get(path)
+        if staged is not None and staged.fresh:
+            return staged
+        source = await self._holder_of(path) or self._kept.get(path) or staged
         if source is None:
             raise FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
         return source
@@ -286,6 +301,9 @@ class SessionFiles(ABC):
 
         Args:
             only_generated: those that the session's runs have made or changed.
+
+        Raises:
+            ContainerLost: files are gone with their container; the next run tells it too, and then it is over.
         """
         async with self._turn():
             names = [shown_path(path) for path in await self._list()]
@@ -293,9 +311,10 @@ class SessionFiles(ABC):
 
     async def _list(self) -> dict[bytes, int]:
         """Sizes in bytes by path. The caller has the turn."""
+        if self._lost is not None:
+            raise self._lost
         sizes = {path: staged.size for path, staged in self._kept.items()}
-        holder = self._holder
-        if holder is not None:
+        for holder in reversed(self._holders):
             entries, _ = await list_files(holder.channel)
             sizes |= {path: size for size, path in entries}
         for path, staged in self._staging.items():
@@ -367,8 +386,9 @@ class SessionFiles(ABC):
     async def _copy_all(
         self, sizes: dict[bytes, int], prefix: bytes, root: Path, progress: Progress | None = None
     ) -> list[Path]:
-        if sum(sizes.values()) > self._size_limit:  # holes are sent as zeros, and would fill this machine's disk
-            raise FileRefused(shown_path(prefix) or ".", errno.EFBIG, f"together larger than {self._size_limit} bytes")
+        most = self._size_limit * max(1, len(self._holders))
+        if sum(sizes.values()) > most:  # holes are sent as zeros, and would fill this machine's disk
+            raise FileRefused(shown_path(prefix) or ".", errno.EFBIG, f"together larger than {most} bytes")
         targets = {path: root / below(path[len(prefix) :]) for path in sizes}
         meter = Meter(progress, sum(sizes.values()))
         for path, target in targets.items():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._exceptions import ContainerLost
 from interpreter_tools._file_list import FileList
 from interpreter_tools._models import ContainerMeta
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._pool_lease import PoolLease
     from interpreter_tools._protocol import Reset
-    from interpreter_tools._session import Session
+    from interpreter_tools._session_runs import SessionRuns
 
 _ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
 
@@ -38,6 +37,7 @@ class Record:
         last_executed_at: when its last run began.
         baseline: files that were put into its workspace.
         generated: what its last run has changed.
+        made: what the runs in its workspace have.
         deps_checksum: a hash of what its last run depended on.
     """
 
@@ -49,12 +49,18 @@ class Record:
         self.last_executed_at: datetime | None = None
         self.baseline: set[bytes] = set()
         self.generated: frozenset[str] = frozenset()
+        self.made: set[str] = set()
         self.deps_checksum: str | None = None
 
     @property
     def channel(self) -> Channel:
         """Its stream."""
         return self.container.channel
+
+    @property
+    def is_shared(self) -> bool:
+        """Its workspace is the one that containers of the session share."""
+        return self.container.shape.workspace_volume is not None
 
     def begin(self, files: Iterable[bytes]) -> None:
         """A run begins that brings files."""
@@ -86,11 +92,12 @@ class SessionLease:
     Attributes:
         record: the container.
         pooled: the pool's lease; None when the container is the session's own.
+        is_released: the run has ended or was left; what is still to be done with the container ends by itself.
     """
 
-    def __init__(self, session: Session, record: Record, pooled: PoolLease | None) -> None:
-        self._session: Session | None = session
-        self._owner = session
+    def __init__(self, runs: SessionRuns, record: Record, pooled: PoolLease | None) -> None:
+        self._runs = runs
+        self.is_released = False
         self.record = record
         self.pooled = pooled
 
@@ -117,7 +124,7 @@ class SessionLease:
     @property
     def last(self) -> bool:
         """It is reset, held or discarded after this run, but runs nothing else."""
-        return self._owner.config.strategy is not ContainerStrategy.PER_SESSION
+        return self.pooled is not None
 
     def plan_reset(self) -> Reset | None:
         """None: what the run has made is read first."""
@@ -132,15 +139,20 @@ class SessionLease:
         """Kills the program."""
         self.channel.send(self.channel.connection.kill())
 
+    def abandon(self, error: InterpreterToolsError) -> None:
+        """Ends the run for its caller, and gives the container back."""
+        if not self.is_released:
+            self.channel.dismiss(error)
+
     def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
         """Takes note of what the run has changed; what all runs of the session have."""
-        return self._owner.note_generated(self.record, files)
+        return self._runs.note_generated(self.record, files)
 
     def release(self, *, clean: bool) -> None:
         """Gives it back; does nothing the second time."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.take_back(self, clean=clean)
+        if not self.is_released:
+            self.is_released = True
+            self._runs.take_back(self, clean=clean)
 
 
 class _Rest:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from interpreter_tools._config import SessionConfig
     from interpreter_tools._host import Host
 
+_PATIENCE = 10.0  # seconds that a copy of generated files to this machine may go on when the engine closes
+
 
 class Sessions:
     """Sessions that can be used; one that nobody has used for its idle time is cleaned up."""
@@ -34,6 +36,8 @@ class Sessions:
         """
         found = self._by_id.get(config.session_id) if config.session_id is not None else None
         if found is not None:
+            if not found.is_active:
+                raise SessionExists(found.id, "and is being cleaned up")
             if config.enforce_new_session:
                 raise SessionExists(found.id, "and enforce_new_session asks for a new one")
             if found.config != config:
@@ -87,7 +91,7 @@ class Sessions:
         """Cleans every session up."""
         if self._expiry is not None:
             self._expiry.cancel()
-        await asyncio.gather(*(session.aclose() for session in tuple(self._by_id.values())))
+        await asyncio.gather(*(session.end(patience=_PATIENCE) for session in tuple(self._by_id.values())))
 
 
 def _due(session: Session) -> float | None:

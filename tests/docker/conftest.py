@@ -20,6 +20,7 @@ from interpreter_tools._docker import (
     ensure_supervisor_volume,
 )
 from interpreter_tools._profile import container_spec
+from tests.watch import containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -36,6 +37,17 @@ async def single() -> AsyncIterator[ExecutionEngine]:
     config = EngineConfig(container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
         yield engine
+
+
+@pytest.fixture
+async def own_engine(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
+    """An engine of the test's own, which must leave neither container nor volume."""
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=4), max_sessions=3)
+    async with ExecutionEngine(config) as engine:
+        owner = owner_of(engine)
+        yield engine
+    await eventually(lambda: containers_of(docker_client, owner), lambda found: not found)
+    assert not await docker_client.list_volumes({"interpreter-tools.owner": owner})
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ContainerStrategy
+from interpreter_tools import ContainerStrategy, SessionClosed
 from tests.docker.toy import make_engine, registered, remove_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from interpreter_tools import ExecutionEngine
     from interpreter_tools._docker import DockerClient
@@ -64,16 +65,20 @@ async def test_failed_installation_costs_the_session_nothing(toys: ExecutionEngi
         assert len(session.info().container_history) == 1
 
 
-async def test_session_that_is_cleaned_up_ends_its_installation(toys: ExecutionEngine) -> None:
-    """Who waits for the run is told."""
+@pytest.mark.parametrize("keep", [False, True])
+async def test_session_that_is_cleaned_up_ends_its_installation(
+    toys: ExecutionEngine, tmp_path: Path, keep: bool
+) -> None:
+    """Who waits for the run is told; the files of the one before are kept all the same."""
     session = toys.session(strategy=ContainerStrategy.PER_SESSION)
+    await session.run("toy", "echo made > made")
     name = fresh("endless")
     async with session.stream("toy", name, dependencies=[name]) as execution:
         await anext(execution)
-        closing = asyncio.create_task(session.aclose())
-        with pytest.raises(Exception, match="cleaned up"):
+        closing = asyncio.create_task(session.aclose(keep_generated=tmp_path if keep else None))
+        with pytest.raises(SessionClosed, match="cleaned up"):
             await execution.result()
-        await closing
+        assert await closing == ([tmp_path / "made"] if keep else [])
 
 
 async def test_turn_waits_for_an_installation(toys: ExecutionEngine) -> None:

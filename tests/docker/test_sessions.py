@@ -12,7 +12,6 @@ import pytest
 from interpreter_tools import (
     ConfigurationError,
     ContainerConfig,
-    ContainerLost,
     ContainerStrategy,
     EngineConfig,
     ExecutionEngine,
@@ -20,7 +19,6 @@ from interpreter_tools import (
     PoolConfig,
     RunApp,
     SessionBusy,
-    SessionClosed,
     SessionConfig,
     SessionExists,
     TooManySessions,
@@ -29,7 +27,6 @@ from interpreter_tools import (
 from tests.watch import containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from interpreter_tools._docker import DockerClient
@@ -41,17 +38,6 @@ PER_EXECUTION, POOL, PER_SESSION = (
     ContainerStrategy.POOL,
     ContainerStrategy.PER_SESSION,
 )
-
-
-@pytest.fixture
-async def own_engine(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
-    """An engine of the test's own, which must leave neither container nor volume."""
-    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=4), max_sessions=3)
-    async with ExecutionEngine(config) as engine:
-        owner = owner_of(engine)
-        yield engine
-    await eventually(lambda: containers_of(docker_client, owner), lambda found: not found)
-    assert not await docker_client.list_volumes({"interpreter-tools.owner": owner})
 
 
 # -- strategies
@@ -271,35 +257,6 @@ async def test_cancelled_waiter_does_not_take_a_turn(engine: ExecutionEngine) ->
             await execution.close_stdin()
             await execution.result()
         assert [(await task).stdout for task in waiting[1:]] == ["1\n", "2\n"]
-
-
-async def test_cleanup_kills_what_runs_and_turns_others_away(own_engine: ExecutionEngine) -> None:
-    """The run has a result, as it was killed; those who wait are told that the session is gone."""
-    session = own_engine.session(strategy=PER_SESSION)
-    async with session.stream("shell", "echo; sleep 1000") as execution:
-        await anext(execution)
-        waiting = asyncio.create_task(session.run("shell", "ls"))
-        await asyncio.sleep(0.05)
-        await session.aclose()
-        assert (await execution.result()).outcome == "killed"
-    with pytest.raises(SessionClosed):
-        await waiting
-    await session.aclose()
-    with pytest.raises(SessionClosed):
-        await session.run("shell", "ls")
-
-
-async def test_lost_container_is_told_once(own_engine: ExecutionEngine, docker_client: DockerClient) -> None:
-    """Its files are gone, and that must be known; then the session starts afresh."""
-    async with own_engine.session(strategy=PER_SESSION) as session:
-        await session.run("shell", "touch a")
-        current = session.info().current_container
-        assert current is not None
-        await docker_client.remove_container(current.container_id)
-        await asyncio.sleep(0.2)
-        with pytest.raises(ContainerLost, match="gone, with its files"):
-            await session.run("shell", "ls")
-        assert (await session.run("shell", "ls")).stdout == "main.sh\n"
 
 
 async def test_engine_that_closes_takes_its_sessions_along(docker_client: DockerClient) -> None:
