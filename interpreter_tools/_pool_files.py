@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from interpreter_tools._exceptions import FileRefused
 from interpreter_tools._staging import Staged
-from interpreter_tools._transfer import read_range
+from interpreter_tools._transfer import list_files, read_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,7 @@ _MOST = 64 << 20  # bytes, all files together
 
 
 async def keep_files(record: Record, names: Iterable[str], kept: Staging) -> None:
-    """Takes those files, up to 64 MiB.
+    """Takes those files, up to 64 MiB; one that does not fit any more, or cannot be read, is left out.
 
     Args:
         record: the container.
@@ -29,12 +30,18 @@ async def keep_files(record: Record, names: Iterable[str], kept: Staging) -> Non
     Raises:
         ContainerLost, ProtocolError: the container went away.
     """
+    entries, _ = await list_files(record.channel)
+    sizes = {path: size for size, path in entries}
     left = _MOST
     for name in sorted(names):
         path = name.encode("utf-8", "surrogateescape")
-        data = await read_range(record.channel, path, uid=record.uid, offset=0, count=left + 1)
+        if sizes.get(path, 0) > left:
+            _LOG.info("%r, of %d bytes, is not kept: runs in a pool may leave %d", name, sizes[path], _MOST)
+            continue
+        try:
+            data = await read_range(record.channel, path, uid=record.uid, offset=0, count=left)
+        except FileRefused as refused:
+            _LOG.info("what a run in a pool has made is not kept: %s", refused.message)
+            continue
         left -= len(data)
-        if left < 0:
-            _LOG.info("more than %d bytes were made in a pool; the rest is gone", _MOST)
-            break
         kept.put(path, await Staged.take(data))

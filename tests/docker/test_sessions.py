@@ -76,6 +76,15 @@ async def test_pool_wipes_but_what_was_made_can_be_read(engine: ExecutionEngine)
         assert await session.list_workspace_files() == ["b", "d/a.txt"]
 
 
+async def test_pool_leaves_out_only_what_does_not_fit(engine: ExecutionEngine) -> None:
+    """One file that is too large, or cannot be read, costs those behind it nothing."""
+    async with engine.session(strategy=POOL) as session:
+        result = await session.run("shell", "head -c 65m /dev/zero > a; echo b > b; echo c > c; chmod 0 c; echo d > d")
+        assert result.generated_files == ("a", "b", "c", "d")
+        assert await session.list_workspace_files() == ["b", "d"]
+        assert await session.read_file_binary("d") == b"d\n"
+
+
 async def test_two_sessions_share_nothing(engine: ExecutionEngine) -> None:
     """Neither files nor users."""
     sessions = [engine.session(strategy=PER_SESSION) for _ in range(2)]
