@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from interpreter_tools._exceptions import SessionExists, TooManySessions, UnknownSession
 from interpreter_tools._session import Session
 
@@ -40,7 +42,7 @@ class Sessions:
                 raise SessionExists(found.id, "and is being cleaned up")
             if config.enforce_new_session:
                 raise SessionExists(found.id, "and enforce_new_session asks for a new one")
-            if found.config != config:
+            if _kind(found.config) != _kind(config):
                 raise SessionExists(found.id, "with another configuration")
             found.used = time.monotonic()
             return found
@@ -92,6 +94,11 @@ class Sessions:
         if self._expiry is not None:
             self._expiry.cancel()
         await asyncio.gather(*(session.end(patience=_PATIENCE) for session in tuple(self._by_id.values())))
+
+
+def _kind(config: SessionConfig) -> SessionConfig:
+    """The same without what is about finding the session."""
+    return msgspec.structs.replace(config, session_id=None, enforce_new_session=False)
 
 
 def _due(session: Session) -> float | None:

@@ -181,6 +181,8 @@ async def test_given_id_is_used_again_unless_it_must_be_new(own_engine: Executio
         await own_engine.create_session(config, strategy=PER_SESSION)
     with pytest.raises(SessionExists, match="enforce_new_session"):
         await own_engine.create_session(config, enforce_new_session=True)
+    new = await own_engine.create_session(session_id="new", enforce_new_session=True)
+    assert await own_engine.create_session(session_id="new") == new
 
 
 async def test_there_are_only_so_many(own_engine: ExecutionEngine) -> None:
