@@ -162,6 +162,8 @@ class SessionContainers:
         """
         if shape.workspace_volume is not None and self._workspace is not None:
             self._workspace.note(shape)
+        if shape.reused:
+            self.current = None  # what could not be kept of its last run is not missed any more
         lease = await self._host.pool(shape).lease()
         try:
             self.check()
@@ -215,6 +217,12 @@ class SessionContainers:
             if kept is not record and kept is not self._anchor:
                 kept.is_running = False
                 self._host.discard(kept.container)
+
+    def lose(self, record: Record) -> None:
+        """The container of this run is gone; where nothing else kept the shared workspace, that is gone with it."""
+        record.is_running = False
+        if record.is_shared and self._anchor is None:
+            self._anchor = record
 
     def _records(self) -> list[Record]:
         kept = (self.current, *reversed(self._own.values()), self._anchor)

@@ -108,6 +108,8 @@ class SessionRuns:
             await keep_files(lease.record, lease.record.generated, self._kept)
         except InterpreterToolsError:
             clean = False
+            self._kept.clear()
+            self._containers.current = lease.record  # who asks for its files is told that they are lost
             _LOG.info("session %s: what a run has made could not be kept", self._session_id, exc_info=True)
         finally:
             self._finish(lease, clean=clean)
@@ -118,7 +120,10 @@ class SessionRuns:
         try:
             if pooled is None:
                 self._containers.stay(record)
-            elif record.container.shape.reused or record.channel.error is not None:
+            elif record.channel.error is not None:
+                self._containers.lose(record)
+                pooled.release(clean=False)
+            elif record.container.shape.reused:
                 record.is_running = False
                 pooled.release(clean=clean)
             else:

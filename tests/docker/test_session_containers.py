@@ -70,6 +70,50 @@ async def test_lost_shared_workspace_is_told_once(
         assert (again.stdout, again.session_generated_files) == ("main.sh\n", ("b",))
 
 
+async def test_shared_workspace_that_is_lost_with_its_first_run_is_told(
+    own_engine: ExecutionEngine, docker_client: DockerClient
+) -> None:
+    """What was written before is gone with it, so to run the code again does not help."""
+    async with own_engine.session(strategy=PER_EXECUTION, workspace_sharing="shared") as session:
+        await session.write_file("in", b"in")
+        async with session.stream("shell", "echo; sleep 1000") as execution:
+            await anext(execution)
+            await lose(docker_client, session)
+            with pytest.raises(ContainerLost):
+                await execution.result()
+        with pytest.raises(ContainerLost, match="gone, with its files"):
+            await session.run("shell", "cat in")
+        await session.write_file("in", b"in")
+        assert (await session.run("shell", "cat in")).stdout == "in"
+
+
+async def test_run_that_loses_its_container_costs_a_shared_workspace_nothing(
+    own_engine: ExecutionEngine, docker_client: DockerClient
+) -> None:
+    """The container of the run before has it still."""
+    async with own_engine.session(strategy=PER_EXECUTION, workspace_sharing="shared") as session:
+        await session.run("shell", "echo a > a")
+        async with session.stream("shell", "echo; sleep 1000") as execution:
+            await anext(execution)
+            await lose(docker_client, session)
+            with pytest.raises(ContainerLost):
+                await execution.result()
+        assert (await session.run("shell", "cat a")).stdout == "a\n"
+
+
+async def test_pooled_container_that_is_lost_before_its_files_are_kept(own_engine: ExecutionEngine) -> None:
+    """Who asks for them is told; the next run has nothing to do with it."""
+    async with own_engine.session(strategy=ContainerStrategy.POOL) as session:
+        await session.run("shell", "echo a > a; echo b > b")
+        session._containers.history[-1].channel.close()  # as its end would: here, in the moment in which it matters
+        with pytest.raises(ContainerLost):
+            await session.list_workspace_files()
+        with pytest.raises(ContainerLost):
+            await session.read_file_binary("a")
+        await session.run("shell", "echo c > c")
+        assert await session.list_workspace_files() == ["c"]
+
+
 @pytest.mark.parametrize("strategy", [PER_EXECUTION, PER_SESSION])
 async def test_files_that_are_lost_are_not_shown_as_none(
     own_engine: ExecutionEngine, docker_client: DockerClient, tmp_path: Path, strategy: ContainerStrategy
