@@ -127,7 +127,7 @@ class Session(SessionFiles):
         target = None if keep_generated is None else Path(keep_generated)
         while True:
             cleanup = self._cleanup
-            if cleanup is None:
+            if cleanup is None or (cleanup.is_over and self._state is _State.OPEN):
                 cleanup = self._cleanup = Cleanup(self._close, target)
             elif cleanup.target is None and target is not None:
                 raise SessionClosed(f"the session {self.id!r} was cleaned up without keep_generated")
@@ -154,7 +154,7 @@ class Session(SessionFiles):
                 kept = await self._keep(cleanup.target, cleanup.copying, seized=seized)
                 self.kept_in = cleanup.target
         except BaseException:
-            self._state, self._cleanup = _State.OPEN, None
+            self._state = _State.OPEN
             if seized:
                 self._turns.end()
             raise

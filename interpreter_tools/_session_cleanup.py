@@ -35,6 +35,11 @@ class Cleanup:
         """The task that asks is the one that does it."""
         return asyncio.current_task() is self._task
 
+    @property
+    def is_over(self) -> bool:
+        """It has ended the session, or failed to."""
+        return self._task.done()
+
     async def result(self) -> list[Path]:
         """What was copied. It is over when this returns; who is cancelled and the last to wait gives the copying up."""
         self._waiting += 1

@@ -206,3 +206,19 @@ async def test_cleanup_that_cannot_keep_leaves_the_session(own_engine: Execution
     assert isinstance(keeping, OSError)
     assert closing == []
     assert not session.is_active
+
+
+async def test_cleanup_that_was_ended_with_the_event_loop_can_be_done_again(
+    own_engine: ExecutionEngine, tmp_path: Path
+) -> None:
+    """All its tasks are cancelled then, perhaps before they have begun; who cleans up after that does not hang."""
+    session = own_engine.session(KINDS["session"])
+    keeping = asyncio.create_task(session.aclose(keep_generated=tmp_path))
+    while session._cleanup is None:
+        await checkpoint()
+    session._cleanup._task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+    assert session.is_active
+    await session.aclose()
+    assert not session.is_active
