@@ -11,13 +11,14 @@ _pristine = dict(globals())  # what __main__ holds before a program starts
 
 import sys  # noqa: E402
 
+sys.modules.pop("linecache", None)  # since 3.13, where it would show lines of this file as a program's
 _known = frozenset(sys.modules)
 
-import _signal, _socket, _weakref, gc, io, posix, resource  # noqa: E402
+import _signal, _socket, _weakref, atexit, gc, io, posix, resource  # noqa: E402
 
 _USUAL = [b"/workspace/main.py"]  # the arguments that nearly every run has
 _PAUSE = 0.005  # seconds
-_HELD = ["last_type", "last_value", "last_traceback"]  # where sys keeps an error that nothing caught
+_HELD = ["last_type", "last_value", "last_traceback", "last_exc"]  # where sys keeps an error that nothing caught
 
 
 def _zygote():
@@ -48,7 +49,7 @@ def _zygote():
             control.send(b"e" + error.errno.to_bytes(4, "little"))
             continue
         if pid == 0:
-            _child(channel, streams, usual, prctl)
+            _child(control, channel, streams, usual, prctl)
         channel.close()
         for descriptor in streams:
             posix.close(descriptor)
@@ -119,13 +120,13 @@ def _rehearse():
     sys.modules.update(modules)
 
 
-def _child(channel, streams, usual, prctl):
+def _child(control, channel, streams, usual, prctl):
     """Waits for the hand-over, and becomes the program that it asks for."""
     try:
         posix.setsid()
         try:
             channel.recv(1, _socket.MSG_PEEK)
-        except TimeoutError:
+        except OSError:  # nothing yet
             _rehearse()
             _set_program(_USUAL)
         channel.settimeout(None)
@@ -135,7 +136,8 @@ def _child(channel, streams, usual, prctl):
         message = channel.recv(int.from_bytes(size, "little"), _socket.MSG_WAITALL)
         if not message:
             posix._exit(0)  # the supervisor is gone
-        posix.closerange(3, channel.fileno() + 1)  # the channel came last, as the highest
+        control.detach()  # no object that a program might find is to close what is its own by then
+        posix.closerange(3, channel.detach() + 1)  # it came last, as the highest
         uid = int.from_bytes(message[:4], "little")
         posix.setresgid(uid, uid, uid)
         posix.setresuid(uid, uid, uid)
@@ -177,7 +179,7 @@ def _set_environment(environment):
 
 
 def _set_program(arguments):
-    """Arguments, the first place of modules, and ``__main__``: made in the child, whose last collection can take it."""
+    """Arguments, the first place of modules, and ``__main__``, which is not frozen: the last collection can take it."""
     argv = [word.decode("utf-8", "surrogateescape") for word in arguments]
     sys.argv[:] = argv
     if hasattr(sys, "orig_argv"):
@@ -204,6 +206,8 @@ def _run():
         return 0
     # Not inside the handler: what a hook raises must not seem to come from handling the error that it was called for.
     sys.last_type, sys.last_value, sys.last_traceback = type(shown), shown, shown.__traceback__
+    if sys.version_info >= (3, 12):
+        sys.last_exc = shown
     try:
         sys.excepthook(type(shown), shown, shown.__traceback__)
     except SystemExit as error:
@@ -218,11 +222,12 @@ def _run():
 
 def _read(path):
     """As ``open(path, "rb").read()``, by less."""
-    descriptor, source = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC), b""
-    while piece := posix.read(descriptor, 65536):
-        source += piece
+    descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    pieces = [posix.read(descriptor, 65536)]
+    while pieces[-1]:
+        pieces.append(posix.read(descriptor, 65536))
     posix.close(descriptor)
-    return source
+    return b"".join(pieces)
 
 
 def _without_our_frame(error):
@@ -256,9 +261,7 @@ def _finish():
         threading = sys.modules.get("threading")
         if threading is not None:
             threading._shutdown()
-        atexit = sys.modules.get("atexit")
-        if atexit is not None:
-            atexit._run_exitfuncs()
+        (sys.modules.get("atexit") or atexit)._run_exitfuncs()
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     flushed = _flush()
