@@ -157,18 +157,20 @@ def _become(words):
     posix.chdir(words[0])
     end = 2 + int(words[1])
     _set_environment(words[end:-1])
-    _set_program(words[2:end])
+    if words[2:end] != _USUAL:
+        _set_program(words[2:end])
 
 
 def _set_environment(environment):
     import os
 
-    os.environb.clear()
-    posix.environ.clear()
-    for variable in environment:
-        name, _, value = variable.partition(b"=")
-        os.environb[name] = value
-        posix.environ[name] = value
+    given = dict(variable.split(b"=", 1) for variable in environment)
+    if list(given)[: len(posix.environ)] != list(posix.environ):  # else what is there is right, and in the right order
+        os.environb.clear()
+        posix.environ.clear()
+    for name, value in given.items():
+        if posix.environ.get(name) != value:
+            os.environb[name] = posix.environ[name] = value
     if b"TZ" in os.environb:
         import time
 
