@@ -12,7 +12,7 @@ _pristine = dict(globals())  # what __main__ holds before a program starts
 import sys  # noqa: E402
 
 sys.modules.pop("linecache", None)  # since 3.13, where it would show lines of this file as a program's
-_known = frozenset(sys.modules)
+_modules, _known = sys.modules, frozenset(sys.modules)
 
 import _signal, _socket, _weakref, atexit, gc, io, posix, resource  # noqa: E402
 
@@ -198,9 +198,9 @@ def _run():
     """Runs the file and returns the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
     path = sys.argv[0]
     try:
-        exec(compile(_read(path), path, "exec", 0, True), sys.modules["__main__"].__dict__)
+        exec(compile(_read(path), path, "exec", 0, True), _modules["__main__"].__dict__)
     except SystemExit as error:
-        return _exit_status(error.code)
+        return _exit_status(error)
     except BaseException as error:
         # Only the program's own frames are shown: the first one here is ours.
         shown = _without_our_frame(error)
@@ -213,7 +213,7 @@ def _run():
     try:
         sys.excepthook(type(shown), shown, shown.__traceback__)
     except SystemExit as error:
-        return _exit_status(error.code)
+        return _exit_status(error)
     except BaseException as failure:
         sys.stderr.write("Error in sys.excepthook:\n")
         sys.__excepthook__(type(failure), _without_our_frame(failure), None)
@@ -236,14 +236,18 @@ def _without_our_frame(error):
     return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
 
 
-def _exit_status(code):
+def _exit_status(error):
+    try:
+        code = error.code
+    except BaseException:
+        code = error  # is told as it is
     if code is None:
         return 0
     if isinstance(code, int):
         return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
     for words in (code, "\n"):
         try:
-            sys.stderr.write(f"{words}")
+            (getattr(sys, "stderr", None) or sys.__stderr__).write(f"{words}")
         except Exception:  # as Python itself does
             pass
     return 1
@@ -260,10 +264,10 @@ def _end(status):
 def _finish():
     """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors. False: output is lost."""
     try:
-        threading = sys.modules.get("threading")
+        threading = _modules.get("threading")
         if threading is not None:
             threading._shutdown()
-        (sys.modules.get("atexit") or atexit)._run_exitfuncs()
+        (_modules.get("atexit") or atexit)._run_exitfuncs()
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     flushed = _flush()
@@ -272,11 +276,11 @@ def _finish():
             if hasattr(sys, name):
                 setattr(sys, name, None)
         sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-        main = sys.modules.get("__main__")
+        main = _modules.get("__main__")
         left = _weakref.ref(main) if main is not None else lambda: None
         del main
         for name in _new_modules():
-            sys.modules[name] = None
+            _modules[name] = None
         gc.collect()  # most often this takes the program's module too; else its names are cleared
         main = left()
         if main is not None:
@@ -293,9 +297,9 @@ def _new_modules():
     What is new comes last, behind the program, and most programs import nothing new: then no name is looked at, as
     that would copy the page it lies in.
     """
-    if len(sys.modules) == len(_known) and next(reversed(sys.modules)) == "__main__":
+    if len(_modules) == len(_known) and next(reversed(_modules)) == "__main__":
         return ["__main__"]
-    return [name for name in sys.modules if name not in _known or name == "__main__"]
+    return [name for name in _modules if name not in _known or name == "__main__"]
 
 
 def _clear(names):
@@ -308,13 +312,14 @@ def _clear(names):
 
 def _flush():
     whole = True
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name, None)
         try:
             if stream is not None and not getattr(stream, "closed", False):
                 stream.flush()
         except BaseException as error:
             whole = False
-            if stream is sys.stdout:
+            if name == "stdout":
                 _tell_ignored(stream, error)
     return whole
 
