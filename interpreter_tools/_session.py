@@ -9,7 +9,6 @@ import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import Enum, auto
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, Unpack
 
 import anyio
@@ -18,18 +17,20 @@ from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
 from interpreter_tools._demand import Demand
 from interpreter_tools._exceptions import FileRefused, InterpreterToolsError, SessionBusy, SessionClosed
+from interpreter_tools._host_files import host_path
 from interpreter_tools._models import SessionInfo
 from interpreter_tools._profile import workspace_options
 from interpreter_tools._session_containers import SessionContainers
 from interpreter_tools._session_files import SessionFiles
 from interpreter_tools._session_lease import SessionLease, settle
 from interpreter_tools._staging import Staged
-from interpreter_tools._transfer import read_range, send_file, sync
+from interpreter_tools._transfer import read_range
 from interpreter_tools._workspace import WORKSPACE
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
     from types import TracebackType
 
     from interpreter_tools._config import ContainerConfig, SessionConfig
@@ -115,11 +116,12 @@ class Session(SessionFiles):
             What was copied there.
 
         Raises:
+            ConfigurationError: ``keep_generated`` is no path; the session is open still.
             FileRefused, OSError: not all of them could be copied; the session is open still, and nothing is lost.
         """
+        keep = None if keep_generated is None else host_path(keep_generated, field="keep_generated")
         if self._closing is None or (self._closing.done() and self._state is _State.OPEN):
-            target = None if keep_generated is None else Path(keep_generated)
-            self._closing = asyncio.create_task(self._close(target))
+            self._closing = asyncio.create_task(self._close(keep))
         try:
             return await asyncio.shield(self._closing)
         except asyncio.CancelledError:
@@ -278,12 +280,14 @@ class Session(SessionFiles):
             if isinstance(fitting, str):
                 self._end_turn()
                 return fitting
+            await self._check_code(demand.code_path, self._containers.seen_by(fitting.shape))
             lease = await self._lease(fitting.shape, options)
             self._running = lease
             await lease.record.container.apply_limits(options.container.memory_bytes, options.container.cpus)
             await self._deliver(lease)
             record = lease.record
             record.begin(demand.files)
+            self._note_given(record, demand.files.keys() - {demand.code_path})
             record.deps_checksum = fitting.key
             self._last_executed = record.last_executed_at
             job = demand.job(fitting, image_environment=record.container.shape.image_environment)
@@ -330,18 +334,12 @@ class Session(SessionFiles):
 
     async def _deliver(self, lease: SessionLease) -> None:
         """Writes what waits on this side into the container."""
-        channel = lease.channel
-        waiting = [(path, staged) for path, staged in self._staging.items()]
-        if not waiting:
-            return
-        for path, staged in waiting:
-            await send_file(channel, path, staged, uid=lease.uid)
-        await sync(channel)
-        lease.record.baseline.update(path for path, _ in waiting)
-        for path, staged in waiting:
-            staged.fresh = False
-            if not self._keeps_inputs:
-                self._staging.discard(path)
+        try:
+            await self._send_waiting(lease.record)
+        except BaseException:
+            if self._keeps_inputs:  # it holds nothing; the container of the last run goes on holding what that has made
+                lease.channel.close()
+            raise
 
     # -- the end of a run
 

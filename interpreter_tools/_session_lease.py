@@ -56,6 +56,11 @@ class Record:
         """Its stream."""
         return self.container.channel
 
+    @property
+    def workspace(self) -> str:
+        """Names the place of its files: a volume, which several may share, or the container itself."""
+        return self.container.shape.workspace_volume or self.container.id
+
     def begin(self, files: Iterable[bytes]) -> None:
         """A run begins that brings files."""
         self.last_executed_at = datetime.now(UTC)
