@@ -84,8 +84,8 @@ class SessionInputs(ABC):
         Before the first run, and in sessions whose runs have a workspace each, it waits on this side for the run: that
         one tells then what the workspace refuses, and the file that it names is there for none of the next runs.
 
-        A file that is there is written over in its place, so that a large one needs no room for a second. If that
-        fails half way, or is given up, neither the old nor a part of the new one is left.
+        A file that a container has is written over in its place, so that a large one needs no room for a second. If
+        that fails half way, or is given up, neither the old nor a part of the new one is left.
 
         Args:
             path: relative to the workspace.
