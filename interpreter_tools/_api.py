@@ -38,6 +38,7 @@ from interpreter_tools._exceptions import (
     UsageError,
 )
 from interpreter_tools._execution import Execution
+from interpreter_tools._file_reader import FileReader
 from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
 from interpreter_tools._models import (
     ContainerMeta,
@@ -50,7 +51,6 @@ from interpreter_tools._models import (
 from interpreter_tools._mounts import Mount
 from interpreter_tools._options import RunOptions, SessionOptions
 from interpreter_tools._session import Session
-from interpreter_tools._session_files import FileReader
 from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool
 
 __all__ = [

@@ -63,6 +63,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             packages=check_dependencies(found, resolved.dependencies),
         )
 
+    @property
+    def code_path(self) -> bytes | None:
+        """Where in the workspace the code goes; None where an app is run."""
+        return None if self.options.run_app is not None else self.language.code_filename.encode()
+
     def execution(
         self, host: Host, begin: Callable[[Demand], Awaitable[tuple[Job, PoolLease | SessionLease] | str]]
     ) -> Execution:

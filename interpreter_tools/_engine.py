@@ -8,7 +8,6 @@ import logging
 import os
 import warnings
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
@@ -19,7 +18,7 @@ from interpreter_tools._demand import Demand
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
 from interpreter_tools._exceptions import EngineClosed, ImageMissing, InterpreterToolsError, PoolClosed
 from interpreter_tools._host import Host
-from interpreter_tools._host_files import data_directory
+from interpreter_tools._host_files import data_directory, host_path
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._models import EngineStats
 from interpreter_tools._options import RunOptions, resolve
@@ -27,16 +26,17 @@ from interpreter_tools._sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
+    from pathlib import Path
     from types import TracebackType
 
     from interpreter_tools._execution import Execution
+    from interpreter_tools._file_reader import FileReader
     from interpreter_tools._host_files import Progress
     from interpreter_tools._languages import Job
     from interpreter_tools._models import ExecutionResult, SessionInfo
     from interpreter_tools._options import SessionOptions
     from interpreter_tools._pool_lease import PoolLease
     from interpreter_tools._session import Session
-    from interpreter_tools._session_files import FileReader
 
 _LOG = logging.getLogger("interpreter_tools")
 _LOG.addHandler(logging.NullHandler())  # where warnings go is the application's affair
@@ -282,6 +282,7 @@ class ExecutionEngine:
 
         Raises:
             UnknownSession: there is no such session.
+            ConfigurationError: ``keep_generated`` is no path; the session is still there.
             FileRefused, OSError: not all of them could be copied; the session is still there.
             ContainerLost: files are gone with their container; the session is still there, to be cleaned up without.
             SessionClosed: another task cleaned the session up meanwhile, and kept none.
@@ -290,7 +291,10 @@ class ExecutionEngine:
         if keep_generated is False:
             await session.aclose()
             return None
-        target = data_directory(session_id) if keep_generated is True else Path(keep_generated)
+        if keep_generated is True:
+            target = data_directory(session_id)
+        else:
+            target = host_path(keep_generated, field="keep_generated")
         await session.aclose(keep_generated=target)
         return session.kept_in
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import secrets
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
 import anyio.to_thread
 
 from interpreter_tools._exceptions import ConfigurationError, FileRefused
 from interpreter_tools._workspace import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
 
 class Progress(Protocol):
@@ -81,6 +84,50 @@ class HostFile:
     def close(self) -> None:
         """Closes it."""
         os.close(self._descriptor)
+
+
+def host_path(path: str | os.PathLike[str], *, field: str) -> Path:
+    """A path of this machine that is to be written.
+
+    Raises:
+        ConfigurationError: it is empty, or holds a NUL.
+    """
+    text = os.fspath(path)
+    if not text:
+        raise ConfigurationError(field, text, "is empty", hint='"." is the current directory')
+    if "\0" in text:
+        raise ConfigurationError(field, text, "holds a NUL, which no path can")
+    return Path(text)
+
+
+def host_file(path: str | os.PathLike[str], *, field: str) -> Path:
+    """The same of a file.
+
+    Raises:
+        ConfigurationError: it cannot be the path of one.
+    """
+    found = host_path(path, field=field)
+    if found.name in {"", ".."}:
+        raise ConfigurationError(field, os.fspath(path), "is a directory", hint="name the file that is to be written")
+    return found
+
+
+@contextlib.asynccontextmanager
+async def arriving(target: Path) -> AsyncGenerator[anyio.AsyncFile[bytes]]:
+    """A file that takes its name, and the place of what has it, once it is whole; else nothing of it is left.
+
+    Until then it lies beside the target under a name that nobody can foresee: a program chooses the names of the files
+    that are copied, and must not meet it.
+    """
+    partial = anyio.Path(target.with_name(f".{secrets.token_hex(8)}.part"))
+    try:
+        async with await anyio.open_file(partial, "xb") as file:
+            yield file
+        await partial.replace(target)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await partial.unlink(missing_ok=True)
+        raise
 
 
 def below(path: bytes) -> str:

@@ -162,6 +162,8 @@ class Pool:
     def take_back(self, container: Container, *, clean: bool) -> None:
         """Ends a lease. Only a clean container of a shape that is used again may come back, and only after a reset."""
         self._busy.discard(container)
+        if container.channel.error is None:
+            self._failures = 0
         old = time.monotonic() - container.born > self._config.max_age
         if not self.shape.reused:
             self._discard(container, "lost" if container.channel.error is not None else "used")
@@ -255,7 +257,6 @@ class Pool:
         self._starting -= 1
         if container is None:
             return
-        self._failures = 0
         self._refills += 1
         self._arrive(container)
 
@@ -293,11 +294,15 @@ class Pool:
                     break
         _settle(self._warm, error)
         _LOG.warning("a container for %s could not be started: %s", self.shape.label, error.message)
+        if permanent and self._retry is None and not isinstance(error, DockerUnavailable):
+            self._peak = self._floor = 0  # until somebody asks again
+        self._back_off()
+
+    def _back_off(self) -> None:
+        """Starts none for a while, which is longer each time until one has served a run."""
         if self._retry is None and not self._closed:
             delay = min(_BACK_OFF[0] * 2**self._failures, _BACK_OFF[1])
             self._failures += 1
-            if permanent and not isinstance(error, DockerUnavailable):
-                self._peak = self._floor = 0  # until somebody asks again
             self._retry = asyncio.get_running_loop().call_later(delay, self._try_again)
 
     def _try_again(self) -> None:
@@ -310,6 +315,8 @@ class Pool:
         if container in self._idle:
             self._idle.remove(container)
             self._discard(container, "lost")
+            if not container.uses:
+                self._back_off()  # it started, but cannot live: its image, perhaps
             self._balance()
 
     def _discard(self, container: Container, cause: str) -> None:

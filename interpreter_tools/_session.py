@@ -7,7 +7,6 @@ import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import Enum, auto
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, Unpack
 
 import anyio
@@ -16,6 +15,7 @@ from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
 from interpreter_tools._demand import Demand
 from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
+from interpreter_tools._host_files import host_path
 from interpreter_tools._models import SessionInfo
 from interpreter_tools._session_cleanup import Cleanup
 from interpreter_tools._session_containers import SessionContainers
@@ -23,12 +23,12 @@ from interpreter_tools._session_files import SessionFiles
 from interpreter_tools._session_lease import SessionLease
 from interpreter_tools._session_runs import END_DEADLINE, SessionRuns
 from interpreter_tools._session_turns import Turns
-from interpreter_tools._transfer import send_file, sync
 from interpreter_tools._workspace import WORKSPACE, shown_path
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
     from types import TracebackType
 
     from interpreter_tools._config import ContainerConfig, SessionConfig
@@ -119,12 +119,13 @@ class Session(SessionFiles):
             What was copied; see ``kept_in``.
 
         Raises:
+            ConfigurationError: ``keep_generated`` is no path; the session is open still.
             ContainerLost: files are gone with their container; the session is open still, to be cleaned up without.
             FileRefused, OSError: not all of them could be copied; the session is open still, and nothing is lost.
             SessionClosed: they were to be kept, but another task cleaned the session up without.
             SessionBusy: they were to be kept, but a file transfer does not end.
         """
-        target = None if keep_generated is None else Path(keep_generated)
+        target = None if keep_generated is None else host_path(keep_generated, field="keep_generated")
         while True:
             cleanup = self._cleanup
             if cleanup is None or (cleanup.is_over and self._state is _State.OPEN):
@@ -270,7 +271,7 @@ class Session(SessionFiles):
         return self._containers.holders
 
     @property
-    def _target(self) -> Record | None:
+    def _holder(self) -> Record | None:
         return self._containers.target
 
     @property
@@ -316,6 +317,7 @@ class Session(SessionFiles):
                 if isinstance(fitting, str):
                     begun = fitting
                 else:
+                    await self._check_code(demand.code_path, self._containers.seen_by(fitting.shape))
                     lease = await self._lease(fitting.shape, demand.options)
                     begun = await self._prepare(lease, demand, fitting), lease
         except BaseException:
@@ -336,6 +338,7 @@ class Session(SessionFiles):
         await record.container.apply_limits(limits.memory_bytes, limits.cpus)
         await self._deliver(lease)
         record.begin(demand.files)
+        self._note_given(record, demand.files.keys() - {demand.code_path})
         record.deps_checksum = fitting.key
         self._last_executed = record.last_executed_at
         return demand.job(fitting, image_environment=record.container.shape.image_environment)
@@ -366,15 +369,11 @@ class Session(SessionFiles):
 
     async def _deliver(self, lease: SessionLease) -> None:
         """Writes what waits on this side into the container."""
-        channel = lease.channel
-        waiting = [(path, staged) for path, staged in self._staging.items()]
-        if not waiting:
-            return
-        for path, staged in waiting:
-            await send_file(channel, path, staged, uid=lease.uid)
-        await sync(channel)
-        lease.record.baseline.update(path for path, _ in waiting)
-        for path, staged in waiting:
-            staged.fresh = False
-            if not self._keeps_inputs and (lease.record.is_shared or not self._shares):
-                self._staging.discard(path)
+        if self._shares and not lease.record.is_shared:
+            return  # it waits for the workspace that is shared
+        try:
+            await self._send_waiting(lease.record)
+        except BaseException:
+            if self._keeps_inputs:  # it holds nothing; the container of the last run goes on holding what that has made
+                lease.channel.close()
+            raise

@@ -62,6 +62,11 @@ class Record:
         """Its workspace is the one that containers of the session share."""
         return self.container.shape.workspace_volume is not None
 
+    @property
+    def workspace(self) -> str:
+        """Names the place of its files: a volume, which several may share, or the container itself."""
+        return self.container.shape.workspace_volume or self.container.id
+
     def begin(self, files: Iterable[bytes]) -> None:
         """A run begins that brings files."""
         self.last_executed_at = datetime.now(UTC)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
+from collections import Counter
 from typing import IO, TYPE_CHECKING
 
 import anyio.to_thread
 
+from interpreter_tools._exceptions import FileRefused
 from interpreter_tools._transfer import PIECE, spread
+from interpreter_tools._workspace import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Sequence
@@ -87,6 +91,7 @@ class Staging:
 
     def __init__(self) -> None:
         self._files: dict[bytes, Staged] = {}
+        self._directories: Counter[bytes] = Counter()  # how many files lie beneath each
 
     def __len__(self) -> int:
         return len(self._files)
@@ -102,18 +107,43 @@ class Staging:
         """Every file, in the order in which they came."""
         return list(self._files.items())
 
+    def check(self, path: bytes) -> None:
+        """Makes sure that a file can lie beside the others.
+
+        Raises:
+            FileRefused: it would have to be in one of them, or one of them in it.
+        """
+        for parent in _parents(path):
+            if parent in self._files:
+                reason = f"{shown_path(parent)!r} was written as a file, and cannot be a directory as well"
+                raise FileRefused(shown_path(path), errno.ENOTDIR, reason)
+        if self._directories[path]:
+            other = next(file for file in self._files if file.startswith(path + b"/"))
+            raise FileRefused(shown_path(path), errno.EISDIR, f"it is a directory: {shown_path(other)!r} was written")
+
     def put(self, path: bytes, staged: Staged) -> None:
         """Keeps a file."""
         self.discard(path)
         self._files[path] = staged
+        self._directories.update(_parents(path))
 
     def discard(self, path: bytes) -> None:
         """Forgets a file."""
         old = self._files.pop(path, None)
-        if old is not None:
-            old.close()
+        if old is None:
+            return
+        old.close()
+        for parent in _parents(path):
+            self._directories[parent] -= 1
+            if not self._directories[parent]:
+                del self._directories[parent]
 
     def clear(self) -> None:
         """Forgets every file."""
         for path in list(self._files):
             self.discard(path)
+
+
+def _parents(path: bytes) -> list[bytes]:
+    """The directories that a file lies in."""
+    return [path[:at] for at, byte in enumerate(path) if byte == 0x2F]

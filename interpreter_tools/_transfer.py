@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from interpreter_tools._exceptions import ContainerLost, FileRefused, InterpreterToolsError
+from interpreter_tools._exceptions import ConfigurationError, ContainerLost, FileRefused, InterpreterToolsError
 from interpreter_tools._file_list import FileList
 from interpreter_tools._protocol import Content, DataFrames, Event, Files, Ready, Refused
 from interpreter_tools._workspace import shown_path
@@ -82,7 +82,9 @@ class Streamed:
             piece = await anext(self._coming, None)
             if piece is None:
                 break
-            self._waiting = memoryview(piece)
+            if not isinstance(piece, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigurationError("data", type(piece).__name__, "is not bytes", hint="encode the text")
+            self._waiting = memoryview(piece).cast("B")
         count = spread(self._waiting, spaces)
         self._waiting = self._waiting[count:]
         return count
@@ -107,6 +109,8 @@ async def send_file(channel: Channel, path: bytes, source: Source, *, uid: int) 
     try:
         offset, frames = 0, DataFrames()
         while count := await source.read_into(frames.spaces, offset):
+            if channel.error is not None:  # while the source made us wait
+                raise channel.error
             channel.send(connection.put_data(frames, count))
             offset += count
             await asyncio.sleep(0)  # neither the source nor the container need have made us wait
@@ -115,7 +119,8 @@ async def send_file(channel: Channel, path: bytes, source: Source, *, uid: int) 
                 frames = DataFrames()
         whole = True
     finally:
-        channel.send(connection.close_put(whole=whole))
+        if channel.error is None:
+            channel.send(connection.close_put(whole=whole))
 
 
 class _Answer:

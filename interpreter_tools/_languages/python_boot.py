@@ -11,13 +11,14 @@ _pristine = dict(globals())  # what __main__ holds before a program starts
 
 import sys  # noqa: E402
 
-_known = frozenset(sys.modules)
+sys.modules.pop("linecache", None)  # since 3.13, where it would show lines of this file as a program's
+_modules, _known = sys.modules, frozenset(sys.modules)
 
-import _signal, _socket, _weakref, gc, io, posix, resource  # noqa: E402
+import _signal, _socket, _weakref, atexit, gc, io, posix, resource  # noqa: E402
 
 _USUAL = [b"/workspace/main.py"]  # the arguments that nearly every run has
 _PAUSE = 0.005  # seconds
-_HELD = ["last_type", "last_value", "last_traceback"]  # where sys keeps an error that nothing caught
+_HELD = ["last_type", "last_value", "last_traceback", "last_exc"]  # where sys keeps an error that nothing caught
 
 
 def _zygote():
@@ -48,7 +49,7 @@ def _zygote():
             control.send(b"e" + error.errno.to_bytes(4, "little"))
             continue
         if pid == 0:
-            _child(channel, streams, usual, prctl)
+            _child(control, channel, streams, usual, prctl)
         channel.close()
         for descriptor in streams:
             posix.close(descriptor)
@@ -119,13 +120,13 @@ def _rehearse():
     sys.modules.update(modules)
 
 
-def _child(channel, streams, usual, prctl):
+def _child(control, channel, streams, usual, prctl):
     """Waits for the hand-over, and becomes the program that it asks for."""
     try:
         posix.setsid()
         try:
             channel.recv(1, _socket.MSG_PEEK)
-        except TimeoutError:
+        except OSError:  # nothing yet
             _rehearse()
             _set_program(_USUAL)
         channel.settimeout(None)
@@ -135,7 +136,8 @@ def _child(channel, streams, usual, prctl):
         message = channel.recv(int.from_bytes(size, "little"), _socket.MSG_WAITALL)
         if not message:
             posix._exit(0)  # the supervisor is gone
-        posix.closerange(3, channel.fileno() + 1)  # the channel came last, as the highest
+        control.detach()  # no object that a program might find is to close what is its own by then
+        posix.closerange(3, channel.detach() + 1)  # it came last, as the highest
         uid = int.from_bytes(message[:4], "little")
         posix.setresgid(uid, uid, uid)
         posix.setresuid(uid, uid, uid)
@@ -155,18 +157,20 @@ def _become(words):
     posix.chdir(words[0])
     end = 2 + int(words[1])
     _set_environment(words[end:-1])
-    _set_program(words[2:end])
+    if words[2:end] != _USUAL:
+        _set_program(words[2:end])
 
 
 def _set_environment(environment):
     import os
 
-    os.environb.clear()
-    posix.environ.clear()
-    for variable in environment:
-        name, _, value = variable.partition(b"=")
-        os.environb[name] = value
-        posix.environ[name] = value
+    given = dict(variable.split(b"=", 1) for variable in environment)
+    if list(given)[: len(posix.environ)] != list(posix.environ):  # else what is there is right, and in the right order
+        os.environb.clear()
+        posix.environ.clear()
+    for name, value in given.items():
+        if posix.environ.get(name) != value:
+            os.environb[name] = posix.environ[name] = value
     if b"TZ" in os.environb:
         import time
 
@@ -177,7 +181,7 @@ def _set_environment(environment):
 
 
 def _set_program(arguments):
-    """Arguments, the first place of modules, and ``__main__``: made in the child, whose last collection can take it."""
+    """Arguments, the first place of modules, and ``__main__``, which is not frozen: the last collection can take it."""
     argv = [word.decode("utf-8", "surrogateescape") for word in arguments]
     sys.argv[:] = argv
     if hasattr(sys, "orig_argv"):
@@ -194,9 +198,9 @@ def _run():
     """Runs the file and returns the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
     path = sys.argv[0]
     try:
-        exec(compile(_read(path), path, "exec", 0, True), sys.modules["__main__"].__dict__)
+        exec(compile(_read(path), path, "exec", 0, True), _modules["__main__"].__dict__)
     except SystemExit as error:
-        return _exit_status(error.code)
+        return _exit_status(error)
     except BaseException as error:
         # Only the program's own frames are shown: the first one here is ours.
         shown = _without_our_frame(error)
@@ -204,10 +208,12 @@ def _run():
         return 0
     # Not inside the handler: what a hook raises must not seem to come from handling the error that it was called for.
     sys.last_type, sys.last_value, sys.last_traceback = type(shown), shown, shown.__traceback__
+    if sys.version_info >= (3, 12):
+        sys.last_exc = shown
     try:
         sys.excepthook(type(shown), shown, shown.__traceback__)
     except SystemExit as error:
-        return _exit_status(error.code)
+        return _exit_status(error)
     except BaseException as failure:
         sys.stderr.write("Error in sys.excepthook:\n")
         sys.__excepthook__(type(failure), _without_our_frame(failure), None)
@@ -218,25 +224,30 @@ def _run():
 
 def _read(path):
     """As ``open(path, "rb").read()``, by less."""
-    descriptor, source = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC), b""
-    while piece := posix.read(descriptor, 65536):
-        source += piece
+    descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    pieces = [posix.read(descriptor, 65536)]
+    while pieces[-1]:
+        pieces.append(posix.read(descriptor, 65536))
     posix.close(descriptor)
-    return source
+    return b"".join(pieces)
 
 
 def _without_our_frame(error):
     return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
 
 
-def _exit_status(code):
+def _exit_status(error):
+    try:
+        code = error.code
+    except BaseException:
+        code = error  # is told as it is
     if code is None:
         return 0
     if isinstance(code, int):
         return code & 0xFF if -(1 << 63) <= code < 1 << 63 else 0xFF
     for words in (code, "\n"):
         try:
-            sys.stderr.write(f"{words}")
+            (getattr(sys, "stderr", None) or sys.__stderr__).write(f"{words}")
         except Exception:  # as Python itself does
             pass
     return 1
@@ -253,12 +264,10 @@ def _end(status):
 def _finish():
     """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors. False: output is lost."""
     try:
-        threading = sys.modules.get("threading")
+        threading = _modules.get("threading")
         if threading is not None:
             threading._shutdown()
-        atexit = sys.modules.get("atexit")
-        if atexit is not None:
-            atexit._run_exitfuncs()
+        (_modules.get("atexit") or atexit)._run_exitfuncs()
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     flushed = _flush()
@@ -267,11 +276,11 @@ def _finish():
             if hasattr(sys, name):
                 setattr(sys, name, None)
         sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-        main = sys.modules.get("__main__")
+        main = _modules.get("__main__")
         left = _weakref.ref(main) if main is not None else lambda: None
         del main
         for name in _new_modules():
-            sys.modules[name] = None
+            _modules[name] = None
         gc.collect()  # most often this takes the program's module too; else its names are cleared
         main = left()
         if main is not None:
@@ -288,9 +297,9 @@ def _new_modules():
     What is new comes last, behind the program, and most programs import nothing new: then no name is looked at, as
     that would copy the page it lies in.
     """
-    if len(sys.modules) == len(_known) and next(reversed(sys.modules)) == "__main__":
+    if len(_modules) == len(_known) and next(reversed(_modules)) == "__main__":
         return ["__main__"]
-    return [name for name in sys.modules if name not in _known or name == "__main__"]
+    return [name for name in _modules if name not in _known or name == "__main__"]
 
 
 def _clear(names):
@@ -303,13 +312,14 @@ def _clear(names):
 
 def _flush():
     whole = True
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name, None)
         try:
             if stream is not None and not getattr(stream, "closed", False):
                 stream.flush()
         except BaseException as error:
             whole = False
-            if stream is sys.stdout:
+            if name == "stdout":
                 _tell_ignored(stream, error)
     return whole
 

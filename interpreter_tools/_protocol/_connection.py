@@ -85,6 +85,8 @@ _ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
 class Connection:
     """The client's side. Methods return the bytes to send; ``receive`` takes bytes and returns events.
 
+    A request that cannot be put into bytes raises, and leaves the conversation where it was.
+
     Program output and file contents are handed out as they come; every other frame is collected until it is whole.
     """
 
@@ -119,8 +121,9 @@ class Connection:
 
     def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
         """Begins a file whose contents follow, piece by piece."""
+        data = encode.open_put(path, mode=mode, uid=uid)
         self._leave(State.IDLE, State.PUTTING)
-        return encode.open_put(path, mode=mode, uid=uid)
+        return data
 
     def put_data(self, frames: DataFrames, count: int) -> memoryview:
         """The next bytes of the file, the first ``count`` that were filled into the frames."""
@@ -186,8 +189,9 @@ class Connection:
 
     def reset(self, reset: Reset) -> bytes:
         """Kills, wipes and verifies, then boots for the next user; answered by Clean."""
+        data = encode.reset(reset)
         self._leave(State.IDLE, State.RESETTING)
-        return encode.reset(reset)
+        return data
 
     def list_files(self) -> bytes:
         """Asks for every regular file below the workspace; answered by Files, repeated, then Ready."""
@@ -197,8 +201,9 @@ class Connection:
 
     def get(self, path: bytes, *, uid: int, offset: int = 0, count: int = (1 << 63) - 1) -> bytes:
         """Reads a file, or ``count`` bytes of it; answered by Content, repeated until an empty one, or Refused."""
+        data = encode.get(path, uid=uid, offset=offset, count=count)
         self._leave(State.IDLE, State.READING)
-        return encode.get(path, uid=uid, offset=offset, count=count)
+        return data
 
     def need(self, key: str, *, link: str = "", path: str = "") -> bytes:
         """Says that the next run needs an entry of the store; a missing one is told at ``start`` or ``sync``.
@@ -213,18 +218,21 @@ class Connection:
 
     def stage(self, key: str, *, uid: int) -> bytes:
         """Begins an entry of the store that a user is to fill; answered by Ready or Refused."""
+        data = encode.stage(key.encode(), uid=uid)
         self._leave(State.IDLE, State.SYNCING)
-        return encode.stage(key.encode(), uid=uid)
+        return data
 
     def publish(self, key: str, manifest: bytes) -> bytes:
         """Makes what was staged an entry; answered by Ready or Refused."""
+        data = encode.publish(key.encode(), manifest)
         self._leave(State.IDLE, State.SYNCING)
-        return encode.publish(key.encode(), manifest)
+        return data
 
     def evict(self, name: str) -> bytes:
         """Removes an entry of the store, or what is left of one; answered by Ready or Refused."""
+        data = encode.evict(name.encode())
         self._leave(State.IDLE, State.SYNCING)
-        return encode.evict(name.encode())
+        return data
 
     def entries(self) -> bytes:
         """Asks what is in the store; answered by Stored, repeated, then Ready, or by Refused."""

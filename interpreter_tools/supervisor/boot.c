@@ -19,12 +19,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define MOST_LOST 3
+
 struct parked parked = {.pipes = {-1, -1, -1}, .hand_over = -1};
 
 static uint8_t mode;
 static char **argv, **envp;
 static uint32_t uid; /* of the next run */
 static bool announced; /* the client has had its answer to IT_BOOT */
+static unsigned lost;  /* children in a row that died before they were handed a run */
 
 static struct {
 	pid_t pid;
@@ -57,11 +60,18 @@ static void boot_failed(int error, int errors)
 	mode = IT_BOOT_NONE;
 }
 
+size_t boot_sockets(void)
+{
+	return parked.hand_over >= 0 ? 2 : 0;
+}
+
 static void announce(void)
 {
-	if (!announced)
-		send_frame(IT_READY, NULL, 0);
+	if (announced)
+		return;
 	announced = true;
+	wipe_booted();
+	send_frame(IT_READY, NULL, 0);
 }
 
 static char **copy_strings(struct cursor *payload, uint16_t count)
@@ -217,6 +227,19 @@ static void park(pid_t pid)
 	announce();
 }
 
+/* The child died before it was handed anything: memory was short, perhaps, while a program ran beside it. The next is forked when it is needed. */
+static void lose_child(void)
+{
+	if (++lost == MOST_LOST)
+		boot_failed(0, zygote.errors);
+	close_fd(&parked.hand_over);
+	close_pipes(&parked.pipes);
+	parked.pid = 0;
+	parked.ready = false;
+	if (!run_active() && !run_was_last())
+		boot_ahead();
+}
+
 static void zygote_event(void)
 {
 	uint8_t packet[32];
@@ -229,7 +252,6 @@ static void zygote_event(void)
 	} else if (length == 5 && packet[0] == 'p') {
 		int32_t pid;
 		memcpy(&pid, packet + 1, sizeof pid);
-		prefer_for_oom(pid);
 		park(pid);
 	} else if (length == 21 && packet[0] == 's') {
 		int32_t status;
@@ -239,8 +261,9 @@ static void zygote_event(void)
 		memcpy(&peak_kib, packet + 13, sizeof peak_kib);
 		zygote.idle = true;
 		if (parked.ready)
-			boot_failed(0, zygote.errors);
-		run_exited(status, cpu_us, peak_kib);
+			lose_child();
+		else
+			run_exited(status, cpu_us, peak_kib);
 	} else if (length == 5 && packet[0] == 'e') {
 		int32_t error;
 		memcpy(&error, packet + 1, sizeof error);
@@ -275,6 +298,8 @@ void boot_event(void)
 bool boot_hand_over(const void *message, size_t length)
 {
 	const char *at = message;
+	if (zygote.pid)
+		prefer_for_oom(parked.pid); /* not before: it must outlive a program that runs beside it */
 	while (length > 0) { /* a socket takes far more than a frame's payload before it would block */
 		ssize_t done = send(parked.hand_over, at, length, MSG_NOSIGNAL);
 		if (done < 0 && errno == EINTR)
@@ -287,6 +312,7 @@ bool boot_hand_over(const void *message, size_t length)
 	close_fd(&parked.hand_over);
 	parked.ready = false;
 	parked.pid = 0;
+	lost = 0;
 	return length == 0;
 }
 

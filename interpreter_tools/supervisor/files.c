@@ -110,7 +110,8 @@ static int open_file(uint32_t uid, struct text path, int flags, mode_t mode)
 
 static struct {
 	int fd;
-	bool open; /* between IT_PUT and IT_DONE or IT_DROP, also when the file could not be opened */
+	bool open;    /* between IT_PUT and IT_DONE or IT_DROP, also when the file could not be opened */
+	bool refused; /* its error is the one that is told next */
 	mode_t mode;
 	uint32_t uid;
 	char path[MAX_PATH];
@@ -126,6 +127,7 @@ static struct {
 static void put_failed(int error)
 {
 	if (refusal.error == 0) {
+		put.refused = true;
 		refusal.error = error;
 		refusal.length = put.length;
 		memcpy(refusal.path, put.path, put.length);
@@ -133,6 +135,21 @@ static void put_failed(int error)
 	close_fd(&put.fd);
 }
 
+/* Half a file would be taken for a whole one, and holds room that the next ones need. */
+static void put_remove(void)
+{
+	char name[256];
+	if (become(put.uid) == 0) {
+		int parent = open_parent((struct text){put.path, put.length}, false, name);
+		if (parent >= 0) {
+			(void)unlinkat(parent, name, 0);
+			close(parent);
+		}
+	}
+	become(0);
+}
+
+/* What follows a file that was refused is left alone, until that is told: so the client knows which ones are there. */
 void files_put(struct cursor *payload)
 {
 	uint32_t mode = take_u32(payload), uid = take_u32(payload);
@@ -143,12 +160,12 @@ void files_put(struct cursor *payload)
 	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~07777u))
 		die("protocol: a put as uid %u with mode %o", uid, mode);
 	put.open = true;
+	put.refused = false;
 	put.mode = mode;
 	put.uid = uid;
 	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
 	memcpy(put.path, path.at, put.length);
-	put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	if (put.fd < 0)
+	if (refusal.error == 0 && (put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
 		put_failed(errno);
 }
 
@@ -158,10 +175,12 @@ void files_data(struct cursor *payload)
 		die("protocol: data without a put");
 	while (put.fd >= 0 && payload->at < payload->end) {
 		ssize_t done = write(put.fd, payload->at, (size_t)(payload->end - payload->at));
-		if (done >= 0)
+		if (done >= 0) {
 			payload->at += done;
-		else if (errno != EINTR)
+		} else if (errno != EINTR) {
 			put_failed(errno);
+			put_remove();
+		}
 	}
 }
 
@@ -177,30 +196,26 @@ void files_done(void)
 	clock_gettime(CLOCK_REALTIME, &times[0]);
 	times[0].tv_sec -= BACKDATE;
 	times[1] = times[0];
-	if (fchmod(put.fd, put.mode) < 0 || futimens(put.fd, times) < 0 || fstat(put.fd, &status) < 0)
+	if (fchmod(put.fd, put.mode) < 0 || futimens(put.fd, times) < 0 || fstat(put.fd, &status) < 0) {
 		put_failed(errno);
-	else
+		put_remove();
+	} else {
 		changes_put(&status);
+	}
 	close_fd(&put.fd);
 }
 
 void files_drop(void)
 {
-	char name[256];
 	if (!put.open)
 		die("protocol: a drop without a put");
 	put.open = false;
+	if (put.refused) /* who gives a file up does not ask what became of it */
+		refusal.error = 0;
 	if (put.fd < 0)
 		return;
 	close_fd(&put.fd);
-	if (become(put.uid) == 0) {
-		int parent = open_parent((struct text){put.path, put.length}, false, name);
-		if (parent >= 0) {
-			(void)unlinkat(parent, name, 0);
-			close(parent);
-		}
-	}
-	become(0);
+	put_remove();
 }
 
 bool files_refuse(void)

@@ -17,6 +17,7 @@
  *     state      client may send                                   supervisor answers
  *     GREETED    (supervisor sent IT_HELLO) IT_BOOT                IT_READY, or IT_REFUSED
  *     IDLE       IT_PUT, IT_DATA, IT_DONE or IT_DROP (repeated)    nothing; errors are kept for IT_START or IT_SYNC
+ *                                                                  (what follows one that was refused is not written)
  *                IT_NEED                                           the same: an entry of the store that is missing
  *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of those
  *                IT_START                                          nothing, or IT_REFUSED (state stays IDLE)

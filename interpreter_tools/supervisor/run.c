@@ -265,6 +265,17 @@ static void forward_some(uint8_t type, int *fd)
 
 /* ---- the end ---- */
 
+/* The reset that follows by itself: when the end is on its way, so that who waits for that does not wait for this. */
+static void reset_when_told(void)
+{
+	uint32_t deadline_ms = run.reset_ms;
+	wire_flush();
+	if (!deadline_ms || wire_pending())
+		return;
+	run.reset_ms = 0;
+	wipe_reset(deadline_ms, run.next_uid);
+}
+
 static void send_exit(void)
 {
 	struct usage after = cgroup_read();
@@ -292,12 +303,10 @@ static void send_exit(void)
 	send_frame(IT_EXIT, &end, sizeof end);
 	close_pipes(&run.pipes);
 	run.phase = NONE;
-	if (run.reset_ms) {
-		wire_flush(); /* who waits for the end does not wait for this */
-		wipe_reset(run.reset_ms, run.next_uid);
-	} else if (!run.last) {
+	if (run.reset_ms)
+		reset_when_told();
+	else if (!run.last)
 		boot_ahead();
-	}
 }
 
 static void advance(void)
@@ -375,8 +384,10 @@ int run_fds(struct pollfd *fds)
 
 void run_event(void)
 {
-	if (run.phase == NONE)
+	if (run.phase == NONE) {
+		reset_when_told();
 		return;
+	}
 	if (run.phase == RUNNING && run.deadline_us && now_us() >= run.deadline_us)
 		end_by(IT_TIMEOUT);
 	feed_on(&run.pipes.in);

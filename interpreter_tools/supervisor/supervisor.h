@@ -100,6 +100,7 @@ bool boot_pending(void);        /* an interpreter is on its way */
 bool boot_hand_over(const void *message, size_t length); /* false: it is gone */
 bool boot_reaped(pid_t pid);    /* a child of ours ended: was it the booted one? */
 pid_t boot_zygote(void);        /* 0: none */
+size_t boot_sockets(void);      /* both ends of the hand-over to come */
 
 /* run.c */
 void run_start(struct cursor *payload);
@@ -156,6 +157,7 @@ void store_entries(void);
 
 /* wipe.c */
 void wipe_baseline(char **mounts);
+void wipe_booted(void);         /* what is booted ahead has its sockets now */
 void wipe_reset(uint32_t deadline_ms, uint32_t next_uid);
 bool wipe_directory(int fd, uint32_t deadline_ms); /* true when it is empty */
 

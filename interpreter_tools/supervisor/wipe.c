@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -128,9 +129,10 @@ static FILE *read_again(struct table *table)
 #define MAX_COUNTS 32
 
 static struct counts {
-	unsigned long in_use[MAX_COUNTS];
+	unsigned long in_use[MAX_COUNTS]; /* of each protocol */
+	unsigned long all;
 	size_t known;
-} counts_at_start;
+} counts_at_start, counts_when_booted;
 
 /*
  * The kernel's counters of sockets of this network namespace: "TCP: inuse 2 orphan 0 ...". The tables of TCP have a hash slot for each
@@ -146,6 +148,8 @@ static struct counts read_counts(void)
 		while (file && counts.known < MAX_COUNTS && fgets(line, sizeof line, file))
 			if (sscanf(line, "%*[^:]: inuse %lu", &counts.in_use[counts.known]) == 1)
 				counts.known++;
+			else if (sscanf(line, "sockets: used %lu", &counts.all) == 1)
+				counts.all -= boot_sockets();
 	}
 	return counts;
 }
@@ -279,16 +283,33 @@ static bool table_bound(struct table *table, bool (*bound)(const char *))
 	if (!file)
 		return errno != ENOENT;
 	(void)!fgets(line, sizeof line, file); /* the headings */
-	while (!found && fgets(line, sizeof line, file))
-		found = bound(line);
+	while (fgets(line, sizeof line, file)) /* to its end: from anywhere else, rewind may lead back into the buffer */
+		found = found || bound(line);
 	return found;
 }
 
-static bool counts_as_at_start(void)
+static bool counts_as_at_start(const struct counts *now)
 {
-	struct counts now = read_counts();
-	return now.known > 0 && now.known == counts_at_start.known &&
-	       memcmp(now.in_use, counts_at_start.in_use, now.known * sizeof *now.in_use) == 0;
+	return now->known > 0 && now->known == counts_at_start.known &&
+	       memcmp(now->in_use, counts_at_start.in_use, now->known * sizeof *now->in_use) == 0;
+}
+
+void wipe_booted(void)
+{
+	counts_when_booted = read_counts();
+}
+
+/*
+ * Sockets that were sent through each other and never received live on without a process, and with them all that was sent along: memory, too. The
+ * kernel collects them when a socket of that family is closed, of whoever it may be.
+ */
+static void collect_sockets(void)
+{
+	int ends[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return; /* and the verdict will not change */
+	close(ends[0]);
+	close(ends[1]);
 }
 
 static const char *socket_in_use(void)
@@ -296,9 +317,12 @@ static const char *socket_in_use(void)
 	static struct table tables[] = {{.path = "/proc/net/tcp"}, {.path = "/proc/net/tcp6"}, {.path = "/proc/net/udp"},
 					{.path = "/proc/net/udp6"}, {.path = "/proc/net/raw"}, {.path = "/proc/net/raw6"}};
 	static struct table names = {.path = "/proc/net/unix"};
-	for (size_t i = 0; i < sizeof tables / sizeof *tables && !counts_as_at_start(); i++)
+	struct counts now = read_counts();
+	for (size_t i = 0; i < sizeof tables / sizeof *tables && !counts_as_at_start(&now); i++)
 		if (table_bound(&tables[i], socket_line_bound))
 			return tables[i].path;
+	if (now.all > counts_when_booted.all)
+		return "a socket";
 	return table_bound(&names, unix_line_bound) ? names.path : NULL;
 }
 
@@ -324,12 +348,14 @@ static uint32_t verify(const char **left)
 		*left = "a process";
 		return IT_CLEAN_PROCESSES;
 	}
+	if ((*left = socket_in_use())) { /* before the files, which a socket may hold */
+		collect_sockets();
+		return IT_CLEAN_SOCKETS;
+	}
 	if ((mount = mount_in_use())) {
 		*left = mount->path;
 		return IT_CLEAN_FILES;
 	}
-	if ((*left = socket_in_use()))
-		return IT_CLEAN_SOCKETS;
 	*left = "/dev/mqueue";
 	if (queues_exist())
 		return IT_CLEAN_FILES;
@@ -343,8 +369,10 @@ void wipe_reset(uint32_t deadline_ms, uint32_t next_uid)
 	const char *left;
 	deadline_us = now_us() + deadline_ms * 1000ull;
 	uint32_t verdict = verify(&left);
-	while (verdict != IT_CLEAN_OK && !late()) {
+	while (verdict != IT_CLEAN_OK) {
 		nanosleep(&pause, NULL);
+		if (late())
+			break; /* the last verdict stands */
 		reap();
 		verdict = verify(&left);
 	}

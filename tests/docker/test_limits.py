@@ -179,6 +179,20 @@ print(big.wait(), small.wait())
     assert (result.stdout, result.exit_code, result.outcome) == ("-9 0\n", 0, "oom")
 
 
+async def test_interpreter_that_waits_outlives_a_program_beside_it(single: ExecutionEngine) -> None:
+    """A variable of Python's own makes a run start another one; when that runs out of memory, it alone is killed."""
+    code = """
+import os
+f = os.memfd_create("x"); os.set_inheritable(f, True)
+os.execvp("dd", ["dd", "if=/dev/zero", f"of=/proc/self/fd/{f}", "bs=64k", "status=none"])
+"""
+    discards = single.stats().discards
+    for _ in range(2):
+        result = await single.run("python", code, strategy=POOL, environment={"PYTHONHASHSEED": "1"})
+        assert (result.outcome, result.signal) == ("oom", 9)
+        await assert_unharmed(single, discards)
+
+
 async def test_limits_of_one_run_end_with_it(engine: ExecutionEngine) -> None:
     """Memory, cores and time."""
     allocate = "x = bytearray(100 << 20)"

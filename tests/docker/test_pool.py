@@ -16,6 +16,9 @@ from interpreter_tools import (
     EngineConfig,
     EngineStats,
     ExecutionEngine,
+    InterpreterBoot,
+    LanguageConfig,
+    LanguageRegistry,
     PoolClosed,
     PoolConfig,
     PoolTimeout,
@@ -226,6 +229,26 @@ async def test_idle_ones_that_die_are_replaced(docker_client: DockerClient, comm
         await when(engine, lambda stats: stats.discards == {"lost": 2} and stats.idle == 2)
         assert (await engine.run("python", "print(1)")).stdout == "1\n"
         await eventually(lambda: containers_of(docker_client, engine), lambda found: not set(victims) & set(found))
+
+
+async def test_those_that_die_again_and_again_are_replaced_slowly() -> None:
+    """They start, but die before anybody asks for them: each time it takes longer until the next is tried."""
+    boot = InterpreterBoot(mode="single", command=("sh", "-c", "printf r >&3; sleep 0.05"))
+    mayfly = LanguageConfig(
+        language="mayfly",
+        default_image="interpreter-tools/shell:1",
+        code_filename="main.txt",
+        run_command=("cat", "{file}"),
+        boot=boot,
+    )
+    LanguageRegistry.register(mayfly)
+    try:
+        began = time.monotonic()
+        async with engine_of(("mayfly",), min_size=1, max_size=2) as engine:
+            await when(engine, lambda stats: stats.discards.get("lost", 0) >= 6)
+            assert time.monotonic() - began > 0.1 + 0.2 + 0.4 + 0.8 + 1.6
+    finally:
+        LanguageRegistry.unregister("mayfly")
 
 
 async def test_close_drains(docker_client: DockerClient) -> None:

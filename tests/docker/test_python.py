@@ -86,6 +86,14 @@ async def test_variables_of_python_are_honoured(engine: ExecutionEngine, name: s
     await assert_alike(engine, code, {name: value})
 
 
+async def test_program_of_any_length(engine: ExecutionEngine) -> None:
+    """It is read piece by piece."""
+    for size in (65_535, 65_536, 65_537, 3_000_000):
+        end = "\nprint('end')"
+        code = "#" * (size - len(end)) + end
+        assert (await engine.run("python", code, strategy=POOL)).stdout == "end\n"
+
+
 async def test_every_run_has_other_random_numbers(engine: ExecutionEngine) -> None:
     """Though all come from one process that forks."""
     code = "import os, random, secrets, uuid; print(random.random(), secrets.token_hex(), uuid.uuid4(), os.urandom(9))"

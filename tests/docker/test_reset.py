@@ -126,6 +126,22 @@ print(len(os.listdir("/proc")), open("/proc/1/status").read().partition("VmRSS:"
     assert max(sizes) < 2048  # KiB
 
 
+async def test_memory_that_no_process_holds(single: ExecutionEngine) -> None:
+    """It was sent through sockets and never received: the next run has it all."""
+    hide = """python3 - <<'END'
+import os, socket
+a, b = socket.socketpair(); f = os.memfd_create("x")
+for _ in range(150): os.write(f, b"x" * (1 << 20))
+socket.send_fds(a, [b"x"], [a.fileno(), b.fileno(), f]); socket.send_fds(b, [b"x"], [a.fileno(), b.fileno()])
+os._exit(0)
+END"""
+    options = {"image": "interpreter-tools/python:1", "strategy": POOL}
+    for _ in range(3):
+        assert (await single.run("shell", hide, **options)).outcome == "ok"  # pyright: ignore[reportArgumentType]
+        needs = "python3 -c 'print(len(bytearray(150 << 20)))'"
+        assert (await single.run("shell", needs, **options)).stdout == "157286400\n"  # pyright: ignore[reportArgumentType]
+
+
 # -- resets that do not end well
 
 MUCH_TO_WIPE = "for n in range(60_000): open(str(n), 'w').close()"  # a quarter of a second

@@ -246,3 +246,79 @@ async def test_reads_and_runs_can_alternate(engine: ExecutionEngine) -> None:
             pieces += len(piece)
             assert (await session.run("shell", "echo ok")).stdout == "ok\n"
         assert pieces == 9 * MIB
+
+
+async def test_names_that_programs_choose_do_not_meet_ours(engine: ExecutionEngine, tmp_path: Path) -> None:
+    """Neither what could be the name of a copy that is under way, nor names as long as names can be."""
+    names = ["x", ".x.part", "n" * 255, "\u00e9" * 127]
+    code = f"for name in {names!r}: open(name, 'w').write(name)"
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        await session.run("python", code)
+        for written in (
+            await session.copy_directory_from_workspace(tmp_path / "copied"),
+            await session.aclose(keep_generated=tmp_path / "kept"),
+        ):
+            found = {path.name: path.read_text() for path in written}
+            found.pop("main.py", None)
+            assert found == {name: name for name in names}
+    for directory in ("copied", "kept"):
+        assert set(os.listdir(tmp_path / directory)) - {"main.py"} == set(names)  # noqa: PTH208
+
+
+async def test_targets_that_are_no_files(session: Session, tmp_path: Path) -> None:
+    """Are named, and nothing is written or ended."""
+    await session.write_file("a", b"a")
+    for target in ("", "a\0b", ".", "/", ".."):
+        with pytest.raises(ConfigurationError, match="target: "):
+            await session.copy_file_from_workspace("a", target)
+    for target in ("", "a\0b"):
+        with pytest.raises(ConfigurationError, match="target: "):
+            await session.copy_directory_from_workspace(target)
+        with pytest.raises(ConfigurationError, match="keep_generated: "):
+            await session.aclose(keep_generated=target)
+    await session.copy_file_from_workspace("a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"a"
+
+
+async def test_cleanup_keeps_in_no_place_by_accident(
+    engine: ExecutionEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty text is not the current directory, and the session is still there."""
+    monkeypatch.chdir(tmp_path)
+    session_id = await engine.create_session()
+    await engine.execute_code(session_id, language="shell", code="echo out > out")
+    with pytest.raises(ConfigurationError, match="keep_generated: '' is empty"):
+        await engine.cleanup_session(session_id, keep_generated="")
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+    await engine.cleanup_session(session_id, keep_generated=".")
+    assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208
+
+
+async def test_directories_that_are_none(session: Session, tmp_path: Path) -> None:
+    """Are named, before and after a run; one that is empty is not an error."""
+    await session.write_file("file", b"")
+    for run in (False, True):
+        if run:
+            await session.run("shell", "mkdir empty; ln -s / link; echo more >> file")
+        for directory, number in (("missing", errno.ENOENT), ("file", errno.ENOTDIR), ("mis/sing", errno.ENOENT)):
+            with pytest.raises(FileRefused, match=f"'{directory}'") as refused:
+                await session.copy_directory_from_workspace(tmp_path / "out", directory)
+            assert refused.value.errno == number
+        assert os.listdir(tmp_path) == []  # noqa: PTH208
+    if session.config.strategy is not ContainerStrategy.POOL:
+        with pytest.raises(FileRefused):
+            await session.copy_directory_from_workspace(tmp_path / "out", "link")
+        assert await session.copy_directory_from_workspace(tmp_path / "out", "empty") == []
+        assert (tmp_path / "out").is_dir()
+
+
+async def test_reader_is_awaited_again(session: Session) -> None:
+    """It reads the file from its beginning, whatever was read before."""
+    await session.write_file("a", b"a" * (5 * MIB))
+    for run in (False, True):
+        if run:
+            await session.run("shell", "true")
+        reader = session.read_file("a")
+        assert len(await anext(reader)) == 4 * MIB
+        assert await reader == await reader == b"a" * (5 * MIB)
+        assert [len(piece) async for piece in reader] == [MIB]

@@ -42,6 +42,7 @@ _CALLS = {
     "unshare of a mount namespace": (97, 272, "0x20000"),
     "clone of a user namespace": (220, 56, "0x10000011, 0, 0, 0, 0"),
     "clone of a network namespace": (220, 56, "0x40000011, 0, 0, 0, 0"),
+    "clone of a sibling": (220, 56, "0x8011, 0, 0, 0, 0"),
     "setns": (268, 308, "0, 0"),
     "mount": (40, 165, "b'none', b'/tmp', b'tmpfs', 0, 0"),
     "umount2": (39, 166, "b'/tmp', 0"),

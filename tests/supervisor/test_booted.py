@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import NamedTuple, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import pytest
 
@@ -13,7 +13,10 @@ from interpreter_tools._languages.javascript import NODE_BOOT
 from interpreter_tools._languages.python import PYTHON as PYTHON_LANGUAGE
 from interpreter_tools._protocol import Ready, Reset
 from interpreter_tools._protocol._constants import BootMode, Ended, Flag, Why
-from tests.supervisor.harness import PYTHON, UID, WORKSPACE, Options, Ran, Supervisor
+from tests.supervisor.harness import PATIENCE, PYTHON, UID, WORKSPACE, Options, Ran, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Interpreter(NamedTuple):
@@ -102,6 +105,14 @@ def run(supervisor: Supervisor, interpreter: Interpreter, code: str, **options: 
     return supervisor.run([f"{WORKSPACE}/{interpreter.file}"], **options)
 
 
+def until(right: Callable[[], bool]) -> None:
+    """Waits for something that nobody tells."""
+    deadline = time.monotonic() + PATIENCE
+    while not right():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_booted_run_is_the_users(supervisor: Supervisor, interpreter: Interpreter) -> None:
     """Its identity, directory and variables are the run's, and it cannot touch PID 1."""
     ran = run(supervisor, interpreter, interpreter.identity, environment={"A": "b"})
@@ -179,12 +190,25 @@ def test_dead_interpreter_is_fatal(supervisor: Supervisor, interpreter: Interpre
     assert "the interpreter booted ahead is gone" in supervisor.fatal()
 
 
-def test_dead_child_of_a_zygote_is_fatal(supervisor: Supervisor) -> None:
-    """Before it was handed a run: nobody else would miss it."""
+def test_child_that_dies_before_its_run_is_replaced(supervisor: Supervisor) -> None:
+    """Whether it waits alone or beside a program; at the third in a row, something is wrong."""
     boot(supervisor, FORK)
     (zygote,) = supervisor.children()
-    (parked,) = supervisor.children(zygote)
-    os.kill(parked, signal.SIGKILL)
+
+    def kill() -> None:
+        until(lambda: len(supervisor.children(zygote)) == 1)
+        (parked,) = supervisor.children(zygote)
+        os.kill(parked, signal.SIGKILL)
+        until(lambda: parked not in supervisor.children(zygote))
+
+    kill()
+    supervisor.start(["sh", "-c", "read line; echo $line"], flags=Flag.STDIN)
+    kill()
+    supervisor.send(supervisor.connection.stdin(b"still here\n"))
+    assert supervisor.finish().stdout == b"still here\n"
+    assert run(supervisor, FORK, FORK.one).stdout == b"1\n"
+    for _ in range(3):
+        kill()
     assert "the interpreter booted ahead is gone" in supervisor.fatal()
 
 

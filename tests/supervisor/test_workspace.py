@@ -95,22 +95,36 @@ def test_unusual_names_are_names(idle: Supervisor, name: bytes) -> None:
 
 
 def test_first_error_of_a_put_is_told_once(idle: Supervisor) -> None:
-    """At the next start, which is then refused, or sync."""
+    """At the next start, which is then refused, or sync; what follows it is not written until then."""
+    idle.put(b"before", b"")
     idle.put(b"../1", b"")
     idle.put(b"../2", b"x" * 100_000)
-    idle.put(b"fine", b"")
+    idle.put(b"behind", b"")
     assert idle.refusal(["true"]) == Refused(Why.PUT, errno.EINVAL, b"../1")
+    idle.put(b"later", b"")
     assert idle.sync() == Ready()
-    assert idle.run(["ls"]).stdout == b"fine\n"
+    assert idle.run(["ls"]).stdout == b"before\nlater\n"
+
+
+def test_put_that_is_given_up_is_not_told_of(idle: Supervisor) -> None:
+    """Neither its error nor a half of it is left."""
+    for path in (b"../refused", b"half"):
+        idle.send(idle.connection.open_put(path, uid=UID))
+        idle.send(idle.connection.close_put(whole=False))
+    assert idle.sync() == Ready()
+    assert idle.run(["ls"]).stdout == b""
 
 
 def test_full_workspace_is_an_error_of_the_put(idle: Supervisor) -> None:
-    """And what there was before stays readable."""
+    """What there was before stays readable, and the half of the file does not keep the rest of the room."""
     idle.put(b"before", b"1")
     idle.shell(f"head -c 255m /dev/zero > {WORKSPACE}/filler")
     idle.put(b"large", b"x" * (2 << 20))
     assert idle.sync() == Refused(Why.PUT, errno.ENOSPC, b"large")
     assert get(idle, b"before") == Got(b"1")
+    assert b"large" not in listed(idle)[0]
+    idle.put(b"fits", b"x" * (1 << 19))
+    assert idle.sync() == Ready()
 
 
 def test_put_never_follows_what_a_program_planted(idle: Supervisor) -> None:

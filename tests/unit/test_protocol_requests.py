@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,6 +148,23 @@ def test_requests_wait_for_their_state(state: State) -> None:
             with pytest.raises(UsageError, match=f"is {state.name}, not {needed.name}"):
                 ask(connection)
             assert connection.state is state
+
+
+def test_requests_that_fit_into_no_frame_change_nothing() -> None:
+    """The conversation goes on as if they had not been made."""
+    asks: list[Callable[[Connection], object]] = [
+        lambda connection: connection.open_put(b"a", uid=UID, mode=-1),
+        lambda connection: connection.open_put(b"a", uid=UID, mode=1 << 40),
+        lambda connection: connection.get(b"a", uid=UID, offset=-1),
+        lambda connection: connection.get(b"a", uid=UID, count=1 << 64),
+        lambda connection: connection.reset(Reset(-1, UID)),
+        lambda connection: connection.stage("a", uid=-1),
+    ]
+    connection = connection_in(State.IDLE)
+    for ask in asks:
+        with pytest.raises(struct.error):
+            ask(connection)
+        assert connection.state is State.IDLE
 
 
 def test_file_piece_by_piece_is_the_same_as_a_whole_one() -> None:

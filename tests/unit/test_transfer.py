@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
 import os
@@ -10,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools._exceptions import ContainerLost, FileRefused
+from interpreter_tools._exceptions import ConfigurationError, ContainerLost, FileRefused
 from interpreter_tools._host_files import HostFile
-from interpreter_tools._protocol import Content, Ready, Refused
+from interpreter_tools._protocol import Content, Fatal, Ready, Refused
 from interpreter_tools._protocol._constants import Frame, Why
 from interpreter_tools._staging import Staged
-from interpreter_tools._transfer import PIECE, pieces_of, read_file, read_range, send_file, spread, sync
+from interpreter_tools._transfer import PIECE, Streamed, pieces_of, read_file, read_range, send_file, spread, sync
 
 from .scripted import Sandbox, settle
 from .wire import UID
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 RANGE = 64 * PIECE  # what is asked for at once
 FRAME = 65_536  # bytes of it in one frame, at most
@@ -136,6 +137,32 @@ async def test_a_source_that_fails_is_not_taken_for_a_file() -> None:
     with pytest.raises(ValueError, match="broken"):
         await send_file(sandbox.channel, b"a", Pieces(b"half", error=ValueError("broken")), uid=UID)
     assert [request[0] for request in sandbox.heard()] == [Frame.PUT, Frame.DATA, Frame.DROP]
+
+
+async def test_pieces_that_are_no_bytes_are_named() -> None:
+    """A text in the middle of an iterator, say; the container is told to drop the file."""
+
+    async def texts() -> AsyncIterator[bytes]:
+        yield array.array("i", [1, 2])  # pyright: ignore[reportReturnType]
+        yield "text"  # pyright: ignore[reportReturnType]
+
+    sandbox = Sandbox()
+    with pytest.raises(ConfigurationError, match=r"data: 'array' .*\n.*encode"):
+        await send_file(sandbox.channel, b"a", Streamed(texts(), 0o644), uid=UID)
+    assert [request[0] for request in sandbox.heard()] == [Frame.PUT, Frame.DROP]
+
+
+async def test_a_container_that_is_lost_in_the_middle_is_told_of() -> None:
+    """As what it is, whatever state the conversation was in."""
+
+    class Loses(Pieces):
+        async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
+            sandbox.say(Fatal("no memory"))
+            return await super().read_into(spaces, offset)
+
+    sandbox = Sandbox()
+    with pytest.raises(ContainerLost, match="no memory"):
+        await send_file(sandbox.channel, b"a", Loses(b"a", b"b"), uid=UID)
 
 
 # -- out
