@@ -258,6 +258,10 @@ class SessionInputs(ABC):
             InvalidPath: the path does not lie beneath the workspace.
             FileRefused: the file cannot be written, and why.
         """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                "text", type(text).__name__, "is not a text", hint="decode it: text.decode('ascii')"
+            )
         try:
             data = base64.b64decode("".join(text.split()), validate=True)
         except ValueError as error:

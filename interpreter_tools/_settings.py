@@ -9,12 +9,13 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, TypeVar, get_args, get_origin
 
 import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._fields import kinds_of, members_of, take
 
 if TYPE_CHECKING:
     import os
@@ -93,7 +94,7 @@ def build(settings: Mapping[str, object], kind: type[T], *, field: str = "") -> 
     Raises:
         ConfigurationError: a name or a type is wrong, or the Struct refuses a value; the error tells the path.
     """
-    kinds = get_type_hints(kind)
+    kinds = kinds_of(kind)
     values: dict[str, object] = {}
     for name, value in settings.items():
         where = f"{field}.{name}" if field else name
@@ -120,7 +121,7 @@ def _put(tree: dict[str, object], name: str, value: _Text, kind: type[msgspec.St
     while rest and isinstance(node, type) and issubclass(node, msgspec.Struct):
         first, _, rest = rest.partition("__")
         path.append(first.lower())
-        kinds = get_type_hints(node)
+        kinds = kinds_of(node)
         if path[-1] not in kinds:
             raise _unknown(".".join(path), path[-1], str(value), kinds, variable=PREFIX + name)
         node = kinds[path[-1]]
@@ -139,7 +140,7 @@ def _put(tree: dict[str, object], name: str, value: _Text, kind: type[msgspec.St
 
 def _convert(value: object, kind: object, field: str) -> object:
     """A value as a field's type has it."""
-    members = get_args(kind) if get_origin(kind) in {UnionType, Union} else (kind,)
+    members = members_of(kind)
     if isinstance(value, str) and NoneType in members and value.strip().lower() == "none":
         return None  # TOML and the environment have no word for it
     member = members[0]
@@ -154,11 +155,7 @@ def _convert(value: object, kind: object, field: str) -> object:
     if origin is tuple and isinstance(value, (list, tuple)):
         items: list[object] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return tuple(_convert(item, arguments[0], f"{field}[{number}]") for number, item in enumerate(items))
-    try:
-        return msgspec.convert(value, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        reason = str(error).partition(" - at ")[0]
-        raise ConfigurationError(field, value, f"has the wrong type: {reason[:1].lower()}{reason[1:]}") from error
+    return take(value, kind, field, strict=strict)
 
 
 def _parse(text: str, origin: object, field: str) -> object:
