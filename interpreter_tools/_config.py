@@ -12,6 +12,7 @@ import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._fields import check_fields
+from interpreter_tools._language_names import check_languages
 from interpreter_tools._limits import check_count, check_seconds, parse_cpus, parse_size
 from interpreter_tools._mounts import Mount, check_mounts
 from interpreter_tools._settings import build, find_file, read_file, with_environment
@@ -309,7 +310,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         timeout: seconds that a run may take; None means no limit.
         output_limit: bytes of stdout and stderr together; None means no limit.
         max_sessions: sessions at once.
-        images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own.
+        images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own. The
+            languages must be registered when the engine starts, or the configuration is read from a file.
         index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
         extra_index_urls: further ones.
         npm_registry: npm's registry; None means that of npm_config_registry, or the usual one.
@@ -385,4 +387,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Raises:
             ConfigurationError: a name is unknown, or a value cannot work; the error tells the field's path.
         """
-        return build(settings, cls)
+        config = build(settings, cls)
+        check_languages(config.images, field="images")
+        return config

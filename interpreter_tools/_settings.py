@@ -25,7 +25,8 @@ FILE_VARIABLE = f"{PREFIX}CONFIG"
 
 _FILE = "interpreter-tools.toml"
 _USER_FILE = ("interpreter-tools", "config.toml")
-_OTHERS = ("IMAGE_", "CC_", "CONFIG", "MODEL", "REGISTRY")  # variables that other parts of the package read
+_OTHERS = ("CONFIG", "MODEL", "REGISTRY")  # variables that other parts of the package read
+_FAMILIES = ("IMAGE_", "CC_")  # the same, one for each language or processor
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -77,7 +78,7 @@ def with_environment(settings: Mapping[str, object], environ: Mapping[str, str],
     result = dict(settings)
     for variable in sorted(environ):
         name = variable.removeprefix(PREFIX)
-        if name == variable or name.startswith(_OTHERS):
+        if name == variable or name in _OTHERS or name.startswith(_FAMILIES):
             continue
         _put(result, name, _Text(environ[variable]), kind)
     return result
@@ -130,10 +131,12 @@ def _put(tree: dict[str, object], name: str, value: _Text, kind: type[msgspec.St
     elif rest:
         where = ".".join(path)
         raise ConfigurationError(f"{where}.{rest.lower()}", str(value), f"is not a setting: {where} holds one value")
-    for step in path[:-1]:
+    for number, step in enumerate(path[:-1], start=1):
         below = tree.get(step, {})
         if not isinstance(below, Mapping):
-            raise ConfigurationError(step, below, "is not a table")
+            where = ".".join(path[:number])
+            hint = f"it is set as a whole, and {PREFIX}{name} sets a part of it: use one of the two"
+            raise ConfigurationError(where, below, "is not a table", hint=hint)
         tree[step] = tree = dict(below)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     tree[path[-1]] = value
 
