@@ -283,7 +283,7 @@ class Session(SessionFiles):
             await self._check_code(demand.code_path, self._containers.seen_by(fitting.shape))
             lease = await self._lease(fitting.shape, options)
             self._running = lease
-            await lease.record.container.apply_limits(options.container.memory_bytes, options.container.cpus)
+            await lease.record.container.apply_limits(options.container)
             await self._deliver(lease)
             record = lease.record
             record.begin(demand.files)
