@@ -279,6 +279,14 @@ async def test_room_that_is_there_keeps_its_size(engine: ExecutionEngine, name: 
         assert (await session.run("shell", "cat file")).stdout == "kept\n"
 
 
+async def test_files_of_a_session_are_not_limited_by_its_last_run(engine: ExecutionEngine) -> None:
+    """What was given to one run has ended with it."""
+    async with engine.session(strategy=PER_SESSION) as session:
+        assert (await session.run("shell", "true", memory_limit="40m")).outcome == "ok"
+        await session.write_file("large", bytes(100 * MIB))
+        assert (await session.run("shell", "stat -c %s large")).stdout == f"{100 * MIB}\n"
+
+
 # -- space
 
 
