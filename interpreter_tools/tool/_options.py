@@ -36,6 +36,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     timeout: float | None = 60.0
     memory_limit: str | int | None = None
     cpu_limit: str | float | None = None
+    pids_limit: int | None = None
     network: str | None = None
     environment: Mapping[str, str] = {}
     max_tokens: int = 4000
