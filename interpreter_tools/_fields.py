@@ -38,11 +38,15 @@ def check_fields(struct: msgspec.Struct, path: str = "") -> None:
     Raises:
         ConfigurationError: a value has another type; the error tells the field's path.
     """
-    for name, kind in kinds_of(type(struct)).items():
+    for name, kind, members in _plan(type(struct)):
         value = getattr(struct, name)
-        taken = take(value, kind, f"{path}.{name}" if path else name)
-        if taken is not value:
-            msgspec.structs.force_setattr(struct, name, taken)
+        if type(value) not in members:
+            msgspec.structs.force_setattr(struct, name, take(value, kind, f"{path}.{name}" if path else name))
+
+
+@functools.cache
+def _plan(struct: type[msgspec.Struct]) -> tuple[tuple[str, object, tuple[Any, ...]], ...]:
+    return tuple((name, kind, members_of(kind)) for name, kind in kinds_of(struct).items())
 
 
 def take(value: object, kind: object, field: str, *, strict: bool = True) -> object:

@@ -191,12 +191,8 @@ def _check_sizes(
 ) -> None:
     """Refuses another size for a tmpfs that is there already: Docker cannot change it."""
     stays = strategy is ContainerStrategy.PER_SESSION
-    sizes = (
-        ("workspace_size", stays or shared, container.workspace_bytes, own.workspace_bytes),
-        ("tmp_size", stays, container.tmp_bytes, own.tmp_bytes),
-    )
-    for name, fixed, wanted, has in sizes:
-        if name in options and fixed and wanted != has:
-            reason = f"cannot change for a run: the session keeps one of {has} bytes"
+    for name, size, fixed in (("workspace_size", "workspace_bytes", stays or shared), ("tmp_size", "tmp_bytes", stays)):
+        if name in options and fixed and getattr(container, size) != getattr(own, size):
+            reason = f"cannot change for a run: the session keeps one of {getattr(own, size)} bytes"
             hint = f"set it for the session, container=ContainerConfig({name}=...), or run this outside of it"
             raise ConfigurationError(name, options.get(name), reason, hint=hint)
