@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 import msgspec
 
@@ -323,14 +323,14 @@ def create_code_execution_tool(
         strategy=check_strategy(strategy, field="strategy"),
         session_id=session_id,
         workspace_sharing=workspace_sharing,
-        mounts=tuple(mounts),
+        mounts=cast("tuple[Mount, ...]", mounts),
         dependencies=dependencies,
         timeout=timeout,
         memory_limit=memory_limit,
         cpu_limit=cpu_limit,
         pids_limit=pids_limit,
         network=network,
-        environment=environment or {},
+        environment={} if environment is None else environment,
         max_tokens=max_tokens,
     )
     return CodeExecutionTool(engine, config, options)
