@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self, TypeVar
 
 import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._fields import check_fields
+from interpreter_tools._language_names import check_languages
 from interpreter_tools._limits import check_count, check_seconds, parse_cpus, parse_size
 from interpreter_tools._mounts import Mount, check_mounts
 from interpreter_tools._settings import build, find_file, read_file, with_environment
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+K = TypeVar("K")
+V = TypeVar("V")
+E = TypeVar("E", bound=Mapping[str, str])
 
 _VARIABLE = re.compile(r"[^=\0\ud800-\udc7f\udd00-\udfff]+")  # of surrogates only those that stand for a byte
 _VALUE = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]*")
@@ -25,12 +29,24 @@ _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # Docker's rule; also keep
 _MIB = 1 << 20
 
 
-def check_environment(environment: dict[str, str], *, field: str) -> dict[str, str]:
+def check_mapping(value: Mapping[K, V], *, field: str) -> Mapping[K, V]:
+    """The same dictionary.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(field, value, "is not a dictionary", hint="leave it out, or give {} for none")
+    return value
+
+
+def check_environment(environment: E, *, field: str) -> E:
     """The same variables.
 
     Raises:
         ConfigurationError: a name is empty or holds ``=``, or a name or value holds NUL or a lone surrogate.
     """
+    check_mapping(environment, field=field)
     for name, value in environment.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"{field}.{name}", name, "is not a name of a variable")
@@ -90,6 +106,20 @@ def check_sharing(strategy: ContainerStrategy, sharing: str) -> None:
         )
 
 
+def check_network(name: str, *, field: str) -> None:
+    """Refuses what is not the name of a Docker network, or opens the host.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    if not name:
+        raise ConfigurationError(field, name, "is empty", hint="use 'none' for no network")
+    if name == "host" or name.startswith(("container:", "ns:")):
+        raise ConfigurationError(field, name, "would open the host to the sandbox", hint="use 'bridge', or 'none'")
+    if not _NETWORK.fullmatch(name):
+        raise ConfigurationError(field, name, "is not a name of a Docker network")
+
+
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a sandbox is made of.
 
@@ -127,23 +157,16 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     runtime: str | None = None
 
     def __post_init__(self) -> None:
+        parse_size(self.memory_limit, field="container.memory_limit", least=32 * _MIB)
+        check_count(self.pids_limit, field="container.pids_limit", least=8)
+        check_environment(self.environment, field="container.environment")
+        check_fields(self, "container")
         if self.image is not None and not self.image.strip():
             raise ConfigurationError("container.image", self.image, "is not a name of an image")
-        check_environment(self.environment, field="container.environment")
-        check_count(self.pids_limit, field="container.pids_limit", least=8)
         if not self.working_dir.startswith("/") or not _VALUE.fullmatch(self.working_dir):
             raise ConfigurationError("container.working_dir", self.working_dir, "is not an absolute path")
-        if not self.network:
-            raise ConfigurationError("container.network", self.network, "is empty", hint="use 'none' for no network")
-        if self.network == "host" or self.network.startswith(("container:", "ns:")):
-            raise ConfigurationError("container.network", self.network, "would open the host to the sandbox")
-        if not _NETWORK.fullmatch(self.network):
-            raise ConfigurationError("container.network", self.network, "is not a name of a Docker network")
+        check_network(self.network, field="container.network")
         self._check_ports()
-        if isinstance(self.mounts, (Mount, str)):
-            raise ConfigurationError(
-                "container.mounts", self.mounts, "is one mount", hint="give a tuple: (Mount(...),)"
-            )
         check_mounts(self.mounts, field="container.mounts")
         if self.cpu_limit is not None:
             parse_cpus(self.cpu_limit, field="container.cpu_limit")
@@ -156,12 +179,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             )
 
     def _check_ports(self) -> None:
-        if isinstance(self.ports, int):
-            hint = f"give a tuple: ({self.ports},)"
-            raise ConfigurationError("container.ports", self.ports, "is one port", hint=hint)
         for number, port in enumerate(self.ports):
-            known = not isinstance(port, bool) and isinstance(port, int)  # pyright: ignore[reportUnnecessaryIsInstance]
-            if not known or not 0 < port < 65536:
+            if not 0 < port < 65536:
                 raise ConfigurationError(f"container.ports[{number}]", port, "is not a port: a number from 1 to 65535")
             if port in self.ports[:number]:
                 raise ConfigurationError(f"container.ports[{number}]", port, "is given twice")
@@ -231,6 +250,7 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         check_seconds(self.max_idle, field="pool.max_idle")
         check_seconds(self.max_age, field="pool.max_age")
         check_seconds(self.wait_timeout, field="pool.wait_timeout")
+        check_fields(self, "pool")
         if self.min_size > self.max_size:
             raise ConfigurationError("pool.min_size", self.min_size, f"is more than max_size, {self.max_size}")
 
@@ -266,18 +286,16 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     output_limit: str | int | msgspec.UnsetType | None = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        check_strategy(self.strategy, field="strategy")
-        check_choice(self.workspace_sharing, ("isolated", "shared"), field="workspace_sharing")
-        check_choice(self.when_busy, ("queue", "error"), field="when_busy")
-        check_sharing(self.strategy, self.workspace_sharing)
         check_seconds(self.idle_timeout, field="idle_timeout")
-        if self.session_id is not None and not _SESSION_ID.fullmatch(self.session_id):
-            hint = "use letters, digits and ._- only, at most 128"
-            raise ConfigurationError("session_id", self.session_id, "is not a name of a session", hint=hint)
         if self.timeout is not msgspec.UNSET:
             check_seconds(self.timeout, field="timeout")
         if self.output_limit is not msgspec.UNSET and self.output_limit is not None:
             parse_size(self.output_limit, field="output_limit")
+        check_fields(self)
+        check_sharing(self.strategy, self.workspace_sharing)
+        if self.session_id is not None and not _SESSION_ID.fullmatch(self.session_id):
+            hint = "use letters, digits and ._- only, at most 128"
+            raise ConfigurationError("session_id", self.session_id, "is not a name of a session", hint=hint)
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -292,7 +310,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         timeout: seconds that a run may take; None means no limit.
         output_limit: bytes of stdout and stderr together; None means no limit.
         max_sessions: sessions at once.
-        images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own.
+        images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own. The
+            languages must be registered when the engine starts, or the configuration is read from a file.
         index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
         extra_index_urls: further ones.
         npm_registry: npm's registry; None means that of npm_config_registry, or the usual one.
@@ -331,15 +350,12 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         parse_size(self.dependency_memory, field="dependency_memory", least=128 * _MIB)
         if self.store_max_size is not None:
             parse_size(self.store_max_size, field="store_max_size")
+        check_fields(self)
+        check_network(self.dependency_network, field="dependency_network")
         if not _VOLUME.fullmatch(self.dependency_store):
             raise ConfigurationError("dependency_store", self.dependency_store, "is not a name of a Docker volume")
-        if isinstance(self.extra_index_urls, str):
-            hint = f"give a tuple: ({self.extra_index_urls!r},)"
-            raise ConfigurationError("extra_index_urls", self.extra_index_urls, "is one text", hint=hint)
         if self.output_limit is not None:
             parse_size(self.output_limit, field="output_limit")
-        if isinstance(self.prewarm, str):
-            raise ConfigurationError("prewarm", self.prewarm, "is one text", hint=f"give a tuple: ({self.prewarm!r},)")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Self:
@@ -362,7 +378,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """
         environ = os.environ if environ is None else environ
         file = find_file(path, environ)
-        return build(with_environment({} if file is None else read_file(file), environ, cls), cls)
+        return cls.from_dict(with_environment({} if file is None else read_file(file), environ, cls))
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, object]) -> Self:
@@ -371,4 +387,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Raises:
             ConfigurationError: a name is unknown, or a value cannot work; the error tells the field's path.
         """
-        return build(settings, cls)
+        config = build(settings, cls)
+        check_languages(config.images, field="images")
+        return config

@@ -31,6 +31,7 @@ from interpreter_tools._workspace import shown_path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interpreter_tools._config import ContainerConfig
     from interpreter_tools._docker import DockerClient
     from interpreter_tools._shape import Shape
 
@@ -182,9 +183,9 @@ class Container:
         self.idle_since = time.monotonic()
         return None
 
-    async def apply_limits(self, memory_bytes: int, cpus: float | None) -> None:
-        """Limits memory and cores from now on, see ``LiveLimits.apply``; no request is made where nothing changes."""
-        await self._limits.apply(memory_bytes, cpus)
+    async def apply_limits(self, config: ContainerConfig) -> None:
+        """Limits it from now on, see ``LiveLimits.apply``; no request is made where nothing changes."""
+        await self._limits.apply(config)
 
     async def restore_limits(self) -> None:
         """Limits the container again as it was made; no request is made where it is."""

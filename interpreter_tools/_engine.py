@@ -19,6 +19,7 @@ from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_vol
 from interpreter_tools._exceptions import EngineClosed, ImageMissing, InterpreterToolsError, PoolClosed
 from interpreter_tools._host import Host
 from interpreter_tools._host_files import data_directory, host_path
+from interpreter_tools._language_names import check_languages
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._models import EngineStats
 from interpreter_tools._options import RunOptions, resolve
@@ -96,6 +97,7 @@ class ExecutionEngine:
             EngineClosed: it was closed before, or meanwhile; make another.
             EngineMisused: it was started in another event loop.
             UnknownLanguage: ``prewarm`` names a language that is not registered.
+            ConfigurationError: ``images`` does.
         """
         async with self._start_lock:
             if self._closed:
@@ -105,6 +107,7 @@ class ExecutionEngine:
                 return self
             for language in self._config.prewarm:
                 LanguageRegistry.get(language)
+            check_languages(self._config.images, field="images")
             running = await self._open()
             if self._closed:  # by another task, while this one waited
                 await running.aclose()
@@ -240,7 +243,6 @@ class ExecutionEngine:
             TooManySessions: there are as many as may be.
         """
         config = SessionConfig(**options) if config is None else msgspec.structs.replace(config, **options)
-        config.__post_init__()
         return self._use().sessions.open(config)
 
     async def create_session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> str:

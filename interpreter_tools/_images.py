@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ArchitectureMismatch, ImageMissing
+from interpreter_tools._language_names import image_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,8 @@ def image_name(language: LanguageConfig, *, override: str | None, images: Mappin
     if override is not None:
         return override
     variable = "INTERPRETER_TOOLS_IMAGE_" + re.sub(r"\W", "_", language.language).upper()
-    return images.get(language.language) or os.environ.get(variable) or language.default_image
+    configured = image_for((language.language, *language.aliases), images)
+    return configured or os.environ.get(variable) or language.default_image
 
 
 class ImageCatalog:

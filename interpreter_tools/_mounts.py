@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -9,15 +10,19 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._fields import check_fields
 from interpreter_tools._limits import parse_size
 from interpreter_tools._workspace import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    HostPath: TypeAlias = str | os.PathLike[str]
+else:
+    HostPath = str  # what is kept of it
+
 MountKind: TypeAlias = Literal["directory", "file", "tmpfs", "zip"]
 
-_KINDS = ("directory", "file", "tmpfs", "zip")
 _MIB = 1 << 20
 _TMPFS_SIZE = 64 * _MIB
 _MOST_TMPFS = 12  # the supervisor wipes 16 writable places, and has three of its own
@@ -44,19 +49,27 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         target: an absolute path in the container, or one relative to ``/workspace``.
-        source: the path here; None for a tmpfs.
+        source: the path here, as a text or a ``Path``; None for a tmpfs.
         kind: ``"directory"``, ``"file"``, ``"tmpfs"`` or ``"zip"``; None means a tmpfs where there is no source, else
             directory or file, as the source is.
         read_only: programs cannot write to the directory or file; without meaning for a tmpfs or zip.
         size: of a tmpfs: bytes, or a text such as ``"64m"``, which is the default. It lies in memory and counts towards
             ``memory_limit``.
+
+    Raises:
+        ConfigurationError: a value has the wrong type; whether the values can work is seen with the container's others.
     """
 
     target: str
-    source: str | None = None
+    source: HostPath | None = None
     kind: MountKind | None = None
     read_only: bool = True
     size: str | int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, os.PathLike):
+            msgspec.structs.force_setattr(self, "source", os.fspath(self.source))
+        check_fields(self, "mount")
 
     @property
     def path(self) -> str:
@@ -105,8 +118,6 @@ def check_mounts(mounts: Sequence[Mount], *, field: str) -> None:
 
 
 def _check_source(mount: Mount, where: str) -> None:
-    if mount.kind is not None and mount.kind not in _KINDS:
-        raise ConfigurationError(f"{where}.kind", mount.kind, "is not a kind", hint=f"known: {', '.join(_KINDS)}")
     if mount.is_tmpfs:
         if mount.source is not None:
             raise ConfigurationError(f"{where}.source", mount.source, "has no place in a tmpfs", hint="leave it out")
@@ -115,7 +126,7 @@ def _check_source(mount: Mount, where: str) -> None:
         return
     if mount.size is not None:
         raise ConfigurationError(f"{where}.size", mount.size, "is for a tmpfs only", hint="leave it out")
-    if not mount.source or _BAD.search(mount.source):
+    if not mount.source or _BAD.search(os.fspath(mount.source)):
         raise ConfigurationError(f"{where}.source", mount.source, "is not a path on this machine")
 
 

@@ -13,6 +13,7 @@ from interpreter_tools._config import (
     SessionConfig,
     check_choice,
     check_environment,
+    check_mapping,
     check_sharing,
     check_strategy,
 )
@@ -32,6 +33,11 @@ class RunOptions(TypedDict, total=False):
         timeout: seconds of run time; None means no limit.
         memory_limit: bytes, or a text such as ``"256m"``.
         cpu_limit: cores, such as ``"0.5"``; None means no limit.
+        pids_limit: processes and threads at once.
+        workspace_size: bytes that the workspace can hold, or a text; None means half of the memory limit, at most
+            256 MiB. One that is there already keeps its size: that of a ``PER_SESSION`` session, or a shared one.
+        tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB. In a ``PER_SESSION``
+            session it keeps its size.
         environment: variables for this run, over those of the container's configuration.
         stdin: bytes for the program's standard input, which then ends. None leaves it open for ``send_stdin`` in
             ``stream``, and is the same as ``b""`` in ``run``.
@@ -52,6 +58,9 @@ class RunOptions(TypedDict, total=False):
     timeout: float | None
     memory_limit: str | int
     cpu_limit: str | float | None
+    pids_limit: int
+    workspace_size: str | int | None
+    tmp_size: str | int | None
     environment: Mapping[str, str]
     stdin: bytes | None
     files: Mapping[str, bytes]
@@ -102,11 +111,14 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             own: how the session's containers are.
         """
-        container = msgspec.structs.replace(self.container, memory_limit=own.memory_limit, cpu_limit=own.cpu_limit)
-        return msgspec.structs.replace(self, container=container)
+        if self.container is own:
+            return self
+        limits = {name: getattr(own, name) for name in _LIMITS}
+        return msgspec.structs.replace(self, container=msgspec.structs.replace(self.container, **limits))
 
 
-_CONTAINER_OPTIONS = ("memory_limit", "cpu_limit", "network", "mounts", "working_dir", "image")
+_LIMITS = ("memory_limit", "cpu_limit", "pids_limit", "workspace_size", "tmp_size")
+_CONTAINER_OPTIONS = (*_LIMITS, "network", "mounts", "working_dir", "image")
 
 
 def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig | None = None) -> Resolved:
@@ -119,11 +131,9 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         if name not in RunOptions.__annotations__:
             known = ", ".join(sorted(RunOptions.__annotations__))
             raise ConfigurationError(name, "...", "is not an option of a run", hint=f"known: {known}")
-    container = session.container if session is not None and session.container is not None else config.container
+    own = session.container if session is not None and session.container is not None else config.container
     changes = {name: options.get(name) for name in _CONTAINER_OPTIONS if name in options}
-    if changes:
-        container = msgspec.structs.replace(container, **changes)
-        container.__post_init__()
+    container = msgspec.structs.replace(own, **changes) if changes else own
     timeout, output_limit = config.timeout, config.output_limit
     if session is not None and session.timeout is not msgspec.UNSET:
         timeout = session.timeout
@@ -131,6 +141,8 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         output_limit = session.output_limit
     output_limit = options.get("output_limit", output_limit)
     strategy, sharing = _placement(options, session)
+    if container is not own:
+        _check_sizes(options, container, own, strategy, shared=sharing == "shared")
     stdin = options.get("stdin")
     if stdin is not None and not isinstance(stdin, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("stdin", type(stdin).__name__, "is not bytes", hint="encode the text")
@@ -139,12 +151,9 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         raise ConfigurationError("run_app", run_app, "is not a RunApp", hint="use RunApp(entry_file='main.py')")
     return Resolved(
         container=container,
-        environment={
-            **container.environment,
-            **check_environment(dict(options.get("environment", {})), field="environment"),
-        },
+        environment={**container.environment, **check_environment(options.get("environment", {}), field="environment")},
         stdin=None if stdin is None else bytes(stdin),
-        files=options.get("files", {}),
+        files=check_mapping(options.get("files", {}), field="files"),
         timeout=check_seconds(options.get("timeout", timeout), field="timeout"),
         output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),
         strategy=strategy,
@@ -175,3 +184,15 @@ def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[Cont
     check_choice(sharing, ("isolated", "shared"), field="workspace_sharing")
     check_sharing(strategy, sharing)
     return strategy, sharing
+
+
+def _check_sizes(
+    options: RunOptions, container: ContainerConfig, own: ContainerConfig, strategy: ContainerStrategy, *, shared: bool
+) -> None:
+    """Refuses another size for a tmpfs that is there already: Docker cannot change it."""
+    stays = strategy is ContainerStrategy.PER_SESSION
+    for name, size, fixed in (("workspace_size", "workspace_bytes", stays or shared), ("tmp_size", "tmp_bytes", stays)):
+        if name in options and fixed and getattr(container, size) != getattr(own, size):
+            reason = f"cannot change for a run: the session keeps one of {getattr(own, size)} bytes"
+            hint = f"set it for the session, container=ContainerConfig({name}=...), or run this outside of it"
+            raise ConfigurationError(name, options.get(name), reason, hint=hint)

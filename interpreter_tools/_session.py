@@ -334,8 +334,8 @@ class Session(SessionFiles):
 
     async def _prepare(self, lease: SessionLease, demand: Demand, fitting: Fitting) -> Job:
         """Makes a container ready for its run, which is told what it is."""
-        record, limits = lease.record, demand.options.container
-        await record.container.apply_limits(limits.memory_bytes, limits.cpus)
+        record = lease.record
+        await record.container.apply_limits(demand.options.container)
         await self._deliver(lease)
         record.begin(demand.files)
         self._note_given(record, demand.files.keys() - {demand.code_path})

@@ -52,6 +52,10 @@ class Holder(Protocol):
         """What was put into it."""
         ...
 
+    async def restore_limits(self) -> None:
+        """Ends the limits of its last run: files may take more memory than that run was given."""
+        ...
+
 
 class SessionInputs(ABC):
     """What goes into a session; the session itself says where its files are, and whose turn it is."""
@@ -120,6 +124,7 @@ class SessionInputs(ABC):
         if holder is None or self._keeps_inputs:
             self._staging.put(path, await Staged.take(pieces_of(source), mode=source.mode))
         else:
+            await holder.restore_limits()
             await send_file(holder.channel, path, source, uid=holder.uid)
             await sync(holder.channel)
             self._arrived(holder, [path])
@@ -258,6 +263,10 @@ class SessionInputs(ABC):
             InvalidPath: the path does not lie beneath the workspace.
             FileRefused: the file cannot be written, and why.
         """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                "text", type(text).__name__, "is not a text", hint="decode it: text.decode('ascii')"
+            )
         try:
             data = base64.b64decode("".join(text.split()), validate=True)
         except ValueError as error:

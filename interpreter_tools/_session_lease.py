@@ -72,6 +72,10 @@ class Record:
         self.last_executed_at = datetime.now(UTC)
         self.baseline.update(files)
 
+    async def restore_limits(self) -> None:
+        """Ends the limits of its last run; no request is made where they are its own."""
+        await self.container.restore_limits()
+
     def meta(self, session_id: str, session_generated: frozenset[str]) -> ContainerMeta:
         """What callers are told."""
         return ContainerMeta(

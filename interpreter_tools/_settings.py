@@ -9,12 +9,13 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, TypeVar, get_args, get_origin
 
 import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._fields import kinds_of, members_of, take
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +25,8 @@ FILE_VARIABLE = f"{PREFIX}CONFIG"
 
 _FILE = "interpreter-tools.toml"
 _USER_FILE = ("interpreter-tools", "config.toml")
-_OTHERS = ("IMAGE_", "CC_", "CONFIG", "MODEL", "REGISTRY")  # variables that other parts of the package read
+_OTHERS = ("CONFIG", "MODEL", "REGISTRY")  # variables that other parts of the package read
+_FAMILIES = ("IMAGE_", "CC_")  # the same, one for each language or processor
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -76,7 +78,7 @@ def with_environment(settings: Mapping[str, object], environ: Mapping[str, str],
     result = dict(settings)
     for variable in sorted(environ):
         name = variable.removeprefix(PREFIX)
-        if name == variable or name.startswith(_OTHERS):
+        if name == variable or name in _OTHERS or name.startswith(_FAMILIES):
             continue
         _put(result, name, _Text(environ[variable]), kind)
     return result
@@ -93,7 +95,7 @@ def build(settings: Mapping[str, object], kind: type[T], *, field: str = "") -> 
     Raises:
         ConfigurationError: a name or a type is wrong, or the Struct refuses a value; the error tells the path.
     """
-    kinds = get_type_hints(kind)
+    kinds = kinds_of(kind)
     values: dict[str, object] = {}
     for name, value in settings.items():
         where = f"{field}.{name}" if field else name
@@ -120,7 +122,7 @@ def _put(tree: dict[str, object], name: str, value: _Text, kind: type[msgspec.St
     while rest and isinstance(node, type) and issubclass(node, msgspec.Struct):
         first, _, rest = rest.partition("__")
         path.append(first.lower())
-        kinds = get_type_hints(node)
+        kinds = kinds_of(node)
         if path[-1] not in kinds:
             raise _unknown(".".join(path), path[-1], str(value), kinds, variable=PREFIX + name)
         node = kinds[path[-1]]
@@ -129,17 +131,19 @@ def _put(tree: dict[str, object], name: str, value: _Text, kind: type[msgspec.St
     elif rest:
         where = ".".join(path)
         raise ConfigurationError(f"{where}.{rest.lower()}", str(value), f"is not a setting: {where} holds one value")
-    for step in path[:-1]:
+    for number, step in enumerate(path[:-1], start=1):
         below = tree.get(step, {})
         if not isinstance(below, Mapping):
-            raise ConfigurationError(step, below, "is not a table")
+            where = ".".join(path[:number])
+            hint = f"it is set as a whole, and {PREFIX}{name} sets a part of it: use one of the two"
+            raise ConfigurationError(where, below, "is not a table", hint=hint)
         tree[step] = tree = dict(below)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     tree[path[-1]] = value
 
 
 def _convert(value: object, kind: object, field: str) -> object:
     """A value as a field's type has it."""
-    members = get_args(kind) if get_origin(kind) in {UnionType, Union} else (kind,)
+    members = members_of(kind)
     if isinstance(value, str) and NoneType in members and value.strip().lower() == "none":
         return None  # TOML and the environment have no word for it
     member = members[0]
@@ -154,11 +158,7 @@ def _convert(value: object, kind: object, field: str) -> object:
     if origin is tuple and isinstance(value, (list, tuple)):
         items: list[object] = list(value)  # pyright: ignore[reportUnknownArgumentType]
         return tuple(_convert(item, arguments[0], f"{field}[{number}]") for number, item in enumerate(items))
-    try:
-        return msgspec.convert(value, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        reason = str(error).partition(" - at ")[0]
-        raise ConfigurationError(field, value, f"has the wrong type: {reason[:1].lower()}{reason[1:]}") from error
+    return take(value, kind, field, strict=strict)
 
 
 def _parse(text: str, origin: object, field: str) -> object:

@@ -84,8 +84,8 @@ def _find(mount: Mount, field: str, guarded: Sequence[str]) -> Source:
 
 def _remote(mount: Mount, field: str) -> Source:
     assert mount.source is not None
-    parts = mount.source.split("/")
-    if not mount.source.startswith("/") or ".." in parts:
+    parts = os.fspath(mount.source).split("/")
+    if parts[0] or ".." in parts:
         hint = "the Docker engine is on another machine, whose paths are meant"
         raise ConfigurationError(field, mount.source, "is not an absolute path", hint=hint)
     real = "/" + "/".join(part for part in parts if part not in {"", "."})

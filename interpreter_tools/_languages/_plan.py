@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError, InvalidPath
+from interpreter_tools._fields import check_fields
 from interpreter_tools._workspace import WORKSPACE, check_path
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cwd: str = "."
 
     def __post_init__(self) -> None:
+        check_fields(self, "run_app")
         for field, value in (("entry_file", self.entry_file), ("cwd", self.cwd)):
             if not value or "\0" in value or not value.isprintable():
                 raise ConfigurationError(f"run_app.{field}", value, "is not a path")
@@ -105,10 +107,12 @@ def encode_code(code: str | bytes) -> bytes:
     """The bytes of a code file.
 
     Raises:
-        ConfigurationError: the text holds a lone surrogate, which no encoding can express.
+        ConfigurationError: it is neither text nor bytes, or holds a lone surrogate, which no encoding can express.
     """
-    if isinstance(code, bytes):
-        return code
+    if isinstance(code, (bytes, bytearray, memoryview)):
+        return bytes(code)
+    if not isinstance(code, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("code", code, "is not a program", hint="give it as a text, or as bytes")
     try:
         return code.encode("utf-8")
     except UnicodeEncodeError as error:

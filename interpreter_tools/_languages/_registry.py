@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ConfigurationError, UnknownLanguage
+from interpreter_tools._language_names import LANGUAGE_NAMES
 from interpreter_tools._languages.javascript import JAVASCRIPT
 from interpreter_tools._languages.python import PYTHON
 from interpreter_tools._languages.shell import BASH, SHELL
@@ -33,6 +34,7 @@ class LanguageRegistry:
         cls.unregister(config.language)
         for name in (config.language, *config.aliases):
             cls._by_name[name] = config
+            LANGUAGE_NAMES.add(name)
 
     @classmethod
     def unregister(cls, name: str) -> None:
@@ -40,6 +42,7 @@ class LanguageRegistry:
         known = cls._by_name.get(name)
         for alias in (known.language, *known.aliases) if known else ():
             cls._by_name.pop(alias, None)  # a name may be given twice
+            LANGUAGE_NAMES.discard(alias)
 
     @classmethod
     def get(cls, name: str) -> LanguageConfig:

@@ -109,6 +109,7 @@ async def run(
     cpus: str | None = None,
     pids: int | None = None,
     workspace_size: str | None = None,
+    tmp_size: str | None = None,
     output_limit: str | None = None,
     network: str | None = None,
     port: Annotated[list[int] | None, Parameter(alias="-p", negative="")] = None,
@@ -136,6 +137,7 @@ async def run(
         cpus: Limit of processor cores, such as 0.5.
         pids: Limit of processes and threads at once.
         workspace_size: Room for files, such as 64m; it counts towards the memory.
+        tmp_size: The same for /tmp.
         output_limit: Limit of output, such as 1m; otherwise none, unless with --json.
         network: A Docker network, such as bridge; otherwise there is none.
         port: A port of the program, to be reached on 127.0.0.1; which one there is told. May be repeated.
@@ -158,6 +160,7 @@ async def run(
         cpus=cpus,
         pids=pids,
         workspace_size=workspace_size,
+        tmp_size=tmp_size,
         output_limit=output_limit,
         dependencies=tuple(dep or ()),
         environment=tuple(env or ()),

@@ -34,6 +34,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cpus: str | None
     pids: int | None
     workspace_size: str | None
+    tmp_size: str | None
     output_limit: str | None
     dependencies: tuple[str, ...]
     environment: tuple[str, ...]
@@ -86,6 +87,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             "cpu_limit": self.cpus,
             "pids_limit": self.pids,
             "workspace_size": self.workspace_size,
+            "tmp_size": self.tmp_size,
             "network": self.network,
             "image": self.image,
             "ports": self.ports or None,

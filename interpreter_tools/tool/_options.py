@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from interpreter_tools._config import ContainerStrategy, check_choice, check_environment, check_sharing
+from interpreter_tools._config import ContainerStrategy, check_environment, check_sharing
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._fields import check_fields
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._limits import check_count, check_seconds
 from interpreter_tools._mounts import Mount, check_mounts
@@ -35,23 +36,21 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     timeout: float | None = 60.0
     memory_limit: str | int | None = None
     cpu_limit: str | float | None = None
+    pids_limit: int | None = None
     network: str | None = None
     environment: Mapping[str, str] = {}
     max_tokens: int = 4000
 
     def __post_init__(self) -> None:
         check_seconds(self.timeout, field="timeout")
-        check_choice(self.workspace_sharing, ("isolated", "shared"), field="workspace_sharing")
+        check_count(self.max_tokens, field="max_tokens", least=100)
+        check_environment(self.environment, field="environment")
+        check_fields(self)
         check_sharing(self.strategy, self.workspace_sharing)
         check_mounts(self.mounts, field="mounts")
-        check_count(self.max_tokens, field="max_tokens", least=100)
-        check_environment(dict(self.environment), field="environment")
         if not self.name.replace("_", "").replace("-", "").isalnum() or not self.name.isascii() or len(self.name) > 64:
             hint = "use letters, digits, _ and - only, at most 64"
             raise ConfigurationError("name", self.name, "is not a name that models can call", hint=hint)
-        if isinstance(self.languages, str):
-            hint = f"give a tuple: ({self.languages!r},)"
-            raise ConfigurationError("languages", self.languages, "is one text", hint=hint)
 
     @property
     def keeps_files(self) -> bool:

@@ -156,6 +156,8 @@ class Runner:
             options["memory_limit"] = given.memory_limit
         if given.cpu_limit is not None:
             options["cpu_limit"] = given.cpu_limit
+        if given.pids_limit is not None:
+            options["pids_limit"] = given.pids_limit
         if given.network is not None:
             options["network"] = given.network
         return options

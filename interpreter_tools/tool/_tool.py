@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 import msgspec
 
@@ -286,6 +286,7 @@ def create_code_execution_tool(
     timeout: float | None = 60.0,
     memory_limit: str | int | None = None,
     cpu_limit: str | float | None = None,
+    pids_limit: int | None = None,
     network: str | None = None,
     environment: Mapping[str, str] | None = None,
     max_tokens: int = 4000,
@@ -307,6 +308,7 @@ def create_code_execution_tool(
         timeout: seconds that a run may take at most, whatever the model asks for; None means no limit.
         memory_limit: bytes, or a text such as ``"256m"``; None means the engine's.
         cpu_limit: cores; None means the engine's.
+        pids_limit: processes and threads at once; None means the engine's.
         network: the name of a Docker network; None means the engine's, which is no network by default.
         environment: variables for every run.
         max_tokens: how long a reply may be, at four characters a token.
@@ -321,13 +323,14 @@ def create_code_execution_tool(
         strategy=check_strategy(strategy, field="strategy"),
         session_id=session_id,
         workspace_sharing=workspace_sharing,
-        mounts=tuple(mounts),
+        mounts=cast("tuple[Mount, ...]", mounts),
         dependencies=dependencies,
         timeout=timeout,
         memory_limit=memory_limit,
         cpu_limit=cpu_limit,
+        pids_limit=pids_limit,
         network=network,
-        environment=dict(environment or {}),
+        environment={} if environment is None else environment,
         max_tokens=max_tokens,
     )
     return CodeExecutionTool(engine, config, options)

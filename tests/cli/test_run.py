@@ -110,12 +110,12 @@ def test_limits_of_processes_room_and_output():
     """Each reaches the sandbox."""
     code = (
         "import os, resource\n"
-        "print(os.statvfs('/workspace').f_blocks * os.statvfs('/workspace').f_frsize)\n"
+        "for found in map(os.statvfs, ('/workspace', '/tmp')): print(found.f_blocks * found.f_frsize)\n"
         "print(open('/sys/fs/cgroup/pids.max').read() if os.path.exists('/sys/fs/cgroup/pids.max')"
         " else open('/sys/fs/cgroup/pids/pids.max').read())\n"
     )
-    done = call("run", "-c", code, "--workspace-size", "10m", "--pids", "50")
-    assert done.stdout.split()[:2] == [b"10485760", b"50"]
+    done = call("run", "-c", code, "--workspace-size", "10m", "--tmp-size", "2m", "--pids", "50")
+    assert done.stdout.split() == [b"10485760", b"2097152", b"50"]
     loud = call("run", "-c", "print('x' * 100_000)", "--output-limit", "1k")
     assert len(loud.stdout) == 1024
     assert loud.stderr == b"interpreter-tools run: ended: it wrote more than --output-limit\n"

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack, cast
 
 import pytest
 
-from interpreter_tools import ContainerStrategy, ExecutionEngine
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerConfig,
+    ContainerStrategy,
+    EngineConfig,
+    ExecutionEngine,
+    PoolConfig,
+)
+from tests.relay import Relay
+from tests.watch import ONE_SHOT
 
 if TYPE_CHECKING:
-    from interpreter_tools import ExecutionResult
+    from pathlib import Path
+
+    from interpreter_tools import ExecutionResult, RunOptions, Session
 
 pytestmark = pytest.mark.docker
 
-POOL = ContainerStrategy.POOL
+POOL, PER_SESSION = ContainerStrategy.POOL, ContainerStrategy.PER_SESSION
 MIB = 1 << 20
 
 
@@ -202,6 +213,78 @@ async def test_limits_of_one_run_end_with_it(engine: ExecutionEngine) -> None:
     slow = await engine.run("python", spin, cpu_limit=0.25)
     assert slow.outcome == "ok"
     assert slow.cpu_time < 0.6 * slow.execution_time
+
+
+LOOK = """
+import json, os
+def room(path):
+    found = os.statvfs(path)
+    return found.f_blocks * found.f_frsize
+def limit():
+    for path in ("/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids.max"):
+        try: return int(open(path).read())
+        except OSError: pass
+print(json.dumps([limit(), room("/workspace"), room("/tmp")]))
+"""
+
+
+async def look(runner: ExecutionEngine | Session, **options: Unpack[RunOptions]) -> list[int]:
+    """Processes, and bytes of the workspace and of /tmp, that a run may have."""
+    return json.loads((await runner.run("python", LOOK, **options)).check().stdout)
+
+
+@pytest.mark.parametrize("strategy", ONE_SHOT)
+async def test_processes_and_room_of_one_run_end_with_it(engine: ExecutionEngine, strategy: ContainerStrategy) -> None:
+    """As its memory does: it has a container of that shape."""
+    usual = await look(engine, strategy=strategy)
+    assert usual == [256, 256 * MIB, 64 * MIB]
+    asked = await look(engine, strategy=strategy, pids_limit=40, workspace_size="8m", tmp_size=2 * MIB)
+    assert asked == [40, 8 * MIB, 2 * MIB]
+    assert await look(engine, strategy=strategy) == usual
+
+
+async def test_limits_of_a_run_are_set_on_the_container_of_its_session(tmp_path: Path) -> None:
+    """All three at once, and not asked for again; what changes none asks the engine for nothing."""
+    small = ContainerConfig(memory_limit="256m", workspace_size="16m", tmp_size="4m", pids_limit=50)
+    async with Relay(tmp_path / "docker.sock") as relay:
+        config = EngineConfig(
+            docker_host=relay.address, container=small, prewarm=(), pool=PoolConfig(min_size=0, max_size=1)
+        )
+        async with ExecutionEngine(config) as engine, engine.session(strategy=PER_SESSION) as session:
+
+            def updates() -> int:
+                return sum(b"/update" in call for call in relay.calls)
+
+            assert await look(session) == [50, 16 * MIB, 4 * MIB]
+            await look(session, pids_limit=50, memory_limit="256m", workspace_size="16m", cpu_limit=None)
+            await session.write_file("a", b"1")
+            assert updates() == 0
+            assert await look(session, pids_limit=20) == [20, 16 * MIB, 4 * MIB]
+            assert await look(session, pids_limit=20) == [20, 16 * MIB, 4 * MIB]
+            assert updates() == 1
+            assert await look(session, memory_limit="128m", cpu_limit=1) == [50, 16 * MIB, 4 * MIB]
+            assert updates() == 2
+            assert await look(session) == [50, 16 * MIB, 4 * MIB]
+            assert updates() == 3
+            assert len(session.info().container_history) == 1
+
+
+@pytest.mark.parametrize("name", ["workspace_size", "tmp_size"])
+async def test_room_that_is_there_keeps_its_size(engine: ExecutionEngine, name: str) -> None:
+    """The call is refused, and the session is as it was."""
+    async with engine.session(strategy=PER_SESSION) as session:
+        await session.run("shell", "echo kept > file")
+        with pytest.raises(ConfigurationError, match=f"{name}: '8m' cannot change for a run"):
+            await session.run("shell", "true", **cast("RunOptions", {name: "8m"}))
+        assert (await session.run("shell", "cat file")).stdout == "kept\n"
+
+
+async def test_files_of_a_session_are_not_limited_by_its_last_run(engine: ExecutionEngine) -> None:
+    """What was given to one run has ended with it."""
+    async with engine.session(strategy=PER_SESSION) as session:
+        assert (await session.run("shell", "true", memory_limit="40m")).outcome == "ok"
+        await session.write_file("large", bytes(100 * MIB))
+        assert (await session.run("shell", "stat -c %s large")).stdout == f"{100 * MIB}\n"
 
 
 # -- space

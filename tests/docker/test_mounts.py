@@ -71,7 +71,7 @@ async def test_directory_is_read_only(
     engine: ExecutionEngine, data: Path, strategy: ContainerStrategy, target: str
 ) -> None:
     """Unless asked for otherwise; wherever it lies."""
-    mount = Mount(source=str(data), target=target)
+    mount = Mount(source=data, target=target)
     code = f"{TRY_TO_WRITE}\nat = {mount.path!r}\nprint(open(at + '/in.txt').read())"
     code += "\nprint(attempt(at + '/in.txt'), attempt(at + '/new'))"
     for _ in range(2):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import pytest
@@ -80,6 +80,8 @@ async def test_base64(session: Session) -> None:
     assert await session.read_file_base64("notes/hello.txt") == "aGk="
     with pytest.raises(ConfigurationError, match="base64"):
         await session.add_file_from_base64("a", "no base64!")
+    with pytest.raises(ConfigurationError, match="text: 'bytes' is not a text"):
+        await session.add_file_from_base64("a", cast("str", b"aGk="))
 
 
 async def test_directories_in_and_out(session: Session, tmp_path: Path) -> None:

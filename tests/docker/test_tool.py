@@ -196,3 +196,13 @@ async def test_error_of_an_option_is_not_the_models(engine: ExecutionEngine) -> 
     tool = create_code_execution_tool(engine=engine, memory_limit="1m")
     with pytest.raises(ConfigurationError, match="memory_limit"):
         await tool.call(language="python", code="1")
+
+
+async def test_limits_of_a_tool_are_those_of_its_runs(engine: ExecutionEngine) -> None:
+    """Whatever the engine's own are."""
+    code = """
+for path in /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max; do [ -e $path ] && cat $path; done
+exit 0
+"""
+    tool = create_code_execution_tool(engine=engine, pids_limit=33)
+    assert (await tool.execute(language="shell", code=code)).stdout == "33\n"

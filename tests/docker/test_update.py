@@ -31,6 +31,13 @@ POOL = ContainerStrategy.POOL
 MIB = 1 << 20
 
 
+def limited(memory: str, *, cpu_limit: float | None = None, pids_limit: int = 256) -> ContainerConfig:
+    """The container of these tests, with these limits."""
+    return ContainerConfig(
+        memory_limit=memory, cpu_limit=cpu_limit, pids_limit=pids_limit, workspace_size="32m", tmp_size="8m"
+    )
+
+
 class Held:
     """An engine with one container, whose limits a test changes while it waits.
 
@@ -53,10 +60,9 @@ class Held:
 @pytest.fixture
 async def held(tmp_path: Path) -> AsyncIterator[Held]:
     """A container of 256 MiB and all cores."""
-    limited = ContainerConfig(memory_limit="256m", workspace_size="32m", tmp_size="8m")
     async with Relay(tmp_path / "docker.sock") as relay:
         config = EngineConfig(
-            docker_host=relay.address, container=limited, prewarm=(), pool=PoolConfig(min_size=0, max_size=1)
+            docker_host=relay.address, container=limited("256m"), prewarm=(), pool=PoolConfig(min_size=0, max_size=1)
         )
         async with ExecutionEngine(config) as engine:
             await engine.run("python", "", strategy=POOL)
@@ -66,6 +72,21 @@ async def held(tmp_path: Path) -> AsyncIterator[Held]:
 async def outcome(held: Held, mebibytes: int) -> str:
     """How a program ends that takes so much memory."""
     return (await held.engine.run("python", f"x = bytearray({mebibytes} << 20)", strategy=POOL)).outcome
+
+
+async def processes(held: Held) -> int:
+    """How many a program can start."""
+    code = """
+import os, signal
+made = 0
+try:
+    while made < 1000:
+        if os.fork() == 0: signal.pause()
+        made += 1
+except BlockingIOError: pass
+print(made)
+"""
+    return int((await held.engine.run("python", code, strategy=POOL)).check().stdout)
 
 
 async def limits(client: DockerClient, container: Container) -> tuple[int, int, int]:
@@ -80,10 +101,10 @@ async def test_memory_is_lowered_raised_and_restored(held: Held, docker_client: 
     """Memory and swap together, in whichever order the kernel wants them; the program feels it."""
     container = held.container
     assert await outcome(held, 150) == "ok"
-    await container.apply_limits(100 * MIB, None)
+    await container.apply_limits(limited("100m"))
     assert (await limits(docker_client, container))[:2] == (100 * MIB, 100 * MIB)
     assert await outcome(held, 150) == "oom"
-    await container.apply_limits(400 * MIB, None)
+    await container.apply_limits(limited("400m"))
     assert (await limits(docker_client, container))[:2] == (400 * MIB, 400 * MIB)
     assert await outcome(held, 300) == "ok"
     await container.restore_limits()
@@ -98,10 +119,10 @@ async def test_no_request_is_made_where_nothing_changes(held: Held) -> None:
     container = held.container
     calls = len(held.relay.calls)
     await container.restore_limits()
-    await container.apply_limits(256 * MIB, None)
+    await container.apply_limits(limited("256m"))
     assert len(held.relay.calls) == calls
-    await container.apply_limits(200 * MIB, 0.5)
-    await container.apply_limits(200 * MIB, 0.5)
+    await container.apply_limits(limited("200m", cpu_limit=0.5))
+    await container.apply_limits(limited("200m", cpu_limit=0.5))
     assert held.updates() == 1
     await container.restore_limits()
     await container.restore_limits()
@@ -111,7 +132,7 @@ async def test_no_request_is_made_where_nothing_changes(held: Held) -> None:
 async def test_cores_are_limited_and_given_back(held: Held) -> None:
     """Where there was no limit before, all of them count as none."""
     spin = "import time; end = time.monotonic() + 1\nwhile time.monotonic() < end: pass"
-    await held.container.apply_limits(256 * MIB, 0.25)
+    await held.container.apply_limits(limited("256m", cpu_limit=0.25))
     slow = await held.engine.run("python", spin, strategy=POOL)
     assert slow.cpu_time < 0.6 * slow.execution_time
     await held.container.restore_limits()
@@ -129,6 +150,17 @@ print(periods() - before)
     assert (await held.engine.run("python", throttled, strategy=POOL)).stdout == "0\n"
 
 
+async def test_processes_are_limited_and_given_back(held: Held, docker_client: DockerClient) -> None:
+    """The kernel counts them anew at once; what else was limited stays so."""
+    before = await processes(held)
+    await held.container.apply_limits(limited("256m", pids_limit=30))
+    assert await processes(held) < 30 <= before
+    assert (await limits(docker_client, held.container))[:2] == (256 * MIB, 256 * MIB)
+    await held.container.restore_limits()
+    assert await processes(held) == before
+    assert held.updates() == 2
+
+
 async def test_limits_that_cannot_be_are_refused_and_leave_the_old_ones(
     held: Held, docker_client: DockerClient
 ) -> None:
@@ -136,7 +168,7 @@ async def test_limits_that_cannot_be_are_refused_and_leave_the_old_ones(
     container = held.container
     before = await limits(docker_client, container)
     with pytest.raises(DockerApiError, match="cpu_limit"):
-        await container.apply_limits(256 * MIB, 4000)
+        await container.apply_limits(limited("256m", cpu_limit=4000))
     assert await limits(docker_client, container) == before
     assert "in doubt" in repr(container._limits)
     await container.restore_limits()
@@ -150,7 +182,7 @@ async def test_memory_that_is_in_use_is_not_taken_away(held: Held) -> None:
     async with held.engine.stream("python", code, strategy=POOL) as execution:
         await anext(execution)
         try:
-            await held.container.apply_limits(100 * MIB, None)
+            await held.container.apply_limits(limited("100m"))
         except DockerApiError as error:
             assert "memory_limit" in error.hint  # noqa: PT017 - either may happen
             await execution.send_stdin(b"\n")
@@ -164,7 +196,7 @@ async def test_memory_that_is_in_use_is_not_taken_away(held: Held) -> None:
 async def test_cancelled_change_does_not_overtake_the_next(held: Held, docker_client: DockerClient) -> None:
     """The engine may serve it late: the next one waits for that."""
     container = held.container
-    task = asyncio.ensure_future(container.apply_limits(128 * MIB, None))
+    task = asyncio.ensure_future(container.apply_limits(limited("128m")))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

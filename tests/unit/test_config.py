@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interpreter_tools import ConfigurationError, ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerConfig,
+    ContainerStrategy,
+    EngineConfig,
+    Mount,
+    PoolConfig,
+    RunApp,
+    SessionConfig,
+)
 from interpreter_tools._config import check_environment
 
 if TYPE_CHECKING:
@@ -44,10 +54,46 @@ _WRONG: list[tuple[Callable[..., object], dict[str, Any], str, str]] = [
     (EngineConfig, {"timeout": 0}, "timeout", "None for no limit"),
     (EngineConfig, {"output_limit": "0"}, "output_limit", "too small"),
     (EngineConfig, {"prewarm": "python"}, "prewarm", "('python',)"),
+    (EngineConfig, {"dependency_network": "host"}, "dependency_network", "open the host"),
+    (EngineConfig, {"dependency_network": "a b"}, "dependency_network", "is not a name of a Docker network"),
+    (SessionConfig, {"strategy": "forever"}, "strategy", "'per_execution', 'pool', 'per_session'"),
+    (SessionConfig, {"workspace_sharing": "both"}, "workspace_sharing", "'isolated', 'shared'"),
+    (SessionConfig, {"when_busy": "wait"}, "when_busy", "'queue', 'error'"),
+    (SessionConfig, {"session_id": "a/b"}, "session_id", "letters, digits"),
+]
+
+_WRONG_TYPES: list[tuple[Callable[..., object], dict[str, Any], str, str]] = [
+    (ContainerConfig, {"image": 5}, "container.image", "str or None"),
+    (ContainerConfig, {"working_dir": None}, "container.working_dir", "str"),
+    (ContainerConfig, {"network": 5}, "container.network", "str"),
+    (ContainerConfig, {"environment": None}, "container.environment", "{} for none"),
+    (ContainerConfig, {"environment": ["A=1"]}, "container.environment", "{} for none"),
+    (ContainerConfig, {"mounts": None}, "container.mounts", "tuple[Mount, ...]"),
+    (ContainerConfig, {"mounts": Mount(target="a")}, "container.mounts", "give a tuple: (Mount("),
+    (ContainerConfig, {"ports": None}, "container.ports", "tuple[int, ...]"),
+    (ContainerConfig, {"ports": 80}, "container.ports", "(80,)"),
+    (ContainerConfig, {"runtime": 5}, "container.runtime", "str or None"),
+    (SessionConfig, {"session_id": 5}, "session_id", "str or None"),
+    (SessionConfig, {"container": {"image": "a"}}, "container", "ContainerConfig or None"),
+    (SessionConfig, {"strategy": None}, "strategy", "'per_execution'"),
+    (SessionConfig, {"enforce_new_session": "no"}, "enforce_new_session", "bool"),
+    (SessionConfig, {"timeout": "5"}, "timeout", "None for no limit"),
+    (EngineConfig, {"container": {}}, "container", "ContainerConfig"),
+    (EngineConfig, {"pool": {"max_size": 3}}, "pool", "PoolConfig"),
+    (EngineConfig, {"index_url": 5}, "index_url", "str or None"),
+    (EngineConfig, {"extra_index_urls": "https://a"}, "extra_index_urls", "('https://a',)"),
+    (EngineConfig, {"images": None}, "images", "dict[str, str]"),
+    (EngineConfig, {"images": {"python": 3}}, "images", "dict[str, str]"),
+    (EngineConfig, {"dependency_store": None}, "dependency_store", "str"),
+    (RunApp, {"entry_file": 5}, "run_app.entry_file", "str"),
+    (Mount, {"target": None}, "mount.target", "str"),
+    (Mount, {"read_only": "false", "target": "a"}, "mount.read_only", "bool"),
+    (Mount, {"source": 5, "target": "a"}, "mount.source", "str or None"),
+    (Mount, {"kind": "socket", "target": "a"}, "mount.kind", "'directory', 'file', 'tmpfs', 'zip'"),
 ]
 
 
-@pytest.mark.parametrize(("make", "fields", "field", "way_out"), _WRONG)
+@pytest.mark.parametrize(("make", "fields", "field", "way_out"), _WRONG + _WRONG_TYPES)
 def test_wrong_value(make: Callable[..., object], fields: dict[str, Any], field: str, way_out: str) -> None:
     """The error names the field, its value and a way out."""
     with pytest.raises(ConfigurationError) as caught:
@@ -114,9 +160,48 @@ def test_amounts_as_numbers() -> None:
 
 
 def test_strategies_have_names() -> None:
-    """As in configuration files."""
+    """As in configuration files: the text is the member from then on."""
     assert ContainerStrategy("per_execution") is ContainerStrategy.PER_EXECUTION
     assert ContainerStrategy("pool") is ContainerStrategy.POOL
+    named = SessionConfig(strategy=cast("ContainerStrategy", "per_session"))
+    assert named.strategy is ContainerStrategy.PER_SESSION
+    assert named == SessionConfig(strategy=ContainerStrategy.PER_SESSION)
+    assert msgspec.structs.replace(SessionConfig(), strategy="pool").strategy is ContainerStrategy.POOL
+
+
+def test_pool_has_no_shared_workspace() -> None:
+    """By whichever name it is asked for."""
+    for strategy in (ContainerStrategy.POOL, cast("ContainerStrategy", "pool")):
+        with pytest.raises(ConfigurationError, match="which wipes the workspace") as caught:
+            SessionConfig(strategy=strategy, workspace_sharing="shared")
+        assert (caught.value.field, caught.value.value) == ("workspace_sharing", "shared")
+
+
+def test_entry_of_the_wrong_type_is_named() -> None:
+    """With its place in the sequence."""
+    with pytest.raises(ConfigurationError) as caught:
+        ContainerConfig(network="bridge", ports=cast("tuple[int, ...]", (80, "81")))
+    assert (caught.value.field, caught.value.value) == ("container.ports[1]", "81")
+    with pytest.raises(ConfigurationError) as caught:
+        ContainerConfig(mounts=cast("tuple[Mount, ...]", ("/srv",)))
+    assert (caught.value.field, caught.value.value) == ("container.mounts[0]", "/srv")
+
+
+def test_lists_do_as_tuples() -> None:
+    """And what the caller adds to them later, or to a dictionary, is not in the configuration."""
+    ports, variables = [80], {"A": "1"}
+    config = ContainerConfig(network="bridge", ports=cast("tuple[int, ...]", ports), environment=variables)
+    ports.append(0)
+    variables["="] = "2"
+    assert (config.ports, config.environment) == ((80,), {"A": "1"})
+
+
+def test_path_is_a_source() -> None:
+    """As it stands for a place on this machine; it is kept as a text."""
+    mount = Mount(source=Path("/srv/data"), target="data")
+    assert mount == Mount(source="/srv/data", target="data")
+    assert type(mount.source) is str
+    assert ContainerConfig(mounts=(mount,)).mounts == (mount,)
 
 
 @pytest.mark.parametrize("name", ["", "A=B", "A\0", "\ud800", "a\udfff", 1])

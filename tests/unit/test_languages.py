@@ -299,3 +299,19 @@ def test_code_with_a_lone_surrogate() -> None:
     with pytest.raises(ConfigurationError, match="at character 3 is a lone surrogate") as caught:
         job_files(ruby(), "abc\ud800", {})
     assert (caught.value.field, caught.value.value) == ("code", "\ud800")
+
+
+@pytest.mark.parametrize("code", [b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc"])
+def test_code_is_text_or_bytes(code: str | bytes) -> None:
+    """Of any kind; what the caller changes later does not reach the program."""
+    written = job_files(ruby(), code, {})[b"main.rb"]
+    assert (written, type(written)) == (b"abc", bytes)
+
+
+@pytest.mark.parametrize("code", [None, 5, ["print(1)"]])
+def test_code_that_is_neither_is_refused(code: object) -> None:
+    """By its name."""
+    with pytest.raises(ConfigurationError, match="is not a program") as caught:
+        job_files(ruby(), cast("str", code), {})
+    assert (caught.value.field, caught.value.value) == ("code", code)
+    assert "as a text, or as bytes" in caught.value.hint

@@ -6,7 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from interpreter_tools import ConfigurationError, ContainerConfig, ContainerStrategy, EngineConfig, RunOptions
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerConfig,
+    ContainerStrategy,
+    EngineConfig,
+    RunOptions,
+    SessionConfig,
+)
 from interpreter_tools._options import Resolved, resolve
 
 
@@ -33,6 +40,53 @@ def test_limits_of_one_run() -> None:
     assert (run.container.cpus, run.container.network, run.container.image) == (0.5, "bridge", "mine")
     assert (run.container.pids_limit, run.timeout) == (9, 1.0)
     assert config.container.memory_bytes == 1 << 30
+
+
+def test_sizes_of_one_run() -> None:
+    """The same; None is the part of the memory that is theirs by default."""
+    config = EngineConfig(container=ContainerConfig(memory_limit="256m", workspace_size="8m"))
+    run = resolved(config, pids_limit=30, workspace_size="16m", tmp_size=4 << 20)
+    assert (run.container.pids_limit, run.container.workspace_bytes, run.container.tmp_bytes) == (30, 16 << 20, 4 << 20)
+    assert resolved(config, workspace_size=None).container.workspace_bytes == 128 << 20
+    assert config.container.workspace_bytes == 8 << 20
+
+
+SMALL = ContainerConfig(memory_limit="128m", workspace_size="16m", tmp_size="4m", pids_limit=50)
+
+
+@pytest.mark.parametrize(
+    ("session", "name"),
+    [
+        (SessionConfig(container=SMALL, strategy=ContainerStrategy.PER_SESSION), "workspace_size"),
+        (SessionConfig(container=SMALL, strategy=ContainerStrategy.PER_SESSION), "tmp_size"),
+        (SessionConfig(container=SMALL, workspace_sharing="shared"), "workspace_size"),
+    ],
+)
+def test_room_that_is_there_keeps_its_size(session: SessionConfig, name: str) -> None:
+    """Docker cannot change a tmpfs; the size that it has may be asked for."""
+    with pytest.raises(ConfigurationError, match="the session keeps one of") as caught:
+        resolve(EngineConfig(), cast("RunOptions", {name: "8m"}), session=session)
+    assert (caught.value.field, caught.value.value) == (name, "8m")
+    assert f"container=ContainerConfig({name}=...)" in caught.value.hint
+    same = cast("RunOptions", {name: getattr(SMALL, name), "pids_limit": 40})
+    assert resolve(EngineConfig(), same, session=session).container.pids_limit == 40
+
+
+@pytest.mark.parametrize("strategy", [ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL])
+def test_room_of_a_fresh_container_can_change(strategy: ContainerStrategy) -> None:
+    """Each run has its own."""
+    options = RunOptions(workspace_size="8m", tmp_size="2m")
+    run = resolve(EngineConfig(), options, session=SessionConfig(container=SMALL, strategy=strategy))
+    assert (run.container.workspace_bytes, run.container.tmp_bytes) == (8 << 20, 2 << 20)
+
+
+def test_own_container_is_found_without_the_limits_of_a_run() -> None:
+    """Whatever of them a run changes, the session has one container."""
+    session = SessionConfig(container=SMALL, strategy=ContainerStrategy.PER_SESSION)
+    options = RunOptions(memory_limit="64m", cpu_limit=1, pids_limit=9)
+    run = resolve(EngineConfig(), options, session=session)
+    assert (run.container.memory_limit, run.container.cpu_limit, run.container.pids_limit) == ("64m", 1, 9)
+    assert run.without_limits_of_run(SMALL).container == SMALL
 
 
 def test_none_lifts_a_limit() -> None:
@@ -77,9 +131,21 @@ def test_strategy(strategy: object) -> None:
         ({"output_limit": 0}, "output_limit", "'512m'"),
         ({"stdin": "text"}, "stdin", "encode the text"),
         ({"environment": {"": "1"}}, "environment.", "is not a name"),
+        ({"environment": None}, "environment", "leave it out"),
+        ({"environment": ["A=1"]}, "environment", "is not a dictionary"),
+        ({"files": None}, "files", "leave it out"),
+        ({"files": ["a"]}, "files", "is not a dictionary"),
+        ({"mounts": None}, "container.mounts", "tuple[Mount, ...]"),
+        ({"image": 5}, "container.image", "str or None"),
+        ({"working_dir": None}, "container.working_dir", "str"),
+        ({"pids_limit": "many"}, "container.pids_limit", "at least 8"),
+        ({"pids_limit": None}, "container.pids_limit", "at least 8"),
+        ({"workspace_size": "1k"}, "container.workspace_size", "the least is 1048576 bytes"),
+        ({"tmp_size": "600m"}, "container.memory_limit", "lower workspace_size, tmp_size"),
         ({"environment": {"A": 1}}, "environment.A", "a text without NUL"),
         ({"strategy": "forever"}, "strategy", "per_execution"),
         ({"strategy": None}, "strategy", "per_execution"),
+        ({"workspace_sharing": None}, "workspace_sharing", "'isolated', 'shared'"),
     ],
 )
 def test_wrong_option(options: dict[str, Any], field: str, way_out: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from interpreter_tools import ConfigurationError, ContainerConfig, EngineConfig, Mount, PoolConfig
+from interpreter_tools import ConfigurationError, ContainerConfig, EngineConfig, LanguageRegistry, Mount, PoolConfig
+from interpreter_tools._images import image_name
 
 EXAMPLE = """
 timeout = 10
@@ -243,6 +244,46 @@ def test_variables_of_other_parts_are_left_to_them() -> None:
         "interpreter_tools_timeout": "1",
     }
     assert EngineConfig.load(environ=environ) == EngineConfig()
+
+
+@pytest.mark.parametrize("name", ["CONFIGURE", "MODELS", "REGISTRYX", "CONFIG_FILE"])
+def test_variable_that_only_begins_like_another_is_refused(name: str) -> None:
+    """Those of other parts are known by their whole names."""
+    assert refusal(environ={f"INTERPRETER_TOOLS_{name}": "1"}).field == name.lower()
+
+
+def test_images_are_found_by_any_name_of_their_language() -> None:
+    """Variables are in upper case; an alias means the same."""
+    config = of(IMAGES__PYTHON="a:1", IMAGES__JS="b:1")
+    assert image_name(LanguageRegistry.get("python"), override=None, images=config.images) == "a:1"
+    assert image_name(LanguageRegistry.get("javascript"), override=None, images=config.images) == "b:1"
+    assert image_name(LanguageRegistry.get("shell"), override=None, images=config.images).startswith(
+        "interpreter-tools/"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("pyhton", "did you mean 'python'?"), ("cobol", "LanguageRegistry.register")]
+)
+def test_image_of_an_unknown_language_is_refused(name: str, hint: str) -> None:
+    """It would never be used."""
+    for error in (
+        refusal(f"[images]\n{name} = 'x'"),
+        refusal(environ={f"INTERPRETER_TOOLS_IMAGES__{name.upper()}": "x"}),
+    ):
+        assert (error.field.lower(), error.value) == (f"images.{name}", "x")
+        assert hint in error.hint
+
+
+def test_whole_and_part_of_a_table_are_told_by_its_path() -> None:
+    """Nobody could say which is meant."""
+    variables = {
+        "INTERPRETER_TOOLS_CONTAINER__ENVIRONMENT": '{"A": "1"}',
+        "INTERPRETER_TOOLS_CONTAINER__ENVIRONMENT__B": "2",
+    }
+    error = refusal(environ=variables)
+    assert (error.field, error.value) == ("container.environment", '{"A": "1"}')
+    assert "INTERPRETER_TOOLS_CONTAINER__ENVIRONMENT__B" in error.hint
 
 
 def test_own_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

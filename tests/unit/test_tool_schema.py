@@ -14,6 +14,7 @@ from interpreter_tools import (
     ContainerStrategy,
     EngineConfig,
     ExecutionEngine,
+    Mount,
     create_code_execution_tool,
 )
 
@@ -70,6 +71,11 @@ def test_description_is_short_enough() -> None:
         ("workspace_sharing", "perhaps"),
         ("session_id", "mine"),
         ("mounts", ["/etc"]),
+        ("mounts", None),
+        ("mounts", Mount(target="a")),
+        ("environment", ["A=1"]),
+        ("dependencies", "no"),
+        ("network", 5),
     ],
 )
 def test_wrong_option_is_refused(field: str, value: object) -> None:

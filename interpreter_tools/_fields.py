@@ -1,0 +1,96 @@
+"""Values as the annotations of their fields have them: one check for every Struct of the configuration."""
+
+from __future__ import annotations
+
+import functools
+from enum import Enum
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from interpreter_tools._exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@functools.cache
+def kinds_of(struct: type[msgspec.Struct]) -> Mapping[str, Any]:
+    """The annotation of each field of a Struct, by name."""
+    return get_type_hints(struct)
+
+
+def members_of(kind: object) -> tuple[Any, ...]:
+    """What a union is made of; what is none is its own only member."""
+    return get_args(kind) if get_origin(kind) in {UnionType, Union} else (kind,)
+
+
+def check_fields(struct: msgspec.Struct, path: str = "") -> None:
+    """Gives each field of a new Struct its annotated type: a list becomes a tuple, a text a member of its enum.
+
+    Dictionaries are copied: what the caller changes later does not reach the Struct.
+
+    Args:
+        struct: one that is being made, from its ``__post_init__``.
+        path: its own path in the configuration; empty for the whole.
+
+    Raises:
+        ConfigurationError: a value has another type; the error tells the field's path.
+    """
+    for name, kind, members in _plan(type(struct)):
+        value = getattr(struct, name)
+        if type(value) not in members:
+            msgspec.structs.force_setattr(struct, name, take(value, kind, f"{path}.{name}" if path else name))
+
+
+@functools.cache
+def _plan(struct: type[msgspec.Struct]) -> tuple[tuple[str, object, tuple[Any, ...]], ...]:
+    return tuple((name, kind, members_of(kind)) for name, kind in kinds_of(struct).items())
+
+
+def take(value: object, kind: object, field: str, *, strict: bool = True) -> object:
+    """A value as an annotation has it.
+
+    Args:
+        value: what was given.
+        kind: the annotation.
+        field: the path of its field.
+        strict: False for texts of the environment, which may stand for numbers.
+
+    Raises:
+        ConfigurationError: it cannot be had like that.
+    """
+    members = members_of(kind)
+    if type(value) in members:
+        return value
+    member = members[0]
+    if get_origin(member) is tuple and isinstance(value, (list, tuple)):
+        inner = get_args(member)[0]
+        items = cast("tuple[object, ...]", tuple(value))  # pyright: ignore[reportUnknownArgumentType]
+        return tuple(take(item, inner, f"{field}[{number}]") for number, item in enumerate(items))
+    if isinstance(member, type) and issubclass(member, msgspec.Struct):  # not what could become one
+        raise _wrong(value, members, field)
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError:
+        raise _wrong(value, members, field) from None
+
+
+def _wrong(value: object, members: tuple[Any, ...], field: str) -> ConfigurationError:
+    member = members[0]
+    origin, arguments = get_origin(member), get_args(member)
+    if origin is Literal or (isinstance(member, type) and issubclass(member, Enum)):
+        choices = arguments or tuple(choice.value for choice in cast("type[Enum]", member))
+        return ConfigurationError(field, value, "is not a choice", hint=f"known: {', '.join(map(repr, choices))}")
+    if origin is tuple and type(value) in arguments:
+        return ConfigurationError(field, value, "is one, and not several", hint=f"give a tuple: ({value!r},)")
+    names = [_name(part) for part in members if part is not msgspec.UnsetType]
+    return ConfigurationError(field, value, "has the wrong type", hint=f"give {' or '.join(names)}")
+
+
+def _name(kind: Any) -> str:  # noqa: ANN401 - an annotation
+    if kind is NoneType or kind is Ellipsis:
+        return "None" if kind is NoneType else "..."
+    inner = f"[{', '.join(map(_name, get_args(kind)))}]" if get_args(kind) else ""
+    return f"{kind.__name__}{inner}"

@@ -1,0 +1,47 @@
+"""Which names mean a language: kept by the registry of languages, for what must not depend on it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from interpreter_tools._exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+LANGUAGE_NAMES: set[str] = set()
+"""Every name and alias that is registered."""
+
+
+def check_languages(images: Mapping[str, str], *, field: str) -> None:
+    """Refuses images of languages that nobody knows: a misspelt one would never be used.
+
+    Args:
+        images: images by language, as ``EngineConfig.images``.
+        field: their path in the configuration.
+
+    Raises:
+        ConfigurationError: a language is not registered.
+    """
+    if not LANGUAGE_NAMES:
+        return  # a part of the program that runs nothing, and so has loaded no language
+    for name, image in images.items():
+        if fold(name) not in LANGUAGE_NAMES:
+            close = difflib.get_close_matches(fold(name), LANGUAGE_NAMES, n=1)
+            known = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(LANGUAGE_NAMES))};"
+            hint = f"{known} others are registered first, with LanguageRegistry.register(LanguageConfig(...))"
+            raise ConfigurationError(f"{field}.{name}", image, "is for a language that is not registered", hint=hint)
+
+
+def image_for(names: Iterable[str], images: Mapping[str, str]) -> str | None:
+    """The image that is configured for a language, under whichever of its names; None where there is none."""
+    if not images:
+        return None
+    wanted = set(names)
+    return next((image for name, image in images.items() if fold(name) in wanted), None)
+
+
+def fold(name: str) -> str:
+    """A name as it is registered: the names of environment variables are in upper case."""
+    return name.strip().lower()
