@@ -53,14 +53,20 @@ class Host(Protocol):
         """Waits until a container of that name is gone, at most so long; one whose client is dead is removed."""
 
 
-def installer_shape(shape: Shape, config: EngineConfig) -> Shape:
-    """The shape of the containers that install for containers of another."""
+def installer_shape(shape: Shape, config: EngineConfig, *, network: str | None = None) -> Shape:
+    """The shape of the containers that install for containers of another.
+
+    Args:
+        shape: the other.
+        config: limits of what installs.
+        network: None means that of the configuration.
+    """
     limits = ContainerConfig(
         memory_limit=config.dependency_memory,
         pids_limit=1024,
         workspace_size="4m",
         tmp_size="32m",
-        network=config.dependency_network,
+        network=network or config.dependency_network,
         runtime=shape.config.runtime,
     )
     return Shape(  # spelt out: nothing else of a sandbox belongs here, neither its mounts nor its workspace

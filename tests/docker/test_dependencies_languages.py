@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
 import uuid
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,9 @@ from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, 
 from interpreter_tools._dependencies import DERIVED_REPOSITORY
 from interpreter_tools._dependencies._image import STORE_LABEL
 from interpreter_tools._docker.build import build_image
+from interpreter_tools._exceptions import DockerApiError
 from tests.docker.toy import remove_store
+from tests.watch import CLIENTS, containers_of_process, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,7 +41,22 @@ async def remove_images(client: DockerClient, store: str) -> None:
     """Removes the images that belong to a store."""
     for image in await client.list_images({STORE_LABEL: store}):
         for tag in image.tags:
+            await remove_image(client, tag)
+
+
+async def remove_image(client: DockerClient, tag: str) -> None:
+    """Removes an image, as soon as the containers that use it are gone."""
+
+    async def attempt() -> bool:
+        try:
             await client.remove_image(tag)
+        except DockerApiError as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
+
+    await eventually(attempt, bool, within=30)
 
 
 # -- Python
@@ -190,6 +210,47 @@ async def test_system_package(engine: ExecutionEngine) -> None:
         assert entry.name not in {gone.name for gone in await opened.prune(everything=True)}  # containers use it
 
 
+async def test_two_engines_make_one_image(engine: ExecutionEngine) -> None:
+    """The second waits, says so, and uses what the first has made."""
+    async with ExecutionEngine(engine._config) as other:
+        first, second = await asyncio.gather(
+            *(each.run("shell", "rev --version", dependencies=["bsdextrautils"]) for each in (engine, other))
+        )
+    assert first.check().stdout == second.check().stdout
+    installed = [each for each in (first, second) if "bsdextrautils" in each.dependency_stdout]
+    assert len(installed) == 1
+    assert "another client" in first.dependency_stderr + second.dependency_stderr
+
+
+async def test_client_that_dies_while_it_makes_an_image_stands_in_nobodys_way(
+    engine: ExecutionEngine, docker_client: DockerClient
+) -> None:
+    """What it held goes with it, and the next client makes the image."""
+    program = [sys.executable, "-c", CLIENT, engine._config.dependency_store]
+    process = await asyncio.create_subprocess_exec(*program, stdout=subprocess.PIPE)
+    CLIENTS.add(process.pid)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"installing\n"
+    process.kill()
+    await process.wait()
+    result = (await engine.run("shell", "ncal -h 2>&1 | head -1", dependencies=["ncal"])).check()
+    assert result.dependency_time > 0
+    await eventually(lambda: containers_of_process(docker_client, process.pid), lambda left: not left, within=30)
+
+
+CLIENT = """
+import asyncio, sys
+from interpreter_tools import EngineConfig, ExecutionEngine
+async def main():
+    async with ExecutionEngine(EngineConfig(prewarm=(), dependency_store=sys.argv[1])) as engine:
+        async with engine.stream("shell", "", dependencies=["ncal"]) as execution:
+            await anext(execution)
+            print("installing", flush=True)
+            await execution.result()
+asyncio.run(main())
+"""
+
+
 async def test_system_package_that_is_not_there(engine: ExecutionEngine) -> None:
     """A result that says so, with apt's own status."""
     result = await engine.run("shell", "echo ran", dependencies=["no-such-package-at-all"])
@@ -228,7 +289,7 @@ async def image(docker_client: DockerClient, request: pytest.FixtureRequest) -> 
     dockerfile = WITHOUT_APT + "".join(f"COPY {name} /sbin/{name}\nRUN chmod 755 /sbin/{name}\n" for name in tools)
     await build_image(docker_client, dockerfile, tag=tag, files=tools, arguments={}, on_line=lambda _: None)
     yield tag
-    await docker_client.remove_image(tag)
+    await remove_image(docker_client, tag)
 
 
 @pytest.mark.parametrize("image", [APK], indirect=True)
