@@ -14,8 +14,7 @@ from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, 
 from interpreter_tools._dependencies import DERIVED_REPOSITORY
 from interpreter_tools._dependencies._image import STORE_LABEL
 from interpreter_tools._docker.build import build_image
-from interpreter_tools._exceptions import DockerApiError
-from tests.docker.toy import remove_store
+from tests.docker.toy import remove_image, remove_store
 from tests.watch import CLIENTS, containers_of_process, eventually
 
 if TYPE_CHECKING:
@@ -42,21 +41,6 @@ async def remove_images(client: DockerClient, store: str) -> None:
     for image in await client.list_images({STORE_LABEL: store}):
         for tag in image.tags:
             await remove_image(client, tag)
-
-
-async def remove_image(client: DockerClient, tag: str) -> None:
-    """Removes an image, as soon as the containers that use it are gone."""
-
-    async def attempt() -> bool:
-        try:
-            await client.remove_image(tag)
-        except DockerApiError as error:
-            if error.status != 409:
-                raise
-            return False
-        return True
-
-    await eventually(attempt, bool, within=30)
 
 
 # -- Python
