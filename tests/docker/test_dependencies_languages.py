@@ -12,9 +12,8 @@ import pytest
 
 from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._dependencies import DERIVED_REPOSITORY
-from interpreter_tools._dependencies._image import STORE_LABEL
 from interpreter_tools._docker.build import build_image
-from tests.docker.toy import remove_image, remove_store
+from tests.docker.toy import remove_image, remove_images, remove_store
 from tests.watch import CLIENTS, containers_of_process, eventually
 
 if TYPE_CHECKING:
@@ -34,13 +33,6 @@ async def engine(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
         yield engine
     await remove_store(docker_client, store)
     await remove_images(docker_client, store)
-
-
-async def remove_images(client: DockerClient, store: str) -> None:
-    """Removes the images that belong to a store."""
-    for image in await client.list_images({STORE_LABEL: store}):
-        for tag in image.tags:
-            await remove_image(client, tag)
 
 
 # -- Python

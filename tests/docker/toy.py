@@ -13,6 +13,7 @@ from interpreter_tools import (
     LanguageRegistry,
     PoolConfig,
 )
+from interpreter_tools._dependencies._image import STORE_LABEL
 from interpreter_tools._exceptions import DockerApiError
 from tests.watch import eventually
 
@@ -93,3 +94,10 @@ async def remove_image(client: DockerClient, tag: str) -> None:
         return True
 
     await eventually(attempt, bool, within=30)
+
+
+async def remove_images(client: DockerClient, store: str) -> None:
+    """Removes the images that belong to a store."""
+    for image in await client.list_images({STORE_LABEL: store}):
+        for tag in image.tags:
+            await remove_image(client, tag)
