@@ -13,7 +13,7 @@ from interpreter_tools._dependencies._image import build_derived
 from interpreter_tools._dependencies._installer import Installer, installer_shape, open_installer
 from interpreter_tools._dependencies._key import Requirement, make_requirement
 from interpreter_tools._dependencies._settings import IndexSettings
-from interpreter_tools._dependencies._specifiers import normalise
+from interpreter_tools._dependencies._specifiers import normalise, package_name
 from interpreter_tools._dependencies._store import evict, prune_to_size
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InterpreterToolsError
 from interpreter_tools._install_wait import Installed
@@ -278,3 +278,25 @@ def check_dependencies(language: LanguageConfig, specifiers: Sequence[str]) -> t
         hint = "register it with LanguageConfig(dependencies=DependencyPlan(...))"
         raise ConfigurationError("dependencies", specifiers, f"cannot be installed for {language.language}", hint=hint)
     return normalise(plan.kind, specifiers)
+
+
+def add_own_dependencies(
+    language: LanguageConfig, asked: tuple[str, ...], own: Sequence[str], *, field: str
+) -> tuple[str, ...]:
+    """What a run asks for, and what its app's own list asks for beside it; a package that both name is the run's.
+
+    Args:
+        language: of both.
+        asked: by the run, normalised.
+        own: by the list.
+        field: the list's name.
+
+    Raises:
+        ConfigurationError: the list holds what is not a package, or both together are too many.
+    """
+    if language.dependencies is None or not own:
+        return asked
+    kind = language.dependencies.kind
+    named = {package_name(kind, package) for package in asked}
+    added = [package for package in normalise(kind, own, field=field) if package_name(kind, package) not in named]
+    return normalise(kind, [*asked, *added])

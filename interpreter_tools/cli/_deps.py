@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from interpreter_tools._app import requirement_lines
+from interpreter_tools._app import decode_list, requirement_lines
 from interpreter_tools._config import EngineConfig, PoolConfig
 from interpreter_tools._dependency_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
@@ -157,7 +157,7 @@ async def run_warm(
     try:
         wanted = list(packages)
         if requirements is not None:
-            wanted += read_requirements(await anyio.Path(requirements).read_text("utf-8"))
+            wanted += read_requirements(decode_list(await anyio.Path(requirements).read_bytes()))
         options: RunOptions = {"dependencies": wanted, "stdin": b""}
         if image is not None:
             options["image"] = image

@@ -39,7 +39,7 @@ def listed(store: str) -> list[StoreEntry]:
 @pytest.mark.docker
 def test_packages_are_installed_ahead_listed_and_removed(store: str, tmp_path: Path):
     """The whole life of an entry."""
-    (tmp_path / "requirements.txt").write_text("# what we need\nSix  # a comment\n\n")
+    (tmp_path / "requirements.txt").write_text("# what we need\nSix  # a comment\n\n", "utf-16")
     assert listed(store) == []
     warmed = call("deps", "warm", "-r", str(tmp_path / "requirements.txt"), "--store", store)
     assert warmed.returncode == 0, warmed.stderr
