@@ -64,6 +64,22 @@ def test_packages_are_installed_ahead_listed_and_removed(store: str, tmp_path: P
 
 
 @pytest.mark.docker
+def test_packages_of_another_language_are_installed_ahead(store: str):
+    """By its own installer, and for both languages of the image."""
+    environment = {"INTERPRETER_TOOLS_DEPENDENCY_STORE": store}
+    warmed = call("deps", "warm", "is-odd@^3", "-l", "javascript", environment=environment)
+    assert warmed.returncode == 0, warmed.stderr
+    assert b"added" in warmed.stdout
+    again = call("deps", "warm", "is-odd@^3", "-l", "ts", environment=environment)
+    assert (again.stdout, again.stderr, again.returncode) == (b"ready already\n", b"", 0)
+    (entry,) = listed(store)
+    assert (entry.language, entry.packages) == ("javascript", ("is-odd@^3",))
+    code = "console.log(require('is-odd')(7))"
+    done = call("run", "-l", "javascript", "-c", code, "--dep", "is-odd@^3", environment=environment)
+    assert (done.stdout, done.stderr) == (b"true\n", b"")
+
+
+@pytest.mark.docker
 async def test_configuration_is_that_of_runs(store: str, tmp_path: Path, docker_client: DockerClient):
     """An engine configured alike finds what was installed ahead; a variable and an option go before the file."""
     file, image = tmp_path / "settings.toml", f"it-test-{uuid.uuid4().hex[:12]}:1"

@@ -186,6 +186,29 @@ async def test_system_package(engine: ExecutionEngine) -> None:
         assert entry.name not in {gone.name for gone in await opened.prune(everything=True)}  # containers use it
 
 
+async def test_image_of_system_packages_is_pruned(docker_client: DockerClient) -> None:
+    """As soon as no container uses it; that of another store stays."""
+    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    stores = (f"{store}-1", f"{store}-2")
+    try:
+        for name in stores:
+            async with ExecutionEngine(EngineConfig(prewarm=(), dependency_store=name)) as engine:
+                assert (await engine.run("shell", "rev -V", dependencies=["bsdextrautils"])).outcome == "ok"
+        async with DependencyStore(EngineConfig(dependency_store=stores[0])) as opened:
+            (entry,) = await opened.entries()
+            assert (entry.system, entry.packages) == (True, ("bsdextrautils",))
+            assert await docker_client.inspect_image(entry.name) is not None
+            assert [gone.name for gone in await opened.prune(older_than=0)] == [entry.name]
+            assert await opened.entries() == []
+        assert await docker_client.inspect_image(entry.name) is None
+        async with DependencyStore(EngineConfig(dependency_store=stores[1])) as opened:
+            assert len(await opened.entries()) == 1
+    finally:
+        for name in stores:
+            await remove_images(docker_client, name)
+            await remove_store(docker_client, name)
+
+
 async def test_two_engines_make_one_image(engine: ExecutionEngine) -> None:
     """The second waits, says so, and uses what the first has made."""
     async with ExecutionEngine(engine._config) as other:
