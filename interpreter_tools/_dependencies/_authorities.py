@@ -35,7 +35,7 @@ _USUAL = (
 
 JOIN = (
     "target=$1; shift; "
-    'for file; do if [ -f "$file" ] && [ -r "$file" ]; then cat -- "$file" || exit; fi; done >>"$target"'
+    'for file; do if [ -f "$file" ] && [ -r "$file" ]; then cat -- "$file" && echo || exit; fi; done >>"$target"'
 )
 """A script of sh that adds those of the image: its arguments are our file, and the files that ``of_image`` names."""
 

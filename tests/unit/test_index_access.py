@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from interpreter_tools import ConfigurationError, EngineConfig
-from interpreter_tools._dependencies._authorities import Authorities, of_image, variables
+from interpreter_tools._dependencies._authorities import JOIN, Authorities, of_image, variables
 from interpreter_tools._index_access import MOST_BYTES, read_certificates
 
 if TYPE_CHECKING:
@@ -90,3 +91,12 @@ def test_npm_is_told_of_a_file_only_where_it_had_one() -> None:
     assert "npm_config_cafile" not in variables("/x", {"SSL_CERT_FILE": "/y"})
     assert variables("/x", {"npm_config_cafile": "/y"})["npm_config_cafile"] == "/x"
     assert of_image({"npm_config_cafile": "/y", "SSL_CERT_FILE": "/z", "PIP_CERT": "/z"})[:2] == ["/z", "/y"]
+
+
+def test_files_of_an_image_are_joined_line_by_line(tmp_path: Path) -> None:
+    """Also where one does not end its last line; what is not there, or no file, is passed over."""
+    for name, text in (("target", f"{ONE}\n"), ("a", ONE), ("b", TWO)):
+        (tmp_path / name).write_bytes(text.encode())
+    files = [tmp_path / "target", tmp_path / "a", tmp_path / "none", tmp_path, tmp_path / "b"]
+    subprocess.run(["sh", "-c", JOIN, "sh", *map(str, files)], check=True)
+    assert read_certificates(str(files[0])) == [ONE.encode(), ONE.encode(), TWO.encode()]
