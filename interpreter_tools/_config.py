@@ -12,6 +12,7 @@ import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._fields import check_fields
+from interpreter_tools._index_access import check_bundle, check_no_proxy, check_proxy
 from interpreter_tools._language_names import check_languages
 from interpreter_tools._limits import check_count, check_seconds, parse_cpus, parse_size
 from interpreter_tools._mounts import Mount, check_mounts
@@ -315,6 +316,13 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
         extra_index_urls: further ones.
         npm_registry: npm's registry; None means that of npm_config_registry, or the usual one.
+        http_proxy: URL of the proxy that installers reach ``http://`` through; None means that of the variable of this
+            name, unless it leads to this machine's loopback.
+        https_proxy: the same for ``https://``.
+        no_proxy: hosts that are reached without, between commas; None means those of the variable.
+        ca_bundle: a PEM file of this machine with certificate authorities that installers trust beside those of their
+            image; None means those of SSL_CERT_FILE, PIP_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
+            NODE_EXTRA_CA_CERTS and npm_config_cafile together. It is read now, and at each installation.
         dependency_network: the Docker network of installers; ``"none"`` means that only what is in the store is there.
         dependency_timeout: seconds that an installation may take.
         dependency_memory: bytes, or a text such as ``"2g"``: what an installer may use.
@@ -337,6 +345,10 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
     npm_registry: str | None = None
+    http_proxy: str | None = None
+    https_proxy: str | None = None
+    no_proxy: str | None = None
+    ca_bundle: str | None = None
     dependency_network: str = "bridge"
     dependency_timeout: float = 600.0
     dependency_memory: str | int = "2g"
@@ -352,6 +364,10 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             parse_size(self.store_max_size, field="store_max_size")
         check_fields(self)
         check_network(self.dependency_network, field="dependency_network")
+        check_proxy(self.http_proxy, field="http_proxy")
+        check_proxy(self.https_proxy, field="https_proxy")
+        check_no_proxy(self.no_proxy, field="no_proxy")
+        check_bundle(self.ca_bundle, field="ca_bundle")
         if not _VOLUME.fullmatch(self.dependency_store):
             raise ConfigurationError("dependency_store", self.dependency_store, "is not a name of a Docker volume")
         if self.output_limit is not None:

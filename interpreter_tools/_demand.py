@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from interpreter_tools._app import app_packages
-from interpreter_tools._dependencies import check_dependencies
+from interpreter_tools._dependencies import add_own_dependencies, check_dependencies
 from interpreter_tools._execution import Execution
 from interpreter_tools._languages import LanguageConfig, LanguageRegistry, job_files, plan
 from interpreter_tools._options import Resolved, resolve
@@ -87,13 +87,14 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """
         files = await host.with_archives(self.language, self.options.container, self.files)
         packages, app = self.packages, self.options.run_app
-        if app is not None and not packages:
+        if app is not None:
 
             async def read(path: str) -> bytes | None:
                 found = await host.read_given(self.options.container, files, path)
                 return found if found is not None or elsewhere is None else await elsewhere(path)
 
-            packages = check_dependencies(self.language, await app_packages(self.language, app, read))
+            name, own = await app_packages(self.language, app, read)
+            packages = add_own_dependencies(self.language, packages, own, field=f"run_app.{name}")
         return msgspec.structs.replace(self, files=files, packages=packages)
 
     def job(self, fitting: Fitting, *, image_environment: dict[str, str] | None = None) -> Job:

@@ -85,13 +85,14 @@ class DependencyStore:
 
     async def _shape(self, client: DockerClient) -> Shape:
         """A container of any image will do: only the supervisor runs in it."""
-        config = msgspec.structs.replace(self._config, dependency_network="none")
+        config = self._config
         names: list[str] = []
         for language in map(LanguageRegistry.get, LanguageRegistry.names()):
             names.append(image_name(language, override=config.container.image, images=config.images))
             image = await client.inspect_image(names[-1])
             if image is not None:
-                return installer_shape(shape_of(language, image, names[-1], config.container, reused=False), config)
+                shape = shape_of(language, image, names[-1], config.container, reused=False)
+                return installer_shape(shape, config, network="none")
         raise ImageMissing(names[0] if names else "of any language")
 
     def _open(self) -> tuple[DockerClient, Container]:

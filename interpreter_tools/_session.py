@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self, Unpack
 
 import anyio
 
+from interpreter_tools._app import MOST_BYTES
 from interpreter_tools._config import ContainerStrategy
 from interpreter_tools._container import next_uid
 from interpreter_tools._demand import Demand
@@ -311,7 +312,9 @@ class Session(SessionFiles):
         try:
             with self._turns.interruptible(self._interrupted):
                 self._containers.check()
-                demand = await demand.complete(self._host, elsewhere=self._read_workspace)
+                begins_empty = self._keeps_inputs and not demand.options.shared
+                elsewhere = self._read_input if begins_empty else self._read_workspace
+                demand = await demand.complete(self._host, elsewhere=elsewhere)
                 fitting = await self._fit(demand)
                 begun: tuple[Job, SessionLease] | str
                 if isinstance(fitting, str):
@@ -342,6 +345,11 @@ class Session(SessionFiles):
         record.deps_checksum = fitting.key
         self._last_executed = record.last_executed_at
         return demand.job(fitting, image_environment=record.container.shape.image_environment)
+
+    async def _read_input(self, path: str) -> bytes | None:
+        """A file that each run is given anew, by its path in the sandbox; None where there is none."""
+        staged = self._staging.get(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
+        return None if staged is None else await staged.read(0, MOST_BYTES + 1)
 
     async def _read_workspace(self, path: str) -> bytes | None:
         """A file of the workspace, by its path in the sandbox; None where there is none."""

@@ -1,6 +1,6 @@
 """Packages that code uses: installed once, kept in a store that every sandbox reads."""
 
-from interpreter_tools._dependencies._installs import Installs, Ticket, check_dependencies
+from interpreter_tools._dependencies._installs import Installs, Ticket, add_own_dependencies, check_dependencies
 from interpreter_tools._dependencies._key import DERIVED_REPOSITORY, Requirement
 from interpreter_tools._dependencies._store import StoreEntry, choose, evict, list_store
 
@@ -10,6 +10,7 @@ __all__ = [
     "Requirement",
     "StoreEntry",
     "Ticket",
+    "add_own_dependencies",
     "check_dependencies",
     "choose",
     "evict",

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from interpreter_tools._dependencies._authorities import FILE, JOIN, of_image
 from interpreter_tools._docker.build import build_image
 from interpreter_tools._exceptions import DockerApiError
 from interpreter_tools._install_wait import Installed
@@ -23,18 +24,26 @@ STORE_LABEL = "interpreter-tools.dependency-store"
 """On derived images: the volume of the engine that made them, with whose entries they are listed and pruned."""
 
 # The packages are arguments of the script, never a part of it.
-_SCRIPT = """set -e
+_SCRIPT = f"""set -e
+authorities=/{FILE}
+options=
+if [ -e $authorities ]; then
+    sh -c '{JOIN}' sh $authorities "$SSL_CERT_FILE" {" ".join(of_image({}))}
+    export SSL_CERT_FILE=$authorities SSL_CA_CERT_FILE=$authorities
+    options="-o Acquire::https::CaInfo=$authorities"
+fi
 if command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -q update
-    apt-get -qy install --no-install-recommends --no-remove -- "$@"
+    apt-get $options -q update
+    apt-get $options -qy install --no-install-recommends --no-remove -- "$@"
     rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 elif command -v apk >/dev/null; then
     apk add --no-cache -- "$@"
 else
     echo "this image has neither apt-get nor apk" >&2
     exit 127
-fi"""
+fi
+rm -f $authorities"""
 _RED = "\x1b[91m"  # the builder's mark of what was written to stderr
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _BUILDER = re.compile(r"Step \d+/\d+ : |---> |Removing intermediate container |Successfully (built|tagged) ")
@@ -44,13 +53,19 @@ _CODES = (
 )
 
 
-def write_dockerfile(requirement: Requirement) -> str:
-    """What the image is made by."""
+def write_dockerfile(requirement: Requirement, *, with_authorities: bool = False) -> str:
+    """What the image is made by.
+
+    Args:
+        requirement: what is in it.
+        with_authorities: certificate authorities are brought for the time of the installation.
+    """
     command = json.dumps(["/bin/sh", "-c", _SCRIPT, "sh", *requirement.packages])
     label = json.dumps(requirement.manifest().decode())
     lines = (
         f"FROM {requirement.shape.image_id}",
         "USER 0:0",
+        *([f"COPY {FILE} /{FILE}"] if with_authorities else []),
         f"RUN {command}",
         f"LABEL {LABEL}={label} {STORE_LABEL}={requirement.store}",
     )
@@ -65,7 +80,9 @@ async def build_derived(
     Raises:
         DockerApiError: the engine cannot build at all, or not in time.
         DockerUnavailable: the connection broke.
+        ConfigurationError: the certificate authorities that are configured cannot be read.
     """
+    certificates = await settings.authorities.read(sink)
 
     def on_line(line: str) -> None:
         text = _ESCAPE.sub("", line)
@@ -76,9 +93,9 @@ async def build_derived(
     try:
         await build_image(
             client,
-            write_dockerfile(requirement),
+            write_dockerfile(requirement, with_authorities=bool(certificates)),
             tag=requirement.image,
-            files={},
+            files={FILE: certificates} if certificates else {},
             arguments=settings.proxies,
             on_line=on_line,
             deadline=timeout,

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from interpreter_tools._config import ContainerConfig
+from interpreter_tools._dependencies import _authorities as authorities
 from interpreter_tools._exceptions import (
     ContainerLost,
     DockerApiError,
@@ -26,6 +27,7 @@ from interpreter_tools._profile import STORE_DIRECTORY
 from interpreter_tools._protocol import Event, Exited, Output, Ready, Refused
 from interpreter_tools._protocol._constants import Ended, Why
 from interpreter_tools._shape import Shape
+from interpreter_tools._workspace import WORKSPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +55,20 @@ class Host(Protocol):
         """Waits until a container of that name is gone, at most so long; one whose client is dead is removed."""
 
 
-def installer_shape(shape: Shape, config: EngineConfig) -> Shape:
-    """The shape of the containers that install for containers of another."""
+def installer_shape(shape: Shape, config: EngineConfig, *, network: str | None = None) -> Shape:
+    """The shape of the containers that install for containers of another.
+
+    Args:
+        shape: the other.
+        config: limits of what installs.
+        network: None means that of the configuration.
+    """
     limits = ContainerConfig(
         memory_limit=config.dependency_memory,
         pids_limit=1024,
         workspace_size="4m",
         tmp_size="32m",
-        network=config.dependency_network,
+        network=network or config.dependency_network,
         runtime=shape.config.runtime,
     )
     return Shape(  # spelt out: nothing else of a sandbox belongs here, neither its mounts nor its workspace
@@ -139,14 +147,16 @@ class Installer:
         Raises:
             StoreFailed: the store is full or cannot be written.
             InterpreterMissing: the image has none of the programs that install.
+            ConfigurationError: the certificate authorities that are configured cannot be read.
             ContainerLost, ProtocolError: the container went away.
         """
         connection, key = self._container.channel.connection, self._requirement.key
         answer = await self._ask(connection.need(key) + connection.sync())
         if not isinstance(answer, Refused):
             return Installed()
+        trust = await self._bring_authorities()
         await self._ask_store(connection.stage(key, uid=self._container.uid))
-        result = await self._run_command()
+        result = await self._run_command(trust)
         if result.exit_code == 0:
             refused = await self._ask_store(connection.publish(key, self._requirement.manifest()), by_package=True)
             if refused is not None:
@@ -173,10 +183,28 @@ class Installer:
             hint="look for a full disk; `interpreter-tools deps prune` makes room",
         )
 
-    async def _run_command(self) -> Installed:
+    async def _bring_authorities(self) -> dict[str, str]:
+        """The variables that tell programs whom to trust beside the image's own; none where nobody is to be."""
+        certificates = await self._settings.authorities.read(self._sink)
+        if not certificates:
+            return {}
+        container, image_environment = self._container, self._requirement.shape.image_environment
+        connection, path = container.channel.connection, f"{WORKSPACE}/{authorities.FILE}"
+        refused = await self._ask(
+            connection.put(authorities.FILE.encode(), certificates, uid=container.uid) + connection.sync()
+        )
+        if isinstance(refused, Refused):
+            raise ContainerLost(f"the installer takes no file: {os.strerror(refused.errno)}")
+        words = ["sh", "-c", authorities.JOIN, "sh", path, *authorities.of_image(image_environment)]
+        ended = await self._run(words, {**BASE_ENVIRONMENT, **image_environment}, directory=WORKSPACE)
+        if not isinstance(ended, Exited) or ended.exit_code != 0:
+            self._say("the image's own certificate authorities cannot be read: only the given ones are trusted")
+        return authorities.variables(path, image_environment)
+
+    async def _run_command(self, trust: dict[str, str]) -> Installed:
         tried: list[str] = []
         for command in self._requirement.plan.install:
-            ended = await self._try_command(command)
+            ended = await self._try_command(command, trust)
             if isinstance(ended, Exited):
                 return self._judge(ended)
             if ended.why is not Why.PROGRAM:
@@ -184,8 +212,8 @@ class Installer:
             tried.append(command[0])
         raise InterpreterMissing(" or ".join(tried), self._requirement.shape.image, "no installer is there")
 
-    async def _try_command(self, command: tuple[str, ...]) -> Exited | Refused:
-        container, plan = self._container, self._requirement.plan
+    async def _try_command(self, command: tuple[str, ...], trust: dict[str, str]) -> Exited | Refused:
+        plan = self._requirement.plan
         staging = f"{STORE_DIRECTORY}/.{self._requirement.key}"
         temporary = f"{staging}/tmp"  # noqa: S108 - its own
 
@@ -200,11 +228,15 @@ class Installer:
             **self._requirement.shape.image_environment,
             **{name: fill(value) for name, value in plan.environment.items()},
             **self._settings.environment,
+            **trust,
             "HOME": temporary,
             "TMPDIR": temporary,  # on disk: a large wheel does not fit into memory
             "XDG_CACHE_HOME": f"{temporary}/cache",
         }
-        program = _Program(self._sink)
+        return await self._run(words, environment, directory=f"{staging}/target")
+
+    async def _run(self, words: list[str], environment: dict[str, str], *, directory: str) -> Exited | Refused:
+        container, program = self._container, _Program(self._sink)
         container.channel.listen(program)
         try:
             container.channel.send(
@@ -213,7 +245,7 @@ class Installer:
                     environment,
                     uid=container.uid,
                     timeout_ms=round(self._timeout * 1000),
-                    directory=f"{staging}/target",
+                    directory=directory,
                 )
             )
             return await program.ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,19 +13,20 @@ from interpreter_tools._dependencies._image import build_derived
 from interpreter_tools._dependencies._installer import Installer, installer_shape, open_installer
 from interpreter_tools._dependencies._key import Requirement, make_requirement
 from interpreter_tools._dependencies._settings import IndexSettings
-from interpreter_tools._dependencies._specifiers import normalise
+from interpreter_tools._dependencies._specifiers import normalise, package_name
 from interpreter_tools._dependencies._store import evict, prune_to_size
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InterpreterToolsError
+from interpreter_tools._install_wait import Installed
 from interpreter_tools._tasks import seen_by_anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from interpreter_tools._config import EngineConfig
     from interpreter_tools._container import Container
     from interpreter_tools._dependencies._installer import Host
     from interpreter_tools._docker import DockerClient
-    from interpreter_tools._install_wait import Installed, Waiter
+    from interpreter_tools._install_wait import Waiter
     from interpreter_tools._languages import LanguageConfig
     from interpreter_tools._models import DependencyStream
     from interpreter_tools._shape import Shape
@@ -113,7 +115,7 @@ class Install:
         with self._scope:
             try:
                 if self.requirement.plan.kind == "system":
-                    self.end(await self._installs.build(self))
+                    await self._installs.build(self)
                 else:
                     await self._installs.fill(self)
             except InterpreterToolsError as error:
@@ -187,11 +189,15 @@ class Installs:
         if self._running.get(install.requirement.key) is install:
             del self._running[install.requirement.key]
 
-    async def fill(self, install: Install) -> None:
-        """Installs into the store."""
-        requirement, config = install.requirement, self._config
-        lock = hashlib.sha256(f"{config.dependency_store}\0{requirement.key}".encode()).hexdigest()[:16]
-        while (earlier := self._leaving.get(requirement.key)) is not None:
+    @asynccontextmanager
+    async def _alone(self, install: Install, shape: Shape) -> AsyncGenerator[Container]:
+        """The container whose name tells what is installed: while it is there, no other client installs the same.
+
+        It ends with this process, so that one that dies stands in nobody's way.
+        """
+        key, config = install.requirement.key, self._config
+        lock = hashlib.sha256(f"{config.dependency_store}\0{key}".encode()).hexdigest()[:16]
+        while (earlier := self._leaving.get(key)) is not None:
             await earlier.wait()
         told = False
 
@@ -203,23 +209,44 @@ class Installs:
 
         container = await open_installer(
             self._host,
-            installer_shape(requirement.shape, config),
+            shape,
             f"interpreter-tools-install-{lock}",
             timeout=config.dependency_timeout,
             on_wait=tell_once,
         )
-        gone = self._leaving[requirement.key] = anyio.Event()
+        gone = self._leaving[key] = anyio.Event()
         try:
-            installer = Installer(
-                container, requirement, self._settings, install.write, timeout=config.dependency_timeout
-            )
-            result = await installer.install()
-            install.end(result)
-            await self._tidy(container, requirement.key, failed=result.exit_code != 0)
+            yield container
         finally:
             await container.aclose()
-            del self._leaving[requirement.key]
+            del self._leaving[key]
             gone.set()
+
+    async def fill(self, install: Install) -> None:
+        """Installs into the store."""
+        requirement, timeout = install.requirement, self._config.dependency_timeout
+        async with self._alone(install, installer_shape(requirement.shape, self._config)) as container:
+            result = await Installer(container, requirement, self._settings, install.write, timeout=timeout).install()
+            install.end(result)
+            await self._tidy(container, requirement.key, failed=result.exit_code != 0)
+
+    async def build(self, install: Install) -> None:
+        """Makes a derived image, unless another client has meanwhile."""
+        requirement, config = install.requirement, self._config
+        async with self._alone(install, installer_shape(requirement.shape, config, network="none")):
+            if await self._client.inspect_image(requirement.image) is not None:
+                install.end(Installed())
+                return
+            install.end(
+                await build_derived(
+                    self._client,
+                    requirement,
+                    self._settings,
+                    install.write,
+                    timeout=config.dependency_timeout,
+                    network=config.dependency_network,
+                )
+            )
 
     async def _tidy(self, container: Container, key: str, *, failed: bool) -> None:
         """Removes what a failure has left, or what is too much."""
@@ -230,18 +257,6 @@ class Installs:
                 await prune_to_size(container.channel, self._config, keep=key)
         except (InterpreterToolsError, TimeoutError):
             _LOG.warning("the dependency store could not be tidied", exc_info=True)
-
-    async def build(self, install: Install) -> Installed:
-        """Makes a derived image."""
-        config = self._config
-        return await build_derived(
-            self._client,
-            install.requirement,
-            self._settings,
-            install.write,
-            timeout=config.dependency_timeout,
-            network=config.dependency_network,
-        )
 
     def aclose(self) -> None:
         """Gives every installation up."""
@@ -263,3 +278,25 @@ def check_dependencies(language: LanguageConfig, specifiers: Sequence[str]) -> t
         hint = "register it with LanguageConfig(dependencies=DependencyPlan(...))"
         raise ConfigurationError("dependencies", specifiers, f"cannot be installed for {language.language}", hint=hint)
     return normalise(plan.kind, specifiers)
+
+
+def add_own_dependencies(
+    language: LanguageConfig, asked: tuple[str, ...], own: Sequence[str], *, field: str
+) -> tuple[str, ...]:
+    """What a run asks for, and what its app's own list asks for beside it; a package that both name is the run's.
+
+    Args:
+        language: of both.
+        asked: by the run, normalised.
+        own: by the list.
+        field: the list's name.
+
+    Raises:
+        ConfigurationError: the list holds what is not a package, or both together are too many.
+    """
+    if language.dependencies is None or not own:
+        return asked
+    kind = language.dependencies.kind
+    named = {package_name(kind, package) for package in asked}
+    added = [package for package in normalise(kind, own, field=field) if package_name(kind, package) not in named]
+    return normalise(kind, [*asked, *added])

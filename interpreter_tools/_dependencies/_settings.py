@@ -1,6 +1,7 @@
 """Where packages come from: what the configuration says, else the host's own settings.
 
-Of those, only what means the same in a container: neither a file of the host nor its loopback.
+Of those, only what means the same in a container, which the host's loopback does not; nor does a file of the host,
+but the certificates in it do.
 """
 
 from __future__ import annotations
@@ -12,21 +13,26 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from interpreter_tools._dependencies._authorities import Authorities
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._config import EngineConfig
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-_TIMEOUTS = (
+_AS_THEY_ARE = (
     "PIP_DEFAULT_TIMEOUT",
     "PIP_RETRIES",
     "UV_HTTP_TIMEOUT",
     "npm_config_fetch_timeout",
     "npm_config_fetch_retries",
+    "npm_config_strict_ssl",
+    "NPM_CONFIG_STRICT_SSL",
 )
 _PIP_INDEX = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 _PIP_EXTRA = ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
+_PIP_TRUSTED = ("PIP_TRUSTED_HOST", "UV_INSECURE_HOST")
 _NPM_REGISTRY = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
 
 
@@ -36,10 +42,13 @@ class IndexSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         index: where packages come from, which decides what they are: part of the key.
         network: how it gets there.
+        authorities: who vouches for it. As the way there, no part of the key: another one leads to the same packages,
+            and a bundle that is renewed must not have everything installed again.
     """
 
     index: dict[str, str]
     network: dict[str, str]
+    authorities: Authorities = Authorities()
 
     @property
     def proxies(self) -> dict[str, str]:
@@ -72,12 +81,25 @@ class IndexSettings(msgspec.Struct, frozen=True, kw_only=True):
             index |= dict.fromkeys(("PIP_EXTRA_INDEX_URL", "UV_INDEX"), extra)
         if registry:
             index["npm_config_registry"] = registry
-        network: dict[str, str] = {}
-        for name, value in environment.items():
-            proxied = name.lower() in _PROXIES and _leads_away(value)
-            if value and (proxied or name.lower() == "no_proxy" or name in _TIMEOUTS):
-                network[name] = value
-        return cls(index=index, network=network)
+        return cls(
+            index=index,
+            network=_network(config, environment),
+            authorities=Authorities.of(config.ca_bundle, environment),
+        )
+
+
+def _network(config: EngineConfig, environment: Mapping[str, str]) -> dict[str, str]:
+    configured = {"http_proxy": config.http_proxy, "https_proxy": config.https_proxy, "no_proxy": config.no_proxy}
+    network: dict[str, str] = {}
+    for name, value in environment.items():
+        proxied = name.lower() in _PROXIES and _leads_away(value)
+        if value and (proxied or name.lower() == "no_proxy" or name in _AS_THEY_ARE):
+            network[name] = value
+    for name, value in configured.items():
+        if value is not None:  # in both spellings, as some programs read the one and some the other
+            network |= {name: value, name.upper(): value}
+    trusted = _first_list(environment, _PIP_TRUSTED)
+    return network | (dict.fromkeys(_PIP_TRUSTED, trusted) if trusted else {})
 
 
 def _first_list(environment: Mapping[str, str], names: tuple[str, ...]) -> str:

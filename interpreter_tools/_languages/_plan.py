@@ -45,6 +45,10 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
 class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A program that is there already, in the workspace or in a mounted directory.
 
+    The packages that ``requirements.txt`` or ``pyproject.toml``, or ``package.json``, in ``cwd`` ask for are installed,
+    beside those that the run asks for; a package that both name is the run's. Optional dependencies, and those for
+    development, are left out.
+
     Attributes:
         entry_file: the file to run, relative to ``cwd``, or absolute in the container.
         cwd: where it starts: relative to the workspace, or absolute in the container.

@@ -262,7 +262,7 @@ async def list_deps(*, json: Flag = False, store: str | None = None, docker_host
 
     Args:
         json: Print the list as JSON.
-        store: The Docker volume that keeps it; otherwise the usual one.
+        store: The Docker volume that keeps it; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
     from interpreter_tools.cli._deps import run_list  # noqa: PLC0415
@@ -287,7 +287,7 @@ async def prune(
         max_size: Remove the oldest until the rest is smaller, such as 2g.
         all: Remove everything.
         dry_run: Only tell what would be removed.
-        store: The Docker volume that keeps it; otherwise the usual one.
+        store: The Docker volume that keeps it; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
     from interpreter_tools.cli._deps import run_prune  # noqa: PLC0415
@@ -315,8 +315,8 @@ async def warm(
         packages: Their names, as the language's installer takes them.
         language: The language that they are for.
         requirements: A file with one package a line, as pip's requirements files; its options are not taken.
-        image: The image that they are for; otherwise the language's own.
-        store: The Docker volume that keeps them; otherwise the usual one.
+        image: The image that they are for; otherwise the configured one, or the language's own.
+        store: The Docker volume that keeps them; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
     from interpreter_tools.cli._deps import run_warm  # noqa: PLC0415

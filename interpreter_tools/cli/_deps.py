@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from interpreter_tools._app import requirement_lines
+from interpreter_tools._app import decode_list, requirement_lines
 from interpreter_tools._config import EngineConfig, PoolConfig
 from interpreter_tools._dependency_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
@@ -56,8 +56,15 @@ def read_requirements(text: str) -> list[str]:
 
 
 def _config(store: str | None, docker_host: str | None) -> EngineConfig:
-    config = EngineConfig(docker_host=docker_host, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
-    return config if store is None else msgspec.structs.replace(config, dependency_store=store)
+    """The user's configuration with the options over it."""
+    loaded = EngineConfig.load()
+    return msgspec.structs.replace(
+        loaded,
+        docker_host=docker_host or loaded.docker_host,
+        dependency_store=store or loaded.dependency_store,
+        prewarm=(),
+        pool=PoolConfig(min_size=0, max_size=1, wait_timeout=loaded.pool.wait_timeout),
+    )
 
 
 def _size(size: int) -> str:
@@ -90,7 +97,8 @@ def _what(entry: StoreEntry) -> str:
 async def run_list(*, as_json: bool, store: str | None, docker_host: str | None) -> int:
     """Print what is installed and return the command's status."""
     try:
-        async with DependencyStore(_config(store, docker_host)) as opened:
+        config = await anyio.to_thread.run_sync(_config, store, docker_host)
+        async with DependencyStore(config) as opened:
             entries = await opened.entries()
     except InterpreterToolsError as error:
         return _complain("list", error)
@@ -125,7 +133,8 @@ async def run_prune(
 
     try:
         age = None if older_than is None else parse_duration(older_than)
-        async with DependencyStore(_config(store, docker_host)) as opened:
+        config = await anyio.to_thread.run_sync(_config, store, docker_host)
+        async with DependencyStore(config) as opened:
             removed = await opened.prune(
                 older_than=age, max_size=max_size, everything=everything, dry_run=dry_run, on_removed=tell
             )
@@ -148,12 +157,13 @@ async def run_warm(
     try:
         wanted = list(packages)
         if requirements is not None:
-            wanted += read_requirements(await anyio.Path(requirements).read_text("utf-8"))
+            wanted += read_requirements(decode_list(await anyio.Path(requirements).read_bytes()))
         options: RunOptions = {"dependencies": wanted, "stdin": b""}
         if image is not None:
             options["image"] = image
+        config = await anyio.to_thread.run_sync(_config, store, docker_host)
         async with (
-            ExecutionEngine(_config(store, docker_host)) as engine,
+            ExecutionEngine(config) as engine,
             engine.stream(language, "", **options) as execution,
         ):
             async for chunk in execution:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from interpreter_tools import ConfigurationError, StoreEntry
+from interpreter_tools import ConfigurationError, EngineConfig, ExecutionEngine, StoreEntry
 from interpreter_tools.cli._deps import parse_duration, read_requirements
-from tests.docker.toy import remove_store
+from tests.docker.toy import remove_image, remove_store
 
 from .command import call
 
@@ -39,7 +39,7 @@ def listed(store: str) -> list[StoreEntry]:
 @pytest.mark.docker
 def test_packages_are_installed_ahead_listed_and_removed(store: str, tmp_path: Path):
     """The whole life of an entry."""
-    (tmp_path / "requirements.txt").write_text("# what we need\nSix  # a comment\n\n")
+    (tmp_path / "requirements.txt").write_text("# what we need\nSix  # a comment\n\n", "utf-16")
     assert listed(store) == []
     warmed = call("deps", "warm", "-r", str(tmp_path / "requirements.txt"), "--store", store)
     assert warmed.returncode == 0, warmed.stderr
@@ -61,6 +61,54 @@ def test_packages_are_installed_ahead_listed_and_removed(store: str, tmp_path: P
     gone = call("deps", "prune", "--older-than", "0s", "--store", store)
     assert f"removed {entry.name[:12]} python six" in gone.stdout.decode()
     assert listed(store) == []
+
+
+@pytest.mark.docker
+def test_packages_of_another_language_are_installed_ahead(store: str):
+    """By its own installer, and for both languages of the image."""
+    environment = {"INTERPRETER_TOOLS_DEPENDENCY_STORE": store}
+    warmed = call("deps", "warm", "is-odd@^3", "-l", "javascript", environment=environment)
+    assert warmed.returncode == 0, warmed.stderr
+    assert b"added" in warmed.stdout
+    again = call("deps", "warm", "is-odd@^3", "-l", "ts", environment=environment)
+    assert (again.stdout, again.stderr, again.returncode) == (b"ready already\n", b"", 0)
+    (entry,) = listed(store)
+    assert (entry.language, entry.packages) == ("javascript", ("is-odd@^3",))
+    code = "console.log(require('is-odd')(7))"
+    done = call("run", "-l", "javascript", "-c", code, "--dep", "is-odd@^3", environment=environment)
+    assert (done.stdout, done.stderr) == (b"true\n", b"")
+
+
+@pytest.mark.docker
+async def test_configuration_is_that_of_runs(store: str, tmp_path: Path, docker_client: DockerClient):
+    """An engine configured alike finds what was installed ahead; a variable and an option go before the file."""
+    file, image = tmp_path / "settings.toml", f"it-test-{uuid.uuid4().hex[:12]}:1"
+    await docker_client.tag_image("interpreter-tools/python:1", image)
+    file.write_text(f"dependency_store = {store!r}\nimages = {{python = {image!r}}}\n")
+    named = {"INTERPRETER_TOOLS_CONFIG": str(file)}
+    try:
+        warmed = call("deps", "warm", "six", environment=named)
+        assert warmed.returncode == 0, warmed.stderr
+        (entry,) = listed(store)
+        assert (entry.packages, entry.image) == (("six",), image)
+        async with ExecutionEngine(EngineConfig.load(file, environ={})) as engine:
+            assert (await engine.run("python", "import six", dependencies=["six"])).check().dependency_time == 0
+    finally:
+        await remove_image(docker_client, image)
+    elsewhere = {**named, "INTERPRETER_TOOLS_DEPENDENCY_STORE": f"{store}-2"}
+    assert b"\n0 entries" in b"\n" + call("deps", "list", environment=elsewhere).stdout
+    await remove_store(docker_client, f"{store}-2")
+    assert b"six" in call("deps", "list", "--store", store, environment=elsewhere).stdout
+    assert f"removed {entry.name[:12]}" in call("deps", "prune", "--all", environment=named).stdout.decode()
+    assert listed(store) == []
+
+
+@pytest.mark.parametrize("command", [("list",), ("prune", "--all"), ("warm", "six")], ids=lambda words: words[0])
+def test_setting_that_is_unknown_is_refused(command: tuple[str, ...]):
+    """As with runs: a misspelt store must not become the usual one."""
+    done = call("deps", *command, environment={"INTERPRETER_TOOLS_DEPENDENCY_STOER": "x"})
+    assert done.returncode == 1
+    assert "did you mean 'dependency_store'?" in done.stderr.decode()
 
 
 @pytest.mark.docker

@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ConfigurationError, ContainerStrategy, MachineError, StoreFailed
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerStrategy,
+    DependencyStore,
+    EngineConfig,
+    MachineError,
+    StoreFailed,
+)
 from interpreter_tools._dependencies import list_store
-from tests.docker.toy import make_engine, registered, remove_store
+from tests.docker.toy import TOY, make_engine, registered, remove_store
 from tests.watch import CLIENTS, containers_of, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from interpreter_tools import ExecutionEngine, ExecutionResult
+    from interpreter_tools import ExecutionEngine, ExecutionResult, StoreEntry
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
@@ -247,7 +254,7 @@ async def test_two_engines_install_once(store: str, toys: ExecutionEngine) -> No
 
 CLIENT = """
 import asyncio, sys
-from tests.docker.toy import make_engine, registered
+from tests.docker.toy import TOY, make_engine, registered
 async def main():
     with registered():
         async with make_engine(sys.argv[1]) as engine:
@@ -345,6 +352,46 @@ async def test_store_that_cannot_be_written_is_the_machines_fault(store: str, do
                 await engine.run("toy", "", dependencies=[fresh()])
     finally:
         await remove_store(docker_client, name)
+
+
+async def make_older(client: DockerClient, store: str, hours: dict[str, int]) -> None:
+    """Entries of a store, by their keys, were installed so many hours ago."""
+    script = "; ".join(f"touch -d '{age} hours ago' /store/{key}" for key, age in hours.items())
+    mount = {"Type": "volume", "Source": store, "Target": "/store"}
+    host = {"AutoRemove": True, "Mounts": [mount]}
+    body = {"Image": TOY.default_image, "Cmd": ["sh", "-c", script], "NetworkDisabled": True, "HostConfig": host}
+    name = await client.create_container(body)
+    await client.start_container(name)
+    assert await client.wait_removed(name, 60)
+
+
+async def test_oldest_entries_go_where_the_store_becomes_too_large(store: str, docker_client: DockerClient) -> None:
+    """After an installation, but nothing of the last hour; what went is installed again when it is needed."""
+    small = f"{store}-small"
+    a, b, c, d = (fresh(name) for name in "abcd")
+
+    async def entries() -> dict[str, StoreEntry]:
+        async with DependencyStore(EngineConfig(dependency_store=small)) as opened:
+            return {entry.packages[0]: entry for entry in await opened.entries()}
+
+    async def install(engine: ExecutionEngine, package: str) -> str:
+        return (await engine.run("toy", package, dependencies=[package])).check().dependency_stdout
+
+    try:
+        async with make_engine(small, store_max_size=None) as engine:
+            for package in (a, b):
+                await install(engine, package)
+        found = await entries()
+        await make_older(docker_client, small, {found[a].name: 3, found[b].name: 2})
+        async with make_engine(small, store_max_size=2 * found[a].size) as engine:
+            await install(engine, c)
+            await eventually(entries, lambda found: found.keys() == {b, c})
+            await install(engine, d)
+            await eventually(entries, lambda found: found.keys() == {c, d})
+            assert await install(engine, a) == f"installing {a}\n"
+        assert (await entries()).keys() == {a, c, d}  # too large, but all of them are fresh
+    finally:
+        await remove_store(docker_client, small)
 
 
 async def test_broken_engine_is_an_error_for_all_who_wait(store: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
 import uuid
 from typing import TYPE_CHECKING
 
@@ -9,9 +12,9 @@ import pytest
 
 from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._dependencies import DERIVED_REPOSITORY
-from interpreter_tools._dependencies._image import STORE_LABEL
 from interpreter_tools._docker.build import build_image
-from tests.docker.toy import remove_store
+from tests.docker.toy import remove_image, remove_images, remove_store
+from tests.watch import CLIENTS, containers_of_process, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,13 +33,6 @@ async def engine(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
         yield engine
     await remove_store(docker_client, store)
     await remove_images(docker_client, store)
-
-
-async def remove_images(client: DockerClient, store: str) -> None:
-    """Removes the images that belong to a store."""
-    for image in await client.list_images({STORE_LABEL: store}):
-        for tag in image.tags:
-            await client.remove_image(tag)
 
 
 # -- Python
@@ -190,6 +186,70 @@ async def test_system_package(engine: ExecutionEngine) -> None:
         assert entry.name not in {gone.name for gone in await opened.prune(everything=True)}  # containers use it
 
 
+async def test_image_of_system_packages_is_pruned(docker_client: DockerClient) -> None:
+    """As soon as no container uses it; that of another store stays."""
+    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    stores = (f"{store}-1", f"{store}-2")
+    try:
+        for name in stores:
+            async with ExecutionEngine(EngineConfig(prewarm=(), dependency_store=name)) as engine:
+                assert (await engine.run("shell", "rev -V", dependencies=["bsdextrautils"])).outcome == "ok"
+        async with DependencyStore(EngineConfig(dependency_store=stores[0])) as opened:
+            (entry,) = await opened.entries()
+            assert (entry.system, entry.packages) == (True, ("bsdextrautils",))
+            assert await docker_client.inspect_image(entry.name) is not None
+            assert [gone.name for gone in await opened.prune(older_than=0)] == [entry.name]
+            assert await opened.entries() == []
+        assert await docker_client.inspect_image(entry.name) is None
+        async with DependencyStore(EngineConfig(dependency_store=stores[1])) as opened:
+            assert len(await opened.entries()) == 1
+    finally:
+        for name in stores:
+            await remove_images(docker_client, name)
+            await remove_store(docker_client, name)
+
+
+async def test_two_engines_make_one_image(engine: ExecutionEngine) -> None:
+    """The second waits, says so, and uses what the first has made."""
+    async with ExecutionEngine(engine._config) as other:
+        first, second = await asyncio.gather(
+            *(each.run("shell", "rev --version", dependencies=["bsdextrautils"]) for each in (engine, other))
+        )
+    assert first.check().stdout == second.check().stdout
+    installed = [each for each in (first, second) if "bsdextrautils" in each.dependency_stdout]
+    assert len(installed) == 1
+    assert "another client" in first.dependency_stderr + second.dependency_stderr
+
+
+async def test_client_that_dies_while_it_makes_an_image_stands_in_nobodys_way(
+    engine: ExecutionEngine, docker_client: DockerClient
+) -> None:
+    """What it held goes with it, and the next client makes the image."""
+    program = [sys.executable, "-c", CLIENT, engine._config.dependency_store]
+    process = await asyncio.create_subprocess_exec(*program, stdout=subprocess.PIPE)
+    CLIENTS.add(process.pid)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"installing\n"
+    process.kill()
+    await process.wait()
+    result = (await engine.run("shell", "ncal -h 2>&1 | head -1", dependencies=["ncal"])).check()
+    assert result.dependency_time > 0
+    await eventually(lambda: containers_of_process(docker_client, process.pid), lambda left: not left, within=30)
+
+
+CLIENT = """
+import asyncio, sys
+from interpreter_tools import EngineConfig, ExecutionEngine
+async def main():
+    async with ExecutionEngine(EngineConfig(prewarm=(), dependency_store=sys.argv[1])) as engine:
+        async with engine.stream("shell", "", dependencies=["ncal"]) as execution:
+            await anext(execution)
+            print("installing", flush=True)
+            await execution.result()
+asyncio.run(main())
+"""
+
+
 async def test_system_package_that_is_not_there(engine: ExecutionEngine) -> None:
     """A result that says so, with apt's own status."""
     result = await engine.run("shell", "echo ran", dependencies=["no-such-package-at-all"])
@@ -228,7 +288,7 @@ async def image(docker_client: DockerClient, request: pytest.FixtureRequest) -> 
     dockerfile = WITHOUT_APT + "".join(f"COPY {name} /sbin/{name}\nRUN chmod 755 /sbin/{name}\n" for name in tools)
     await build_image(docker_client, dockerfile, tag=tag, files=tools, arguments={}, on_line=lambda _: None)
     yield tag
-    await docker_client.remove_image(tag)
+    await remove_image(docker_client, tag)
 
 
 @pytest.mark.parametrize("image", [APK], indirect=True)

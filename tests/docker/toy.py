@@ -13,7 +13,9 @@ from interpreter_tools import (
     LanguageRegistry,
     PoolConfig,
 )
+from interpreter_tools._dependencies._image import STORE_LABEL
 from interpreter_tools._exceptions import DockerApiError
+from tests.watch import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -68,7 +70,6 @@ def make_engine(store: str, **options: object) -> ExecutionEngine:
 
 async def remove_store(client: DockerClient, store: str) -> None:
     """Removes a volume that no test needs any more; containers that still end hold it for a moment."""
-    from tests.watch import eventually
 
     async def attempt() -> bool:
         try:
@@ -78,3 +79,25 @@ async def remove_store(client: DockerClient, store: str) -> None:
         return True
 
     await eventually(attempt, bool, within=30)
+
+
+async def remove_image(client: DockerClient, tag: str) -> None:
+    """Removes an image, as soon as the containers that use it are gone."""
+
+    async def attempt() -> bool:
+        try:
+            await client.remove_image(tag)
+        except DockerApiError as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
+
+    await eventually(attempt, bool, within=30)
+
+
+async def remove_images(client: DockerClient, store: str) -> None:
+    """Removes the images that belong to a store."""
+    for image in await client.list_images({STORE_LABEL: store}):
+        for tag in image.tags:
+            await remove_image(client, tag)

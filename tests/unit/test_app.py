@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from interpreter_tools import ConfigurationError, LanguageRegistry, Mount, RunApp
-from interpreter_tools._app import MOST_BYTES, app_packages, read_mounted
+from interpreter_tools._app import MOST_BYTES, app_packages, read_mounted, requirement_lines
+from interpreter_tools._dependencies import add_own_dependencies, check_dependencies
+from interpreter_tools._dependencies._specifiers import normalise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,14 +19,19 @@ if TYPE_CHECKING:
 APP = RunApp(entry_file="main.py", cwd="app")
 
 
-async def packages(language: str, **files: str) -> tuple[str, ...]:
+async def packages(language: str, **files: str | bytes) -> tuple[str, ...]:
     """What an app asks for whose directory holds the files; ``__`` in a name stands for a dot."""
-    contents = {f"/workspace/app/{name.replace('__', '.')}": text.encode() for name, text in files.items()}
+    contents = {
+        f"/workspace/app/{name.replace('__', '.')}": text.encode() if isinstance(text, str) else text
+        for name, text in files.items()
+    }
 
     async def read(path: str) -> bytes | None:
         return contents.get(path)
 
-    return await app_packages(LanguageRegistry.get(language), APP, read)
+    name, found = await app_packages(LanguageRegistry.get(language), APP, read)
+    assert (f"/workspace/app/{name}" in contents) == bool(name)
+    return found
 
 
 async def test_requirements() -> None:
@@ -30,6 +39,20 @@ async def test_requirements() -> None:
     text = "six==1.16  # a comment\n\n# another\nrequests[socks] \\\n  >=2; python_version > '3'\n"
     found = await packages("python", requirements__txt=text, pyproject__toml="[project]\ndependencies = ['numpy']")
     assert found == ("six==1.16", "requests[socks]    >=2; python_version > '3'")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
+async def test_requirements_as_windows_writes_them(encoding: str) -> None:
+    """With a byte order mark, and lines that end and go on otherwise."""
+    text = "six==1.16.0\r\nrequests \\\r\n  >=2\r\n"
+    data = text.encode(encoding) if encoding == "utf-8-sig" else f"\ufeff{text}".encode(encoding)
+    assert await packages("python", requirements__txt=data) == ("six==1.16.0", "requests    >=2")
+
+
+def test_lines_of_requirements() -> None:
+    """Their numbers are those of the file; a comment does not go on, and ends what did."""
+    text = "a \\\n==1\n# no \\\nb\nc \\\n# ends\n==2 \\"
+    assert requirement_lines(text) == [(1, "a  ==1"), (4, "b"), (5, "c"), (7, "==2")]
 
 
 async def test_pyproject() -> None:
@@ -50,6 +73,54 @@ async def test_package_json() -> None:
     assert found == ("express@4.1.2", "@scope/name@1.x")
 
 
+async def test_package_json_as_npm_reads_it() -> None:
+    """A byte order mark, any version, another name, and what is not for running."""
+    package = {
+        "dependencies": {"is-odd": "", "odd": "npm:is-odd@^3", "scoped": "npm:@a/b", "or": ">=2 <3 || 3.x"},
+        "devDependencies": {"x": "1"},
+        "optionalDependencies": {"y": "1"},
+    }
+    data = codecs.BOM_UTF8 + json.dumps(package).encode()
+    expected = ("is-odd", "odd@npm:is-odd@^3", "scoped@npm:@a/b", "or@>=2 <3 || 3.x")
+    assert await packages("javascript", package__json=data) == expected
+    assert len(normalise("npm", expected)) == 4
+    pins = {"is-odd": {"version": "3.0.1"}, "odd": {"version": "3.0.0"}, "scoped": {"version": "2.0.0"}}
+    lock = {"packages": {f"node_modules/{name}": pin for name, pin in pins.items()}}
+    pinned = ("is-odd@3.0.1", "odd@npm:is-odd@3.0.0", "scoped@npm:@a/b@2.0.0", "or@>=2 <3 || 3.x")
+    files = {"package__json": data, "package-lock__json": json.dumps(lock)}
+    assert await packages("javascript", **files) == pinned
+    assert len(normalise("npm", pinned)) == 4
+
+
+async def test_lock_file_of_npm_6() -> None:
+    """Its first format pins as well."""
+    lock = {"lockfileVersion": 1, "dependencies": {"a": {"version": "3.0.0"}, "b": {"version": "npm:c@1.0.0"}}}
+    package = {"dependencies": {"a": "^3", "b": "npm:c@^1"}}
+    files = {"package__json": json.dumps(package), "package-lock__json": json.dumps(lock)}
+    assert await packages("javascript", **files) == ("a@3.0.0", "b@npm:c@1.0.0")
+
+
+PYTHON, NODE = LanguageRegistry.get("python"), LanguageRegistry.get("javascript")
+
+
+def test_package_that_both_name_is_the_runs() -> None:
+    """Whatever version, extra or marker the list wants of it; all else comes from both."""
+    own = ["Six==1.16", "requests[socks]; python_version < '4'", "numpy"]
+    asked = check_dependencies(PYTHON, ["six>=1.17", "toml"])
+    found = add_own_dependencies(PYTHON, asked, own, field="x")
+    assert found == ("numpy", 'requests[socks]; python_version < "4"', "six>=1.17", "toml")
+    asked = check_dependencies(NODE, ["@a/b@2", "odd@npm:is-odd"])
+    found = add_own_dependencies(NODE, asked, ["@a/b@1", "odd@3", "is-odd"], field="x")
+    assert found == ("@a/b@2", "is-odd", "odd@npm:is-odd")
+    assert add_own_dependencies(PYTHON, (), [], field="x") == ()
+
+
+def test_what_a_list_cannot_ask_for_is_told_by_its_name() -> None:
+    """Not as if the run had asked for it."""
+    with pytest.raises(ConfigurationError, match=r"run_app\.package\.json\[1\]"):
+        add_own_dependencies(NODE, (), ["a", "b@git+https://x.example/b"], field="run_app.package.json")
+
+
 async def test_nothing_to_ask_for() -> None:
     """No file, or a language that installs nothing."""
     assert await packages("python") == ()
@@ -64,6 +135,7 @@ async def test_nothing_to_ask_for() -> None:
         ("python", "pyproject__toml", "no toml"),
         ("python", "pyproject__toml", "project = 3"),
         ("python", "pyproject__toml", "[project]\ndependencies = 'numpy'"),
+        ("python", "requirements__txt", "six==1.16.0 --hash=sha256:0"),
         ("javascript", "package__json", "no json"),
         ("javascript", "package__json", '{"dependencies": ["a"]}'),
         ("python", "requirements__txt", "#" * (MOST_BYTES + 1)),

@@ -10,6 +10,7 @@ import pytest
 
 from interpreter_tools import ConfigurationError, ContainerConfig, DependencyPlan, EngineConfig, Mount, StoreFailed
 from interpreter_tools._dependencies import StoreEntry, choose
+from interpreter_tools._dependencies._authorities import Authorities
 from interpreter_tools._dependencies._installer import installer_shape
 from interpreter_tools._dependencies._key import make_requirement
 from interpreter_tools._dependencies._settings import IndexSettings
@@ -60,7 +61,8 @@ def key(**changes: object) -> str:
 
 def test_key_is_the_same_for_the_same() -> None:
     """In every process, and for languages that install alike."""
-    assert key() == key(language="typescript") == key(settings=IndexSettings(index={}, network={"https_proxy": "x"}))
+    way = IndexSettings(index={}, network={"https_proxy": "x"}, authorities=Authorities({"ca_bundle": "/x"}))
+    assert key() == key(language="typescript") == key(settings=way)
     assert len(key()) == 64
     assert set(key()) <= set("0123456789abcdef")
 
@@ -97,6 +99,7 @@ HOST = {
     "HTTPS_PROXY": "http://proxy.example:3128",
     "http_proxy": "http://127.0.0.1:3128",
     "NO_PROXY": ".example",
+    "UV_INSECURE_HOST": "index.example",
     "HOME": "/root",
     "AWS_SECRET_ACCESS_KEY": "secret",
 }
@@ -112,16 +115,30 @@ def test_settings_of_the_host_are_passed_on() -> None:
         "UV_INDEX": "https://more.example/",
         "npm_config_registry": "https://npm.example/",
     }
-    assert settings.network == {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": ".example"}
-    assert settings.proxies == settings.network
+    proxies = {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": ".example"}
+    trusted = {"UV_INSECURE_HOST": "index.example", "PIP_TRUSTED_HOST": "index.example"}
+    assert settings.network == proxies | trusted
+    assert settings.proxies == proxies
+    assert settings.authorities.files == {"PIP_CERT": "/etc/ssl/host.crt"}
 
 
 def test_configuration_goes_before_the_hosts_settings() -> None:
     """Also where it names this host: who writes that knows why."""
     config = EngineConfig(
-        index_url="http://localhost:3141/x", extra_index_urls=("https://a/", "https://b/"), npm_registry="https://n/"
+        index_url="http://localhost:3141/x",
+        extra_index_urls=("https://a/", "https://b/"),
+        npm_registry="https://n/",
+        https_proxy="http://localhost:3128",
+        no_proxy="",
     )
-    index = IndexSettings.of(config, HOST).index
+    settings = IndexSettings.of(config, HOST)
+    assert settings.proxies == {
+        "HTTPS_PROXY": "http://localhost:3128",
+        "https_proxy": "http://localhost:3128",
+        "NO_PROXY": "",
+        "no_proxy": "",
+    }
+    index = settings.index
     assert index["UV_DEFAULT_INDEX"] == index["PIP_INDEX_URL"] == "http://localhost:3141/x"
     assert index["PIP_EXTRA_INDEX_URL"] == "https://a/ https://b/"
     assert index["npm_config_registry"] == "https://n/"

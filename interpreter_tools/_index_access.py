@@ -1,0 +1,92 @@
+"""How installers reach an index: proxies, and the certificate authorities that vouch for it, as they are configured."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from urllib.parse import urlsplit
+
+from interpreter_tools._exceptions import ConfigurationError
+
+MOST_BYTES = 2 << 20
+"""Of a bundle; those of distributions have a quarter of a mebibyte."""
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
+_SCHEMES = ("http", "https", "socks4", "socks5", "socks5h")
+
+
+def read_certificates(path: str) -> list[bytes]:
+    """The certificates of a PEM file, and nothing else that it may hold; blocks.
+
+    Raises:
+        ValueError: there are none, with what is wrong.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not make us wait
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ValueError("is not a file")
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"is larger than {MOST_BYTES} bytes")
+    found = [match[0] for match in _CERTIFICATE.finditer(data)]
+    if not found:
+        raise ValueError("holds no certificate: PEM is what is read, with lines of BEGIN CERTIFICATE")
+    return found
+
+
+def check_bundle(path: str | None, *, field: str) -> None:
+    """Refuses a file of certificate authorities that is of no use; reads it.
+
+    Raises:
+        ConfigurationError: it is not there, cannot be read, or holds no certificate.
+    """
+    if path is None:
+        return
+    hint = "name a PEM file on this machine; None means those that SSL_CERT_FILE and its like name"
+    if not isinstance(path, str) or not path or "\0" in path:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(field, path, "is not a path", hint=hint)
+    try:
+        read_certificates(path)
+    except ValueError as error:
+        raise ConfigurationError(field, path, str(error), hint=hint) from None
+
+
+def check_proxy(url: str | None, *, field: str) -> None:
+    """Refuses what is no address of a proxy.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if url is None:
+        return
+    hint = "give a URL, such as 'http://proxy.example:3128'; None means what the variables say"
+    if not isinstance(url, str) or not url.isprintable() or " " in url:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(field, url, "is not a URL", hint=hint)
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if not known:
+        raise ConfigurationError(field, _without_password(url), "is not a URL of a proxy", hint=hint)
+
+
+def check_no_proxy(hosts: str | None, *, field: str) -> None:
+    """Refuses what is no list of hosts.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if hosts is not None and (not isinstance(hosts, str) or not hosts.isprintable()):  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = "give names between commas, such as 'localhost,.example'; '*' means no proxy at all"
+        raise ConfigurationError(field, hosts, "is not a list of hosts in one text", hint=hint)
+
+
+def _without_password(url: str) -> str:
+    before, at, host = url.rpartition("@")
+    return f"{before.partition('://')[0]}://...@{host}" if at else url
