@@ -13,7 +13,7 @@ from interpreter_tools._exceptions import ContainerLost, FileRefused
 from interpreter_tools._profile import workspace_options
 from interpreter_tools._session_lease import Record
 from interpreter_tools._shared_workspace import SharedWorkspace
-from interpreter_tools._transfer import read_range
+from interpreter_tools._transfer import is_there
 from interpreter_tools._workspace import shown_path
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SessionContainers:
         if lost is None and len(holders) <= 1:
             return holders[0] if holders else None
         for holder in holders:
-            if await _holds(holder, path):
+            if await is_there(holder.channel, path, uid=holder.uid):
                 return holder
         raise lost or FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
 
@@ -255,12 +255,3 @@ class SessionContainers:
                 tasks.start_soon(record.container.aclose)
         if self._workspace is not None:
             await self._workspace.aclose()
-
-
-async def _holds(record: Record, path: bytes) -> bool:
-    """Something is there under that path, be it a file that can be read or not."""
-    try:
-        await read_range(record.channel, path, uid=record.uid, offset=0, count=1)
-    except FileRefused as refused:
-        return refused.errno not in {errno.ENOENT, errno.ENOTDIR}
-    return True

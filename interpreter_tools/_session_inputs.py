@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +13,7 @@ from interpreter_tools._exceptions import ConfigurationError, FileRefused
 from interpreter_tools._file_reader import FileReader
 from interpreter_tools._host_files import HostFile, Meter, size_of, walk
 from interpreter_tools._staging import Staged, Staging
-from interpreter_tools._transfer import Streamed, pieces_of, read_range, send_file, sync
+from interpreter_tools._transfer import Streamed, is_there, pieces_of, send_file, sync
 from interpreter_tools._workspace import check_path, shown_path
 
 if TYPE_CHECKING:
@@ -185,20 +184,13 @@ class SessionInputs(ABC):
         if path not in self._staging:
             if holder is None or (holder.workspace, path) not in self._given:
                 return
-            if not await self._is_there(path, holder):
+            if not await is_there(holder.channel, path, uid=holder.uid):
                 self._given.discard((holder.workspace, path))
                 return
         name = shown_path(path)
         reason = "is where the code would be written, and holds a file that was put into the workspace"
         hint = f"give that file another name, or run it: run_app=RunApp(entry_file={name!r})"
         raise ConfigurationError("code", name, reason, hint=hint)
-
-    async def _is_there(self, path: bytes, holder: Holder) -> bool:
-        try:
-            await read_range(holder.channel, path, uid=holder.uid, offset=0, count=0)
-        except FileRefused as refused:
-            return refused.errno != errno.ENOENT
-        return True
 
     async def copy_file_into_workspace(
         self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING, Protocol
 
@@ -276,6 +277,19 @@ async def read_range(channel: Channel, path: bytes, *, uid: int, offset: int, co
     """
     async with contextlib.aclosing(_pieces(channel, path, uid=uid, offset=offset, count=count)) as pieces:
         return b"".join([piece async for piece in pieces])
+
+
+async def is_there(channel: Channel, path: bytes, *, uid: int) -> bool:
+    """Something is there under that path, be it a file that can be read or not.
+
+    Raises:
+        ContainerLost, ProtocolError: the container went away.
+    """
+    try:
+        await read_range(channel, path, uid=uid, offset=0, count=0)
+    except FileRefused as refused:
+        return refused.errno not in {errno.ENOENT, errno.ENOTDIR}
+    return True
 
 
 async def read_file(channel: Channel, path: bytes, *, uid: int) -> AsyncGenerator[bytes]:

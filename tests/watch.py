@@ -21,6 +21,37 @@ T = TypeVar("T")
 ONE_SHOT = (ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL)
 """Strategies of runs without a session."""
 
+PER_EXECUTION, POOL, PER_SESSION = (
+    ContainerStrategy.PER_EXECUTION,
+    ContainerStrategy.POOL,
+    ContainerStrategy.PER_SESSION,
+)
+
+LIMITS = """
+import os
+def room(path):
+    found = os.statvfs(path)
+    return found.f_blocks * found.f_frsize
+def limit():
+    for path in ("/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids.max"):
+        try: return int(open(path).read())
+        except OSError: pass
+"""
+"""For a program in the sandbox: the bytes that a file system can hold, and the processes that there may be."""
+
+FORK_ALL = """
+import errno, os, signal
+made = 0
+try:
+    while made < 1000:
+        if os.fork() == 0: signal.pause()
+        made += 1
+except OSError as error:
+    assert error.errno == errno.EAGAIN, error
+print(made)
+"""
+"""A program that prints how many children it can have at once."""
+
 CLIENTS: set[int] = set()
 """Process ids of clients that tests have started."""
 

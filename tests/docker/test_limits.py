@@ -17,7 +17,7 @@ from interpreter_tools import (
     PoolConfig,
 )
 from tests.relay import Relay
-from tests.watch import ONE_SHOT
+from tests.watch import FORK_ALL, LIMITS, ONE_SHOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,15 +215,9 @@ async def test_limits_of_one_run_end_with_it(engine: ExecutionEngine) -> None:
     assert slow.cpu_time < 0.6 * slow.execution_time
 
 
-LOOK = """
-import json, os
-def room(path):
-    found = os.statvfs(path)
-    return found.f_blocks * found.f_frsize
-def limit():
-    for path in ("/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids.max"):
-        try: return int(open(path).read())
-        except OSError: pass
+LOOK = f"""
+{LIMITS}
+import json
 print(json.dumps([limit(), room("/workspace"), room("/tmp")]))
 """
 
@@ -339,19 +333,8 @@ print(made)
 
 async def test_processes_are_counted(single: ExecutionEngine) -> None:
     """Threads and children alike; the program is told by EAGAIN."""
-    code = """
-import errno, os, signal
-made = 0
-try:
-    while made < 1000:
-        if os.fork() == 0: signal.pause()
-        made += 1
-except OSError as error:
-    assert error.errno == errno.EAGAIN, error
-print(made)
-"""
     discards = single.stats().discards
-    result = await single.run("python", code, strategy=POOL)
+    result = await single.run("python", FORK_ALL, strategy=POOL)
     assert (result.outcome, result.exit_code) == ("ok", 0)
     assert 40 < int(result.stdout) < 64
     await assert_unharmed(single, discards)

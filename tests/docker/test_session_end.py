@@ -9,7 +9,6 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from interpreter_tools import (
-    ContainerStrategy,
     EngineClosed,
     EngineConfig,
     ExecutionEngine,
@@ -18,6 +17,7 @@ from interpreter_tools import (
     SessionConfig,
     SessionExists,
 )
+from tests.watch import PER_EXECUTION, PER_SESSION, POOL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-PER_EXECUTION, POOL, PER_SESSION = (
-    ContainerStrategy.PER_EXECUTION,
-    ContainerStrategy.POOL,
-    ContainerStrategy.PER_SESSION,
-)
 KINDS = {
     "execution": SessionConfig(strategy=PER_EXECUTION),
     "execution-shared": SessionConfig(strategy=PER_EXECUTION, workspace_sharing="shared"),

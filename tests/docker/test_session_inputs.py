@@ -10,13 +10,13 @@ import pytest
 from interpreter_tools import (
     ConfigurationError,
     ContainerConfig,
-    ContainerStrategy,
     ExecutionEngine,
     FileRefused,
     RunApp,
     Session,
     SessionConfig,
 )
+from tests.watch import PER_EXECUTION, PER_SESSION, POOL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-PER_EXECUTION, POOL, PER_SESSION = (
-    ContainerStrategy.PER_EXECUTION,
-    ContainerStrategy.POOL,
-    ContainerStrategy.PER_SESSION,
-)
 MIB = 1 << 20
 SMALL = ContainerConfig(workspace_size="4m", memory_limit="64m")
 KINDS = {

@@ -24,7 +24,7 @@ from interpreter_tools import (
     TooManySessions,
     UnknownSession,
 )
-from tests.watch import containers_of, eventually, owner_of
+from tests.watch import PER_EXECUTION, PER_SESSION, POOL, containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
-
-PER_EXECUTION, POOL, PER_SESSION = (
-    ContainerStrategy.PER_EXECUTION,
-    ContainerStrategy.POOL,
-    ContainerStrategy.PER_SESSION,
-)
 
 
 # -- strategies

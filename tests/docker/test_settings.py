@@ -17,7 +17,7 @@ from interpreter_tools import (
     PoolTimeout,
     SessionConfig,
 )
-from tests.watch import containers_of, eventually
+from tests.watch import LIMITS, containers_of, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,18 +82,13 @@ size = "2m"
         CONTAINER__TMP_SIZE="4m",
         CONTAINER__ENVIRONMENT__B="variable",
     )
-    code = """
-import errno, json, os
+    code = (
+        LIMITS
+        + """
+import errno, json
 def attempt(path):
     try: open(path, "w").write("from the sandbox")
     except OSError as error: return errno.errorcode[error.errno]
-def room(path):
-    found = os.statvfs(path)
-    return found.f_blocks * found.f_frsize
-def limit():
-    for path in ("/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids.max"):
-        try: return int(open(path).read())
-        except OSError: pass
 print(json.dumps({
     "read": [open("data.txt").read(), open("/workspace/archive/inner.txt").read()],
     "written": [attempt("new"), attempt("/workspace/out/new"), attempt("/room/new")],
@@ -102,6 +97,7 @@ print(json.dumps({
     "variables": [os.environ["A"], os.environ["B"], os.getcwd()],
 }))
 """
+    )
     async with ExecutionEngine(config) as engine:
         assert json.loads((await engine.run("python", code)).check().stdout) == {
             "read": ["from the host", "from the archive"],

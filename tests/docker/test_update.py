@@ -16,7 +16,7 @@ from interpreter_tools import (
     PoolConfig,
 )
 from tests.relay import Relay
-from tests.watch import idle_container
+from tests.watch import FORK_ALL, idle_container
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,17 +76,7 @@ async def outcome(held: Held, mebibytes: int) -> str:
 
 async def processes(held: Held) -> int:
     """How many a program can start."""
-    code = """
-import os, signal
-made = 0
-try:
-    while made < 1000:
-        if os.fork() == 0: signal.pause()
-        made += 1
-except BlockingIOError: pass
-print(made)
-"""
-    return int((await held.engine.run("python", code, strategy=POOL)).check().stdout)
+    return int((await held.engine.run("python", FORK_ALL, strategy=POOL)).check().stdout)
 
 
 async def limits(client: DockerClient, container: Container) -> tuple[int, int, int]:
