@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from bench._report import heading, ratio_at_most, rounds
 from interpreter_tools import EngineConfig, ExecutionEngine, LanguageRegistry, PoolConfig
-from interpreter_tools._dependency_store import DependencyStore
+from interpreter_tools._container.images import image_name
+from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._docker import DockerClient
-from interpreter_tools._images import image_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,9 @@ import aiodocker
 from bench._baseline import Executor, bare, plain_container
 from bench._report import difference_at_most, heading, limit, ratio_at_most, rounds
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._config.options import RunOptions, resolve
 from interpreter_tools._docker import DockerClient
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._options import RunOptions, resolve
 
 if TYPE_CHECKING:
     from bench._report import Settle

@@ -26,8 +26,8 @@ from interpreter_tools import (
     PoolConfig,
     create_code_execution_tool,
 )
+from interpreter_tools._commands.commands import Commands
 from interpreter_tools._languages.python import PYTHON
-from interpreter_tools.adapters._commands import Commands
 from interpreter_tools.adapters.anthropic import AnthropicTool
 from interpreter_tools.adapters.deepagents import InterpreterToolsSandbox
 from interpreter_tools.adapters.inspect_ai import InterpreterToolsSandboxEnvironment

@@ -1,8 +1,18 @@
 """The public names. ``interpreter_tools`` hands them on when the first of them is asked for."""
 
-from interpreter_tools._config import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
+from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
+from interpreter_tools._config.mounts import Mount
+from interpreter_tools._config.options import RunOptions, SessionOptions
+from interpreter_tools._config.results import (
+    ContainerMeta,
+    EngineStats,
+    ExecutionResult,
+    OutputChunk,
+    PoolStats,
+    SessionInfo,
+)
 from interpreter_tools._dependencies import StoreEntry
-from interpreter_tools._dependency_store import DependencyStore
+from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
@@ -37,20 +47,10 @@ from interpreter_tools._exceptions import (
     UnknownSession,
     UsageError,
 )
-from interpreter_tools._execution import Execution
-from interpreter_tools._file_reader import FileReader
+from interpreter_tools._execution.execution import Execution
 from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
-from interpreter_tools._models import (
-    ContainerMeta,
-    EngineStats,
-    ExecutionResult,
-    OutputChunk,
-    PoolStats,
-    SessionInfo,
-)
-from interpreter_tools._mounts import Mount
-from interpreter_tools._options import RunOptions, SessionOptions
-from interpreter_tools._session import Session
+from interpreter_tools._session.reader import FileReader
+from interpreter_tools._session.session import Session
 from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool
 
 __all__ = [

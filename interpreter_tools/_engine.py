@@ -13,31 +13,31 @@ from typing import TYPE_CHECKING, Self, Unpack
 import anyio
 import msgspec
 
-from interpreter_tools._config import ContainerStrategy, EngineConfig, SessionConfig
-from interpreter_tools._demand import Demand
+from interpreter_tools._config.language_names import check_languages
+from interpreter_tools._config.model import ContainerStrategy, EngineConfig, SessionConfig
+from interpreter_tools._config.options import RunOptions, resolve
+from interpreter_tools._config.results import EngineStats
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
 from interpreter_tools._exceptions import EngineClosed, ImageMissing, InterpreterToolsError, PoolClosed
-from interpreter_tools._host import Host
-from interpreter_tools._host_files import data_directory, host_path
-from interpreter_tools._language_names import check_languages
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._models import EngineStats
-from interpreter_tools._options import RunOptions, resolve
-from interpreter_tools._sessions import Sessions
+from interpreter_tools._runtime.request import Demand
+from interpreter_tools._runtime.runtime import Host
+from interpreter_tools._session.host_files import data_directory, host_path
+from interpreter_tools._session.registry import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
     from pathlib import Path
     from types import TracebackType
 
-    from interpreter_tools._execution import Execution
-    from interpreter_tools._file_reader import FileReader
-    from interpreter_tools._host_files import Progress
+    from interpreter_tools._config.options import SessionOptions
+    from interpreter_tools._config.results import ExecutionResult, SessionInfo
+    from interpreter_tools._execution.execution import Execution
     from interpreter_tools._languages import Job
-    from interpreter_tools._models import ExecutionResult, SessionInfo
-    from interpreter_tools._options import SessionOptions
-    from interpreter_tools._pool_lease import PoolLease
-    from interpreter_tools._session import Session
+    from interpreter_tools._pool.lease import PoolLease
+    from interpreter_tools._session.host_files import Progress
+    from interpreter_tools._session.reader import FileReader
+    from interpreter_tools._session.session import Session
 
 _LOG = logging.getLogger("interpreter_tools")
 _LOG.addHandler(logging.NullHandler())  # where warnings go is the application's affair

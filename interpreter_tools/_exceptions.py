@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._config.results import ExecutionResult
 
 _SHOWN = 200  # characters of a wrong value that an error repeats
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from interpreter_tools import ExecutionEngine
-    from interpreter_tools._container import Container
+    from interpreter_tools._container.container import Container
     from interpreter_tools._docker import DockerClient
 
 T = TypeVar("T")

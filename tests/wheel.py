@@ -11,8 +11,8 @@ from pathlib import Path
 
 WANTED = (
     "interpreter_tools/py.typed",
-    "interpreter_tools/seccomp.json",
-    "interpreter_tools/_languages/node_boot.js",
+    "interpreter_tools/_docker/seccomp.json",
+    "interpreter_tools/_languages/node/boot.js",
     "interpreter_tools/supervisor/protocol.h",
     "interpreter_tools/supervisor/bin/supervisor-x86_64",
     "interpreter_tools/supervisor/bin/supervisor-aarch64",

@@ -20,9 +20,9 @@ import msgspec
 import tenacity
 
 from interpreter_tools._docker.records import EngineVersion
+from interpreter_tools._docker.spec import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH, HostTraits
 from interpreter_tools._docker.sweep import Owner
 from interpreter_tools._exceptions import ArchitectureMismatch, DockerApiError, ImageMissing, MachineError
-from interpreter_tools._profile import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH, HostTraits
 
 if TYPE_CHECKING:
     from interpreter_tools._docker.client import DockerClient

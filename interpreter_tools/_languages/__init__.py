@@ -1,9 +1,9 @@
 """Languages: what each needs to run, one file a language."""
 
-from interpreter_tools._languages._config import InterpreterBoot, LanguageConfig
-from interpreter_tools._languages._dependencies import DependencyPlan
-from interpreter_tools._languages._plan import BASE_ENVIRONMENT, Job, Need, RunApp, boot_environment, job_files, plan
-from interpreter_tools._languages._registry import LanguageRegistry
+from interpreter_tools._languages.config import InterpreterBoot, LanguageConfig
+from interpreter_tools._languages.installers import DependencyPlan
+from interpreter_tools._languages.plan import BASE_ENVIRONMENT, Job, Need, RunApp, boot_environment, job_files, plan
+from interpreter_tools._languages.registry import LanguageRegistry
 
 __all__ = [
     "BASE_ENVIRONMENT",

@@ -1,7 +1,7 @@
 """Shells: they start faster than anything that could be done ahead."""
 
-from interpreter_tools._languages._config import LanguageConfig
-from interpreter_tools._languages._dependencies import SYSTEM
+from interpreter_tools._languages.config import LanguageConfig
+from interpreter_tools._languages.installers import SYSTEM
 
 _IMAGE = "interpreter-tools/shell:1"
 

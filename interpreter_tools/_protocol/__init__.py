@@ -1,8 +1,8 @@
 """The conversation with a container's supervisor, without I/O; ``supervisor/protocol.h`` defines it."""
 
-from interpreter_tools._protocol._connection import Connection, State
-from interpreter_tools._protocol._encode import DataFrames, Reset
-from interpreter_tools._protocol._events import (
+from interpreter_tools._protocol.connection import Connection, State
+from interpreter_tools._protocol.encode import DataFrames, Reset
+from interpreter_tools._protocol.events import (
     Clean,
     Content,
     Credit,

@@ -29,16 +29,16 @@ from deepagents.backends.protocol import (
 )
 from deepagents.backends.sandbox import BaseSandbox
 
+from interpreter_tools._commands.commands import MOST_FILE, Commands
+from interpreter_tools._config.limits import parse_size
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineMisused, SessionClosed
-from interpreter_tools._limits import parse_size
-from interpreter_tools.adapters._commands import MOST_FILE, Commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
 
-    from interpreter_tools._config import EngineConfig, SessionConfig
+    from interpreter_tools._config.model import EngineConfig, SessionConfig
 
 T = TypeVar("T")
 

@@ -26,7 +26,9 @@ from inspect_ai.util import (
 )
 from pydantic import BaseModel
 
-from interpreter_tools._config import ContainerConfig, EngineConfig, SessionConfig
+from interpreter_tools._commands.commands import Commands
+from interpreter_tools._config.model import ContainerConfig, EngineConfig, SessionConfig
+from interpreter_tools._config.mounts import Mount
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import (
     ConfigurationError,
@@ -38,8 +40,6 @@ from interpreter_tools._exceptions import (
     SessionClosed,
     UnknownSession,
 )
-from interpreter_tools._mounts import Mount
-from interpreter_tools.adapters._commands import Commands
 
 if TYPE_CHECKING:
     from collections.abc import Generator

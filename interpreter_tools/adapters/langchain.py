@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 if TYPE_CHECKING:
     from langgraph.types import StreamWriter
 
-    from interpreter_tools._models import ExecutionResult, OutputChunk
+    from interpreter_tools._config.results import ExecutionResult, OutputChunk
     from interpreter_tools.tool import CodeExecutionTool
 
 

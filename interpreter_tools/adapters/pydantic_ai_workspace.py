@@ -26,6 +26,8 @@ from pydantic_ai.workspaces import (
     WorkspaceUnavailableError,
 )
 
+from interpreter_tools._commands.commands import MOST_FILE, Commands
+from interpreter_tools._config.limits import parse_size
 from interpreter_tools._exceptions import (
     ConfigurationError,
     ContainerLost,
@@ -33,8 +35,6 @@ from interpreter_tools._exceptions import (
     SessionClosed,
     UnknownSession,
 )
-from interpreter_tools._limits import parse_size
-from interpreter_tools.adapters._commands import MOST_FILE, Commands
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pydantic_ai import RunContext
     from pydantic_ai.workspaces import WorkspaceBackend, WorkspaceCommand
 
-    from interpreter_tools._config import SessionConfig
+    from interpreter_tools._config.model import SessionConfig
     from interpreter_tools._engine import ExecutionEngine
 
 PROVIDER = "interpreter-tools"

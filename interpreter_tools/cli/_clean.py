@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import anyio
 import msgspec
 
-from interpreter_tools._config import EngineConfig
-from interpreter_tools._dependencies._image import LABEL as DERIVED
+from interpreter_tools._config.model import EngineConfig
+from interpreter_tools._dependencies.derived_image import LABEL as DERIVED
 from interpreter_tools._docker import DockerClient, remove
 from interpreter_tools._docker.supervisor import LABEL as SUPERVISOR
 from interpreter_tools._exceptions import DockerApiError, InterpreterToolsError

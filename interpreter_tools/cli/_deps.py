@@ -11,18 +11,18 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from interpreter_tools._app import decode_list, requirement_lines
-from interpreter_tools._config import EngineConfig, PoolConfig
-from interpreter_tools._dependency_store import DependencyStore
+from interpreter_tools._config.model import EngineConfig, PoolConfig
+from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
+from interpreter_tools._languages.manifests import decode_list, requirement_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from interpreter_tools._config.options import RunOptions
     from interpreter_tools._dependencies import StoreEntry
-    from interpreter_tools._options import RunOptions
 
 _FAILED = 1
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config import EngineConfig
+from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._exceptions import InterpreterToolsError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import msgspec
 
-from interpreter_tools._config import EngineConfig
+from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._docker import DockerClient, survey
 from interpreter_tools._exceptions import InterpreterToolsError
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config import EngineConfig, PoolConfig
+from interpreter_tools._config.model import EngineConfig, PoolConfig
+from interpreter_tools._config.mounts import Mount
 from interpreter_tools._exceptions import ConfigurationError
-from interpreter_tools._mounts import Mount
 
 if TYPE_CHECKING:
-    from interpreter_tools._config import ContainerConfig
-    from interpreter_tools._options import RunOptions
+    from interpreter_tools._config.model import ContainerConfig
+    from interpreter_tools._config.options import RunOptions
 
 _MODES = ("ro", "rw", "zip")
 

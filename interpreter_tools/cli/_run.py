@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 
+from interpreter_tools._background import beside
+from interpreter_tools._config.exit_status import BROKEN_PIPE, SANDBOX_FAILED
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
-from interpreter_tools._exit_status import BROKEN_PIPE, SANDBOX_FAILED
-from interpreter_tools._tasks import beside
 from interpreter_tools.cli._language import guess_language
 from interpreter_tools.cli._ps import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from interpreter_tools._execution import Execution
-    from interpreter_tools._models import ExecutionResult
-    from interpreter_tools._session import Session
+    from interpreter_tools._config.results import ExecutionResult
+    from interpreter_tools._execution.execution import Execution
+    from interpreter_tools._session.session import Session
     from interpreter_tools.cli._request import Request
 
 _PIECE = 65536

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config import EngineConfig, PoolConfig
+from interpreter_tools._config.exit_status import BROKEN_PIPE, SANDBOX_FAILED
+from interpreter_tools._config.model import EngineConfig, PoolConfig
 from interpreter_tools._exceptions import InterpreterToolsError
-from interpreter_tools._exit_status import BROKEN_PIPE, SANDBOX_FAILED
 
 if TYPE_CHECKING:
     from pathlib import Path

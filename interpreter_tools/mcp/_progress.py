@@ -12,8 +12,8 @@ from interpreter_tools.tool._excerpt import excerpt
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from interpreter_tools._execution import Execution
-    from interpreter_tools._models import OutputChunk
+    from interpreter_tools._config.results import OutputChunk
+    from interpreter_tools._execution.execution import Execution
 
 _INTERVAL = 0.1  # seconds between two notifications
 _SIZE = 4096  # characters of one

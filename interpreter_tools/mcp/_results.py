@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from interpreter_tools._models import Outcome, Stream  # noqa: TC001 - pydantic reads the annotations
+from interpreter_tools._config.results import Outcome, Stream  # noqa: TC001 - pydantic reads the annotations
 from interpreter_tools.mcp._resources import output_uri_of, shown, uri_of
 from interpreter_tools.tool._advice import Circumstances, advice
 from interpreter_tools.tool._render import render_result, render_streams
 
 if TYPE_CHECKING:
-    from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools.tool._outputs import Outputs
 
 MAX_TOKENS = 4000  # of the output in an answer

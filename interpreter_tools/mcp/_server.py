@@ -13,8 +13,8 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError, Un
 from mcp.types import ToolAnnotations
 from pydantic import ValidationError
 
+from interpreter_tools._config.results import Stream
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._models import Stream
 from interpreter_tools.mcp import _tools as tools
 from interpreter_tools.mcp._errors import as_resource_errors, as_tool_errors, wrong_arguments
 from interpreter_tools.mcp._resources import OUTPUT_TEMPLATE, READ_LIMIT, TEMPLATE, list_resources, media_type
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mcp.types import CallToolResult, InputRequiredResult, Resource, Tool
     from pydantic import AnyUrl
 
-    from interpreter_tools._config import EngineConfig
+    from interpreter_tools._config.model import EngineConfig
 
 _INSTRUCTIONS = """\
 Runs code in locked-down containers, at once. A run is a program of its own: print what is to be seen. It has no network

@@ -6,7 +6,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from interpreter_tools._config import ContainerStrategy
+from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import MachineError, UnknownSession
 from interpreter_tools.tool._outputs import Outputs
@@ -14,8 +14,8 @@ from interpreter_tools.tool._outputs import Outputs
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from interpreter_tools._config import EngineConfig
-    from interpreter_tools._session import Session
+    from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools._session.session import Session
 
 _LOG = logging.getLogger("interpreter_tools.mcp")
 

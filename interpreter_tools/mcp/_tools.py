@@ -12,8 +12,8 @@ from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._execution.output import whole_characters
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._output import whole_characters
 from interpreter_tools.mcp._errors import as_tool_errors
 from interpreter_tools.mcp._progress import Follower
 from interpreter_tools.mcp._resources import shown, uri_of
@@ -34,8 +34,8 @@ from interpreter_tools.tool._options import ToolOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from interpreter_tools._execution import Execution
-    from interpreter_tools._options import RunOptions
+    from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._execution.execution import Execution
 
 _LINKS = 20  # files of a session that a run's answer links to
 _READ = 64 << 10  # bytes of a file in one answer, where nothing else is asked for

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config import EngineConfig, PoolConfig
+from interpreter_tools._config.model import EngineConfig, PoolConfig
 from interpreter_tools._docker import DockerClient, ensure_supervisor_volume
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import DockerUnavailable, InterpreterToolsError

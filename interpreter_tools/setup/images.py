@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import anyio
 import msgspec
 
+from interpreter_tools._container.images import image_name
 from interpreter_tools._exceptions import DockerApiError, MachineError, UnknownLanguage
-from interpreter_tools._images import image_name
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.setup.build import ImageBuilder
 from interpreter_tools.setup.errors import SetupFailed

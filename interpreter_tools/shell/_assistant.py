@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic_ai import ModelMessage, ModelResponse, RunContext
     from pydantic_ai.tools import ToolDefinition
 
-    from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools.shell._output import Display
     from interpreter_tools.shell._sandbox import Sandbox
 

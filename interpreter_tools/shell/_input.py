@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPressEvent
     from prompt_toolkit.lexers import Lexer
 
-    from interpreter_tools._execution import Execution
+    from interpreter_tools._execution.execution import Execution
 
 _PIECE = 1 << 16
 _ASKS = re.compile(r"\binput\s*\(|\bstdin\b|\bgets\b|(?:^|[;&|(\s])read\s+[-\w]")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.status import Status
 
-    from interpreter_tools._models import ExecutionResult, OutputChunk, Stream
+    from interpreter_tools._config.results import ExecutionResult, OutputChunk, Stream
 
 _RED, _DIM, _RESET = "\x1b[31m", "\x1b[2m", "\x1b[0m"
 _NOTES = {

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpreter_tools._config import ContainerStrategy
+from interpreter_tools._background import beside
+from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._tasks import beside
 from interpreter_tools.shell._memory import is_ours, remembering
 from interpreter_tools.tool import create_code_execution_tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from interpreter_tools._config.results import ExecutionResult, OutputChunk
     from interpreter_tools._engine import ExecutionEngine
-    from interpreter_tools._execution import Execution
-    from interpreter_tools._models import ExecutionResult, OutputChunk
-    from interpreter_tools._session import Session
+    from interpreter_tools._execution.execution import Execution
+    from interpreter_tools._session.session import Session
     from interpreter_tools.tool import CodeExecutionTool
 
 

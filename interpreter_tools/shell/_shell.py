@@ -14,11 +14,11 @@ import anyio
 import msgspec
 from prompt_toolkit.history import InMemoryHistory
 
+from interpreter_tools._config.exit_status import SANDBOX_FAILED
+from interpreter_tools._config.limits import check_count
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
-from interpreter_tools._exit_status import SANDBOX_FAILED
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._limits import check_count
 from interpreter_tools.shell._commands import COMMANDS, run_command
 from interpreter_tools.shell._guess import is_prose
 from interpreter_tools.shell._history import history_file, open_history
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from pydantic_ai.models import Model
 
-    from interpreter_tools._config import EngineConfig
-    from interpreter_tools._execution import Execution
-    from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools._config.results import ExecutionResult
+    from interpreter_tools._execution.execution import Execution
     from interpreter_tools.shell._assistant import Assistant
 
 _INTERRUPTED = 130

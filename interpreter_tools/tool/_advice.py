@@ -12,7 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._config.results import ExecutionResult
 
 _LOOKED_AT = 8192  # characters at the end of stderr in which the cause is looked for
 _NAME = r"[A-Za-z0-9_@][A-Za-z0-9_.@/+-]{0,100}"

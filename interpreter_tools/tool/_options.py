@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from interpreter_tools._config import ContainerStrategy, check_environment, check_sharing
+from interpreter_tools._config.fields import check_fields
+from interpreter_tools._config.limits import check_count, check_seconds
+from interpreter_tools._config.model import ContainerStrategy, check_environment, check_sharing
+from interpreter_tools._config.mounts import Mount, check_mounts
 from interpreter_tools._exceptions import ConfigurationError
-from interpreter_tools._fields import check_fields
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._limits import check_count, check_seconds
-from interpreter_tools._mounts import Mount, check_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from interpreter_tools._exceptions import UnknownOutput
 
 if TYPE_CHECKING:
-    from interpreter_tools._models import ExecutionResult
+    from interpreter_tools._config.results import ExecutionResult
 
 
 class Outputs:

@@ -10,8 +10,8 @@ from interpreter_tools.tool._excerpt import MARKER, excerpt, harmless, shorten
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interpreter_tools._config.results import ExecutionResult, Stream
     from interpreter_tools._exceptions import InterpreterToolsError
-    from interpreter_tools._models import ExecutionResult, Stream
     from interpreter_tools.tool._advice import Circumstances
 
 _CHARACTERS = 4  # of a token, on average, in English and code

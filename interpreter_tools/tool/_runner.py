@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from interpreter_tools._config import ContainerStrategy, EngineConfig, SessionConfig
+from interpreter_tools._config.model import ContainerStrategy, EngineConfig, SessionConfig
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments
-from interpreter_tools._execution import Execution
+from interpreter_tools._execution.execution import Execution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from interpreter_tools._options import RunOptions
-    from interpreter_tools._session import Session
+    from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._session.session import Session
     from interpreter_tools.tool._arguments import ToolArguments
     from interpreter_tools.tool._options import ToolOptions
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 
 import msgspec
 
-from interpreter_tools._config import ContainerStrategy, EngineConfig, check_strategy
+from interpreter_tools._config.model import ContainerStrategy, EngineConfig, check_strategy
+from interpreter_tools._config.results import ExecutionResult
 from interpreter_tools._exceptions import InvalidArguments
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._models import ExecutionResult
 from interpreter_tools.tool._advice import Circumstances
 from interpreter_tools.tool._arguments import ToolArguments, blame_arguments, read_arguments
 from interpreter_tools.tool._options import ToolOptions
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from interpreter_tools._config.mounts import Mount
+    from interpreter_tools._config.results import OutputChunk
     from interpreter_tools._engine import ExecutionEngine
     from interpreter_tools._exceptions import InterpreterToolsError
-    from interpreter_tools._execution import Execution
-    from interpreter_tools._models import OutputChunk
-    from interpreter_tools._mounts import Mount
+    from interpreter_tools._execution.execution import Execution
 
 _NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 

@@ -20,7 +20,7 @@ from interpreter_tools import (
     SessionConfig,
     UnknownSession,
 )
-from interpreter_tools.adapters._commands import Commands
+from interpreter_tools._commands.commands import Commands
 from tests.watch import eventually
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 
 import sniffio
 
-from interpreter_tools._tasks import TaskHost
+from interpreter_tools._background import TaskHost
 
 
 async def test_background_task_is_spawned_from_a_callback() -> None:

@@ -19,7 +19,7 @@ from interpreter_tools._docker import (
     SupervisorVolume,
     ensure_supervisor_volume,
 )
-from interpreter_tools._profile import container_spec
+from interpreter_tools._docker.spec import container_spec
 from tests.watch import containers_of, eventually, owner_of
 
 if TYPE_CHECKING:

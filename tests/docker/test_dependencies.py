@@ -61,7 +61,7 @@ async def installers(client: DockerClient, engine: ExecutionEngine) -> list[str]
 
 async def names_in_store(engine: ExecutionEngine) -> set[str]:
     """Every name in the store, leftovers too."""
-    from interpreter_tools._dependencies._installer import installer_shape
+    from interpreter_tools._dependencies.installer import installer_shape
 
     running = engine._running
     assert running is not None

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools._docker import DockerClient, Owner, SupervisorVolume, ensure_supervisor_volume, load_supervisor
+from interpreter_tools._docker.spec import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
 from interpreter_tools._docker.supervisor import LABEL
 from interpreter_tools._exceptions import ArchitectureMismatch, MachineError
-from interpreter_tools._profile import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
 
 from .conftest import IMAGE, RunInSandbox, spec_of
 

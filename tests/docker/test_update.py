@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from interpreter_tools._container import Container
+    from interpreter_tools._container.container import Container
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker

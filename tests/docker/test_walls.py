@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from interpreter_tools._config import ContainerConfig
+from interpreter_tools._config.model import ContainerConfig
 
 if TYPE_CHECKING:
     from .conftest import RunInSandbox

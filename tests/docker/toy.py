@@ -13,7 +13,7 @@ from interpreter_tools import (
     LanguageRegistry,
     PoolConfig,
 )
-from interpreter_tools._dependencies._image import STORE_LABEL
+from interpreter_tools._dependencies.derived_image import STORE_LABEL
 from interpreter_tools._exceptions import DockerApiError
 from tests.watch import eventually
 

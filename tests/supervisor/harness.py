@@ -23,7 +23,7 @@ from interpreter_tools._protocol import (
     Refused,
     Reset,
 )
-from interpreter_tools._protocol._constants import BootMode, Flag, Verdict
+from interpreter_tools._protocol.constants import BootMode, Flag, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

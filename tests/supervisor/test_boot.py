@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools._protocol import Hello, Output, Refused
-from interpreter_tools._protocol._constants import VERSION, BootMode, Why
+from interpreter_tools._protocol.constants import VERSION, BootMode, Why
 from tests.supervisor.harness import WORKSPACE, Supervisor
 
 if TYPE_CHECKING:

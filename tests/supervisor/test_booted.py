@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import pytest
 
-from interpreter_tools._languages.javascript import NODE_BOOT
+from interpreter_tools._languages.node import NODE_BOOT
 from interpreter_tools._languages.python import PYTHON as PYTHON_LANGUAGE
 from interpreter_tools._protocol import Ready, Reset
-from interpreter_tools._protocol._constants import BootMode, Ended, Flag, Why
+from interpreter_tools._protocol.constants import BootMode, Ended, Flag, Why
 from tests.supervisor.harness import PATIENCE, PYTHON, UID, WORKSPACE, Options, Ran, Supervisor
 
 if TYPE_CHECKING:

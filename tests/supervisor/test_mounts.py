@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools._protocol._constants import Flag
+from interpreter_tools._protocol.constants import Flag
 from tests.supervisor.harness import MOUNTS, UID, WORKSPACE, Supervisor
 
 if TYPE_CHECKING:

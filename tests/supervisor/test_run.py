@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools._protocol import Credit, Output, Refused
-from interpreter_tools._protocol import _encode as encode
-from interpreter_tools._protocol._constants import STDIN_WINDOW, Ended, Flag, Frame, Why
+from interpreter_tools._protocol import Credit, Output, Refused, encode
+from interpreter_tools._protocol.constants import STDIN_WINDOW, Ended, Flag, Frame, Why
 from tests.supervisor.harness import PYTHON, UID, WORKSPACE, Supervisor
 
 if TYPE_CHECKING:

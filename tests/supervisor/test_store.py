@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from interpreter_tools._protocol import Ready, Refused, Stored
-from interpreter_tools._protocol import _encode as encode
-from interpreter_tools._protocol._constants import Flag, Frame, Why
+from interpreter_tools._protocol import Ready, Refused, Stored, encode
+from interpreter_tools._protocol.constants import Flag, Frame, Why
 from tests.supervisor.harness import MOUNTS, POWERS, STORE, UID, Supervisor
 
 if TYPE_CHECKING:

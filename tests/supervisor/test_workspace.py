@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from interpreter_tools._protocol import Content, Files, Ready, Refused
-from interpreter_tools._protocol import _encode as encode
-from interpreter_tools._protocol._constants import HEADER_SIZE, Frame, Why
+from interpreter_tools._protocol import Content, Files, Ready, Refused, encode
+from interpreter_tools._protocol.constants import HEADER_SIZE, Frame, Why
 from tests.supervisor.harness import PATIENCE, PYTHON, UID, WORKSPACE, Supervisor
 
 

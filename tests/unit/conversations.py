@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpreter_tools._protocol import Connection, Fatal, Files, Output, Reset, State
-from interpreter_tools._protocol._constants import BootMode
+from interpreter_tools._protocol.constants import BootMode
 
 from .wire import HELLO, UID, encode, make_idle
 

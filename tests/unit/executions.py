@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from interpreter_tools import Execution
 from interpreter_tools._languages import Job
 from interpreter_tools._protocol import Exited, Output
-from interpreter_tools._protocol._constants import Ended
+from interpreter_tools._protocol.constants import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from interpreter_tools._channel import Channel
+from interpreter_tools._container.channel import Channel
 
 from .wire import UID, encode, make_idle, piece, requests
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import ConfigurationError, LanguageRegistry, Mount, RunApp
-from interpreter_tools._app import MOST_BYTES, app_packages, read_mounted, requirement_lines
 from interpreter_tools._dependencies import add_own_dependencies, check_dependencies
-from interpreter_tools._dependencies._specifiers import normalise
+from interpreter_tools._languages.manifests import MOST_BYTES, app_packages, read_mounted, requirement_lines
+from interpreter_tools._languages.specifiers import normalise
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from interpreter_tools._channel import Channel
+from interpreter_tools._container.channel import Channel
 from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
 from interpreter_tools._protocol import Clean, Event, Fatal, Hello, Output, Ready, Refused, Reset
-from interpreter_tools._protocol._constants import BootMode, Verdict, Why
+from interpreter_tools._protocol.constants import BootMode, Verdict, Why
 
 from .scripted import Sandbox, settle
 from .wire import EXITED, HELLO, UID, encode, frame, piece

@@ -9,25 +9,25 @@ import msgspec
 import pytest
 
 from interpreter_tools import ConfigurationError, ContainerConfig, DependencyPlan, EngineConfig, Mount, StoreFailed
+from interpreter_tools._container.shape import Shape
 from interpreter_tools._dependencies import StoreEntry, choose
-from interpreter_tools._dependencies._authorities import Authorities
-from interpreter_tools._dependencies._installer import installer_shape
-from interpreter_tools._dependencies._key import make_requirement
-from interpreter_tools._dependencies._settings import IndexSettings
+from interpreter_tools._dependencies.authorities import Authorities
+from interpreter_tools._dependencies.indexes import IndexSettings
+from interpreter_tools._dependencies.installer import installer_shape
+from interpreter_tools._dependencies.requirement import make_requirement
 from interpreter_tools._exceptions import ContainerLost, ExecutionClosed
-from interpreter_tools._execution import Execution
-from interpreter_tools._install_wait import Installed
+from interpreter_tools._execution.execution import Execution
+from interpreter_tools._execution.installing import Installed
 from interpreter_tools._languages import BASE_ENVIRONMENT, Job, Need
-from interpreter_tools._languages._dependencies import NPM, PIP, SYSTEM
+from interpreter_tools._languages.installers import NPM, PIP, SYSTEM
 from interpreter_tools._protocol import Refused
-from interpreter_tools._protocol._constants import Frame, Why
-from interpreter_tools._shape import Shape
+from interpreter_tools._protocol.constants import Frame, Why
 
 from .scripted import Sandbox, settle
 from .wire import EXITED
 
 if TYPE_CHECKING:
-    from interpreter_tools._install_wait import Waiter
+    from interpreter_tools._execution.installing import Waiter
 
 KEY = "ab" * 32
 NO_SETTINGS = IndexSettings(index={}, network={})

@@ -8,6 +8,7 @@ import pytest
 
 import interpreter_tools
 from interpreter_tools import _exceptions
+from interpreter_tools._config.results import ExecutionResult, Outcome
 from interpreter_tools._exceptions import (
     ConfigurationError,
     ContainerBusy,
@@ -21,7 +22,6 @@ from interpreter_tools._exceptions import (
     UnknownLanguage,
     UsageError,
 )
-from interpreter_tools._models import ExecutionResult, Outcome
 
 _BRANCH = re.compile(r"([│ ]*)[├└]── (\w+) +(\S.*)")
 

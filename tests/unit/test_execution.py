@@ -16,7 +16,7 @@ from interpreter_tools import (
     InterpreterToolsError,
 )
 from interpreter_tools._protocol import Clean, Files, Reset, State
-from interpreter_tools._protocol._constants import MAX_PAYLOAD, STDIN_WINDOW, Ended, Flag, Verdict
+from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, Ended, Flag, Verdict
 
 from .executions import execution_of, exited, job, out, started
 from .scripted import Sandbox, settle

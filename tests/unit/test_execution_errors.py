@@ -14,9 +14,9 @@ from interpreter_tools import (
     InterpreterMissing,
     ProtocolError,
 )
-from interpreter_tools import _execution as module
+from interpreter_tools._execution import execution as module
 from interpreter_tools._protocol import Credit, Fatal, Files, Ready, Refused
-from interpreter_tools._protocol._constants import MAX_PAYLOAD, Ended, Why
+from interpreter_tools._protocol.constants import MAX_PAYLOAD, Ended, Why
 
 from .executions import execution_of, exited, job, out, started
 from .scripted import Sandbox, settle

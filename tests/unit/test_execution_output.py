@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from interpreter_tools import ContainerBusy, OutputChunk
 from interpreter_tools._protocol import Exited, Files, Output
-from interpreter_tools._protocol._constants import Ended
+from interpreter_tools._protocol.constants import Ended
 
 from .executions import execution_of, exited, out, started
 from .scripted import Sandbox, settle
 from .wire import EXITED
 
 if TYPE_CHECKING:
-    from interpreter_tools._models import Outcome
+    from interpreter_tools._config.results import Outcome
 
 
 _KIB = 1024

@@ -8,7 +8,7 @@ import pytest
 
 from interpreter_tools import ExecutionClosed
 from interpreter_tools._protocol import Credit
-from interpreter_tools._protocol._constants import STDIN_WINDOW
+from interpreter_tools._protocol.constants import STDIN_WINDOW
 
 from .executions import execution_of, started
 from .scripted import Sandbox, settle

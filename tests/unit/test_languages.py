@@ -16,7 +16,7 @@ from interpreter_tools import (
     LanguageRegistry,
     UnknownLanguage,
 )
-from interpreter_tools._images import image_name
+from interpreter_tools._container.images import image_name
 from interpreter_tools._languages import BASE_ENVIRONMENT, Job, boot_environment, job_files, plan
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from interpreter_tools import (
     RunOptions,
     SessionConfig,
 )
-from interpreter_tools._options import Resolved, resolve
+from interpreter_tools._config.options import Resolved, resolve
 
 
 def resolved(config: EngineConfig | None = None, **options: object) -> Resolved:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from interpreter_tools._models import OutputChunk
-from interpreter_tools._output import OutputBuffer, whole_characters
+from interpreter_tools._config.results import OutputChunk
+from interpreter_tools._execution.output import OutputBuffer, whole_characters
 
 _STREAMS: tuple[Literal["stdout", "stderr"], ...] = ("stdout", "stderr")
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=30)

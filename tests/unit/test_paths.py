@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interpreter_tools._config.paths import WORKSPACE, check_path, shown_path
 from interpreter_tools._exceptions import InvalidPath
-from interpreter_tools._workspace import WORKSPACE, check_path, shown_path
 
 _PIECES = st.sampled_from(["a", "..", ".", "", "/", "\\", "..cache", "é", "\udcff", "\ud800", "\0", "\n", "x" * 256])
 

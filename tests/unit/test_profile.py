@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interpreter_tools._config import ContainerConfig
-from interpreter_tools._profile import SECCOMP, WRITABLE, HostTraits, container_spec
+from interpreter_tools._config.model import ContainerConfig
+from interpreter_tools._docker.spec import SECCOMP, WRITABLE, HostTraits, container_spec
 
 _MIB = 1 << 20
 _TMPFS = re.compile(r"rw,nosuid,nodev,(?:no)?exec,mode=1777,size=(\d+),nr_inodes=(\d+)")

@@ -27,7 +27,7 @@ from interpreter_tools._protocol import (
     Reset,
     State,
 )
-from interpreter_tools._protocol._constants import MAX_PAYLOAD, STDIN_WINDOW, BootMode, Ended, Flag, Frame, Verdict, Why
+from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, BootMode, Ended, Flag, Frame, Verdict, Why
 
 from .conversations import connection_in, run, start
 from .wire import EXAMPLES, EXITED, HELLO, UID, encode, frame, payload_of

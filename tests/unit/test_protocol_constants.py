@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import interpreter_tools
-from interpreter_tools._protocol import _constants
-from interpreter_tools._protocol._constants import BootMode, Ended, Flag, Frame, Verdict, Why
+from interpreter_tools._protocol import constants
+from interpreter_tools._protocol.constants import BootMode, Ended, Flag, Frame, Verdict, Why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def prefixed(prefix: str, members: Iterable[IntEnum | Flag]) -> dict[str, int]:
 def test_header_and_python_hold_the_same_numbers() -> None:
     """None is missing on either side."""
     enums = {"": Frame, "FLAG_": Flag, "BOOT_": BootMode, "WHY_": Why, "CLEAN_": Verdict}
-    ours = {name: value for name, value in vars(_constants).items() if isinstance(value, int)}
+    ours = {name: value for name, value in vars(constants).items() if isinstance(value, int)}
     ours |= prefixed("", Ended)
     for prefix, members in enums.items():
         ours |= prefixed(prefix, members)
@@ -48,8 +48,8 @@ def test_every_enumeration_is_compared() -> None:
     """A new one has to be added above."""
     found = {
         name
-        for name, value in vars(_constants).items()
-        if isinstance(value, type) and value.__module__ == _constants.__name__
+        for name, value in vars(constants).items()
+        if isinstance(value, type) and value.__module__ == constants.__name__
     }
     assert found == {"Frame", "Flag", "BootMode", "Ended", "Why", "Verdict"}
 

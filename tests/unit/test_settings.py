@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interpreter_tools import ConfigurationError, ContainerConfig, EngineConfig, LanguageRegistry, Mount, PoolConfig
-from interpreter_tools._images import image_name
+from interpreter_tools._container.images import image_name
 
 EXAMPLE = """
 timeout = 10

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interpreter_tools import ConfigurationError
-from interpreter_tools._dependencies._specifiers import normalise
+from interpreter_tools._languages.specifiers import normalise
 
 if TYPE_CHECKING:
-    from interpreter_tools._dependencies._specifiers import Kind
+    from interpreter_tools._languages.specifiers import Kind
 
 KINDS: tuple[Kind, ...] = ("pip", "npm", "system", "words")
 

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from interpreter_tools._exceptions import FileRefused
-from interpreter_tools._staging import Staged, Staging
+from interpreter_tools._session.staging import Staged, Staging
 
 
 async def staging(*paths: bytes) -> Staging:

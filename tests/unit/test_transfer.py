@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from interpreter_tools._container.files import (
+    PIECE,
+    Streamed,
+    pieces_of,
+    read_file,
+    read_range,
+    send_file,
+    spread,
+    sync,
+)
 from interpreter_tools._exceptions import ConfigurationError, ContainerLost, FileRefused
-from interpreter_tools._host_files import HostFile
 from interpreter_tools._protocol import Content, Fatal, Ready, Refused
-from interpreter_tools._protocol._constants import Frame, Why
-from interpreter_tools._staging import Staged
-from interpreter_tools._transfer import PIECE, Streamed, pieces_of, read_file, read_range, send_file, spread, sync
+from interpreter_tools._protocol.constants import Frame, Why
+from interpreter_tools._session.host_files import HostFile
+from interpreter_tools._session.staging import Staged
 
 from .scripted import Sandbox, settle
 from .wire import UID

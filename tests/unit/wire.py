@@ -19,7 +19,7 @@ from interpreter_tools._protocol import (
     Refused,
     Stored,
 )
-from interpreter_tools._protocol._constants import BootMode, Ended, Frame, Verdict, Why
+from interpreter_tools._protocol.constants import BootMode, Ended, Frame, Verdict, Why
 
 if TYPE_CHECKING:
     from collections.abc import Callable

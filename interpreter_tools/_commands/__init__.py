@@ -1,0 +1,1 @@
+"""Several commands side by side in one session."""

@@ -1,0 +1,264 @@
+"""Commands and files of one session, as sandbox backends want them: side by side, anywhere in the container.
+
+A session's own runs take turns, and nothing that they start outlives them. Backends of agents' frameworks need more:
+several commands at once, and servers that go on in the background. So one long run of the session is a host for them,
+``_command_host.py``, which the image's own Python 3 runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from interpreter_tools._commands.link import Command, CommandLink, Outcome
+from interpreter_tools._config.limits import check_seconds
+from interpreter_tools._config.model import ContainerStrategy, check_environment
+from interpreter_tools._exceptions import (
+    ConfigurationError,
+    SessionClosed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from interpreter_tools._config.model import SessionConfig
+    from interpreter_tools._engine import ExecutionEngine
+    from interpreter_tools._session.session import Session
+
+MOST_FILE = 256 << 20  # bytes of a file that are read into memory where a framework has no limit of its own
+_MOST_ENTRIES = 64 << 20  # bytes of a directory's listing
+_REFUSED = 127  # exit code of what is done to a file, when standard error is the kernel's error number
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command went.
+
+    Attributes:
+        exit_code: 0 to 255; 128 + signal when a signal ended it, 127 or 126 when the program could not be started.
+        stdout: what it wrote there, up to the limit.
+        stderr: the same for standard error; empty when it went to ``stdout``.
+        outcome: ``ended`` by itself, or killed for one of its limits.
+        failure: the kernel's error number when the program could not be started, or 0.
+    """
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    outcome: Outcome
+    failure: int = 0
+
+
+class Commands:
+    """What runs side by side in a session.
+
+    The session's own runs, and what the engine does to its files, have their turn once no command runs, and nothing
+    that commands have left in the background. It is cleaned up after ``idle_timeout`` seconds without a command,
+    whatever is in the background.
+
+    Args:
+        session: one of the strategy ``PER_SESSION``.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._link = CommandLink(session)
+
+    @classmethod
+    def open(cls, engine: ExecutionEngine, config: SessionConfig | None = None) -> Commands:
+        """Those of a new session.
+
+        Raises:
+            EngineClosed: the engine does not run.
+            SessionExists, TooManySessions: there can be no such session.
+        """
+        return cls._of(engine.session(config, strategy=ContainerStrategy.PER_SESSION))
+
+    @classmethod
+    def attach(cls, engine: ExecutionEngine, session_id: str) -> Commands:
+        """Those of a session that is there.
+
+        Raises:
+            EngineClosed: the engine does not run.
+            UnknownSession: there is no such session.
+            ConfigurationError: it is of another strategy, so what one run leaves is not there for the next.
+        """
+        session = engine._session(session_id)  # noqa: SLF001 - the object behind what the engine does by id
+        if session.config.strategy is not ContainerStrategy.PER_SESSION:
+            raise ConfigurationError("session_id", session_id, "is a session of another strategy than PER_SESSION")
+        return cls._of(session)
+
+    @classmethod
+    def _of(cls, session: Session) -> Commands:
+        """The same for everybody who asks: their host is one run, and a session's runs take turns."""
+        found = session.guest
+        if not isinstance(found, cls):
+            found = session.guest = cls(session)
+        return found
+
+    @property
+    def session_id(self) -> str:
+        """The session's name."""
+        return self._session.id
+
+    def working_dir(self) -> str:
+        """Where commands start, as the session's configuration says.
+
+        Raises:
+            SessionClosed: the session was cleaned up.
+        """
+        if not self._session.is_active:
+            raise SessionClosed(f"the session {self.session_id!r} is closed")
+        return self._session._container_config.working_dir  # noqa: SLF001
+
+    async def run(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float | None = None,
+        output_limit: int | None = None,
+        merge: bool = False,
+    ) -> Ended:
+        """Runs a program to its end; what it leaves in the background, in a session of its own, goes on.
+
+        Cancelling it, as either of its limits, kills it and what it has started, except what is detached.
+
+        Args:
+            command: the program and its arguments.
+            cwd: where it starts; None means the working directory, to which a relative path is relative.
+            environment: variables beside the session's.
+            stdin: its standard input.
+            timeout: seconds; None means no limit.
+            output_limit: bytes of each output; None means no limit.
+            merge: standard error goes where standard output does.
+
+        Raises:
+            ConfigurationError: an argument cannot work.
+            OSError: the directory cannot be entered.
+            ContainerLost: the container is gone.
+            SessionClosed: the session was cleaned up, also while the command ran.
+        """
+        if not command:
+            raise ConfigurationError("command", command, "is empty", hint="name a program")
+        for word in (*command, cwd or ""):
+            _check_text(word, field="command")
+        check_seconds(timeout, field="timeout")
+        directory = os.path.join(self.working_dir(), cwd or "")  # noqa: PTH118 - a path in the container
+        request = {
+            "command": list(command),
+            "cwd": directory,
+            "environment": check_environment(dict(environment or {}), field="environment"),
+            "merge": merge,
+        }
+        return await self._call(request, stdin=stdin, timeout=timeout, output_limit=output_limit)
+
+    def make_way(self) -> None:
+        """Somebody waits for the session, which is theirs once nothing runs."""
+        self._link.make_way()
+
+    async def aclose(self) -> None:
+        """Cleans the session up, with all that runs in it. Does nothing the second time."""
+        await self._session.aclose()
+
+    # -- files, by any absolute path that the session's user can reach
+
+    async def read_file(self, path: str, *, limit: int) -> bytes:
+        """A regular file's bytes.
+
+        Raises:
+            OSError: it cannot be read, and why; EFBIG when it is larger than the limit.
+        """
+        return await self._do("read", path, limit=limit)
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        """Writes a regular file; directories on the way are made, links are followed.
+
+        Raises:
+            OSError: it cannot be written, and why.
+        """
+        await self._do("write", path, stdin=data)
+
+    async def describe(self, path: str) -> tuple[bool, int | None]:
+        """Whether it is a directory, and a regular file's size in bytes.
+
+        Raises:
+            OSError: it is not there, or cannot be seen.
+        """
+        return msgspec.json.decode(await self._do("describe", path), type=tuple[bool, int | None])
+
+    async def list_directory(self, path: str) -> list[tuple[str, bool, int | None]]:
+        """Names, whether each is a directory, and the sizes of regular files, sorted by name.
+
+        Raises:
+            OSError: it is no directory, or cannot be read.
+        """
+        entries = json.loads(await self._do("list", path, output_limit=_MOST_ENTRIES))
+        return cast("list[tuple[str, bool, int | None]]", [tuple(entry) for entry in entries])
+
+    async def make_directory(self, path: str) -> None:
+        """Makes a directory, with those on the way, unless it is there.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        await self._do("make_directory", path)
+
+    async def remove(self, path: str, *, keep: str) -> None:
+        """Removes a file or a link, or a directory with all that is in it.
+
+        Raises:
+            OSError: it cannot be removed; EBUSY when ``keep`` is it, or lies beneath it.
+        """
+        await self._do("remove", path, keep=keep)
+
+    async def real_path(self, path: str) -> str:
+        """Where a path leads, as ``os.path.realpath`` says there."""
+        return str(json.loads(await self._do("real_path", path)))
+
+    async def _do(
+        self, action: str, path: str, *, stdin: bytes = b"", output_limit: int | None = None, **arguments: str | int
+    ) -> bytes:
+        _check_text(path, field="path")
+        request = {"do": action, "path": path, **arguments}
+        ended = await self._call(request, stdin=stdin, timeout=None, output_limit=output_limit)
+        if ended.exit_code == _REFUSED and ended.stderr.isdigit():
+            number = int(ended.stderr)
+            raise OSError(number, os.strerror(number), path)
+        if ended.outcome == "output_limit":
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        if ended.exit_code:
+            raise OSError(errno.EIO, ended.stderr.decode("utf-8", "replace").strip() or "it was interrupted", path)
+        return ended.stdout
+
+    async def _call(
+        self, request: Mapping[str, object], *, stdin: bytes, timeout: float | None, output_limit: int | None
+    ) -> Ended:
+        message = json.dumps(request).encode()
+        while True:
+            command = Command(output_limit)
+            end, outcome = await self._link.run(command, message, stdin=stdin, timeout=timeout)
+            if end is not None:  # else the host left at that moment
+                break
+        stdout, stderr = (bytes(command.output[kind]) for kind in (b"o", b"e"))
+        exit_code = end.code
+        if end.errno:
+            if end.file == request.get("cwd"):
+                raise OSError(end.errno, os.strerror(end.errno), end.file)
+            exit_code = 127 if end.errno == errno.ENOENT else 126  # as shells do
+            stderr = f"{end.file}: {os.strerror(end.errno)}\n".encode("utf-8", "surrogateescape")
+        return Ended(exit_code=exit_code, stdout=stdout, stderr=stderr, outcome=outcome, failure=end.errno)
+
+
+def _check_text(text: str, *, field: str) -> None:
+    try:
+        fine = b"\0" not in text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        fine = False
+    if not fine:
+        raise ConfigurationError(field, text, "holds NUL or a lone surrogate")

@@ -1,0 +1,281 @@
+"""The way to the host for commands in a session: its life, its frames, and what waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import anyio
+import msgspec
+
+from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._exceptions import (
+    ContainerLost,
+    ExecutionClosed,
+    InterpreterToolsError,
+    ProtocolError,
+    SessionClosed,
+)
+from interpreter_tools._languages import RunApp
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from interpreter_tools._config.results import ExecutionResult
+    from interpreter_tools._execution.execution import Execution
+    from interpreter_tools._session.session import Session
+
+Outcome: TypeAlias = Literal["ended", "timeout", "output_limit"]
+
+_HOST = Path(__file__).with_name("host.py").read_bytes()
+_HEAD = struct.Struct(">cII")
+_MOST = 1 << 20  # bytes of a frame
+_PIECE = 1 << 18  # bytes of standard input in a frame
+_KILL_DEADLINE = 5.0  # seconds that a killed command may take to end before everything in the session is killed
+_LAST_WORDS = 2000  # bytes of what a host that failed has to say
+
+
+class End(msgspec.Struct, frozen=True):
+    """A command's end, as the host tells it."""
+
+    code: int
+    signal: int
+    errno: int = 0
+    file: str = ""
+
+
+class Command:
+    """One that runs.
+
+    Args:
+        limit: bytes that are kept of each output; None means all.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        loop = asyncio.get_running_loop()
+        self.stopped: asyncio.Future[Outcome] = loop.create_future()  # it has ended, or is to be killed
+        self.ended: asyncio.Future[End | None] = loop.create_future()  # None: it was never started
+        self.output = {b"o": bytearray(), b"e": bytearray()}
+        self.limit = limit
+
+    def receive(self, kind: bytes, data: bytes) -> None:
+        """Takes a piece of output; what is beyond the limit is dropped."""
+        kept = self.output[kind]
+        if self.limit is not None and len(kept) + len(data) > self.limit:
+            data = data[: self.limit - len(kept)]
+            self.stop("output_limit")
+        kept += data
+
+    def stop(self, outcome: Outcome) -> None:
+        """Tells who waits that it is over, and why; the first reason counts."""
+        if not self.stopped.done():
+            self.stopped.set_result(outcome)
+
+    def end(self, end: End | None) -> None:
+        """It does not run any more."""
+        if not self.ended.done():
+            self.ended.set_result(end)
+        self.stop("ended")
+
+    def fail(self, error: InterpreterToolsError) -> None:
+        """Nobody knows how it went."""
+        for future in (self.ended, self.stopped):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # it may be that nobody asks for it
+
+
+class CommandLink:
+    """The host for commands in a session, which is started when it is needed.
+
+    While it is there, the session is not idle to itself; so it is cleaned up from here after ``idle_timeout`` seconds
+    without a command, whatever runs in the background.
+
+    Args:
+        session: where it runs.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._execution: Execution | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._started: asyncio.Future[None] | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._commands: dict[int, Command] = {}
+        self._number = 0
+        self._wanted = False
+        self._lost: ContainerLost | None = None
+
+    async def run(
+        self, command: Command, request: bytes, *, stdin: bytes, timeout: float | None
+    ) -> tuple[End | None, Outcome]:
+        """Has the host do something, and waits for its end; cancelling kills it, as its limits do.
+
+        Returns:
+            How it ended, None where the host left at that moment and it is to be tried again; and why.
+
+        Raises:
+            ContainerLost: the container is gone.
+            SessionClosed: the session was cleaned up.
+            ProtocolError: the host did what it should not.
+        """
+        while self._execution is None:
+            await self._start()
+        number = self._number = (self._number + 1) % (1 << 32)
+        self._commands[number] = command
+        if self._idle is not None:
+            self._idle.cancel()
+        timer: asyncio.TimerHandle | None = None
+        try:
+            for start in range(0, len(stdin), _PIECE):
+                await self._send(b"i", number, stdin[start : start + _PIECE])
+            await self._send(b"r", number, request)
+            if timeout is not None:
+                timer = asyncio.get_running_loop().call_later(timeout, command.stop, "timeout")
+            outcome = await command.stopped
+            if outcome != "ended":
+                await self._kill(number, command)
+            return await command.ended, outcome
+        except asyncio.CancelledError:
+            await self._kill(number, command)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            del self._commands[number]
+            if not self._commands:
+                self._await_next()
+
+    def _await_next(self) -> None:
+        """Nothing runs now. The session is not idle to itself while the host is there, so its time is kept here."""
+        seconds = self._session.config.idle_timeout
+        if seconds is not None and self._execution is not None:
+            self._idle = asyncio.get_running_loop().call_later(seconds, lambda: self._spawn(self._expire()))
+
+    async def _expire(self) -> None:
+        await self._session.aclose()
+
+    async def _send(self, kind: bytes, number: int, payload: bytes = b"") -> None:
+        if self._execution is not None:
+            with contextlib.suppress(ExecutionClosed):  # the host has ended; each command is told how
+                await self._execution.send_stdin(_HEAD.pack(kind, number, len(payload)) + payload)
+
+    async def _kill(self, number: int, command: Command) -> None:
+        with anyio.move_on_after(_KILL_DEADLINE, shield=True):
+            await self._send(b"k", number)
+            await asyncio.wait([command.ended])
+        if not command.ended.done() and self._execution is not None:  # even the host does not answer
+            with anyio.move_on_after(_KILL_DEADLINE, shield=True):
+                await self._execution.kill()
+                await asyncio.wait([command.ended])
+        if not command.ended.done():
+            command.fail(ContainerLost("the container does not answer: is it paused?"))
+
+    async def _start(self) -> None:
+        if self._lost is not None:
+            raise ContainerLost(self._lost.message, hint="make another session: its files are gone")
+        if self._serving is None or self._started is None:
+            self._started = asyncio.get_running_loop().create_future()
+            self._serving = asyncio.create_task(self._serve(self._started))
+        await asyncio.shield(self._started)
+
+    async def _serve(self, started: asyncio.Future[None]) -> None:
+        name = f".interpreter-tools-{secrets.token_hex(8)}.py"
+        said = bytearray()
+        self._wanted = False
+        try:
+            async with self._session.stream(
+                "python",
+                files={name: _HOST},
+                run_app=RunApp(entry_file=f"{WORKSPACE}/{name}", cwd="/"),
+                timeout=None,
+                output_limit=None,
+                capture=False,
+            ) as execution:
+                self._execution = execution
+                started.set_result(None)
+                if self._wanted:  # while the host was on its way
+                    self.make_way()
+                received = bytearray()
+                async for chunk in execution:
+                    if chunk.stream == "stdout":
+                        received += chunk.data
+                        self._take_frames(received)
+                    else:
+                        said += chunk.data[: _LAST_WORDS - len(said)]
+                result = await execution.result()
+            self._ended(result, said.decode("utf-8", "replace").strip())
+        except InterpreterToolsError as error:
+            if isinstance(error, ContainerLost):
+                self._lost = error
+            self._execution = self._serving = None
+            if not started.done():
+                started.set_exception(error)
+                started.exception()  # it may be that nobody waits any more
+            for command in self._commands.values():
+                command.fail(error)
+        finally:
+            self._execution = self._serving = None
+            if self._idle is not None:
+                self._idle.cancel()
+            for command in self._commands.values():
+                command.fail(ProtocolError("the host for commands was left"))
+
+    def _ended(self, result: ExecutionResult, said: str) -> None:
+        """The host has ended: by itself when nothing ran, with all commands when it was killed."""
+        self._execution = self._serving = None
+        if result.exit_code == 0 and self._wanted:
+            end = None
+        elif result.signal is not None or result.outcome == "killed":
+            if not self._session.is_active:
+                raise SessionClosed("the session was cleaned up while the command ran")
+            end = End(code=137, signal=9)
+        else:
+            raise ProtocolError(
+                f"the host for commands ended, and was not asked to: {said or result.outcome}",
+                hint="it needs Python 3.8 or newer, with ctypes, in the session's image",
+            )
+        for command in self._commands.values():
+            command.end(end)
+
+    def _take_frames(self, received: bytearray) -> None:
+        start = 0
+        while len(received) - start >= _HEAD.size:
+            kind, number, length = _HEAD.unpack_from(received, start)
+            if length > _MOST:
+                raise ProtocolError("the host for commands sent what is no frame")
+            end = start + _HEAD.size + length
+            if len(received) <= end:
+                break
+            payload = bytes(received[start + _HEAD.size : end])
+            start = end + 1
+            command = self._commands.get(number)
+            if command is None:
+                continue
+            if kind == b"x":
+                command.end(_decode_end(payload))
+            elif kind in command.output:
+                command.receive(kind, payload)
+        del received[:start]
+
+    def make_way(self) -> None:
+        """Somebody waits for the session: the host leaves once nothing runs, and the next command starts another."""
+        self._wanted = True
+        self._spawn(self._send(b"l", 0))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _decode_end(payload: bytes) -> End:
+    try:
+        return msgspec.json.decode(payload, type=End)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"the host for commands sent what is no end of a command: {error}") from None

@@ -1,0 +1,1 @@
+"""Plain data and its checks: configurations, run options, results, paths."""

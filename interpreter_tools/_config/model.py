@@ -1,0 +1,408 @@
+"""How the engine, its pools and its containers are to be: plain data, checked when it is made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Literal, Self, TypeVar
+
+import msgspec
+
+from interpreter_tools._config.fields import check_fields
+from interpreter_tools._config.index_access import check_bundle, check_no_proxy, check_proxy
+from interpreter_tools._config.language_names import check_languages
+from interpreter_tools._config.limits import check_count, check_seconds, parse_cpus, parse_size
+from interpreter_tools._config.mounts import Mount, check_mounts
+from interpreter_tools._config.settings import build, find_file, read_file, with_environment
+from interpreter_tools._exceptions import ConfigurationError
+
+K = TypeVar("K")
+V = TypeVar("V")
+E = TypeVar("E", bound=Mapping[str, str])
+
+_VARIABLE = re.compile(r"[^=\0\ud800-\udc7f\udd00-\udfff]+")  # of surrogates only those that stand for a byte
+_VALUE = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]*")
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
+_SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # Docker's rule; also keeps away Podman's "ns:/path"
+_MIB = 1 << 20
+
+
+def check_mapping(value: Mapping[K, V], *, field: str) -> Mapping[K, V]:
+    """The same dictionary.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(field, value, "is not a dictionary", hint="leave it out, or give {} for none")
+    return value
+
+
+def check_environment(environment: E, *, field: str) -> E:
+    """The same variables.
+
+    Raises:
+        ConfigurationError: a name is empty or holds ``=``, or a name or value holds NUL or a lone surrogate.
+    """
+    check_mapping(environment, field=field)
+    for name, value in environment.items():
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{field}.{name}", name, "is not a name of a variable")
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{field}.{name}", value, "is not a value of a variable: a text without NUL")
+    return environment
+
+
+class ContainerStrategy(Enum):
+    """Whether a container is used again.
+
+    ``PER_EXECUTION``: a fresh container for each run, taken warm, used once. ``POOL``: containers go back after a reset
+    that is verified; for runs that trust each other, as caches of the kernel and of the processor cannot be wiped.
+    ``PER_SESSION``: one container for the life of a session, with its files.
+    """
+
+    PER_EXECUTION = "per_execution"
+    POOL = "pool"
+    PER_SESSION = "per_session"
+
+
+def check_strategy(value: object, *, field: str) -> ContainerStrategy:
+    """The strategy that a member, or its value as a text, means.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    try:
+        return ContainerStrategy(value)
+    except ValueError:
+        known = ", ".join(repr(strategy.value) for strategy in ContainerStrategy)
+        raise ConfigurationError(field, value, "is not a strategy", hint=f"known: {known}") from None
+
+
+def check_choice(value: str, choices: tuple[str, ...], *, field: str) -> None:
+    """Refuses what is not among the choices.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if value not in choices:
+        raise ConfigurationError(field, value, "is not a choice", hint=f"known: {', '.join(map(repr, choices))}")
+
+
+def check_sharing(strategy: ContainerStrategy, sharing: str) -> None:
+    """Refuses to share what is wiped.
+
+    Raises:
+        ConfigurationError: a shared workspace is asked for with ``POOL``.
+    """
+    if strategy is ContainerStrategy.POOL and sharing == "shared":
+        raise ConfigurationError(
+            "workspace_sharing",
+            sharing,
+            "does not go with the strategy POOL, which wipes the workspace after each run",
+            hint="use PER_SESSION or PER_EXECUTION",
+        )
+
+
+def check_network(name: str, *, field: str) -> None:
+    """Refuses what is not the name of a Docker network, or opens the host.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    if not name:
+        raise ConfigurationError(field, name, "is empty", hint="use 'none' for no network")
+    if name == "host" or name.startswith(("container:", "ns:")):
+        raise ConfigurationError(field, name, "would open the host to the sandbox", hint="use 'bridge', or 'none'")
+    if not _NETWORK.fullmatch(name):
+        raise ConfigurationError(field, name, "is not a name of a Docker network")
+
+
+class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a sandbox is made of.
+
+    Attributes:
+        image: the image to use instead of the language's default.
+        environment: variables that every run gets.
+        memory_limit: bytes, or a text such as ``"512m"``; swap is not added to it.
+        cpu_limit: cores, such as ``0.5`` or ``"2"``; None means no limit.
+        pids_limit: processes and threads at once.
+        workspace_size: bytes that the workspace can hold; it lies in memory and counts towards ``memory_limit``. None
+            means half of that, at most 256 MiB.
+        tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB.
+        network: ``"none"``, or the name of a Docker network, such as ``"bridge"``.
+        ports: TCP ports in the container that are reachable on 127.0.0.1 of the Docker engine's machine, each on a port
+            that the engine chooses; they need a network.
+        working_dir: where programs start: an absolute path in the container.
+        mounts: directories, files and archives of this machine, and more room to write.
+        runtime: the Docker runtime, for example ``"runsc"`` for gVisor; None means the engine's default.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    image: str | None = None
+    environment: dict[str, str] = {}
+    memory_limit: str | int = "512m"
+    cpu_limit: str | float | None = None
+    pids_limit: int = 256
+    workspace_size: str | int | None = None
+    tmp_size: str | int | None = None
+    network: str = "none"
+    ports: tuple[int, ...] = ()
+    working_dir: str = "/workspace"
+    mounts: tuple[Mount, ...] = ()
+    runtime: str | None = None
+
+    def __post_init__(self) -> None:
+        parse_size(self.memory_limit, field="container.memory_limit", least=32 * _MIB)
+        check_count(self.pids_limit, field="container.pids_limit", least=8)
+        check_environment(self.environment, field="container.environment")
+        check_fields(self, "container")
+        if self.image is not None and not self.image.strip():
+            raise ConfigurationError("container.image", self.image, "is not a name of an image")
+        if not self.working_dir.startswith("/") or not _VALUE.fullmatch(self.working_dir):
+            raise ConfigurationError("container.working_dir", self.working_dir, "is not an absolute path")
+        check_network(self.network, field="container.network")
+        self._check_ports()
+        check_mounts(self.mounts, field="container.mounts")
+        if self.cpu_limit is not None:
+            parse_cpus(self.cpu_limit, field="container.cpu_limit")
+        if self.memory_bytes < self.workspace_bytes + self.tmp_bytes + self.tmpfs_bytes + 8 * _MIB:
+            raise ConfigurationError(
+                "container.memory_limit",
+                self.memory_limit,
+                "leaves no room for programs beside workspace_size, tmp_size and mounts of kind tmpfs, all in memory",
+                hint="raise memory_limit, or lower workspace_size, tmp_size or the size of a mount",
+            )
+
+    def _check_ports(self) -> None:
+        for number, port in enumerate(self.ports):
+            if not 0 < port < 65536:
+                raise ConfigurationError(f"container.ports[{number}]", port, "is not a port: a number from 1 to 65535")
+            if port in self.ports[:number]:
+                raise ConfigurationError(f"container.ports[{number}]", port, "is given twice")
+        if self.ports and self.network == "none":
+            hint = "set network='bridge', or name a Docker network"
+            raise ConfigurationError("container.ports", self.ports, "cannot be published without a network", hint=hint)
+
+    @property
+    def memory_bytes(self) -> int:
+        """``memory_limit`` in bytes."""
+        return parse_size(self.memory_limit, field="container.memory_limit", least=32 * _MIB)
+
+    @property
+    def workspace_bytes(self) -> int:
+        """``workspace_size`` in bytes."""
+        if self.workspace_size is None:
+            return min(256 * _MIB, self.memory_bytes // 2)
+        return parse_size(self.workspace_size, field="container.workspace_size", least=_MIB)
+
+    @property
+    def tmp_bytes(self) -> int:
+        """``tmp_size`` in bytes."""
+        if self.tmp_size is None:
+            return min(64 * _MIB, self.memory_bytes // 8)
+        return parse_size(self.tmp_size, field="container.tmp_size", least=_MIB)
+
+    @property
+    def tmpfs_bytes(self) -> int:
+        """What mounts of kind tmpfs can hold together, in bytes."""
+        return sum(mount.tmpfs_bytes for mount in self.mounts)
+
+    @property
+    def cpus(self) -> float | None:
+        """``cpu_limit`` in cores."""
+        return None if self.cpu_limit is None else parse_cpus(self.cpu_limit, field="container.cpu_limit")
+
+
+class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many containers of one shape are kept, and for how long.
+
+    Attributes:
+        min_size: containers kept warm for each prewarmed language.
+        max_size: containers of one shape alive at once, idle, busy and starting together.
+        max_idle: seconds that a container beyond ``min_size`` waits unused.
+        max_age: seconds that a container lives before it is replaced.
+        max_uses: runs of one container, where its strategy uses it again.
+        wait_timeout: seconds that a caller waits for a container; None means no limit.
+        parallel_creates: containers started at the same time, over all pools; more than 4 gains nothing on one engine.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    min_size: int = 1
+    max_size: int = 8
+    max_idle: float = 300.0
+    max_age: float = 3600.0
+    max_uses: int = 1000
+    wait_timeout: float | None = 60.0
+    parallel_creates: int = 4
+
+    def __post_init__(self) -> None:
+        check_count(self.min_size, field="pool.min_size", least=0)
+        check_count(self.max_size, field="pool.max_size", least=1)
+        check_count(self.max_uses, field="pool.max_uses", least=1)
+        check_count(self.parallel_creates, field="pool.parallel_creates", least=1)
+        check_seconds(self.max_idle, field="pool.max_idle")
+        check_seconds(self.max_age, field="pool.max_age")
+        check_seconds(self.wait_timeout, field="pool.wait_timeout")
+        check_fields(self, "pool")
+        if self.min_size > self.max_size:
+            raise ConfigurationError("pool.min_size", self.min_size, f"is more than max_size, {self.max_size}")
+
+
+class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a session is to be.
+
+    Attributes:
+        strategy: whether its containers are used again.
+        container: what they are made of; None means the engine's.
+        workspace_sharing: ``"isolated"``: a ``PER_EXECUTION`` run has a workspace of its own, and the container of a
+            ``PER_SESSION`` one keeps its own. ``"shared"``: all runs see one workspace, in whatever language and image
+            they run; not for ``POOL``, which wipes it.
+        session_id: its name, of letters, digits and ``._-``; None means a new one.
+        enforce_new_session: a session of that name that is there already is an error, and not used again.
+        idle_timeout: seconds without use after which it is cleaned up; None means never.
+        when_busy: what a call does while something runs in the session: ``"queue"`` waits its turn, ``"error"`` raises.
+        timeout: seconds that a run may take; what is not given here is the engine's.
+        output_limit: bytes of stdout and stderr together; the same.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION
+    container: ContainerConfig | None = None
+    workspace_sharing: Literal["isolated", "shared"] = "isolated"
+    session_id: str | None = None
+    enforce_new_session: bool = False
+    idle_timeout: float | None = 3600.0
+    when_busy: Literal["queue", "error"] = "queue"
+    timeout: float | msgspec.UnsetType | None = msgspec.UNSET
+    output_limit: str | int | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        check_seconds(self.idle_timeout, field="idle_timeout")
+        if self.timeout is not msgspec.UNSET:
+            check_seconds(self.timeout, field="timeout")
+        if self.output_limit is not msgspec.UNSET and self.output_limit is not None:
+            parse_size(self.output_limit, field="output_limit")
+        check_fields(self)
+        check_sharing(self.strategy, self.workspace_sharing)
+        if self.session_id is not None and not _SESSION_ID.fullmatch(self.session_id):
+            hint = "use letters, digits and ._- only, at most 128"
+            raise ConfigurationError("session_id", self.session_id, "is not a name of a session", hint=hint)
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an engine is to be.
+
+    Attributes:
+        pool: sizes and times of its pools.
+        container: what its sandboxes are made of.
+        docker_host: address of the Docker engine, ``unix://`` or ``tcp://``; None means DOCKER_HOST, the current
+            Docker context, or the usual sockets, whichever is found first.
+        prewarm: languages whose containers are started with the engine.
+        timeout: seconds that a run may take; None means no limit.
+        output_limit: bytes of stdout and stderr together; None means no limit.
+        max_sessions: sessions at once.
+        images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own. The
+            languages must be registered when the engine starts, or the configuration is read from a file.
+        index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
+        extra_index_urls: further ones.
+        npm_registry: npm's registry; None means that of npm_config_registry, or the usual one.
+        http_proxy: URL of the proxy that installers reach ``http://`` through; None means that of the variable of this
+            name, unless it leads to this machine's loopback.
+        https_proxy: the same for ``https://``.
+        no_proxy: hosts that are reached without, between commas; None means those of the variable.
+        ca_bundle: a PEM file of this machine with certificate authorities that installers trust beside those of their
+            image; None means those of SSL_CERT_FILE, PIP_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
+            NODE_EXTRA_CA_CERTS and npm_config_cafile together. It is read now, and at each installation.
+        dependency_network: the Docker network of installers; ``"none"`` means that only what is in the store is there.
+        dependency_timeout: seconds that an installation may take.
+        dependency_memory: bytes, or a text such as ``"2g"``: what an installer may use.
+        dependency_store: the Docker volume that keeps what was installed, for all engines that name it.
+        store_max_size: bytes, or a text: after an installation the oldest entries go while the store is larger, but
+            none of the last hour. None means no limit.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    pool: PoolConfig = msgspec.field(default_factory=PoolConfig)
+    container: ContainerConfig = msgspec.field(default_factory=ContainerConfig)
+    docker_host: str | None = None
+    prewarm: tuple[str, ...] = ("python",)
+    timeout: float | None = 60.0
+    output_limit: str | int | None = 16 * _MIB
+    max_sessions: int = 1000
+    images: dict[str, str] = {}
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    npm_registry: str | None = None
+    http_proxy: str | None = None
+    https_proxy: str | None = None
+    no_proxy: str | None = None
+    ca_bundle: str | None = None
+    dependency_network: str = "bridge"
+    dependency_timeout: float = 600.0
+    dependency_memory: str | int = "2g"
+    dependency_store: str = "interpreter-tools-store"
+    store_max_size: str | int | None = "10g"
+
+    def __post_init__(self) -> None:
+        check_count(self.max_sessions, field="max_sessions", least=1)
+        check_seconds(self.timeout, field="timeout")
+        check_seconds(self.dependency_timeout, field="dependency_timeout")
+        parse_size(self.dependency_memory, field="dependency_memory", least=128 * _MIB)
+        if self.store_max_size is not None:
+            parse_size(self.store_max_size, field="store_max_size")
+        check_fields(self)
+        check_network(self.dependency_network, field="dependency_network")
+        check_proxy(self.http_proxy, field="http_proxy")
+        check_proxy(self.https_proxy, field="https_proxy")
+        check_no_proxy(self.no_proxy, field="no_proxy")
+        check_bundle(self.ca_bundle, field="ca_bundle")
+        if not _VOLUME.fullmatch(self.dependency_store):
+            raise ConfigurationError("dependency_store", self.dependency_store, "is not a name of a Docker volume")
+        if self.output_limit is not None:
+            parse_size(self.output_limit, field="output_limit")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Self:
+        """The configuration of a TOML file, and of environment variables over it. Reads files.
+
+        A field's name is its path: ``max_size`` in the table ``[pool]``, or ``INTERPRETER_TOOLS_POOL__MAX_SIZE``. The
+        text ``none`` stands for None. In variables a sequence is JSON, or words between commas; one entry of a
+        dictionary is a variable of its own, ``INTERPRETER_TOOLS_CONTAINER__ENVIRONMENT__LANG=C``. The defaults hold
+        for what is said nowhere.
+
+        Args:
+            path: the file; None means the one that ``INTERPRETER_TOOLS_CONFIG`` names, or the first that exists of
+                ``interpreter-tools.toml`` here and ``interpreter-tools/config.toml`` in the user's directory for
+                configuration, or none.
+            environ: the variables; None means those of this process.
+
+        Raises:
+            ConfigurationError: a file that was named is not there, a name is unknown, or a value cannot work; the error
+                tells the field's path.
+        """
+        environ = os.environ if environ is None else environ
+        file = find_file(path, environ)
+        return cls.from_dict(with_environment({} if file is None else read_file(file), environ, cls))
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, object]) -> Self:
+        """The configuration that plain data describes, as a TOML or JSON file would hold it.
+
+        Raises:
+            ConfigurationError: a name is unknown, or a value cannot work; the error tells the field's path.
+        """
+        config = build(settings, cls)
+        check_languages(config.images, field="images")
+        return config

@@ -1,0 +1,198 @@
+"""What can be asked for in one run, and what it comes to with the engine's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Self, TypedDict
+
+import msgspec
+
+from interpreter_tools._config.limits import check_seconds, parse_size
+from interpreter_tools._config.model import (
+    ContainerConfig,
+    ContainerStrategy,
+    SessionConfig,
+    check_choice,
+    check_environment,
+    check_mapping,
+    check_sharing,
+    check_strategy,
+)
+from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._languages import RunApp
+
+if TYPE_CHECKING:
+    from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools._config.mounts import Mount
+
+
+class RunOptions(TypedDict, total=False):
+    """Keyword options of ``run`` and ``stream``; what is left out comes from the engine's configuration.
+
+    Attributes:
+        timeout: seconds of run time; None means no limit.
+        memory_limit: bytes, or a text such as ``"256m"``.
+        cpu_limit: cores, such as ``"0.5"``; None means no limit.
+        pids_limit: processes and threads at once.
+        workspace_size: bytes that the workspace can hold, or a text; None means half of the memory limit, at most
+            256 MiB. One that is there already keeps its size: that of a ``PER_SESSION`` session, or a shared one.
+        tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB. In a ``PER_SESSION``
+            session it keeps its size.
+        environment: variables for this run, over those of the container's configuration.
+        stdin: bytes for the program's standard input, which then ends. None leaves it open for ``send_stdin`` in
+            ``stream``, and is the same as ``b""`` in ``run``.
+        files: contents by path below the workspace, written before the code starts.
+        output_limit: bytes of stdout and stderr together; None means no limit.
+        network: ``"none"``, or the name of a Docker network.
+        mounts: directories, files and archives of this machine, and more room to write.
+        working_dir: where the program starts: an absolute path in the container.
+        image: the image to run in.
+        strategy: whether the container is used again; in a session it is the session's.
+        workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to.
+        run_app: run a file of the workspace, or of a mounted directory, instead of code.
+        dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
+            that ask for the same.
+        capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
+    """
+
+    timeout: float | None
+    memory_limit: str | int
+    cpu_limit: str | float | None
+    pids_limit: int
+    workspace_size: str | int | None
+    tmp_size: str | int | None
+    environment: Mapping[str, str]
+    stdin: bytes | None
+    files: Mapping[str, bytes]
+    output_limit: str | int | None
+    network: str
+    mounts: tuple[Mount, ...]
+    working_dir: str
+    image: str
+    strategy: ContainerStrategy
+    dependencies: Sequence[str]
+    workspace_sharing: Literal["isolated", "shared"]
+    run_app: RunApp | None
+    capture: bool
+
+
+class SessionOptions(TypedDict, total=False):
+    """Keyword options of ``session`` and ``create_session``; attributes as in ``SessionConfig``."""
+
+    strategy: ContainerStrategy
+    container: ContainerConfig | None
+    workspace_sharing: Literal["isolated", "shared"]
+    session_id: str | None
+    enforce_new_session: bool
+    idle_timeout: float | None
+    when_busy: Literal["queue", "error"]
+    timeout: float | msgspec.UnsetType | None
+    output_limit: str | int | msgspec.UnsetType | None
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's options, complete and checked; attributes as in ``RunOptions``."""
+
+    container: ContainerConfig
+    environment: dict[str, str]
+    stdin: bytes | None
+    files: Mapping[str, bytes]
+    timeout: float | None
+    output_limit: int | None
+    strategy: ContainerStrategy
+    dependencies: Sequence[str]
+    shared: bool
+    run_app: RunApp | None
+    capture: bool
+
+    def without_limits_of_run(self, own: ContainerConfig) -> Self:
+        """What a session's own container is found by: a run's limits are set on it for that run.
+
+        Args:
+            own: how the session's containers are.
+        """
+        if self.container is own:
+            return self
+        limits = {name: getattr(own, name) for name in _LIMITS}
+        return msgspec.structs.replace(self, container=msgspec.structs.replace(self.container, **limits))
+
+
+_LIMITS = ("memory_limit", "cpu_limit", "pids_limit", "workspace_size", "tmp_size")
+_CONTAINER_OPTIONS = (*_LIMITS, "network", "mounts", "working_dir", "image")
+
+
+def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig | None = None) -> Resolved:
+    """The options over the session's and the engine's configuration.
+
+    Raises:
+        ConfigurationError: an option does not exist, or its value cannot work.
+    """
+    for name in options:
+        if name not in RunOptions.__annotations__:
+            known = ", ".join(sorted(RunOptions.__annotations__))
+            raise ConfigurationError(name, "...", "is not an option of a run", hint=f"known: {known}")
+    own = session.container if session is not None and session.container is not None else config.container
+    changes = {name: options.get(name) for name in _CONTAINER_OPTIONS if name in options}
+    container = msgspec.structs.replace(own, **changes) if changes else own
+    timeout, output_limit = config.timeout, config.output_limit
+    if session is not None and session.timeout is not msgspec.UNSET:
+        timeout = session.timeout
+    if session is not None and session.output_limit is not msgspec.UNSET:
+        output_limit = session.output_limit
+    output_limit = options.get("output_limit", output_limit)
+    strategy, sharing = _placement(options, session)
+    if container is not own:
+        _check_sizes(options, container, own, strategy, shared=sharing == "shared")
+    stdin = options.get("stdin")
+    if stdin is not None and not isinstance(stdin, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("stdin", type(stdin).__name__, "is not bytes", hint="encode the text")
+    run_app = options.get("run_app")
+    if run_app is not None and not isinstance(run_app, RunApp):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("run_app", run_app, "is not a RunApp", hint="use RunApp(entry_file='main.py')")
+    return Resolved(
+        container=container,
+        environment={**container.environment, **check_environment(options.get("environment", {}), field="environment")},
+        stdin=None if stdin is None else bytes(stdin),
+        files=check_mapping(options.get("files", {}), field="files"),
+        timeout=check_seconds(options.get("timeout", timeout), field="timeout"),
+        output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),
+        strategy=strategy,
+        shared=sharing == "shared",
+        run_app=run_app,
+        dependencies=options.get("dependencies", ()),
+        capture=options.get("capture", True),
+    )
+
+
+def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[ContainerStrategy, str]:
+    """Which container a run gets, and whose workspace it sees."""
+    if session is None:
+        strategy = check_strategy(options.get("strategy", ContainerStrategy.PER_EXECUTION), field="strategy")
+        sharing = options.get("workspace_sharing", "isolated")
+        needs_session = (
+            ("strategy", strategy.value)
+            if strategy is ContainerStrategy.PER_SESSION
+            else ("workspace_sharing", sharing)
+        )
+        if needs_session[1] in {"per_session", "shared"}:
+            raise ConfigurationError(*needs_session, "needs a session", hint="use engine.session(...) and run it there")
+    else:
+        strategy = session.strategy
+        sharing = options.get("workspace_sharing", session.workspace_sharing)
+        if "strategy" in options and check_strategy(options["strategy"], field="strategy") is not strategy:
+            raise ConfigurationError("strategy", options["strategy"], f"is not the session's, {strategy.value!r}")
+    check_choice(sharing, ("isolated", "shared"), field="workspace_sharing")
+    check_sharing(strategy, sharing)
+    return strategy, sharing
+
+
+def _check_sizes(
+    options: RunOptions, container: ContainerConfig, own: ContainerConfig, strategy: ContainerStrategy, *, shared: bool
+) -> None:
+    """Refuses another size for a tmpfs that is there already: Docker cannot change it."""
+    stays = strategy is ContainerStrategy.PER_SESSION
+    for name, size, fixed in (("workspace_size", "workspace_bytes", stays or shared), ("tmp_size", "tmp_bytes", stays)):
+        if name in options and fixed and getattr(container, size) != getattr(own, size):
+            reason = f"cannot change for a run: the session keeps one of {getattr(own, size)} bytes"
+            hint = f"set it for the session, container=ContainerConfig({name}=...), or run this outside of it"
+            raise ConfigurationError(name, options.get(name), reason, hint=hint)

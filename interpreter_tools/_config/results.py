@@ -1,0 +1,220 @@
+"""What callers get back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Self, TypeAlias, cast
+
+import msgspec
+
+from interpreter_tools._config.model import SessionConfig
+from interpreter_tools._exceptions import ExecutionFailed
+
+Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
+DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
+Outcome: TypeAlias = Literal["ok", "error", "timeout", "oom", "output_limit", "killed", "dependency_error"]
+
+
+class _Plain(msgspec.Struct, frozen=True):
+    """A result that can leave the process."""
+
+    def to_dict(self) -> dict[str, object]:
+        r"""The same as plain data that every JSON library takes.
+
+        Bytes of a file's name that are not UTF-8 become ``\\xff``, in four characters: JSON cannot hold them.
+        """
+        plain = _readable(msgspec.to_builtins(self))
+        assert isinstance(plain, dict)
+        return cast("dict[str, object]", plain)
+
+    def to_json(self) -> bytes:
+        """The same as JSON, in UTF-8."""
+        return msgspec.json.encode(self.to_dict())
+
+
+def _readable(value: object) -> object:
+    if isinstance(value, str):
+        return (
+            value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        )
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in cast("dict[str, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(item) for item in cast("list[object]", value)]
+    return value
+
+
+class OutputChunk(msgspec.Struct, frozen=True):
+    """A piece of output, as it came.
+
+    Attributes:
+        stream: which output it belongs to.
+        data: the bytes; never cut inside a UTF-8 character, as far as the program wrote UTF-8.
+    """
+
+    stream: Stream
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """The bytes as UTF-8; what is not UTF-8 becomes U+FFFD."""
+        return self.data.decode("utf-8", "replace")
+
+
+class ExecutionResult(_Plain, frozen=True, kw_only=True):
+    """How one run went.
+
+    Attributes:
+        stdout: what the program wrote there, as UTF-8 with replacement; empty when it was not captured.
+        stderr: the same for standard error.
+        dependency_stdout: what the installer of dependencies wrote.
+        dependency_stderr: the same for its standard error.
+        exit_code: 0 to 255; 128 + signal when a signal ended the program, as a shell reports it.
+        signal: the number of the signal that ended the program, or None.
+        outcome: ``ok`` (exit code 0), ``error`` (any other end of its own), ``timeout``, ``oom``, ``output_limit``,
+            ``killed`` (by ``Execution.kill``), ``dependency_error`` (the code did not run).
+        execution_time: seconds of wall-clock time from the program's start to its end, measured in the container.
+        dependency_time: seconds that installing dependencies took.
+        cpu_time: seconds of processor time of the program and all that it started.
+        peak_memory: bytes; the control group's peak where this run raised it, else the program's resident memory.
+        truncated: output was cut, at the output limit or as it was not captured whole.
+        generated_files: regular files that this run made or changed, relative to ``workspace_dir``, sorted.
+        generated_files_partial: there are more than were listed: over 100,000, too deep, or too slow to list.
+        session_generated_files: the same for all runs of the session so far.
+        workspace_dir: where the run's files were, inside the container.
+    """
+
+    stdout: str
+    stderr: str
+    dependency_stdout: str = ""
+    dependency_stderr: str = ""
+    exit_code: int
+    signal: int | None
+    outcome: Outcome
+    execution_time: float
+    dependency_time: float = 0.0
+    cpu_time: float
+    peak_memory: int
+    truncated: bool = False
+    generated_files: tuple[str, ...] = ()
+    generated_files_partial: bool = False
+    session_generated_files: tuple[str, ...] = ()
+    workspace_dir: str = "/workspace"
+
+    def check(self) -> Self:
+        """Returns itself when the outcome is ``ok``.
+
+        Raises:
+            ExecutionFailed: the outcome is any other.
+        """
+        if self.outcome != "ok":
+            raise ExecutionFailed(self)
+        return self
+
+
+class ContainerMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """One container of a session, as it is or as it was.
+
+    Attributes:
+        session_id: whose it is.
+        container_id: its id on the Docker engine.
+        container_name: its name there.
+        image_name: the image it was made from.
+        workspace_dir: where its files are, inside.
+        created_at: when the session got it.
+        last_executed_at: when its last run began; None before the first.
+        is_running: the session has it still.
+        deps_installed: its last run had dependencies.
+        deps_checksum: a hash of them; None when it had none.
+        baseline_files: files that were put into the workspace before a run, relative to it.
+        generated_files: files that its last run made or changed.
+        session_generated_files: the same for all runs of the session so far.
+    """
+
+    session_id: str
+    container_id: str
+    container_name: str
+    image_name: str
+    workspace_dir: str
+    created_at: datetime
+    last_executed_at: datetime | None
+    is_running: bool
+    deps_installed: bool
+    deps_checksum: str | None
+    baseline_files: frozenset[str]
+    generated_files: frozenset[str]
+    session_generated_files: frozenset[str]
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A session, as it is now.
+
+    Attributes:
+        session_id: its name.
+        config: how it was asked for.
+        current_container: the container that holds its files; None when there is none.
+        container_history: every container so far, the last 1000 of them, oldest first.
+        created_at: when it was made.
+        last_executed_at: when its last run began; None before the first.
+        is_active: it can be used.
+    """
+
+    session_id: str
+    config: SessionConfig
+    current_container: ContainerMeta | None
+    container_history: tuple[ContainerMeta, ...]
+    created_at: datetime
+    last_executed_at: datetime | None
+    is_active: bool
+
+
+class PoolStats(_Plain, frozen=True, kw_only=True):
+    """One pool, counted since the engine's start.
+
+    Attributes:
+        shape: a short name of the containers in it.
+        idle: containers that wait, their interpreters booted.
+        busy: containers in use.
+        starting: containers on their way.
+        waiting: callers that wait for one.
+        hits: leases that found a container waiting.
+        misses: leases that had to wait for one.
+        refills: containers started.
+        discards: containers given up, by cause.
+    """
+
+    shape: str
+    idle: int
+    busy: int
+    starting: int
+    waiting: int
+    hits: int
+    misses: int
+    refills: int
+    discards: dict[str, int]
+
+
+class EngineStats(_Plain, frozen=True, kw_only=True):
+    """``engine.stats()``: every pool, and the sums.
+
+    Attributes:
+        pools: one entry a shape.
+        idle: containers that wait.
+        busy: containers in use.
+        starting: containers on their way.
+        waiting: callers that wait.
+        hits: leases that found a container waiting.
+        misses: leases that had to wait.
+        refills: containers started.
+        discards: containers given up, by cause.
+    """
+
+    pools: tuple[PoolStats, ...]
+    idle: int
+    busy: int
+    starting: int
+    waiting: int
+    hits: int
+    misses: int
+    refills: int
+    discards: dict[str, int]

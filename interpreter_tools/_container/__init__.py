@@ -1,0 +1,1 @@
+"""One sandbox: its shape, its channel, its files."""

@@ -1,0 +1,204 @@
+"""One sandbox: a container, its channel, and the user that runs in it."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import secrets
+import time
+import uuid
+from typing import TYPE_CHECKING, Self
+
+import anyio
+
+from interpreter_tools._config.paths import shown_path
+from interpreter_tools._container.channel import Channel
+from interpreter_tools._container.live_limits import LiveLimits
+from interpreter_tools._docker.spec import HostTraits, container_spec
+from interpreter_tools._exceptions import (
+    ArchitectureMismatch,
+    ContainerStartFailed,
+    DockerApiError,
+    DockerUnavailable,
+    InterpreterMissing,
+    InterpreterToolsError,
+    MachineError,
+)
+from interpreter_tools._protocol import Clean, Ready, Refused, Reset
+from interpreter_tools._protocol.constants import BootMode, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._config.model import ContainerConfig
+    from interpreter_tools._container.shape import Shape
+    from interpreter_tools._docker import DockerClient
+
+_LOG = logging.getLogger("interpreter_tools")
+_MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, elf(5)
+_START_DEADLINE = 60.0
+_CLOSE_DEADLINE = 30.0
+_RESET_DEADLINE_MS = 2000
+_BOOT_MODES = {None: BootMode.NONE, "fork": BootMode.FORK, "single": BootMode.SINGLE}
+
+# A user id counts across containers (inotify instances, for one), so each container and each reset takes the next.
+_FIRST_UID, _UIDS = 10_000, 50_000
+_uids = itertools.count(secrets.randbelow(_UIDS))
+
+
+def next_uid() -> int:
+    """A user id that no other live container of this process uses."""
+    return _FIRST_UID + next(_uids) % _UIDS
+
+
+class Container:
+    """A container whose supervisor answers and whose interpreter is booted.
+
+    Attributes:
+        id: its id on the Docker engine.
+        name: its name there.
+        ports: where the ports of its configuration are reachable on 127.0.0.1 of the engine's machine.
+        shape: what it is.
+        channel: its stream.
+        uid: the user that programs run as; another one after each reset.
+        born: when it started, on the monotonic clock.
+        idle_since: when it was last used.
+        uses: runs so far.
+    """
+
+    def __init__(
+        self, client: DockerClient, container_id: str, shape: Shape, channel: Channel, *, name: str, cpus: int
+    ) -> None:
+        self._client = client
+        self._closed = False
+        self._limits = LiveLimits(client, container_id, shape.config, cpus=cpus)
+        self.id = container_id
+        self.name = name
+        self.ports: dict[int, int] = {}
+        self.shape = shape
+        self.channel = channel
+        self.uid = next_uid() if shape.uid is None else shape.uid
+        self.born = self.idle_since = time.monotonic()
+        self.uses = 0
+        self._reset: Reset | None = None
+
+    def __repr__(self) -> str:
+        return f"<Container {self.id[:12]} {self.shape.label} [{self.uses} uses]>"
+
+    @classmethod
+    async def start(
+        cls,
+        client: DockerClient,
+        shape: Shape,
+        *,
+        volume: str,
+        labels: Mapping[str, str],
+        traits: HostTraits,
+        installer: str | None = None,
+    ) -> Self:
+        """Creates and starts a container, and waits until an interpreter is booted in it.
+
+        Args:
+            client: the engine.
+            shape: what it is to be.
+            volume: the volume that holds the supervisor.
+            labels: whose it is.
+            traits: what is known of the engine's host.
+            installer: its name, for one that installs dependencies.
+
+        Raises:
+            ImageMissing: the image is gone.
+            InterpreterMissing: the image does not hold what the language boots.
+            ContainerStartFailed: the supervisor did not come to life.
+            NetworkMissing: there is no such network.
+            DockerApiError, DockerUnavailable: the Docker engine refused.
+        """
+        spec = container_spec(
+            shape.image_id,
+            shape.config,
+            volume=volume,
+            labels=labels,
+            traits=traits,
+            workspace_volume=shape.workspace_volume,
+            installs=installer is not None,
+            image_volumes=shape.image_volumes,
+        )
+        name = installer or f"interpreter-tools-{uuid.uuid4().hex}"
+        container_id = await client.create_container(spec, name=name)
+        channel = Channel()
+        container = cls(client, container_id, shape, channel, name=name, cpus=traits.cpus)
+        try:
+            with anyio.fail_after(_START_DEADLINE):
+                await client.attach(container_id, lambda: channel)
+                await container._boot()
+        except TimeoutError:
+            await container.aclose()
+            raise ContainerStartFailed(
+                f"a container of {shape.image} did not start within {_START_DEADLINE:g} s"
+            ) from None
+        except InterpreterToolsError as error:
+            await container.aclose()
+            if isinstance(error, MachineError):
+                raise
+            raise ContainerStartFailed(f"a container of {shape.image} did not start: {error.message}") from error
+        except BaseException:
+            await container.aclose()
+            raise
+        return container
+
+    async def _boot(self) -> None:
+        channel, connection, shape = self.channel, self.channel.connection, self.shape
+        await self._client.start_container(self.id)
+        if shape.config.ports:
+            self.ports = await self._client.published_ports(self.id)
+        greeting = await channel.greeting()
+        if greeting.machine != _MACHINES.get(self._client.version.arch, greeting.machine):
+            raise ArchitectureMismatch(f"the supervisor is not for the Docker host's {self._client.version.arch}")
+        data = connection.boot(_BOOT_MODES[shape.boot_mode], shape.boot_command, shape.boot_environment, uid=self.uid)
+        answer = await channel.expect(Ready, send=data)
+        if isinstance(answer, Refused):
+            program, words = shape.boot_command[0], shown_path(answer.subject).strip()
+            detail = words if words != program else os.strerror(answer.errno) if answer.errno else "it ended at once"
+            raise InterpreterMissing(program, shape.image, detail)
+        self.idle_since = time.monotonic()
+
+    def plan_reset(self) -> Reset:
+        """What makes it as new, for another user: told the supervisor with the run that it follows, or when asked."""
+        self._reset = Reset(_RESET_DEADLINE_MS, next_uid())
+        return self._reset
+
+    def ask_for_reset(self) -> None:
+        """Has it wiped, unless the run that has ended was told to be followed by that; answered by Clean."""
+        if self._reset is None:
+            self.channel.send(self.channel.connection.reset(self.plan_reset()))
+
+    def was_reset(self, answer: Clean) -> str | None:
+        """Takes the next user; what the last run left behind, or None when nothing did."""
+        assert self._reset is not None
+        planned, self._reset = self._reset, None
+        if answer.verdict is not Verdict.OK:
+            return answer.verdict.name.lower()
+        self.uid = planned.uid
+        self.idle_since = time.monotonic()
+        return None
+
+    async def apply_limits(self, config: ContainerConfig) -> None:
+        """Limits it from now on, see ``LiveLimits.apply``; no request is made where nothing changes."""
+        await self._limits.apply(config)
+
+    async def restore_limits(self) -> None:
+        """Limits the container again as it was made; no request is made where it is."""
+        await self._limits.restore()
+
+    async def aclose(self) -> None:
+        """Kills and removes the container, within 30 seconds. Does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        self.channel.close()
+        with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
+            try:
+                await self._client.remove_container(self.id)
+            except (DockerApiError, DockerUnavailable):
+                _LOG.warning("a container could not be removed; its supervisor ends it", exc_info=True)

@@ -1,0 +1,71 @@
+"""Which image a language runs in, and what the Docker host knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from typing import TYPE_CHECKING
+
+from interpreter_tools._config.language_names import image_for
+from interpreter_tools._exceptions import ArchitectureMismatch, ImageMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._docker import DockerClient, ImageInfo
+    from interpreter_tools._languages import LanguageConfig
+
+
+def image_name(language: LanguageConfig, *, override: str | None, images: Mapping[str, str]) -> str:
+    """The image for a language: of the call, of the configuration, of the environment, or the language's own."""
+    if override is not None:
+        return override
+    variable = "INTERPRETER_TOOLS_IMAGE_" + re.sub(r"\W", "_", language.language).upper()
+    configured = image_for((language.language, *language.aliases), images)
+    return configured or os.environ.get(variable) or language.default_image
+
+
+class ImageCatalog:
+    """Images that were asked for, remembered by name."""
+
+    def __init__(self, client: DockerClient) -> None:
+        self._client = client
+        self._known: dict[str, ImageInfo] = {}
+        self._turn = asyncio.Lock()  # callers come to the pool in the order in which they called, also the first ones
+
+    async def find(self, name: str) -> ImageInfo:
+        """What the Docker host knows of an image.
+
+        Raises:
+            ImageMissing: it has none of that name.
+            ArchitectureMismatch: it is for another kind of processor than the host's.
+        """
+        async with self._turn:
+            known = self._known.get(name)
+            return await self._look_up(name) if known is None else known
+
+    async def _look_up(self, name: str) -> ImageInfo:
+        image = await self._client.inspect_image(name)
+        if image is None:
+            raise ImageMissing(name)
+        architecture = self._client.version.arch
+        if image.architecture != architecture:
+            raise ArchitectureMismatch(
+                f"the image {name!r} is for {image.architecture}, the Docker host is {architecture}",
+                hint="pull or build the image for the host's processor",
+            )
+        self._known[name] = image
+        return image
+
+    async def has(self, name: str) -> bool:
+        """Whether the Docker host has an image; one that it once had is believed to be there."""
+        try:
+            await self.find(name)
+        except ImageMissing:
+            return False
+        return True
+
+    def forget(self, name: str) -> None:
+        """Asks again the next time: the image was removed, or replaced."""
+        self._known.pop(name, None)

@@ -1,0 +1,121 @@
+"""What makes two containers interchangeable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._config.model import ContainerConfig
+from interpreter_tools._languages import boot_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interpreter_tools._docker import ImageInfo
+    from interpreter_tools._languages import LanguageConfig
+    from interpreter_tools._runtime.sources import Source
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """The image, the limits and the interpreter of a container; containers of equal shapes can replace each other.
+
+    Attributes:
+        label: a short name for people; no part of what makes shapes equal.
+        image: the image's name.
+        image_id: its digest.
+        image_environment: its variables.
+        config: limits and network, without what belongs to single runs.
+        boot_mode: how an interpreter is booted ahead; None when none is.
+        boot_command: its command.
+        boot_environment: its variables.
+        image_volumes: places for which the image asks for volumes.
+        identities: device and inode of what is mounted from this machine: another one needs another container.
+        reused: containers go back after a verified reset.
+        workspace_volume: the volume that is the workspace; None means a tmpfs of the container's own.
+        uid: the user that programs run as; None means one that no other container has.
+    """
+
+    label: str
+    image: str
+    image_id: str
+    image_environment: dict[str, str]
+    config: ContainerConfig
+    boot_mode: str | None
+    boot_command: tuple[str, ...]
+    boot_environment: dict[str, str]
+    image_volumes: tuple[str, ...]
+    identities: tuple[tuple[int, int], ...]
+    reused: bool
+    workspace_volume: str | None = None
+    uid: int | None = None
+
+    def private(self, workspace_volume: str, uid: int) -> Shape:
+        """The same for one session: its workspace and its user."""
+        return msgspec.structs.replace(self, workspace_volume=workspace_volume, uid=uid)
+
+    @property
+    def resets_at_once(self) -> bool:
+        """A reset follows its run by itself; else it waits for a pause, as an interpreter is booted that takes long."""
+        return self.reused and self.boot_mode != "single"
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for containers that can replace each other."""
+        config = self.config
+        return (
+            self.image,
+            self.image_id,
+            self.boot_command,
+            tuple(sorted(self.boot_environment.items())) if self.boot_mode else (),
+            config.memory_bytes,
+            config.cpus,
+            config.pids_limit,
+            config.workspace_bytes,
+            config.tmp_bytes,
+            config.network,
+            tuple(sorted(config.ports)),
+            tuple((mount.path, mount.source, mount.read_only, mount.tmpfs_bytes) for mount in config.mounts),
+            self.identities,
+            config.runtime,
+            self.reused,
+            self.workspace_volume,
+            self.uid,
+        )
+
+
+def shape_of(
+    language: LanguageConfig,
+    image: ImageInfo,
+    name: str,
+    config: ContainerConfig,
+    *,
+    reused: bool,
+    sources: Sequence[Source] = (),
+) -> Shape:
+    """The shape of the containers that run a language in an image.
+
+    Args:
+        language: what runs.
+        image: what is known of the image.
+        name: the image's name.
+        config: limits and network.
+        reused: containers go back after a verified reset.
+        sources: the configuration's mounts, as they were found.
+    """
+    environment = dict(variable.split("=", 1) for variable in image.environment if "=" in variable)
+    return Shape(
+        label=language.language,
+        image=name,
+        image_id=image.id,
+        image_environment=environment,
+        config=msgspec.structs.replace(config, mounts=tuple(source.mount for source in sources))
+        if config.mounts
+        else config,
+        boot_mode=language.boot.mode if language.boot else None,
+        boot_command=language.boot.command if language.boot else (),
+        boot_environment=boot_environment(language, environment) if language.boot else {},
+        image_volumes=image.volumes,
+        identities=tuple(source.identity for source in sources),
+        reused=reused,
+    )

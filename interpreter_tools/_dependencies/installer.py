@@ -1,0 +1,268 @@
+"""One installation: a container with network and a writable store, in which no user's code ever runs.
+
+Its name tells what is being installed, and Docker gives a name once: that is the lock between processes. It ends with
+its client, and what it had staged is replaced by the next attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from interpreter_tools._config.model import ContainerConfig
+from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._container.shape import Shape
+from interpreter_tools._dependencies import authorities
+from interpreter_tools._docker.spec import STORE_DIRECTORY
+from interpreter_tools._exceptions import (
+    ContainerLost,
+    DockerApiError,
+    InterpreterMissing,
+    InterpreterToolsError,
+    StoreFailed,
+)
+from interpreter_tools._execution.installing import Installed
+from interpreter_tools._languages import BASE_ENVIRONMENT
+from interpreter_tools._protocol import Event, Exited, Output, Ready, Refused
+from interpreter_tools._protocol.constants import Ended, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools._container.container import Container
+    from interpreter_tools._dependencies.indexes import IndexSettings
+    from interpreter_tools._dependencies.requirement import Requirement
+    from interpreter_tools._dependencies.sink import Sink
+
+_TIMED_OUT = 124  # as timeout(1) says it
+_OF_PACKAGE = frozenset({errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENOTDIR})  # it left no plain tree
+_ANSWER_DEADLINE = 300.0  # seconds for staging and publishing: a slow disk is not an error
+_WAIT_SLICE = 30.0
+
+
+class Host(Protocol):
+    """What installers ask of the engine."""
+
+    async def create_installer(self, shape: Shape, name: str) -> Container:
+        """A container that may write into the store."""
+        ...
+
+    async def wait_for_other(self, name: str, seconds: float) -> None:
+        """Waits until a container of that name is gone, at most so long; one whose client is dead is removed."""
+
+
+def installer_shape(shape: Shape, config: EngineConfig, *, network: str | None = None) -> Shape:
+    """The shape of the containers that install for containers of another.
+
+    Args:
+        shape: the other.
+        config: limits of what installs.
+        network: None means that of the configuration.
+    """
+    limits = ContainerConfig(
+        memory_limit=config.dependency_memory,
+        pids_limit=1024,
+        workspace_size="4m",
+        tmp_size="32m",
+        network=network or config.dependency_network,
+        runtime=shape.config.runtime,
+    )
+    return Shape(  # spelt out: nothing else of a sandbox belongs here, neither its mounts nor its workspace
+        label="installer",
+        image=shape.image,
+        image_id=shape.image_id,
+        image_environment=shape.image_environment,
+        config=limits,
+        boot_mode=None,
+        boot_command=(),
+        boot_environment={},
+        image_volumes=shape.image_volumes,
+        identities=(),
+        reused=False,
+    )
+
+
+async def open_installer(
+    host: Host, shape: Shape, name: str, *, timeout: float, on_wait: Callable[[], None]
+) -> Container:
+    """The one container of that name; waits while another process has it.
+
+    Raises:
+        StoreFailed: the other one did not end in time.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return await host.create_installer(shape, name)
+        except DockerApiError as error:
+            if error.status != 409 and "already in use" not in error.detail:  # Podman says 500
+                raise
+        on_wait()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise StoreFailed(f"another client has been installing for {timeout:g} s", hint=f"look at container {name}")
+        await host.wait_for_other(name, min(left, _WAIT_SLICE))
+
+
+class _Program:
+    """A listener for one run of an install command."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.ended: asyncio.Future[Exited | Refused] = asyncio.get_running_loop().create_future()
+        self.ended.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+    def receive(self, event: Event) -> None:
+        """Output goes to the sink; files that were changed are nobody's business."""
+        if isinstance(event, Output):
+            self._sink("dependency_stdout" if event.stream == "stdout" else "dependency_stderr", event.data)
+        elif isinstance(event, (Exited, Refused)) and not self.ended.done():
+            self.ended.set_result(event)
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """The container went away."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+
+class Installer:
+    """Fills one entry of the store, in a container that is its own."""
+
+    def __init__(
+        self, container: Container, requirement: Requirement, settings: IndexSettings, sink: Sink, *, timeout: float
+    ) -> None:
+        self._container = container
+        self._requirement = requirement
+        self._settings = settings
+        self._sink = sink
+        self._timeout = timeout
+
+    async def install(self) -> Installed:
+        """Installs, unless somebody else has meanwhile.
+
+        Raises:
+            StoreFailed: the store is full or cannot be written.
+            InterpreterMissing: the image has none of the programs that install.
+            ConfigurationError: the certificate authorities that are configured cannot be read.
+            ContainerLost, ProtocolError: the container went away.
+        """
+        connection, key = self._container.channel.connection, self._requirement.key
+        answer = await self._ask(connection.need(key) + connection.sync())
+        if not isinstance(answer, Refused):
+            return Installed()
+        trust = await self._bring_authorities()
+        await self._ask_store(connection.stage(key, uid=self._container.uid))
+        result = await self._run_command(trust)
+        if result.exit_code == 0:
+            refused = await self._ask_store(connection.publish(key, self._requirement.manifest()), by_package=True)
+            if refused is not None:
+                self._say(f"what was installed cannot be kept: {os.strerror(refused.errno)}")
+                return Installed(exit_code=1)
+        return result
+
+    async def _ask(self, request: bytes) -> Ready | Refused:
+        try:
+            async with asyncio.timeout(_ANSWER_DEADLINE):
+                return await self._container.channel.expect(Ready, send=request)
+        except TimeoutError:
+            raise StoreFailed(f"the dependency store did not answer within {_ANSWER_DEADLINE:g} s") from None
+
+    async def _ask_store(self, request: bytes, *, by_package: bool = False) -> Refused | None:
+        """How it was refused, if the package itself is to blame."""
+        answer = await self._ask(request)
+        if not isinstance(answer, Refused):
+            return None
+        if by_package and answer.errno in _OF_PACKAGE:
+            return answer
+        raise StoreFailed(
+            f"the dependency store cannot be written: {os.strerror(answer.errno)}",
+            hint="look for a full disk; `interpreter-tools deps prune` makes room",
+        )
+
+    async def _bring_authorities(self) -> dict[str, str]:
+        """The variables that tell programs whom to trust beside the image's own; none where nobody is to be."""
+        certificates = await self._settings.authorities.read(self._sink)
+        if not certificates:
+            return {}
+        container, image_environment = self._container, self._requirement.shape.image_environment
+        connection, path = container.channel.connection, f"{WORKSPACE}/{authorities.FILE}"
+        refused = await self._ask(
+            connection.put(authorities.FILE.encode(), certificates, uid=container.uid) + connection.sync()
+        )
+        if isinstance(refused, Refused):
+            raise ContainerLost(f"the installer takes no file: {os.strerror(refused.errno)}")
+        words = ["sh", "-c", authorities.JOIN, "sh", path, *authorities.of_image(image_environment)]
+        ended = await self._run(words, {**BASE_ENVIRONMENT, **image_environment}, directory=WORKSPACE)
+        if not isinstance(ended, Exited) or ended.exit_code != 0:
+            self._say("the image's own certificate authorities cannot be read: only the given ones are trusted")
+        return authorities.variables(path, image_environment)
+
+    async def _run_command(self, trust: dict[str, str]) -> Installed:
+        tried: list[str] = []
+        for command in self._requirement.plan.install:
+            ended = await self._try_command(command, trust)
+            if isinstance(ended, Exited):
+                return self._judge(ended)
+            if ended.why is not Why.PROGRAM:
+                raise ContainerLost(f"the installer could not be started: {os.strerror(ended.errno)}")
+            tried.append(command[0])
+        raise InterpreterMissing(" or ".join(tried), self._requirement.shape.image, "no installer is there")
+
+    async def _try_command(self, command: tuple[str, ...], trust: dict[str, str]) -> Exited | Refused:
+        plan = self._requirement.plan
+        staging = f"{STORE_DIRECTORY}/.{self._requirement.key}"
+        temporary = f"{staging}/tmp"  # noqa: S108 - its own
+
+        def fill(text: str) -> str:
+            return text.replace("{target}", f"{staging}/target")
+
+        words: list[str] = []
+        for word in command:
+            words.extend(self._requirement.packages if word == "{packages}" else [fill(word)])
+        environment = {
+            **BASE_ENVIRONMENT,
+            **self._requirement.shape.image_environment,
+            **{name: fill(value) for name, value in plan.environment.items()},
+            **self._settings.environment,
+            **trust,
+            "HOME": temporary,
+            "TMPDIR": temporary,  # on disk: a large wheel does not fit into memory
+            "XDG_CACHE_HOME": f"{temporary}/cache",
+        }
+        return await self._run(words, environment, directory=f"{staging}/target")
+
+    async def _run(self, words: list[str], environment: dict[str, str], *, directory: str) -> Exited | Refused:
+        container, program = self._container, _Program(self._sink)
+        container.channel.listen(program)
+        try:
+            container.channel.send(
+                container.channel.connection.start(
+                    words,
+                    environment,
+                    uid=container.uid,
+                    timeout_ms=round(self._timeout * 1000),
+                    directory=directory,
+                )
+            )
+            return await program.ended
+        finally:
+            container.channel.quit(program)
+
+    def _judge(self, exited: Exited) -> Installed:
+        if exited.ended is Ended.TIMEOUT:
+            self._say(f"the installer was stopped after {self._timeout:g} s (EngineConfig.dependency_timeout)")
+            return Installed(exit_code=_TIMED_OUT, signal=exited.signal or None)
+        if exited.oom_kills:
+            self._say("the installer needed more memory than EngineConfig.dependency_memory")
+        code = exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal
+        if exited.unclean:
+            self._say("what the installer started could not be ended")
+            code = code or 1
+        return Installed(exit_code=code or (1 if exited.oom_kills else 0), signal=exited.signal or None)
+
+    def _say(self, text: str) -> None:
+        self._sink("dependency_stderr", f"interpreter-tools: {text}\n".encode())

@@ -1,0 +1,302 @@
+"""Installations under way in one engine: one for each key, however many wait for it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from interpreter_tools._background import seen_by_anyio
+from interpreter_tools._dependencies.derived_image import build_derived
+from interpreter_tools._dependencies.indexes import IndexSettings
+from interpreter_tools._dependencies.installer import Installer, installer_shape, open_installer
+from interpreter_tools._dependencies.requirement import Requirement, make_requirement
+from interpreter_tools._dependencies.store import evict, prune_to_size
+from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InterpreterToolsError
+from interpreter_tools._execution.installing import Installed
+from interpreter_tools._languages.specifiers import normalise, package_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from interpreter_tools._background import TaskHost
+    from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools._config.results import DependencyStream
+    from interpreter_tools._container.container import Container
+    from interpreter_tools._container.shape import Shape
+    from interpreter_tools._dependencies.installer import Host
+    from interpreter_tools._docker import DockerClient
+    from interpreter_tools._execution.installing import Waiter
+    from interpreter_tools._languages import LanguageConfig
+
+_LOG = logging.getLogger("interpreter_tools")
+_REMEMBERED = 2000  # sets of packages
+_KEPT = 1 << 20  # bytes of output kept for those who join later; what comes after is dropped
+_DROPPED = b"\ninterpreter-tools: the rest of the installer's output is not shown\n"
+_CLOSED = "the engine was closed while packages were installed"
+
+
+class Ticket:
+    """A place among those who wait for an installation."""
+
+    def __init__(self, install: Install, waiter: Waiter) -> None:
+        self._install: Install | None = install
+        self._waiter = waiter
+
+    def leave(self) -> None:
+        """Waits no longer; an installation that nobody waits for is given up. Does nothing the second time."""
+        install, self._install = self._install, None
+        if install is not None:
+            install.leave(self._waiter)
+
+
+class Install:
+    """One installation, for all who wait for it."""
+
+    def __init__(self, installs: Installs, requirement: Requirement) -> None:
+        self._installs = installs
+        self.requirement = requirement
+        with seen_by_anyio():  # the supervisor's answer, in a callback, is what asks for it
+            self._scope = anyio.CancelScope()
+        self._waiters: list[Waiter] = []
+        self._written: list[tuple[DependencyStream, bytes]] = []
+        self._size = 0
+        self._ended = False
+
+    def __repr__(self) -> str:
+        return f"<Install {self.requirement.key[:12]} [{len(self._waiters)} waiting]>"
+
+    def join(self, waiter: Waiter) -> Ticket:
+        """Tells a waiter what was written so far, and from now on what happens."""
+        for stream, data in self._written:
+            waiter.installer_wrote(stream, data)
+        self._waiters.append(waiter)
+        return Ticket(self, waiter)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Ends what ``join`` began."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        if not self._waiters and not self._ended:
+            self.end(EngineClosed(_CLOSED))
+            self._scope.cancel()
+
+    def write(self, stream: DependencyStream, data: bytes) -> None:
+        """Passes output on."""
+        if self._size > _KEPT:
+            return
+        self._size += len(data)
+        if self._size > _KEPT:
+            data = data[: _KEPT - self._size] + _DROPPED
+        self._written.append((stream, data))
+        for waiter in tuple(self._waiters):
+            waiter.installer_wrote(stream, data)
+
+    def end(self, result: Installed | InterpreterToolsError) -> None:
+        """Tells everybody how it ended; the next one who asks begins anew. Does nothing the second time."""
+        if self._ended:
+            return
+        self._ended = True
+        self._installs.forget(self)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.installed(result)
+
+    def cancel(self, error: InterpreterToolsError) -> None:
+        """Gives it up."""
+        self.end(error)
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Installs; every way out tells those who wait."""
+        with self._scope:
+            try:
+                if self.requirement.plan.kind == "system":
+                    await self._installs.build(self)
+                else:
+                    await self._installs.fill(self)
+            except InterpreterToolsError as error:
+                self.end(error)
+            finally:
+                self.end(EngineClosed(_CLOSED))
+
+
+class Installs:
+    """What an engine installs, and knows of what is to be installed.
+
+    Args:
+        client: the Docker engine.
+        config: the engine's configuration.
+        host: makes containers.
+        tasks: where installations run.
+    """
+
+    def __init__(self, client: DockerClient, config: EngineConfig, *, host: Host, tasks: TaskHost) -> None:
+        self._client = client
+        self._config = config
+        self._host = host
+        self._tasks = tasks
+        self._settings = IndexSettings.of(config)
+        self._known: dict[tuple[object, ...], Requirement] = {}
+        self._by_key: dict[str, Requirement] = {}
+        self._running: dict[str, Install] = {}
+        self._leaving: dict[str, anyio.Event] = {}  # a container still has the name that the next one needs
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Installs [{len(self._running)} running]>"
+
+    def require(self, language: LanguageConfig, packages: tuple[str, ...], shape: Shape) -> Requirement:
+        """What a run in containers of a shape needs; remembered, as the next run will ask again."""
+        assert language.dependencies is not None
+        asked = (language.language, packages, shape.image_id, shape.image, shape.config.runtime)
+        known = self._known.get(asked)
+        if known is not None and known.plan is language.dependencies:
+            return known
+        requirement = make_requirement(
+            language.language,
+            language.dependencies,
+            packages,
+            shape,
+            self._settings,
+            store=self._config.dependency_store,
+        )
+        if len(self._known) >= _REMEMBERED:
+            for oldest in list(self._known)[: _REMEMBERED // 2]:
+                self._by_key.pop(self._known.pop(oldest).key, None)
+        self._known[asked] = self._by_key[requirement.key] = requirement
+        return requirement
+
+    def join(self, key: str, waiter: Waiter) -> Ticket:
+        """Waits for an installation that is under way, or begins one.
+
+        Raises:
+            EngineClosed: the engine is closed.
+        """
+        install = self._running.get(key)
+        if install is None:
+            install = Install(self, self._by_key[key])
+            if self._closed or not self._tasks.spawn(install.run):
+                raise EngineClosed(_CLOSED, hint="make another ExecutionEngine")
+            self._running[key] = install
+        return install.join(waiter)
+
+    def forget(self, install: Install) -> None:
+        """It has ended."""
+        if self._running.get(install.requirement.key) is install:
+            del self._running[install.requirement.key]
+
+    @asynccontextmanager
+    async def _alone(self, install: Install, shape: Shape) -> AsyncGenerator[Container]:
+        """The container whose name tells what is installed: while it is there, no other client installs the same.
+
+        It ends with this process, so that one that dies stands in nobody's way.
+        """
+        key, config = install.requirement.key, self._config
+        lock = hashlib.sha256(f"{config.dependency_store}\0{key}".encode()).hexdigest()[:16]
+        while (earlier := self._leaving.get(key)) is not None:
+            await earlier.wait()
+        told = False
+
+        def tell_once() -> None:
+            nonlocal told
+            if not told:
+                install.write("dependency_stderr", b"interpreter-tools: another client installs the same; waiting\n")
+            told = True
+
+        container = await open_installer(
+            self._host,
+            shape,
+            f"interpreter-tools-install-{lock}",
+            timeout=config.dependency_timeout,
+            on_wait=tell_once,
+        )
+        gone = self._leaving[key] = anyio.Event()
+        try:
+            yield container
+        finally:
+            await container.aclose()
+            del self._leaving[key]
+            gone.set()
+
+    async def fill(self, install: Install) -> None:
+        """Installs into the store."""
+        requirement, timeout = install.requirement, self._config.dependency_timeout
+        async with self._alone(install, installer_shape(requirement.shape, self._config)) as container:
+            result = await Installer(container, requirement, self._settings, install.write, timeout=timeout).install()
+            install.end(result)
+            await self._tidy(container, requirement.key, failed=result.exit_code != 0)
+
+    async def build(self, install: Install) -> None:
+        """Makes a derived image, unless another client has meanwhile."""
+        requirement, config = install.requirement, self._config
+        async with self._alone(install, installer_shape(requirement.shape, config, network="none")):
+            if await self._client.inspect_image(requirement.image) is not None:
+                install.end(Installed())
+                return
+            install.end(
+                await build_derived(
+                    self._client,
+                    requirement,
+                    self._settings,
+                    install.write,
+                    timeout=config.dependency_timeout,
+                    network=config.dependency_network,
+                )
+            )
+
+    async def _tidy(self, container: Container, key: str, *, failed: bool) -> None:
+        """Removes what a failure has left, or what is too much."""
+        try:
+            if failed:
+                await evict(container.channel, f".{key}")
+            else:
+                await prune_to_size(container.channel, self._config, keep=key)
+        except (InterpreterToolsError, TimeoutError):
+            _LOG.warning("the dependency store could not be tidied", exc_info=True)
+
+    def aclose(self) -> None:
+        """Gives every installation up."""
+        self._closed = True
+        for install in tuple(self._running.values()):
+            install.cancel(EngineClosed(_CLOSED))
+
+
+def check_dependencies(language: LanguageConfig, specifiers: Sequence[str]) -> tuple[str, ...]:
+    """The packages that a run asks for, normalised.
+
+    Raises:
+        ConfigurationError: one is not a package, or the language has no installer.
+    """
+    if not specifiers:
+        return ()
+    plan = language.dependencies
+    if plan is None:
+        hint = "register it with LanguageConfig(dependencies=DependencyPlan(...))"
+        raise ConfigurationError("dependencies", specifiers, f"cannot be installed for {language.language}", hint=hint)
+    return normalise(plan.kind, specifiers)
+
+
+def add_own_dependencies(
+    language: LanguageConfig, asked: tuple[str, ...], own: Sequence[str], *, field: str
+) -> tuple[str, ...]:
+    """What a run asks for, and what its app's own list asks for beside it; a package that both name is the run's.
+
+    Args:
+        language: of both.
+        asked: by the run, normalised.
+        own: by the list.
+        field: the list's name.
+
+    Raises:
+        ConfigurationError: the list holds what is not a package, or both together are too many.
+    """
+    if language.dependencies is None or not own:
+        return asked
+    kind = language.dependencies.kind
+    named = {package_name(kind, package) for package in asked}
+    added = [package for package in normalise(kind, own, field=field) if package_name(kind, package) not in named]
+    return normalise(kind, [*asked, *added])

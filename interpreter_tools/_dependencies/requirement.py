@@ -1,0 +1,74 @@
+"""What a run needs, and the key of the place where it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._container.shape import Shape
+from interpreter_tools._docker.spec import STORE_DIRECTORY
+from interpreter_tools._languages import DependencyPlan, Need
+
+if TYPE_CHECKING:
+    from interpreter_tools._dependencies.indexes import IndexSettings
+
+_FORMAT = 1  # of what an installer leaves in the store; another number makes every set of packages a new one
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+DERIVED_REPOSITORY = "interpreter-tools-deps"
+"""Images with system packages: their tag is the key."""
+
+
+class Requirement(msgspec.Struct, frozen=True, kw_only=True):
+    """Packages for one language in one image.
+
+    Attributes:
+        key: 64 hexadecimal digits; equal for what is the same on every machine and at every time.
+        language: the language's name.
+        packages: normalised specifiers.
+        plan: how they are installed.
+        shape: the containers that the run is for.
+        store: the volume that keeps them; images with system packages belong to it by a label.
+    """
+
+    key: str
+    language: str
+    packages: tuple[str, ...]
+    plan: DependencyPlan
+    shape: Shape
+    store: str
+
+    @property
+    def need(self) -> Need:
+        """What the supervisor is asked for."""
+        link, path = self.plan.link or ("", "")
+        return Need(key=self.key, target=f"{STORE_DIRECTORY}/{self.key}", link=link, path=path)
+
+    @property
+    def image(self) -> str:
+        """The image that holds system packages."""
+        return f"{DERIVED_REPOSITORY}:{self.key}"
+
+    def manifest(self) -> bytes:
+        """What an entry tells of itself."""
+        return _ENCODER.encode({"language": self.language, "packages": self.packages, "image": self.shape.image})
+
+
+def make_requirement(
+    language: str,
+    plan: DependencyPlan,
+    packages: tuple[str, ...],
+    shape: Shape,
+    settings: IndexSettings,
+    *,
+    store: str,
+) -> Requirement:
+    """A requirement and its key.
+
+    The language's name is no part of the key, what installs for it is: JavaScript and TypeScript share their packages.
+    """
+    parts = (_FORMAT, shape.image_id, plan, packages, settings.index, store if plan.kind == "system" else "")
+    key = hashlib.sha256(_ENCODER.encode(parts)).hexdigest()
+    return Requirement(key=key, language=language, packages=packages, plan=plan, shape=shape, store=store)

@@ -1,0 +1,178 @@
+"""What is in the dependency store, and what has to go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._config.limits import parse_size
+from interpreter_tools._exceptions import InterpreterToolsError, StoreFailed
+from interpreter_tools._protocol import Event, Ready, Refused, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools._container.channel import Channel
+
+_DEADLINE = 900.0
+_FRESH = 3600.0  # seconds in which nothing is removed by itself: whoever had it installed is about to use it
+
+
+class StoreEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of packages, or what is left of an installation.
+
+    Attributes:
+        name: its name in the store: the key, after ``.`` or ``-`` when it is not whole; for system packages the tag.
+        language: for which language it was installed; empty where unknown.
+        packages: what is in it.
+        image: for which image.
+        size: bytes on disk.
+        age: seconds since it was installed.
+        system: it is an image of its own, with system packages.
+    """
+
+    name: str
+    language: str
+    packages: tuple[str, ...]
+    image: str
+    size: int
+    age: float
+    system: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """It can be used."""
+        return self.name[0] not in ".-"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry tells of itself; written by us, but read with care."""
+
+    language: str = ""
+    packages: tuple[str, ...] = ()
+    image: str = ""
+
+
+def read_manifest(data: bytes | str) -> Manifest:
+    """A manifest; an empty one when it cannot be understood."""
+    try:
+        return msgspec.json.decode(data or b"{}", type=Manifest)
+    except msgspec.DecodeError:
+        return Manifest()
+
+
+class _Listing:
+    """A listener that collects entries."""
+
+    def __init__(self) -> None:
+        self.entries: list[Stored] = []
+        self.ended: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
+        self.ended.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+    def receive(self, event: Event) -> None:
+        """The next entry, or the end."""
+        if isinstance(event, Stored):
+            self.entries.append(event)
+        elif not self.ended.done():
+            self.ended.set_result(event if isinstance(event, Refused) else None)
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """The container went away."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+
+async def list_store(channel: Channel) -> list[StoreEntry]:
+    """What the store holds, the oldest first.
+
+    Args:
+        channel: of a container that may write there.
+
+    Raises:
+        StoreFailed: it cannot be read.
+        ContainerLost, ProtocolError: the container went away.
+    """
+    listing = _Listing()
+    channel.listen(listing)
+    try:
+        channel.send(channel.connection.entries())
+        async with asyncio.timeout(_DEADLINE):
+            refused = await listing.ended
+    finally:
+        channel.quit(listing)
+    if refused is not None:
+        raise StoreFailed("the dependency store cannot be read")
+    now = time.time()
+    entries: list[StoreEntry] = []
+    for stored in listing.entries:
+        manifest = read_manifest(stored.manifest)
+        entries.append(
+            StoreEntry(
+                name=stored.name,
+                language=manifest.language,
+                packages=manifest.packages,
+                image=manifest.image,
+                size=stored.size,
+                age=max(0.0, now - stored.modified),
+            )
+        )
+    return sorted(entries, key=lambda entry: -entry.age)
+
+
+async def evict(channel: Channel, name: str) -> None:
+    """Removes an entry.
+
+    Raises:
+        StoreFailed: it cannot be removed.
+        ContainerLost, ProtocolError: the container went away.
+    """
+    async with asyncio.timeout(_DEADLINE):
+        answer = await channel.expect(Ready, send=channel.connection.evict(name))
+    if isinstance(answer, Refused):
+        raise StoreFailed(f"{name[:12]} cannot be removed from the dependency store")
+
+
+def choose(
+    entries: Sequence[StoreEntry], *, older_than: float | None, max_size: int | None, everything: bool = False
+) -> list[StoreEntry]:
+    """What is to be removed: what is too old, then the oldest while all together is too large.
+
+    Leftovers go when they are older than an hour, as a fresh one may belong to an installation that is under way.
+
+    Args:
+        entries: what there is.
+        older_than: seconds; None means that no age is too high.
+        max_size: bytes; None means that no size is too large.
+        everything: every entry goes.
+    """
+    gone = [
+        entry
+        for entry in entries
+        if (everything or (older_than is not None and entry.age > older_than) if entry.whole else entry.age > _FRESH)
+    ]
+    kept = sorted((entry for entry in entries if entry not in gone), key=lambda entry: -entry.age)
+    size = sum(entry.size for entry in kept)
+    for entry in kept:
+        if max_size is None or size <= max_size:
+            break
+        if entry.whole:
+            gone.append(entry)
+            size -= entry.size
+    return gone
+
+
+async def prune_to_size(channel: Channel, config: EngineConfig, *, keep: str) -> None:
+    """Makes room when the store has become larger than it may be; what is fresh stays.
+
+    Raises:
+        InterpreterToolsError: something could not be removed.
+    """
+    entries = await list_store(channel)
+    limit = None if config.store_max_size is None else parse_size(config.store_max_size, field="store_max_size")
+    for entry in choose(entries, older_than=None, max_size=limit):
+        if entry.age > _FRESH and entry.name != keep:
+            await evict(channel, entry.name)

@@ -1,0 +1,260 @@
+"""What a sandbox is allowed: its limits and walls, as the body of ``POST /containers/create``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._config.mounts import bind_spec
+from interpreter_tools._config.paths import WORKSPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interpreter_tools._config.model import ContainerConfig
+
+SUPERVISOR_DIRECTORY = "/.interpreter-tools"
+"""Where the volume with the supervisor is mounted, read-only."""
+
+SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
+
+STORE_DIRECTORY = "/.interpreter-tools-store"
+"""Where the volume with the dependencies is mounted; only an installer may write there."""
+
+WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - paths in the container
+"""Every place in each sandbox that can be written, the workspace first: what the supervisor is told to wipe."""
+
+_KIB = 1 << 10
+_MIB = 1 << 20
+_SHM = 64 * _MIB  # Docker's own default
+_BYTES_PER_INODE = 4 * _KIB  # a page: no file that holds anything takes less
+_INODES = (1024, 200_000)
+
+# setresuid and friends, killing what another uid started, writing and removing files in directories of another uid
+_CAPABILITIES = ("DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+
+# An installer gives what a user installed to root
+_INSTALLER_CAPABILITIES = ("CHOWN", *_CAPABILITIES)
+
+# System V and POSIX IPC outlive their process and know no owner that we could wipe by: none can be made. The seccomp
+# profile refuses them too; two walls, as not every runtime has both.
+_SYSCTLS = {
+    "kernel.shmmni": "0",
+    "kernel.msgmni": "0",
+    "kernel.sem": "32000 0 32 0",
+    "fs.mqueue.queues_max": "0",
+}
+_NO_SYSCTLS = ("runsc", "gvisor", "kata")  # kernels of their own, which lack these
+
+# Core files would eat the workspace. select() takes 1024 descriptors; programs that know better may ask for more
+_ULIMITS = (("core", 0, 0), ("msgqueue", 0, 0), ("nofile", 1024, 4096))
+
+# Podman's own default may lie above what its service may grant; containers then do not start
+_PODMAN_ULIMIT: dict[str, object] = {"Name": "nproc", "Soft": 4096, "Hard": 4096}
+
+SECCOMP = msgspec.json.encode(
+    msgspec.json.decode(files("interpreter_tools._docker").joinpath("seccomp.json").read_bytes())
+).decode()
+"""The system calls that a sandbox may make; JSON, as Docker takes it.
+
+64-bit calls only: with ``SCMP_ARCH_X86`` the rule for ``socket`` also lets ``socketcall`` pass, whose arguments no
+filter sees, so that ``int 0x80`` opened an AF_VSOCK socket (measured with libseccomp 2.5.4). A 32-bit call ends its
+program with SIGSYS.
+"""
+
+
+class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a specification depends on beside the configuration.
+
+    Attributes:
+        cgroup_version: ``"1"`` or ``"2"``.
+        default_runtime: the runtime that the engine uses where none is named.
+        hosts_mount: a mount for ``/etc/hosts``, see ``SupervisorVolume``; None means that the engine must make it.
+        seccomp: the seccomp profile, or its path on the engine's host where the engine takes only that (Podman).
+        store: the volume that holds the dependencies.
+        podman: whether the engine is Podman. It cannot limit a tmpfs in inodes: memory bounds the number of files.
+        recursive: a read-only mount of a directory makes all that is mounted below it read-only.
+        cpus: cores of the host.
+    """
+
+    cgroup_version: str = "2"
+    default_runtime: str = "runc"
+    hosts_mount: Mapping[str, object] | None = None
+    seccomp: str = SECCOMP
+    store: str = "interpreter-tools-store"
+    podman: bool = False
+    recursive: bool = False
+    cpus: int = 1
+
+
+def container_spec(
+    image: str,
+    config: ContainerConfig,
+    *,
+    volume: str,
+    labels: Mapping[str, str],
+    traits: HostTraits | None = None,
+    installs: bool = False,
+    workspace_volume: str | None = None,
+    image_volumes: Sequence[str] = (),
+) -> dict[str, object]:
+    """The body of ``POST /containers/create`` for a sandbox.
+
+    Args:
+        image: name or id of its image.
+        config: its limits, and its mounts, with real paths.
+        volume: the volume that holds the supervisor.
+        labels: whose container it is.
+        traits: what is known of the engine's host.
+        installs: it is an installer: the dependency store can be written in it.
+        workspace_volume: a volume, see ``workspace_options``, that is the workspace; None means a tmpfs of its own.
+        image_volumes: places for which the engine would make volumes, as the image asks for them.
+    """
+    traits = traits or HostTraits()
+    return {
+        "Image": image,
+        "Hostname": "localhost" if config.network == "none" else "sandbox",  # a name that resolves, and not the id
+        "User": "0:0",
+        "Entrypoint": [SUPERVISOR_PATH],
+        "Cmd": [f"store={STORE_DIRECTORY}", *WRITABLE, *(mount.path for mount in config.mounts if mount.is_tmpfs)],
+        "WorkingDir": "/",
+        "Env": [],
+        "Labels": dict(labels),
+        "Tty": False,
+        "OpenStdin": True,
+        "StdinOnce": True,  # a client that dies closes the supervisor's stdin, at which it leaves
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": False,
+        "Healthcheck": {"Test": ["NONE"]},  # the image's own would run programs beside ours
+        "StopSignal": "SIGKILL",
+        "NetworkDisabled": _brings_hosts(config, traits),
+        "ExposedPorts": {f"{port}/tcp": {} for port in config.ports},
+        "HostConfig": host_config(
+            config,
+            volume=volume,
+            traits=traits,
+            workspace_volume=workspace_volume,
+            image_volumes=image_volumes,
+            installs=installs,
+        ),
+    }
+
+
+def host_config(
+    config: ContainerConfig,
+    *,
+    volume: str,
+    traits: HostTraits,
+    workspace_volume: str | None = None,
+    installs: bool = False,
+    image_volumes: Sequence[str] = (),
+) -> dict[str, object]:
+    """The part of a specification that limits: ``HostConfig``.
+
+    Args:
+        config: the limits, and the mounts.
+        volume: the volume that holds the supervisor.
+        traits: what is known of the engine's host.
+        installs: the dependency store can be written.
+        workspace_volume: the volume that is the workspace; None means a tmpfs of its own.
+        image_volumes: places for which the engine would make volumes.
+    """
+    ulimits: list[dict[str, object]] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS]
+    mounts: list[Mapping[str, object]] = [
+        _volume(volume, SUPERVISOR_DIRECTORY, read_only=True),
+        _volume(traits.store, STORE_DIRECTORY, read_only=not installs),
+    ]
+    if workspace_volume is not None:
+        mounts.append(_volume(workspace_volume, WORKSPACE, read_only=False))
+    if traits.hosts_mount is not None and _brings_hosts(config, traits):
+        mounts.append(traits.hosts_mount)
+    mounts += [bind_spec(mount, recursive=traits.recursive) for mount in config.mounts if mount.is_bind]
+    result: dict[str, object] = {
+        "AutoRemove": True,
+        "CapDrop": ["ALL"],
+        "CapAdd": list(_INSTALLER_CAPABILITIES if installs else _CAPABILITIES),
+        "IpcMode": "private",
+        "LogConfig": {"Type": "none", "Config": {}},  # a log file is the host's disk, and a quarter of the throughput
+        "Memory": config.memory_bytes,
+        "MemorySwap": config.memory_bytes,  # memory and swap together: no swap
+        "Mounts": mounts,
+        "NetworkMode": config.network,
+        "PidsLimit": config.pids_limit,
+        "ReadonlyRootfs": True,
+        "SecurityOpt": ["no-new-privileges:true", f"seccomp={traits.seccomp}"],
+        "Tmpfs": _tmpfs(
+            config, podman=traits.podman, own_workspace=workspace_volume is None, image_volumes=image_volumes
+        ),
+        "Ulimits": ulimits,
+    }
+    if config.ports:  # "0": a port that is free
+        result["PortBindings"] = {f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": "0"}] for port in config.ports}
+    if traits.podman:
+        ulimits.append(_PODMAN_ULIMIT)
+    if config.cpus is not None:
+        result["NanoCpus"] = round(config.cpus * 1_000_000_000)
+    if config.runtime is not None:
+        result["Runtime"] = config.runtime
+    if not (config.runtime or traits.default_runtime).startswith(_NO_SYSCTLS):
+        result["Sysctls"] = dict(_SYSCTLS)
+    if traits.cgroup_version == "2":  # version 1 has no namespace to make private where the host's tree is a hybrid
+        result["CgroupnsMode"] = "private"
+    return result
+
+
+def _volume(name: str, target: str, *, read_only: bool) -> dict[str, object]:
+    return {
+        "Type": "volume",
+        "Source": name,
+        "Target": target,
+        "ReadOnly": read_only,
+        "VolumeOptions": {"NoCopy": True},  # an image with a directory of that name must not fill the volume
+    }
+
+
+def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:
+    """Whether the engine can be spared the set-up of a network that consists of nothing but files about it.
+
+    All that it gives a sandbox without network is an /etc/hosts that names localhost, and the host's resolv.conf, for
+    130 of 214 ms from start to running. The kernel provides the loopback interface in any case.
+    """
+    return config.network == "none" and traits.hosts_mount is not None
+
+
+def workspace_options(config: ContainerConfig, *, podman: bool) -> dict[str, str]:
+    """Options of a volume that several containers have as their workspace: a tmpfs, as long as one of them has it."""
+    size = config.workspace_bytes
+    options = f"size={size},mode=1777,nosuid,nodev"
+    return {"type": "tmpfs", "device": "tmpfs", "o": options if podman else f"{options},nr_inodes={_inodes(size)}"}
+
+
+def _inodes(size: int) -> int:
+    least, most = _INODES
+    return max(least, min(most, size // _BYTES_PER_INODE))
+
+
+def _tmpfs(
+    config: ContainerConfig, *, podman: bool, own_workspace: bool, image_volumes: Sequence[str]
+) -> dict[str, str]:
+    """The writable mounts and their options. All of them lie in memory, and together leave some of it to programs."""
+    shm = min(_SHM, (config.memory_bytes - config.workspace_bytes - config.tmp_bytes - config.tmpfs_bytes) // 2)
+    sizes = dict(zip(WRITABLE, (config.workspace_bytes, config.tmp_bytes, shm), strict=True))
+    sizes |= {mount.path: mount.tmpfs_bytes for mount in config.mounts if mount.is_tmpfs}
+    # An image's volumes would be directories on the host, without a limit, which programs may write and nobody wipes;
+    # and Podman puts tmpfs of its own over two places when the root is read-only
+    covered = [*image_volumes, *(("/run", "/var/tmp") if podman else ())]  # noqa: S108
+    bound = {SUPERVISOR_DIRECTORY, *(mount.path for mount in config.mounts if mount.is_bind)}
+    if not own_workspace:
+        del sizes[WORKSPACE]
+        bound.add(WORKSPACE)
+    result: dict[str, str] = dict.fromkeys((path for path in covered if path not in bound), "ro,size=4096")
+    for path, size in sizes.items():
+        runs = "noexec" if path == "/dev/shm" else "exec"  # noqa: S108
+        result[path] = f"rw,nosuid,nodev,{runs},mode=1777,size={size}"
+        if not podman:
+            result[path] += f",nr_inodes={_inodes(size)}"
+    return result

@@ -1,0 +1,1 @@
+"""One run as an async iterator."""

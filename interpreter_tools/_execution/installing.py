@@ -1,0 +1,153 @@
+"""A run's wait for the packages that it needs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+from interpreter_tools._exceptions import InterpreterToolsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from interpreter_tools._config.results import DependencyStream
+
+_ATTEMPTS = 3  # an entry may be evicted between its installation and its use, but hardly twice
+_KILLED = 137  # 128 + SIGKILL
+
+
+class Place(Protocol):
+    """A place among those who wait."""
+
+    def leave(self) -> None:
+        """Waits no longer."""
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """How an installation ended.
+
+    Attributes:
+        exit_code: the installer's; 0 means that the packages are there.
+        signal: the signal that ended it, or None.
+        outcome: what it makes of the run.
+    """
+
+    exit_code: int = 0
+    signal: int | None = None
+    outcome: Literal["dependency_error", "killed"] = "dependency_error"
+
+
+class Waiter(Protocol):
+    """Who waits for an installation."""
+
+    def installer_wrote(self, stream: DependencyStream, data: bytes) -> None:
+        """Output, live; what was written before is told first."""
+
+    def installed(self, result: Installed | InterpreterToolsError) -> None:
+        """It has ended: by itself, or by what the infrastructure failed to do."""
+
+
+class Join(Protocol):
+    """Waits for the installation of a key, or begins it."""
+
+    def __call__(self, key: str, waiter: Waiter) -> Place:
+        """The place among those who wait."""
+        ...
+
+
+class InstallWait:
+    """From the first refusal to the start of the program, for one run.
+
+    Attributes:
+        failure: why the code cannot run; None while it may.
+    """
+
+    def __init__(
+        self,
+        join: Join,
+        *,
+        wrote: Callable[[DependencyStream, bytes], None],
+        ended: Callable[[InterpreterToolsError | None], None],
+    ) -> None:
+        self._join = join
+        self._wrote = wrote
+        self._ended = ended
+        self._attempts = 0
+        self._began = 0.0
+        self._place: Place | None = None
+        self._over: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._left = False
+        self._passed = 0.0
+        self.failure: Installed | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return self._passed
+
+    def begin(self, key: str) -> bool:
+        """Waits for an installation; False when that was tried often enough."""
+        loop = asyncio.get_running_loop()
+        self._attempts += 1
+        if self._attempts > _ATTEMPTS:
+            return False
+        if self._over is None:
+            self._over = loop.create_future()
+            self._began = loop.time()
+        try:
+            place = self._join(key, self)
+        except InterpreterToolsError as error:
+            self._ended(error)
+            return True
+        if self._left:
+            place.leave()
+        else:
+            self._place = place
+        return True
+
+    def installer_wrote(self, stream: DependencyStream, data: bytes) -> None:
+        """Output of the installer."""
+        if not self._left:
+            self._wrote(stream, data)
+
+    def installed(self, result: Installed | InterpreterToolsError) -> None:
+        """The installation has ended."""
+        self._place = None
+        if self._left:
+            return
+        error = result if isinstance(result, InterpreterToolsError) else None
+        if isinstance(result, Installed) and result.exit_code != 0:
+            self.failure = result
+        self._ended(error)
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Does what follows; it ends with the wait."""
+        self._task = asyncio.create_task(work, name="interpreter-tools-begin")
+
+    def kill(self) -> None:
+        """The caller wants no result any more."""
+        self.failure = Installed(exit_code=_KILLED, signal=9, outcome="killed")
+
+    async def until_over(self) -> None:
+        """Waits until the program starts, or never will."""
+        if self._over is not None:
+            await asyncio.shield(self._over)
+
+    def over(self) -> None:
+        """The program starts, or never will."""
+        if self._over is not None and not self._over.done():
+            self._passed = asyncio.get_running_loop().time() - self._began
+            self._over.set_result(None)
+
+    def leave(self) -> None:
+        """The run has ended."""
+        self._left = True
+        self.over()
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()

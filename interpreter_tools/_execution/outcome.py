@@ -1,0 +1,89 @@
+"""What callers are told of a run: how it ended, or why it did not begin."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from interpreter_tools._config.paths import WORKSPACE, shown_path
+from interpreter_tools._config.results import ExecutionResult
+from interpreter_tools._exceptions import ConfigurationError, ContainerLost, FileRefused, InterpreterMissing
+from interpreter_tools._protocol.constants import Ended, Why
+
+if TYPE_CHECKING:
+    from interpreter_tools._config.results import Outcome
+    from interpreter_tools._container.file_list import FileList
+    from interpreter_tools._exceptions import InterpreterToolsError
+    from interpreter_tools._execution.installing import Installed
+    from interpreter_tools._execution.output import OutputBuffer
+    from interpreter_tools._protocol import Exited, Refused
+
+_OUTCOMES: dict[Ended, Outcome] = {
+    Ended.TIMEOUT: "timeout",
+    Ended.OUTPUT_LIMIT: "output_limit",
+    Ended.KILLED: "killed",
+}
+
+
+def ran(
+    exited: Exited, output: OutputBuffer, files: FileList, session_files: tuple[str, ...], *, dependency_time: float
+) -> ExecutionResult:
+    """The result of a program that ran, however it ended."""
+    outcome = _OUTCOMES.get(exited.ended)
+    if outcome is None:
+        outcome = "oom" if exited.oom_kills else "ok" if exited.exit_code == 0 else "error"
+    return ExecutionResult(
+        stdout=output.text("stdout"),
+        stderr=output.text("stderr"),
+        dependency_stdout=output.text("dependency_stdout"),
+        dependency_stderr=output.text("dependency_stderr"),
+        dependency_time=dependency_time,
+        exit_code=exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal,
+        signal=exited.signal or None,
+        outcome=outcome,
+        execution_time=exited.wall_us / 1e6,
+        cpu_time=exited.cpu_us / 1e6,
+        peak_memory=exited.peak_memory,
+        truncated=outcome == "output_limit" or not output.captures,
+        generated_files=files.names(),
+        generated_files_partial=files.partial,
+        session_generated_files=session_files,
+        workspace_dir=WORKSPACE,
+    )
+
+
+def not_run(failure: Installed, output: OutputBuffer, *, dependency_time: float) -> ExecutionResult:
+    """The result of code that did not run, as what it depends on could not be installed."""
+    return ExecutionResult(
+        stdout="",
+        stderr="",
+        dependency_stdout=output.text("dependency_stdout"),
+        dependency_stderr=output.text("dependency_stderr"),
+        exit_code=failure.exit_code,
+        signal=failure.signal,
+        outcome=failure.outcome,
+        execution_time=0.0,
+        dependency_time=dependency_time,
+        cpu_time=0.0,
+        peak_memory=0,
+        truncated=not output.captures,
+        workspace_dir=WORKSPACE,
+    )
+
+
+def refusal(refused: Refused, *, program: str, image: str) -> InterpreterToolsError:
+    """Why a program was not started.
+
+    Args:
+        refused: what the container said.
+        program: what was to be started.
+        image: what the container was made from.
+    """
+    subject, detail = shown_path(refused.subject), os.strerror(refused.errno)
+    if refused.why is Why.PUT:
+        return FileRefused(subject, refused.errno, detail)
+    if refused.why is Why.CWD:
+        return ConfigurationError("container.working_dir", subject, f"cannot be entered: {detail}")
+    if refused.why is Why.PROGRAM:
+        return InterpreterMissing(program, image, detail)
+    return ContainerLost(f"the container could not start another program: {detail}")

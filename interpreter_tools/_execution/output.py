@@ -1,0 +1,87 @@
+"""The output of one run: what waits for its consumer, and what is kept for the result."""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+
+from interpreter_tools._config.results import OutputChunk, Stream
+
+
+def whole_characters(data: bytes) -> int:
+    """How many of the bytes end where a UTF-8 character does; at most 3 are left over.
+
+    Bytes that can never become a character count as whole: a decoder replaces them at once.
+    """
+    for back in range(1, min(3, len(data)) + 1):
+        byte = data[-back]
+        if byte >= 0xC0:
+            _, used = codecs.utf_8_decode(data[-back:], "replace", False)
+            return len(data) - back + used
+        if byte < 0x80:
+            break
+    return len(data)
+
+
+class OutputBuffer:
+    """Chunks in the order they came, cut between characters.
+
+    Attributes:
+        captures: the output is kept as text for the result.
+        waiting: bytes that nobody has taken yet.
+        queueing: chunks are kept for a consumer; else only the captured text grows.
+    """
+
+    def __init__(self, *, capture: bool) -> None:
+        self.captures = capture
+        self.waiting = 0
+        self.queueing = True
+        self._chunks: deque[OutputChunk] = deque()
+        self._split: dict[Stream, bytes] = {}
+        self._captured: dict[Stream, bytearray] = {}  # an object for each write would cost far more
+
+    def feed(self, stream: Stream, data: bytes) -> None:
+        """Adds what the program wrote."""
+        split = self._split.pop(stream, b"")
+        if split:
+            data = split + data
+        whole = whole_characters(data)
+        if whole < len(data):
+            self._split[stream] = data[whole:]
+            data = data[:whole]
+        if data:
+            self._add(stream, data)
+
+    def finish(self) -> None:
+        """The output has ended: what is left of a character never becomes whole."""
+        for stream, data in self._split.items():
+            self._add(stream, data)
+        self._split.clear()
+
+    def _add(self, stream: Stream, data: bytes) -> None:
+        if self.captures:
+            captured = self._captured.get(stream)
+            if captured is None:
+                captured = self._captured[stream] = bytearray()
+            captured += data
+        if self.queueing:
+            self._chunks.append(OutputChunk(stream, data))
+            self.waiting += len(data)
+
+    def pop(self) -> OutputChunk | None:
+        """The next chunk, or None when there is none now."""
+        if not self._chunks:
+            return None
+        chunk = self._chunks.popleft()
+        self.waiting -= len(chunk.data)
+        return chunk
+
+    def drop(self) -> None:
+        """Nobody takes chunks any more."""
+        self.queueing = False
+        self._chunks.clear()
+        self.waiting = 0
+
+    def text(self, stream: Stream) -> str:
+        """What was captured of a stream; what is not UTF-8 becomes U+FFFD."""
+        return self._captured.get(stream, b"").decode("utf-8", "replace")

@@ -1,0 +1,84 @@
+"""What one language needs: an image, a command, and perhaps an interpreter booted ahead of need."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from interpreter_tools._config.model import check_environment
+from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._languages.installers import DependencyPlan
+
+_NAME = re.compile(r"[a-z][a-z0-9_+#.-]{0,63}")
+
+
+class InterpreterBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an interpreter is started before there is code for it.
+
+    The process speaks the hand-over that ``supervisor/protocol.h`` describes on its descriptor 3.
+
+    Attributes:
+        mode: ``"fork"``: a pristine process that forks for each run; ``"single"``: one process for each run to come.
+        command: the program and its arguments.
+        environment: variables it is started with, beside the image's and ``LanguageConfig.environment``.
+        fixed_variables: prefixes of the variables that the interpreter reads only while it starts; a run that sets one
+            of them to another value gets an interpreter started for it instead.
+    """
+
+    mode: Literal["fork", "single"]
+    command: tuple[str, ...]
+    environment: dict[str, str] = {}
+    fixed_variables: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.mode not in {"fork", "single"}:
+            raise ConfigurationError("boot.mode", self.mode, "is not a mode", hint="use 'fork' or 'single'")
+        if isinstance(self.command, str) or not self.command:
+            raise ConfigurationError("boot.command", self.command, "is not a sequence of program and arguments")
+        check_environment(self.environment, field="boot.environment")
+
+
+class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A language: registering one of these is all it takes to run it.
+
+    Attributes:
+        language: its name, in lower case.
+        default_image: the image that its containers are made from where nothing else is asked for.
+        code_filename: the file in the workspace that holds the code, for example ``main.rb``.
+        run_command: the program and its arguments; ``{file}`` stands for the code file's absolute path. A program
+            without a slash is looked up in the image's PATH.
+        aliases: other names that mean the same language.
+        environment: variables that every run of it gets.
+        boot: an interpreter to boot ahead of need; without one each run starts the command.
+        dependencies: how its packages are installed; without it runs cannot ask for any.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    language: str
+    default_image: str
+    code_filename: str
+    run_command: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    boot: InterpreterBoot | None = None
+    dependencies: DependencyPlan | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.aliases, str):
+            raise ConfigurationError("aliases", self.aliases, "is one text", hint=f"give a tuple: ({self.aliases!r},)")
+        for name in (self.language, *self.aliases):
+            if not _NAME.fullmatch(name):
+                raise ConfigurationError("language", name, "is not a name", hint="use lower case, for example 'ruby'")
+        if not self.default_image.strip():
+            raise ConfigurationError("default_image", self.default_image, "is not a name of an image")
+        if not re.fullmatch(r"[^/\0]{1,255}", self.code_filename) or self.code_filename in {".", ".."}:
+            raise ConfigurationError("code_filename", self.code_filename, "is not the name of a file")
+        if isinstance(self.run_command, str) or not self.run_command:
+            raise ConfigurationError("run_command", self.run_command, "is not a sequence of program and arguments")
+        if not any("{file}" in word for word in self.run_command):
+            raise ConfigurationError("run_command", self.run_command, "does not say where '{file}' goes")
+        check_environment(self.environment, field="environment")

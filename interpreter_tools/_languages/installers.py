@@ -1,0 +1,103 @@
+"""How a language's packages are installed, and how its programs find them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from interpreter_tools._config.model import check_environment
+from interpreter_tools._exceptions import ConfigurationError
+
+_KINDS = ("pip", "npm", "system", "words")
+
+
+class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a language's packages are installed, and how its programs find them.
+
+    ``{target}`` stands for the directory that holds the packages: one for each set of packages, shared by all runs that
+    ask for the same set, which cannot write there.
+
+    Attributes:
+        kind: what a package's specifier may look like: ``"pip"`` (PEP 508 without URLs), ``"npm"`` (a name and a range
+            of versions), ``"system"`` (a package of the image's distribution, which becomes an image of its own) or
+            ``"words"`` (a name and what the language's own installer takes for a version, such as ``rake:13.0``).
+        install: commands that put ``{packages}`` into ``{target}``, alternatives: the first whose program the image has
+            is used. ``{packages}`` is a word of its own that becomes a word for each package. None for ``"system"``.
+        environment: variables that the command is run with.
+        paths: variables of a run that list directories: what is put in front of the others.
+        link: a name in the workspace, and where in ``{target}`` a link of that name leads while a run lasts; for
+            interpreters that look for packages beside the program only.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    kind: Literal["pip", "npm", "system", "words"]
+    install: tuple[tuple[str, ...], ...] = ()
+    environment: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    link: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            hint = f"known: {', '.join(_KINDS)}"
+            raise ConfigurationError("dependencies.kind", self.kind, "is not a kind of packages", hint=hint)
+        if (self.kind == "system") == bool(self.install):
+            reason = "is not asked for system packages" if self.install else "names no command"
+            raise ConfigurationError("dependencies.install", self.install, reason)
+        for command in self.install:
+            if isinstance(command, str) or "{packages}" not in command:
+                reason = "is not a sequence of words with '{packages}' as one of them"
+                raise ConfigurationError("dependencies.install", command, reason)
+        check_environment(self.environment, field="dependencies.environment")
+        check_environment(self.paths, field="dependencies.paths")
+
+    def visible(self, variables: dict[str, str], target: str) -> dict[str, str]:
+        """The variables of a run that sees the packages in a directory."""
+        result = dict(variables)
+        for name, value in self.paths.items():
+            rest = result.get(name)
+            result[name] = value.replace("{target}", target) + (f":{rest}" if rest else "")
+        return result
+
+
+_PYTHON_INSTALL = Path(__file__).with_name("python").joinpath("install.py").read_text("utf-8")
+
+PIP = DependencyPlan(
+    kind="pip",
+    install=(("python3", "-c", _PYTHON_INSTALL, "{target}", "{packages}"),),
+    environment={
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "PYTHONDONTWRITEBYTECODE": "1",  # of what the installer itself imports
+    },
+    paths={"PYTHONPATH": "{target}", "PATH": "{target}/bin"},
+)
+"""Python: ``uv`` where the image has it, else ``pip``."""
+
+NPM = DependencyPlan(
+    kind="npm",
+    install=(
+        (
+            "npm",
+            "install",
+            "--prefix",
+            "{target}",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--no-save",
+            "--no-update-notifier",
+            "--",
+            "{packages}",
+        ),
+    ),
+    paths={"NODE_PATH": "{target}/node_modules", "PATH": "{target}/node_modules/.bin"},
+    link=("node_modules", "node_modules"),  # `import` knows no NODE_PATH
+)
+"""JavaScript and TypeScript."""
+
+SYSTEM = DependencyPlan(kind="system")
+"""Shells: packages of the distribution."""

@@ -1,0 +1,187 @@
+"""From a language, code and options to a job: what to write, what to start, and with which variables."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from interpreter_tools._config.fields import check_fields
+from interpreter_tools._config.paths import WORKSPACE, check_path
+from interpreter_tools._exceptions import ConfigurationError, InvalidPath
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._languages.config import LanguageConfig
+
+BASE_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/tmp/home",  # noqa: S108 - inside the sandbox
+    "TMPDIR": "/tmp",  # noqa: S108
+    "USER": "sandbox",
+    "LOGNAME": "sandbox",
+}
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the dependency store that a run needs.
+
+    Attributes:
+        key: its name.
+        target: its path in the sandbox.
+        link: a name in the workspace that leads to it while the run lasts; empty means none.
+        path: where in the entry the link leads.
+    """
+
+    key: str
+    target: str
+    link: str = ""
+    path: str = ""
+
+
+class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program that is there already, in the workspace or in a mounted directory.
+
+    The packages that ``requirements.txt`` or ``pyproject.toml``, or ``package.json``, in ``cwd`` ask for are installed,
+    beside those that the run asks for; a package that both name is the run's. Optional dependencies, and those for
+    development, are left out.
+
+    Attributes:
+        entry_file: the file to run, relative to ``cwd``, or absolute in the container.
+        cwd: where it starts: relative to the workspace, or absolute in the container.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    entry_file: str
+    cwd: str = "."
+
+    def __post_init__(self) -> None:
+        check_fields(self, "run_app")
+        for field, value in (("entry_file", self.entry_file), ("cwd", self.cwd)):
+            if not value or "\0" in value or not value.isprintable():
+                raise ConfigurationError(f"run_app.{field}", value, "is not a path")
+
+    @property
+    def directory(self) -> str:
+        """``cwd`` as an absolute path in the container."""
+        return posixpath.normpath(posixpath.join(WORKSPACE, self.cwd))
+
+    @property
+    def path(self) -> str:
+        """``entry_file`` as an absolute path in the container."""
+        return posixpath.normpath(posixpath.join(self.directory, self.entry_file))
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the supervisor is told about one run.
+
+    Attributes:
+        argv: the program and its arguments; for a booted interpreter the code file.
+        booted: the run goes to the interpreter booted ahead.
+        environment: the program's variables, all of them.
+        files: contents by path below the workspace, the code among them.
+        directory: where the program starts.
+        timeout: seconds; None means no limit.
+        output_limit: bytes; None means no limit.
+        need: what of the dependency store the program uses.
+    """
+
+    argv: tuple[str, ...]
+    booted: bool
+    environment: dict[str, str]
+    files: dict[bytes, bytes]
+    directory: str
+    timeout: float | None
+    output_limit: int | None
+    need: Need | None = None
+
+
+def boot_environment(language: LanguageConfig, image_environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that an interpreter is booted with."""
+    booted = language.boot.environment if language.boot else {}
+    return {**BASE_ENVIRONMENT, **image_environment, **language.environment, **booted}
+
+
+def encode_code(code: str | bytes) -> bytes:
+    """The bytes of a code file.
+
+    Raises:
+        ConfigurationError: it is neither text nor bytes, or holds a lone surrogate, which no encoding can express.
+    """
+    if isinstance(code, (bytes, bytearray, memoryview)):
+        return bytes(code)
+    if not isinstance(code, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("code", code, "is not a program", hint="give it as a text, or as bytes")
+    try:
+        return code.encode("utf-8")
+    except UnicodeEncodeError as error:
+        found = code[error.start : error.end]
+        raise ConfigurationError("code", found, f"at character {error.start} is a lone surrogate") from None
+
+
+def job_files(
+    language: LanguageConfig, code: str | bytes, files: Mapping[str, bytes], *, run_app: RunApp | None = None
+) -> dict[bytes, bytes]:
+    """Contents by path below the workspace: the code, unless an app is run, and the files that come with it.
+
+    Raises:
+        InvalidPath: a file's path does not lie beneath the workspace, or is that of the code.
+        ConfigurationError: the code or a file cannot be written, or both code and an app are to be run.
+    """
+    code_path = language.code_filename.encode()
+    contents: dict[bytes, bytes] = {}
+    for name, data in files.items():
+        path = check_path(name)
+        if path == code_path and run_app is None:
+            raise InvalidPath(name, "is where the code itself goes")
+        if not isinstance(data, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"files.{name}", type(data).__name__, "is not bytes", hint="encode the text")
+        contents[path] = bytes(data)
+    if run_app is None:
+        contents[code_path] = encode_code(code)
+    elif code:
+        raise ConfigurationError("code", "...", "is given beside run_app", hint="leave the code empty")
+    return contents
+
+
+def plan(
+    language: LanguageConfig,
+    files: dict[bytes, bytes],
+    *,
+    image_environment: Mapping[str, str],
+    environment: Mapping[str, str],
+    directory: str,
+    timeout: float | None,
+    output_limit: int | None,
+    need: Need | None = None,
+    run_app: RunApp | None = None,
+) -> Job:
+    """The job that runs the code file, which is among the files, or an app."""
+    code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
+    variables = {**BASE_ENVIRONMENT, **image_environment, **language.environment, **environment}
+    booted = language.boot is not None and _fixed(language, variables) == _fixed(
+        language, boot_environment(language, image_environment)
+    )
+    if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
+        variables = language.dependencies.visible(variables, need.target)
+    argv = (code_file,) if booted else tuple(word.replace("{file}", code_file) for word in language.run_command)
+    return Job(
+        argv=argv,
+        booted=booted,
+        environment=variables,
+        files=files,
+        directory=directory if run_app is None else run_app.directory,
+        timeout=timeout,
+        output_limit=output_limit,
+        need=need,
+    )
+
+
+def _fixed(language: LanguageConfig, variables: Mapping[str, str]) -> dict[str, str]:
+    prefixes = language.boot.fixed_variables if language.boot else ()
+    return {name: value for name, value in variables.items() if name.startswith(prefixes)} if prefixes else {}

@@ -1,0 +1,1 @@
+"""Warm containers, one pool for each shape."""

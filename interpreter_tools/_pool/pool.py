@@ -1,0 +1,379 @@
+"""Warm containers of one shape: lent, replaced ahead of need, and given up in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+import anyio
+
+from interpreter_tools._config.results import PoolStats
+from interpreter_tools._exceptions import (
+    ArchitectureMismatch,
+    ConfigurationError,
+    DockerUnavailable,
+    EngineClosed,
+    ImageMissing,
+    InterpreterMissing,
+    InterpreterToolsError,
+    NetworkMissing,
+    PoolClosed,
+    PoolTimeout,
+)
+from interpreter_tools._pool.lease import PoolLease
+from interpreter_tools._pool.resets import Resets
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools._background import TaskHost
+    from interpreter_tools._config.model import PoolConfig
+    from interpreter_tools._container.container import Container
+    from interpreter_tools._container.shape import Shape
+
+_LOG = logging.getLogger("interpreter_tools")
+_BACK_OFF = (0.1, 10.0)  # seconds before the next try after a failure: the first, and the most
+
+# Starting a container keeps a small machine busy for 100 ms. So a replacement is not started in the moment in which a
+# run is: a short run ends first (measured: 4 ms instead of 11), a long one is hardly delayed.
+_REFILL_DELAY = 0.05
+_REFILL_AFTER_RUN = 0.002
+
+# Trying again cannot help until the caller, or the machine, is changed.
+_PERMANENT = (
+    ImageMissing,
+    InterpreterMissing,
+    ArchitectureMismatch,
+    ConfigurationError,
+    DockerUnavailable,
+    NetworkMissing,
+)
+
+
+class Pool:
+    """The containers of one shape.
+
+    A container is either idle, busy or starting; ``max_size`` bounds the three together. Decisions are made without an
+    await (``_balance``), what follows from them is done by tasks of the engine.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        config: PoolConfig,
+        *,
+        create: Callable[[Shape], Awaitable[Container | None]],
+        tasks: TaskHost,
+    ) -> None:
+        self.shape = shape
+        self._config = config
+        self._create = create
+        self._tasks = tasks
+        self._floor = 0
+        self._idle: list[Container] = []  # the last one was used last
+        self._busy: set[Container] = set()
+        self._starting = 0
+        self._resets = Resets(
+            slow=not shape.resets_at_once,
+            needed=lambda: 0 if self._idle else max(1, len(self._waiters)),
+            done=self._was_reset,
+        )
+        self._waiters: deque[asyncio.Future[Container]] = deque()
+        self._peak = 0
+        self._peak_at = time.monotonic()
+        self._failures = 0
+        self._retry: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._warm: list[asyncio.Future[None]] = []
+        self._closed = False
+        self._hits = self._misses = self._refills = 0
+        self._discards: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.shape.label} [{len(self._busy)} busy, {len(self._idle)} idle, {self._starting} starting]>"
+
+    def stats(self) -> PoolStats:
+        """What there is now, and what happened so far."""
+        return PoolStats(
+            shape=f"{self.shape.label} {self.shape.image}",
+            idle=len(self._idle),
+            busy=len(self._busy),
+            starting=self._starting + len(self._resets),
+            waiting=sum(not waiter.done() for waiter in self._waiters),
+            hits=self._hits,
+            misses=self._misses,
+            refills=self._refills,
+            discards=dict(self._discards),
+        )
+
+    # -- lending
+
+    async def lease(self) -> PoolLease:
+        """A container, at once when one is idle; else in turn, when there is one.
+
+        Raises:
+            PoolTimeout: none became free within the wait limit.
+            PoolClosed: the pool was closed meanwhile.
+            InterpreterToolsError: none could be started, and why.
+        """
+        if self._idle and not self._waiters:
+            container = self._idle.pop()
+            self._hits += 1
+            self._resets.review()
+        else:
+            self._misses += 1
+            container = await self._wait()
+            while container.channel.error is not None:  # lost on its way to us
+                self._busy.discard(container)
+                self._discard(container, "lost")
+                container = await self._wait()
+        self._busy.add(container)
+        container.uses += 1
+        self._note_demand()
+        self._balance_in(_REFILL_DELAY)
+        return PoolLease(self, container)
+
+    async def _wait(self) -> Container:
+        """A container that is counted as busy already."""
+        if self._closed:
+            raise PoolClosed("the pool is closed")
+        waiter: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._note_demand()
+        self._resets.review()
+        self._balance()
+        try:
+            with anyio.fail_after(self._config.wait_timeout):
+                return await waiter
+        except BaseException as error:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._busy.discard(waiter.result())
+                self._arrive(waiter.result())  # it came when we had just stopped waiting
+            if isinstance(error, TimeoutError) and not isinstance(error, InterpreterToolsError):
+                assert self._config.wait_timeout is not None
+                raise PoolTimeout(repr(self), self._config.wait_timeout) from None
+            raise
+
+    def take_back(self, container: Container, *, clean: bool) -> None:
+        """Ends a lease. Only a clean container of a shape that is used again may come back, and only after a reset."""
+        self._busy.discard(container)
+        if container.channel.error is None:
+            self._failures = 0
+        old = time.monotonic() - container.born > self._config.max_age
+        if not self.shape.reused:
+            self._discard(container, "lost" if container.channel.error is not None else "used")
+        elif not clean or container.channel.error is not None:
+            self._discard(container, "lost" if container.channel.error is not None else "unclean")
+        elif container.uses >= self._config.max_uses or old:
+            self._discard(container, "age" if old else "uses")
+        else:
+            self._resets.add(container)
+        self._balance_in(_REFILL_AFTER_RUN)
+
+    def let_go(self, container: Container) -> None:
+        """Ends a lease whose container does not come back and is not to be removed."""
+        self._busy.discard(container)
+        self._balance_in(_REFILL_AFTER_RUN)
+
+    def _was_reset(self, container: Container, cause: str | None) -> None:
+        """It is as new; or it must go, and why."""
+        if cause is None and not self._closed:
+            self._arrive(container)
+        else:
+            self._discard(container, cause or "closed")
+            self._balance()
+
+    # -- keeping up
+
+    def keep(self, floor: int) -> None:
+        """Keeps at least so many containers idle or starting, as far as ``max_size`` allows."""
+        self._floor = max(self._floor, floor)
+        self._balance()
+
+    async def warm(self) -> None:
+        """Waits until as many are idle as are to be kept.
+
+        Raises:
+            PoolClosed: the pool is closed.
+            InterpreterToolsError: none could be started, and why.
+        """
+        if self._closed:
+            raise PoolClosed("the pool is closed")
+        if len(self._idle) >= self._floor:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._warm.append(waiter)
+        self._balance()
+        try:
+            await waiter
+        finally:
+            self._warm.remove(waiter)
+
+    def _note_demand(self) -> None:
+        demand = len(self._busy) + len(self._waiters)
+        if demand >= self._peak:
+            self._peak, self._peak_at = demand, time.monotonic()
+
+    def _wanted_idle(self) -> int:
+        """Idle containers to have: one for each caller who waits; else as many as were lately needed at once."""
+        return len(self._waiters) or max(self._floor, self._peak)
+
+    def _balance_in(self, delay: float) -> None:
+        """Balances after so many seconds; at once when callers wait."""
+        if self._waiters:
+            self._balance()
+        elif not self._closed:
+            asyncio.get_running_loop().call_later(delay, self._balance)
+
+    def _balance(self) -> None:
+        """Starts what is missing."""
+        if self._closed or self._retry is not None:
+            return
+        coming = len(self._idle) + self._starting + len(self._resets)
+        alive = coming + len(self._busy)
+        missing = min(self._wanted_idle() - coming, self._config.max_size - alive)
+        for _ in range(missing):
+            self._starting += 1
+            if not self._tasks.spawn(self._start_one):
+                self._starting -= 1
+        self._schedule_expiry()
+
+    async def _start_one(self) -> None:
+        container: Container | None = None
+        try:
+            container = await self._create(self.shape)
+        except InterpreterToolsError as error:
+            self._starting -= 1
+            self._failed(error)
+            return
+        except BaseException:
+            self._starting -= 1
+            raise
+        self._starting -= 1
+        if container is None:
+            return
+        self._refills += 1
+        self._arrive(container)
+
+    def _arrive(self, container: Container) -> None:
+        """A container is free: for the one who has waited longest, or to be kept."""
+        if self._closed or container.channel.error is not None:
+            self._discard(container, "closed" if self._closed else "lost")
+            self._balance()
+            return
+        container.channel.on_lost = lambda: self._lose(container)
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._busy.add(container)  # not later: it must be counted while the waiter wakes up
+                waiter.set_result(container)
+                return
+        container.idle_since = time.monotonic()
+        if container.uses and self.shape.boot_mode == "single":
+            self._idle.insert(0, container)  # the last to be taken: its next interpreter is booting
+        else:
+            self._idle.append(container)
+        if len(self._idle) >= self._floor:
+            _settle(self._warm, None)
+        self._schedule_expiry()
+
+    def _failed(self, error: InterpreterToolsError) -> None:
+        """One could not be started: the caller who has waited longest is told, all when trying again cannot help."""
+        self._discards["failed"] += 1
+        permanent = isinstance(error, _PERMANENT)
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+                if not permanent:
+                    break
+        _settle(self._warm, error)
+        _LOG.warning("a container for %s could not be started: %s", self.shape.label, error.message)
+        if permanent and self._retry is None and not isinstance(error, DockerUnavailable):
+            self._peak = self._floor = 0  # until somebody asks again
+        self._back_off()
+
+    def _back_off(self) -> None:
+        """Starts none for a while, which is longer each time until one has served a run."""
+        if self._retry is None and not self._closed:
+            delay = min(_BACK_OFF[0] * 2**self._failures, _BACK_OFF[1])
+            self._failures += 1
+            self._retry = asyncio.get_running_loop().call_later(delay, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._balance()
+
+    # -- giving up
+
+    def _lose(self, container: Container) -> None:
+        if container in self._idle:
+            self._idle.remove(container)
+            self._discard(container, "lost")
+            if not container.uses:
+                self._back_off()  # it started, but cannot live: its image, perhaps
+            self._balance()
+
+    def _discard(self, container: Container, cause: str) -> None:
+        self._discards[cause] += 1
+        container.channel.on_lost = None
+        if not self._tasks.spawn(container.aclose):
+            container.channel.close()  # its supervisor then ends it
+
+    def _schedule_expiry(self) -> None:
+        if self._expiry is None and self._idle and not self._closed:
+            due = min(container.born for container in self._idle) + self._config.max_age
+            if len(self._idle) > self._floor:
+                due = min(due, min(container.idle_since for container in self._idle) + self._config.max_idle)
+            delay = max(0.01, due - time.monotonic())
+            self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now = time.monotonic()
+        if now - self._peak_at >= self._config.max_idle:
+            self._peak, self._peak_at = len(self._busy) + len(self._waiters), now
+        for container in list(self._idle):
+            if now - container.born >= self._config.max_age:
+                cause = "age"
+            elif len(self._idle) > self._floor and now - container.idle_since >= self._config.max_idle:
+                cause = "idle"
+            else:
+                continue
+            self._idle.remove(container)
+            self._discard(container, cause)
+        self._balance()
+
+    async def aclose(self) -> None:
+        """Fails those who wait and gives every idle container up; busy ones follow when their run ends."""
+        if self._closed:
+            return
+        self._closed = True
+        for timer in (self._retry, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(PoolClosed("the pool was closed while a caller waited"))
+        _settle(self._warm, PoolClosed("the pool was closed"))
+        free, self._idle = self._idle, []
+        for container in free:
+            self._discard(container, "closed")
+        self._resets.close()
+        for container in tuple(self._busy):  # whoever uses it is told, and gives it back
+            container.channel.close(EngineClosed("the engine was closed while the code ran"))
+
+
+def _settle(waiters: list[asyncio.Future[None]], error: InterpreterToolsError | None) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)

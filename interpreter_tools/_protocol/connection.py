@@ -1,0 +1,328 @@
+"""One conversation as a state machine: what may be said, what may come back, and nothing else."""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Literal
+
+from interpreter_tools._exceptions import ProtocolError, UsageError
+from interpreter_tools._protocol import encode
+from interpreter_tools._protocol.constants import (
+    HEADER_SIZE,
+    MAX_PAYLOAD,
+    STDIN_WINDOW,
+    VERSION,
+    BootMode,
+    Frame,
+)
+from interpreter_tools._protocol.decode import decode
+from interpreter_tools._protocol.events import Content, Credit, Files, Hello, Output, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from interpreter_tools._protocol.encode import DataFrames, Reset
+    from interpreter_tools._protocol.events import Event
+
+_HEADER = struct.Struct("<IBBH")
+_MAX_FILES = 200_000  # the supervisor lists at most half as many; a list without end is an attack
+
+
+class State(Enum):
+    """Where the conversation is."""
+
+    CONNECTED = auto()
+    GREETED = auto()
+    BOOTING = auto()
+    IDLE = auto()
+    PUTTING = auto()
+    SYNCING = auto()
+    STARTING = auto()
+    RUNNING = auto()
+    LISTED = auto()
+    RESETTING = auto()
+    LISTING = auto()
+    READING = auto()
+    STORE_LISTING = auto()
+    CLOSED = auto()
+
+
+# Nothing tells that a program has started: a frame more on the way delays the first output that follows it (by 0.3 ms).
+_RUN: dict[int, State] = {
+    Frame.STDOUT: State.RUNNING,
+    Frame.STDERR: State.RUNNING,
+    Frame.CREDIT: State.RUNNING,
+    Frame.FILES: State.LISTED,
+    Frame.EXIT: State.IDLE,
+}
+
+# What may come in each state, and the state that it leads to.
+_EXPECTED: dict[State, dict[int, State]] = {
+    State.CONNECTED: {Frame.HELLO: State.GREETED},
+    State.GREETED: {},
+    State.BOOTING: {Frame.READY: State.IDLE, Frame.REFUSED: State.CLOSED},
+    State.IDLE: {},
+    State.PUTTING: {},
+    State.SYNCING: {Frame.READY: State.IDLE, Frame.REFUSED: State.IDLE},
+    State.STARTING: {Frame.REFUSED: State.IDLE, **_RUN},
+    State.RUNNING: _RUN,
+    State.LISTED: {Frame.FILES: State.LISTED, Frame.EXIT: State.IDLE},
+    State.RESETTING: {Frame.CLEAN: State.IDLE},
+    State.LISTING: {Frame.FILES: State.LISTING, Frame.READY: State.IDLE},
+    State.STORE_LISTING: {Frame.STORED: State.STORE_LISTING, Frame.READY: State.IDLE, Frame.REFUSED: State.IDLE},
+    State.READING: {Frame.CONTENT: State.READING, Frame.REFUSED: State.IDLE},
+    State.CLOSED: {},
+}
+for _state, _frames in _EXPECTED.items():
+    if _state is not State.CLOSED:
+        _frames[Frame.FATAL] = State.CLOSED
+
+_OUTPUT: dict[int, Literal["stdout", "stderr"]] = {Frame.STDOUT: "stdout", Frame.STDERR: "stderr"}
+_ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
+
+
+class Connection:
+    """The client's side. Methods return the bytes to send; ``receive`` takes bytes and returns events.
+
+    A request that cannot be put into bytes raises, and leaves the conversation where it was.
+
+    Program output and file contents are handed out as they come; every other frame is collected until it is whole.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.CONNECTED
+        self._header = bytearray()
+        self._frame: Frame | None = None
+        self._left = 0
+        self._empty = False
+        self._payload = bytearray()
+        self._files = 0
+        self._stdin_outstanding = 0
+        self._after_run = State.IDLE
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.state.name}>"
+
+    # -- what the client says
+
+    def boot(
+        self, mode: BootMode, argv: Sequence[str] = (), environment: Mapping[str, str] | None = None, *, uid: int
+    ) -> bytes:
+        """Names the interpreter to boot ahead, and the user of the first run; answered by Ready or Refused."""
+        data = encode.boot(mode, argv, environment or {}, uid=uid)
+        self._leave(State.GREETED, State.BOOTING)
+        return data
+
+    def put(self, path: bytes, data: bytes | memoryview, *, uid: int, mode: int = 0o644) -> bytes:
+        """Writes a file below the workspace; how it went is told at the next ``start`` or ``sync``."""
+        self._require(State.IDLE)
+        return encode.put(path, data, mode=mode, uid=uid)
+
+    def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
+        """Begins a file whose contents follow, piece by piece."""
+        data = encode.open_put(path, mode=mode, uid=uid)
+        self._leave(State.IDLE, State.PUTTING)
+        return data
+
+    def put_data(self, frames: DataFrames, count: int) -> memoryview:
+        """The next bytes of the file, the first ``count`` that were filled into the frames."""
+        self._require(State.PUTTING)
+        return frames.first(count)
+
+    def close_put(self, *, whole: bool) -> bytes:
+        """Ends the file; one that is not whole is removed. How it went is told at the next ``start`` or ``sync``."""
+        self._leave(State.PUTTING, State.IDLE)
+        return encode.frame(Frame.DONE if whole else Frame.DROP)
+
+    def sync(self) -> bytes:
+        """Asks how the puts went; answered by Ready or Refused."""
+        self._leave(State.IDLE, State.SYNCING)
+        return encode.frame(Frame.SYNC)
+
+    def start(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        uid: int,
+        flags: int = 0,
+        timeout_ms: int = 0,
+        output_limit: int = 0,
+        reset: Reset | None = None,
+        directory: str = "/workspace",
+    ) -> bytes:
+        """Runs a program; answered by Refused, or by output and then Exited; then by Clean, where a reset follows."""
+        data = encode.start(
+            argv,
+            environment,
+            uid=uid,
+            flags=flags,
+            timeout_ms=timeout_ms,
+            output_limit=output_limit,
+            reset=reset,
+            directory=directory,
+        )
+        self._leave(State.IDLE, State.STARTING)
+        self._stdin_outstanding = 0
+        self._files = 0
+        self._after_run = State.IDLE if reset is None else State.RESETTING
+        return data
+
+    @property
+    def stdin_room(self) -> int:
+        """Bytes that may be sent to the program now; none when the run is over."""
+        return STDIN_WINDOW - self._stdin_outstanding if self.state in _ACTIVE else 0
+
+    def stdin(self, data: bytes) -> bytes:
+        """Sends bytes to the program, at most ``stdin_room``; empty means end of file. Nothing when the run is over."""
+        if self.state not in _ACTIVE:
+            return b""
+        if len(data) > self.stdin_room:
+            raise UsageError(f"{len(data)} bytes of stdin do not fit into the window of {self.stdin_room}")
+        self._stdin_outstanding += len(data)
+        return encode.frame(Frame.STDIN, data)
+
+    def kill(self) -> bytes:
+        """Kills the run; nothing when it is over."""
+        return encode.frame(Frame.KILL) if self.state in _ACTIVE else b""
+
+    def reset(self, reset: Reset) -> bytes:
+        """Kills, wipes and verifies, then boots for the next user; answered by Clean."""
+        data = encode.reset(reset)
+        self._leave(State.IDLE, State.RESETTING)
+        return data
+
+    def list_files(self) -> bytes:
+        """Asks for every regular file below the workspace; answered by Files, repeated, then Ready."""
+        self._leave(State.IDLE, State.LISTING)
+        self._files = 0
+        return encode.frame(Frame.LIST)
+
+    def get(self, path: bytes, *, uid: int, offset: int = 0, count: int = (1 << 63) - 1) -> bytes:
+        """Reads a file, or ``count`` bytes of it; answered by Content, repeated until an empty one, or Refused."""
+        data = encode.get(path, uid=uid, offset=offset, count=count)
+        self._leave(State.IDLE, State.READING)
+        return data
+
+    def need(self, key: str, *, link: str = "", path: str = "") -> bytes:
+        """Says that the next run needs an entry of the store; a missing one is told at ``start`` or ``sync``.
+
+        Args:
+            key: the entry's.
+            link: the name of a link in the workspace that leads to it while the run lasts; empty means none.
+            path: where in the entry it leads.
+        """
+        self._require(State.IDLE)
+        return encode.need(key.encode(), link.encode(), path.encode())
+
+    def stage(self, key: str, *, uid: int) -> bytes:
+        """Begins an entry of the store that a user is to fill; answered by Ready or Refused."""
+        data = encode.stage(key.encode(), uid=uid)
+        self._leave(State.IDLE, State.SYNCING)
+        return data
+
+    def publish(self, key: str, manifest: bytes) -> bytes:
+        """Makes what was staged an entry; answered by Ready or Refused."""
+        data = encode.publish(key.encode(), manifest)
+        self._leave(State.IDLE, State.SYNCING)
+        return data
+
+    def evict(self, name: str) -> bytes:
+        """Removes an entry of the store, or what is left of one; answered by Ready or Refused."""
+        data = encode.evict(name.encode())
+        self._leave(State.IDLE, State.SYNCING)
+        return data
+
+    def entries(self) -> bytes:
+        """Asks what is in the store; answered by Stored, repeated, then Ready, or by Refused."""
+        self._leave(State.IDLE, State.STORE_LISTING)
+        self._files = 0
+        return encode.frame(Frame.ENTRIES)
+
+    # -- what the supervisor says
+
+    def receive(self, data: bytes) -> list[Event]:
+        """The events in the next bytes of the stream.
+
+        Raises:
+            ProtocolError: the bytes are not what the protocol allows now; the conversation is over.
+        """
+        events: list[Event] = []
+        at, end = 0, len(data)
+        try:
+            while at < end:
+                if self._frame is None:
+                    taken = min(HEADER_SIZE - len(self._header), end - at)
+                    self._header += data[at : at + taken]
+                    at += taken
+                    if len(self._header) < HEADER_SIZE:
+                        break
+                    self._begin()
+                    if self._left and at == end:
+                        break  # no piece yet: an empty one would be the end of a file
+                piece = data[at : at + self._left]
+                at += len(piece)
+                self._take(piece, events)
+        except ProtocolError:
+            self.state = State.CLOSED
+            raise
+        return events
+
+    def _begin(self) -> None:
+        """Checks a header before anything of its payload is kept."""
+        length, kind, zero, zeros = _HEADER.unpack(self._header)
+        self._header.clear()
+        if length > MAX_PAYLOAD or zero or zeros:
+            raise ProtocolError(f"the supervisor sent a header that cannot be: {length} bytes, type {kind:#x}")
+        if kind not in _EXPECTED[self.state]:
+            raise ProtocolError(f"the supervisor sent a frame of type {kind:#x} while {self.state.name}")
+        if length == 0 and kind in _OUTPUT:
+            raise ProtocolError("the supervisor sent output of no bytes")
+        self._frame = Frame(kind)
+        self._left = length
+        self._empty = length == 0
+
+    def _take(self, piece: bytes, events: list[Event]) -> None:
+        frame = self._frame
+        assert frame is not None
+        self._left -= len(piece)
+        if frame in _OUTPUT:
+            events.append(Output(_OUTPUT[frame], piece))
+        elif frame is Frame.CONTENT:
+            events.append(Content(piece))
+        else:
+            self._payload += piece
+            if self._left == 0:
+                events.append(self._check(decode(frame, bytes(self._payload))))
+                self._payload.clear()
+        if self._left == 0:
+            self._frame = None
+            if frame is Frame.EXIT:
+                self.state = self._after_run
+            elif frame is Frame.CONTENT and self._empty:
+                self.state = State.IDLE
+            else:
+                self.state = _EXPECTED[self.state][frame]
+
+    def _check(self, event: Event) -> Event:
+        """What one frame cannot tell by itself."""
+        if isinstance(event, Hello) and event.version != VERSION:
+            raise ProtocolError(f"the supervisor speaks version {event.version} of the protocol, not {VERSION}")
+        if isinstance(event, Credit):
+            self._stdin_outstanding -= event.count
+            if self._stdin_outstanding < 0:
+                raise ProtocolError(f"the supervisor took {event.count} bytes of stdin, more than it was sent")
+        if isinstance(event, (Files, Stored)):
+            self._files += len(event.entries) if isinstance(event, Files) else 1
+            if self._files > _MAX_FILES:
+                raise ProtocolError(f"the supervisor lists more than {_MAX_FILES} files")
+        return event
+
+    def _leave(self, current: State, target: State) -> None:
+        self._require(current)
+        self.state = target
+
+    def _require(self, state: State) -> None:
+        if self.state is not state:
+            raise UsageError(f"the conversation is {self.state.name}, not {state.name}")

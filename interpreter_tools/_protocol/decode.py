@@ -1,0 +1,129 @@
+"""Payloads to events; every field is checked, and nothing may be left over."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING
+
+from interpreter_tools._exceptions import ProtocolError
+from interpreter_tools._protocol.constants import EXIT_UNCLEAN, FILES_PARTIAL, Ended, Frame, Verdict, Why
+from interpreter_tools._protocol.events import Clean, Credit, Exited, Fatal, Files, Hello, Ready, Refused, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interpreter_tools._protocol.events import Event
+
+_U32 = struct.Struct("<I")
+_HELLO = struct.Struct("<3I")
+_REFUSED = struct.Struct("<3I")
+_FILES = struct.Struct("<2H")
+_FILE = struct.Struct("<QI")
+_EXIT = struct.Struct("<IiII3QII")
+_CLEAN = struct.Struct("<2I")
+_STORED = struct.Struct("<2QI")
+_NAME = re.compile(rb"[.-]?[0-9a-f]{64}")
+_MAX_ERRNO = 4095  # include/linux/err.h
+_MAX_PATH = 4096  # PATH_MAX
+
+
+def _text(payload: bytes, at: int, length: int) -> bytes:
+    """The string that a payload ends with."""
+    if len(payload) != at + length:
+        raise ValueError
+    return payload[at:]
+
+
+def _hello(payload: bytes) -> Event:
+    return Hello(*_HELLO.unpack(payload))
+
+
+def _ready(payload: bytes) -> Event:
+    if payload:
+        raise ValueError
+    return Ready()
+
+
+def _refused(payload: bytes) -> Event:
+    why, errno, length = _REFUSED.unpack_from(payload)
+    if errno > _MAX_ERRNO:
+        raise ValueError
+    return Refused(Why(why), errno, _text(payload, _REFUSED.size, length))
+
+
+def _credit(payload: bytes) -> Event:
+    return Credit(*_U32.unpack(payload))
+
+
+def _files(payload: bytes) -> Event:
+    count, flags = _FILES.unpack_from(payload)
+    if flags & ~FILES_PARTIAL:
+        raise ValueError
+    entries: list[tuple[int, bytes]] = []
+    at = _FILES.size
+    for _ in range(count):
+        size, length = _FILE.unpack_from(payload, at)
+        at += _FILE.size
+        path = payload[at : at + length]
+        if len(path) != length or not 0 < length <= _MAX_PATH or b"\0" in path:
+            raise ValueError
+        entries.append((size, path))
+        at += length
+    if at != len(payload):
+        raise ValueError
+    return Files(tuple(entries), bool(flags))
+
+
+def _exited(payload: bytes) -> Event:
+    ended, exit_code, signal, flags, wall, cpu, peak, oom_kills, zero = _EXIT.unpack(payload)
+    by_signal = exit_code == -1 and 0 < signal < 128
+    by_itself = 0 <= exit_code <= 255 and signal == 0
+    if not (by_signal or by_itself) or flags & ~EXIT_UNCLEAN or zero:
+        raise ValueError
+    return Exited(Ended(ended), exit_code, signal, bool(flags), wall, cpu, peak, oom_kills)
+
+
+def _clean(payload: bytes) -> Event:
+    verdict, length = _CLEAN.unpack_from(payload)
+    return Clean(Verdict(verdict), _text(payload, _CLEAN.size, length).decode("utf-8", "replace"))
+
+
+def _stored(payload: bytes) -> Event:
+    size, modified, length = _STORED.unpack_from(payload)
+    at = _STORED.size + length
+    name = payload[_STORED.size : at]
+    (rest,) = _U32.unpack_from(payload, at)
+    if not _NAME.fullmatch(name) or modified >= 1 << 63:
+        raise ValueError
+    return Stored(size, modified, name.decode(), _text(payload, at + _U32.size, rest))
+
+
+def _fatal(payload: bytes) -> Event:
+    (length,) = _U32.unpack_from(payload)
+    return Fatal(_text(payload, _U32.size, length).decode("utf-8", "replace"))
+
+
+_DECODERS: dict[int, Callable[[bytes], Event]] = {
+    Frame.HELLO: _hello,
+    Frame.READY: _ready,
+    Frame.REFUSED: _refused,
+    Frame.CREDIT: _credit,
+    Frame.FILES: _files,
+    Frame.EXIT: _exited,
+    Frame.CLEAN: _clean,
+    Frame.STORED: _stored,
+    Frame.FATAL: _fatal,
+}
+
+
+def decode(frame: Frame, payload: bytes) -> Event:
+    """The event that a whole frame means.
+
+    Raises:
+        ProtocolError: the payload is not exactly what the frame's fields say.
+    """
+    try:
+        return _DECODERS[frame](payload)
+    except (ValueError, struct.error):
+        raise ProtocolError(f"the supervisor sent a malformed {frame.name} of {len(payload)} bytes") from None

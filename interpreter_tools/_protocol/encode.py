@@ -1,0 +1,153 @@
+"""Requests to frames."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._protocol.constants import HEADER_SIZE, MAX_PAYLOAD, BootMode, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_HEADER = struct.Struct("<IBBH")
+_LENGTH = struct.Struct("<I")
+_BOOT = struct.Struct("<BBHHI")
+_RESET = struct.Struct("<II")
+_PUT = struct.Struct("<II")
+_START = struct.Struct("<IIIQII")
+_COUNTS = struct.Struct("<HH")
+_GET = struct.Struct("<IQQ")
+
+
+def frame(kind: Frame, *parts: bytes | memoryview) -> bytes:
+    """One frame whose payload is the parts, joined."""
+    return b"".join((_HEADER.pack(sum(map(len, parts)), kind, 0, 0), *parts))
+
+
+def _string(data: bytes) -> bytes:
+    return _LENGTH.pack(len(data)) + data
+
+
+def _strings(argv: Sequence[str], environment: Mapping[str, str]) -> list[bytes]:
+    """Arguments and variables; text that is not UTF-8 goes through ``surrogateescape``, as everywhere in Python."""
+    words = [*argv, *(f"{name}={value}" for name, value in environment.items())]
+    return [_string(word.encode("utf-8", "surrogateescape")) for word in words]
+
+
+def _check_size(size: int, *, field: str, value: object) -> None:
+    """Comes before the strings are counted: those that fit into a frame also fit into an u16."""
+    if size > MAX_PAYLOAD:
+        reason = f"is too large: {size} bytes together with the command, of {MAX_PAYLOAD}"
+        raise ConfigurationError(field, value, reason, hint="put large data into a file, or send it through stdin")
+
+
+def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str], *, uid: int) -> bytes:
+    """BOOT: the interpreter to boot ahead."""
+    strings = _strings(argv, environment)
+    _check_size(_BOOT.size + sum(map(len, strings)), field="boot.command", value="...")
+    return frame(Frame.BOOT, _BOOT.pack(mode, 0, len(argv), len(environment), uid), *strings)
+
+
+def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> bytes:
+    """PUT, DATA and DONE: one whole file."""
+    view = memoryview(data)
+    pieces = (view[at : at + MAX_PAYLOAD] for at in range(0, len(view), MAX_PAYLOAD))
+    frames = [frame(Frame.DATA, piece) for piece in pieces]
+    return b"".join((open_put(path, mode=mode, uid=uid), *frames, frame(Frame.DONE)))
+
+
+def open_put(path: bytes, *, mode: int, uid: int) -> bytes:
+    """PUT: a file whose contents follow."""
+    return frame(Frame.PUT, _PUT.pack(mode, uid), _string(path))
+
+
+class DataFrames:
+    """DATA, repeated: room for 256 KiB of a file, which is read to where it is sent from.
+
+    Attributes:
+        spaces: where the contents go, in order.
+    """
+
+    __slots__ = ("_buffer", "spaces")
+
+    def __init__(self) -> None:
+        size = HEADER_SIZE + MAX_PAYLOAD
+        self._buffer = memoryview(bytearray(4 * size))
+        self.spaces = [self._buffer[at + HEADER_SIZE : at + size] for at in range(0, 4 * size, size)]
+
+    def first(self, count: int) -> memoryview:
+        """The frames with the first ``count`` bytes that were filled in."""
+        at = 0
+        while count:
+            length = min(count, MAX_PAYLOAD)
+            _HEADER.pack_into(self._buffer, at, length, Frame.DATA, 0, 0)
+            at += HEADER_SIZE + length
+            count -= length
+        return self._buffer[:at]
+
+
+class Reset(NamedTuple):
+    """What makes a container as new, between two runs: kill, wipe, verify.
+
+    Attributes:
+        deadline_ms: how long it may take, in milliseconds; what is left then is the verdict.
+        uid: the user of the next run.
+    """
+
+    deadline_ms: int
+    uid: int
+
+
+_NO_RESET = Reset(0, 0)
+
+
+def start(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    uid: int,
+    flags: int,
+    timeout_ms: int,
+    output_limit: int,
+    reset: Reset | None,
+    directory: str,
+) -> bytes:
+    """START: run a program."""
+    where = _string(directory.encode("utf-8", "surrogateescape"))
+    strings = _strings(argv, environment)
+    size = _START.size + len(where) + _COUNTS.size + sum(map(len, strings))
+    _check_size(size, field="environment", value=sorted(environment))
+    head = _START.pack(uid, flags, timeout_ms, output_limit, *(reset or _NO_RESET))
+    return frame(Frame.START, head, where, _COUNTS.pack(len(argv), len(environment)), *strings)
+
+
+def reset(wanted: Reset) -> bytes:
+    """RESET: kill, wipe, verify."""
+    return frame(Frame.RESET, _RESET.pack(*wanted))
+
+
+def need(key: bytes, link: bytes, path: bytes) -> bytes:
+    """NEED: an entry of the store."""
+    return frame(Frame.NEED, _string(key), _string(link), _string(path))
+
+
+def stage(key: bytes, *, uid: int) -> bytes:
+    """STAGE: begin an entry."""
+    return frame(Frame.STAGE, _LENGTH.pack(uid), _string(key))
+
+
+def publish(key: bytes, manifest: bytes) -> bytes:
+    """PUBLISH: what was staged becomes an entry."""
+    return frame(Frame.PUBLISH, _string(key), _string(manifest))
+
+
+def evict(name: bytes) -> bytes:
+    """EVICT: remove an entry."""
+    return frame(Frame.EVICT, _string(name))
+
+
+def get(path: bytes, *, uid: int, offset: int, count: int) -> bytes:
+    """GET: read a file, or a part of it."""
+    return frame(Frame.GET, _GET.pack(uid, offset, count), _string(path))

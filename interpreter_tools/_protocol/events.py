@@ -1,0 +1,93 @@
+"""What the supervisor says."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from interpreter_tools._protocol.constants import Ended, Verdict, Why
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """The supervisor lives. ``machine`` is its ELF ``e_machine``: 62 for x86-64, 183 for aarch64."""
+
+    version: int
+    machine: int
+    pid: int
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The last request is done."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The last request was refused; ``subject`` is the path or program it was about, or an interpreter's last words."""
+
+    why: Why
+    errno: int
+    subject: bytes
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """Bytes that the program wrote."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
+class Credit(msgspec.Struct, frozen=True):
+    """So many bytes of stdin were taken."""
+
+    count: int
+
+
+class Files(msgspec.Struct, frozen=True):
+    """Regular files below the workspace, as (size in bytes, path)."""
+
+    entries: tuple[tuple[int, bytes], ...]
+    partial: bool
+
+
+class Exited(msgspec.Struct, frozen=True):
+    """The run is over; times in microseconds, memory in bytes."""
+
+    ended: Ended
+    exit_code: int
+    signal: int
+    unclean: bool
+    wall_us: int
+    cpu_us: int
+    peak_memory: int
+    oom_kills: int
+
+
+class Clean(msgspec.Struct, frozen=True):
+    """How the reset went, and what was left."""
+
+    verdict: Verdict
+    left: str
+
+
+class Content(msgspec.Struct, frozen=True, gc=False):
+    """Bytes of the file that was asked for; empty at its end."""
+
+    data: bytes
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """An entry of the store, or what is left of one; sizes in bytes, times in seconds since the epoch."""
+
+    size: int
+    modified: int
+    name: str
+    manifest: bytes
+
+
+class Fatal(msgspec.Struct, frozen=True):
+    """The supervisor leaves, and says why."""
+
+    message: str
+
+
+Event: TypeAlias = Hello | Ready | Refused | Output | Credit | Files | Exited | Clean | Content | Stored | Fatal

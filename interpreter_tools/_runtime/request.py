@@ -1,0 +1,117 @@
+"""What a caller asks for, as far as it is known before there is a container for it; with or without a session."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from interpreter_tools._config.options import Resolved, resolve
+from interpreter_tools._dependencies import add_own_dependencies, check_dependencies
+from interpreter_tools._execution.execution import Execution
+from interpreter_tools._languages import LanguageConfig, LanguageRegistry, job_files, plan
+from interpreter_tools._languages.manifests import app_packages
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools._config.model import EngineConfig, SessionConfig
+    from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._languages import Job
+    from interpreter_tools._pool.lease import PoolLease
+    from interpreter_tools._runtime.runtime import Fitting, Host
+    from interpreter_tools._session.lease import SessionLease
+
+
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is asked for.
+
+    Attributes:
+        language: what the code is written in.
+        options: how it is to run.
+        files: what its workspace is to hold, the code among it, by path.
+        packages: what must be installed for it.
+    """
+
+    language: LanguageConfig
+    options: Resolved
+    files: dict[bytes, bytes]
+    packages: tuple[str, ...]
+
+    @classmethod
+    def read(
+        cls,
+        config: EngineConfig,
+        language: str,
+        code: str | bytes,
+        options: RunOptions,
+        *,
+        session: SessionConfig | None = None,
+    ) -> Self:
+        """What a call asks for.
+
+        Raises:
+            UsageError: it cannot work.
+        """
+        found = LanguageRegistry.get(language)
+        resolved = resolve(config, options, session=session)
+        return cls(
+            language=found,
+            options=resolved,
+            files=job_files(found, code, resolved.files, run_app=resolved.run_app),
+            packages=check_dependencies(found, resolved.dependencies),
+        )
+
+    @property
+    def code_path(self) -> bytes | None:
+        """Where in the workspace the code goes; None where an app is run."""
+        return None if self.options.run_app is not None else self.language.code_filename.encode()
+
+    def execution(
+        self, host: Host, begin: Callable[[Demand], Awaitable[tuple[Job, PoolLease | SessionLease] | str]]
+    ) -> Execution:
+        """The run; ``begin`` finds the place for it, or names what must be installed before there is one."""
+        join = host.installs.join if self.packages or self.options.run_app is not None else None
+        begin_this = functools.partial(begin, self)
+        return Execution(begin_this, stdin=self.options.stdin, capture=self.options.capture, join=join)
+
+    async def complete(
+        self, host: Host, *, elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
+    ) -> Demand:
+        """The same with its archives' files, and with the packages that an app's own files ask for.
+
+        Args:
+            host: reads what is mounted.
+            elsewhere: reads what neither the run brings nor a mount shows; None where there is no such place.
+        """
+        files = await host.with_archives(self.language, self.options.container, self.files)
+        packages, app = self.packages, self.options.run_app
+        if app is not None:
+
+            async def read(path: str) -> bytes | None:
+                found = await host.read_given(self.options.container, files, path)
+                return found if found is not None or elsewhere is None else await elsewhere(path)
+
+            name, own = await app_packages(self.language, app, read)
+            packages = add_own_dependencies(self.language, packages, own, field=f"run_app.{name}")
+        return msgspec.structs.replace(self, files=files, packages=packages)
+
+    def job(self, fitting: Fitting, *, image_environment: dict[str, str] | None = None) -> Job:
+        """What the container is told.
+
+        Args:
+            fitting: what fits it.
+            image_environment: variables of the image that its container was made from; None means those of ``fitting``.
+        """
+        return plan(
+            self.language,
+            self.files,
+            image_environment=fitting.shape.image_environment if image_environment is None else image_environment,
+            environment=self.options.environment,
+            directory=self.options.container.working_dir,
+            timeout=self.options.timeout,
+            output_limit=self.options.output_limit,
+            run_app=self.options.run_app,
+            need=fitting.need,
+        )

@@ -1,0 +1,290 @@
+"""What an engine holds while it runs: the Docker client, images, pools, and the tasks that look after them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import anyio
+import msgspec
+import tenacity
+
+from interpreter_tools._background import TaskHost
+from interpreter_tools._config.model import ContainerStrategy
+from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._container.container import Container
+from interpreter_tools._container.images import ImageCatalog, image_name
+from interpreter_tools._container.shape import Shape, shape_of
+from interpreter_tools._dependencies import Installs
+from interpreter_tools._docker import sweep
+from interpreter_tools._exceptions import DockerApiError, EngineClosed, EngineMisused, ImageMissing, MachineError
+from interpreter_tools._languages import Need
+from interpreter_tools._languages.manifests import read_mounted
+from interpreter_tools._pool.pool import Pool
+from interpreter_tools._runtime.archive import with_archives
+from interpreter_tools._runtime.sources import Source, find_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._config.model import ContainerConfig, EngineConfig
+    from interpreter_tools._config.options import Resolved
+    from interpreter_tools._docker import DockerClient, Owner
+    from interpreter_tools._docker.spec import HostTraits
+    from interpreter_tools._languages import LanguageConfig
+
+_LOG = logging.getLogger("interpreter_tools")
+_CLOSE_DEADLINE = 30.0
+_VOLUME_DEADLINE = 10.0
+_IN_USE = 409
+
+
+class Fitting(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run with packages finds them.
+
+    Attributes:
+        shape: what its container has to be.
+        need: the entry of the dependency store; None where there is none, or where the image holds the packages.
+        key: of the packages; None without any.
+    """
+
+    shape: Shape
+    need: Need | None = None
+    key: str | None = None
+
+
+class Host:
+    """One Docker engine in the service of one ``ExecutionEngine``, and of the event loop that started it."""
+
+    def __init__(
+        self, config: EngineConfig, client: DockerClient, owner: Owner, volume: str, traits: HostTraits
+    ) -> None:
+        self.config = config
+        self.client = client
+        self.owner = owner
+        self.volume = volume
+        self.traits = traits
+        self.images = ImageCatalog(client)
+        self.tasks = TaskHost()
+        self.pools: dict[tuple[object, ...], Pool] = {}
+        self.loop = asyncio.get_running_loop()
+        self.pid = os.getpid()
+        self.closed = False
+        self.installs = Installs(client, config, host=self, tasks=self.tasks)
+        self._creating = anyio.CapacityLimiter(config.pool.parallel_creates)
+
+    def check_home(self) -> None:
+        """Refuses to be used from elsewhere than where it was started.
+
+        Raises:
+            EngineMisused: this is another process, or another event loop.
+        """
+        if self.pid != os.getpid():
+            raise EngineMisused("the engine was started before a fork", hint="start an engine in each process")
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if self.loop is not here:
+            raise EngineMisused("the engine belongs to another event loop", hint="start an engine in each event loop")
+
+    def check(self) -> None:
+        """Refuses to be used from elsewhere than where it was started, and after its end.
+
+        Raises:
+            EngineMisused: this is another process, or another event loop.
+            EngineClosed: the engine was closed.
+        """
+        self.check_home()
+        if self.closed:
+            raise EngineClosed("the engine is closed", hint="make another ExecutionEngine")
+
+    async def shape(
+        self,
+        language: LanguageConfig,
+        options: Resolved,
+        *,
+        workspace_volume: str | None = None,
+        uid: int | None = None,
+    ) -> Shape:
+        """What a run's container has to be.
+
+        Args:
+            language: what runs in it.
+            options: of the run.
+            workspace_volume: what it has for a workspace, if not a tmpfs of its own.
+            uid: the user that programs run as; None means that each container takes the next.
+
+        Raises:
+            ImageMissing, ArchitectureMismatch: the language's image cannot be used.
+            EngineClosed: the engine was closed meanwhile.
+        """
+        name = image_name(language, override=options.container.image, images=self.config.images)
+        image = await self.images.find(name)
+        sources = await self._find_sources(options.container)
+        self.check()  # no pool must be made from now on, as nobody would close it
+        reused = options.strategy is ContainerStrategy.POOL
+        shape = shape_of(language, image, name, options.container, reused=reused, sources=sources)
+        return shape.private(workspace_volume, uid) if workspace_volume is not None and uid is not None else shape
+
+    async def fit(
+        self,
+        language: LanguageConfig,
+        options: Resolved,
+        packages: tuple[str, ...],
+        *,
+        workspace_volume: str | None = None,
+        uid: int | None = None,
+    ) -> Fitting | str:
+        """The shape for a run that uses packages; the key of an image that has to be made first.
+
+        Args:
+            language: what runs.
+            options: of the run.
+            packages: what it uses, normalised.
+            workspace_volume: see ``shape``.
+            uid: see ``shape``.
+        """
+        shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
+        if not packages:
+            return Fitting(shape=shape)
+        required = self.installs.require(language, packages, shape)
+        if required.plan.kind != "system":
+            return Fitting(shape=shape, need=required.need, key=required.key)
+        if not await self.images.has(required.image):
+            return required.key
+        container = msgspec.structs.replace(options.container, image=required.image)
+        options = msgspec.structs.replace(options, container=container)
+        shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
+        return Fitting(shape=shape, key=required.key)
+
+    async def _find_sources(self, container: ContainerConfig) -> tuple[Source, ...]:
+        """What a container's mounts take from this machine."""
+        if not container.mounts:
+            return ()
+        socket = self.client.endpoint.socket_path
+        return await asyncio.to_thread(
+            find_sources,
+            container.mounts,
+            local=socket is not None,
+            sockets=() if socket is None else (socket,),
+            field="container.mounts",
+        )
+
+    async def read_given(self, container: ContainerConfig, files: dict[bytes, bytes], path: str) -> bytes | None:
+        """A file that a run is given, by its absolute path in the container; None where there is none.
+
+        Args:
+            container: what its mounts are.
+            files: what is written into the workspace for it.
+            path: the path.
+        """
+        given = files.get(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
+        if given is None and container.mounts and self.client.endpoint.socket_path is not None:
+            return await asyncio.to_thread(read_mounted, container.mounts, path)
+        return given
+
+    async def with_archives(
+        self, language: LanguageConfig, container: ContainerConfig, files: dict[bytes, bytes]
+    ) -> dict[bytes, bytes]:
+        """A run's files, and those of the archives among its container's mounts.
+
+        Raises:
+            ConfigurationError: an archive cannot be used.
+        """
+        if not any(mount.kind == "zip" for mount in container.mounts):
+            return files
+        return await asyncio.to_thread(
+            with_archives,
+            container.mounts,
+            files,
+            limit=container.workspace_bytes,
+            reserved=language.code_filename.encode(),
+            field="container.mounts",
+        )
+
+    def pool(self, shape: Shape) -> Pool:
+        """The containers of a shape."""
+        pool = self.pools.get(shape.key)
+        if pool is None:
+            pool = self.pools[shape.key] = Pool(shape, self.config.pool, create=self._create, tasks=self.tasks)
+        return pool
+
+    async def close_pool(self, shape: Shape) -> None:
+        """Gives up the containers of a shape that nobody will ask for again."""
+        pool = self.pools.pop(shape.key, None)
+        if pool is not None:
+            await pool.aclose()
+
+    async def create_volume(self, name: str, options: Mapping[str, str]) -> str:
+        """Makes a volume that is ours, and returns its name."""
+        await self.client.create_volume(name, self.owner.labels(), options=options)
+        return name
+
+    async def remove_volume(self, name: str) -> None:
+        """Removes a volume, as soon as the containers that use it are gone."""
+        retry = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(
+                lambda error: isinstance(error, DockerApiError) and error.status == _IN_USE
+            ),
+            stop=tenacity.stop_after_delay(_VOLUME_DEADLINE),
+            wait=tenacity.wait_random_exponential(multiplier=0.05, max=1.0),
+            reraise=True,
+        )
+        try:
+            await retry(self.client.remove_volume, name)
+        except MachineError:
+            _LOG.warning("the volume %s could not be removed; the next engine's start removes it", name, exc_info=True)
+
+    async def create(self, shape: Shape) -> Container:
+        """Starts a container that no pool counts.
+
+        Raises:
+            EngineClosed: the engine was closed meanwhile.
+            InterpreterToolsError: it could not be started, and why.
+        """
+        container = await self._create(shape)
+        if container is None:
+            raise EngineClosed("the engine was closed while a container started", hint="make another ExecutionEngine")
+        return container
+
+    async def _create(self, shape: Shape) -> Container | None:
+        """A container; None when the engine was closed before its turn came."""
+        async with self._creating:
+            if self.closed:
+                return None
+            try:
+                return await Container.start(
+                    self.client, shape, volume=self.volume, labels=self.owner.labels(), traits=self.traits
+                )
+            except ImageMissing:
+                self.images.forget(shape.image)  # it is looked up anew the next time
+                raise ImageMissing(shape.image) from None
+
+    async def create_installer(self, shape: Shape, name: str) -> Container:
+        """Starts the container of that name, which may write into the dependency store."""
+        return await Container.start(
+            self.client, shape, volume=self.volume, labels=self.owner.labels(), traits=self.traits, installer=name
+        )
+
+    async def wait_for_other(self, name: str, seconds: float) -> None:
+        """Waits until a container of that name is gone; one whose client is dead is removed."""
+        await sweep(self.client)
+        await self.client.wait_removed(name, seconds)
+
+    def discard(self, container: Container) -> None:
+        """Removes a container in the background."""
+        container.channel.on_lost = None
+        if not self.tasks.spawn(container.aclose):
+            container.channel.close()  # its supervisor then ends it
+
+    async def aclose(self) -> None:
+        """Ends every run and removes every container."""
+        self.closed = True
+        self.installs.aclose()
+        for pool in self.pools.values():
+            await pool.aclose()
+        await self.tasks.aclose(deadline=_CLOSE_DEADLINE)
+        await self.client.aclose()

@@ -1,0 +1,1 @@
+"""Sessions: identity, turns, workspace, history."""

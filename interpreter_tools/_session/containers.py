@@ -1,0 +1,257 @@
+"""The containers of a session: those that hold its files, its own ones, and those that it has had."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+import anyio
+
+from interpreter_tools._config.paths import shown_path
+from interpreter_tools._container.files import is_there
+from interpreter_tools._docker.spec import workspace_options
+from interpreter_tools._exceptions import ContainerLost, FileRefused
+from interpreter_tools._session.lease import Record
+from interpreter_tools._session.shared_workspace import SharedWorkspace
+
+if TYPE_CHECKING:
+    from interpreter_tools._config.model import ContainerConfig
+    from interpreter_tools._container.container import Container
+    from interpreter_tools._container.shape import Shape
+    from interpreter_tools._pool.lease import PoolLease
+    from interpreter_tools._runtime.runtime import Host
+
+_HISTORY = 1000
+
+
+class SessionContainers:
+    """Which containers a session has, and which of them hold its files.
+
+    Attributes:
+        current: the one of the last run; None before the first.
+        history: those that it has had, the last thousand, the latest at the end.
+        generated: what runs have made or changed; without what is known to be gone.
+    """
+
+    def __init__(self, host: Host, session_id: str, config: ContainerConfig, *, shares: bool) -> None:
+        self._host = host
+        self._session_id = session_id
+        self._config = config
+        self._shares = shares
+        self._closed = False
+        self._own: dict[tuple[object, ...], Record] = {}  # of PER_SESSION, by shape; the last used at the end
+        self._workspace: SharedWorkspace | None = None
+        self._anchor: Record | None = None  # keeps the shared workspace alive: a tmpfs lives as long as it is mounted
+        self.current: Record | None = None
+        self.history: deque[Record] = deque(maxlen=_HISTORY)
+        self.generated: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<SessionContainers [{len(self._records())} held, {len(self.history)} in all]>"
+
+    # -- where the files are
+
+    @property
+    def holders(self) -> list[Record]:
+        """Those that hold files, where one is looked for first at the front; the shared workspace counts once.
+
+        It comes first in a session whose runs share it, else those come first that were used last.
+        """
+        alive = [record for record in self._records() if record.channel.error is None]
+        shared = [record for record in alive if record.is_shared]
+        holders = [record for record in alive if not record.is_shared or record is shared[0]]
+        if self._shares:
+            holders.sort(key=lambda record: not record.is_shared)
+        return holders
+
+    async def holder_of(self, path: bytes) -> Record | None:
+        """The one that holds a file, or should; None where there is none at all.
+
+        Raises:
+            FileRefused: several are there, and none holds it.
+            ContainerLost: none holds it, but one is gone.
+        """
+        holders, lost = self.holders, self.lost
+        if lost is None and len(holders) <= 1:
+            return holders[0] if holders else None
+        for holder in holders:
+            if await is_there(holder.channel, path, uid=holder.uid):
+                return holder
+        raise lost or FileRefused(shown_path(path), errno.ENOENT, os.strerror(errno.ENOENT))
+
+    @property
+    def target(self) -> Record | None:
+        """The one that a file is written into; a session whose runs share a workspace writes nowhere else."""
+        first = next(iter(self.holders), None)
+        return None if first is None or (self._shares and not first.is_shared) else first
+
+    @property
+    def lost(self) -> ContainerLost | None:
+        """What there is to say of files that are gone with their container; None where all are there."""
+        gone = [record for record in self._records() if record.channel.error is not None]
+        if any(record.is_shared and record.channel.error is None for record in self._records()):
+            gone = [record for record in gone if not record.is_shared]
+        return self._loss(gone[0]) if gone else None
+
+    def _loss(self, record: Record) -> ContainerLost:
+        assert record.channel.error is not None
+        return ContainerLost(
+            f"the container of the session {self._session_id!r} is gone, with its files: "
+            f"{record.channel.error.message}",
+            hint="a run tells it once, then all starts anew; cleanup_session without keep_generated ends the session",
+        )
+
+    def check(self) -> None:
+        """Forgets those that are gone, and what they held, because a run begins that would miss it.
+
+        Raises:
+            ContainerLost: one is gone; that is told once.
+        """
+        needed = dict.fromkeys(record for record in (*self._own.values(), self._anchor) if record is not None)
+        gone = [record for record in needed if record.channel.error is not None]
+        if not gone:
+            return
+        for record in gone:
+            self._drop(record)
+        shared = [record for record in self._own.values() if record.is_shared]
+        self._anchor = self._anchor or (shared[-1] if shared else None)
+        if self._anchor is None and self._workspace is not None:
+            # A container that waits in a pool may keep it alive by chance: what was told to be gone must be gone.
+            self._host.tasks.spawn(self._workspace.aclose)
+            self._workspace = None
+        self.generated &= set[str]().union(*(record.made for record in self.holders))
+        raise self._loss(gone[0])
+
+    # -- those that it has
+
+    async def volume(self) -> str:
+        """The volume of the workspace that runs share."""
+        if self._workspace is None:
+            options = workspace_options(self._config, podman=self._host.traits.podman)
+            self._workspace = SharedWorkspace(self._host, options)
+        return await self._workspace.volume()
+
+    async def own(self, shape: Shape) -> Record:
+        """The session's own container of a shape, which stays until its end.
+
+        Raises:
+            ContainerLost: one that the session needs is gone; that is told once.
+        """
+        self.check()
+        record = self._own.get(shape.key)
+        if record is None:
+            if shape.workspace_volume is None:
+                container = (await self._host.pool(shape).lease()).detach()
+            else:
+                container = await self._host.create(shape)
+            try:
+                self.check()
+            except ContainerLost:
+                self._host.discard(container)
+                raise
+            record = self._own[shape.key] = self.note(container, None)
+        return record
+
+    async def lend(self, shape: Shape) -> PoolLease:
+        """A container of a pool, for one run.
+
+        Raises:
+            ContainerLost: the one that kept the shared workspace is gone; that is told once.
+        """
+        if shape.workspace_volume is not None and self._workspace is not None:
+            self._workspace.note(shape)
+        if shape.reused:
+            self.current = None  # what could not be kept of its last run is not missed any more
+        lease = await self._host.pool(shape).lease()
+        try:
+            self.check()
+        except ContainerLost:
+            lease.release(clean=False)
+            raise
+        return lease
+
+    def seen_by(self, shape: Shape) -> Record | None:
+        """One whose workspace a run of that shape will see; None when there is none as yet, or no longer."""
+        record = self._own.get(shape.key) if shape.workspace_volume is None else self._anchor
+        return None if record is None or record.channel.error is not None else record
+
+    def note(self, container: Container, uid: int | None) -> Record:
+        """Takes note of one that the session has from now on.
+
+        Args:
+            container: the container.
+            uid: the user that programs run as; None means the container's.
+        """
+        record = Record(container, uid)
+        if record.is_shared and self._workspace is not None:
+            record.made = self._workspace.made
+        self.history.append(record)
+        return record
+
+    def note_generated(self, record: Record, files: tuple[str, ...]) -> tuple[str, ...]:
+        """Takes note of what a run has changed; what all runs have."""
+        record.generated = frozenset(files)
+        record.made.update(files)
+        self.generated.update(files)
+        return tuple(sorted(self.generated))
+
+    def stay(self, record: Record) -> None:
+        """The run of one of the session's own containers has ended."""
+        if self._closed:
+            self._host.discard(record.container)
+            return
+        key = record.container.shape.key
+        if self._own.get(key) is record:
+            self._own[key] = self._own.pop(key)
+        self.current = record
+        if record.is_shared:
+            self._anchor = record
+
+    def hold(self, record: Record) -> None:
+        """The container of this run holds the files now; that of the last one is not needed any more."""
+        if self._closed:
+            self._host.discard(record.container)
+            return
+        old = {id(kept): kept for kept in (self.current, self._anchor if record.is_shared else None) if kept}
+        self.current = record
+        if record.is_shared:
+            self._anchor = record
+        for kept in old.values():
+            if kept is not record and kept is not self._anchor:
+                kept.is_running = False
+                self._host.discard(kept.container)
+
+    def lose(self, record: Record) -> None:
+        """The container of this run is gone; where nothing else kept the shared workspace, that is gone with it."""
+        record.is_running = False
+        if record.is_shared and self._anchor is None:
+            self._anchor = record
+
+    def _records(self) -> list[Record]:
+        kept = (self.current, *reversed(self._own.values()), self._anchor)
+        return list({id(record): record for record in kept if record is not None}.values())
+
+    def _drop(self, record: Record) -> None:
+        """Forgets a container that is gone."""
+        record.is_running = False
+        self._own = {key: kept for key, kept in self._own.items() if kept is not record}
+        if self.current is record:
+            self.current = None
+        if self._anchor is record:
+            self._anchor = None
+        self._host.discard(record.container)
+
+    async def aclose(self) -> None:
+        """Removes what the session has still; what comes later is given up at once."""
+        self._closed = True
+        records = self._records()
+        if self._workspace is not None:
+            await self._workspace.close_pools()
+        async with anyio.create_task_group() as tasks:
+            for record in records:
+                record.is_running = False
+                tasks.start_soon(record.container.aclose)
+        if self._workspace is not None:
+            await self._workspace.aclose()

@@ -1,0 +1,204 @@
+"""A session's hold on a container: for one run, and for as long as it holds the session's files."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import anyio
+
+from interpreter_tools._config.paths import WORKSPACE, shown_path
+from interpreter_tools._config.results import ContainerMeta
+from interpreter_tools._container.file_list import FileList
+from interpreter_tools._exceptions import ContainerLost
+from interpreter_tools._protocol import Event, Exited, Files, Refused, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from interpreter_tools._container.channel import Channel
+    from interpreter_tools._container.container import Container
+    from interpreter_tools._exceptions import InterpreterToolsError
+    from interpreter_tools._pool.lease import PoolLease
+    from interpreter_tools._protocol import Reset
+    from interpreter_tools._session.runs import SessionRuns
+
+_ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
+
+
+class Record:
+    """A container of a session, and what is known of it; also when it is gone.
+
+    Attributes:
+        container: the container.
+        uid: the user that programs run as.
+        is_running: the session has it still.
+        last_executed_at: when its last run began.
+        baseline: files that were put into its workspace.
+        generated: what its last run has changed.
+        made: what the runs in its workspace have.
+        deps_checksum: a hash of what its last run depended on.
+    """
+
+    def __init__(self, container: Container, uid: int | None) -> None:
+        self.container = container
+        self.uid = container.uid if uid is None else uid
+        self.is_running = True
+        self.created_at = datetime.now(UTC)
+        self.last_executed_at: datetime | None = None
+        self.baseline: set[bytes] = set()
+        self.generated: frozenset[str] = frozenset()
+        self.made: set[str] = set()
+        self.deps_checksum: str | None = None
+
+    @property
+    def channel(self) -> Channel:
+        """Its stream."""
+        return self.container.channel
+
+    @property
+    def is_shared(self) -> bool:
+        """Its workspace is the one that containers of the session share."""
+        return self.container.shape.workspace_volume is not None
+
+    @property
+    def workspace(self) -> str:
+        """Names the place of its files: a volume, which several may share, or the container itself."""
+        return self.container.shape.workspace_volume or self.container.id
+
+    def begin(self, files: Iterable[bytes]) -> None:
+        """A run begins that brings files."""
+        self.last_executed_at = datetime.now(UTC)
+        self.baseline.update(files)
+
+    async def restore_limits(self) -> None:
+        """Ends the limits of its last run; no request is made where they are its own."""
+        await self.container.restore_limits()
+
+    def meta(self, session_id: str, session_generated: frozenset[str]) -> ContainerMeta:
+        """What callers are told."""
+        return ContainerMeta(
+            session_id=session_id,
+            container_id=self.container.id,
+            container_name=self.container.name,
+            image_name=self.container.shape.image,
+            workspace_dir=WORKSPACE,
+            created_at=self.created_at,
+            last_executed_at=self.last_executed_at,
+            is_running=self.is_running and self.channel.error is None,
+            deps_installed=self.deps_checksum is not None,
+            deps_checksum=self.deps_checksum,
+            baseline_files=frozenset(map(shown_path, self.baseline)),
+            generated_files=self.generated,
+            session_generated_files=session_generated,
+        )
+
+
+class SessionLease:
+    """A container for the time of one run of a session.
+
+    Attributes:
+        record: the container.
+        pooled: the pool's lease; None when the container is the session's own.
+        is_released: the run has ended or was left; what is still to be done with the container ends by itself.
+    """
+
+    def __init__(self, runs: SessionRuns, record: Record, pooled: PoolLease | None) -> None:
+        self._runs = runs
+        self.is_released = False
+        self.record = record
+        self.pooled = pooled
+
+    @property
+    def channel(self) -> Channel:
+        """Its stream."""
+        return self.record.channel
+
+    @property
+    def uid(self) -> int:
+        """The user that the program runs as."""
+        return self.record.uid
+
+    @property
+    def image(self) -> str:
+        """What it was made from."""
+        return self.record.container.shape.image
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """Where its published ports are reachable."""
+        return self.record.container.ports
+
+    @property
+    def last(self) -> bool:
+        """It is reset, held or discarded after this run, but runs nothing else."""
+        return self.pooled is not None
+
+    def plan_reset(self) -> Reset | None:
+        """None: what the run has made is read first."""
+        return None
+
+    @property
+    def is_active(self) -> bool:
+        """A program runs in it."""
+        return self.channel.connection.state in _ACTIVE
+
+    def kill(self) -> None:
+        """Kills the program."""
+        self.channel.send(self.channel.connection.kill())
+
+    def abandon(self, error: InterpreterToolsError) -> None:
+        """Ends the run for its caller, and gives the container back."""
+        if not self.is_released:
+            self.channel.dismiss(error)
+
+    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """Takes note of what the run has changed; what all runs of the session have."""
+        return self._runs.note_generated(self.record, files)
+
+    def release(self, *, clean: bool) -> None:
+        """Gives it back; does nothing the second time."""
+        if not self.is_released:
+            self.is_released = True
+            self._runs.take_back(self, clean=clean)
+
+
+class _Rest:
+    """Listens to a run that nobody waits for any more."""
+
+    def __init__(self) -> None:
+        self.files = FileList()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def receive(self, event: Event) -> None:
+        if isinstance(event, Files):
+            self.files.add(event)
+        elif isinstance(event, (Exited, Refused)) and not self.done.done():
+            self.done.set_result(None)
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+async def settle(channel: Channel, *, deadline: float) -> tuple[str, ...]:
+    """Kills a run whose caller has left, and waits for its end; the files that it has changed.
+
+    Args:
+        channel: of its container.
+        deadline: seconds.
+
+    Raises:
+        ContainerLost: the container went away, or the run did not end in time.
+    """
+    rest = _Rest()
+    channel.listen(rest)
+    try:
+        channel.send(channel.connection.kill())
+        with anyio.move_on_after(deadline, shield=True):
+            await rest.done
+            return rest.files.names()
+        raise ContainerLost("a program that was killed did not end")
+    finally:
+        channel.quit(rest)

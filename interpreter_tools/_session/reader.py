@@ -1,0 +1,72 @@
+"""A file of a workspace on its way to code: piece by piece, or all of it."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Protocol
+
+from interpreter_tools._config.paths import shown_path
+from interpreter_tools._container.files import PIECE
+from interpreter_tools._exceptions import FileRefused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator
+
+RANGE = 4 * PIECE
+"""Bytes of a file that are asked for at once."""
+
+
+class Pieces(Protocol):
+    """Whose file it is."""
+
+    async def read_piece(self, path: bytes, offset: int) -> bytes:
+        """``RANGE`` bytes of a file; fewer only at its end."""
+        ...
+
+
+class FileReader:
+    """A file of the workspace: ``async for`` yields its bytes piece by piece, ``await`` returns all of them.
+
+    Each piece is asked for when it is wanted, so a run may come between two of them, and what it changes is seen.
+    ``async for`` goes through the file once; each ``await`` reads it from its beginning.
+    """
+
+    def __init__(self, files: Pieces, path: bytes, *, limit: int) -> None:
+        self._files = files
+        self._path = path
+        self._limit = limit
+        self._offset = 0
+        self._ended = False
+
+    def __repr__(self) -> str:
+        return f"<FileReader {shown_path(self._path)!r} [{self._offset} bytes read]>"
+
+    def is_of(self, owner: object) -> bool:
+        """It is a file of that session."""
+        return self._files is owner
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        data = await self._files.read_piece(self._path, self._offset)
+        self._offset += len(data)
+        self._ended = len(data) < RANGE
+        if self._offset > self._limit:
+            raise too_large(self._path, self._limit)
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def __await__(self) -> Generator[object, None, bytes]:
+        return self._read_all().__await__()
+
+    async def _read_all(self) -> bytes:
+        return b"".join([piece async for piece in FileReader(self._files, self._path, limit=self._limit)])
+
+
+def too_large(path: bytes, limit: int) -> FileRefused:
+    """A file holds more than was to be read."""
+    return FileRefused(shown_path(path), errno.EFBIG, f"it is larger than {limit} bytes")

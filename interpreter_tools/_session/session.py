@@ -1,0 +1,387 @@
+"""A session: runs, one after another, that have files, a user and perhaps a container in common."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol, Self, Unpack
+
+import anyio
+
+from interpreter_tools._config.model import ContainerStrategy
+from interpreter_tools._config.paths import WORKSPACE, shown_path
+from interpreter_tools._config.results import SessionInfo
+from interpreter_tools._container.container import next_uid
+from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
+from interpreter_tools._languages.manifests import MOST_BYTES
+from interpreter_tools._runtime.request import Demand
+from interpreter_tools._session.cleanup import Cleanup
+from interpreter_tools._session.containers import SessionContainers
+from interpreter_tools._session.files import SessionFiles
+from interpreter_tools._session.host_files import host_path
+from interpreter_tools._session.lease import SessionLease
+from interpreter_tools._session.runs import END_DEADLINE, SessionRuns
+from interpreter_tools._session.turns import Turns
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from interpreter_tools._config.model import ContainerConfig, SessionConfig
+    from interpreter_tools._config.options import Resolved, RunOptions
+    from interpreter_tools._config.results import ExecutionResult
+    from interpreter_tools._container.shape import Shape
+    from interpreter_tools._exceptions import ContainerLost
+    from interpreter_tools._execution.execution import Execution
+    from interpreter_tools._languages import Job
+    from interpreter_tools._runtime.runtime import Fitting, Host
+    from interpreter_tools._session.lease import Record
+
+_CLOSE_DEADLINE = 20.0  # seconds for the containers, after those below
+_GRACE = 3.0  # seconds for who is told to end, before the caller of a run is told that it has
+
+
+class _State(Enum):
+    OPEN = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+class Guest(Protocol):
+    """What runs in a session for long, and can end for those who wait for their turn."""
+
+    def make_way(self) -> None:
+        """Somebody waits."""
+
+
+class Session(SessionFiles):
+    """A session, made by ``ExecutionEngine.session`` or ``create_session``.
+
+    Its runs and what is done to its files happen one after another, in the order in which they were asked for. Between
+    runs, its files are in the container of the last run; ``POOL`` gives that back, and up to 64 MiB of what the run has
+    made are kept on this side.
+
+    Attributes:
+        id: its name.
+        config: how it was asked for.
+        guest: what is told when somebody waits for a turn.
+        kept_in: the directory of this machine that its generated files were copied into when it was cleaned up.
+    """
+
+    def __init__(self, config: SessionConfig, *, host: Host, on_close: Callable[[Session], None]) -> None:
+        super().__init__()
+        self.config = config
+        self.id = config.session_id or secrets.token_hex(16)
+        self.created_at = datetime.now(UTC)
+        self.used = time.monotonic()
+        self._host = host
+        self._on_close = on_close
+        self._state = _State.OPEN
+        self.guest: Guest | None = None
+        self.kept_in: Path | None = None
+        self._turns = Turns()
+        self._uid = next_uid()
+        self._shares = config.workspace_sharing == "shared"
+        self._containers = SessionContainers(host, self.id, self._container_config, shares=self._shares)
+        self._generated = self._containers.generated
+        self._runs = SessionRuns(self.id, host, self._containers, self._kept, ended=self._end_turn)
+        self._last_executed: datetime | None = None
+        self._cleanup: Cleanup | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {self.config.strategy.value} [{self._state.name.lower()}]>"
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, *, keep_generated: str | os.PathLike[str] | None = None) -> list[Path]:
+        """Ends runs and file transfers, and removes the containers and files, within 30 seconds.
+
+        What runs is killed; who waits for a container, for packages, for a turn or for data is told ``SessionClosed``.
+        Does nothing the second time; while another task does it, waits for that and returns the same.
+
+        Args:
+            keep_generated: a directory of this machine into which the generated files are copied first, however long
+                that takes; whoever is cancelled meanwhile gives that up.
+
+        Returns:
+            What was copied; see ``kept_in``.
+
+        Raises:
+            ConfigurationError: ``keep_generated`` is no path; the session is open still.
+            ContainerLost: files are gone with their container; the session is open still, to be cleaned up without.
+            FileRefused, OSError: not all of them could be copied; the session is open still, and nothing is lost.
+            SessionClosed: they were to be kept, but another task cleaned the session up without.
+            SessionBusy: they were to be kept, but a file transfer does not end.
+        """
+        target = None if keep_generated is None else host_path(keep_generated, field="keep_generated")
+        while True:
+            cleanup = self._cleanup
+            if cleanup is None or (cleanup.is_over and self._state is _State.OPEN):
+                cleanup = self._cleanup = Cleanup(self._close, target)
+            elif cleanup.target is None and target is not None:
+                raise SessionClosed(f"the session {self.id!r} was cleaned up without keep_generated")
+            elif cleanup.target is not None and target is None:
+                await cleanup.over()  # if it fails the session is still there
+                if self._state is _State.CLOSED:
+                    return []
+                continue
+            return await cleanup.result()
+
+    async def end(self, *, patience: float) -> None:
+        """The same as ``aclose``, for an engine that closes: files may be copied for so many seconds more."""
+        if self._cleanup is not None and self._cleanup.target is not None:
+            await self._cleanup.over(within=patience)
+        await self.aclose()
+
+    async def _close(self, cleanup: Cleanup) -> list[Path]:
+        self._state = _State.CLOSING
+        kept: list[Path] = []
+        seized = False
+        try:
+            seized = await self._seize()
+            if cleanup.target is not None:
+                kept = await self._keep(cleanup.target, cleanup.copying, seized=seized)
+                self.kept_in = cleanup.target
+        except BaseException:
+            self._state = _State.OPEN
+            if seized:
+                self._turns.end()
+            raise
+        self._state = _State.CLOSED
+        self._on_close(self)
+        if seized:
+            self._turns.end()  # who waits for it is told now
+        with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
+            await self._containers.aclose()
+        self._staging.clear()
+        self._kept.clear()
+        return kept
+
+    async def _seize(self) -> bool:
+        """Ends what happens in the session, and takes the turn; False when something goes on that cannot be ended."""
+        closed = SessionClosed("the session was cleaned up while the code ran")
+        self._turns.interrupt()
+        self._runs.kill(closed)
+        if await self._turns.take(within=_GRACE):
+            return True
+        self._runs.abandon(closed)
+        if await self._turns.take(within=END_DEADLINE + 1):
+            return True
+        self._runs.cut(closed)
+        return await self._turns.take(within=1)
+
+    async def _keep(self, target: Path, scope: anyio.CancelScope, *, seized: bool) -> list[Path]:
+        if not seized:
+            raise SessionBusy(
+                f"a file transfer of the session {self.id!r} does not end", hint="end it, or keep no files"
+            )
+        with scope:
+            sizes = {path: size for path, size in (await self._list()).items() if shown_path(path) in self._generated}
+            await anyio.Path(target).mkdir(parents=True, exist_ok=True)
+            return await self._copy_all(sizes, b"", target)
+        self._host.check()
+        raise SessionBusy(f"to keep the files of the session {self.id!r} was given up", hint="clean it up again")
+
+    def info(self) -> SessionInfo:
+        """What it is, and which containers it has had."""
+        generated = frozenset(self._generated)
+        current, history = self._containers.current, self._containers.history
+        return SessionInfo(
+            session_id=self.id,
+            config=self.config,
+            current_container=None if current is None else current.meta(self.id, generated),
+            container_history=tuple(record.meta(self.id, generated) for record in history),
+            created_at=self.created_at,
+            last_executed_at=self._last_executed,
+            is_active=self.is_active,
+        )
+
+    # -- turns
+
+    async def _take_turn(self) -> None:
+        self._check_open()
+        if self._turns.busy and self.config.when_busy == "error":
+            raise SessionBusy(
+                f"something runs in the session {self.id!r}", hint="wait for it, or use when_busy='queue'"
+            )
+        if self._turns.busy and self.guest is not None:
+            self.guest.make_way()
+        await self._turns.take()
+        try:
+            self._check_open()
+        except BaseException:
+            self._turns.end()
+            raise
+
+    def _end_turn(self) -> None:
+        self.used = time.monotonic()
+        self._turns.end()
+
+    def _check_open(self) -> None:
+        self._host.check()
+        if self._state is not _State.OPEN:
+            raise SessionClosed(f"the session {self.id!r} is {self._state.name.lower()}")
+
+    def _interrupted(self) -> EngineClosed | SessionClosed:
+        if self._host.closed:
+            return EngineClosed("the engine was closed meanwhile", hint="make another ExecutionEngine")
+        return SessionClosed(f"the session {self.id!r} was cleaned up meanwhile")
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        if self._cleanup is not None and self._cleanup.is_mine:  # it has the turn, and copies what is to be kept
+            yield
+            return
+        await self._take_turn()
+        try:
+            with self._turns.interruptible(self._interrupted):
+                yield
+        finally:
+            self._end_turn()
+
+    @property
+    def is_active(self) -> bool:
+        """It can be used."""
+        return self._state is _State.OPEN
+
+    @property
+    def busy(self) -> bool:
+        """Something runs, or is done to its files."""
+        return self._turns.busy
+
+    # -- where the files are
+
+    async def _holder_of(self, path: bytes) -> Record | None:
+        return await self._containers.holder_of(path)
+
+    @property
+    def _holders(self) -> list[Record]:
+        return self._containers.holders
+
+    @property
+    def _holder(self) -> Record | None:
+        return self._containers.target
+
+    @property
+    def _lost(self) -> ContainerLost | None:
+        return self._containers.lost
+
+    @property
+    def _keeps_inputs(self) -> bool:
+        return self.config.strategy is not ContainerStrategy.PER_SESSION and not self._shares
+
+    @property
+    def _container_config(self) -> ContainerConfig:
+        return self.config.container or self._host.config.container
+
+    @property
+    def _size_limit(self) -> int:
+        return self._container_config.workspace_bytes
+
+    # -- running
+
+    async def run(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> ExecutionResult:
+        """Runs code to its end; see ``ExecutionEngine.run``."""
+        if options.get("stdin") is None:
+            options["stdin"] = b""
+        async with self.stream(language, code, **options) as execution:
+            return await execution.result()
+
+    def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
+        """The same as ``run``, as an ``Execution`` whose output is taken as it comes."""
+        self._check_open()
+        demand = Demand.read(self._host.config, language, code, options, session=self.config)
+        return demand.execution(self._host, self._begin)
+
+    async def _begin(self, demand: Demand) -> tuple[Job, SessionLease] | str:
+        await self._take_turn()
+        lease: SessionLease | None = None
+        try:
+            with self._turns.interruptible(self._interrupted):
+                self._containers.check()
+                begins_empty = self._keeps_inputs and not demand.options.shared
+                elsewhere = self._read_input if begins_empty else self._read_workspace
+                demand = await demand.complete(self._host, elsewhere=elsewhere)
+                fitting = await self._fit(demand)
+                begun: tuple[Job, SessionLease] | str
+                if isinstance(fitting, str):
+                    begun = fitting
+                else:
+                    await self._check_code(demand.code_path, self._containers.seen_by(fitting.shape))
+                    lease = await self._lease(fitting.shape, demand.options)
+                    begun = await self._prepare(lease, demand, fitting), lease
+        except BaseException:
+            if lease is None:
+                self._end_turn()
+            else:
+                lease.release(clean=False)
+            raise
+        if lease is None:
+            self._end_turn()
+        else:
+            self._runs.running = lease
+        return begun
+
+    async def _prepare(self, lease: SessionLease, demand: Demand, fitting: Fitting) -> Job:
+        """Makes a container ready for its run, which is told what it is."""
+        record = lease.record
+        await record.container.apply_limits(demand.options.container)
+        await self._deliver(lease)
+        record.begin(demand.files)
+        self._note_given(record, demand.files.keys() - {demand.code_path})
+        record.deps_checksum = fitting.key
+        self._last_executed = record.last_executed_at
+        return demand.job(fitting, image_environment=record.container.shape.image_environment)
+
+    async def _read_input(self, path: str) -> bytes | None:
+        """A file that each run is given anew, by its path in the sandbox; None where there is none."""
+        staged = self._staging.get(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
+        return None if staged is None else await staged.read(0, MOST_BYTES + 1)
+
+    async def _read_workspace(self, path: str) -> bytes | None:
+        """A file of the workspace, by its path in the sandbox; None where there is none."""
+        if not path.startswith(f"{WORKSPACE}/"):
+            return None
+        try:
+            return await self._read(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"), 0)
+        except FileRefused:
+            return None
+
+    async def _fit(self, demand: Demand) -> Fitting | str:
+        options = demand.options
+        volume = await self._containers.volume() if options.shared else None
+        if options.strategy is ContainerStrategy.PER_SESSION:
+            options = options.without_limits_of_run(self._container_config)
+        return await self._host.fit(demand.language, options, demand.packages, workspace_volume=volume, uid=self._uid)
+
+    async def _lease(self, shape: Shape, options: Resolved) -> SessionLease:
+        if options.strategy is ContainerStrategy.PER_SESSION:
+            return SessionLease(self._runs, await self._containers.own(shape), None)
+        pooled = await self._containers.lend(shape)
+        # A user of our own, except where the interpreter was booted as another, or the user changes with each reset.
+        fixed = shape.reused or shape.boot_mode == "single" or shape.uid is not None
+        return SessionLease(self._runs, self._containers.note(pooled.container, None if fixed else self._uid), pooled)
+
+    async def _deliver(self, lease: SessionLease) -> None:
+        """Writes what waits on this side into the container."""
+        if self._shares and not lease.record.is_shared:
+            return  # it waits for the workspace that is shared
+        try:
+            await self._send_waiting(lease.record)
+        except BaseException:
+            if self._keeps_inputs:  # it holds nothing; the container of the last run goes on holding what that has made
+                lease.channel.close()
+            raise

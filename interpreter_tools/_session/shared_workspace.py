@@ -1,0 +1,58 @@
+"""The workspace that the containers of a session share."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._container.shape import Shape
+    from interpreter_tools._runtime.runtime import Host
+
+
+class SharedWorkspace:
+    """A volume, and the pools of containers that have it for a workspace.
+
+    It is a tmpfs: what it holds is there for as long as a container has it mounted.
+
+    Attributes:
+        made: what runs have made or changed in it.
+    """
+
+    def __init__(self, host: Host, options: Mapping[str, str]) -> None:
+        self.made: set[str] = set()
+        self._host = host
+        self._options = options
+        self._name = f"interpreter-tools-workspace-{secrets.token_hex(8)}"
+        self._making: asyncio.Task[str] | None = None
+        self._shapes: list[Shape] = []
+
+    def __repr__(self) -> str:
+        return f"<SharedWorkspace {self._name} [{len(self._shapes)} shapes]>"
+
+    async def volume(self) -> str:
+        """The volume's name; who asks first has it made, also when cancelled meanwhile: we must know what is there."""
+        making = self._making
+        if making is None or (making.done() and (making.cancelled() or making.exception() is not None)):
+            making = self._making = asyncio.create_task(self._host.create_volume(self._name, self._options))
+        return await asyncio.shield(making)
+
+    def note(self, shape: Shape) -> None:
+        """Containers of that shape use it; their pool ends with it."""
+        if shape not in self._shapes:
+            self._shapes.append(shape)
+
+    async def close_pools(self) -> None:
+        """Gives up the containers that wait for a run in it."""
+        for shape in self._shapes:
+            await self._host.close_pool(shape)
+
+    async def aclose(self) -> None:
+        """Removes it, as soon as no container uses it."""
+        await self.close_pools()
+        if self._making is not None:
+            await asyncio.wait([self._making])
+            await self._host.remove_volume(self._name)
