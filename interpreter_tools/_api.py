@@ -2,10 +2,11 @@
 
 from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
 from interpreter_tools._config.mounts import Mount
-from interpreter_tools._config.options import RunOptions, SessionOptions
+from interpreter_tools._config.options import RunApp, RunOptions, SessionOptions
 from interpreter_tools._config.results import (
     ContainerMeta,
     EngineStats,
+    ExecutionFailed,
     ExecutionResult,
     OutputChunk,
     PoolStats,
@@ -25,7 +26,6 @@ from interpreter_tools._exceptions import (
     EngineClosed,
     EngineMisused,
     ExecutionClosed,
-    ExecutionFailed,
     FileRefused,
     ImageMissing,
     InterpreterMissing,
@@ -48,7 +48,7 @@ from interpreter_tools._exceptions import (
     UsageError,
 )
 from interpreter_tools._execution.execution import Execution
-from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry, RunApp
+from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry
 from interpreter_tools._session.reader import FileReader
 from interpreter_tools._session.session import Session
 from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool

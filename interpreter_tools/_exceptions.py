@@ -43,8 +43,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpreter_tools._config.results import ExecutionResult
-
 _SHOWN = 200  # characters of a wrong value that an error repeats
 
 
@@ -326,18 +324,3 @@ class FileRefused(InterpreterToolsError, OSError):
         self.path = path
         self.errno = errno
         self.strerror = strerror
-
-
-class ExecutionFailed(InterpreterToolsError):
-    """The user's code failed; raised by ``ExecutionResult.check`` only.
-
-    Attributes:
-        result: what happened.
-    """
-
-    def __init__(self, result: ExecutionResult) -> None:
-        ended = f"signal {result.signal}" if result.signal else f"exit code {result.exit_code}"
-        lines = result.stderr.strip().splitlines()
-        last = f": {lines[-1]}" if lines else ""
-        super().__init__(f"the code ended with outcome {result.outcome} ({ended}){last}")
-        self.result = result

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import anyio
 import msgspec
 
+from interpreter_tools._config.options import RunApp
 from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._exceptions import (
     ContainerLost,
@@ -20,7 +21,6 @@ from interpreter_tools._exceptions import (
     ProtocolError,
     SessionClosed,
 )
-from interpreter_tools._languages import RunApp
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
 import msgspec
 
+from interpreter_tools._config.fields import check_fields
 from interpreter_tools._config.limits import check_seconds, parse_size
 from interpreter_tools._config.model import (
     ContainerConfig,
@@ -18,12 +20,47 @@ from interpreter_tools._config.model import (
     check_sharing,
     check_strategy,
 )
+from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._exceptions import ConfigurationError
-from interpreter_tools._languages import RunApp
 
 if TYPE_CHECKING:
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._config.mounts import Mount
+
+
+class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program that is there already, in the workspace or in a mounted directory.
+
+    The packages that ``requirements.txt`` or ``pyproject.toml``, or ``package.json``, in ``cwd`` ask for are installed,
+    beside those that the run asks for; a package that both name is the run's. Optional dependencies, and those for
+    development, are left out.
+
+    Attributes:
+        entry_file: the file to run, relative to ``cwd``, or absolute in the container.
+        cwd: where it starts: relative to the workspace, or absolute in the container.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    entry_file: str
+    cwd: str = "."
+
+    def __post_init__(self) -> None:
+        check_fields(self, "run_app")
+        for field, value in (("entry_file", self.entry_file), ("cwd", self.cwd)):
+            if not value or "\0" in value or not value.isprintable():
+                raise ConfigurationError(f"run_app.{field}", value, "is not a path")
+
+    @property
+    def directory(self) -> str:
+        """``cwd`` as an absolute path in the container."""
+        return posixpath.normpath(posixpath.join(WORKSPACE, self.cwd))
+
+    @property
+    def path(self) -> str:
+        """``entry_file`` as an absolute path in the container."""
+        return posixpath.normpath(posixpath.join(self.directory, self.entry_file))
 
 
 class RunOptions(TypedDict, total=False):

@@ -8,7 +8,7 @@ from typing import Literal, Self, TypeAlias, cast
 import msgspec
 
 from interpreter_tools._config.model import SessionConfig
-from interpreter_tools._exceptions import ExecutionFailed
+from interpreter_tools._exceptions import InterpreterToolsError
 
 Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
 DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
@@ -110,6 +110,21 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         if self.outcome != "ok":
             raise ExecutionFailed(self)
         return self
+
+
+class ExecutionFailed(InterpreterToolsError):
+    """The user's code failed; raised by ``ExecutionResult.check`` only.
+
+    Attributes:
+        result: what happened.
+    """
+
+    def __init__(self, result: ExecutionResult) -> None:
+        ended = f"signal {result.signal}" if result.signal else f"exit code {result.exit_code}"
+        lines = result.stderr.strip().splitlines()
+        last = f": {lines[-1]}" if lines else ""
+        super().__init__(f"the code ended with outcome {result.outcome} ({ended}){last}")
+        self.result = result
 
 
 class ContainerMeta(msgspec.Struct, frozen=True, kw_only=True):

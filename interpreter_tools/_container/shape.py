@@ -12,9 +12,9 @@ from interpreter_tools._languages import boot_environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from interpreter_tools._container.sources import Source
     from interpreter_tools._docker import ImageInfo
     from interpreter_tools._languages import LanguageConfig
-    from interpreter_tools._runtime.sources import Source
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):

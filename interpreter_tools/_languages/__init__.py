@@ -2,7 +2,7 @@
 
 from interpreter_tools._languages.config import InterpreterBoot, LanguageConfig
 from interpreter_tools._languages.installers import DependencyPlan
-from interpreter_tools._languages.plan import BASE_ENVIRONMENT, Job, Need, RunApp, boot_environment, job_files, plan
+from interpreter_tools._languages.plan import BASE_ENVIRONMENT, Job, Need, boot_environment, job_files, plan
 from interpreter_tools._languages.registry import LanguageRegistry
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "LanguageConfig",
     "LanguageRegistry",
     "Need",
-    "RunApp",
     "boot_environment",
     "job_files",
     "plan",

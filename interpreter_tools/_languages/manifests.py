@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from interpreter_tools._config.mounts import Mount
-    from interpreter_tools._languages import LanguageConfig, RunApp
+    from interpreter_tools._config.options import RunApp
+    from interpreter_tools._languages import LanguageConfig
 
     Read = Callable[[str], Awaitable[bytes | None]]
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.fields import check_fields
 from interpreter_tools._config.paths import WORKSPACE, check_path
 from interpreter_tools._exceptions import ConfigurationError, InvalidPath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interpreter_tools._config.options import RunApp
     from interpreter_tools._languages.config import LanguageConfig
 
 BASE_ENVIRONMENT = {
@@ -40,41 +39,6 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     link: str = ""
     path: str = ""
-
-
-class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A program that is there already, in the workspace or in a mounted directory.
-
-    The packages that ``requirements.txt`` or ``pyproject.toml``, or ``package.json``, in ``cwd`` ask for are installed,
-    beside those that the run asks for; a package that both name is the run's. Optional dependencies, and those for
-    development, are left out.
-
-    Attributes:
-        entry_file: the file to run, relative to ``cwd``, or absolute in the container.
-        cwd: where it starts: relative to the workspace, or absolute in the container.
-
-    Raises:
-        ConfigurationError: a value cannot work.
-    """
-
-    entry_file: str
-    cwd: str = "."
-
-    def __post_init__(self) -> None:
-        check_fields(self, "run_app")
-        for field, value in (("entry_file", self.entry_file), ("cwd", self.cwd)):
-            if not value or "\0" in value or not value.isprintable():
-                raise ConfigurationError(f"run_app.{field}", value, "is not a path")
-
-    @property
-    def directory(self) -> str:
-        """``cwd`` as an absolute path in the container."""
-        return posixpath.normpath(posixpath.join(WORKSPACE, self.cwd))
-
-    @property
-    def path(self) -> str:
-        """``entry_file`` as an absolute path in the container."""
-        return posixpath.normpath(posixpath.join(self.directory, self.entry_file))
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

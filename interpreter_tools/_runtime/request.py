@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.model import EngineConfig, SessionConfig
     from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._execution.lease import Lease
     from interpreter_tools._languages import Job
-    from interpreter_tools._pool.lease import PoolLease
     from interpreter_tools._runtime.runtime import Fitting, Host
-    from interpreter_tools._session.lease import SessionLease
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +67,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """Where in the workspace the code goes; None where an app is run."""
         return None if self.options.run_app is not None else self.language.code_filename.encode()
 
-    def execution(
-        self, host: Host, begin: Callable[[Demand], Awaitable[tuple[Job, PoolLease | SessionLease] | str]]
-    ) -> Execution:
+    def execution(self, host: Host, begin: Callable[[Demand], Awaitable[tuple[Job, Lease] | str]]) -> Execution:
         """The run; ``begin`` finds the place for it, or names what must be installed before there is one."""
         join = host.installs.join if self.packages or self.options.run_app is not None else None
         begin_this = functools.partial(begin, self)

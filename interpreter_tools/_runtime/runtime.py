@@ -17,6 +17,7 @@ from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._container.container import Container
 from interpreter_tools._container.images import ImageCatalog, image_name
 from interpreter_tools._container.shape import Shape, shape_of
+from interpreter_tools._container.sources import Source, find_sources
 from interpreter_tools._dependencies import Installs
 from interpreter_tools._docker import sweep
 from interpreter_tools._exceptions import DockerApiError, EngineClosed, EngineMisused, ImageMissing, MachineError
@@ -24,7 +25,6 @@ from interpreter_tools._languages import Need
 from interpreter_tools._languages.manifests import read_mounted
 from interpreter_tools._pool.pool import Pool
 from interpreter_tools._runtime.archive import with_archives
-from interpreter_tools._runtime.sources import Source, find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,12 +8,11 @@ import pytest
 
 import interpreter_tools
 from interpreter_tools import _exceptions
-from interpreter_tools._config.results import ExecutionResult, Outcome
+from interpreter_tools._config.results import ExecutionFailed, ExecutionResult, Outcome
 from interpreter_tools._exceptions import (
     ConfigurationError,
     ContainerBusy,
     ContainerLost,
-    ExecutionFailed,
     FileRefused,
     InterpreterToolsError,
     InvalidPath,
@@ -27,10 +26,10 @@ _BRANCH = re.compile(r"([│ ]*)[├└]── (\w+) +(\S.*)")
 
 
 def classes() -> dict[str, type[InterpreterToolsError]]:
-    """The errors that the module defines."""
+    """The errors that the module defines, and the one that carries a result and so stands beside it."""
     return {
         name: value
-        for name, value in vars(_exceptions).items()
+        for name, value in {**vars(_exceptions), "ExecutionFailed": ExecutionFailed}.items()
         if isinstance(value, type) and issubclass(value, InterpreterToolsError)
     }
 

@@ -14,10 +14,10 @@ import pytest
 
 from interpreter_tools import ConfigurationError, ContainerConfig, LanguageRegistry, Mount
 from interpreter_tools._container.shape import shape_of
+from interpreter_tools._container.sources import find_sources
 from interpreter_tools._docker import ImageInfo
 from interpreter_tools._docker.spec import WRITABLE, HostTraits, container_spec
 from interpreter_tools._runtime.archive import with_archives, zip_files
-from interpreter_tools._runtime.sources import find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
