@@ -87,6 +87,7 @@ class RunOptions(TypedDict, total=False):
         strategy: whether the container is used again; in a session it is the session's.
         workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to.
         run_app: run a file of the workspace, or of a mounted directory, instead of code.
+        args: the program's arguments, as ``sys.argv[1:]`` or ``"$@"`` shows them; no shell splits or expands them.
         dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
             that ask for the same.
         capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
@@ -110,6 +111,7 @@ class RunOptions(TypedDict, total=False):
     dependencies: Sequence[str]
     workspace_sharing: Literal["isolated", "shared"]
     run_app: RunApp | None
+    args: Sequence[str]
     capture: bool
 
 
@@ -140,6 +142,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     dependencies: Sequence[str]
     shared: bool
     run_app: RunApp | None
+    args: tuple[str, ...]
     capture: bool
 
     def without_limits_of_run(self, own: ContainerConfig) -> Self:
@@ -196,9 +199,31 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         strategy=strategy,
         shared=sharing == "shared",
         run_app=run_app,
+        args=_check_args(options.get("args", ())),
         dependencies=options.get("dependencies", ()),
         capture=options.get("capture", True),
     )
+
+
+def _check_args(args: Sequence[str]) -> tuple[str, ...]:
+    """Return a program's arguments.
+
+    Raises:
+        ConfigurationError: they are one text, or one of them cannot be an argument.
+    """
+    if isinstance(args, (str, bytes)):
+        raise ConfigurationError("args", args, "is one text", hint=f"give a list with each argument: [{args!r}]")
+    for index, word in enumerate(args):
+        if not isinstance(word, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"args[{index}]", word, "is not a text", hint="convert it: str(value)")
+        if "\0" in word:
+            raise ConfigurationError(f"args[{index}]", word, "holds a NUL character, which no argument can")
+        try:
+            word.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            reason = f"holds a lone surrogate at character {error.start}"
+            raise ConfigurationError(f"args[{index}]", word, reason) from None
+    return tuple(args)
 
 
 def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[ContainerStrategy, str]:

@@ -10,7 +10,7 @@ from interpreter_tools._config.paths import WORKSPACE, check_path
 from interpreter_tools._exceptions import ConfigurationError, InvalidPath
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from interpreter_tools._config.options import RunApp
     from interpreter_tools._languages.config import LanguageConfig
@@ -124,8 +124,9 @@ def plan(
     output_limit: int | None,
     need: Need | None = None,
     run_app: RunApp | None = None,
+    args: Sequence[str] = (),
 ) -> Job:
-    """The job that runs the code file, which is among the files, or an app."""
+    """Return the job that runs the code file, which is among the files, or an app, with its arguments."""
     code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
     variables = {**BASE_ENVIRONMENT, **image_environment, **language.environment, **environment}
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
@@ -133,9 +134,9 @@ def plan(
     )
     if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
         variables = language.dependencies.visible(variables, need.target)
-    argv = (code_file,) if booted else tuple(word.replace("{file}", code_file) for word in language.run_command)
+    command = (code_file,) if booted else tuple(word.replace("{file}", code_file) for word in language.run_command)
     return Job(
-        argv=argv,
+        argv=(*command, *args),
         booted=booted,
         environment=variables,
         files=files,

@@ -118,6 +118,9 @@ def start(
     where = _string(directory.encode("utf-8", "surrogateescape"))
     strings = _strings(argv, environment)
     size = _START.size + len(where) + _COUNTS.size + sum(map(len, strings))
+    variables = sum(len(name) + len(value) for name, value in environment.items())
+    if sum(map(len, argv)) > variables:
+        _check_size(size, field="args", value=[*argv])
     _check_size(size, field="environment", value=sorted(environment))
     head = _START.pack(uid, flags, timeout_ms, output_limit, *(reset or _NO_RESET))
     return frame(Frame.START, head, where, _COUNTS.pack(len(argv), len(environment)), *strings)

@@ -110,5 +110,6 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             timeout=self.options.timeout,
             output_limit=self.options.output_limit,
             run_app=self.options.run_app,
+            args=self.options.args,
             need=fitting.need,
         )

@@ -117,6 +117,13 @@ def test_environment_that_does_not_fit(environment: dict[str, str]) -> None:
         connection_in(State.GREETED).boot(BootMode.FORK, (), environment, uid=UID)
 
 
+def test_arguments_that_do_not_fit() -> None:
+    """Refused by their own name, beside an environment that fits."""
+    with pytest.raises(ConfigurationError, match="is too large") as caught:
+        connection_in(State.IDLE).start(("cat", "x" * MAX_PAYLOAD), {"A": "b"}, uid=UID)
+    assert caught.value.field == "args"
+
+
 def test_largest_environment_that_fits() -> None:
     """To the byte."""
     connection = connection_in(State.IDLE)

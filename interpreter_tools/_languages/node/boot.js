@@ -7,7 +7,7 @@
   const Module = require('module');
   const { Console } = require('console');
   const { Writable } = require('stream');
-  const [language, direct] = process.argv.slice(1);
+  const [language, ...direct] = process.argv.slice(1);
 
   // What `node -e` adds to the global object and `node file` does not.
   const forgetEval = () => {
@@ -108,7 +108,7 @@
     for (const name of Object.keys(process.env)) if (!wanted.has(name)) delete process.env[name];
     for (const [name, value] of wanted) if (process.env[name] !== value) process.env[name] = value;
     if (process.env.NODE_PATH) Module._initPaths(); // a run's dependencies
-    return words[0];
+    return words.slice(0, Number(count));
   };
 
   // Once every listener of 'exit' has run, nothing that a program could see is left to do: the rest of the teardown only frees memory.
@@ -127,8 +127,8 @@
   };
 
   // From the queue, so that no frame of ours is in the traces of the program.
-  const main = (file) => {
-    process.argv = [process.execPath, file];
+  const main = ([file, ...words]) => {
+    process.argv = [process.execPath, file, ...words];
     prepare?.(file);
     process.nextTick(Module.runMain, file);
   };
@@ -136,7 +136,7 @@
   const prepare = language === 'typescript' ? loadTypeScript() : undefined;
   forgetEval();
   leaveAtOnce();
-  if (direct) {
+  if (direct.length) {
     main(direct);
   } else {
     warm();
