@@ -4,6 +4,8 @@ It is C, linked statically against musl, once for each kind of processor that a 
 on another. Both binaries are data to the client, so one wheel serves every platform. The compiler is the ``ziglang``
 package, which brings musl and its headers for every target; ``INTERPRETER_TOOLS_CC_X86_64`` and
 ``INTERPRETER_TOOLS_CC_AARCH64`` name another one, with its arguments, for example ``aarch64-linux-musl-gcc``.
+
+``python hatch_build.py`` compiles what has changed and does nothing else: for developers, after editing the C sources.
 """
 
 from __future__ import annotations
@@ -34,11 +36,23 @@ class SupervisorBuildHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called before each wheel is built; an editable one finds the binaries beside the sources."""
         sources = Path(self.root, "interpreter_tools", "supervisor")
-        for architecture in _ARCHITECTURES:
-            binary = sources / "bin" / f"supervisor-{architecture}"
-            if _build(sources, architecture, binary):
-                self.app.display_info(f"compiled {binary.name}: {binary.stat().st_size} bytes")
+        for binary in build_all(sources):
             build_data["artifacts"].append(f"/{binary.relative_to(self.root).as_posix()}")
+
+
+def build_all(sources: Path) -> list[Path]:
+    """Compile the supervisor for every processor, where its sources have changed, and return the binaries.
+
+    Raises:
+        RuntimeError: the compiler is missing, or refused.
+    """
+    binaries: list[Path] = []
+    for architecture in _ARCHITECTURES:
+        binary = sources / "bin" / f"supervisor-{architecture}"
+        if _build(sources, architecture, binary):
+            sys.stderr.write(f"compiled {binary.name}: {binary.stat().st_size} bytes\n")
+        binaries.append(binary)
+    return binaries
 
 
 def _build(sources: Path, architecture: str, binary: Path) -> bool:
@@ -79,3 +93,7 @@ def _compile(command: list[str], *, cwd: str) -> None:
 def _stamp(inputs: str, binary: Path) -> str:
     """Holds the binary's own hash as well: it may have been replaced by hand."""
     return f"{inputs} {hashlib.sha256(binary.read_bytes()).hexdigest()}\n"
+
+
+if __name__ == "__main__":
+    build_all(Path(__file__).with_name("interpreter_tools") / "supervisor")

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import anyio
@@ -14,9 +15,10 @@ import anyio
 from interpreter_tools.setup.errors import SetupFailed
 
 LOG = Path("/var/log/interpreter-tools-dockerd.log")
-"""What a ``dockerd`` that was started here says."""
+"""What a ``dockerd`` that was started here says; what came before is in a file beside it, with ``.1`` at its end."""
 
 _LOG_LIMIT = 16 << 20
+_LOG_SECONDS = 2.0
 _LOG_LINES = 8
 _TERMINATION_SECONDS = 20.0
 _INTERVAL = 0.1
@@ -48,11 +50,13 @@ class Dockerd:
     Args:
         pid: its process.
         log_start: where its own words begin in the log.
+        log_pid: the process that writes the log.
     """
 
-    def __init__(self, pid: int, log_start: int) -> None:
+    def __init__(self, pid: int, log_start: int, log_pid: int) -> None:
         self.pid = pid
         self._log_start = log_start
+        self._log_pid = log_pid
         self._status: int | None = None
 
     def __repr__(self) -> str:
@@ -69,11 +73,14 @@ class Dockerd:
                 self._status = status
         return self._status is None
 
-    def failure(self, what: str) -> SetupFailed:
-        """An error with its last words, and what to do about them."""
-        with LOG.open("rb") as log:
-            log.seek(self._log_start)
-            text = log.read().decode("utf-8", "replace")
+    async def failure(self, what: str) -> SetupFailed:
+        """Return an error with its last words, and what to do about them."""
+        if not self.runs():
+            with anyio.move_on_after(_LOG_SECONDS):  # its last words are on their way to the log
+                while _command(self._log_pid):  # noqa: ASYNC110 - another process's end is no event of ours
+                    await anyio.sleep(_INTERVAL)
+        data = await anyio.Path(LOG).read_bytes()
+        text = data[self._log_start if self._log_start <= len(data) else 0 :].decode("utf-8", "replace")
         lines = text.strip().splitlines()
         last = "\n".join(lines[-_LOG_LINES:])
         ended = lines[-1].lower() if lines else ""
@@ -149,7 +156,7 @@ def _probe(path: Path) -> int:
 
 
 def start_dockerd() -> Dockerd:
-    """Start ``dockerd`` in a session of its own, its words going to :data:`LOG`.
+    """Start ``dockerd`` in a session of its own, its words going to :data:`LOG`, which is kept within bounds.
 
     Raises:
         SetupFailed: it is not installed, or the log cannot be written.
@@ -158,29 +165,40 @@ def start_dockerd() -> Dockerd:
     if program is None or env is None:
         raise SetupFailed("dockerd is not installed", hint="install docker.io")
     try:
-        log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        with LOG.open("ab") as log:
+            start = log.tell()
     except OSError as error:
         raise SetupFailed(f"{LOG} cannot be written: {error.strerror}", hint="start dockerd by hand") from error
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    keeper = Path(__file__).with_name("log.py")
+    words, into = os.pipe2(os.O_CLOEXEC)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
-        if os.fstat(log).st_size > _LOG_LIMIT:
-            os.ftruncate(log, 0)
-        start = os.fstat(log).st_size
-        # Not subprocess: its objects want to be waited for, and this child is to outlive us.
-        # env(1) is there to leave our directory.
-        pid = os.posix_spawn(
-            env,
-            [env, "--chdir=/", program],
-            dict(os.environ),
-            file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM),
-        )
+        log_pid = _spawn([sys.executable, "-I", "-S", str(keeper), str(LOG), str(_LOG_LIMIT)], stdin=words, output=null)
+        pid = _spawn([env, "--chdir=/", program], stdin=null, output=into)  # env(1) is there to leave our directory
     finally:
-        os.close(null)
-        os.close(log)
-    return Dockerd(pid, start)
+        for descriptor in (words, into, null):
+            os.close(descriptor)
+    return Dockerd(pid, start, log_pid)
+
+
+def _spawn(command: list[str], *, stdin: int, output: int) -> int:
+    """Start a program that outlives us and return its process id.
+
+    Not by subprocess: its objects want to be waited for.
+    """
+    return os.posix_spawn(
+        command[0],
+        command,
+        dict(os.environ),
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, stdin, 0),
+            (os.POSIX_SPAWN_DUP2, output, 1),
+            (os.POSIX_SPAWN_DUP2, output, 2),
+        ],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=(signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM),
+    )
 
 
 async def settle() -> None:

@@ -158,7 +158,7 @@ class _EngineStarter:
             other = find_process("dockerd")  # somebody else's was quicker
             client = None if other is None else await self._wait_for(other)
         if client is None:
-            raise daemon.failure("does not answer" if daemon.runs() else "ended")
+            raise await daemon.failure("does not answer" if daemon.runs() else "ended")
         return client
 
     async def _wait_for(self, daemon: Dockerd | int | None) -> DockerClient | None:

@@ -19,8 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from interpreter_tools import ExecutionEngine
+
 NAME = "index.invalid"
 """A host that only the proxy knows: itself."""
+
+
+_GATEWAY = """
+import socket
+for line in open("/proc/net/route"):
+    name, destination, gateway, *_ = line.split()
+    if destination == "00000000":
+        print(socket.inet_ntoa(bytes.fromhex(gateway)[::-1]))
+        break
+"""
 
 
 class Certificates(NamedTuple):
@@ -51,6 +63,15 @@ class Index(NamedTuple):
     def npm(self) -> str:
         """Its registry."""
         return f"{self.origin}/npm/"
+
+
+async def find_gateway(engine: ExecutionEngine) -> str:
+    """Return the address at which containers of the network ``bridge`` reach this machine: their default route.
+
+    The container is asked, not the network: an engine that has just been installed tells no gateway of its bridge.
+    """
+    result = await engine.run("python", _GATEWAY, network="bridge")
+    return result.check().stdout.strip()
 
 
 def make_authority(directory: Path, address: str) -> Certificates:

@@ -13,14 +13,14 @@ import pytest
 from interpreter_tools import ConfigurationError
 from interpreter_tools._docker.build import build_image
 from tests.cli.command import call
-from tests.docker.index import NAME, Certificates, Index, make_authority, serving
+from tests.docker.index import NAME, Certificates, Index, find_gateway, make_authority, serving
 from tests.docker.toy import make_engine, remove_image, remove_images, remove_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from interpreter_tools import ExecutionResult
+    from interpreter_tools import ExecutionEngine, ExecutionResult
     from interpreter_tools._docker import DockerClient
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -40,10 +40,9 @@ class Servers(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-async def servers(docker_client: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+async def servers(engine: ExecutionEngine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
     """Both of them."""
-    bridge = await docker_client._connection.request("look at a network", "GET", "networks/bridge")
-    address = bridge["IPAM"]["Config"][0]["Gateway"]
+    address = await find_gateway(engine)
     certificates = await asyncio.to_thread(make_authority, tmp_path_factory.mktemp("authority"), address)
     with serving(address, certificates) as plain, serving(address, certificates, tls=True) as tls:
         yield Servers(plain, tls, certificates)

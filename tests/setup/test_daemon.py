@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from interpreter_tools.setup import daemon
+from interpreter_tools.setup import daemon, log
 from interpreter_tools.setup.daemon import find_process, remove_leftovers
 
 if TYPE_CHECKING:
@@ -60,3 +60,19 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path, m
     assert removed == [str(tmp_path / name) for name in ("reused", "gone", "garbage", "dead.sock")]
     assert files["alive"].exists()
     assert (tmp_path / "live.sock").exists()
+
+
+def test_log_of_an_engine_stays_within_bounds(tmp_path: Path):
+    """The newest words are in the file, those before in one beside it, and no third is ever there."""
+    path = tmp_path / "engine.log"
+    path.write_text("from an earlier engine\n")
+    command = [sys.executable, "-I", "-S", log.__file__, str(path), "10000"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as keeper:
+        assert keeper.stdin is not None
+        for number in range(20_000):
+            keeper.stdin.write(b"line %d\n" % number)
+        keeper.stdin.close()
+        assert keeper.wait(10) == 0
+    assert path.read_text().endswith("line 19999\n")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["engine.log", "engine.log.1"]
+    assert sum(entry.stat().st_size for entry in tmp_path.iterdir()) <= 20_000 + (1 << 17)
