@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import sys
 from pathlib import Path
 
 import nox
@@ -15,26 +17,38 @@ nox.options.sessions = ["lint", "types", "unit", "supervisor", "docker", "adapte
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("interpreter_tools", "examples", "bench", "tests", "noxfile.py", "hatch_build.py")
-SHARED = ".nox/shared"
-"""The environment of every session that runs the package: one, with all extras, as developers have it."""
+SHARED = Path(".nox", "shared").absolute()
+"""The one environment of the sessions that run the package, with every extra, as developers have it."""
 
 
 def _install(session: nox.Session) -> None:
-    """Install what the shared environment lacks, and compile the supervisor if its sources have changed."""
-    root = Path(session.virtualenv.location)
-    packages = nox.project.dependency_groups(PROJECT, "dev", "adapters")
-    wanted = repr((Path("pyproject.toml").read_text("utf-8"), Path.cwd(), session.python))
-    digest, stamp = hashlib.sha256(wanted.encode()).hexdigest(), root / "installed"
+    """Enter the shared environment: install what it lacks, compile the supervisor if its sources have changed."""
+    session.env["PATH"] = f"{SHARED / 'bin'}:{session.env['PATH']}"
+    wanted = repr((Path("pyproject.toml").read_text("utf-8"), SHARED, sys.version))
+    digest, stamp = hashlib.sha256(wanted.encode()).hexdigest(), SHARED / "installed"
     if not stamp.exists() or stamp.read_text("ascii") != digest:
-        session.install(*packages)
-        session.install("--no-build-isolation", "-e", ".[cli,mcp,shell,adapters]")  # the compiler is there by now
+        if importlib.util.find_spec("uv"):
+            make, install = ("uv", "venv", "--clear"), ("uv", "pip", "install", "--python", SHARED)
+            pip = [sys.executable, "-m", *install]
+        else:
+            make, pip = ("venv", "--clear"), [SHARED / "bin" / "python", "-m", "pip", "install"]
+        session.run_install(sys.executable, "-m", *make, SHARED, external=True)
+        groups = nox.project.dependency_groups(PROJECT, "dev", "adapters")
+        session.run_install(*pip, *groups, external=True)
+        # By now the compiler is there: nothing is fetched a second time for the build.
+        session.run_install(*pip, "--no-build-isolation", "-e", ".[cli,mcp,shell,adapters]", external=True)
         stamp.write_text(digest, "ascii")
-    session.run("python", "hatch_build.py")
+    _run(session, "python", "hatch_build.py")
+
+
+def _run(session: nox.Session, program: str, *arguments: str) -> None:
+    """Run a program of the shared environment."""
+    session.run(SHARED / "bin" / program, *arguments, external=True)
 
 
 def _set_up(session: nox.Session, *names: str) -> None:
     """Make the Docker engine and the images ready; quick when they are."""
-    session.run("interpreter-tools", "setup", "--yes", *names)
+    _run(session, "interpreter-tools", "setup", "--yes", *names)
 
 
 @nox.session
@@ -46,59 +60,59 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports")
 
 
-@nox.session(venv_location=SHARED)
+@nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
     """Types, strictly."""
     _install(session)
-    session.run("pyright")
+    _run(session, "pyright")
 
 
-@nox.session(venv_location=SHARED)
+@nox.session(venv_backend="none")
 def unit(session: nox.Session) -> None:
     """What needs no Docker engine."""
     _install(session)
     folders = ("tests/unit", "tests/cli", "tests/mcp", "tests/setup")
-    session.run("pytest", "-m", "not docker", *folders, *session.posargs)
+    _run(session, "pytest", "-m", "not docker", *folders, *session.posargs)
 
 
-@nox.session(venv_location=SHARED)
+@nox.session(venv_backend="none")
 def supervisor(session: nox.Session) -> None:
     """The supervisor under sanitizers, as PID 1 of namespaces of its own."""
     _install(session)
-    session.run("pytest", "tests/supervisor", *session.posargs)
+    _run(session, "pytest", "tests/supervisor", *session.posargs)
 
 
-@nox.session(venv_location=SHARED)
+@nox.session(venv_backend="none")
 def docker(session: nox.Session) -> None:
     """What needs a real Docker engine."""
     _install(session)
     _set_up(session)
-    session.run("pytest", "-m", "docker", "tests/docker", "tests/cli", "tests/mcp", "tests/setup", *session.posargs)
+    _run(session, "pytest", "-m", "docker", "tests/docker", "tests/cli", "tests/mcp", "tests/setup", *session.posargs)
 
 
-@nox.session(venv_location=SHARED)
+@nox.session(venv_backend="none")
 def adapters(session: nox.Session) -> None:
     """The faces for frameworks, with each framework's own offline model, and the shell."""
     _install(session)
     _set_up(session)
-    session.run("pytest", "tests/adapters", "tests/shell", *session.posargs)
+    _run(session, "pytest", "tests/adapters", "tests/shell", *session.posargs)
 
 
-@nox.session(venv_location=SHARED)
+@nox.session(venv_backend="none")
 def examples(session: nox.Session) -> None:
     """The examples, and the README's code."""
     _install(session)
     _set_up(session, "python", "javascript", "shell", "ruby")
-    session.run("pytest", "tests/examples", *session.posargs)
+    _run(session, "pytest", "tests/examples", *session.posargs)
 
 
-@nox.session(venv_location=SHARED)
+@nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """The figures of the README; as root, on an idle machine."""
     _install(session)
     _set_up(session)
     for name in ("latency", "stream", "fresh", "pool", "files", "dependencies", "startup", "overhead"):
-        session.run("python", "-m", f"bench.{name}")
+        _run(session, "python", "-m", f"bench.{name}")
 
 
 @nox.session
