@@ -12,6 +12,7 @@ from interpreter_tools._config.results import (
     PoolStats,
     SessionInfo,
 )
+from interpreter_tools._config.settings import SettingsIgnored
 from interpreter_tools._dependencies import StoreEntry
 from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
@@ -104,6 +105,7 @@ __all__ = [
     "SessionExists",
     "SessionInfo",
     "SessionOptions",
+    "SettingsIgnored",
     "StoreEntry",
     "StoreFailed",
     "TooManySessions",

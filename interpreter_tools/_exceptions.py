@@ -38,16 +38,24 @@ made-up result.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pickle
+from typing import TYPE_CHECKING, TypeVar
+
+from interpreter_tools._text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+E = TypeVar("E", bound="InterpreterToolsError")
 
 _SHOWN = 200  # characters of a wrong value that an error repeats
 
 
 class InterpreterToolsError(Exception):
     """The root of everything this library raises.
+
+    Every error survives ``pickle`` and ``copy`` with its fields, so that it crosses process pools and task queues; a
+    field that cannot be pickled arrives as its ``repr``.
 
     Attributes:
         message: what happened.
@@ -61,6 +69,32 @@ class InterpreterToolsError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Callable[..., InterpreterToolsError], tuple[object, ...]]:
+        # Without this, `pickle` calls the class with `args`, which is the message alone.
+        return _restore, (type(self), self.args, {name: _portable(value) for name, value in self._fields().items()})
+
+    def _fields(self) -> dict[str, object]:
+        """Return the attributes that a copy needs."""
+        return dict(vars(self))
+
+
+def _restore(kind: type[E], args: tuple[object, ...], fields: Mapping[str, object]) -> E:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    for name, value in fields.items():
+        setattr(error, name, value)
+    return error
+
+
+def _portable(value: object) -> object:
+    if value is None or isinstance(value, (str, int, float, bytes)):
+        return value
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever somebody's object raises; the error itself must arrive
+        return repr(value)
+    return value
 
 
 class UsageError(InterpreterToolsError):
@@ -76,7 +110,7 @@ class ConfigurationError(UsageError, ValueError):
     """
 
     def __init__(self, field: str, value: object, reason: str, *, hint: str = "") -> None:
-        super().__init__(f"{field}: {value!r} {reason}", hint=hint)
+        super().__init__(f"{one_line(field)}: {value!r} {reason}", hint=hint)
         self.field = field
         self.value = value
         self.reason = reason
@@ -124,7 +158,7 @@ class InvalidArguments(UsageError, ValueError):
         shown = repr(value)
         if len(shown) > _SHOWN:
             shown = f"{shown[:_SHOWN]}…"
-        super().__init__(f"{field or 'arguments'}: {shown} {reason}", hint=hint)
+        super().__init__(f"{one_line(field) or 'arguments'}: {shown} {reason}", hint=hint)
         self.field = field
         self.value = value
         self.reason = reason
@@ -324,3 +358,6 @@ class FileRefused(InterpreterToolsError, OSError):
         self.path = path
         self.errno = errno
         self.strerror = strerror
+
+    def _fields(self) -> dict[str, object]:
+        return {**vars(self), "errno": self.errno, "strerror": self.strerror}  # OSError keeps these two elsewhere

@@ -15,7 +15,7 @@ from interpreter_tools._config.index_access import check_bundle, check_no_proxy,
 from interpreter_tools._config.language_names import check_languages
 from interpreter_tools._config.limits import check_count, check_seconds, parse_cpus, parse_size
 from interpreter_tools._config.mounts import Mount, check_mounts
-from interpreter_tools._config.settings import build, find_file, read_file, with_environment
+from interpreter_tools._config.settings import build, read_settings, with_environment
 from interpreter_tools._exceptions import ConfigurationError
 
 K = TypeVar("K")
@@ -383,9 +383,10 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         for what is said nowhere.
 
         Args:
-            path: the file; None means the one that ``INTERPRETER_TOOLS_CONFIG`` names, or the first that exists of
-                ``interpreter-tools.toml`` here and ``interpreter-tools/config.toml`` in the user's directory for
-                configuration, or none.
+            path: the file; None means the one that ``INTERPRETER_TOOLS_CONFIG`` names. Without either, the file is
+                ``interpreter-tools/config.toml`` in the user's directory for configuration, and limits and sizes of
+                ``interpreter-tools.toml`` in the current directory go over it. What else the latter says (mounts,
+                networks, images, indexes, the Docker engine) is ignored, with a ``SettingsIgnored`` warning.
             environ: the variables; None means those of this process.
 
         Raises:
@@ -393,8 +394,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 tells the field's path.
         """
         environ = os.environ if environ is None else environ
-        file = find_file(path, environ)
-        return cls.from_dict(with_environment({} if file is None else read_file(file), environ, cls))
+        return cls.from_dict(with_environment(read_settings(path, environ, cls), environ, cls))
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, object]) -> Self:

@@ -9,6 +9,9 @@ import msgspec
 
 from interpreter_tools._config.model import SessionConfig
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools._text import one_line
+
+_LAST_LINE = 500  # characters of a program's last line that an error repeats
 
 Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
 DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
@@ -121,8 +124,8 @@ class ExecutionFailed(InterpreterToolsError):
 
     def __init__(self, result: ExecutionResult) -> None:
         ended = f"signal {result.signal}" if result.signal else f"exit code {result.exit_code}"
-        lines = result.stderr.strip().splitlines()
-        last = f": {lines[-1]}" if lines else ""
+        last = one_line(result.stderr.rstrip().rpartition("\n")[2].strip()[-_LAST_LINE:])
+        last = f": {last}" if last else ""
         super().__init__(f"the code ended with outcome {result.outcome} ({ended}){last}")
         self.result = result
 

@@ -1,16 +1,17 @@
-"""Settings from a TOML file and from environment variables, as one tree of plain data, and that tree as a Struct.
+"""Settings from TOML files and from environment variables, as one tree of plain data, and that tree as a Struct.
 
-What it does not know it refuses, with the field's path: a misspelt limit must not become no limit.
+A name that is no setting is refused, with the field's path: a misspelt limit must not become no limit.
 """
 
 from __future__ import annotations
 
 import difflib
 import tomllib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
@@ -19,6 +20,7 @@ from interpreter_tools._exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
 PREFIX = "INTERPRETER_TOOLS_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
@@ -31,27 +33,106 @@ _FAMILIES = ("IMAGE_", "CC_")  # the same, one for each language or processor
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def find_file(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Path | None:
-    """The settings file: the one that is named, by the caller or the environment, or the first usual one that exists.
+# What the file of the current directory may set: whoever made that directory, perhaps in a repository that was cloned,
+# must not decide what a sandbox sees, which engine gets the code, or where packages and images come from.
+_HARMLESS = frozenset({"container", "pool", "prewarm", "timeout", "output_limit", "max_sessions", "dependency_timeout"})
+_HARMLESS_IN_CONTAINER = frozenset(
+    {"environment", "memory_limit", "cpu_limit", "pids_limit", "workspace_size", "tmp_size", "working_dir"}
+)
+
+
+class SettingsIgnored(UserWarning):
+    """Settings of ``interpreter-tools.toml`` in the current directory were left out, as nobody named that file.
+
+    Attributes:
+        file: the file.
+        fields: the paths of its settings that were left out, such as ``container.mounts``.
+    """
+
+    def __init__(self, file: Path, fields: Sequence[str]) -> None:
+        super().__init__(file, tuple(fields))
+        self.file = file
+        self.fields = tuple(fields)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file} of the current directory: ignored {', '.join(self.fields)}, which only a file that you name "
+            f"may set. If you trust that file, name it: {FILE_VARIABLE}={self.file}, --config {self.file}, or "
+            f"EngineConfig.load({str(self.file)!r})"
+        )
+
+
+def read_settings(
+    path: str | os.PathLike[str] | None, environ: Mapping[str, str], kind: type[msgspec.Struct]
+) -> dict[str, object]:
+    """Return the settings of the file that is named, or else those of the user's file and of the current directory.
+
+    The file of the current directory sets limits and sizes over the user's file. Its other settings are left out, with
+    a ``SettingsIgnored`` warning.
 
     Args:
-        path: the caller's choice.
+        path: the file that the caller names; None means that of ``INTERPRETER_TOOLS_CONFIG``.
         environ: may hold ``INTERPRETER_TOOLS_CONFIG``, ``XDG_CONFIG_HOME`` and ``HOME``.
+        kind: what the tree is to become; tells which names are settings.
+
+    Raises:
+        ConfigurationError: a file that was named is not there, or a file is not TOML.
     """
-    if path is not None:
-        return Path(path)
-    if environ.get(FILE_VARIABLE):
-        return Path(environ[FILE_VARIABLE])
-    usual = [Path(_FILE)]
-    if environ.get("XDG_CONFIG_HOME"):
-        usual.append(Path(environ["XDG_CONFIG_HOME"], *_USER_FILE))
-    elif environ.get("HOME"):
-        usual.append(Path(environ["HOME"], ".config", *_USER_FILE))
-    return next((file for file in usual if file.is_file()), None)
+    named = path if path is not None else environ.get(FILE_VARIABLE)
+    if named:
+        return _read_file(Path(named))
+    users, here = _users_file(environ), Path(_FILE)
+    settings = _read_file(users) if users is not None and users.is_file() else {}
+    if here.is_file():
+        harmless, ignored = _split(_read_file(here), kind)
+        settings = _over(settings, harmless)
+        if ignored:
+            warnings.warn(SettingsIgnored(here, ignored), stacklevel=3)
+    return settings
 
 
-def read_file(path: Path) -> dict[str, object]:
-    """What a TOML file holds.
+def _users_file(environ: Mapping[str, str]) -> Path | None:
+    directory = environ.get("XDG_CONFIG_HOME", "")
+    if Path(directory).is_absolute():  # the specification of base directories says to ignore any other
+        return Path(directory, *_USER_FILE)
+    return Path(environ["HOME"], ".config", *_USER_FILE) if environ.get("HOME") else None
+
+
+def _split(settings: Mapping[str, object], kind: type[msgspec.Struct]) -> tuple[dict[str, object], list[str]]:
+    """Return the settings that the current directory may set, and the paths of the others.
+
+    Names that are no setting stay, to be refused: a misspelt limit must not be ignored.
+    """
+    kinds, inner_kinds = kinds_of(kind), kinds_of(members_of(kinds_of(kind)["container"])[0])
+    harmless: dict[str, object] = {}
+    ignored: list[str] = []
+    for name, value in settings.items():
+        if name == "container" and isinstance(value, dict):
+            table = cast("dict[str, object]", value)
+            left_out = [key for key in table if key in inner_kinds and key not in _HARMLESS_IN_CONTAINER]
+            harmless[name] = {key: item for key, item in table.items() if key not in left_out}
+            ignored += [f"{name}.{key}" for key in left_out]
+        elif name in kinds and name not in _HARMLESS:
+            ignored.append(name)
+        else:
+            harmless[name] = value
+    return harmless, ignored
+
+
+def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Return one tree of two; where both say something, the second holds."""
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[name] = _over(cast("dict[str, object]", old), cast("dict[str, object]", value))
+        else:
+            merged[name] = value
+    return merged
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    """Return what a TOML file holds.
 
     Raises:
         ConfigurationError: it is not there, or is not TOML; the error tells where.

@@ -115,13 +115,14 @@ async def run(
     port: Annotated[list[int] | None, Parameter(alias="-p", negative="")] = None,
     image: str | None = None,
     json: Flag = False,
+    config: Path | None = None,
     docker_host: str | None = None,
 ) -> int:
     """Run code in a fresh sandbox. Its output, input and exit status are this command's own.
 
-    What is not given comes from interpreter-tools.toml and from variables
-    such as INTERPRETER_TOOLS_TIMEOUT. The status is 125 when the sandbox,
-    rather than the code, fails.
+    What is not given comes from your interpreter-tools/config.toml and from
+    variables such as INTERPRETER_TOOLS_TIMEOUT. The status is 125 when the
+    sandbox, rather than the code, fails.
 
     Args:
         file: The program; `-`, or nothing where input is piped, reads it from standard input.
@@ -143,6 +144,7 @@ async def run(
         port: A port of the program, to be reached on 127.0.0.1; which one there is told. May be repeated.
         image: The image to run in.
         json: Print the result as JSON instead of streaming the output.
+        config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
     if (file is not None and code is not None) or (file is None and code is None and sys.stdin.isatty()):
@@ -170,6 +172,7 @@ async def run(
         ports=tuple(port or ()),
         image=image,
         out=out,
+        config_file=config,
         docker_host=docker_host,
     )
     return await run_code(request, as_json=json)
@@ -340,7 +343,7 @@ async def mcp(*, http: str | None = None, config: Path | None = None, docker_hos
 
     Args:
         http: HOST:PORT, or a port of 127.0.0.1: serve streamable HTTP there instead. There is no password.
-        config: A TOML file with the engine's settings; otherwise the usual ones, and INTERPRETER_TOOLS_* variables.
+        config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
     from interpreter_tools.cli._mcp import run_mcp  # noqa: PLC0415
@@ -378,7 +381,7 @@ async def shell(
         timeout: Seconds that a program may run; 0 means no limit. Usually 60.
         memory: Memory limit, such as 512m.
         network: A Docker network, such as bridge; otherwise there is none.
-        config: A TOML file with the engine's settings; otherwise the usual ones, and INTERPRETER_TOOLS_* variables.
+        config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
     from interpreter_tools.cli._shell import run_interactive  # noqa: PLC0415

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import anyio
 import msgspec
 
-from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._dependencies.derived_image import LABEL as DERIVED
 from interpreter_tools._docker import DockerClient, remove
 from interpreter_tools._docker.supervisor import LABEL as SUPERVISOR
 from interpreter_tools._exceptions import DockerApiError, InterpreterToolsError
+from interpreter_tools._text import json_text, one_line
 from interpreter_tools.cli._ask import ask_terminal
-from interpreter_tools.cli._ps import printable, survey_named, tell_age, tell_owner
+from interpreter_tools.cli._ps import survey_named, tell_age, tell_owner
+from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ async def remove_item(client: DockerClient, item: Item) -> bool:
 async def run_clean(*, everything: bool, dry_run: bool, yes: bool, as_json: bool, docker_host: str | None) -> int:
     """Remove what is to go, tell what went, and return the command's status."""
     try:
-        docker_host = docker_host or (await anyio.to_thread.run_sync(EngineConfig.load)).docker_host
+        docker_host = docker_host or (await anyio.to_thread.run_sync(load_settings, "clean")).docker_host
         async with await DockerClient.connect(docker_host) as client:
             items = await find(client, everything=everything)
             agreed = not dry_run and bool(items) and (yes or await _ask(items))
@@ -101,7 +102,7 @@ async def run_clean(*, everything: bool, dry_run: bool, yes: bool, as_json: bool
         sys.stderr.write(f"interpreter-tools clean: {error}\n")
         return 1
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(removals)).decode() + "\n")
+        sys.stdout.write(json_text(msgspec.json.format(msgspec.json.encode(removals))) + "\n")
     elif not items:
         sys.stdout.write("nothing to remove\n")
     return 0
@@ -118,11 +119,11 @@ async def _settle(client: DockerClient, item: Item, *, tell: bool, dry_run: bool
 def describe(item: Item) -> str:
     """An item in words: ``"container 0123456789ab (running, 5 min, pid 7 on box, alive)"``."""
     if isinstance(item, (SharedVolume, OwnImage)):
-        return f"{_kind(item)} {printable(item.name)}"
+        return f"{_kind(item)} {one_line(item.name)}"
     owner = tell_owner(item.owner, item.life)
     if item.kind == "volume":
-        return f"volume {printable(item.name)} ({owner})"
-    return f"container {item.id[:_SHORT]} {printable(item.image)} ({item.state}, {tell_age(item.age)}, {owner})"
+        return f"volume {one_line(item.name)} ({owner})"
+    return f"container {item.id[:_SHORT]} {one_line(item.image)} ({item.state}, {tell_age(item.age)}, {owner})"
 
 
 async def _ask(items: Sequence[Item]) -> bool:

@@ -16,6 +16,7 @@ from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
 from interpreter_tools._languages.manifests import decode_list, requirement_lines
+from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def read_requirements(text: str) -> list[str]:
 
 def _config(store: str | None, docker_host: str | None) -> EngineConfig:
     """The user's configuration with the options over it."""
-    loaded = EngineConfig.load()
+    loaded = load_settings("deps")
     return msgspec.structs.replace(
         loaded,
         docker_host=docker_host or loaded.docker_host,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ async def run_mcp(*, http: str | None, config_file: Path | None, docker_host: st
         return _FAILED
     try:
         address = None if http is None else HttpAddress.parse(http)
-        config = EngineConfig.load(config_file)
+        config = load_settings("mcp", config_file)
         if docker_host is not None:
             config = msgspec.structs.replace(config, docker_host=docker_host)
         server = create_server(config)

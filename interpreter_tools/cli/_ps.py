@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import msgspec
 
-from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._docker import DockerClient, survey
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools._text import json_text, one_line
+from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,14 +49,14 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 async def run_ps(*, as_json: bool, docker_host: str | None) -> int:
     """Print the containers and return the command's status."""
     try:
-        docker_host = docker_host or (await anyio.to_thread.run_sync(EngineConfig.load)).docker_host
+        docker_host = docker_host or (await anyio.to_thread.run_sync(load_settings, "ps")).docker_host
         async with await DockerClient.connect(docker_host) as client:
             containers = [found for found in await survey_named(client) if found.kind == "container"]
     except InterpreterToolsError as error:
         sys.stderr.write(f"interpreter-tools ps: {error}\n")
         return 1
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(list(map(_listed, containers)))).decode() + "\n")
+        sys.stdout.write(json_text(msgspec.json.format(msgspec.json.encode(list(map(_listed, containers))))) + "\n")
     else:
         sys.stdout.write(table([_HEADING, *map(_row, containers)]))
     return 0
@@ -87,17 +88,12 @@ def tell_age(seconds: float | None) -> str:
 
 def tell_owner(owner: Owner | None, life: str) -> str:
     """Who it is, and whether it is alive."""
-    return "unknown" if owner is None else f"pid {owner.pid} on {printable(owner.host)}, {life}"
-
-
-def printable(text: str) -> str:
-    """A text that somebody else has chosen, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return "unknown" if owner is None else f"pid {owner.pid} on {one_line(owner.host)}, {life}"
 
 
 def _row(container: Belonging) -> tuple[str, ...]:
     owner = tell_owner(container.owner, container.life)
-    return container.id[:_SHORT], printable(container.image), container.state, tell_age(container.age), owner
+    return container.id[:_SHORT], one_line(container.image), container.state, tell_age(container.age), owner
 
 
 def _listed(container: Belonging) -> Listed:

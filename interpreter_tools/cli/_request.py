@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.model import EngineConfig, PoolConfig
+from interpreter_tools._config.model import PoolConfig
 from interpreter_tools._config.mounts import Mount
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
-    from interpreter_tools._config.model import ContainerConfig
+    from interpreter_tools._config.model import ContainerConfig, EngineConfig
     from interpreter_tools._config.options import RunOptions
 
 _MODES = ("ro", "rw", "zip")
@@ -44,6 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...]
     image: str | None
     out: Path | None
+    config_file: Path | None
     docker_host: str | None
 
     @property
@@ -66,7 +68,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ConfigurationError: a value cannot work.
         """
-        loaded = EngineConfig.load()
+        loaded = load_settings("run", self.config_file)
         if self.output_limit is not None:
             output_limit = None if self.output_limit == "none" else self.output_limit
         else:

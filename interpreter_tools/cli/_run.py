@@ -15,8 +15,8 @@ from interpreter_tools._background import beside
 from interpreter_tools._config.exit_status import BROKEN_PIPE, SANDBOX_FAILED
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
+from interpreter_tools._text import file_name, harmless, json_text
 from interpreter_tools.cli._language import guess_language
-from interpreter_tools.cli._ps import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ async def run_code(request: Request, *, as_json: bool) -> int:
             execution = session.stream(language, code, **options)
             result = await _drive(execution, reads_stdin=not request.reads_stdin, passes_on=not as_json)
             if as_json:
-                text = msgspec.json.format(result.to_json()).decode() + "\n"
+                text = json_text(msgspec.json.format(result.to_json())) + "\n"
                 await anyio.to_thread.run_sync(_write_all, 1, text.encode())
             if request.out is not None:
                 await _keep(session, request.out)
@@ -78,7 +78,7 @@ async def _drive(execution: Execution, *, reads_stdin: bool, passes_on: bool) ->
 async def _keep(session: Session, target: Path) -> None:
     """Copies what the program has made, and tells what that is."""
     kept = await session.aclose(keep_generated=target)
-    names = sorted(printable(str(path.relative_to(target))) for path in kept)
+    names = sorted(file_name(path.relative_to(target)) for path in kept)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     _say(f"kept in {target}: {', '.join(names[:_NAMED])}{more}" if names else "no file was made, so none is kept")
 
@@ -93,7 +93,7 @@ def _status(result: ExecutionResult) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"interpreter-tools run: {text}\n")
+    sys.stderr.write(f"interpreter-tools run: {harmless(text)}\n")
     sys.stderr.flush()
 
 

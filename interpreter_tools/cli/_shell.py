@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from interpreter_tools._config.exit_status import BROKEN_PIPE, SANDBOX_FAILED
-from interpreter_tools._config.model import EngineConfig, PoolConfig
+from interpreter_tools._config.model import PoolConfig
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from interpreter_tools._config.model import EngineConfig
 
 _MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[shell]"'
 _VARIABLE = "INTERPRETER_TOOLS_MODEL"
@@ -40,7 +43,7 @@ async def run_interactive(
         return 1
     try:
         options = ShellOptions(language=language, tries=tries)
-        config = _config(EngineConfig.load(config_file), timeout, memory, network, docker_host)
+        config = _config(load_settings("shell", config_file), timeout, memory, network, docker_host)
         return await run_shell(config, options, model=model or os.environ.get(_VARIABLE) or None)
     except BrokenPipeError:
         return BROKEN_PIPE

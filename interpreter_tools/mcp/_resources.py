@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 from mcp.types import Resource
 
 from interpreter_tools._exceptions import SessionClosed, UnknownSession
+from interpreter_tools._text import one_line
 
 if TYPE_CHECKING:
     from interpreter_tools.mcp._state import State
@@ -22,8 +23,8 @@ _LISTED = 1000
 
 
 def shown(path: str) -> str:
-    r"""A path that JSON can hold; bytes that are not UTF-8 become ``\xff``, in four characters."""
-    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""Return a path as it can be shown: bytes that are not UTF-8, and what acts on a reader, are escaped."""
+    return one_line(path)
 
 
 def uri_of(session_id: str, path: str) -> str:

@@ -12,8 +12,8 @@ import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._text import one_line
 from interpreter_tools.shell._history import search_history
-from interpreter_tools.shell._output import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

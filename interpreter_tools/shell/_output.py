@@ -12,9 +12,9 @@ from rich.markdown import Markdown
 from rich.syntax import Syntax
 from rich.text import Text
 
+from interpreter_tools._text import file_name, harmless
 from interpreter_tools.shell._memory import is_ours
 from interpreter_tools.shell._terminal import TerminalText
-from interpreter_tools.tool._excerpt import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,7 @@ class Display:
         files = [name for name in result.generated_files if not is_ours(name)]
         if files:
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-            self.note(f"files: {', '.join(map(one_line, files[:_NAMED]))}{more}")
+            self.note(f"files: {', '.join(map(file_name, files[:_NAMED]))}{more}")
 
     def _write(self, text: str, stream: Stream) -> None:
         if not text:
@@ -151,11 +151,6 @@ class Display:
     def _print(self, what: RenderableType) -> None:
         self.idle()
         self._console.print(what, soft_wrap=isinstance(what, Text))
-
-
-def one_line(text: str) -> str:
-    """A name that somebody else has chosen, on one line."""
-    return harmless(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _show_all_letters(stream: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from interpreter_tools.tool._excerpt import harmless
+from interpreter_tools._text import harmless
 
 _COLOURS = re.compile(r"\x1b\[([0-9;:]{0,40})m")
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)\Z")

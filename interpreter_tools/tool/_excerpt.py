@@ -5,26 +5,13 @@ The work depends on the budget only, not on the text: a run can write 16 MiB.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
-# Escape sequences of terminals are left out: CSI, the strings OSC, DCS, SOS, PM and APC, and those of two characters.
-_SEQUENCE = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-~]"
-# Shown as escapes: control characters, those that turn the direction of text or break lines, and those that cannot be
-# seen at all, tags (U+E0000) among them, in which instructions to models are smuggled past people.
-_HIDDEN = (
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\U000e0000-\U000e007f\ud800-\udfff]"
-)
-_SPECIAL = re.compile(f"(?P<sequence>{_SEQUENCE})|(?P<newline>\r\n?)|(?P<hidden>{_HIDDEN})")
+from interpreter_tools._text import SPECIAL, harmless, show_special
+
 _WIDEST = 4  # a window of this many times the budget is looked at, as sequences that are left out take room in it
 _JOINED = 16  # characters at most that a cut moves to keep together what is seen as one
 MARKER = 64  # characters at most that the note about a cut takes
-
-
-def harmless(text: str) -> str:
-    """The text without terminal sequences; control characters and invisible ones are shown as escapes."""
-    return _SPECIAL.sub(_shown, text)
 
 
 def excerpt(text: str, budget: int, *, head: float = 0.5) -> str:
@@ -50,23 +37,14 @@ def shorten(text: str, budget: int, *, head: float = 0.5) -> tuple[str, int]:
     return f"{first}\n… {end - start:,} characters cut …\n{last}", end - start
 
 
-def _shown(match: re.Match[str]) -> str:
-    if match["newline"]:
-        return "\n"
-    if match["sequence"]:
-        return ""
-    number = ord(match[0])
-    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"
-
-
 def _pieces(text: str, start: int, end: int) -> list[tuple[int, int, str | None]]:
     """Spans of the text with what is shown for them; None where they are shown as they are."""
     found: list[tuple[int, int, str | None]] = []
     at = start
-    for match in _SPECIAL.finditer(text, start, end):
+    for match in SPECIAL.finditer(text, start, end):
         if match.start() > at:
             found.append((at, match.start(), None))
-        found.append((match.start(), match.end(), _shown(match)))
+        found.append((match.start(), match.end(), show_special(match)))
         at = match.end()
     if at < end:
         found.append((at, end, None))

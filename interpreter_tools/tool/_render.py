@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from interpreter_tools._text import file_name, harmless
 from interpreter_tools.tool._advice import advice
-from interpreter_tools.tool._excerpt import MARKER, excerpt, harmless, shorten
+from interpreter_tools.tool._excerpt import MARKER, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +99,7 @@ def _files(result: ExecutionResult, room: int) -> str:
         return ""
     names: list[str] = []
     for name in result.generated_files:
-        shown = excerpt(name.replace("\n", "\\n"), _NAME)
+        shown = file_name(_short(name))
         room -= len(shown) + 2
         if room < 0:
             break
@@ -107,6 +108,10 @@ def _files(result: ExecutionResult, room: int) -> str:
     rest = f" and {more:,} more" if more else ""
     some = ", and others that were not listed" if result.generated_files_partial else ""
     return f"files in {result.workspace_dir}: {', '.join(names)}{rest}{some}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 :]}"
 
 
 def _share(room: int, texts: list[str]) -> list[int]:

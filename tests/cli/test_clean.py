@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from interpreter_tools._docker import Belonging, DockerClient, Owner
+from interpreter_tools._text import one_line
 from interpreter_tools.cli._clean import OwnImage, Removal, SharedVolume, find, remove_item
-from interpreter_tools.cli._ps import Listed, printable, tell_age
+from interpreter_tools.cli._ps import Listed, tell_age
 
 from .command import COMMAND, ENVIRONMENT, call, start
 
@@ -214,4 +215,4 @@ def test_age_is_told_in_its_largest_unit(seconds: float | None, text: str):
 
 def test_names_that_others_chose_do_not_reach_the_terminal_raw():
     """They could hold what a terminal obeys."""
-    assert printable("a\x1b[31mb\n") == "a?[31mb?"
+    assert one_line("a\x1b[31mb\n") == r"a\x1b[31mb\n"

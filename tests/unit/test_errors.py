@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
 import re
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -21,6 +25,9 @@ from interpreter_tools._exceptions import (
     UnknownLanguage,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BRANCH = re.compile(r"([│ ]*)[├└]── (\w+) +(\S.*)")
 
@@ -147,3 +154,49 @@ def test_check_raises_for_a_bad_one(bad: ExecutionResult, words: str) -> None:
     with pytest.raises(ExecutionFailed, match=words) as caught:
         bad.check()
     assert caught.value.result is bad
+
+
+def _instances() -> list[InterpreterToolsError]:
+    """One of each error, with what its constructor takes."""
+    made: list[InterpreterToolsError] = []
+    values = {"value": lambda: None, "known": ("a", "b"), "status": 500, "waited": 1.5, "errno": 2}
+    for kind in classes().values():
+        build = cast("Callable[..., InterpreterToolsError]", kind)
+        parameters = inspect.signature(kind).parameters
+        given = {name: values.get(name, name) for name in parameters if name != "hint"}
+        if kind is ExecutionFailed:
+            given = {"result": _result("error")}
+        made.append(build(*given.values(), **({"hint": "do that"} if "hint" in parameters else {})))
+    return made
+
+
+def _result(outcome: Outcome) -> ExecutionResult:
+    return ExecutionResult(
+        stdout="", stderr="a\nb\x1b[31m\u2028c\n", exit_code=1, signal=None, outcome=outcome, execution_time=0.0,
+        cpu_time=0.0, peak_memory=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("error", _instances(), ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("way", ["pickle", "copy", "deepcopy"])
+def test_errors_survive_copies(error: InterpreterToolsError, way: str) -> None:
+    """With their fields, hints and notes, as process pools and task queues need it."""
+    error.add_note("while testing")
+    ways = {
+        "pickle": lambda: pickle.loads(pickle.dumps(error)),
+        "copy": lambda: copy.copy(error),
+        "deepcopy": lambda: copy.deepcopy(error),
+    }
+    again = ways[way]()
+    assert type(again) is type(error)
+    assert (str(again), again.args, again.hint) == (str(error), error.args, error.hint)
+    fields = {name: repr(value) if callable(value) else value for name, value in vars(error).items()}
+    assert vars(again) == fields
+    if isinstance(error, FileRefused):
+        assert isinstance(again, FileRefused)
+        assert (again.errno, again.strerror) == (error.errno, error.strerror)
+
+
+def test_message_of_a_failed_program_is_one_line() -> None:
+    """The program's last words do not act on whoever reads a log."""
+    assert str(ExecutionFailed(_result("error"))).endswith(r": b\x1b[31m\u2028c")

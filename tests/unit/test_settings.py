@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ConfigurationError, ContainerConfig, EngineConfig, LanguageRegistry, Mount, PoolConfig
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerConfig,
+    EngineConfig,
+    LanguageRegistry,
+    Mount,
+    PoolConfig,
+    SettingsIgnored,
+)
 from interpreter_tools._container.images import image_name
+
+if TYPE_CHECKING:
+    import msgspec
 
 EXAMPLE = """
 timeout = 10
@@ -80,7 +92,7 @@ def test_file_says_everything_that_a_call_can() -> None:
 
 
 def test_usual_files_are_found_in_order(tmp_path: Path) -> None:
-    """The one that is named, else the one here, else the user's; none is fine."""
+    """The one that is named, else the user's with the one here over it; none is fine."""
     environ = {"XDG_CONFIG_HOME": str(tmp_path / "xdg"), "HOME": str(tmp_path / "home")}
     assert EngineConfig.load(environ=environ) == EngineConfig()
     for number, path in enumerate(
@@ -93,12 +105,78 @@ def test_usual_files_are_found_in_order(tmp_path: Path) -> None:
         start=1,
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"timeout = {number}")
-    assert EngineConfig.load(environ={"HOME": environ["HOME"]}).timeout == 3
+        path.write_text(f"timeout = {number}\nmax_sessions = {number}" if number < 3 else f"timeout = {number}")
+    found = EngineConfig.load(environ={"HOME": environ["HOME"]})
+    assert (found.timeout, found.max_sessions) == (3, 1)
     assert EngineConfig.load(environ={**environ, "INTERPRETER_TOOLS_CONFIG": str(tmp_path / "named.toml")}).timeout == 4
     Path("interpreter-tools.toml").unlink()
     assert EngineConfig.load(environ=environ).timeout == 2
     assert EngineConfig.load(environ={"HOME": environ["HOME"]}).timeout == 1
+    assert EngineConfig.load(environ={"XDG_CONFIG_HOME": "../xdg"}) == EngineConfig()  # relative: as if it was not set
+
+
+# -- the file of the current directory
+
+# Everything that a file can say, and the fields that the file of the current directory may set.
+_LIMITS = {"pool", "prewarm", "timeout", "output_limit", "max_sessions", "dependency_timeout"}
+_CONTAINER_LIMITS = {
+    "environment", "memory_limit", "cpu_limit", "pids_limit", "workspace_size", "tmp_size", "working_dir",
+}  # fmt: skip
+
+
+def _toml_of(struct: type[msgspec.Struct], *, leave_out: set[str]) -> list[str]:
+    """A line for each other field; its value does not matter where it is ignored."""
+    return [f"{name} = 'x'" for name in struct.__struct_fields__ if name not in leave_out]
+
+
+def test_current_directory_sets_limits_only() -> None:
+    """Whatever else the configuration has, now or later, is ignored and named, with the way to allow it."""
+    top = _toml_of(EngineConfig, leave_out={*_LIMITS, "container"})
+    inner = _toml_of(ContainerConfig, leave_out=_CONTAINER_LIMITS)
+    text = "\n".join((*top, "timeout = 5", "[container]", *inner, "memory_limit = '128m'"))
+    Path("interpreter-tools.toml").write_text(text)
+    with pytest.warns(SettingsIgnored) as caught:
+        config = EngineConfig.load(environ={})
+    assert config == EngineConfig(timeout=5, container=ContainerConfig(memory_limit="128m"))
+    warning = caught[0].message
+    assert isinstance(warning, SettingsIgnored)
+    assert {"docker_host", "images", "index_url", "container.mounts", "container.network"} <= set(warning.fields)
+    assert len(warning.fields) == len(top) + len(inner)
+    assert all(way in str(warning) for way in ("INTERPRETER_TOOLS_CONFIG=", "--config", "EngineConfig.load("))
+
+
+@pytest.mark.parametrize("named", ["argument", "variable", "user"])
+def test_file_that_the_user_chose_sets_everything(named: str, tmp_path: Path) -> None:
+    """Also when it lies in the current directory."""
+    directory = tmp_path / "xdg/interpreter-tools"
+    directory.mkdir(parents=True)
+    path = directory / "config.toml" if named == "user" else Path("interpreter-tools.toml")
+    path.write_text("[container]\nnetwork = 'bridge'")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    if named == "variable":
+        environ["INTERPRETER_TOOLS_CONFIG"] = str(path)
+    config = EngineConfig.load(path if named == "argument" else None, environ)
+    assert config.container.network == "bridge"
+
+
+def test_current_directory_takes_nothing_from_the_users_file(tmp_path: Path) -> None:
+    """A file there does not hide what the user has chosen, such as a safer runtime."""
+    users = tmp_path / "xdg/interpreter-tools/config.toml"
+    users.parent.mkdir(parents=True)
+    users.write_text("[container]\nruntime = 'runsc'\nmemory_limit = '64m'")
+    Path("interpreter-tools.toml").write_text("[container]\nruntime = 'runc'\nmemory_limit = '128m'")
+    with pytest.warns(SettingsIgnored, match=r"container\.runtime"):
+        config = EngineConfig.load(environ={"XDG_CONFIG_HOME": str(tmp_path / "xdg")})
+    assert (config.container.runtime, config.container.memory_limit) == ("runsc", "128m")
+
+
+@pytest.mark.parametrize("text", ["timout = 1", "[container]\nmemory_limt = '1g'", '"a\\r\\nhint: b" = 1'])
+def test_misspelt_limit_of_the_current_directory_is_refused(text: str) -> None:
+    """It must not become no limit; what its name holds does not act on a terminal."""
+    Path("interpreter-tools.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match="is not a setting") as caught:
+        EngineConfig.load(environ={})
+    assert "\r" not in str(caught.value)
 
 
 def test_file_that_was_named_must_be_there() -> None:
@@ -176,8 +254,14 @@ def test_plain_data_will_do() -> None:
 
 def test_variables_go_before_the_file() -> None:
     """One by one: what they do not say the file does."""
-    Path("interpreter-tools.toml").write_text(EXAMPLE)
-    config = of(POOL__MAX_SIZE="4", TIMEOUT="none", CONTAINER__CPU_LIMIT="2", CONTAINER__ENVIRONMENT__TERM="dumb")
+    Path("here.toml").write_text(EXAMPLE)
+    config = of(
+        CONFIG="here.toml",
+        POOL__MAX_SIZE="4",
+        TIMEOUT="none",
+        CONTAINER__CPU_LIMIT="2",
+        CONTAINER__ENVIRONMENT__TERM="dumb",
+    )
     assert (config.pool.min_size, config.pool.max_size, config.timeout) == (2, 4, None)
     assert (config.container.cpu_limit, config.container.memory_limit) == ("2", "256m")
     assert config.container.environment == {"LANG": "C", "TERM": "dumb"}
