@@ -1,101 +1,104 @@
-"""The owner of every background task: one task that holds an anyio task group for as long as the engine lives."""
+"""Tasks that nobody awaits: each one fails alone, and its failure is logged and counted."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, ParamSpec
 
-import anyio
-import anyio.abc
-
-try:
-    from sniffio import thread_local as _library
-except ImportError:
-    _library = None
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
 P = ParamSpec("P")
 
-
-@contextlib.contextmanager
-def seen_by_anyio() -> Generator[None]:
-    """Lets anyio find its event loop in a callback of the loop as well.
-
-    Where sniffio is installed, and openai, anthropic and others bring it along, anyio asks that, and it goes by the
-    task that runs: in a callback there is none.
-    """
-    if _library is None:
-        yield
-        return
-    before, _library.name = _library.name, "asyncio"
-    try:
-        yield
-    finally:
-        _library.name = before
+_LOG = logging.getLogger("interpreter_tools")
+_CANCEL_DEADLINE = 1.0  # seconds for a cancelled task to end
 
 
 @contextlib.asynccontextmanager
 async def beside(work: Coroutine[object, object, None] | None) -> AsyncGenerator[None]:
-    """Runs something beside a block, if there is something, and cancels it at the block's end."""
+    """Run a coroutine beside a block, and cancel it at the end of the block.
+
+    A cancellation of the caller is raised, also one that arrives while the coroutine ends.
+
+    Args:
+        work: the coroutine; None means that there is none.
+    """
     task = None if work is None else asyncio.create_task(work)
     try:
         yield
     finally:
         if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await _end(task)
 
 
-class TaskHost:
-    """A task group that may be opened and closed from different tasks, which a bare one must not be."""
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end. A cancellation of the caller waits for that too, and is raised then."""
+    task.cancel()
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
+
+
+class BackgroundTasks:
+    """The background tasks of one engine.
+
+    Attributes:
+        failures: how many tasks have ended with an exception that nobody expected.
+    """
 
     def __init__(self) -> None:
-        self._group: anyio.abc.TaskGroup | None = None
-        self._stop = anyio.Event()
-        self._host: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._closed = False
+        self.failures = 0
 
-    async def start(self) -> None:
-        """Opens the group."""
-        ready = anyio.Event()
-        self._host = asyncio.create_task(self._run(ready), name="interpreter-tools")
-        try:
-            await ready.wait()
-        except BaseException:
-            self._host.cancel()
-            raise
+    def __repr__(self) -> str:
+        return f"<BackgroundTasks [{len(self._tasks)} running, {self.failures} failed]>"
 
-    async def _run(self, ready: anyio.Event) -> None:
-        async with anyio.create_task_group() as group:
-            self._group = group
-            ready.set()
-            await self._stop.wait()
-        self._group = None  # not before: what ends may spawn what cleans up after it
-
-    def spawn(self, function: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Runs a function in the background; it must see to its own errors. False when the group is closed."""
-        if self._group is None:
+    def spawn(
+        self, function: Callable[P, Coroutine[object, object, object]], *args: P.args, **kwargs: P.kwargs
+    ) -> bool:
+        """Run a function in a task of its own. Return False, and do nothing, after ``aclose``."""
+        if self._closed:
             return False
-
-        async def call() -> None:
-            await function(*args, **kwargs)
-
-        with seen_by_anyio():
-            self._group.start_soon(call)
+        task = asyncio.create_task(function(*args, **kwargs))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
         return True
 
-    async def aclose(self, *, deadline: float) -> None:
-        """Waits until every task has ended; what is still running at the deadline, in seconds, is cancelled."""
-        host, self._host = self._host, None
-        if host is None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
             return
-        self._stop.set()
-        await asyncio.wait([host], timeout=deadline)
-        if not host.done():
-            host.cancel()
-        await asyncio.wait([host])
-        if not host.cancelled() and (error := host.exception()) is not None:
-            raise error
+        error = task.exception()
+        if error is not None:
+            self.failures += 1
+            _LOG.error("a background task failed: %s", task.get_coro(), exc_info=error)
+
+    async def aclose(self, *, deadline: float) -> None:
+        """Wait until every task has ended, also those that ending tasks spawn. Idempotent.
+
+        Args:
+            deadline: seconds; what still runs then is cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline
+        try:
+            while self._tasks and (left := end - loop.time()) > 0:
+                await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._closed = True
+            for task in tuple(self._tasks):
+                task.cancel()
+        if self._tasks:
+            _, stubborn = await asyncio.wait(self._tasks, timeout=_CANCEL_DEADLINE)
+            for task in stubborn:
+                _LOG.error("a background task does not end, though it was cancelled: %s", task.get_coro())

@@ -126,7 +126,6 @@ class ExecutionEngine:
             )
             traits = msgspec.structs.replace(volume.traits(info), store=self._config.dependency_store)
             running = _Running(Host(self._config, client, owner, volume.name, traits))
-            await running.host.tasks.start()
         except BaseException:
             await client.aclose()
             raise

@@ -336,10 +336,10 @@ class PoolTimeout(InterpreterToolsError, TimeoutError):
         waited: the limit in seconds.
     """
 
-    def __init__(self, pool: str, waited: float) -> None:
+    def __init__(self, pool: str, waited: float, *, hint: str = "") -> None:
         super().__init__(
             f"no container of {pool} became free within {waited:g} s",
-            hint="raise PoolConfig.max_size or PoolConfig.wait_timeout, or run less at once",
+            hint=hint or "raise PoolConfig.max_size or PoolConfig.wait_timeout, or run less at once",
         )
         self.waited = waited
 

@@ -15,6 +15,7 @@ import anyio
 from interpreter_tools._config.paths import shown_path
 from interpreter_tools._container.channel import Channel
 from interpreter_tools._container.live_limits import LiveLimits
+from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker.spec import HostTraits, container_spec
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
@@ -45,11 +46,26 @@ _BOOT_MODES = {None: BootMode.NONE, "fork": BootMode.FORK, "single": BootMode.SI
 # A user id counts across containers (inotify instances, for one), so each container and each reset takes the next.
 _FIRST_UID, _UIDS = 10_000, 50_000
 _uids = itertools.count(secrets.randbelow(_UIDS))
+_uids_in_use: set[int] = set()
 
 
-def next_uid() -> int:
-    """A user id that no other live container of this process uses."""
-    return _FIRST_UID + next(_uids) % _UIDS
+def take_uid() -> int:
+    """Return a user id that nothing else in this process uses, until ``give_back_uid``.
+
+    Raises:
+        MachineError: all of them are in use.
+    """
+    if len(_uids_in_use) >= _UIDS:
+        raise MachineError(f"all {_UIDS} user ids of sandboxes are in use", hint="end containers or sessions")
+    while (uid := _FIRST_UID + next(_uids) % _UIDS) in _uids_in_use:
+        pass
+    _uids_in_use.add(uid)
+    return uid
+
+
+def give_back_uid(uid: int) -> None:
+    """End what ``take_uid`` began. Does nothing for a user id that is not in use."""
+    _uids_in_use.discard(uid)
 
 
 class Container:
@@ -78,7 +94,7 @@ class Container:
         self.ports: dict[int, int] = {}
         self.shape = shape
         self.channel = channel
-        self.uid = next_uid() if shape.uid is None else shape.uid
+        self.uid = take_uid() if shape.uid is None else shape.uid
         self.born = self.idle_since = time.monotonic()
         self.uses = 0
         self._reset: Reset | None = None
@@ -129,7 +145,7 @@ class Container:
         channel = Channel()
         container = cls(client, container_id, shape, channel, name=name, cpus=traits.cpus)
         try:
-            with anyio.fail_after(_START_DEADLINE):
+            async with awake_timeout(_START_DEADLINE):
                 await client.attach(container_id, lambda: channel)
                 await container._boot()
         except TimeoutError:
@@ -165,7 +181,8 @@ class Container:
 
     def plan_reset(self) -> Reset:
         """What makes it as new, for another user: told the supervisor with the run that it follows, or when asked."""
-        self._reset = Reset(_RESET_DEADLINE_MS, next_uid())
+        if self._reset is None:
+            self._reset = Reset(_RESET_DEADLINE_MS, take_uid())
         return self._reset
 
     def ask_for_reset(self) -> None:
@@ -178,7 +195,9 @@ class Container:
         assert self._reset is not None
         planned, self._reset = self._reset, None
         if answer.verdict is not Verdict.OK:
+            give_back_uid(planned.uid)
             return answer.verdict.name.lower()
+        give_back_uid(self.uid)
         self.uid = planned.uid
         self.idle_since = time.monotonic()
         return None
@@ -197,8 +216,13 @@ class Container:
             return
         self._closed = True
         self.channel.close()
-        with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
-            try:
+        try:
+            with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
                 await self._client.remove_container(self.id)
-            except (DockerApiError, DockerUnavailable):
-                _LOG.warning("a container could not be removed; its supervisor ends it", exc_info=True)
+        except (DockerApiError, DockerUnavailable):
+            _LOG.warning("a container could not be removed; its supervisor ends it", exc_info=True)
+        finally:
+            if self.shape.uid is None:
+                give_back_uid(self.uid)
+            if self._reset is not None:
+                give_back_uid(self._reset.uid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config.language_names import image_for
@@ -32,7 +33,8 @@ class ImageCatalog:
     def __init__(self, client: DockerClient) -> None:
         self._client = client
         self._known: dict[str, ImageInfo] = {}
-        self._turn = asyncio.Lock()  # callers come to the pool in the order in which they called, also the first ones
+        # One for each name. Callers come to the pool in the order in which they called, also the first ones.
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def find(self, name: str) -> ImageInfo:
         """What the Docker host knows of an image.
@@ -41,7 +43,7 @@ class ImageCatalog:
             ImageMissing: it has none of that name.
             ArchitectureMismatch: it is for another kind of processor than the host's.
         """
-        async with self._turn:
+        async with self._turns[name]:
             known = self._known.get(name)
             return await self._look_up(name) if known is None else known
 

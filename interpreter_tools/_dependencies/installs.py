@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from interpreter_tools._background import seen_by_anyio
 from interpreter_tools._dependencies.derived_image import build_derived
 from interpreter_tools._dependencies.indexes import IndexSettings
 from interpreter_tools._dependencies.installer import Installer, installer_shape, open_installer
@@ -22,7 +21,7 @@ from interpreter_tools._languages.specifiers import normalise, package_name
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from interpreter_tools._background import TaskHost
+    from interpreter_tools._background import BackgroundTasks
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._config.results import DependencyStream
     from interpreter_tools._container.container import Container
@@ -59,12 +58,11 @@ class Install:
     def __init__(self, installs: Installs, requirement: Requirement) -> None:
         self._installs = installs
         self.requirement = requirement
-        with seen_by_anyio():  # the supervisor's answer, in a callback, is what asks for it
-            self._scope = anyio.CancelScope()
         self._waiters: list[Waiter] = []
         self._written: list[tuple[DependencyStream, bytes]] = []
         self._size = 0
         self._ended = False
+        self._scope: anyio.CancelScope | None = None  # while it runs
 
     def __repr__(self) -> str:
         return f"<Install {self.requirement.key[:12]} [{len(self._waiters)} waiting]>"
@@ -81,8 +79,7 @@ class Install:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
         if not self._waiters and not self._ended:
-            self.end(EngineClosed(_CLOSED))
-            self._scope.cancel()
+            self.cancel(EngineClosed(_CLOSED))
 
     def write(self, stream: DependencyStream, data: bytes) -> None:
         """Passes output on."""
@@ -108,11 +105,14 @@ class Install:
     def cancel(self, error: InterpreterToolsError) -> None:
         """Gives it up."""
         self.end(error)
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def run(self) -> None:
         """Installs; every way out tells those who wait."""
-        with self._scope:
+        with anyio.CancelScope() as self._scope:
+            if self._ended:  # before its turn came
+                return
             try:
                 if self.requirement.plan.kind == "system":
                     await self._installs.build(self)
@@ -134,7 +134,7 @@ class Installs:
         tasks: where installations run.
     """
 
-    def __init__(self, client: DockerClient, config: EngineConfig, *, host: Host, tasks: TaskHost) -> None:
+    def __init__(self, client: DockerClient, config: EngineConfig, *, host: Host, tasks: BackgroundTasks) -> None:
         self._client = client
         self._config = config
         self._host = host

@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 import tenacity
 
+from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker.errors import CONNECTION_FAILED, map_docker_errors
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Connection:
         """
         deadline = self.deadline if deadline is None else deadline
         with map_docker_errors(operation, image=image, deadline=deadline):
-            async with asyncio.timeout(deadline):
+            async with awake_timeout(deadline):
                 if not again:
                     return await call()
                 return await tenacity.AsyncRetrying(

@@ -31,6 +31,7 @@ _IN_USE = 409
 _GRACE = 60.0  # seconds: another host's client may be between creating and starting
 _NEVER_STARTED = frozenset({"created", "exited", "dead"})
 _ENDED = "ended"
+_LARGEST_PID = 2**31 - 1  # pid_t; a label may hold any number
 _STARTED_FIELD = 22 - 3  # starttime, see proc_pid_stat(5); counted after the name, which is the second field
 
 
@@ -78,7 +79,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
                 pid=int(labels[f"{_PREFIX}pid"]),
                 pid_start=labels[f"{_PREFIX}pid-start"],
             )
-            return owner if owner.pid > 0 else None
+            return owner if 0 < owner.pid <= _LARGEST_PID else None
         return None
 
     def labels(self) -> dict[str, str]:

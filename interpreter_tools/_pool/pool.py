@@ -8,12 +8,13 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-import anyio
-
 from interpreter_tools._config.results import PoolStats
+from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
     ConfigurationError,
+    ContainerStartFailed,
+    DockerApiError,
     DockerUnavailable,
     EngineClosed,
     ImageMissing,
@@ -29,7 +30,7 @@ from interpreter_tools._pool.resets import Resets
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from interpreter_tools._background import TaskHost
+    from interpreter_tools._background import BackgroundTasks
     from interpreter_tools._config.model import PoolConfig
     from interpreter_tools._container.container import Container
     from interpreter_tools._container.shape import Shape
@@ -41,6 +42,7 @@ _BACK_OFF = (0.1, 10.0)  # seconds before the next try after a failure: the firs
 # run is: a short run ends first (measured: 4 ms instead of 11), a long one is hardly delayed.
 _REFILL_DELAY = 0.05
 _REFILL_AFTER_RUN = 0.002
+_SHORTEST_EXPIRY = 0.01  # seconds
 
 # Trying again cannot help until the caller, or the machine, is changed.
 _PERMANENT = (
@@ -51,6 +53,16 @@ _PERMANENT = (
     DockerUnavailable,
     NetworkMissing,
 )
+
+
+class _Waiter:
+    """A caller who waits for a container, since a moment of the monotonic clock."""
+
+    __slots__ = ("future", "since")
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
+        self.since = time.monotonic()
 
 
 class Pool:
@@ -66,7 +78,7 @@ class Pool:
         config: PoolConfig,
         *,
         create: Callable[[Shape], Awaitable[Container | None]],
-        tasks: TaskHost,
+        tasks: BackgroundTasks,
     ) -> None:
         self.shape = shape
         self._config = config
@@ -81,12 +93,14 @@ class Pool:
             needed=lambda: 0 if self._idle else max(1, len(self._waiters)),
             done=self._was_reset,
         )
-        self._waiters: deque[asyncio.Future[Container]] = deque()
+        self._waiters: deque[_Waiter] = deque()
         self._peak = 0
         self._peak_at = time.monotonic()
         self._failures = 0
         self._retry: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self._expiry_due = 0.0  # on the monotonic clock
+        self._failure: InterpreterToolsError | None = None  # why the last one could not be started
         self._warm: list[asyncio.Future[None]] = []
         self._closed = False
         self._hits = self._misses = self._refills = 0
@@ -102,7 +116,7 @@ class Pool:
             idle=len(self._idle),
             busy=len(self._busy),
             starting=self._starting + len(self._resets),
-            waiting=sum(not waiter.done() for waiter in self._waiters),
+            waiting=sum(not waiter.future.done() for waiter in self._waiters),
             hits=self._hits,
             misses=self._misses,
             refills=self._refills,
@@ -140,24 +154,34 @@ class Pool:
         """A container that is counted as busy already."""
         if self._closed:
             raise PoolClosed("the pool is closed")
-        waiter: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter()
         self._waiters.append(waiter)
         self._note_demand()
         self._resets.review()
         self._balance()
         try:
-            with anyio.fail_after(self._config.wait_timeout):
-                return await waiter
+            async with awake_timeout(self._config.wait_timeout):
+                return await waiter.future
         except BaseException as error:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._busy.discard(waiter.result())
-                self._arrive(waiter.result())  # it came when we had just stopped waiting
+            future = waiter.future
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._busy.discard(future.result())
+                self._arrive(future.result())  # it came when we had just stopped waiting
             if isinstance(error, TimeoutError) and not isinstance(error, InterpreterToolsError):
-                assert self._config.wait_timeout is not None
-                raise PoolTimeout(repr(self), self._config.wait_timeout) from None
+                raise self._too_late() from self._failure
             raise
+
+    def _too_late(self) -> PoolTimeout:
+        """Return what a caller is told who has waited long enough."""
+        assert self._config.wait_timeout is not None
+        if self._busy or (self._failure is None and not self._starting):
+            return PoolTimeout(repr(self), self._config.wait_timeout)
+        hint = "containers take long to start: the Docker engine hangs or is overloaded, see its log"
+        if self._failure is not None:
+            hint = f"the last container could not be started: {self._failure.message}"
+        return PoolTimeout(repr(self), self._config.wait_timeout, hint=hint)
 
     def take_back(self, container: Container, *, clean: bool) -> None:
         """Ends a lease. Only a clean container of a shape that is used again may come back, and only after a reset."""
@@ -232,11 +256,13 @@ class Pool:
 
     def _balance(self) -> None:
         """Starts what is missing."""
-        if self._closed or self._retry is not None:
+        if self._closed or (self._retry is not None and not self._waiters):
             return
         coming = len(self._idle) + self._starting + len(self._resets)
         alive = coming + len(self._busy)
         missing = min(self._wanted_idle() - coming, self._config.max_size - alive)
+        if self._failure is not None:
+            missing = min(missing, 1 - self._starting)  # one attempt shows whether it works again
         for _ in range(missing):
             self._starting += 1
             if not self._tasks.spawn(self._start_one):
@@ -244,21 +270,25 @@ class Pool:
         self._schedule_expiry()
 
     async def _start_one(self) -> None:
+        begun = time.monotonic()
         container: Container | None = None
+        failure: InterpreterToolsError | None = None
         try:
             container = await self._create(self.shape)
         except InterpreterToolsError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave callers waiting
+            failure = ContainerStartFailed(f"a container of {self.shape.image} did not start: {error!r}")
+            failure.__cause__ = error
+        finally:
             self._starting -= 1
-            self._failed(error)
-            return
-        except BaseException:
-            self._starting -= 1
-            raise
-        self._starting -= 1
-        if container is None:
-            return
-        self._refills += 1
-        self._arrive(container)
+        if failure is not None:
+            self._failed(failure, begun)
+        elif container is not None:
+            self._refills += 1
+            self._failure = None
+            self._arrive(container)
+            self._balance()
 
     def _arrive(self, container: Container) -> None:
         """A container is free: for the one who has waited longest, or to be kept."""
@@ -268,10 +298,10 @@ class Pool:
             return
         container.channel.on_lost = lambda: self._lose(container)
         while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
+            future = self._waiters.popleft().future
+            if not future.done():
                 self._busy.add(container)  # not later: it must be counted while the waiter wakes up
-                waiter.set_result(container)
+                future.set_result(container)
                 return
         container.idle_since = time.monotonic()
         if container.uses and self.shape.boot_mode == "single":
@@ -282,21 +312,35 @@ class Pool:
             _settle(self._warm, None)
         self._schedule_expiry()
 
-    def _failed(self, error: InterpreterToolsError) -> None:
-        """One could not be started: the caller who has waited longest is told, all when trying again cannot help."""
+    def _failed(self, error: InterpreterToolsError, begun: float) -> None:
+        """Tell callers that a container could not be started.
+
+        The caller who has waited longest is told; all are where the next attempt would end in the same way. A caller
+        who came after the attempt began gets an attempt of his own, as the fault may be mended by then; but not where
+        an attempt takes as long as the engine is given.
+
+        Args:
+            error: why.
+            begun: when the attempt began, on the monotonic clock.
+        """
         self._discards["failed"] += 1
+        self._failure = error
         permanent = isinstance(error, _PERMANENT)
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(error)
-                if not permanent:
-                    break
+        hangs = isinstance(error, DockerApiError) and error.status == 0
+        told = 0
+        for waiter in tuple(self._waiters):
+            if waiter.future.done():
+                self._waiters.remove(waiter)
+            elif (waiter.since <= begun or hangs) and (permanent or hangs or not told):
+                self._waiters.remove(waiter)
+                waiter.future.set_exception(error)
+                told += 1
         _settle(self._warm, error)
         _LOG.warning("a container for %s could not be started: %s", self.shape.label, error.message)
         if permanent and self._retry is None and not isinstance(error, DockerUnavailable):
             self._peak = self._floor = 0  # until somebody asks again
         self._back_off()
+        self._balance()
 
     def _back_off(self) -> None:
         """Starts none for a while, which is longer each time until one has served a run."""
@@ -326,12 +370,19 @@ class Pool:
             container.channel.close()  # its supervisor then ends it
 
     def _schedule_expiry(self) -> None:
-        if self._expiry is None and self._idle and not self._closed:
-            due = min(container.born for container in self._idle) + self._config.max_age
-            if len(self._idle) > self._floor:
-                due = min(due, min(container.idle_since for container in self._idle) + self._config.max_idle)
-            delay = max(0.01, due - time.monotonic())
-            self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
+        """Set the timer to the moment in which the next container expires, unless it is set to an earlier one."""
+        if not self._idle or self._closed:
+            return
+        due = min(container.born for container in self._idle) + self._config.max_age
+        if len(self._idle) > self._floor:
+            due = min(due, min(container.idle_since for container in self._idle) + self._config.max_idle)
+        if self._expiry is not None:
+            if self._expiry_due <= due:
+                return
+            self._expiry.cancel()
+        self._expiry_due = due
+        delay = max(_SHORTEST_EXPIRY, due - time.monotonic())
+        self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
 
     def _expire(self) -> None:
         self._expiry = None
@@ -358,9 +409,9 @@ class Pool:
             if timer is not None:
                 timer.cancel()
         while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(PoolClosed("the pool was closed while a caller waited"))
+            future = self._waiters.popleft().future
+            if not future.done():
+                future.set_exception(PoolClosed("the pool was closed while a caller waited"))
         _settle(self._warm, PoolClosed("the pool was closed"))
         free, self._idle = self._idle, []
         for container in free:

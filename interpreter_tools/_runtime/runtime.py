@@ -11,7 +11,7 @@ import anyio
 import msgspec
 import tenacity
 
-from interpreter_tools._background import TaskHost
+from interpreter_tools._background import BackgroundTasks
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._container.container import Container
@@ -67,7 +67,7 @@ class Host:
         self.volume = volume
         self.traits = traits
         self.images = ImageCatalog(client)
-        self.tasks = TaskHost()
+        self.tasks = BackgroundTasks()
         self.pools: dict[tuple[object, ...], Pool] = {}
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()

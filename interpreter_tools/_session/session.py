@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import weakref
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -14,7 +15,7 @@ import anyio
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE, shown_path
 from interpreter_tools._config.results import SessionInfo
-from interpreter_tools._container.container import next_uid
+from interpreter_tools._container.container import give_back_uid, take_uid
 from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
 from interpreter_tools._languages.manifests import MOST_BYTES
 from interpreter_tools._runtime.request import Demand
@@ -85,7 +86,8 @@ class Session(SessionFiles):
         self.guest: Guest | None = None
         self.kept_in: Path | None = None
         self._turns = Turns()
-        self._uid = next_uid()
+        self._uid = take_uid()
+        weakref.finalize(self, give_back_uid, self._uid)
         self._shares = config.workspace_sharing == "shared"
         self._containers = SessionContainers(host, self.id, self._container_config, shares=self._shares)
         self._generated = self._containers.generated
