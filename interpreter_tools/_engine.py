@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.options import SessionOptions
     from interpreter_tools._config.results import ExecutionResult, SessionInfo
+    from interpreter_tools._docker import SupervisorVolume
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools._languages import Job
     from interpreter_tools._pool.lease import PoolLease
@@ -118,11 +119,17 @@ class ExecutionEngine:
                 running.host.tasks.spawn(self._prewarm, language)
         return self
 
+    async def _connect(self) -> DockerClient:
+        return await DockerClient.connect(self._config.docker_host)
+
+    async def _supervisor(self, client: DockerClient) -> SupervisorVolume:
+        return await ensure_supervisor_volume(client)
+
     async def _open(self) -> _Running:
-        client = await DockerClient.connect(self._config.docker_host)
+        client = await self._connect()
         try:
             volume, info, owner = await asyncio.gather(
-                ensure_supervisor_volume(client), client.info(), asyncio.to_thread(Owner.current)
+                self._supervisor(client), client.info(), asyncio.to_thread(Owner.current)
             )
             traits = msgspec.structs.replace(volume.traits(info), store=self._config.dependency_store)
             running = _Running(Host(self._config, client, owner, volume.name, traits))
@@ -377,6 +384,7 @@ class ExecutionEngine:
             misses=sum(pool.misses for pool in pools),
             refills=sum(pool.refills for pool in pools),
             discards=dict(discards),
+            background_failures=self._use().host.tasks.failures,
         )
 
     def _use(self) -> _Running:

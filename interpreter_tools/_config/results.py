@@ -225,6 +225,7 @@ class EngineStats(_Plain, frozen=True, kw_only=True):
         misses: leases that had to wait.
         refills: containers started.
         discards: containers given up, by cause.
+        background_failures: background tasks that ended with an exception that nobody expected; the log has them.
     """
 
     pools: tuple[PoolStats, ...]
@@ -236,3 +237,4 @@ class EngineStats(_Plain, frozen=True, kw_only=True):
     misses: int
     refills: int
     discards: dict[str, int]
+    background_failures: int = 0

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from interpreter_tools._protocol import Connection, Fatal, Files, Output, Reset, State
 from interpreter_tools._protocol.constants import BootMode
-
-from .wire import HELLO, UID, encode, make_idle
+from interpreter_tools.testing.wire import HELLO, UID, encode, make_idle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,8 @@ from interpreter_tools._container.channel import Channel
 from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
 from interpreter_tools._protocol import Clean, Event, Fatal, Hello, Output, Ready, Refused, Reset
 from interpreter_tools._protocol.constants import BootMode, Verdict, Why
-
-from .scripted import Sandbox, settle
-from .wire import EXITED, HELLO, UID, encode, frame, piece
+from interpreter_tools.testing.sandbox import Sandbox, settle
+from interpreter_tools.testing.wire import EXITED, HELLO, UID, encode, frame, piece
 
 
 class Notes:

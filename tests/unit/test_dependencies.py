@@ -22,9 +22,8 @@ from interpreter_tools._languages import BASE_ENVIRONMENT, Job, Need
 from interpreter_tools._languages.installers import NPM, PIP, SYSTEM
 from interpreter_tools._protocol import Refused
 from interpreter_tools._protocol.constants import Frame, Why
-
-from .scripted import Sandbox, settle
-from .wire import EXITED
+from interpreter_tools.testing.sandbox import Sandbox, settle
+from interpreter_tools.testing.wire import EXITED
 
 if TYPE_CHECKING:
     from interpreter_tools._execution.installing import Waiter

@@ -17,10 +17,9 @@ from interpreter_tools import (
 )
 from interpreter_tools._protocol import Clean, Files, Reset, State
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, Ended, Flag, Verdict
-
-from .executions import execution_of, exited, job, out, started
-from .scripted import Sandbox, settle
-from .wire import EXITED, UID
+from interpreter_tools.testing.executions import execution_of, exited, job, out, started
+from interpreter_tools.testing.sandbox import Sandbox, settle
+from interpreter_tools.testing.wire import EXITED, UID
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -17,10 +17,9 @@ from interpreter_tools import (
 from interpreter_tools._execution import execution as module
 from interpreter_tools._protocol import Credit, Fatal, Files, Ready, Refused
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, Ended, Why
-
-from .executions import execution_of, exited, job, out, started
-from .scripted import Sandbox, settle
-from .wire import EXITED, HELLO, encode, frame
+from interpreter_tools.testing.executions import execution_of, exited, job, out, started
+from interpreter_tools.testing.sandbox import Sandbox, settle
+from interpreter_tools.testing.wire import EXITED, HELLO, encode, frame
 
 _KIB = 1024
 

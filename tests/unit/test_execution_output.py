@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from interpreter_tools import ContainerBusy, OutputChunk
 from interpreter_tools._protocol import Exited, Files, Output
 from interpreter_tools._protocol.constants import Ended
-
-from .executions import execution_of, exited, out, started
-from .scripted import Sandbox, settle
-from .wire import EXITED
+from interpreter_tools.testing.executions import execution_of, exited, out, started
+from interpreter_tools.testing.sandbox import Sandbox, settle
+from interpreter_tools.testing.wire import EXITED
 
 if TYPE_CHECKING:
     from interpreter_tools._config.results import Outcome

@@ -9,10 +9,9 @@ import pytest
 from interpreter_tools import ExecutionClosed
 from interpreter_tools._protocol import Credit
 from interpreter_tools._protocol.constants import STDIN_WINDOW
-
-from .executions import execution_of, started
-from .scripted import Sandbox, settle
-from .wire import EXITED
+from interpreter_tools.testing.executions import execution_of, started
+from interpreter_tools.testing.sandbox import Sandbox, settle
+from interpreter_tools.testing.wire import EXITED
 
 
 async def test_stdin_by_value() -> None:

@@ -28,9 +28,9 @@ from interpreter_tools._protocol import (
     State,
 )
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, BootMode, Ended, Flag, Frame, Verdict, Why
+from interpreter_tools.testing.wire import EXAMPLES, EXITED, HELLO, UID, encode, frame, payload_of
 
 from .conversations import connection_in, run, start
-from .wire import EXAMPLES, EXITED, HELLO, UID, encode, frame, payload_of
 
 _U32 = st.integers(0, (1 << 32) - 1)
 _U64 = st.integers(0, (1 << 64) - 1)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from interpreter_tools._exceptions import ConfigurationError, UsageError
 from interpreter_tools._protocol import Connection, DataFrames, Reset, State
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, BootMode, Flag
+from interpreter_tools.testing.wire import UID, requests
 
 from .conversations import connection_in, start
-from .wire import UID, requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,9 +26,8 @@ from interpreter_tools._protocol import Content, Fatal, Ready, Refused
 from interpreter_tools._protocol.constants import Frame, Why
 from interpreter_tools._session.host_files import HostFile
 from interpreter_tools._session.staging import Staged
-
-from .scripted import Sandbox, settle
-from .wire import UID
+from interpreter_tools.testing.sandbox import Sandbox, settle
+from interpreter_tools.testing.wire import UID
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence

@@ -6,8 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from interpreter_tools._container.channel import Channel
-
-from .wire import UID, encode, make_idle, piece, requests
+from interpreter_tools.testing.wire import UID, encode, make_idle, piece, requests
 
 if TYPE_CHECKING:
     from interpreter_tools._protocol import Event, Reset

@@ -12,7 +12,7 @@ from interpreter_tools._protocol.constants import Ended
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .scripted import Sandbox
+    from interpreter_tools.testing.sandbox import Sandbox
 
 
 _JOB: Callable[..., Job] = Job

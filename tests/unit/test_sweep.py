@@ -1,0 +1,34 @@
+"""Labels that anybody may have written."""
+
+from __future__ import annotations
+
+import pytest
+
+from interpreter_tools._docker import Owner, sweep
+from interpreter_tools._docker.sweep import survey
+from interpreter_tools.testing import ScriptedDocker
+
+HERE = Owner.current()
+
+
+@pytest.mark.parametrize("pid", ["1" + "0" * 20, "-1", "0", "", "x", "9" * 5000, "1.5", str(2**31), str(2**63), "١٢"])
+async def test_process_id_of_a_label_may_be_anything(pid: str) -> None:
+    """A container whose labels make no sense stays, and is no reason to fail."""
+    docker = ScriptedDocker()
+    labels = {**HERE.labels(), "interpreter-tools.pid": pid}
+    await docker.create_container({"Labels": labels})
+    await docker.create_volume("theirs", labels)
+    found = await survey(docker)
+    assert len(found) == 2
+    if pid.isascii():
+        assert all(belonging.life == "unknown" for belonging in found)
+        assert await sweep(docker) == 0
+
+
+async def test_any_label_may_be_anything() -> None:
+    """Also the others."""
+    docker = ScriptedDocker()
+    for name in HERE.labels():
+        for value in ("", "\0", "x" * 100_000, "\ud800", "../../etc/passwd"):
+            await docker.create_container({"Labels": {**HERE.labels(), name: value}})
+    assert all(not belonging.abandoned for belonging in await survey(docker) if belonging.owner is None)
