@@ -19,6 +19,7 @@ from interpreter_tools._exceptions import (
     PoolTimeout,
 )
 from interpreter_tools.testing import Answer, Program, ScriptedEngine
+from tests.watch import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,9 +55,11 @@ def failing(*errors: Exception) -> Callable[[], Awaitable[None]]:
 
 async def until(look: Callable[[], bool], within: float = 5.0) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(within):
-        while not look():
-            await asyncio.sleep(0.01)
+
+    async def seen() -> bool:
+        return look()
+
+    await eventually(seen, bool, within=within)
 
 
 async def test_idle_containers_beyond_the_floor_expire_after_a_burst() -> None:
