@@ -198,7 +198,7 @@ async def test_user_ids_in_use_are_skipped(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_no_user_id_left_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not search for ever."""
     monkeypatch.setattr(container, "_UIDS", 3)
-    monkeypatch.setattr(container, "_uids_in_use", set())
+    monkeypatch.setattr(container, "_uids_in_use", set[int]())
     for _ in range(3):
         container.take_uid()
     with pytest.raises(MachineError, match="user ids"):
