@@ -53,5 +53,10 @@ def test_figures_of_an_engine_are_plain_as_well() -> None:
     counts = {"idle": 1, "busy": 2, "starting": 3, "waiting": 4, "hits": 5, "misses": 6, "refills": 7}
     pool = PoolStats(shape="python", discards={"used": 8}, **counts)
     stats = EngineStats(pools=(pool,), discards={"used": 8}, **counts)
-    assert stats.to_dict() == {"pools": [pool.to_dict()], "discards": {"used": 8}, **counts}
+    assert stats.to_dict() == {
+        "pools": [pool.to_dict()],
+        "discards": {"used": 8},
+        "background_failures": 0,
+        **counts,
+    }
     assert json.loads(stats.to_json())["pools"][0]["shape"] == "python"
