@@ -128,7 +128,8 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         image: the image to use instead of the language's default.
         environment: variables that every run gets.
         memory_limit: bytes, or a text such as ``"512m"``; swap is not added to it.
-        cpu_limit: cores, such as ``0.5`` or ``"2"``; None means no limit.
+        cpu_limit: cores, such as ``0.5`` or ``"2"``; None means no limit. Variables such as ``OMP_NUM_THREADS``, which
+            set the number of a library's threads, follow it unless they are set.
         pids_limit: processes and threads at once.
         workspace_size: bytes that the workspace can hold; it lies in memory and counts towards ``memory_limit``. None
             means half of that, at most 256 MiB.

@@ -114,7 +114,7 @@ def shape_of(
         else config,
         boot_mode=language.boot.mode if language.boot else None,
         boot_command=language.boot.command if language.boot else (),
-        boot_environment=boot_environment(language, environment) if language.boot else {},
+        boot_environment=boot_environment(language, environment, cpus=config.cpus) if language.boot else {},
         image_volumes=image.volumes,
         identities=tuple(source.identity for source in sources),
         reused=reused,

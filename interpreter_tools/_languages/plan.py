@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +24,20 @@ BASE_ENVIRONMENT = {
     "USER": "sandbox",
     "LOGNAME": "sandbox",
 }
+
+
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "GOMAXPROCS",
+)
+"""Variables by which libraries choose their number of threads; without them it is that of the host's cores."""
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +80,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     need: Need | None = None
 
 
-def boot_environment(language: LanguageConfig, image_environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that an interpreter is booted with."""
+def boot_environment(
+    language: LanguageConfig, image_environment: Mapping[str, str], *, cpus: float | None = None
+) -> dict[str, str]:
+    """Return the variables that an interpreter is booted with.
+
+    Args:
+        language: what is booted.
+        image_environment: the image's variables.
+        cpus: the container's limit, in cores; None means no limit.
+    """
     booted = language.boot.environment if language.boot else {}
-    return {**BASE_ENVIRONMENT, **image_environment, **language.environment, **booted}
+    return {**_environment(language, image_environment, cpus), **booted}
+
+
+def _environment(language: LanguageConfig, image_environment: Mapping[str, str], cpus: float | None) -> dict[str, str]:
+    """Return the variables that each run of a language starts from."""
+    threads = {} if cpus is None else dict.fromkeys(_THREADS, str(max(1, math.ceil(cpus))))
+    return {**BASE_ENVIRONMENT, **threads, **image_environment, **language.environment}
 
 
 def encode_code(code: str | bytes) -> bytes:
@@ -125,12 +154,13 @@ def plan(
     need: Need | None = None,
     run_app: RunApp | None = None,
     args: Sequence[str] = (),
+    cpus: float | None = None,
 ) -> Job:
     """Return the job that runs the code file, which is among the files, or an app, with its arguments."""
     code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
-    variables = {**BASE_ENVIRONMENT, **image_environment, **language.environment, **environment}
+    variables = {**_environment(language, image_environment, cpus), **environment}
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
-        language, boot_environment(language, image_environment)
+        language, boot_environment(language, image_environment, cpus=cpus)
     )
     if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
         variables = language.dependencies.visible(variables, need.target)

@@ -111,5 +111,6 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             output_limit=self.options.output_limit,
             run_app=self.options.run_app,
             args=self.options.args,
+            cpus=self.options.container.cpus,
             need=fitting.need,
         )

@@ -1,24 +1,35 @@
-"""Python booted ahead of need against ``python3 main.py`` in the same image: a program cannot tell them apart."""
+"""Python booted ahead of need against ``python3 main.py`` in the same image: a program cannot tell them apart.
+
+``PYTHON_TEST_IMAGE=python:3.14-slim pytest tests/docker/test_python.py`` compares another image's Python.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ContainerStrategy
+from interpreter_tools import ContainerStrategy, RunOptions
+from interpreter_tools._docker.build import build_image
+from tests.docker.toy import remove_image
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from interpreter_tools import ExecutionEngine, ExecutionResult
+    from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
 
 POOL = ContainerStrategy.POOL
-IMAGE = "interpreter-tools/python:1"
+IMAGE = os.environ.get("PYTHON_TEST_IMAGE", "interpreter-tools/python:1")
+"""The image whose Python is compared; another one is named by the variable."""
 
 # A section is "### kind: name" and a program, in a file of its own as the text of a program matters to the last byte.
 _SECTION = re.compile(r"^### (\w+): (.+)\n((?:(?!###).*\n)*)", re.MULTILINE)
@@ -35,7 +46,7 @@ VARIABLES = {
     "PYTHONUTF8": ("0", "import sys; print(sys.flags.utf8_mode)"),
     "PYTHONWARNINGS": ("error", "import warnings; warnings.warn('now an error')"),
     "PYTHONDONTWRITEBYTECODE": (
-        "1",
+        "",
         "import sys; sys.path.append('lib'); import given; print(sys.dont_write_bytecode)",
     ),
     "PYTHONUNBUFFERED": ("1", "import sys; print(sys.flags.unbuffered, sys.stdout.write_through)"),
@@ -60,15 +71,18 @@ def visible(result: ExecutionResult) -> dict[str, object]:
     }
 
 
-async def assert_alike(engine: ExecutionEngine, code: str, environment: dict[str, str] | None = None) -> None:
-    """Runs code both ways."""
+async def assert_alike(
+    engine: ExecutionEngine, code: str, environment: dict[str, str] | None = None, *, image: str = IMAGE
+) -> None:
+    """Run code both ways."""
     environment, library = environment or {}, {"lib/given.py": b"value = 42"}
     # The shell itself is told no variables of the test: it may not survive its PATH.
-    words = " ".join(f"'{name}={value}'" for name, value in environment.items())
+    variables = {"PYTHONDONTWRITEBYTECODE": "1", **environment}
+    words = " ".join(f"'{name}={value}'" for name, value in variables.items())
     bare = f"unset PWD; exec /usr/bin/env {words} $(command -v python3) /workspace/main.py"
     ours, theirs = await asyncio.gather(
-        engine.run("python", code, files=library, environment=environment, strategy=POOL, timeout=30),
-        engine.run("shell", bare, image=IMAGE, files={**library, "main.py": code.encode()}, strategy=POOL, timeout=30),
+        engine.run("python", code, image=image, files=library, environment=environment, strategy=POOL, timeout=30),
+        engine.run("shell", bare, image=image, files={**library, "main.py": code.encode()}, strategy=POOL, timeout=30),
     )
     assert visible(ours) == visible(theirs)
 
@@ -91,13 +105,13 @@ async def test_program_of_any_length(engine: ExecutionEngine) -> None:
     for size in (65_535, 65_536, 65_537, 3_000_000):
         end = "\nprint('end')"
         code = "#" * (size - len(end)) + end
-        assert (await engine.run("python", code, strategy=POOL)).stdout == "end\n"
+        assert (await engine.run("python", code, strategy=POOL, image=IMAGE)).stdout == "end\n"
 
 
 async def test_every_run_has_other_random_numbers(engine: ExecutionEngine) -> None:
     """Though all come from one process that forks."""
     code = "import os, random, secrets, uuid; print(random.random(), secrets.token_hex(), uuid.uuid4(), os.urandom(9))"
-    results = await asyncio.gather(*(engine.run("python", code, strategy=POOL) for _ in range(8)))
+    results = await asyncio.gather(*(engine.run("python", code, strategy=POOL, image=IMAGE) for _ in range(8)))
     assert len({result.check().stdout for result in results}) == 8
 
 
@@ -112,4 +126,62 @@ os.environ["x"] = "1"
 os.umask(0)
 """
     for _ in range(12):  # more than there are containers
-        assert json.loads((await engine.run("python", code, strategy=POOL)).stdout) == [False] * 5
+        assert json.loads((await engine.run("python", code, strategy=POOL, image=IMAGE)).stdout) == [False] * 5
+
+
+LIKE_AN_IMAGE = {
+    "safe path": ("ENV PYTHONSAFEPATH=1", "import sys; print(sys.path)"),
+    "no ctypes": (
+        "RUN rm -f $(python3 -c 'import _ctypes; print(_ctypes.__file__)')",
+        "import sys; print(sys.argv, sys.path[0], __file__, sys.stdin.read()); sys.exit(3)",
+    ),
+}
+
+
+@pytest.fixture
+async def image_of(docker_client: DockerClient, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """An image with one more line in its recipe."""
+    tag = f"it-test-{uuid.uuid4().hex[:12]}:1"
+    dockerfile = f"FROM {IMAGE}\n{request.param}\n"
+    await build_image(docker_client, dockerfile, tag=tag, files={}, arguments={}, on_line=lambda _: None)
+    yield tag
+    await remove_image(docker_client, tag)
+
+
+@pytest.mark.parametrize(("image_of", "code"), LIKE_AN_IMAGE.values(), ids=LIKE_AN_IMAGE, indirect=["image_of"])
+async def test_images_of_another_kind_are_honoured(image_of: str, own_engine: ExecutionEngine, code: str) -> None:
+    """A setting of the image's stays in force; without ctypes a Python is started, as output would be lost else."""
+    await assert_alike(own_engine, code, image=image_of)
+
+
+async def test_rewritten_module_is_imported_anew(engine: ExecutionEngine) -> None:
+    """Whoever rewrote it, within the second and at the same size; no bytecode is told as a file."""
+    write = "import pathlib; pathlib.Path('own.py').write_text('VALUE = 4')"
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        for value in range(4):
+            await session.write_file("helper.py", f"VALUE = {value}".encode())
+            wrote = await session.run("python", write.replace("4", str(value)))
+            result = await session.run("python", "import helper, own; print(helper.VALUE, own.VALUE)")
+            assert result.check().stdout == f"{value} {value}\n"
+            assert {*wrote.generated_files, *result.generated_files} == {"own.py"}
+
+
+async def test_hash_seed_may_be_drawn_anew(engine: ExecutionEngine) -> None:
+    """The runs of one container share it, unless one asks for a Python of its own."""
+    code, environment = "print(hash('a'))", {"PYTHONHASHSEED": "random"}
+    results = [await engine.run("python", code, environment=environment, image=IMAGE) for _ in range(3)]
+    assert len({result.check().stdout for result in results}) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (RunOptions(cpu_limit=1.5), "2 2 2"),
+        (RunOptions(cpu_limit="0.5", environment={"MKL_NUM_THREADS": "7"}), "1 1 7"),
+        (RunOptions(), "None None None"),
+    ],
+)
+async def test_threads_of_libraries_follow_the_limit(engine: ExecutionEngine, options: RunOptions, told: str) -> None:
+    """Rounded up to whole cores; what a run sets stays; without a limit nothing is set."""
+    code = "import os; print(*(os.environ.get(f'{name}_NUM_THREADS') for name in ('OMP', 'OPENBLAS', 'MKL')))"
+    assert (await engine.run("python", code, **options)).check().stdout == told + "\n"

@@ -11,6 +11,10 @@ PYTHON = LanguageConfig(
     code_filename="main.py",
     run_command=("python3", "-u", "{file}"),
     aliases=("py", "python3"),
+    # Python takes a bytecode file for that of any source of the same size and whole second, and so may import what a
+    # module was before it was rewritten. Nothing is written either that a run would have to tell as a file of its own.
+    # Packages are compiled when they are installed.
+    environment={"PYTHONDONTWRITEBYTECODE": "1"},
     boot=InterpreterBoot(
         mode="fork",
         command=("python3", "-c", Path(__file__).with_name("boot.py").read_text("utf-8")),

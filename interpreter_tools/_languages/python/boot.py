@@ -1,10 +1,17 @@
-# pyright: basic, reportArgumentType=false, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false
+# pyright: basic, reportArgumentType=false, reportOptionalCall=false, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false
 """A pristine Python that forks for each run: the zygote of ``IT_BOOT_FORK`` in supervisor/protocol.h.
 
 It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child behaves
 as ``python3 main.py`` does: the same ``__main__``, the same tracebacks, the same exit codes, the same order at the end.
-Two differences are meant: standard output is line-buffered, so that it can be watched; and the end skips what only
-frees memory.
+These differences are left:
+
+- Standard output is line-buffered, so that it can be watched.
+- The end skips what only frees memory. Functions that C code left for ``exit`` run if the program imported a module and
+  has no other thread; what C code wrote to ``stdout`` is flushed always.
+- All runs of one container share the seed of ``hash`` and the layout of the address space, as both are drawn when the
+  zygote starts. A run with ``environment={"PYTHONHASHSEED": "random"}`` gets a Python of its own, and so both anew.
+
+An image without ``_ctypes`` has no way to flush what C code wrote: there the child starts ``python3 -u main.py``.
 """
 
 _pristine = dict(globals())  # what __main__ holds before a program starts
@@ -14,16 +21,19 @@ import sys  # noqa: E402
 sys.modules.pop("linecache", None)  # since 3.13, where it would show lines of this file as a program's
 _modules, _known = sys.modules, frozenset(sys.modules)
 
-import _signal, _socket, _weakref, atexit, gc, io, posix, resource  # noqa: E402
+import _signal, _socket, _thread, _weakref, atexit, gc, io, posix, resource  # noqa: E402
 
 _USUAL = [b"/workspace/main.py"]  # the arguments that nearly every run has
+_PLAIN = ["/workspace/main.py", "/dev/null"]  # paths without a link
 _PAUSE = 0.005  # seconds
+_COMMAND = sys.orig_argv[:1] if hasattr(sys, "orig_argv") else ["python3"]
+_shown = []  # the words that stand in /proc/self/cmdline instead of those that Python was started with
 _HELD = ["last_type", "last_value", "last_traceback", "last_exc"]  # where sys keeps an error that nothing caught
 
 
 def _zygote():
     control = _socket.socket(fileno=3)
-    prctl = _find_prctl()
+    libc = _find_libc()
     for name in sys.modules.keys() - _known:
         del sys.modules[name]  # a program has not imported them
     variables = [name + b"=" + value for name, value in posix.environ.items()]
@@ -34,6 +44,7 @@ def _zygote():
     gc.collect()
     gc.freeze()  # no collection in a child touches, and so copies, the pages of the zygote
     _set_program(_USUAL)
+    _show_arguments(libc)
     control.send(b"r")
     while True:
         packet, ancillary, _, _ = control.recvmsg(1, _socket.CMSG_SPACE(16))
@@ -49,7 +60,7 @@ def _zygote():
             control.send(b"e" + error.errno.to_bytes(4, "little"))
             continue
         if pid == 0:
-            _child(control, channel, streams, usual, prctl)
+            _child(control, channel, streams, usual, libc)
         channel.close()
         for descriptor in streams:
             posix.close(descriptor)
@@ -65,15 +76,39 @@ def _zygote():
         )
 
 
-def _find_prctl():
-    """prctl(2), where the image has ctypes, of which no more is loaded than it takes: all of it would be copied."""
+def _find_libc():
+    """Return a function that calls libc's, by name; None where the image lacks ``_ctypes``.
+
+    No more of ctypes is loaded than that takes: all of it would be copied.
+    """
     try:
         import _ctypes
 
-        address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
+        library = _ctypes.dlopen(None, 0)
+        addresses = {name: _ctypes.dlsym(library, name) for name in ("prctl", "fflush", "exit")}
     except Exception:
         return None
-    return lambda *arguments: _ctypes.call_cdeclfunction(address, arguments)
+    return lambda name, *arguments: _ctypes.call_cdeclfunction(addresses[name], arguments)
+
+
+def _show_arguments(libc):
+    """Show the program's arguments in /proc/self/cmdline, and not this file: PR_SET_MM_MAP of prctl(2).
+
+    Where the kernel refuses, this file stays in sight.
+    """
+    try:
+        stat = [int(number) for number in _read("/proc/self/stat").rpartition(b")")[2].split()[1:]]
+        heap = next(line for line in _read("/proc/self/maps").splitlines() if line.endswith(b"[heap]"))
+        end_heap = int(heap.split()[0].split(b"-")[1], 16)
+        words = "\0".join([*_COMMAND, *sys.argv, ""]).encode("utf-8", "surrogateescape")
+        start = id(words) + sys.getsizeof(b"") - 1  # where CPython keeps the bytes themselves
+        code, rest, variables = stat[22:24], stat[41:43], stat[46:48]
+        fields = [*code, *rest, stat[43], end_heap, stat[24], start, start + len(words), *variables, 0, -1 << 32]
+        data = b"".join(field.to_bytes(8, "little", signed=True) for field in fields)
+        if libc("prctl", 35, 14, data, len(data), 0) == 0:
+            _shown[:] = [words]  # the kernel reads them there for as long as the process lives
+    except Exception:
+        return
 
 
 def _open_streams():
@@ -120,7 +155,7 @@ def _rehearse():
     sys.modules.update(modules)
 
 
-def _child(control, channel, streams, usual, prctl):
+def _child(control, channel, streams, usual, libc):
     """Waits for the hand-over, and becomes the program that it asks for."""
     try:
         posix.setsid()
@@ -141,24 +176,36 @@ def _child(control, channel, streams, usual, prctl):
         uid = int.from_bytes(message[:4], "little")
         posix.setresgid(uid, uid, uid)
         posix.setresuid(uid, uid, uid)
-        if prctl is not None:
-            prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which changing the uid took: /proc/self is the program's own again
+        if libc is None:
+            _start(message[4:].split(b"\0"))
+        libc(
+            "prctl", 4, 1, 0, 0, 0
+        )  # PR_SET_DUMPABLE, which changing the uid took: /proc/self is the program's own again
         if message[4:] == usual:
             posix.chdir("/workspace")
         else:
-            _become(message[4:].split(b"\0"))
+            _become(message[4:].split(b"\0"), libc)
     except BaseException:
         posix._exit(127)
-    _end(_run())
+    _end(_run(), libc)
 
 
-def _become(words):
+def _start(words):
+    """Start a Python of its own for the program."""
+    posix.chdir(words[0])
+    end = 2 + int(words[1])
+    environment = dict(variable.split(b"=", 1) for variable in words[end:-1])
+    posix.execve(sys.executable, [*_COMMAND, "-u", *words[2:end]], environment)
+
+
+def _become(words, libc):
     """Another program than the usual one: in another directory, with other arguments or variables."""
     posix.chdir(words[0])
     end = 2 + int(words[1])
     _set_environment(words[end:-1])
     if words[2:end] != _USUAL:
         _set_program(words[2:end])
+        _show_arguments(libc)
 
 
 def _set_environment(environment):
@@ -186,12 +233,22 @@ def _set_program(arguments):
     sys.argv[:] = argv
     if hasattr(sys, "orig_argv"):
         sys.orig_argv = [sys.orig_argv[0], *argv]
-    sys.path[0] = argv[0].rpartition("/")[0]
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = _directory(argv[0])
     main = type(sys)("__main__")
     main.__dict__.update(_pristine)
     loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", argv[0])
     main.__dict__.update(__doc__=None, __file__=argv[0], __cached__=None, __loader__=loader)
     sys.modules["__main__"] = main
+
+
+def _directory(path):
+    """Return the directory of a program, without symbolic links: where its modules are looked for first."""
+    if path in _PLAIN:
+        return path.rpartition("/")[0]
+    import os
+
+    return os.path.dirname(os.path.realpath(path))
 
 
 def _run():
@@ -253,12 +310,16 @@ def _exit_status(error):
     return 1
 
 
-def _end(status):
+def _end(status, libc):
     whole = _finish()
     if status is None:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         posix.kill(posix.getpid(), _signal.SIGINT)
-    posix._exit(status if whole else 120)
+    status = status if whole else 120
+    if len(_modules) != len(_known) and _thread._count() == 0:
+        libc("exit", status)  # modules may have left functions for it; beside another thread they might crash
+    libc("fflush", 0)
+    posix._exit(status)
 
 
 def _finish():
