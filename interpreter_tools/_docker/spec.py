@@ -47,10 +47,15 @@ _SYSCTLS = {
     "kernel.sem": "32000 0 32 0",
     "fs.mqueue.queues_max": "0",
 }
+# Version 1 of control groups does not charge what a TCP connection holds unread, which may be 36 MB. Without a network
+# there is no way that is long enough to need it
+_SHORT_WAY = {"net.ipv4.tcp_rmem": "4096 131072 262144", "net.ipv4.tcp_wmem": "4096 16384 262144"}
 _NO_SYSCTLS = ("runsc", "gvisor", "kata")  # kernels of their own, which lack these
 
-# Core files would eat the workspace. select() takes 1024 descriptors; programs that know better may ask for more
-_ULIMITS = (("core", 0, 0), ("msgqueue", 0, 0), ("nofile", 1024, 4096))
+# A limit of 1 byte keeps core files from eating the workspace, and of all values it alone also keeps the kernel from
+# starting a program of the host's where core_pattern names one (do_coredump in fs/coredump.c). Open files count towards
+# fs.file-max of the whole host, so each process has as many as select() takes, and no more for the asking
+_ULIMITS = (("core", 1, 1), ("msgqueue", 0, 0), ("nofile", 1024, 1024))
 
 # Podman's own default may lie above what its service may grant; containers then do not start
 _PODMAN_ULIMIT: dict[str, object] = {"Name": "nproc", "Soft": 4096, "Hard": 4096}
@@ -185,7 +190,7 @@ def host_config(
         "NetworkMode": config.network,
         "PidsLimit": config.pids_limit,
         "ReadonlyRootfs": True,
-        "SecurityOpt": ["no-new-privileges:true", f"seccomp={traits.seccomp}"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={traits.seccomp}"],
         "Tmpfs": _tmpfs(
             config, podman=traits.podman, own_workspace=workspace_volume is None, image_volumes=image_volumes
         ),
@@ -200,7 +205,8 @@ def host_config(
     if config.runtime is not None:
         result["Runtime"] = config.runtime
     if not (config.runtime or traits.default_runtime).startswith(_NO_SYSCTLS):
-        result["Sysctls"] = dict(_SYSCTLS)
+        uncharged = traits.cgroup_version == "1" and config.network == "none"
+        result["Sysctls"] = _SYSCTLS | (_SHORT_WAY if uncharged else {})
     if traits.cgroup_version == "2":  # version 1 has no namespace to make private where the host's tree is a hybrid
         result["CgroupnsMode"] = "private"
     return result

@@ -47,6 +47,11 @@ static bool read_number(int fd, const char *key, uint64_t *value)
 	return false;
 }
 
+bool cgroup_charges_sockets(void)
+{
+	return version_2;
+}
+
 struct usage cgroup_read(void)
 {
 	struct usage usage = {0};

@@ -116,6 +116,7 @@ static int set_up(char **mounts)
 		die("the supervisor needs the writable mounts as arguments");
 	files_open(mounts);
 	wipe_baseline(mounts);
+	filter_install();
 	return open_signals();
 }
 
@@ -265,10 +266,12 @@ int main(int argc, char **argv)
 	uint32_t hello[3] = {IT_VERSION, MACHINE, (uint32_t)getpid()};
 	send_frame(IT_HELLO, hello, sizeof hello);
 	for (;;) {
-		struct pollfd fds[8] = {[2] = {.fd = signals, .events = POLLIN}};
+		struct pollfd fds[9] = {[2] = {.fd = signals, .events = POLLIN}};
 		int64_t rest_us = wire_fds(fds, !input_waits(), wire_pending() || files_reading());
 		int boot = boot_fds(fds + 3);
 		int count = 3 + boot + run_fds(fds + 3 + boot);
+		struct pollfd *asked = &fds[count++];
+		*asked = (struct pollfd){.fd = filter_fd(), .events = POLLIN};
 		int64_t us = sooner(rest_us, run_timeout_us());
 		struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 		if (ppoll(fds, (nfds_t)count, us < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR)
@@ -282,6 +285,8 @@ int main(int argc, char **argv)
 			take_signals(signals);
 		if (boot && fds[3].revents)
 			boot_event();
+		if (asked->revents)
+			filter_event();
 		run_event();
 		serve_client(fds[0].revents & POLLIN);
 		wire_flush();

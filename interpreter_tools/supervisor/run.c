@@ -185,6 +185,7 @@ void run_start(struct cursor *payload)
 	store_link(start.uid);
 	files_home(start.uid);
 	changes_mark();
+	filter_forget();
 	run.before = cgroup_read();
 	run.uid = start.uid;
 	run.started_us = now_us();

@@ -177,7 +177,6 @@ struct failure {
 static _Noreturn void child(const struct program *program, int report)
 {
 	struct failure failure = {.why = IT_WHY_PROGRAM};
-	struct rlimit no_core = {0, 0};
 	struct sigaction defaults = {.sa_handler = SIG_DFL};
 	sigset_t none;
 	sigemptyset(&none);
@@ -186,7 +185,6 @@ static _Noreturn void child(const struct program *program, int report)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	umask(022);
-	setrlimit(RLIMIT_CORE, &no_core);
 	if (program->uid)
 		prefer_for_oom(getpid());
 	if (place_descriptors(program) == 0 && take_identity(program->uid) == 0) {

@@ -5,7 +5,7 @@
  *
  * A file is a noun: wire.c (frames in and out), boot.c (the interpreter booted ahead of need), run.c (one run), feed.c (its stdin), spawn.c (one
  * new process), files.c (the workspace), changes.c (what of it is new), store.c (the dependency store), wipe.c (reset and its proof), cgroup.c
- * (what the kernel counted), main.c (the loop).
+ * (what the kernel counted), filter.c (what programs may not use up), main.c (the loop).
  */
 #ifndef INTERPRETER_TOOLS_SUPERVISOR_H
 #define INTERPRETER_TOOLS_SUPERVISOR_H
@@ -161,6 +161,12 @@ void wipe_booted(void);         /* what is booted ahead has its sockets now */
 void wipe_reset(uint32_t deadline_ms, uint32_t next_uid);
 bool wipe_directory(int fd, uint32_t deadline_ms); /* true when it is empty */
 
+/* filter.c */
+void filter_install(void);     /* what bounds every program from now on, us too */
+int filter_fd(void);           /* readable when a call waits for our word; -1: none ever does */
+void filter_event(void);
+void filter_forget(void);      /* a run starts: what the one before was refused is no matter of its own */
+
 /* cgroup.c */
 struct usage {
 	uint64_t cpu_us, peak_bytes;
@@ -168,6 +174,7 @@ struct usage {
 	bool cpu_known, peak_known;
 };
 void cgroup_open(void);
+bool cgroup_charges_sockets(void); /* their buffers count as memory */
 struct usage cgroup_read(void);
 
 #endif

@@ -198,8 +198,8 @@ async def test_limits_of_the_kernel(run_in_sandbox: RunInSandbox) -> None:
     config = ContainerConfig(memory_limit="128m", workspace_size="8m", tmp_size="4m", pids_limit=20)
     output = await run_in_sandbox(["python3", "-c", _BECOME_USER + textwrap.dedent(program)], config=config)
     assert json.loads(output) == {
-        "core": [0, 0],
-        "files": [1024, 4096],
+        "core": [1, 1],
+        "files": [1024, 1024],
         "size": 8 * mib,
         "inodes": 2048,
         "children": 19,

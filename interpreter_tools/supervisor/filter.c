@@ -1,0 +1,200 @@
+/*
+ * A second system call filter, which every program inherits from us. The engine's profile (seccomp.json) says which calls there are; this filter
+ * looks at their arguments, and bounds what the kernel charges to no control group: a run could take the host's memory beyond its own limit.
+ *
+ * A netlink socket keeps 200 KB of answers that nobody reads, and a record lock takes 200 bytes. Everyday programs need a few of both: Node's
+ * os.networkInterfaces asks netlink, SQLite locks its database. So the kernel asks us before each of these calls, and we count what is held. The same
+ * goes for TCP and UDP where version 1 of control groups does not charge what they hold.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS /* Linux 6.6 */
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+#define X32_BIT 0x40000000u  /* a call of the x32 table, which the kernel may know and the rules below do not */
+#define REFUSED_US 1000000u  /* for so long nothing is counted again: reading /proc/locks stops every lock of the host for a moment */
+
+#ifndef SO_ATTACH_REUSEPORT_CBPF
+#define SO_ATTACH_REUSEPORT_CBPF 51
+#define SO_ATTACH_REUSEPORT_EBPF 52
+#endif
+
+/* ---- what is counted ---- */
+
+static int listener = -1; /* -1: the kernel does not ask */
+
+static bool is_netlink_socket(const char *line, unsigned *number)
+{
+	return sscanf(line, "NETLINK %*u %u", number) == 1;
+}
+
+/* Every family that a sandbox has but those two: TCP, UDP, raw sockets, and what is built on them. */
+static bool is_inet_socket(const char *line, unsigned *number)
+{
+	return strncmp(line, "NETLINK", 7) && strncmp(line, "UNIX", 4) && sscanf(line, "%*s %*u %u", number) == 1;
+}
+
+static bool is_record_lock(const char *line, unsigned *number)
+{
+	*number = 1;
+	return strstr(line, ": POSIX ") != NULL;
+}
+
+static struct counted {
+	const char *path;           /* the table that tells: of this network namespace, or of this process namespace */
+	bool (*is)(const char *line, unsigned *number);
+	uint32_t most;              /* that may be held at once in this container */
+	int refusal;
+	bool slow;                  /* reading the table stops every lock of the host for a moment */
+	uint32_t granted;           /* calls that need no counting; each may add two locks, or one socket */
+	uint64_t refused_until_us;
+} netlink_sockets = {.path = "/proc/net/protocols", .is = is_netlink_socket, .most = 64, .refusal = ENFILE},
+  inet_sockets = {.path = "/proc/net/protocols", .is = is_inet_socket, .most = 512, .refusal = ENFILE},
+  record_locks = {.path = "/proc/locks", .is = is_record_lock, .most = 20000, .refusal = ENOLCK, .slow = true};
+
+static uint32_t room(const struct counted *kind)
+{
+	char line[512];
+	unsigned number, held = 0;
+	FILE *table = fopen(kind->path, "re");
+	if (!table)
+		return 0;
+	while (fgets(line, sizeof line, table))
+		if (kind->is(line, &number))
+			held += number;
+	fclose(table);
+	return held < kind->most ? kind->most - held : 0;
+}
+
+static int verdict(struct counted *kind)
+{
+	if (!kind->granted && now_us() >= kind->refused_until_us) {
+		uint32_t left = room(kind);
+		if (kind->slow && left < kind->most / 2) {
+			left = 0; /* rather than to count ever more often */
+			kind->refused_until_us = now_us() + REFUSED_US;
+		}
+		kind->granted = kind->slow ? left / 2 : (left + 1) / 2;
+	}
+	if (!kind->granted)
+		return kind->refusal;
+	kind->granted--;
+	return 0;
+}
+
+void filter_forget(void)
+{
+	record_locks.refused_until_us = 0;
+}
+
+int filter_fd(void)
+{
+	return listener;
+}
+
+/* One call that waits for our word. Its process may have been killed meanwhile: then there is nobody to answer. */
+void filter_event(void)
+{
+	union { /* what the kernel writes may have grown */
+		struct seccomp_notif call;
+		char room[512];
+	} asked;
+	memset(&asked, 0, sizeof asked);
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &asked.call) < 0)
+		return;
+	bool locks = asked.call.data.nr != SYS_socket, netlink = (uint32_t)asked.call.data.args[0] == AF_NETLINK;
+	int refusal = verdict(locks ? &record_locks : netlink ? &netlink_sockets : &inet_sockets);
+	struct seccomp_notif_resp answer = {
+		.id = asked.call.id, .error = -refusal, .flags = refusal ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+}
+
+/* ---- the filter ---- */
+
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field))
+#define LOAD_HIGH(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field) + 4)
+#define IF(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), yes, no) /* how many statements are left out */
+#define RETURN(action) BPF_STMT(BPF_RET | BPF_K, (uint32_t)(action))
+#define REFUSE(error) RETURN(SECCOMP_RET_ERRNO | (error))
+#define ALLOW RETURN(SECCOMP_RET_ALLOW)
+
+/*
+ * Arguments that are an int are compared by their low half, which is all that the kernel reads.
+ *
+ * - Socket filters and filters like this one are code that the kernel compiles into memory which all of the host shares. A kernel without seccomp
+ *   answers as we do, and programs know such kernels.
+ * - Two processes with one table of files: a lock's owner could be dead, and the lock would not be in /proc/locks. Threads share it, too, but die
+ *   together. Locks of an open file (F_OFD_SETLK) say nothing of their owner.
+ * - A larger buffer for what a socket has received is let pass as done, as one beyond the host's net.core.rmem_max is: that may be 4 MB each.
+ * - A limit of 1 for core dumps is the one that the kernel heeds also where core_pattern names a program (core(5)): setting another is let pass as
+ *   done, and changes nothing.
+ */
+static bool install(unsigned flags, uint32_t counted)
+{
+	uint32_t inet = cgroup_charges_sockets() ? SECCOMP_RET_ALLOW : counted;
+	struct sock_filter rules[] = {
+		LOAD(nr),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1),
+			REFUSE(ENOSYS),
+		IF(SYS_socket, 0, 7),
+			LOAD(args[0]), IF(AF_NETLINK, 0, 1), RETURN(counted), IF(AF_INET, 1, 0), IF(AF_INET6, 0, 1), RETURN(inet), ALLOW,
+		IF(SYS_fcntl, 0, 8),
+			LOAD(args[1]), IF(F_SETLK, 1, 0), IF(F_SETLKW, 0, 1), RETURN(counted),
+			IF(F_OFD_SETLK, 1, 0), IF(F_OFD_SETLKW, 0, 1), REFUSE(EINVAL), ALLOW,
+		IF(SYS_clone, 0, 5),
+			LOAD(args[0]), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CLONE_FILES | CLONE_THREAD), IF(CLONE_FILES, 0, 1), REFUSE(EPERM), ALLOW,
+		IF(SYS_setsockopt, 0, 11),
+			LOAD(args[1]), IF(SOL_SOCKET, 0, 8),
+			LOAD(args[2]), IF(SO_RCVBUF, 0, 1), REFUSE(0), IF(SO_ATTACH_FILTER, 3, 0), IF(SO_ATTACH_BPF, 2, 0), IF(SO_ATTACH_REUSEPORT_CBPF, 1, 0),
+			IF(SO_ATTACH_REUSEPORT_EBPF, 0, 1), REFUSE(EPERM), ALLOW,
+		IF(SYS_seccomp, 0, 1),
+			REFUSE(ENOSYS),
+		IF(SYS_prctl, 0, 4),
+			LOAD(args[0]), IF(PR_SET_SECCOMP, 0, 1), REFUSE(EINVAL), ALLOW,
+		IF(SYS_setrlimit, 0, 4),
+			LOAD(args[0]), IF(RLIMIT_CORE, 0, 1), REFUSE(0), ALLOW,
+		IF(SYS_prlimit64, 0, 13),
+			LOAD(args[1]), IF(RLIMIT_CORE, 0, 10),
+			LOAD(args[2]), IF(0, 0, 2), LOAD_HIGH(args[2]), IF(0, 6, 0), /* asks only */
+			LOAD(args[3]), IF(0, 0, 2), LOAD_HIGH(args[3]), IF(0, 1, 0), /* wants to know the old one, which we cannot write */
+			REFUSE(EPERM), REFUSE(0), ALLOW,
+		ALLOW,
+	};
+	struct sock_fprog program = {.len = sizeof rules / sizeof *rules, .filter = rules};
+	int got = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	listener = flags ? got : -1;
+	return got >= 0;
+}
+
+/* A kernel from before 5.5, or one of gVisor's, cannot be told to go on with a call: there, nothing is counted. */
+static bool kernel_asks(void)
+{
+	struct utsname name;
+	unsigned major, minor;
+	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major > 5 || (major == 5 && minor >= 5));
+}
+
+void filter_install(void)
+{
+	const struct rlimit no_core = {1, 1};
+	setrlimit(RLIMIT_CORE, &no_core); /* the engine has set it, unless it could not */
+	if (kernel_asks() && install(SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_RET_USER_NOTIF))
+		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP); /* faster, where the kernel knows how */
+	else if (!install(0, SECCOMP_RET_ALLOW))
+		die("cannot install the filter of system calls: %s", strerror(errno));
+}
