@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from interpreter_tools import ContainerStrategy
+
 if TYPE_CHECKING:
     from interpreter_tools import ExecutionEngine
 
@@ -253,7 +255,7 @@ if __name__ == "__main__":
 
 async def test_locks_refused_to_one_run_are_granted_to_the_next(engine: ExecutionEngine) -> None:
     """In the same session at once."""
-    async with engine.session(strategy="per_session") as session:
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
         refused = await session.run("python", _PRELUDE + textwrap.dedent(_SLAB["record locks"]) + _END, stdin=b"")
         assert refused.stdout.split()[1] == "37"
         granted = await session.run("python", "import fcntl; fcntl.lockf(open('f', 'w'), fcntl.LOCK_EX)")
