@@ -16,6 +16,7 @@ from bench._baseline import Executor, bare, plain_container
 from bench._report import difference_at_most, heading, limit, ratio_at_most, rounds
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._config.options import RunOptions, resolve
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._docker import DockerClient
 from interpreter_tools._languages import LanguageRegistry
 
@@ -57,7 +58,7 @@ async def lease_once(engine: ExecutionEngine) -> float:
     started = time.perf_counter()
     lease = await pool.lease()
     taken = (time.perf_counter() - started) * 1e3
-    lease.release(clean=False)
+    lease.release(LeaseEnd.LEFT)
     return taken
 
 

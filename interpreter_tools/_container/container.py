@@ -190,6 +190,10 @@ class Container:
         if self._reset is None:
             self.channel.send(self.channel.connection.reset(self.plan_reset()))
 
+    def withdraw_reset(self) -> None:
+        """Forget the reset that was sent with a START: the supervisor refused that START, and skips the reset too."""
+        self._reset = None
+
     def was_reset(self, answer: Clean) -> str | None:
         """Takes the next user; what the last run left behind, or None when nothing did."""
         assert self._reset is not None

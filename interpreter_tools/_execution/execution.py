@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
 from interpreter_tools._container.file_list import FileList
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import (
     ContainerBusy,
     ContainerLost,
@@ -194,7 +195,7 @@ class Execution:
             self._output.finish()
             assert self._lease is not None
             self._session_generated = self._lease.ended(self._files.names())
-            self._finish(None)
+            self._finish(None, LeaseEnd.UNCLEAN if event.unclean else LeaseEnd.CLEAN)
         else:
             assert isinstance(event, Refused), event
             if event.why is Why.NEED:
@@ -202,7 +203,8 @@ class Execution:
             else:
                 assert self._job is not None
                 assert self._lease is not None
-                self._finish(refusal(event, program=self._job.argv[0], image=self._lease.image))
+                error = refusal(event, program=self._job.argv[0], image=self._lease.image)
+                self._finish(error, LeaseEnd.UNUSED)
 
     # -- what is installed first
 
@@ -250,10 +252,16 @@ class Execution:
         """The container went away."""
         self._finish(error)
 
-    def _finish(self, error: InterpreterToolsError | None) -> None:
-        """The one way out: nothing more comes, the container goes back, everybody who waits is told."""
+    def _finish(self, error: InterpreterToolsError | None, end: LeaseEnd | None = None) -> None:
+        """End the run: release the container and wake all waiters. Does nothing the second time.
+
+        Args:
+            error: what the caller is told instead of a result.
+            end: how the container was used; None means that the supervisor did not say.
+        """
         if self._state is _State.ENDED:
             return
+        end = end or (LeaseEnd.LEFT if self._state is _State.RUNNING else LeaseEnd.UNUSED)
         self._state = _State.ENDED
         self._error = error
         if self._backstop is not None:
@@ -268,7 +276,7 @@ class Execution:
         self._wake_consumer()
         if self._lease is not None:
             self._lease.channel.quit(self)
-            self._lease.release(clean=self._exited is not None and not self._exited.unclean)
+            self._lease.release(end)
 
     def _arm(self, delay: float, *, last: bool) -> None:
         self._backstop = asyncio.get_running_loop().call_later(delay, self._backstop_due, last)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._container.channel import Channel
+    from interpreter_tools._container.lease_end import LeaseEnd
     from interpreter_tools._protocol import Reset
 
 
@@ -47,5 +48,5 @@ class Lease(Protocol):
         """Takes note of what the run has changed; what all runs of its session have."""
         ...
 
-    def release(self, *, clean: bool) -> None:
-        """Gives it back, once; ``clean`` means that the run ended and nothing is in doubt."""
+    def release(self, end: LeaseEnd) -> None:
+        """Give the container back. Does nothing the second time."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.container import Container
+    from interpreter_tools._container.lease_end import LeaseEnd
     from interpreter_tools._pool.pool import Pool
     from interpreter_tools._protocol import Reset
 
@@ -60,8 +61,8 @@ class PoolLease:
         pool.let_go(self.container)
         return self.container
 
-    def release(self, *, clean: bool) -> None:
-        """Gives it back; does nothing the second time."""
+    def release(self, end: LeaseEnd) -> None:
+        """Give the container back. Does nothing the second time."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.take_back(self.container, clean=clean)
+            pool.take_back(self.container, end)

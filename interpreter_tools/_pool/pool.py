@@ -9,6 +9,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config.results import PoolStats
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
@@ -89,7 +90,7 @@ class Pool:
         self._busy: set[Container] = set()
         self._starting = 0
         self._resets = Resets(
-            slow=not shape.resets_at_once,
+            slow=shape.boot_mode == "single",
             needed=lambda: 0 if self._idle else max(1, len(self._waiters)),
             done=self._was_reset,
         )
@@ -183,21 +184,33 @@ class Pool:
             hint = f"the last container could not be started: {self._failure.message}"
         return PoolTimeout(repr(self), self._config.wait_timeout, hint=hint)
 
-    def take_back(self, container: Container, *, clean: bool) -> None:
-        """Ends a lease. Only a clean container of a shape that is used again may come back, and only after a reset."""
+    def take_back(self, container: Container, end: LeaseEnd) -> None:
+        """End a lease: reset the container and keep it, or terminate it."""
         self._busy.discard(container)
         if container.channel.error is None:
             self._failures = 0
-        old = time.monotonic() - container.born > self._config.max_age
-        if not self.shape.reused:
-            self._discard(container, "lost" if container.channel.error is not None else "used")
-        elif not clean or container.channel.error is not None:
-            self._discard(container, "lost" if container.channel.error is not None else "unclean")
-        elif container.uses >= self._config.max_uses or old:
-            self._discard(container, "age" if old else "uses")
-        else:
+        if end is LeaseEnd.UNUSED:
+            container.withdraw_reset()
+        cause = self._cause_to_discard(container, end)
+        if cause is not None:
+            self._discard(container, cause)
+        elif self.shape.workspace_volume is None:
             self._resets.add(container)
+        else:  # a reset would wipe the workspace that other containers share; this container has run nothing
+            self._arrive(container)
         self._balance_in(_REFILL_AFTER_RUN)
+
+    def _cause_to_discard(self, container: Container, end: LeaseEnd) -> str | None:
+        """Return why a container cannot serve another run, or None when it can after a reset."""
+        if container.channel.error is not None:
+            return "lost"
+        if end is not LeaseEnd.UNUSED and not self.shape.reused:
+            return "used"
+        if end in {LeaseEnd.UNCLEAN, LeaseEnd.LEFT}:
+            return "unclean"
+        if time.monotonic() - container.born > self._config.max_age:
+            return "age"
+        return "uses" if container.uses >= self._config.max_uses else None
 
     def let_go(self, container: Container) -> None:
         """Ends a lease whose container does not come back and is not to be removed."""

@@ -11,6 +11,7 @@ import anyio
 
 from interpreter_tools._config.paths import shown_path
 from interpreter_tools._container.files import is_there
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._docker.spec import workspace_options
 from interpreter_tools._exceptions import ContainerLost, FileRefused
 from interpreter_tools._session.lease import Record
@@ -168,7 +169,7 @@ class SessionContainers:
         try:
             self.check()
         except ContainerLost:
-            lease.release(clean=False)
+            lease.release(LeaseEnd.UNUSED)
             raise
         return lease
 
@@ -197,10 +198,19 @@ class SessionContainers:
         self.generated.update(files)
         return tuple(sorted(self.generated))
 
-    def stay(self, record: Record) -> None:
-        """The run of one of the session's own containers has ended."""
+    def stay(self, record: Record, *, used: bool = True) -> None:
+        """End the run of one of the session's own containers.
+
+        Args:
+            record: the container.
+            used: a program ran, so that files are looked for there first.
+        """
         if self._closed:
             self._host.discard(record.container)
+            return
+        if not used:
+            if record.is_shared and self._anchor is None:
+                self._anchor = record
             return
         key = record.container.shape.key
         if self._own.get(key) is record:
@@ -222,6 +232,16 @@ class SessionContainers:
             if kept is not record and kept is not self._anchor:
                 kept.is_running = False
                 self._host.discard(kept.container)
+
+    def return_unused(self, record: Record) -> bool:
+        """Forget a pool's container in which no program ran; False when the session must hold it.
+
+        The session's shared workspace is a tmpfs, and ends with its last container: the first one has to be held.
+        """
+        if record.is_shared and self._anchor is None and not self._closed:
+            return False
+        self.history.remove(record)
+        return True
 
     def lose(self, record: Record) -> None:
         """The container of this run is gone; where nothing else kept the shared workspace, that is gone with it."""

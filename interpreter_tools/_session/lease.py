@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE, shown_path
 from interpreter_tools._config.results import ContainerMeta
 from interpreter_tools._container.file_list import FileList
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import ContainerLost
 from interpreter_tools._protocol import Event, Exited, Files, Refused, State
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from interpreter_tools._pool.lease import PoolLease
     from interpreter_tools._protocol import Reset
     from interpreter_tools._session.runs import SessionRuns
+    from interpreter_tools._session.staging import Staged
 
 _ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
 
@@ -51,6 +54,8 @@ class Record:
         self.generated: frozenset[str] = frozenset()
         self.made: set[str] = set()
         self.deps_checksum: str | None = None
+        self._added: set[bytes] = set()
+        self._before: tuple[datetime | None, str | None] = (None, None)
 
     @property
     def channel(self) -> Channel:
@@ -67,10 +72,17 @@ class Record:
         """Names the place of its files: a volume, which several may share, or the container itself."""
         return self.container.shape.workspace_volume or self.container.id
 
-    def begin(self, files: Iterable[bytes]) -> None:
-        """A run begins that brings files."""
-        self.last_executed_at = datetime.now(UTC)
-        self.baseline.update(files)
+    def begin(self, files: Iterable[bytes], deps_checksum: str | None) -> None:
+        """Note that a run begins, which files it brings, and what it depends on."""
+        self._before = self.last_executed_at, self.deps_checksum
+        self.last_executed_at, self.deps_checksum = datetime.now(UTC), deps_checksum
+        self._added = set(files) - self.baseline
+        self.baseline |= self._added
+
+    def undo_begin(self) -> None:
+        """Note that the run did not begin after all."""
+        self.last_executed_at, self.deps_checksum = self._before
+        self.baseline -= self._added
 
     async def restore_limits(self) -> None:
         """Ends the limits of its last run; no request is made where they are its own."""
@@ -102,6 +114,7 @@ class SessionLease:
         record: the container.
         pooled: the pool's lease; None when the container is the session's own.
         is_released: the run has ended or was left; what is still to be done with the container ends by itself.
+        delivered: files of the session that this container is the first to have.
     """
 
     def __init__(self, runs: SessionRuns, record: Record, pooled: PoolLease | None) -> None:
@@ -109,6 +122,7 @@ class SessionLease:
         self.is_released = False
         self.record = record
         self.pooled = pooled
+        self.delivered: list[Staged] = []
 
     @property
     def channel(self) -> Channel:
@@ -140,6 +154,14 @@ class SessionLease:
         return None
 
     @property
+    def strategy(self) -> ContainerStrategy:
+        """How the session got the container."""
+        if self.pooled is None:
+            return ContainerStrategy.PER_SESSION
+        reused = self.record.container.shape.reused
+        return ContainerStrategy.POOL if reused else ContainerStrategy.PER_EXECUTION
+
+    @property
     def is_active(self) -> bool:
         """A program runs in it."""
         return self.channel.connection.state in _ACTIVE
@@ -157,11 +179,11 @@ class SessionLease:
         """Takes note of what the run has changed; what all runs of the session have."""
         return self._runs.note_generated(self.record, files)
 
-    def release(self, *, clean: bool) -> None:
-        """Gives it back; does nothing the second time."""
+    def release(self, end: LeaseEnd) -> None:
+        """Give the container back. Does nothing the second time."""
         if not self.is_released:
             self.is_released = True
-            self._runs.take_back(self, clean=clean)
+            self._runs.take_back(self, end)
 
 
 class _Rest:
@@ -169,12 +191,15 @@ class _Rest:
 
     def __init__(self) -> None:
         self.files = FileList()
+        self.end = LeaseEnd.UNCLEAN
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def receive(self, event: Event) -> None:
         if isinstance(event, Files):
             self.files.add(event)
         elif isinstance(event, (Exited, Refused)) and not self.done.done():
+            if isinstance(event, Refused):
+                self.end = LeaseEnd.UNUSED
             self.done.set_result(None)
 
     def lost(self, error: InterpreterToolsError) -> None:
@@ -182,8 +207,8 @@ class _Rest:
             self.done.set_exception(error)
 
 
-async def settle(channel: Channel, *, deadline: float) -> tuple[str, ...]:
-    """Kills a run whose caller has left, and waits for its end; the files that it has changed.
+async def settle(channel: Channel, *, deadline: float) -> tuple[LeaseEnd, tuple[str, ...]]:
+    """Kill a run whose caller has left, wait for its end, and return how it ended and the files that it has changed.
 
     Args:
         channel: of its container.
@@ -198,7 +223,7 @@ async def settle(channel: Channel, *, deadline: float) -> tuple[str, ...]:
         channel.send(channel.connection.kill())
         with anyio.move_on_after(deadline, shield=True):
             await rest.done
-            return rest.files.names()
+            return rest.end, rest.files.names()
         raise ContainerLost("a program that was killed did not end")
     finally:
         channel.quit(rest)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from interpreter_tools._config.model import ContainerStrategy
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._session.lease import settle
 from interpreter_tools._session.pool_files import keep_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from interpreter_tools._runtime.runtime import Host
     from interpreter_tools._session.containers import SessionContainers
@@ -21,6 +25,45 @@ _LOG = logging.getLogger("interpreter_tools")
 
 END_DEADLINE = 5.0
 """Seconds that a program may take to end once it was killed."""
+
+
+class _Then(Enum):
+    """What becomes of the container of a run that has ended.
+
+    Attributes:
+        STAY: it is the session's own, and serves its next run.
+        HOLD: it holds the session's files; the container that held them before is terminated.
+        GIVE_BACK: it goes back to its pool, which resets or terminates it.
+        SAVE_FILES: the same, once the files that the run made are copied to this machine.
+        SETTLE: its program is killed first; the table is asked again when the supervisor says how that ended.
+        LOSE: it is gone, or is given up.
+    """
+
+    STAY = auto()
+    HOLD = auto()
+    GIVE_BACK = auto()
+    SAVE_FILES = auto()
+    SETTLE = auto()
+    LOSE = auto()
+
+
+_OWN, _FRESH, _POOL = ContainerStrategy.PER_SESSION, ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL
+
+# A run that never began leaves the session as it was: the container of the run before goes on holding the files.
+_TABLE = {
+    (_OWN, LeaseEnd.UNUSED): _Then.STAY,
+    (_OWN, LeaseEnd.CLEAN): _Then.STAY,
+    (_OWN, LeaseEnd.UNCLEAN): _Then.STAY,
+    (_OWN, LeaseEnd.LEFT): _Then.SETTLE,
+    (_FRESH, LeaseEnd.UNUSED): _Then.GIVE_BACK,
+    (_FRESH, LeaseEnd.CLEAN): _Then.HOLD,
+    (_FRESH, LeaseEnd.UNCLEAN): _Then.HOLD,
+    (_FRESH, LeaseEnd.LEFT): _Then.SETTLE,
+    (_POOL, LeaseEnd.UNUSED): _Then.GIVE_BACK,
+    (_POOL, LeaseEnd.CLEAN): _Then.SAVE_FILES,
+    (_POOL, LeaseEnd.UNCLEAN): _Then.GIVE_BACK,
+    (_POOL, LeaseEnd.LEFT): _Then.SETTLE,
+}
 
 
 class SessionRuns:
@@ -45,9 +88,15 @@ class SessionRuns:
         self._kept = kept
         self._ended = ended
         self.running: SessionLease | None = None
+        self._last_executed_at: datetime | None = None
 
     def __repr__(self) -> str:
         return f"<SessionRuns [{'running' if self.running else 'idle'}]>"
+
+    @property
+    def last_executed_at(self) -> datetime | None:
+        """When the last run began, which may go on; None before the first."""
+        return self._last_executed_at if self.running is None else self.running.record.last_executed_at
 
     # -- the session ends
 
@@ -75,59 +124,70 @@ class SessionRuns:
         """Takes note of what a run has changed; what all runs have."""
         return self._containers.note_generated(record, files)
 
-    def take_back(self, lease: SessionLease, *, clean: bool) -> None:
-        """A run has ended, or was left: its container is kept, given back or given up."""
-        if lease.channel.error is None and lease.is_active:
-            # Left before its end. The container holds files, so the program is killed rather than the container.
+    def take_back(self, lease: SessionLease, end: LeaseEnd) -> None:
+        """End a run: do with its container what the table says."""
+        after = _Then.LOSE if lease.channel.error is not None else _TABLE[lease.strategy, end]
+        if after is _Then.SETTLE:
             if self._host.tasks.spawn(self._settle, lease):
                 return
             lease.channel.close()
-        elif (
-            clean
-            and lease.record.container.shape.reused
-            and lease.record.generated
-            and self._host.tasks.spawn(self._keep_and_give_back, lease)
-        ):
-            return
-        self._finish(lease, clean=clean)
+            after = _Then.LOSE
+        elif after is _Then.SAVE_FILES:
+            if lease.record.generated and self._host.tasks.spawn(self._save_files, lease):
+                return
+            after = _Then.GIVE_BACK
+        self._finish(lease, after, end)
 
     async def _settle(self, lease: SessionLease) -> None:
+        """Kill the program whose caller has left; its container holds files, so the container lives on."""
+        end = LeaseEnd.UNCLEAN
         try:
-            files = await settle(lease.channel, deadline=END_DEADLINE)
-            self.note_generated(lease.record, files)
+            end, files = await settle(lease.channel, deadline=END_DEADLINE)
+            if end is not LeaseEnd.UNUSED:
+                self.note_generated(lease.record, files)
         except InterpreterToolsError as error:
             lease.channel.close(error)
         finally:
-            self._finish(lease, clean=False)
+            lost = lease.channel.error is not None
+            self._finish(lease, _Then.LOSE if lost else _TABLE[lease.strategy, end], end)
 
-    async def _keep_and_give_back(self, lease: SessionLease) -> None:
-        """Keeps what the run has made on this side: the container is wiped next."""
-        clean = True
+    async def _save_files(self, lease: SessionLease) -> None:
+        """Copy what the run has made to this machine: the container is wiped next."""
+        end = LeaseEnd.UNCLEAN
         try:
             self._kept.clear()
             await keep_files(lease.record, lease.record.generated, self._kept)
+            end = LeaseEnd.CLEAN
         except InterpreterToolsError:
-            clean = False
-            self._kept.clear()
-            self._containers.current = lease.record  # who asks for its files is told that they are lost
             _LOG.info("session %s: what a run has made could not be kept", self._session_id, exc_info=True)
         finally:
-            self._finish(lease, clean=clean)
+            if end is not LeaseEnd.CLEAN:
+                self._kept.clear()
+                self._containers.current = lease.record  # who asks for its files is told that they are lost
+            lost = lease.channel.error is not None
+            self._finish(lease, _Then.LOSE if lost else _Then.GIVE_BACK, end)
 
-    def _finish(self, lease: SessionLease, *, clean: bool) -> None:
+    def _finish(self, lease: SessionLease, then: _Then, end: LeaseEnd) -> None:
         self.running = None
         record, pooled = lease.record, lease.pooled
         try:
-            if pooled is None:
-                self._containers.stay(record)
-            elif record.channel.error is not None:
-                self._containers.lose(record)
-                pooled.release(clean=False)
-            elif record.container.shape.reused:
-                record.is_running = False
-                pooled.release(clean=clean)
+            if end is not LeaseEnd.UNUSED:
+                self._last_executed_at = record.last_executed_at
             else:
+                record.undo_begin()
+                for staged in lease.delivered:
+                    staged.fresh = True
+                if then is _Then.GIVE_BACK and not self._containers.return_unused(record):
+                    then = _Then.HOLD
+            if pooled is None:
+                self._containers.stay(record, used=end is not LeaseEnd.UNUSED)
+            elif then is _Then.HOLD:
                 pooled.detach()
                 self._containers.hold(record)
+            else:
+                record.is_running = False
+                if then is _Then.LOSE:
+                    self._containers.lose(record)
+                pooled.release(end)
         finally:
             self._ended()

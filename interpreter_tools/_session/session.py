@@ -16,6 +16,7 @@ from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE, shown_path
 from interpreter_tools._config.results import SessionInfo
 from interpreter_tools._container.container import give_back_uid, take_uid
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
 from interpreter_tools._languages.manifests import MOST_BYTES
 from interpreter_tools._runtime.request import Demand
@@ -92,7 +93,6 @@ class Session(SessionFiles):
         self._containers = SessionContainers(host, self.id, self._container_config, shares=self._shares)
         self._generated = self._containers.generated
         self._runs = SessionRuns(self.id, host, self._containers, self._kept, ended=self._end_turn)
-        self._last_executed: datetime | None = None
         self._cleanup: Cleanup | None = None
 
     def __repr__(self) -> str:
@@ -207,7 +207,7 @@ class Session(SessionFiles):
             current_container=None if current is None else current.meta(self.id, generated),
             container_history=tuple(record.meta(self.id, generated) for record in history),
             created_at=self.created_at,
-            last_executed_at=self._last_executed,
+            last_executed_at=self._runs.last_executed_at,
             is_active=self.is_active,
         )
 
@@ -329,7 +329,7 @@ class Session(SessionFiles):
             if lease is None:
                 self._end_turn()
             else:
-                lease.release(clean=False)
+                lease.release(LeaseEnd.UNUSED)
             raise
         if lease is None:
             self._end_turn()
@@ -342,10 +342,8 @@ class Session(SessionFiles):
         record = lease.record
         await record.container.apply_limits(demand.options.container)
         await self._deliver(lease)
-        record.begin(demand.files)
+        record.begin(demand.files, fitting.key)
         self._note_given(record, demand.files.keys() - {demand.code_path})
-        record.deps_checksum = fitting.key
-        self._last_executed = record.last_executed_at
         return demand.job(fitting, image_environment=record.container.shape.image_environment)
 
     async def _read_input(self, path: str) -> bytes | None:
@@ -381,9 +379,6 @@ class Session(SessionFiles):
         """Writes what waits on this side into the container."""
         if self._shares and not lease.record.is_shared:
             return  # it waits for the workspace that is shared
-        try:
-            await self._send_waiting(lease.record)
-        except BaseException:
-            if self._keeps_inputs:  # it holds nothing; the container of the last run goes on holding what that has made
-                lease.channel.close()
-            raise
+        if self._keeps_inputs:
+            lease.delivered = [staged for _, staged in self._staging.items() if staged.fresh]
+        await self._send_waiting(lease.record)

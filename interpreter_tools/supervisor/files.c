@@ -149,7 +149,7 @@ static void put_remove(void)
 	become(0);
 }
 
-/* What follows a file that was refused is left alone, until that is told: so the client knows which ones are there. */
+/* What follows a refused file, or a missing entry of the store, is not written: so the client knows which files are there, and is told one refusal. */
 void files_put(struct cursor *payload)
 {
 	uint32_t mode = take_u32(payload), uid = take_u32(payload);
@@ -165,7 +165,7 @@ void files_put(struct cursor *payload)
 	put.uid = uid;
 	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
 	memcpy(put.path, path.at, put.length);
-	if (refusal.error == 0 && (put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
+	if (refusal.error == 0 && !store_missing() && (put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
 		put_failed(errno);
 }
 

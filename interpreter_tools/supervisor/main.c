@@ -203,9 +203,9 @@ static void dispatch(uint8_t type, struct cursor *payload)
 		else
 			die("protocol: a frame of type 0x%02x while running", type);
 	} else if (type == IT_START || type == IT_RESET) {
-		if (run_was_last() != (type == IT_RESET))
-			die("protocol: a frame of type 0x%02x %s the last run", type, run_was_last() ? "after" : "before");
-		held_back = type == IT_START && boot_pending();
+		if (type == IT_START && run_was_last())
+			die("protocol: a start after the last run");
+		held_back = !run_was_last() && boot_pending(); /* a reset must not meet an interpreter that is half way */
 		if (held_back)
 			wire_unread();
 		else

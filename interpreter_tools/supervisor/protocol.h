@@ -21,7 +21,7 @@
  *                IT_NEED                                           the same: an entry of the store that is missing
  *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of those
  *                IT_START                                          nothing, or IT_REFUSED (state stays IDLE)
- *                IT_RESET, after a run with IT_FLAG_LAST           IT_CLEAN
+ *                IT_RESET                                          IT_CLEAN
  *                IT_LIST                                           IT_FILES repeated, IT_READY
  *                IT_GET                                            IT_CONTENT repeated (empty: the end), or IT_REFUSED
  *                IT_STAGE, IT_PUBLISH, IT_EVICT                    IT_READY, or IT_REFUSED

@@ -112,6 +112,11 @@ void store_need(struct cursor *payload)
 	}
 }
 
+bool store_missing(void)
+{
+	return missing.error != 0;
+}
+
 bool store_refuse(void)
 {
 	if (!missing.error)

@@ -148,6 +148,7 @@ void changes_forget(void);
 void store_open(const char *path);
 void store_need(struct cursor *payload);
 bool store_refuse(void);        /* sends that an entry is missing, if one is */
+bool store_missing(void); /* the next run needs an entry that is not there */
 void store_link(uint32_t uid);  /* a run starts: make the link that was asked for */
 void store_unlink(void);
 void store_stage(struct cursor *payload);

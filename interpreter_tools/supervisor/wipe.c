@@ -368,6 +368,7 @@ void wipe_reset(uint32_t deadline_ms, uint32_t next_uid)
 	const struct timespec pause = {.tv_nsec = 1000000}; /* what a killed process held is let go a little later */
 	const char *left;
 	deadline_us = now_us() + deadline_ms * 1000ull;
+	boot_retire(); /* one that waits for the user before, as no run has taken it */
 	uint32_t verdict = verify(&left);
 	while (verdict != IT_CLEAN_OK) {
 		nanosleep(&pause, NULL);

@@ -9,6 +9,7 @@ from interpreter_tools._container.channel import Channel
 from interpreter_tools.testing.wire import UID, encode, make_idle, piece, requests
 
 if TYPE_CHECKING:
+    from interpreter_tools._container.lease_end import LeaseEnd
     from interpreter_tools._protocol import Event, Reset
 
 
@@ -86,7 +87,7 @@ class Sandbox:
         self.image = "image:1"
         self.last = last
         self.ports: dict[int, int] = {}
-        self.released: list[bool] = []
+        self.released: list[LeaseEnd] = []
         self.reset: Reset | None = None
         self.channel.connection_made(self.transport)
         if booted:
@@ -101,9 +102,9 @@ class Sandbox:
         """What the run has changed."""
         return files
 
-    def release(self, *, clean: bool) -> None:
+    def release(self, end: LeaseEnd) -> None:
         """Keeps how it was given back."""
-        self.released.append(clean)
+        self.released.append(end)
 
     def say(self, *events: Event) -> None:
         """Sends the events, in one piece of the stream."""

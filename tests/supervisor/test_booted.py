@@ -175,6 +175,16 @@ def test_reset_that_follows_by_itself(supervisor: Supervisor, interpreter: Inter
     assert supervisor.shell("ls -A", uid=UID + 5).stdout == b""
 
 
+def test_reset_before_any_run(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """A container in which no program ran is as new, and serves the next user."""
+    supervisor.put(b"left", b"x")
+    assert supervisor.reset(uid=UID + 1) == ""
+    assert supervisor.shell("ls -A", uid=UID + 1).stdout == b""
+    assert supervisor.refusal(["/workspace/x"], flags=Flag.BOOTED, uid=UID + 1, directory="/x").why is Why.CWD
+    assert supervisor.reset(uid=UID + 2) == ""
+    assert run(supervisor, interpreter, interpreter.uid, uid=UID + 2).stdout == b"%d\n" % (UID + 2)
+
+
 def test_reset_in_the_middle(supervisor: Supervisor) -> None:
     """Only the last run can be followed by one."""
     supervisor.boot()

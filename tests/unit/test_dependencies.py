@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from interpreter_tools import ConfigurationError, ContainerConfig, DependencyPlan, EngineConfig, Mount, StoreFailed
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._container.shape import Shape
 from interpreter_tools._dependencies import StoreEntry, choose
 from interpreter_tools._dependencies.authorities import Authorities
@@ -311,7 +312,7 @@ async def test_missing_entry_is_installed_and_the_run_begins_again() -> None:
         waiting.sandbox.say(EXITED)
         result = await execution.result()
     assert (result.outcome, result.dependency_stdout) == ("ok", "installing \u00e4\n")
-    assert waiting.sandbox.released == [True]
+    assert waiting.sandbox.released == [LeaseEnd.CLEAN]
 
 
 async def test_failed_installation_gives_the_container_back() -> None:
@@ -322,7 +323,7 @@ async def test_failed_installation_gives_the_container_back() -> None:
         waiting.installed(Installed(exit_code=3))
         result = await execution.result()
     assert (result.outcome, result.exit_code) == ("dependency_error", 3)
-    assert waiting.sandbox.released == [False]
+    assert waiting.sandbox.released == [LeaseEnd.UNUSED]
 
 
 async def test_failure_of_the_machine_is_an_error() -> None:
@@ -333,7 +334,7 @@ async def test_failure_of_the_machine_is_an_error() -> None:
         waiting.installed(StoreFailed("full"))
         with pytest.raises(StoreFailed, match="full"):
             await execution.result()
-    assert waiting.sandbox.released == [False]
+    assert waiting.sandbox.released == [LeaseEnd.UNUSED]
 
 
 async def test_entry_that_is_evicted_again_and_again_is_given_up() -> None:
@@ -365,7 +366,7 @@ async def test_waiting_ends_with_the_run(how: str) -> None:
     assert waiting.installs.left == 1
     waiting.installs.waiters[0].installer_wrote("dependency_stdout", b"late")
     waiting.installed()
-    assert waiting.sandbox.released == [False]
+    assert waiting.sandbox.released == [LeaseEnd.UNUSED]
 
 
 async def test_input_that_was_sent_too_early_is_sent_again() -> None:
@@ -416,7 +417,7 @@ async def test_place_that_must_be_made_first() -> None:
         assert sandbox.heard()[-1][0] == Frame.START
         sandbox.say(EXITED)
         assert (await execution.result()).outcome == "ok"
-    assert sandbox.released == [True]
+    assert sandbox.released == [LeaseEnd.CLEAN]
 
 
 async def test_leaving_while_a_place_is_looked_for() -> None:

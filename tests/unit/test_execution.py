@@ -15,6 +15,7 @@ from interpreter_tools import (
     ExecutionClosed,
     InterpreterToolsError,
 )
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._protocol import Clean, Files, Reset, State
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, Ended, Flag, Verdict
 from interpreter_tools.testing.executions import execution_of, exited, job, out, started
@@ -61,7 +62,7 @@ async def test_reset_that_follows_is_none_of_the_runs() -> None:
     assert sandbox.heard()[0][5] == (2000, UID + 1)
     sandbox.say(out(b"x"), exited())
     assert (await execution.result()).stdout == "x"
-    assert sandbox.released == [True]
+    assert sandbox.released == [LeaseEnd.CLEAN]
     assert sandbox.channel.connection.state is State.RESETTING
     sandbox.say(Clean(Verdict.OK, ""))
     assert sandbox.channel.connection.state is State.IDLE
@@ -161,7 +162,7 @@ async def test_start_that_cannot_be_said_gives_the_container_back(
     execution = execution_of(sandbox, job(environment=environment))
     with pytest.raises(error):
         await execution.__aenter__()
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.UNUSED]
     assert sandbox.heard() == []
     with pytest.raises(InterpreterToolsError):
         await execution.result()
@@ -173,7 +174,7 @@ async def test_start_in_a_container_that_is_lost() -> None:
     sandbox.channel.connection_lost(None)
     with pytest.raises(ContainerLost):
         await execution_of(sandbox).__aenter__()
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.UNUSED]
 
 
 async def test_start_in_a_container_that_is_busy() -> None:
@@ -195,7 +196,7 @@ async def test_aclose_gives_the_container_back_once() -> None:
     execution = await started(sandbox)
     for _ in range(3):
         await execution.aclose()
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.LEFT]
     with pytest.raises(ExecutionClosed, match="left before it ended"):
         await execution.result()
     with pytest.raises(ExecutionClosed, match="left before it ended"):
@@ -223,7 +224,7 @@ async def test_aclose_after_the_end() -> None:
     await execution.aclose()
     assert [chunk async for chunk in execution] == []
     assert (await execution.result()).stdout == "a"
-    assert sandbox.released == [True]
+    assert sandbox.released == [LeaseEnd.CLEAN]
 
 
 async def test_leaving_by_an_exception() -> None:
@@ -232,7 +233,7 @@ async def test_leaving_by_an_exception() -> None:
     with pytest.raises(KeyError):
         async with execution_of(sandbox):
             raise KeyError
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.LEFT]
 
 
 async def test_late_events_after_aclose() -> None:
@@ -241,7 +242,7 @@ async def test_late_events_after_aclose() -> None:
     execution = await started(sandbox)
     await execution.aclose()
     sandbox.say(out(b"a"), EXITED)
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.LEFT]
     with pytest.raises(ExecutionClosed):
         await execution.result()
 
@@ -282,4 +283,4 @@ async def test_runs_in_one_container_do_not_mix() -> None:
         sandbox.say(out(text.encode()), Files(((1, text.encode()),), partial=False), EXITED)
         result = await execution.result()
         assert (result.stdout, result.generated_files) == (text, (text,))
-    assert sandbox.released == [True] * 3
+    assert sandbox.released == [LeaseEnd.CLEAN] * 3

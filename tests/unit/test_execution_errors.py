@@ -14,6 +14,7 @@ from interpreter_tools import (
     InterpreterMissing,
     ProtocolError,
 )
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._execution import execution as module
 from interpreter_tools._protocol import Credit, Fatal, Files, Ready, Refused
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, Ended, Why
@@ -38,9 +39,9 @@ async def test_lost_container() -> None:
             await execution.result()
         with pytest.raises(ContainerLost):
             await anext(execution)
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.LEFT]
     await execution.aclose()
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.LEFT]
 
 
 async def test_lost_container_after_output() -> None:
@@ -61,7 +62,7 @@ async def test_lost_container_after_the_end() -> None:
     sandbox.say(out(b"a"), EXITED)
     sandbox.channel.connection_lost(None)
     assert (await execution.result()).stdout == "a"
-    assert sandbox.released == [True]
+    assert sandbox.released == [LeaseEnd.CLEAN]
 
 
 _HOSTILE = {
@@ -95,7 +96,7 @@ async def test_hostile_supervisor(said: bytes) -> None:
         await asking
     with pytest.raises(ProtocolError):
         await anext(execution)
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.LEFT]
     assert sandbox.transport.aborted
     await execution.aclose()
 
@@ -107,7 +108,7 @@ async def test_hostile_answer_to_the_start() -> None:
     sandbox.say(Refused(Why.PROGRAM, (1 << 32) - 1, b""))
     with pytest.raises(ProtocolError):
         await execution.result()
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.LEFT]
 
 
 async def test_cut_frame() -> None:
@@ -147,7 +148,7 @@ async def test_refused_start(refused: Refused, error: type[Exception], words: st
         await execution.result()
     with pytest.raises(error, match=words):
         await anext(execution)
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.UNUSED]
 
 
 async def test_silent_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +159,7 @@ async def test_silent_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     execution = await started(sandbox, job(timeout=0.01))
     with pytest.raises(ContainerLost, match="within its time limit"):
         await execution.result()
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.LEFT]
 
 
 async def test_slow_consumer_is_not_a_silent_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interpreter_tools import ContainerBusy, OutputChunk
+from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._protocol import Exited, Files, Output
 from interpreter_tools._protocol.constants import Ended
 from interpreter_tools.testing.executions import execution_of, exited, out, started
@@ -42,7 +43,7 @@ async def test_chunks_come_in_order() -> None:
         OutputChunk("stdout", "é".encode()),
     ]
     assert (result.stdout, result.stderr, result.outcome) == ("13é", "2", "ok")
-    assert sandbox.released == [True]
+    assert sandbox.released == [LeaseEnd.CLEAN]
 
 
 @given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=8))
@@ -157,7 +158,7 @@ async def test_outcome(end: Exited, outcome: Outcome, exit_code: int, signal: in
     result = await execution.result()
     assert (result.outcome, result.exit_code, result.signal) == (outcome, exit_code, signal)
     assert result.truncated == (outcome == "output_limit")
-    assert sandbox.released == [True]
+    assert sandbox.released == [LeaseEnd.CLEAN]
 
 
 async def test_numbers_of_the_result() -> None:
@@ -194,7 +195,7 @@ async def test_unclean_end() -> None:
     execution = await started(sandbox)
     sandbox.say(exited(unclean=True))
     assert (await execution.result()).outcome == "ok"
-    assert sandbox.released == [False]
+    assert sandbox.released == [LeaseEnd.UNCLEAN]
 
 
 # -- back-pressure
