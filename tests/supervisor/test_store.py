@@ -86,14 +86,14 @@ def test_missing_entry_refuses_the_start(installer: Supervisor) -> None:
 
 
 def test_missing_entry_is_told_by_sync(installer: Supervisor) -> None:
-    """The first of several; files are told after it."""
+    """The first of several; a file behind it is not written, and refused at no later request."""
     need(installer, OTHER)
     need(installer)
     installer.put(b"../x", b"")
+    installer.put(b"y", b"")
     assert installer.sync() == Refused(Why.NEED, errno.ENOENT, OTHER.encode())
-    refused = installer.sync()
-    assert isinstance(refused, Refused)
-    assert refused.why is Why.PUT
+    assert installer.sync() == Ready()
+    assert installer.shell("ls -A").stdout == b""
 
 
 def test_without_a_store_every_entry_is_missing(idle: Supervisor) -> None:
