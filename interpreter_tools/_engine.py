@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 import warnings
@@ -18,9 +17,9 @@ from interpreter_tools._config.model import ContainerStrategy, EngineConfig, Ses
 from interpreter_tools._config.options import RunOptions, resolve
 from interpreter_tools._config.results import EngineStats
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
-from interpreter_tools._exceptions import EngineClosed, ImageMissing, InterpreterToolsError, PoolClosed
+from interpreter_tools._exceptions import EngineClosed, InterpreterToolsError, PoolClosed
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._runtime.request import Demand
+from interpreter_tools._runtime.request import Demand, PoolPlacement
 from interpreter_tools._runtime.runtime import Host
 from interpreter_tools._session.host_files import data_directory, host_path
 from interpreter_tools._session.registry import Sessions
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from interpreter_tools._config.results import ExecutionResult, SessionInfo
     from interpreter_tools._docker import SupervisorVolume
     from interpreter_tools._execution.execution import Execution
-    from interpreter_tools._languages import Job
-    from interpreter_tools._pool.lease import PoolLease
     from interpreter_tools._session.host_files import Progress
     from interpreter_tools._session.reader import FileReader
     from interpreter_tools._session.session import Session
@@ -232,7 +229,7 @@ class ExecutionEngine:
         """
         host = self._use().host
         demand = Demand.read(self._config, language, code, options)
-        return demand.execution(host, functools.partial(_begin, host))
+        return demand.execution(PoolPlacement(host, demand))
 
     # -- sessions
 
@@ -395,21 +392,6 @@ class ExecutionEngine:
             raise EngineClosed("the engine was not started", hint="use `async with ExecutionEngine() as engine`")
         running.host.check_home()
         return running
-
-
-async def _begin(host: Host, demand: Demand) -> tuple[Job, PoolLease] | str:
-    """What to run and where; or the key of what must be installed before there is a place for it."""
-    demand = await demand.complete(host)
-    fitting = await host.fit(demand.language, demand.options, demand.packages)
-    if isinstance(fitting, str):
-        return fitting
-    job = demand.job(fitting)
-    try:
-        return job, await host.pool(fitting.shape).lease()
-    except ImageMissing:
-        if fitting.need is not None or fitting.key is None:
-            raise
-        return fitting.key  # the image with its packages was pruned meanwhile
 
 
 async def _sweep(client: DockerClient) -> None:

@@ -192,7 +192,9 @@ class Container:
 
     def withdraw_reset(self) -> None:
         """Forget the reset that was sent with a START: the supervisor refused that START, and skips the reset too."""
-        self._reset = None
+        planned, self._reset = self._reset, None
+        if planned is not None:
+            give_back_uid(planned.uid)
 
     def was_reset(self, answer: Clean) -> str | None:
         """Takes the next user; what the last run left behind, or None when nothing did."""

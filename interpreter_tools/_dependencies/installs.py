@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from interpreter_tools._dependencies.requirement import Requirement, make_requir
 from interpreter_tools._dependencies.store import evict, prune_to_size
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InterpreterToolsError
 from interpreter_tools._execution.installing import Installed
+from interpreter_tools._execution.placement import Missing
 from interpreter_tools._languages.specifiers import normalise, package_name
 
 if TYPE_CHECKING:
@@ -141,7 +143,6 @@ class Installs:
         self._tasks = tasks
         self._settings = IndexSettings.of(config)
         self._known: dict[tuple[object, ...], Requirement] = {}
-        self._by_key: dict[str, Requirement] = {}
         self._running: dict[str, Install] = {}
         self._leaving: dict[str, anyio.Event] = {}  # a container still has the name that the next one needs
         self._closed = False
@@ -166,22 +167,26 @@ class Installs:
         )
         if len(self._known) >= _REMEMBERED:
             for oldest in list(self._known)[: _REMEMBERED // 2]:
-                self._by_key.pop(self._known.pop(oldest).key, None)
-        self._known[asked] = self._by_key[requirement.key] = requirement
+                del self._known[oldest]
+        self._known[asked] = requirement
         return requirement
 
-    def join(self, key: str, waiter: Waiter) -> Ticket:
-        """Waits for an installation that is under way, or begins one.
+    def missing(self, requirement: Requirement) -> Missing:
+        """Return what a run waits for when the packages are not there."""
+        return Missing(requirement.key, functools.partial(self.join, requirement))
+
+    def join(self, requirement: Requirement, waiter: Waiter) -> Ticket:
+        """Wait for the installation that is under way, or begin it.
 
         Raises:
             EngineClosed: the engine is closed.
         """
-        install = self._running.get(key)
+        install = self._running.get(requirement.key)
         if install is None:
-            install = Install(self, self._by_key[key])
+            install = Install(self, requirement)
             if self._closed or not self._tasks.spawn(install.run):
                 raise EngineClosed(_CLOSED, hint="make another ExecutionEngine")
-            self._running[key] = install
+            self._running[requirement.key] = install
         return install.join(waiter)
 
     def forget(self, install: Install) -> None:

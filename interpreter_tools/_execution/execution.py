@@ -6,6 +6,8 @@ import asyncio
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
+import anyio
+
 from interpreter_tools._container.file_list import FileList
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import (
@@ -15,19 +17,21 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     StoreFailed,
 )
-from interpreter_tools._execution.installing import InstallWait
+from interpreter_tools._execution.installing import KILLED, InstallWait
 from interpreter_tools._execution.outcome import not_run, ran, refusal
 from interpreter_tools._execution.output import OutputBuffer
+from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._execution.stdin import Stdin
 from interpreter_tools._protocol import Credit, Event, Exited, Files, Output, Refused
 from interpreter_tools._protocol.constants import Flag, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from interpreter_tools._config.results import DependencyStream, ExecutionResult, OutputChunk
-    from interpreter_tools._execution.installing import Join
+    from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.lease import Lease
+    from interpreter_tools._execution.placement import Placement
     from interpreter_tools._languages import Job
 
 _HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
@@ -52,22 +56,16 @@ class Execution:
     it as text unless it was not to be captured. Leaving the ``async with`` kills a run that has not ended.
     """
 
-    def __init__(
-        self,
-        begin: Callable[[], Awaitable[tuple[Job, Lease] | str]],
-        *,
-        stdin: bytes | None,
-        capture: bool,
-        join: Join | None = None,
-    ) -> None:
-        self._begin = begin
-        self._join = join
-        self._wait = self._waiting(join)
+    def __init__(self, placement: Placement, *, stdin: bytes | None, capture: bool) -> None:
+        self.placement = placement
+        self._wait: InstallWait | None = None
+        self._failure: Installed | None = None  # why no program ran, where that is a result
+        self._starting: anyio.CancelScope | None = None
         self._initial_stdin = stdin
         self._state = _State.NEW
         self._output = OutputBuffer(capture=capture)
         self._high = _HIGH
-        self._job: Job | None = None
+        self._placed: Placed | None = None
         self._lease: Lease | None = None
         self._stdin: Stdin | None = None
         self._exited: Exited | None = None
@@ -82,24 +80,6 @@ class Execution:
     def __repr__(self) -> str:
         return f"<Execution {self._state.name.lower()}>"
 
-    @classmethod
-    def later(cls, make: Callable[[], Awaitable[Execution]], *, stdin: bytes | None, capture: bool) -> Self:
-        """One that is asked of the engine only when it starts, for callers whose engine starts with it."""
-
-        async def begin() -> tuple[Job, Lease] | str:
-            made = await make()
-            execution._begin = made._begin  # noqa: SLF001 - it is one of us
-            execution._wait = execution._waiting(made._join)  # noqa: SLF001
-            return await execution._begin()
-
-        execution = cls(begin, stdin=stdin, capture=capture)
-        return execution
-
-    def _waiting(self, join: Join | None) -> InstallWait | None:
-        if join is None:
-            return None
-        return InstallWait(join, wrote=self._installer_wrote, ended=self._installed)
-
     # -- life
 
     async def __aenter__(self) -> Self:
@@ -107,27 +87,42 @@ class Execution:
             raise ExecutionClosed("an execution is started once")
         self._state = _State.STARTING
         try:
-            begun = await self._begin()
-        except BaseException:
-            self._state = _State.ENDED
-            self._error = ExecutionClosed("the execution did not start")
-            raise
-        try:
-            self._proceed(begun)
+            await self._place()
         except BaseException as error:
             known = isinstance(error, InterpreterToolsError)
             self._finish(error if known else ExecutionClosed("the execution did not start"))
             raise
+        if self._error is not None:
+            raise self._error  # it was left by another task while it started
         return self
 
-    def _proceed(self, begun: tuple[Job, Lease] | str) -> None:
-        """Starts the program, or first what has to be installed for it."""
-        if isinstance(begun, str):
-            self._install(begun)
-            return
-        self._job, self._lease = begun
-        self._lease.channel.listen(self)
-        self._start(*begun)
+    async def _place(self) -> None:
+        """Start the program in a container, or first what has to be installed for it."""
+        with anyio.CancelScope() as scope:
+            self._starting = scope
+            try:
+                placed = await self.placement.acquire(self)
+            finally:
+                self._starting = None
+            if self._state is _State.ENDED:
+                if isinstance(placed, Placed):
+                    placed.lease.release(LeaseEnd.UNUSED)
+            elif isinstance(placed, Missing):
+                self._install(placed)
+            else:
+                self._placed, self._lease = placed, placed.lease
+                self._lease.channel.listen(self)
+                self._start(placed.job, placed.lease)
+
+    async def _place_again(self) -> None:
+        """The same once packages are installed, in a task of its own."""
+        try:
+            await self._place()
+        except InterpreterToolsError as error:
+            self._finish(error)
+        except BaseException:
+            self._finish(ExecutionClosed("the execution did not start"))
+            raise
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
@@ -165,7 +160,7 @@ class Execution:
             self._stdin = Stdin(channel, self._initial_stdin, keep=job.need is not None)
             self._stdin.pump()
         else:
-            self._stdin.restart()
+            self._stdin.restart(channel)
         if self._wait is not None:
             self._wait.over()
         if job.timeout is not None:
@@ -174,7 +169,7 @@ class Execution:
     @property
     def ports(self) -> Mapping[int, int]:
         """Where the ports of ``ContainerConfig.ports`` are reachable on loopback, once the run has started."""
-        return {} if self._lease is None else self._lease.ports
+        return {} if self._placed is None else self._placed.lease.ports
 
     # -- what the channel says
 
@@ -198,58 +193,44 @@ class Execution:
             self._finish(None, LeaseEnd.UNCLEAN if event.unclean else LeaseEnd.CLEAN)
         else:
             assert isinstance(event, Refused), event
-            if event.why is Why.NEED:
-                self._install(event.subject.decode())
+            assert self._placed is not None
+            if event.why is Why.NEED and self._placed.missing is not None:
+                self._return_lease(LeaseEnd.UNUSED)  # others may need the container while packages are installed
+                self._install(self._placed.missing)
             else:
-                assert self._job is not None
-                assert self._lease is not None
-                error = refusal(event, program=self._job.argv[0], image=self._lease.image)
+                error = refusal(event, program=self._placed.job.argv[0], image=self._placed.lease.image)
                 self._finish(error, LeaseEnd.UNUSED)
 
     # -- what is installed first
 
-    def _install(self, key: str) -> None:
-        """The run waits for packages. What it was told so far, the supervisor has dropped."""
+    def _install(self, missing: Missing) -> None:
+        """Wait for packages; the run has no container meanwhile."""
         self._state = _State.INSTALLING
         if self._backstop is not None:
             self._backstop.cancel()
-        if self._wait is None or not self._wait.begin(key):
+        if self._wait is None:
+            self._wait = InstallWait(wrote=self._installer_wrote, ended=self._installed)
+        if not self._wait.begin(missing.join):
             self._finish(StoreFailed("packages were installed, but are not in the dependency store"))
 
     def _installer_wrote(self, stream: DependencyStream, data: bytes) -> None:
         self._output.feed(stream, data)
         self._wake_consumer()
 
-    def _installed(self, error: InterpreterToolsError | None) -> None:
-        """The packages are there, or the run ends without them."""
+    def _installed(self, ended: Installed | InterpreterToolsError) -> None:
+        """Go on once the packages are there, or end the run without them."""
         self._output.finish()
         assert self._wait is not None
-        if error is not None or self._wait.failure is not None:
-            self._finish(error)
-        elif self._job is not None and self._lease is not None:
-            self._attempt((self._job, self._lease))
+        if isinstance(ended, InterpreterToolsError):
+            self._finish(ended)
+        elif ended.exit_code:
+            self._failure = ended
+            self._finish(None)
         else:
-            self._wait.spawn(self._begin_again())
-
-    async def _begin_again(self) -> None:
-        try:
-            begun = await self._begin()
-        except InterpreterToolsError as error:
-            self._finish(error)
-            return
-        self._attempt(begun)
-
-    def _attempt(self, begun: tuple[Job, Lease] | str) -> None:
-        try:
-            if self._lease is None:
-                self._proceed(begun)
-            elif not isinstance(begun, str):
-                self._start(*begun)
-        except InterpreterToolsError as error:
-            self._finish(error)
+            self._wait.spawn(self._place_again())
 
     def lost(self, error: InterpreterToolsError) -> None:
-        """The container went away."""
+        """End the run with an error: its container went away, or its session ends."""
         self._finish(error)
 
     def _finish(self, error: InterpreterToolsError | None, end: LeaseEnd | None = None) -> None:
@@ -274,9 +255,16 @@ class Execution:
             if not waiter.done():
                 waiter.set_result(None)
         self._wake_consumer()
-        if self._lease is not None:
-            self._lease.channel.quit(self)
-            self._lease.release(end)
+        if self._starting is not None:
+            self._starting.cancel()
+        self._return_lease(end)
+        self.placement.leave()
+
+    def _return_lease(self, end: LeaseEnd) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.channel.quit(self)
+            lease.release(end)
 
     def _arm(self, delay: float, *, last: bool) -> None:
         self._backstop = asyncio.get_running_loop().call_later(delay, self._backstop_due, last)
@@ -357,9 +345,8 @@ class Execution:
         seconds = 0.0 if self._wait is None else self._wait.seconds
         if self._exited is not None:
             return ran(self._exited, self._output, self._files, self._session_generated, dependency_time=seconds)
-        assert self._wait is not None
-        assert self._wait.failure is not None
-        return not_run(self._wait.failure, self._output, dependency_time=seconds)
+        assert self._failure is not None
+        return not_run(self._failure, self._output, dependency_time=seconds)
 
     async def send_stdin(self, data: bytes) -> None:
         """Sends bytes to the program; returns when they are on their way, which may wait for the program to read.
@@ -386,9 +373,12 @@ class Execution:
         return self._stdin
 
     async def kill(self) -> None:
-        """Kills the program and everything it started; the outcome becomes ``killed``. Does nothing after the end."""
-        if self._state is _State.INSTALLING and self._wait is not None:
-            self._wait.kill()
-            self._finish(None)
-        elif self._state is _State.RUNNING and self._lease is not None:
+        """Kill the program and everything it started; the outcome becomes ``killed``. Does nothing after the end.
+
+        A run that starts, or whose packages are installed, ends at once: its program does not begin.
+        """
+        if self._state is _State.RUNNING and self._lease is not None:
             self._lease.channel.send(self._lease.channel.connection.kill())
+        elif self._state in {_State.STARTING, _State.INSTALLING}:
+            self._failure = KILLED
+            self._finish(None)

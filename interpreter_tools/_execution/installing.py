@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from interpreter_tools._config.results import DependencyStream
 
 _ATTEMPTS = 3  # an entry may be evicted between its installation and its use, but hardly twice
-_KILLED = 137  # 128 + SIGKILL
 
 
 class Place(Protocol):
@@ -39,6 +38,10 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Literal["dependency_error", "killed"] = "dependency_error"
 
 
+KILLED = Installed(exit_code=137, signal=9, outcome="killed")
+"""The end of a run whose caller killed it before its program began: 128 + SIGKILL."""
+
+
 class Waiter(Protocol):
     """Who waits for an installation."""
 
@@ -50,28 +53,27 @@ class Waiter(Protocol):
 
 
 class Join(Protocol):
-    """Waits for the installation of a key, or begins it."""
+    """Waits for the installation of a set of packages, or begins it."""
 
-    def __call__(self, key: str, waiter: Waiter) -> Place:
-        """The place among those who wait."""
+    def __call__(self, waiter: Waiter) -> Place:
+        """Return the waiter's place among those who wait."""
         ...
 
 
 class InstallWait:
-    """From the first refusal to the start of the program, for one run.
+    """From the first missing package to the start of the program, for one run.
 
-    Attributes:
-        failure: why the code cannot run; None while it may.
+    Args:
+        wrote: takes the installer's output.
+        ended: takes how an installation ended.
     """
 
     def __init__(
         self,
-        join: Join,
         *,
         wrote: Callable[[DependencyStream, bytes], None],
-        ended: Callable[[InterpreterToolsError | None], None],
+        ended: Callable[[Installed | InterpreterToolsError], None],
     ) -> None:
-        self._join = join
         self._wrote = wrote
         self._ended = ended
         self._attempts = 0
@@ -81,15 +83,14 @@ class InstallWait:
         self._task: asyncio.Task[None] | None = None
         self._left = False
         self._passed = 0.0
-        self.failure: Installed | None = None
 
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
         return self._passed
 
-    def begin(self, key: str) -> bool:
-        """Waits for an installation; False when that was tried often enough."""
+    def begin(self, join: Join) -> bool:
+        """Wait for an installation; return False when that was tried often enough."""
         loop = asyncio.get_running_loop()
         self._attempts += 1
         if self._attempts > _ATTEMPTS:
@@ -98,7 +99,7 @@ class InstallWait:
             self._over = loop.create_future()
             self._began = loop.time()
         try:
-            place = self._join(key, self)
+            place = join(self)
         except InterpreterToolsError as error:
             self._ended(error)
             return True
@@ -116,20 +117,12 @@ class InstallWait:
     def installed(self, result: Installed | InterpreterToolsError) -> None:
         """The installation has ended."""
         self._place = None
-        if self._left:
-            return
-        error = result if isinstance(result, InterpreterToolsError) else None
-        if isinstance(result, Installed) and result.exit_code != 0:
-            self.failure = result
-        self._ended(error)
+        if not self._left:
+            self._ended(result)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Does what follows; it ends with the wait."""
         self._task = asyncio.create_task(work, name="interpreter-tools-begin")
-
-    def kill(self) -> None:
-        """The caller wants no result any more."""
-        self.failure = Installed(exit_code=_KILLED, signal=9, outcome="killed")
 
     async def until_over(self) -> None:
         """Waits until the program starts, or never will."""

@@ -68,8 +68,9 @@ class Stdin:
         self._kept = None
         self.pump()
 
-    def restart(self) -> None:
-        """The program was not started, and is now: it gets everything from the beginning."""
+    def restart(self, channel: Channel) -> None:
+        """Replay stdin from its beginning in another container, after a START that was refused."""
+        self._channel = channel
         kept, self._kept = self._kept or [], []
         self._pending.extendleft(reversed(kept))
         self._sent -= sum(map(len, kept))

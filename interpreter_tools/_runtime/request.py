@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from interpreter_tools._config.options import Resolved, resolve
 from interpreter_tools._dependencies import add_own_dependencies, check_dependencies
+from interpreter_tools._exceptions import ImageMissing
 from interpreter_tools._execution.execution import Execution
+from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._languages import LanguageConfig, LanguageRegistry, job_files, plan
 from interpreter_tools._languages.manifests import app_packages
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.model import EngineConfig, SessionConfig
     from interpreter_tools._config.options import RunOptions
-    from interpreter_tools._execution.lease import Lease
+    from interpreter_tools._execution.placement import Placement, Run
     from interpreter_tools._languages import Job
     from interpreter_tools._runtime.runtime import Fitting, Host
 
@@ -67,11 +68,9 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """Where in the workspace the code goes; None where an app is run."""
         return None if self.options.run_app is not None else self.language.code_filename.encode()
 
-    def execution(self, host: Host, begin: Callable[[Demand], Awaitable[tuple[Job, Lease] | str]]) -> Execution:
-        """The run; ``begin`` finds the place for it, or names what must be installed before there is one."""
-        join = host.installs.join if self.packages or self.options.run_app is not None else None
-        begin_this = functools.partial(begin, self)
-        return Execution(begin_this, stdin=self.options.stdin, capture=self.options.capture, join=join)
+    def execution(self, placement: Placement) -> Execution:
+        """Return the run, not started."""
+        return Execution(placement, stdin=self.options.stdin, capture=self.options.capture)
 
     async def complete(
         self, host: Host, *, elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
@@ -114,3 +113,34 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             cpus=self.options.container.cpus,
             need=fitting.need,
         )
+
+
+class PoolPlacement:
+    """Places a run without a session: in a container of a pool."""
+
+    def __init__(self, host: Host, request: Demand) -> None:
+        self._host = host
+        self._request = request
+        self._complete = False
+
+    async def acquire(self, run: Run) -> Placed | Missing:
+        """Return a container for the run, or what must be installed first."""
+        del run  # nothing but its caller ends it
+        host = self._host
+        if not self._complete:
+            self._request = await self._request.complete(host)
+            self._complete = True
+        request = self._request
+        fitting = await host.fit(request.language, request.options, request.packages)
+        if isinstance(fitting, Missing):
+            return fitting
+        job = request.job(fitting)
+        try:
+            return Placed(job, await host.pool(fitting.shape).lease(), fitting.missing)
+        except ImageMissing:
+            if fitting.need is not None or fitting.missing is None:
+                raise
+            return fitting.missing  # the image with its packages was pruned meanwhile
+
+    def leave(self) -> None:
+        """Do nothing: the pool has its container back."""

@@ -21,6 +21,7 @@ from interpreter_tools._container.sources import Source, find_sources
 from interpreter_tools._dependencies import Installs
 from interpreter_tools._docker import sweep
 from interpreter_tools._exceptions import DockerApiError, EngineClosed, EngineMisused, ImageMissing, MachineError
+from interpreter_tools._execution.placement import Missing
 from interpreter_tools._languages import Need
 from interpreter_tools._languages.manifests import read_mounted
 from interpreter_tools._pool.pool import Pool
@@ -47,12 +48,17 @@ class Fitting(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         shape: what its container has to be.
         need: the entry of the dependency store; None where there is none, or where the image holds the packages.
-        key: of the packages; None without any.
+        missing: what to install when the packages are not there; None without any.
     """
 
     shape: Shape
     need: Need | None = None
-    key: str | None = None
+    missing: Missing | None = None
+
+    @property
+    def key(self) -> str | None:
+        """The key of the packages; None without any."""
+        return None if self.missing is None else self.missing.key
 
 
 class Host:
@@ -137,8 +143,8 @@ class Host:
         *,
         workspace_volume: str | None = None,
         uid: int | None = None,
-    ) -> Fitting | str:
-        """The shape for a run that uses packages; the key of an image that has to be made first.
+    ) -> Fitting | Missing:
+        """Return the shape for a run that uses packages, or the image that has to be made first.
 
         Args:
             language: what runs.
@@ -152,13 +158,14 @@ class Host:
             return Fitting(shape=shape)
         required = self.installs.require(language, packages, shape)
         if required.plan.kind != "system":
-            return Fitting(shape=shape, need=required.need, key=required.key)
+            return Fitting(shape=shape, need=required.need, missing=self.installs.missing(required))
+        missing = self.installs.missing(required)
         if not await self.images.has(required.image):
-            return required.key
+            return missing
         container = msgspec.structs.replace(options.container, image=required.image)
         options = msgspec.structs.replace(options, container=container)
         shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
-        return Fitting(shape=shape, key=required.key)
+        return Fitting(shape=shape, missing=missing)
 
     async def _find_sources(self, container: ContainerConfig) -> tuple[Source, ...]:
         """What a container's mounts take from this machine."""

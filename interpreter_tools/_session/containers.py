@@ -14,7 +14,7 @@ from interpreter_tools._container.files import is_there
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._docker.spec import workspace_options
 from interpreter_tools._exceptions import ContainerLost, FileRefused
-from interpreter_tools._session.lease import Record
+from interpreter_tools._session.record import Record
 from interpreter_tools._session.shared_workspace import SharedWorkspace
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from interpreter_tools._session.staging import Staged
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from interpreter_tools._session.lease import Record
+    from interpreter_tools._session.record import Record
     from interpreter_tools._session.staging import Staging
 
 _LOG = logging.getLogger("interpreter_tools")

@@ -18,14 +18,15 @@ from interpreter_tools._config.results import SessionInfo
 from interpreter_tools._container.container import give_back_uid, take_uid
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
+from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._languages.manifests import MOST_BYTES
 from interpreter_tools._runtime.request import Demand
 from interpreter_tools._session.cleanup import Cleanup
 from interpreter_tools._session.containers import SessionContainers
 from interpreter_tools._session.files import SessionFiles
 from interpreter_tools._session.host_files import host_path
-from interpreter_tools._session.lease import SessionLease
-from interpreter_tools._session.runs import END_DEADLINE, SessionRuns
+from interpreter_tools._session.record import SessionLease
+from interpreter_tools._session.run import END_DEADLINE, SessionRun, SessionRuns
 from interpreter_tools._session.turns import Turns
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools._languages import Job
     from interpreter_tools._runtime.runtime import Fitting, Host
-    from interpreter_tools._session.lease import Record
+    from interpreter_tools._session.record import Record
 
 _CLOSE_DEADLINE = 20.0  # seconds for the containers, after those below
 _GRACE = 3.0  # seconds for who is told to end, before the caller of a run is told that it has
@@ -92,7 +93,7 @@ class Session(SessionFiles):
         self._shares = config.workspace_sharing == "shared"
         self._containers = SessionContainers(host, self.id, self._container_config, shares=self._shares)
         self._generated = self._containers.generated
-        self._runs = SessionRuns(self.id, host, self._containers, self._kept, ended=self._end_turn)
+        self._runs = SessionRuns(self.id, host, self._containers, self._kept)
         self._cleanup: Cleanup | None = None
 
     def __repr__(self) -> str:
@@ -306,36 +307,39 @@ class Session(SessionFiles):
         """The same as ``run``, as an ``Execution`` whose output is taken as it comes."""
         self._check_open()
         demand = Demand.read(self._host.config, language, code, options, session=self.config)
-        return demand.execution(self._host, self._begin)
+        run = SessionRun(demand, place=self._place_run, take_turn=self._take_turn_for, end_turn=self._end_turn_of_run)
+        return demand.execution(run)
 
-    async def _begin(self, demand: Demand) -> tuple[Job, SessionLease] | str:
+    async def _take_turn_for(self, run: SessionRun) -> None:
         await self._take_turn()
-        lease: SessionLease | None = None
+        self._runs.running = run
+
+    def _end_turn_of_run(self) -> None:
+        self._runs.running = None
+        self._end_turn()
+
+    async def _place_run(self, run: SessionRun) -> Placed | Missing:
+        """Acquire a container for a run that has the turn."""
         try:
             with self._turns.interruptible(self._interrupted):
+                self._check_open()
                 self._containers.check()
-                begins_empty = self._keeps_inputs and not demand.options.shared
-                elsewhere = self._read_input if begins_empty else self._read_workspace
-                demand = await demand.complete(self._host, elsewhere=elsewhere)
+                demand = run.request
+                if not run.is_complete:
+                    begins_empty = self._keeps_inputs and not demand.options.shared
+                    elsewhere = self._read_input if begins_empty else self._read_workspace
+                    demand = run.request = await demand.complete(self._host, elsewhere=elsewhere)
+                    run.is_complete = True
                 fitting = await self._fit(demand)
-                begun: tuple[Job, SessionLease] | str
-                if isinstance(fitting, str):
-                    begun = fitting
-                else:
-                    await self._check_code(demand.code_path, self._containers.seen_by(fitting.shape))
-                    lease = await self._lease(fitting.shape, demand.options)
-                    begun = await self._prepare(lease, demand, fitting), lease
+                if isinstance(fitting, Missing):
+                    return fitting
+                await self._check_code(demand.code_path, self._containers.seen_by(fitting.shape))
+                lease = run.lease = await self._lease(run, fitting.shape, demand.options)
+                return Placed(await self._prepare(lease, demand, fitting), lease, fitting.missing)
         except BaseException:
-            if lease is None:
-                self._end_turn()
-            else:
-                lease.release(LeaseEnd.UNUSED)
+            if run.lease is not None:
+                run.lease.release(LeaseEnd.UNUSED)
             raise
-        if lease is None:
-            self._end_turn()
-        else:
-            self._runs.running = lease
-        return begun
 
     async def _prepare(self, lease: SessionLease, demand: Demand, fitting: Fitting) -> Job:
         """Makes a container ready for its run, which is told what it is."""
@@ -360,20 +364,21 @@ class Session(SessionFiles):
         except FileRefused:
             return None
 
-    async def _fit(self, demand: Demand) -> Fitting | str:
+    async def _fit(self, demand: Demand) -> Fitting | Missing:
         options = demand.options
         volume = await self._containers.volume() if options.shared else None
         if options.strategy is ContainerStrategy.PER_SESSION:
             options = options.without_limits_of_run(self._container_config)
         return await self._host.fit(demand.language, options, demand.packages, workspace_volume=volume, uid=self._uid)
 
-    async def _lease(self, shape: Shape, options: Resolved) -> SessionLease:
+    async def _lease(self, run: SessionRun, shape: Shape, options: Resolved) -> SessionLease:
         if options.strategy is ContainerStrategy.PER_SESSION:
-            return SessionLease(self._runs, await self._containers.own(shape), None)
+            return SessionLease(self._runs, run, await self._containers.own(shape), None)
         pooled = await self._containers.lend(shape)
         # A user of our own, except where the interpreter was booted as another, or the user changes with each reset.
         fixed = shape.reused or shape.boot_mode == "single" or shape.uid is not None
-        return SessionLease(self._runs, self._containers.note(pooled.container, None if fixed else self._uid), pooled)
+        record = self._containers.note(pooled.container, None if fixed else self._uid)
+        return SessionLease(self._runs, run, record, pooled)
 
     async def _deliver(self, lease: SessionLease) -> None:
         """Writes what waits on this side into the container."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpreter_tools import Execution
+from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._languages import Job
 from interpreter_tools._protocol import Exited, Output
 from interpreter_tools._protocol.constants import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools._execution.placement import Run
 
     from interpreter_tools.testing.sandbox import Sandbox
 
@@ -35,15 +38,36 @@ def job(**fields: object) -> Job:
     )
 
 
+class Placing:
+    """Finds the place that a test says.
+
+    Attributes:
+        left: how often a run has ended.
+    """
+
+    def __init__(self, acquire: Callable[[], Awaitable[Placed | Missing]]) -> None:
+        self._acquire = acquire
+        self.left = 0
+
+    async def acquire(self, run: Run) -> Placed | Missing:
+        """As the test says."""
+        del run
+        return await self._acquire()
+
+    def leave(self) -> None:
+        """The run has ended."""
+        self.left += 1
+
+
 def execution_of(
     sandbox: Sandbox, work: Job | None = None, *, stdin: bytes | None = b"", capture: bool = True
 ) -> Execution:
     """A run in the sandbox, not started."""
 
-    async def begin() -> tuple[Job, Sandbox]:
-        return work or job(), sandbox
+    async def acquire() -> Placed:
+        return Placed(work or job(), sandbox)
 
-    return Execution(begin, stdin=stdin, capture=capture)
+    return Execution(Placing(acquire), stdin=stdin, capture=capture)
 
 
 async def started(

@@ -8,11 +8,13 @@ from interpreter_tools._config.model import ContainerStrategy, EngineConfig, Ses
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments
 from interpreter_tools._execution.execution import Execution
+from interpreter_tools._execution.placement import LaterPlacement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._execution.placement import Placement
     from interpreter_tools._session.session import Session
     from interpreter_tools.tool._arguments import ToolArguments
     from interpreter_tools.tool._options import ToolOptions
@@ -90,16 +92,16 @@ class Runner:
         if sharing is not None:
             options["workspace_sharing"] = sharing
 
-        async def make() -> Execution:
+        async def make() -> Placement:
             engine = await self._start_engine()
             if self._options.session_id is not None:
                 where = {"language": arguments.language, "code": arguments.code}
-                return engine.stream_code(self._options.session_id, **where, **options)
+                return engine.stream_code(self._options.session_id, **where, **options).placement
             if self._options.keeps_files or sharing == "shared":
-                return self._own_session(engine).stream(arguments.language, arguments.code, **options)
-            return engine.stream(arguments.language, arguments.code, **options)
+                return self._own_session(engine).stream(arguments.language, arguments.code, **options).placement
+            return engine.stream(arguments.language, arguments.code, **options).placement
 
-        return Execution.later(make, stdin=options.get("stdin"), capture=True)
+        return Execution(LaterPlacement(make), stdin=options.get("stdin"), capture=True)
 
     async def aclose(self) -> None:
         """Closes the engine and the session that are our own. Does nothing the second time."""

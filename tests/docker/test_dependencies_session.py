@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ContainerStrategy, SessionClosed
+from interpreter_tools import ContainerStrategy, PoolConfig, SessionClosed
 from tests.docker.toy import make_engine, registered, remove_store
 
 if TYPE_CHECKING:
@@ -90,3 +90,17 @@ async def test_turn_waits_for_an_installation(toys: ExecutionEngine) -> None:
         second = await session.run("toy", "cat log")
         assert second.stdout == f"tool {name}\n"
         assert (await first).outcome == "ok"
+
+
+@pytest.mark.parametrize("in_session", [False, True])
+async def test_run_that_waits_for_packages_stands_in_nobodys_way(docker_client: DockerClient, in_session: bool) -> None:
+    """Also where there is one container at a time: it holds none meanwhile."""
+    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    with registered():
+        async with make_engine(store, pool=PoolConfig(min_size=0, max_size=1, wait_timeout=10)) as engine:
+            name = fresh("endless")
+            runner = engine.session(strategy=ContainerStrategy.PER_EXECUTION) if in_session else engine
+            async with runner.stream("toy", name, dependencies=[name]) as execution:
+                await anext(execution)
+                assert (await engine.run("toy", "echo other")).stdout == "other\n"
+    await remove_store(docker_client, store)

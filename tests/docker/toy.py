@@ -63,9 +63,9 @@ def registered() -> Generator[None]:
 
 def make_engine(store: str, **options: object) -> ExecutionEngine:
     """An engine with a store of its own, whose installers have no network."""
-    values: dict[str, object] = {"dependency_network": "none", **options}
     pool = PoolConfig(min_size=0, max_size=4, wait_timeout=120)
-    return ExecutionEngine(EngineConfig(prewarm=(), pool=pool, dependency_store=store, **values))  # pyright: ignore[reportArgumentType]
+    values: dict[str, object] = {"dependency_network": "none", "pool": pool, **options}
+    return ExecutionEngine(EngineConfig(prewarm=(), dependency_store=store, **values))  # pyright: ignore[reportArgumentType]
 
 
 async def remove_store(client: DockerClient, store: str) -> None:

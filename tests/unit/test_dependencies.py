@@ -16,13 +16,15 @@ from interpreter_tools._dependencies.authorities import Authorities
 from interpreter_tools._dependencies.indexes import IndexSettings
 from interpreter_tools._dependencies.installer import installer_shape
 from interpreter_tools._dependencies.requirement import make_requirement
-from interpreter_tools._exceptions import ContainerLost, ExecutionClosed
+from interpreter_tools._exceptions import ExecutionClosed, SessionClosed
 from interpreter_tools._execution.execution import Execution
 from interpreter_tools._execution.installing import Installed
+from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._languages import BASE_ENVIRONMENT, Job, Need
 from interpreter_tools._languages.installers import NPM, PIP, SYSTEM
 from interpreter_tools._protocol import Refused
 from interpreter_tools._protocol.constants import Frame, Why
+from interpreter_tools.testing.executions import Placing
 from interpreter_tools.testing.sandbox import Sandbox, settle
 from interpreter_tools.testing.wire import EXITED
 
@@ -240,9 +242,14 @@ class Installs:
         self.keys: list[str] = []
         self.left = 0
 
-    def __call__(self, key: str, waiter: Waiter) -> Installs:
+    @property
+    def missing(self) -> Missing:
+        """Packages that are installed here."""
+        return Missing(KEY, self.join)
+
+    def join(self, waiter: Waiter) -> Installs:
         """The place of the one who asks."""
-        self.keys.append(key)
+        self.keys.append(KEY)
         self.waiters.append(waiter)
         return self
 
@@ -256,10 +263,15 @@ class Waiting:
 
     def __init__(self, *, stdin: bytes | None = b"") -> None:
         self.sandbox = Sandbox()
+        self.used: list[Sandbox] = []
         self.installs = Installs()
-        self.execution = Execution(self._begin, stdin=stdin, capture=True, join=self.installs)
+        self.execution = Execution(Placing(self.acquire), stdin=stdin, capture=True)
 
-    async def _begin(self) -> tuple[Job, Sandbox]:
+    async def acquire(self) -> Placed:
+        """Another container each time."""
+        if self.sandbox.released:
+            self.used.append(self.sandbox)
+            self.sandbox = Sandbox()
         need = Need(key=KEY, target=f"/store/{KEY}", link="l", path="p")
         job = Job(
             argv=("x",),
@@ -271,15 +283,16 @@ class Waiting:
             output_limit=None,
             need=need,
         )
-        return job, self.sandbox
+        return Placed(job, self.sandbox, self.installs.missing)
 
     def refuse(self) -> None:
         """The entry is not there."""
         self.sandbox.say(Refused(Why.NEED, 2, KEY.encode()))
 
-    def installed(self, result: Installed | StoreFailed | None = None) -> None:
+    async def installed(self, result: Installed | StoreFailed | None = None) -> None:
         """The installation ends."""
         self.installs.waiters[-1].installed(result or Installed())
+        await settle()
 
     def kinds(self) -> list[object]:
         """What the supervisor was sent since the last time."""
@@ -307,12 +320,25 @@ async def test_missing_entry_is_installed_and_the_run_begins_again() -> None:
         assert waiting.installs.keys == [KEY]
         waiting.installs.waiters[0].installer_wrote("dependency_stdout", b"installing \xc3")
         waiting.installs.waiters[0].installer_wrote("dependency_stdout", b"\xa4\n")
-        waiting.installed()
+        await waiting.installed()
         assert waiting.kinds() == first
         waiting.sandbox.say(EXITED)
         result = await execution.result()
     assert (result.outcome, result.dependency_stdout) == ("ok", "installing \u00e4\n")
+    assert [sandbox.released for sandbox in waiting.used] == [[LeaseEnd.UNUSED]]
     assert waiting.sandbox.released == [LeaseEnd.CLEAN]
+
+
+async def test_run_that_waits_for_packages_holds_no_container() -> None:
+    """Others may need it; the run gets another one."""
+    waiting = Waiting()
+    async with waiting.execution as execution:
+        waiting.refuse()
+        assert waiting.sandbox.released == [LeaseEnd.UNUSED]
+        await waiting.installed()
+        assert waiting.sandbox.released == []
+        waiting.sandbox.say(EXITED)
+        await execution.result()
 
 
 async def test_failed_installation_gives_the_container_back() -> None:
@@ -320,7 +346,7 @@ async def test_failed_installation_gives_the_container_back() -> None:
     waiting = Waiting()
     async with waiting.execution as execution:
         waiting.refuse()
-        waiting.installed(Installed(exit_code=3))
+        await waiting.installed(Installed(exit_code=3))
         result = await execution.result()
     assert (result.outcome, result.exit_code) == ("dependency_error", 3)
     assert waiting.sandbox.released == [LeaseEnd.UNUSED]
@@ -331,7 +357,7 @@ async def test_failure_of_the_machine_is_an_error() -> None:
     waiting = Waiting()
     async with waiting.execution as execution:
         waiting.refuse()
-        waiting.installed(StoreFailed("full"))
+        await waiting.installed(StoreFailed("full"))
         with pytest.raises(StoreFailed, match="full"):
             await execution.result()
     assert waiting.sandbox.released == [LeaseEnd.UNUSED]
@@ -343,14 +369,14 @@ async def test_entry_that_is_evicted_again_and_again_is_given_up() -> None:
     async with waiting.execution as execution:
         for _ in range(3):
             waiting.refuse()
-            waiting.installed()
+            await waiting.installed()
         waiting.refuse()
         with pytest.raises(StoreFailed, match="are not in the dependency store"):
             await execution.result()
     assert len(waiting.installs.keys) == 3
 
 
-@pytest.mark.parametrize("how", ["leave", "kill", "lose"])
+@pytest.mark.parametrize("how", ["leave", "kill", "end"])
 async def test_waiting_ends_with_the_run(how: str) -> None:
     """However that ends; what the installation does after that is nobody's business."""
     waiting = Waiting()
@@ -359,13 +385,13 @@ async def test_waiting_ends_with_the_run(how: str) -> None:
         if how == "kill":
             await execution.kill()
             assert (await execution.result()).outcome == "killed"
-        elif how == "lose":
-            waiting.sandbox.channel.connection_lost(None)
-            with pytest.raises(ContainerLost):
+        elif how == "end":
+            execution.lost(SessionClosed("no"))
+            with pytest.raises(SessionClosed):
                 await execution.result()
     assert waiting.installs.left == 1
     waiting.installs.waiters[0].installer_wrote("dependency_stdout", b"late")
-    waiting.installed()
+    await waiting.installed()
     assert waiting.sandbox.released == [LeaseEnd.UNUSED]
 
 
@@ -379,7 +405,7 @@ async def test_input_that_was_sent_too_early_is_sent_again() -> None:
         await settle()
         assert not later.done()
         waiting.sandbox.heard()
-        waiting.installed()
+        await waiting.installed()
         await later
         await execution.close_stdin()
         said = [each[1] for each in waiting.sandbox.heard() if each[0] == Frame.STDIN]
@@ -395,7 +421,7 @@ async def test_input_of_a_run_that_never_begins_is_refused() -> None:
         waiting.refuse()
         later = asyncio.create_task(execution.send_stdin(b"x"))
         await settle()
-        waiting.installed(Installed(exit_code=1))
+        await waiting.installed(Installed(exit_code=1))
         with pytest.raises(ExecutionClosed):
             await later
         assert (await execution.result()).outcome == "dependency_error"
@@ -404,13 +430,12 @@ async def test_input_of_a_run_that_never_begins_is_refused() -> None:
 async def test_place_that_must_be_made_first() -> None:
     """System packages: the run has no container before they are there."""
     installs, sandbox = Installs(), Sandbox()
-    answers: list[object] = [KEY, (await Waiting()._begin())[0]]
+    answers = [installs.missing, Placed((await Waiting().acquire()).job, sandbox)]
 
-    async def begin() -> tuple[Job, Sandbox] | str:
-        answer = answers.pop(0)
-        return answer if isinstance(answer, str) else (answer, sandbox)  # pyright: ignore[reportReturnType]
+    async def acquire() -> Placed | Missing:
+        return answers.pop(0)
 
-    async with Execution(begin, stdin=b"", capture=True, join=installs) as execution:
+    async with Execution(Placing(acquire), stdin=b"", capture=True) as execution:
         assert installs.keys == [KEY]
         installs.waiters[0].installed(Installed())
         await settle()
@@ -425,14 +450,14 @@ async def test_leaving_while_a_place_is_looked_for() -> None:
     installs = Installs()
     began = asyncio.Event()
 
-    async def begin() -> tuple[Job, Sandbox] | str:
+    async def acquire() -> Placed | Missing:
         if not installs.keys:
-            return KEY
+            return installs.missing
         began.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    async with Execution(begin, stdin=b"", capture=True, join=installs):
+    async with Execution(Placing(acquire), stdin=b"", capture=True):
         installs.waiters[0].installed(Installed())
         await began.wait()
     await settle()

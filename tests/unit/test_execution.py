@@ -16,16 +16,15 @@ from interpreter_tools import (
     InterpreterToolsError,
 )
 from interpreter_tools._container.lease_end import LeaseEnd
+from interpreter_tools._execution.placement import Placed
 from interpreter_tools._protocol import Clean, Files, Reset, State
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, Ended, Flag, Verdict
-from interpreter_tools.testing.executions import execution_of, exited, job, out, started
+from interpreter_tools.testing.executions import Placing, execution_of, exited, job, out, started
 from interpreter_tools.testing.sandbox import Sandbox, settle
 from interpreter_tools.testing.wire import EXITED, UID
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from interpreter_tools._languages import Job
 
 
 # -- the start
@@ -123,25 +122,65 @@ async def test_execution_that_was_not_started() -> None:
 async def test_lease_that_fails() -> None:
     """The error goes on; there is nothing to give back, and no result."""
 
-    async def begin() -> tuple[Job, Sandbox]:
+    async def acquire() -> Placed:
         raise ContainerLost("no")
 
-    execution = Execution(begin, stdin=b"", capture=True)
+    placing = Placing(acquire)
+    execution = Execution(placing, stdin=b"", capture=True)
     with pytest.raises(ContainerLost, match="no"):
         await execution.__aenter__()
-    with pytest.raises(ExecutionClosed, match="did not start"):
+    with pytest.raises(ContainerLost, match="no"):
         await execution.result()
     await execution.aclose()
+    assert placing.left == 1
+
+
+async def never() -> Placed:
+    """There is no container."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_killed_while_it_waits_for_a_container() -> None:
+    """It ends at once, and nothing is started."""
+    placing = Placing(never)
+    execution = Execution(placing, stdin=b"", capture=True)
+    starting = asyncio.create_task(execution.__aenter__())
+    await settle()
+    await execution.kill()
+    assert await starting is execution
+    result = await execution.result()
+    assert (result.outcome, result.exit_code, result.signal, placing.left) == ("killed", 137, 9, 1)
+
+
+async def test_container_that_comes_when_the_run_is_killed_is_given_back() -> None:
+    """Unused, in whatever order the two happen."""
+    sandbox = Sandbox()
+
+    async def acquire() -> Placed:
+        await execution.kill()
+        return Placed(job(), sandbox)
+
+    execution = Execution(Placing(acquire), stdin=b"", capture=True)
+    async with execution:
+        assert (await execution.result()).outcome == "killed"
+    assert sandbox.released == [LeaseEnd.UNUSED]
+    assert sandbox.heard() == []
+
+
+async def test_left_by_another_task_while_it_starts() -> None:
+    """Who starts it is told."""
+    execution = Execution(Placing(never), stdin=b"", capture=True)
+    starting = asyncio.create_task(execution.__aenter__())
+    await settle()
+    await execution.aclose()
+    with pytest.raises(ExecutionClosed, match="was left"):
+        await starting
 
 
 async def test_cancelled_while_it_waits_for_a_container() -> None:
     """Cancellation goes on."""
-
-    async def begin() -> tuple[Job, Sandbox]:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    execution = Execution(begin, stdin=b"", capture=True)
+    execution = Execution(Placing(never), stdin=b"", capture=True)
     starting = asyncio.create_task(execution.__aenter__())
     await settle()
     starting.cancel()

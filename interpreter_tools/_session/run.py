@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import InterpreterToolsError
-from interpreter_tools._session.lease import settle
 from interpreter_tools._session.pool_files import keep_files
+from interpreter_tools._session.record import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    from interpreter_tools._execution.placement import Missing, Placed, Run
+    from interpreter_tools._runtime.request import Demand
     from interpreter_tools._runtime.runtime import Host
     from interpreter_tools._session.containers import SessionContainers
-    from interpreter_tools._session.lease import Record, SessionLease
+    from interpreter_tools._session.record import Record, SessionLease
     from interpreter_tools._session.staging import Staging
 
 _LOG = logging.getLogger("interpreter_tools")
@@ -66,11 +68,83 @@ _TABLE = {
 }
 
 
+class SessionRun:
+    """Places one run of a session, and has the session's turn from then on until its container is released.
+
+    The turn is kept while packages are installed, so that runs happen in the order in which they were asked for.
+
+    Args:
+        request: what to run.
+        place: acquires a container of the session, once the turn has come.
+        take_turn: waits for the turn.
+        end_turn: gives the turn to the next.
+
+    Attributes:
+        request: what to run; completed by the session.
+        lease: the container of the run, until what follows its end is done; None while there is none.
+    """
+
+    def __init__(
+        self,
+        request: Demand,
+        *,
+        place: Callable[[SessionRun], Awaitable[Placed | Missing]],
+        take_turn: Callable[[SessionRun], Awaitable[None]],
+        end_turn: Callable[[], None],
+    ) -> None:
+        self.request = request
+        self.is_complete = False
+        self.lease: SessionLease | None = None
+        self._place = place
+        self._take_turn = take_turn
+        self._end_turn = end_turn
+        self._run: Run | None = None
+        self._has_turn = False
+        self._acquiring = False
+        self._left = False
+
+    def __repr__(self) -> str:
+        return f"<SessionRun [{'placed' if self.lease else 'has the turn' if self._has_turn else 'waiting'}]>"
+
+    async def acquire(self, run: Run) -> Placed | Missing:
+        """Return a container of the session, or what must be installed first."""
+        self._run = run
+        self._acquiring = True
+        try:
+            if not self._has_turn:
+                await self._take_turn(self)
+                self._has_turn = True
+            return await self._place(self)
+        finally:
+            self._acquiring = False
+            self._end_if_over()
+
+    def leave(self) -> None:
+        """Note that the run has ended; the turn ends with the release of its container."""
+        self._left = True
+        self._end_if_over()
+
+    def lease_ended(self) -> None:
+        """Note that the container is released."""
+        self.lease = None
+        self._end_if_over()
+
+    def abandon(self, error: InterpreterToolsError) -> None:
+        """End the run for its caller."""
+        if self._run is not None and not self._acquiring:
+            self._run.lost(error)
+
+    def _end_if_over(self) -> None:
+        if self._has_turn and self._left and not self._acquiring and self.lease is None:
+            self._has_turn = False
+            self._end_turn()
+
+
 class SessionRuns:
     """The run that goes on in a session, and the end of each.
 
     Attributes:
-        running: the container of the run that goes on, or whose end is not over; None while there is none.
+        running: the run that goes on, or whose end is not over; None while there is none.
     """
 
     def __init__(
@@ -79,15 +153,12 @@ class SessionRuns:
         host: Host,
         containers: SessionContainers,
         kept: Staging,
-        *,
-        ended: Callable[[], None],
     ) -> None:
         self._session_id = session_id
         self._host = host
         self._containers = containers
         self._kept = kept
-        self._ended = ended
-        self.running: SessionLease | None = None
+        self.running: SessionRun | None = None
         self._last_executed_at: datetime | None = None
 
     def __repr__(self) -> str:
@@ -96,27 +167,29 @@ class SessionRuns:
     @property
     def last_executed_at(self) -> datetime | None:
         """When the last run began, which may go on; None before the first."""
-        return self._last_executed_at if self.running is None else self.running.record.last_executed_at
+        lease = None if self.running is None else self.running.lease
+        return self._last_executed_at if lease is None else lease.record.last_executed_at
 
     # -- the session ends
 
     def kill(self, error: InterpreterToolsError) -> None:
-        """Kills the program, whose run then has a result; a run that waits for packages is told the error."""
+        """Kill the program, whose run then has a result; end a run that waits for packages with the error."""
         if self.running is not None:
-            if self.running.is_active:
-                self.running.kill()
+            lease = self.running.lease
+            if lease is not None and lease.is_active:
+                lease.kill()
             else:
                 self.running.abandon(error)
 
     def abandon(self, error: InterpreterToolsError) -> None:
-        """Ends the run for its caller, who perhaps does not take its output; its program is killed behind it."""
+        """End the run for its caller, who perhaps does not take its output; its program is killed behind it."""
         if self.running is not None:
             self.running.abandon(error)
 
     def cut(self, error: InterpreterToolsError) -> None:
-        """Gives up the container, which does not answer."""
-        if self.running is not None:
-            self.running.channel.close(error)
+        """Give up the container, which does not answer."""
+        if self.running is not None and self.running.lease is not None:
+            self.running.lease.channel.close(error)
 
     # -- the run ends
 
@@ -168,7 +241,6 @@ class SessionRuns:
             self._finish(lease, _Then.LOSE if lost else _Then.GIVE_BACK, end)
 
     def _finish(self, lease: SessionLease, then: _Then, end: LeaseEnd) -> None:
-        self.running = None
         record, pooled = lease.record, lease.pooled
         try:
             if end is not LeaseEnd.UNUSED:
@@ -190,4 +262,4 @@ class SessionRuns:
                     self._containers.lose(record)
                 pooled.release(end)
         finally:
-            self._ended()
+            lease.run.lease_ended()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._pool.lease import PoolLease
     from interpreter_tools._protocol import Reset
-    from interpreter_tools._session.runs import SessionRuns
+    from interpreter_tools._session.run import SessionRun, SessionRuns
     from interpreter_tools._session.staging import Staged
 
 _ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
@@ -111,14 +111,16 @@ class SessionLease:
     """A container for the time of one run of a session.
 
     Attributes:
+        run: the run.
         record: the container.
         pooled: the pool's lease; None when the container is the session's own.
         is_released: the run has ended or was left; what is still to be done with the container ends by itself.
         delivered: files of the session that this container is the first to have.
     """
 
-    def __init__(self, runs: SessionRuns, record: Record, pooled: PoolLease | None) -> None:
+    def __init__(self, runs: SessionRuns, run: SessionRun, record: Record, pooled: PoolLease | None) -> None:
         self._runs = runs
+        self.run = run
         self.is_released = False
         self.record = record
         self.pooled = pooled
@@ -169,11 +171,6 @@ class SessionLease:
     def kill(self) -> None:
         """Kills the program."""
         self.channel.send(self.channel.connection.kill())
-
-    def abandon(self, error: InterpreterToolsError) -> None:
-        """Ends the run for its caller, and gives the container back."""
-        if not self.is_released:
-            self.channel.dismiss(error)
 
     def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
         """Takes note of what the run has changed; what all runs of the session have."""

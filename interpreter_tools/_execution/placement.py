@@ -1,0 +1,76 @@
+"""Where a run takes place: a container that it has, or packages that must be installed before it gets one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools._exceptions import InterpreterToolsError
+    from interpreter_tools._execution.installing import Join
+    from interpreter_tools._execution.lease import Lease
+    from interpreter_tools._languages import Job
+
+
+class Missing(NamedTuple):
+    """Packages that have to be installed first.
+
+    Attributes:
+        key: of the set of packages.
+        join: waits for their installation, or begins it.
+    """
+
+    key: str
+    join: Join
+
+
+class Placed(NamedTuple):
+    """A container for a run.
+
+    Attributes:
+        job: what to run in it.
+        lease: the container.
+        missing: what to install when the supervisor does not find the packages of the run; None without packages.
+    """
+
+    job: Job
+    lease: Lease
+    missing: Missing | None = None
+
+
+class Run(Protocol):
+    """The run that is placed."""
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """End the run with an error, from outside."""
+
+
+class Placement(Protocol):
+    """Finds the place of one run. It is asked again after each installation; no lease is open then."""
+
+    async def acquire(self, run: Run) -> Placed | Missing:
+        """Return a container for the run, or what must be installed first."""
+        ...
+
+    def leave(self) -> None:
+        """Note that the run has ended: it is not placed again."""
+
+
+class LaterPlacement:
+    """The placement of an execution that is made only when the run starts, for callers whose engine starts with it."""
+
+    def __init__(self, make: Callable[[], Awaitable[Placement]]) -> None:
+        self._make = make
+        self._made: Placement | None = None
+
+    async def acquire(self, run: Run) -> Placed | Missing:
+        """Return a container for the run, or what must be installed first."""
+        if self._made is None:
+            self._made = await self._make()
+        return await self._made.acquire(run)
+
+    def leave(self) -> None:
+        """Note that the run has ended."""
+        if self._made is not None:
+            self._made.leave()
