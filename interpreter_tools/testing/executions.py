@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from interpreter_tools._execution.placement import Run
-
     from interpreter_tools.testing.sandbox import Sandbox
 
 
