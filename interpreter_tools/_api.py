@@ -1,10 +1,12 @@
 """The public names. ``interpreter_tools`` hands them on when the first of them is asked for."""
 
+from interpreter_tools._config.display import DisplayResult, ProgramError
 from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
 from interpreter_tools._config.mounts import Mount
 from interpreter_tools._config.options import RunApp, RunOptions, SessionOptions
 from interpreter_tools._config.results import (
     ContainerMeta,
+    DisplayChunk,
     EngineStats,
     ExecutionFailed,
     ExecutionResult,
@@ -66,6 +68,8 @@ __all__ = [
     "ContainerStrategy",
     "DependencyPlan",
     "DependencyStore",
+    "DisplayChunk",
+    "DisplayResult",
     "DockerApiError",
     "DockerUnavailable",
     "EngineClosed",
@@ -95,6 +99,7 @@ __all__ = [
     "PoolConfig",
     "PoolStats",
     "PoolTimeout",
+    "ProgramError",
     "ProtocolError",
     "RunApp",
     "RunOptions",

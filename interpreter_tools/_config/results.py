@@ -7,13 +7,14 @@ from typing import Literal, Self, TypeAlias, cast
 
 import msgspec
 
+from interpreter_tools._config.display import DisplayResult
 from interpreter_tools._config.model import SessionConfig
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._text import one_line
 
 _LAST_LINE = 500  # characters of a program's last line that an error repeats
 
-Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr"]
+Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr", "display"]
 DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "oom", "output_limit", "killed", "dependency_error"]
 
@@ -64,6 +65,16 @@ class OutputChunk(msgspec.Struct, frozen=True):
         return self.data.decode("utf-8", "replace")
 
 
+class DisplayChunk(OutputChunk, frozen=True):
+    """A result that a program has displayed, in its place among the output; ``data`` and ``text`` are its plain text.
+
+    Attributes:
+        result: what was displayed.
+    """
+
+    result: DisplayResult
+
+
 class ExecutionResult(_Plain, frozen=True, kw_only=True):
     """How one run went.
 
@@ -85,6 +96,8 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         generated_files_partial: there are more than were listed: over 100,000, too deep, or too slow to list.
         session_generated_files: the same for all runs of the session so far.
         workspace_dir: where the run's files were, inside the container.
+        results: what the program has displayed, in order: at most 1,000 results and 64 MiB.
+        results_truncated: it has displayed more, which was dropped.
     """
 
     stdout: str
@@ -103,6 +116,13 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     generated_files_partial: bool = False
     session_generated_files: tuple[str, ...] = ()
     workspace_dir: str = "/workspace"
+    results: tuple[DisplayResult, ...] = ()
+    results_truncated: bool = False
+
+    @property
+    def text(self) -> str | None:
+        """The plain text of the main result: of a cell's last expression. None without one."""
+        return next((result.text for result in self.results if result.is_main_result), None)
 
     def check(self) -> Self:
         """Returns itself when the outcome is ``ok``.

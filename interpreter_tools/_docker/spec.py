@@ -21,6 +21,9 @@ SUPERVISOR_DIRECTORY = "/.interpreter-tools"
 
 SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
 
+PYTHON_PACKAGES = "python"
+"""Where below ``SUPERVISOR_DIRECTORY`` the packages lie that programs of Python import from us."""
+
 STORE_DIRECTORY = "/.interpreter-tools-store"
 """Where the volume with the dependencies is mounted; only an installer may write there."""
 

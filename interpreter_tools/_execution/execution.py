@@ -17,12 +17,13 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     StoreFailed,
 )
+from interpreter_tools._execution.displays import Displays
 from interpreter_tools._execution.installing import KILLED, InstallWait
 from interpreter_tools._execution.outcome import not_run, ran, refusal
 from interpreter_tools._execution.output import OutputBuffer
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._execution.stdin import Stdin
-from interpreter_tools._protocol import Credit, Event, Exited, Files, Output, Refused
+from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, Output, Refused
 from interpreter_tools._protocol.constants import Flag, Why
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Execution:
         self._initial_stdin = stdin
         self._state = _State.NEW
         self._output = OutputBuffer(capture=capture)
+        self._displays = Displays()
         self._high = _HIGH
         self._placed: Placed | None = None
         self._lease: Lease | None = None
@@ -177,9 +179,9 @@ class Execution:
         """Takes the next event of the run."""
         if isinstance(event, Output):
             self._output.feed(event.stream, event.data)
-            if self._output.waiting > self._high and self._lease is not None:
-                self._lease.channel.pause()
-            self._wake_consumer()
+            self._after_output()
+        elif isinstance(event, Message):
+            self._take_message(event)
         elif isinstance(event, Credit):
             if self._stdin is not None:
                 self._stdin.credited()
@@ -200,6 +202,17 @@ class Execution:
             else:
                 error = refusal(event, program=self._placed.job.argv[0], image=self._placed.lease.image)
                 self._finish(error, LeaseEnd.UNUSED)
+
+    def _take_message(self, message: Message) -> None:
+        result = self._displays.feed(message.connection, message.data)
+        if result is not None:
+            self._output.show(result)
+            self._after_output()
+
+    def _after_output(self) -> None:
+        if self._output.waiting > self._high and self._lease is not None:
+            self._lease.channel.pause()
+        self._wake_consumer()
 
     # -- what is installed first
 
@@ -344,7 +357,14 @@ class Execution:
     def _build(self) -> ExecutionResult:
         seconds = 0.0 if self._wait is None else self._wait.seconds
         if self._exited is not None:
-            return ran(self._exited, self._output, self._files, self._session_generated, dependency_time=seconds)
+            return ran(
+                self._exited,
+                self._output,
+                self._displays,
+                self._files,
+                self._session_generated,
+                dependency_time=seconds,
+            )
         assert self._failure is not None
         return not_run(self._failure, self._output, dependency_time=seconds)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.results import Outcome
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._exceptions import InterpreterToolsError
+    from interpreter_tools._execution.displays import Displays
     from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.output import OutputBuffer
     from interpreter_tools._protocol import Exited, Refused
@@ -26,7 +27,13 @@ _OUTCOMES: dict[Ended, Outcome] = {
 
 
 def ran(
-    exited: Exited, output: OutputBuffer, files: FileList, session_files: tuple[str, ...], *, dependency_time: float
+    exited: Exited,
+    output: OutputBuffer,
+    displays: Displays,
+    files: FileList,
+    session_files: tuple[str, ...],
+    *,
+    dependency_time: float,
 ) -> ExecutionResult:
     """The result of a program that ran, however it ended."""
     outcome = _OUTCOMES.get(exited.ended)
@@ -49,6 +56,8 @@ def ran(
         generated_files_partial=files.partial,
         session_generated_files=session_files,
         workspace_dir=WORKSPACE,
+        results=tuple(displays.results),
+        results_truncated=displays.truncated,
     )
 
 

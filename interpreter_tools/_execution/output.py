@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
+from typing import TYPE_CHECKING
 
-from interpreter_tools._config.results import OutputChunk, Stream
+from interpreter_tools._config.results import DisplayChunk, OutputChunk, Stream
+
+if TYPE_CHECKING:
+    from interpreter_tools._config.display import DisplayResult
 
 
 def whole_characters(data: bytes) -> int:
@@ -52,6 +56,12 @@ class OutputBuffer:
         if data:
             self._add(stream, data)
 
+    def show(self, result: DisplayResult) -> None:
+        """Add what the program displayed."""
+        if self.queueing:
+            self._chunks.append(DisplayChunk("display", (result.text or "").encode(), result))
+            self.waiting += _size(self._chunks[-1])
+
     def finish(self) -> None:
         """The output has ended: what is left of a character never becomes whole."""
         for stream, data in self._split.items():
@@ -73,7 +83,7 @@ class OutputBuffer:
         if not self._chunks:
             return None
         chunk = self._chunks.popleft()
-        self.waiting -= len(chunk.data)
+        self.waiting -= _size(chunk)
         return chunk
 
     def drop(self) -> None:
@@ -85,3 +95,10 @@ class OutputBuffer:
     def text(self, stream: Stream) -> str:
         """What was captured of a stream; what is not UTF-8 becomes U+FFFD."""
         return self._captured.get(stream, b"").decode("utf-8", "replace")
+
+
+def _size(chunk: OutputChunk) -> int:
+    size = len(chunk.data)
+    if isinstance(chunk, DisplayChunk):
+        size += sum(map(len, chunk.result.data.values()))
+    return size

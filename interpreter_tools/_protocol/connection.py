@@ -52,6 +52,7 @@ class State(Enum):
 _RUN: dict[int, State] = {
     Frame.STDOUT: State.RUNNING,
     Frame.STDERR: State.RUNNING,
+    Frame.MESSAGE: State.RUNNING,
     Frame.CREDIT: State.RUNNING,
     Frame.FILES: State.LISTED,
     Frame.EXIT: State.IDLE,

@@ -9,6 +9,7 @@ VERSION: Final = 1
 HEADER_SIZE: Final = 8
 MAX_PAYLOAD: Final = 65536
 STDIN_WINDOW: Final = 65536
+MESSAGE_SIZE: Final = 65000
 
 
 class Frame(IntEnum):
@@ -44,6 +45,7 @@ class Frame(IntEnum):
     CLEAN = 0x8A
     CONTENT = 0x8B
     FATAL = 0x8C
+    MESSAGE = 0x8D
 
 
 class Flag(IntFlag):

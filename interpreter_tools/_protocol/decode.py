@@ -7,8 +7,19 @@ import struct
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ProtocolError
-from interpreter_tools._protocol.constants import EXIT_UNCLEAN, FILES_PARTIAL, Ended, Frame, Verdict, Why
-from interpreter_tools._protocol.events import Clean, Credit, Exited, Fatal, Files, Hello, Ready, Refused, Stored
+from interpreter_tools._protocol.constants import EXIT_UNCLEAN, FILES_PARTIAL, MESSAGE_SIZE, Ended, Frame, Verdict, Why
+from interpreter_tools._protocol.events import (
+    Clean,
+    Credit,
+    Exited,
+    Fatal,
+    Files,
+    Hello,
+    Message,
+    Ready,
+    Refused,
+    Stored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +65,13 @@ def _refused(payload: bytes) -> Event:
 
 def _credit(payload: bytes) -> Event:
     return Credit(*_U32.unpack(payload))
+
+
+def _message(payload: bytes) -> Event:
+    (connection,) = _U32.unpack_from(payload)
+    if connection == 0 or not 0 < len(payload) - _U32.size <= MESSAGE_SIZE:
+        raise ValueError
+    return Message(connection, payload[_U32.size :])
 
 
 def _files(payload: bytes) -> Event:
@@ -114,6 +132,7 @@ _DECODERS: dict[int, Callable[[bytes], Event]] = {
     Frame.CLEAN: _clean,
     Frame.STORED: _stored,
     Frame.FATAL: _fatal,
+    Frame.MESSAGE: _message,
 }
 
 

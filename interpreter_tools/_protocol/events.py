@@ -36,6 +36,13 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A piece of what a process of the run says beside its output; ``connection`` tells one sender from another."""
+
+    connection: int
+    data: bytes
+
+
 class Credit(msgspec.Struct, frozen=True):
     """So many bytes of stdin were taken."""
 
@@ -90,4 +97,6 @@ class Fatal(msgspec.Struct, frozen=True):
     message: str
 
 
-Event: TypeAlias = Hello | Ready | Refused | Output | Credit | Files | Exited | Clean | Content | Stored | Fatal
+Event: TypeAlias = (
+    Hello | Ready | Refused | Output | Message | Credit | Files | Exited | Clean | Content | Stored | Fatal
+)

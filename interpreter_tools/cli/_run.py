@@ -52,6 +52,7 @@ async def run_code(request: Request, *, as_json: bool) -> int:
                 await anyio.to_thread.run_sync(_write_all, 1, text.encode())
             if request.out is not None:
                 await _keep(session, request.out)
+                await anyio.to_thread.run_sync(_save_results, result, request.out)
     except BrokenPipeError:
         return BROKEN_PIPE
     except InterpreterToolsError as error:
@@ -60,7 +61,7 @@ async def run_code(request: Request, *, as_json: bool) -> int:
     except OSError as error:
         _say(f"{error.filename or ''}: {error.strerror}")
         return SANDBOX_FAILED
-    return _status(result)
+    return _status(result, saved=as_json or request.out is not None)
 
 
 async def _drive(execution: Execution, *, reads_stdin: bool, passes_on: bool) -> ExecutionResult:
@@ -70,6 +71,8 @@ async def _drive(execution: Execution, *, reads_stdin: bool, passes_on: bool) ->
         async with beside(_feed_stdin(execution) if reads_stdin else None):
             if passes_on:
                 async for chunk in execution:
+                    if chunk.stream == "display":
+                        continue  # no output: it is told and kept below
                     target = 1 if chunk.stream == "stdout" else 2  # what an installer says is not the program's output
                     await anyio.to_thread.run_sync(_write_all, target, chunk.data)
             return await execution.result()
@@ -83,7 +86,16 @@ async def _keep(session: Session, target: Path) -> None:
     _say(f"kept in {target}: {', '.join(names[:_NAMED])}{more}" if names else "no file was made, so none is kept")
 
 
-def _status(result: ExecutionResult) -> int:
+def _save_results(result: ExecutionResult, target: Path) -> None:
+    """Write what the program has displayed beside the files that it has made."""
+    for number, shown in enumerate(result.results, 1):
+        names = ", ".join(path.name for path in shown.save(target, name=f"result-{number}"))
+        _say(f"displayed, and kept in {target}: {names}")
+
+
+def _status(result: ExecutionResult, *, saved: bool) -> int:
+    if result.results and not saved:
+        _say(f"{len(result.results)} results were displayed: --out DIR keeps them")
     note = _NOTES.get(result.outcome)
     if note is not None:
         _say(note)

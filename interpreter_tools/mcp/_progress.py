@@ -56,6 +56,8 @@ class Follower:
                 return
 
     def _keep(self, chunk: OutputChunk) -> None:
+        if chunk.stream == "display":
+            return
         self._bytes += len(chunk.data)
         self._waiting.append(chunk.text)
         self._length += len(chunk.text)

@@ -75,6 +75,8 @@ class Display:
     def chunk(self, chunk: OutputChunk) -> None:
         """A piece of a program's output."""
         self.idle()
+        if chunk.stream == "display":
+            return
         descriptor = 1 if chunk.stream == "stdout" else 2
         if not os.isatty(descriptor):
             _write_all(descriptor, chunk.data)

@@ -115,6 +115,7 @@ static int set_up(char **mounts)
 	if (!mounts[0])
 		die("the supervisor needs the writable mounts as arguments");
 	files_open(mounts);
+	messages_open();
 	wipe_baseline(mounts);
 	filter_install();
 	return open_signals();

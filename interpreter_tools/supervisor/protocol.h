@@ -26,8 +26,8 @@
  *                IT_GET                                            IT_CONTENT repeated (empty: the end), or IT_REFUSED
  *                IT_STAGE, IT_PUBLISH, IT_EVICT                    IT_READY, or IT_REFUSED
  *                IT_ENTRIES                                        IT_STORED repeated, then IT_READY; or IT_REFUSED
- *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_CREDIT; at the end IT_FILES repeated,
- *                                                                  IT_EXIT, IT_CLEAN if the start asked for a reset, then IDLE
+ *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_MESSAGE, IT_CREDIT; at the end IT_FILES
+ *                                                                  repeated, IT_EXIT, IT_CLEAN if the start asked for a reset, then IDLE
  *
  * IT_KILL and IT_STDIN that arrive while IDLE raced with the end of the run and are ignored.
  */
@@ -90,6 +90,7 @@
 #define IT_CLEAN 0x8a   /* u32 verdict (IT_CLEAN_*), string what was left */
 #define IT_CONTENT 0x8b /* bytes of a file; empty: its end */
 #define IT_FATAL 0x8c   /* string message: the supervisor leaves */
+#define IT_MESSAGE 0x8d /* u32 connection, bytes: a piece of what a process of the run says to the client; see below */
 
 /*
  * IT_EXIT: u32 outcome, i32 exit code (-1 when a signal ended it), u32 signal (0: none), u32 flags (IT_EXIT_*),
@@ -115,6 +116,17 @@
 #define IT_CLEAN_PROCESSES 1 /* something outlived the kill */
 #define IT_CLEAN_FILES 2     /* a writable mount is not back at its baseline */
 #define IT_CLEAN_SOCKETS 3   /* a socket outlived its process */
+
+/*
+ * Every process of a run's user may connect to the abstract local socket IT_MESSAGES, up to 16 at a time, and send pieces: u32 length, 1 to
+ * IT_MESSAGE_SIZE, and that many bytes. Each becomes one IT_MESSAGE with the number of its connection, the run's first being 1, behind all that
+ * was in the program's pipes when it came whole, and is answered with u32 0 then. Pieces are claims of the program, like its output.
+ *
+ * The pieces of the Python package interpreter_tools_display: u8 kind ('d': a display), u8 more (1: the next piece of this connection goes on
+ * with it), bytes of JSON.
+ */
+#define IT_MESSAGES "interpreter-tools"
+#define IT_MESSAGE_SIZE 65000 /* bytes */
 
 /*
  * The hand-over to a booted interpreter, on its descriptor 3 (a stream socket, closed before any user code runs):

@@ -206,6 +206,7 @@ void run_start(struct cursor *payload)
 	run.next_uid = start.next_uid;
 	run.phase = RUNNING;
 	feed_begin(start.flags & IT_FLAG_STDIN, &run.pipes.in);
+	messages_begin(run.uid);
 	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* room for a program that ends before its reader has read; the kernel may decline */
 }
 
@@ -233,6 +234,7 @@ static bool forward(uint8_t type, int *fd)
 		char dropped[65536];
 		ssize_t got = read(*fd, dropped, sizeof dropped);
 		if (got > 0) {
+			messages_output(type == IT_STDERR, (size_t)got);
 			end_by(IT_OUTPUT_LIMIT);
 			run.outcome = run.outcome == IT_EXITED ? IT_OUTPUT_LIMIT : run.outcome;
 		}
@@ -243,6 +245,7 @@ static bool forward(uint8_t type, int *fd)
 	ssize_t got = wire_forward(type, *fd, run.limit ? run.limit - run.sent : IT_MAX_PAYLOAD);
 	if (got > 0) {
 		run.sent += (uint64_t)got;
+		messages_output(type == IT_STDERR, (size_t)got);
 		run.gather_us = got < MUCH ? now_us() + GATHER_US : 0;
 		wire_flush();
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -303,6 +306,7 @@ static void send_exit(void)
 	changes_send();
 	send_frame(IT_EXIT, &end, sizeof end);
 	close_pipes(&run.pipes);
+	messages_end();
 	run.phase = NONE;
 	if (run.reset_ms)
 		reset_when_told();
@@ -325,7 +329,8 @@ static void advance(void)
 		run.phase = DRAINING;
 	}
 	/* Every writer is dead, so both pipes end; after an unclean end they might not, and what is there is all there will be. */
-	if (run.phase == DRAINING && ((run.pipes.out < 0 && run.pipes.err < 0) || (run.flags & IT_EXIT_UNCLEAN)))
+	bool drained = (run.pipes.out < 0 && run.pipes.err < 0) || (run.flags & IT_EXIT_UNCLEAN);
+	if (run.phase == DRAINING && drained && !messages_pass(&run.pipes))
 		send_exit();
 }
 
@@ -376,6 +381,8 @@ int run_fds(struct pollfd *fds)
 	run.gathers = gathering_us() > 0;
 	if (wire_pending() || run.gathers)
 		return count;
+	if (messages_fd() >= 0)
+		fds[count++] = (struct pollfd){.fd = messages_fd(), .events = POLLIN};
 	if (run.pipes.out >= 0)
 		fds[count++] = (struct pollfd){.fd = run.pipes.out, .events = POLLIN};
 	if (run.pipes.err >= 0)
@@ -396,6 +403,7 @@ void run_event(void)
 		forward_some(IT_STDOUT, &run.pipes.out);
 		forward_some(IT_STDERR, &run.pipes.err);
 	}
+	messages_pass(&run.pipes);
 	if (!wire_pending())
 		feed_credit();
 	advance();
@@ -415,8 +423,13 @@ static int64_t due_us(void)
 	return now >= run.deadline_us ? 0 : (int64_t)(run.deadline_us - now);
 }
 
-/* Nothing watches the output while it is gathered, so that time must end the wait: also when it is over by now. */
+/*
+ * Nothing watches the output while it is gathered, so that time must end the wait: also when it is over by now. And nothing watches a message that
+ * waited for the output before it, which has been written since.
+ */
 int64_t run_timeout_us(void)
 {
+	if (messages_ready(&run.pipes))
+		return 0;
 	return sooner(due_us(), run.gathers ? (int64_t)gathering_us() : -1);
 }

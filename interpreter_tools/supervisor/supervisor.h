@@ -3,9 +3,10 @@
  * (protocol.h), runs one program at a time as an unprivileged user, and leaves when the conversation ends, which takes the
  * whole container with it.
  *
- * A file is a noun: wire.c (frames in and out), boot.c (the interpreter booted ahead of need), run.c (one run), feed.c (its stdin), spawn.c (one
- * new process), files.c (the workspace), changes.c (what of it is new), store.c (the dependency store), wipe.c (reset and its proof), cgroup.c
- * (what the kernel counted), filter.c (what programs may not use up), main.c (the loop).
+ * A file is a noun: wire.c (frames in and out), boot.c (the interpreter booted ahead of need), run.c (one run), feed.c (its stdin), messages.c
+ * (what it says to the client beside its output), spawn.c (one new process), files.c (the workspace), changes.c (what of it is new), store.c
+ * (the dependency store), wipe.c (reset and its proof), cgroup.c (what the kernel counted), filter.c (what programs may not use up), main.c
+ * (the loop).
  */
 #ifndef INTERPRETER_TOOLS_SUPERVISOR_H
 #define INTERPRETER_TOOLS_SUPERVISOR_H
@@ -114,6 +115,15 @@ void run_event(void);
 void run_reaped(pid_t pid, int status, const struct rusage *usage);
 void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib);
 int64_t run_timeout_us(void);   /* until something is due; -1: nothing */
+
+/* messages.c */
+void messages_open(void);
+void messages_begin(uint32_t uid); /* a run of that user starts */
+int messages_fd(void);             /* readable when there is something to do; -1: nothing is waited for */
+void messages_output(bool is_stderr, size_t bytes); /* so much of the program's output has been passed on, or dropped */
+bool messages_ready(const struct pipes *pipes);     /* a message waits, and nothing is in its way */
+bool messages_pass(const struct pipes *pipes);      /* pass on what can be now; true when a message waits for what goes before it */
+void messages_end(void);
 
 /* feed.c: the descriptor is our end of the program's stdin */
 void feed_begin(bool open, int *in);

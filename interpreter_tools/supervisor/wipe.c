@@ -263,16 +263,17 @@ static bool socket_line_bound(const char *line)
 	return state != STATE_TIME_WAIT && address != RESOLVER;
 }
 
-/* A line of proc_net_unix(5) has an eighth column when the socket has a name. */
+/* A line of proc_net_unix(5) has an eighth column when the socket has a name. Ours is no program's. */
 static bool unix_line_bound(const char *line)
 {
 	int columns = 0;
-	while (*line && columns < 8) {
+	while (*line && columns < 7) {
 		line += strspn(line, " \n");
 		columns += *line != 0;
 		line += strcspn(line, " \n");
 	}
-	return columns == 8;
+	line += strspn(line, " \n");
+	return *line && strcmp(line, "@" IT_MESSAGES "\n") != 0;
 }
 
 static bool table_bound(struct table *table, bool (*bound)(const char *))

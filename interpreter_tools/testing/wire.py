@@ -14,6 +14,7 @@ from interpreter_tools._protocol import (
     Fatal,
     Files,
     Hello,
+    Message,
     Output,
     Ready,
     Refused,
@@ -33,6 +34,7 @@ EXITED = Exited(Ended.EXITED, 0, 0, unclean=False, wall_us=1_500_000, cpu_us=250
 # One of each, as a well-behaved supervisor sends it.
 EXAMPLES: dict[int, Event] = {
     Frame.HELLO: HELLO,
+    Frame.MESSAGE: Message(1, b"d\0{}"),
     Frame.READY: Ready(),
     Frame.REFUSED: Refused(Why.PUT, 28, b"a/b"),
     Frame.STDOUT: Output("stdout", b"out"),
@@ -77,6 +79,8 @@ def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911 - one 
             return 0x83, struct.pack("<II", why, errno) + _string(subject)
         case Output(stream, data):
             return (0x85 if stream == "stdout" else 0x86), data
+        case Message(connection, data):
+            return 0x8D, struct.pack("<I", connection) + data
         case Credit(count):
             return 0x87, struct.pack("<I", count)
         case Files(entries, partial):

@@ -27,7 +27,17 @@ from interpreter_tools._protocol import (
     Reset,
     State,
 )
-from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, BootMode, Ended, Flag, Frame, Verdict, Why
+from interpreter_tools._protocol.constants import (
+    MAX_PAYLOAD,
+    MESSAGE_SIZE,
+    STDIN_WINDOW,
+    BootMode,
+    Ended,
+    Flag,
+    Frame,
+    Verdict,
+    Why,
+)
 from interpreter_tools.testing.wire import EXAMPLES, EXITED, HELLO, UID, encode, frame, payload_of
 
 from .conversations import connection_in, run, start
@@ -64,7 +74,7 @@ _OUTPUTS = st.builds(Output, st.sampled_from(("stdout", "stderr")), st.binary(mi
 _REFUSALS = st.builds(Refused, st.sampled_from(Why), _ERRNO, st.binary(max_size=40))
 
 
-_RUN = {0x85: State.RUNNING, 0x86: State.RUNNING, 0x87: State.RUNNING, 0x88: State.LISTED, 0x89: State.IDLE}
+_RUN = dict.fromkeys((133, 134, 135, 141), State.RUNNING) | {0x88: State.LISTED, 0x89: State.IDLE}
 
 # What protocol.h allows the supervisor to say in each state, and where that leads.
 _ALLOWED: dict[State, dict[int, State]] = {
@@ -205,7 +215,7 @@ def test_file_is_the_same_however_the_stream_is_cut(pieces: list[bytes], cuts: l
 
 def test_run_is_the_same_byte_by_byte() -> None:
     """The finest cut of all."""
-    said: list[Event] = [*(EXAMPLES[kind] for kind in (0x85, 0x86, 0x87, 0x88)), EXITED]
+    said: list[Event] = [*(EXAMPLES[kind] for kind in (0x85, 0x86, 0x8D, 0x87, 0x88)), EXITED]
     stream = encode(*said)
     received = receive_all(connection_in(State.STARTING), [stream[at : at + 1] for at in range(len(stream))])
     assert joined(received) == said
@@ -272,7 +282,7 @@ def test_words_that_are_not_utf8() -> None:
 
 # -- what is refused
 
-_COLLECTED = [kind for kind in EXAMPLES if kind not in {0x85, 0x86, 0x8B}]
+_COLLECTED = [kind for kind in EXAMPLES if kind not in {0x85, 0x86, 0x8B, 0x8D}]
 
 
 def state_for(kind: int) -> State:
@@ -304,6 +314,13 @@ def test_payload_that_is_too_short_or_too_long(kind: int) -> None:
         if wrong != payload:
             with pytest.raises(ProtocolError, match=f"malformed {Frame(kind).name} of {len(wrong)} bytes"):
                 connection_in(state_for(kind)).receive(frame(kind, wrong))
+
+
+@pytest.mark.parametrize("payload", [b"", b"\1\0\0", b"\1\0\0\0", b"\0\0\0\0d", b"\1\0\0\0" + bytes(MESSAGE_SIZE + 1)])
+def test_message_without_a_sender_or_of_a_wrong_size(payload: bytes) -> None:
+    """Connections count from 1, and a piece holds something."""
+    with pytest.raises(ProtocolError, match="malformed MESSAGE"):
+        connection_in(State.RUNNING).receive(frame(Frame.MESSAGE, payload))
 
 
 @pytest.mark.parametrize("version", [0, 2, (1 << 32) - 1])

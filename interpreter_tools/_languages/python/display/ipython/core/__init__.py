@@ -1,0 +1,2 @@
+# pyright: basic
+"""Stands in for ``IPython.core``."""

@@ -1,0 +1,180 @@
+"""What the processes of a run tell the client beside their output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interpreter_tools._protocol import Message, Output
+from interpreter_tools._protocol.constants import MESSAGE_SIZE, Flag
+
+if TYPE_CHECKING:
+    from tests.supervisor.harness import Supervisor
+
+_SENDER = """
+import os, socket, sys
+def connect():
+    made = socket.socket(socket.AF_UNIX)
+    made.connect("\\0interpreter-tools")
+    return made
+def send(sock, body, head=None):
+    sock.sendall((len(body) if head is None else head).to_bytes(4, "little") + body)
+def answer(sock):
+    return sock.recv(4, socket.MSG_WAITALL)
+"""
+
+
+def messages(supervisor: Supervisor) -> list[Message]:
+    """Those of the last run."""
+    return [event for event in supervisor.skipped if isinstance(event, Message)]
+
+
+def test_messages_keep_their_place_among_the_output(idle: Supervisor) -> None:
+    """A sender that waits for the answer prints nothing too early, and what it printed before has gone before."""
+    code = """
+sock = connect()
+for i in range(200):
+    os.write(1, b"x" * 3000 + b"%d," % i)
+    os.write(2, b"y")
+    send(sock, b"%d" % i)
+    assert answer(sock) == bytes(4)
+"""
+    idle.python(_SENDER + code)
+    out, err = b"", b""
+    for event in idle.skipped:
+        if isinstance(event, Output) and event.stream == "stdout":
+            out += event.data
+        elif isinstance(event, Output):
+            err += event.data
+        elif isinstance(event, Message):
+            number = int(event.data)
+            assert event.connection == 1
+            assert out.endswith(b"x%d," % number)
+            assert err == b"y" * (number + 1)
+    assert len(messages(idle)) == 200
+
+
+def test_message_that_nobody_waited_for_comes_before_the_end(idle: Supervisor) -> None:
+    """A program that sends and ends at once has said it."""
+    idle.python(_SENDER + "sock = connect(); send(sock, b'last words'); os._exit(0)")
+    assert messages(idle) == [Message(1, b"last words")]
+
+
+def test_connections_are_told_apart(idle: Supervisor) -> None:
+    """Pieces of two processes may come in turns."""
+    code = """
+a, b = connect(), connect()
+for sock, body in ((a, b"1"), (b, b"2"), (a, b"3")):
+    send(sock, body)
+    answer(sock)
+"""
+    idle.python(_SENDER + code)
+    assert messages(idle) == [Message(1, b"1"), Message(2, b"2"), Message(1, b"3")]
+    idle.python(_SENDER + "send(connect(), b'again')")
+    assert messages(idle)[-1:] == [Message(1, b"again")]
+
+
+def test_largest_piece_and_what_lies_beyond(idle: Supervisor) -> None:
+    """A piece of no bytes or of too many ends its connection, and nothing else."""
+    code = f"""
+good = connect()
+send(good, b"z" * {MESSAGE_SIZE})
+assert answer(good) == bytes(4)
+for head in (0, {MESSAGE_SIZE} + 1, 2**32 - 1):
+    bad = connect()
+    send(bad, b"", head)
+    assert answer(bad) == b""
+send(good, b"still")
+assert answer(good) == bytes(4)
+"""
+    idle.python(_SENDER + code)
+    assert [len(message.data) for message in messages(idle)] == [MESSAGE_SIZE, 5]
+
+
+def test_more_connections_than_there_are_places(idle: Supervisor) -> None:
+    """They wait for one that ends; a program that takes all of them waits for itself, and its time limit ends it."""
+    code = """
+held = [connect() for _ in range(16)]
+late = connect()
+send(late, b"late")
+late.settimeout(0.3)
+try: answer(late)
+except TimeoutError: print("waits", flush=True)
+held.pop().close()
+late.settimeout(20)
+print(answer(late) == bytes(4))
+"""
+    assert idle.python(_SENDER + code).stdout == b"waits\nTrue\n"
+    assert [message.data for message in messages(idle)] == [b"late"]
+
+
+def test_sender_that_takes_no_answers_is_dropped(idle: Supervisor) -> None:
+    """Nothing of it piles up."""
+    code = """
+sock = connect()
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+sent = 0
+try:
+    while sent < 100_000:
+        send(sock, b"x")
+        sent += 1
+except OSError:
+    print("dropped")
+"""
+    assert idle.python(_SENDER + code).stdout == b"dropped\n"
+
+
+def test_nobody_else_is_heard(idle: Supervisor) -> None:
+    """Root from outside, who shares the network namespace, is not of the run."""
+    idle.start(["sh", "-c", "echo on; read line"], flags=Flag.STDIN)
+    idle.wait(Output)
+    code = """
+sock = connect()
+print(1, flush=True)
+try: said = answer(sock)
+except ConnectionResetError: said = b""
+print(said, flush=True)
+sys.stdin.read()
+"""
+    with idle.intruder(["/usr/bin/python3", "-c", _SENDER + code]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"  # the harness took the digit
+        assert process.stdout.readline() == b"b''\n"
+    idle.send(idle.connection.stdin(b"\n"))
+    idle.finish()
+    assert messages(idle) == []
+
+
+def test_flood_of_output_does_not_keep_a_message_back(idle: Supervisor) -> None:
+    """It waits for what was written before it, not for all that follows."""
+    code = """
+if os.fork() == 0:
+    while True: os.write(1, b"y" * 65536)
+import time
+time.sleep(0.2)
+send(connect(), b"heard")
+time.sleep(5)
+"""
+    idle.start(["/usr/bin/python3", "-c", _SENDER + code], timeout=8)
+    assert isinstance(idle.wait(Message), Message)
+    idle.send(idle.connection.kill())
+    idle.finish()
+
+
+def test_reset_after_messages_is_clean(idle: Supervisor) -> None:
+    """Connections, also those that nobody accepted, leave nothing for the next run."""
+    for _ in range(3):
+        idle.python(_SENDER + "held = [connect() for _ in range(20)]\nsend(held[0], b'x')", flags=Flag.LAST)
+        assert idle.reset() == ""
+
+
+def test_long_message_with_a_client_that_reads_in_fits(idle: Supervisor) -> None:
+    """Whoever waits for room on the stream is served as soon as there is some: 64 MiB in pieces, and not one is lost."""
+    code = """
+sock = connect()
+for i in range(1000):
+    send(sock, b"%6d" % i + b"z" * 64000)
+    assert answer(sock) == bytes(4)
+    if i % 10 == 0: os.write(1, b"o" * 70000)
+"""
+    idle.python(_SENDER + code, timeout=60)
+    assert [int(message.data[:6]) for message in messages(idle)] == list(range(1000))
