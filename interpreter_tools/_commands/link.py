@@ -206,7 +206,7 @@ class CommandLink:
                     if chunk.stream == "stdout":
                         received += chunk.data
                         self._take_frames(received)
-                    elif chunk.stream != "display":
+                    else:
                         said += chunk.data[: _LAST_WORDS - len(said)]
                 result = await execution.result()
             self._ended(result, said.decode("utf-8", "replace").strip())

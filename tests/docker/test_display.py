@@ -149,7 +149,8 @@ class Broken:
     def _repr_html_(self): raise ValueError("no")
     def __repr__(self): return "broken"
 png = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNiAAAABgADNjd8qAAAAABJRU5ErkJggg==")
-display(5, "text", Markdown("*m*"), Latex("$x$"), JSON({"a": [1, None]}), SVG("<svg/>"), Javascript("1"), Image(data=png))
+display(5, "text")
+display(Markdown("*m*"), Latex("$x$"), JSON({"a": [1, None]}), SVG("<svg/>"), Javascript("1"), Image(data=png))
 display(Own(), Broken(), int)
 """
     )

@@ -168,7 +168,7 @@ def test_reset_after_messages_is_clean(idle: Supervisor) -> None:
 
 
 def test_long_message_with_a_client_that_reads_in_fits(idle: Supervisor) -> None:
-    """Whoever waits for room on the stream is served as soon as there is some: 64 MiB in pieces, and not one is lost."""
+    """Whoever waits for room on the stream is served when there is some: 64 MiB, and no piece is lost."""
     code = """
 sock = connect()
 for i in range(1000):
