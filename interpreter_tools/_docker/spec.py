@@ -21,8 +21,8 @@ SUPERVISOR_DIRECTORY = "/.interpreter-tools"
 
 SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
 
-PYTHON_PACKAGES = "python"
-"""Where below ``SUPERVISOR_DIRECTORY`` the packages lie that programs of Python import from us."""
+PYTHON_MODULES = "python-modules"
+"""The file below ``SUPERVISOR_DIRECTORY`` with the modules that programs of Python import from us; boot.py reads it."""
 
 STORE_DIRECTORY = "/.interpreter-tools-store"
 """Where the volume with the dependencies is mounted; only an installer may write there."""

@@ -13,7 +13,6 @@ import hashlib
 import io
 import tarfile
 from importlib.resources import files
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,10 +20,10 @@ import msgspec
 import tenacity
 
 from interpreter_tools._docker.records import EngineVersion
-from interpreter_tools._docker.spec import PYTHON_PACKAGES, SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH, HostTraits
+from interpreter_tools._docker.spec import PYTHON_MODULES, SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH, HostTraits
 from interpreter_tools._docker.sweep import Owner
 from interpreter_tools._exceptions import ArchitectureMismatch, DockerApiError, ImageMissing, MachineError
-from interpreter_tools._languages.python import sandbox_packages
+from interpreter_tools._languages.python import sandbox_modules
 
 if TYPE_CHECKING:
     from interpreter_tools._docker.client import DockerClient
@@ -247,17 +246,13 @@ def _tree(program: bytes, time: int) -> bytes:
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:
         top = SUPERVISOR_DIRECTORY.removeprefix("/")
-        packages = _python_packages()
-        below = {parent.as_posix() for path in packages for parent in PurePosixPath(path).parents}
-        for name in (top, *(f"{top}/{path}" for path in sorted(below) if path != ".")):
-            directory = tarfile.TarInfo(name)
-            directory.type = tarfile.DIRTYPE
-            directory.mode = _MODE
-            directory.mtime = time
-            tar.addfile(directory)
+        directory = tarfile.TarInfo(top)
+        directory.type = tarfile.DIRTYPE
+        directory.mode = _MODE
+        tar.addfile(directory)
         for name, mode, content in (
             (_HOSTS_NAME, 0o644, _HOSTS),
-            *((path, 0o644, content) for path, content in packages.items()),
+            (PYTHON_MODULES, 0o600, sandbox_modules()),
             (_SECCOMP_NAME, 0o644, SECCOMP.encode()),
             (SUPERVISOR_PATH.rpartition("/")[2], _MODE, program),
         ):
@@ -267,8 +262,3 @@ def _tree(program: bytes, time: int) -> bytes:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return output.getvalue()
-
-
-def _python_packages() -> dict[str, bytes]:
-    """Return what programs of Python import from us, by path below the mount point."""
-    return {f"{PYTHON_PACKAGES}/{path}": content for path, content in sandbox_packages().items()}

@@ -15,6 +15,7 @@ from interpreter_tools._docker import DockerClient, Owner, SupervisorVolume, ens
 from interpreter_tools._docker.spec import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
 from interpreter_tools._docker.supervisor import LABEL
 from interpreter_tools._exceptions import ArchitectureMismatch, MachineError
+from interpreter_tools._languages.python import sandbox_modules
 
 from .conftest import IMAGE, RunInSandbox, spec_of
 
@@ -54,7 +55,12 @@ async def test_volume_holds_the_supervisor(client: DockerClient, owner: Owner, p
     volume = await ensure_supervisor_volume(client, program=program)
     assert volume.entrypoint == SUPERVISOR_PATH
     hosts = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-    files = {"hosts": hosts, "seccomp.json": SECCOMP.encode(), "supervisor": program}
+    files = {
+        "hosts": hosts,
+        "python-modules": sandbox_modules(),
+        "seccomp.json": SECCOMP.encode(),
+        "supervisor": program,
+    }
     assert await contents(client, owner, volume) == files
     assert await ensure_supervisor_volume(client, program=program) == volume
 
@@ -132,7 +138,7 @@ async def test_supervisor_is_read_only_in_a_sandbox(run_in_sandbox: RunInSandbox
     """Not even root can change it, or add to it."""
     script = "ls /.interpreter-tools; chmod 777 /.interpreter-tools/supervisor; touch /.interpreter-tools/x"
     output = await run_in_sandbox(["sh", "-c", script])
-    assert output.startswith("hosts\nseccomp.json\nsupervisor\n")
+    assert output.startswith("hosts\npython-modules\nseccomp.json\nsupervisor\n")
     assert output.count("Read-only file system") == 2
 
 

@@ -1,5 +1,6 @@
 """Python: a pristine process that forks for each run."""
 
+import marshal
 from pathlib import Path
 
 from interpreter_tools._languages.config import InterpreterBoot, LanguageConfig
@@ -24,8 +25,15 @@ PYTHON = LanguageConfig(
 )
 
 
-def sandbox_packages() -> dict[str, bytes]:
-    """Return the files of the packages that programs import from us, by path. Reads files: not for the event loop."""
+def sandbox_modules() -> bytes:
+    """Return the modules that programs import from us: sources by name, as ``marshal`` of every version reads them.
+
+    Reads files: not for the event loop.
+    """
     root = Path(__file__).with_name("display")
-    found = (path for path in sorted(root.rglob("*.py")))
-    return {f"interpreter_tools_display/{path.relative_to(root).as_posix()}": path.read_bytes() for path in found}
+    sources: dict[str, str] = {}
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        package = ("IPython", *parts[1:]) if parts[0] == "ipython" else ("interpreter_tools_display", *parts)
+        sources[".".join(package).removesuffix(".__init__")] = path.read_text("utf-8")
+    return marshal.dumps(sources, 2)

@@ -1,8 +1,8 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 """What a program displays, in the sandbox: pictures, tables and text that travel to the caller as results of their own.
 
-This package lies on the volume of the supervisor. ``hooks`` loads it when a program imports a library that can show
-something; it needs nothing but the standard library.
+The zygote of boot.py holds this package in source, and imports it when a program imports a library that can show
+something. It needs nothing but the standard library.
 """
 
 import json

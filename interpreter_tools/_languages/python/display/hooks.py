@@ -1,33 +1,15 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
-"""What happens when a program imports a library that can show something.
+"""How a library that can show something is completed, right after a program has imported it; boot.py calls this."""
 
-``install`` puts a finder in front of the others. It does nothing but for the few names below: then it lets the real
-finders work, and completes the module once its own code has run.
-"""
-
-import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import os
 import sys
 
 
-def complete(name, module):
-    """Complete a module that has just been imported; see ``_HOOKS``."""
-    hook = _HOOKS.get(name)
+def complete(module):
+    """Complete a module of ``_HOOKS``, so that what it shows becomes results of the run."""
+    hook = _HOOKS.get(module.__name__)
     if hook is not None:
         hook(module)
-
-
-def missing(name):
-    """Return where a module of ours stands in for one that is not installed; None for all others."""
-    if name in ("IPython", "IPython.display", "IPython.core", "IPython.core.display"):
-        where = os.path.join(os.path.dirname(__file__), "ipython", *name.split(".")[1:])
-        path = where + ".py" if os.path.exists(where + ".py") else os.path.join(where, "__init__.py")
-        search = [where] if path.endswith("__init__.py") else None
-        return importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
-    return None
 
 
 def _matplotlib(module):
