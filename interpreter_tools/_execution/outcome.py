@@ -94,5 +94,5 @@ def refusal(refused: Refused, *, program: str, image: str) -> InterpreterToolsEr
     if refused.why is Why.CWD:
         return ConfigurationError("container.working_dir", subject, f"cannot be entered: {detail}")
     if refused.why is Why.PROGRAM:
-        return InterpreterMissing(program, image, detail)
+        return InterpreterMissing(program.replace(":", " or "), image, detail)
     return ContainerLost(f"the container could not start another program: {detail}")

@@ -48,7 +48,9 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         default_image: the image that its containers are made from where nothing else is asked for.
         code_filename: the file in the workspace that holds the code, for example ``main.rb``.
         run_command: the program and its arguments; ``{file}`` stands for the code file's absolute path. A program
-            without a slash is looked up in the image's PATH.
+            without a slash is looked up in the image's PATH; of ``bash:sh`` the first that the image has is run.
+        interpreters: programs that mean the language's own command where the code's first line names them
+            (``#!/usr/bin/env python3``), as patterns of ``fnmatch``. Another program in the first line runs the code.
         aliases: other names that mean the same language.
         environment: variables that every run of it gets.
         boot: an interpreter to boot ahead of need; without one each run starts the command.
@@ -62,6 +64,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     default_image: str
     code_filename: str
     run_command: tuple[str, ...]
+    interpreters: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     boot: InterpreterBoot | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import msgspec
 
 from interpreter_tools._config.paths import WORKSPACE, check_path
 from interpreter_tools._exceptions import ConfigurationError, InvalidPath
+from interpreter_tools._languages.first_line import command_of_first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,20 +103,29 @@ def _environment(language: LanguageConfig, image_environment: Mapping[str, str],
 
 
 def encode_code(code: str | bytes) -> bytes:
-    """The bytes of a code file.
+    """Return the bytes of a code file, without a byte order mark; where most lines end in CRLF, all end in LF.
+
+    Some interpreters take neither: bash reads the first as part of a command, the second as part of each line.
 
     Raises:
         ConfigurationError: it is neither text nor bytes, or holds a lone surrogate, which no encoding can express.
     """
     if isinstance(code, (bytes, bytearray, memoryview)):
-        return bytes(code)
+        return _plain_text(bytes(code))
     if not isinstance(code, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("code", code, "is not a program", hint="give it as a text, or as bytes")
     try:
-        return code.encode("utf-8")
+        return _plain_text(code.encode("utf-8"))
     except UnicodeEncodeError as error:
         found = code[error.start : error.end]
         raise ConfigurationError("code", found, f"at character {error.start} is a lone surrogate") from None
+
+
+def _plain_text(code: bytes) -> bytes:
+    code = code.removeprefix(codecs.BOM_UTF8)
+    if b"\r\n" in code and 2 * code.count(b"\r\n") >= code.count(b"\n"):
+        return code.replace(b"\r\n", b"\n")
+    return code
 
 
 def job_files(
@@ -164,7 +175,13 @@ def plan(
     )
     if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
         variables = language.dependencies.visible(variables, need.target)
-    command = (code_file,) if booted else tuple(word.replace("{file}", code_file) for word in language.run_command)
+    first_line = command_of_first_line(language, files.get(_below_workspace(code_file), b""))
+    if first_line is not None:
+        booted, command = False, (*first_line, code_file)
+    elif booted:
+        command = (code_file,)
+    else:
+        command = tuple(word.replace("{file}", code_file) for word in language.run_command)
     return Job(
         argv=(*command, *args),
         booted=booted,
@@ -175,6 +192,10 @@ def plan(
         output_limit=output_limit,
         need=need,
     )
+
+
+def _below_workspace(path: str) -> bytes:
+    return path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape")
 
 
 def _fixed(language: LanguageConfig, variables: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ SHELL = LanguageConfig(
     language="shell",
     default_image=_IMAGE,
     code_filename="main.sh",
-    run_command=("sh", "{file}"),
+    run_command=("bash:sh", "{file}"),  # what people call a shell script is one of bash, nearly always
     aliases=("sh",),
     dependencies=SYSTEM,
 )

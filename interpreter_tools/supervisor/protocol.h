@@ -65,7 +65,8 @@
  * IT_START: u32 uid (also the gid), u32 flags (IT_FLAG_*), u32 timeout in ms (0: none), u64 output limit in bytes of stdout and
  * stderr together (0: none), u32 deadline in ms and u32 uid of the IT_RESET that is to follow by itself (0 and 0: none; else with
  * IT_FLAG_LAST), string working directory, u16 argc, u16 envc, then argc + envc strings ("NAME=value").
- * argv[0] without a slash is looked up in the PATH that the supervisor itself was given (the image's), never in the program's.
+ * argv[0] without a slash is looked up in the PATH that the supervisor itself was given (the image's), never in the program's. It may
+ * name several programs with colons between them: the first that is there is started.
  */
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
 #define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */

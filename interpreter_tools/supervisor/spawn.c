@@ -145,13 +145,9 @@ static int place_descriptors(const struct program *program)
 	return 0;
 }
 
-/* Looks a name up in our own PATH, which is the image's: never in one that user code could have set. */
-static void exec_by_name(char **argv, char **envp)
+/* Looks a name up in our own PATH, which is the image's: never in one that user code could have set. Returns with errno. */
+static void exec_one(char **argv, char **envp)
 {
-	if (strchr(argv[0], '/')) {
-		execve(argv[0], argv, envp);
-		return;
-	}
 	int found = ENOENT;
 	const char *directory = getenv("PATH");
 	if (!directory || !*directory)
@@ -167,6 +163,21 @@ static void exec_by_name(char **argv, char **envp)
 			found = errno;
 	}
 	errno = found;
+}
+
+static void exec_by_name(char **argv, char **envp)
+{
+	if (strchr(argv[0], '/')) {
+		execve(argv[0], argv, envp);
+		return;
+	}
+	for (char *colon; (colon = strchr(argv[0], ':')); argv[0] = colon + 1) {
+		*colon = 0;
+		exec_one(argv, envp);
+		if (errno != ENOENT)
+			return;
+	}
+	exec_one(argv, envp);
 }
 
 struct failure {

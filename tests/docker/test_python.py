@@ -9,15 +9,13 @@ import asyncio
 import json
 import os
 import re
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from interpreter_tools import ContainerStrategy, RunOptions
-from interpreter_tools._docker.build import build_image
-from tests.docker.toy import remove_image
+from tests.docker.toy import image_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -141,11 +139,8 @@ LIKE_AN_IMAGE = {
 @pytest.fixture
 async def image_of(docker_client: DockerClient, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """An image with one more line in its recipe."""
-    tag = f"it-test-{uuid.uuid4().hex[:12]}:1"
-    dockerfile = f"FROM {IMAGE}\n{request.param}\n"
-    await build_image(docker_client, dockerfile, tag=tag, files={}, arguments={}, on_line=lambda _: None)
-    yield tag
-    await remove_image(docker_client, tag)
+    async with image_with(docker_client, IMAGE, request.param) as tag:
+        yield tag
 
 
 @pytest.mark.parametrize(("image_of", "code"), LIKE_AN_IMAGE.values(), ids=LIKE_AN_IMAGE, indirect=["image_of"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from typing import TYPE_CHECKING
 
 from interpreter_tools import (
@@ -14,11 +15,12 @@ from interpreter_tools import (
     PoolConfig,
 )
 from interpreter_tools._dependencies.derived_image import STORE_LABEL
+from interpreter_tools._docker.build import build_image
 from interpreter_tools._exceptions import DockerApiError
 from tests.watch import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Generator
 
     from interpreter_tools._docker import DockerClient
 
@@ -94,6 +96,17 @@ async def remove_image(client: DockerClient, tag: str) -> None:
         return True
 
     await eventually(attempt, bool, within=30)
+
+
+@contextlib.asynccontextmanager
+async def image_with(client: DockerClient, image: str, line: str) -> AsyncGenerator[str]:
+    """Make an image with one more line in its recipe, for as long as the block runs."""
+    tag = f"it-test-{uuid.uuid4().hex[:12]}:1"
+    await build_image(client, f"FROM {image}\n{line}\n", tag=tag, files={}, arguments={}, on_line=lambda _: None)
+    try:
+        yield tag
+    finally:
+        await remove_image(client, tag)
 
 
 async def remove_images(client: DockerClient, store: str) -> None:

@@ -14,6 +14,7 @@ JAVASCRIPT = LanguageConfig(
     default_image=NODE_IMAGE,
     code_filename="main.js",
     run_command=("node", "{file}"),
+    interpreters=("node", "nodejs"),
     aliases=("js", "node"),
     boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT), fixed_variables=NODE_FIXED),
     dependencies=NPM,

@@ -9,6 +9,7 @@ TYPESCRIPT = LanguageConfig(
     default_image=NODE_IMAGE,
     code_filename="main.ts",
     run_command=("node", "-e", NODE_BOOT, "typescript", "{file}"),
+    interpreters=("node", "nodejs", "npx", "tsx", "ts-node"),
     aliases=("ts",),
     boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT, "typescript"), fixed_variables=NODE_FIXED),
     dependencies=NPM,

@@ -11,6 +11,7 @@ PYTHON = LanguageConfig(
     default_image="interpreter-tools/python:1",
     code_filename="main.py",
     run_command=("python3", "-u", "{file}"),
+    interpreters=("python", "python3", "python3.*", "uv"),
     aliases=("py", "python3"),
     # Python takes a bytecode file for that of any source of the same size and whole second, and so may import what a
     # module was before it was rewritten. Nothing is written either that a run would have to tell as a file of its own.

@@ -1,0 +1,58 @@
+"""The first line of a file, which may say what runs it: ``#!/usr/bin/env -S bash -eu``."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interpreter_tools._languages.config import LanguageConfig
+
+_FIRST = re.compile(rb"#![ \t]*(/[^\r\n]*)")  # Rust's attributes begin with #!, too, and with no path
+_PROGRAMS = ("/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin")
+_NO_EFFECT = frozenset({"-u"})  # Python's output is passed on line by line in any case
+
+
+def command_of_first_line(language: LanguageConfig, code: bytes) -> tuple[str, ...] | None:
+    """Return the program that a file's first line asks for, with its options; None for the language's own command.
+
+    A program of a usual directory is looked up in the image's PATH: official images keep theirs in ``/usr/local/bin``.
+
+    Args:
+        language: what the file is run as, which says what means its own interpreter.
+        code: the file's contents.
+    """
+    match = _FIRST.match(code)
+    if match is None:
+        return None
+    line = match[1].decode("utf-8", "surrogateescape")
+    try:
+        program, *options = shlex.split(line)
+    except ValueError:
+        program, *options = line.split()
+    directory, _, name = program.rpartition("/")
+    if name == "env":
+        name, options = _behind_env(options)
+        directory = _PROGRAMS[0]
+    if not name:
+        return None
+    if directory not in _PROGRAMS:
+        return program, *options
+    own = any(fnmatch.fnmatchcase(name, pattern) for pattern in language.interpreters)
+    # Other names for it, such as `uv run` or `npx tsx`, have options that are not its own
+    if own and (name != language.run_command[0] or not {*options} - _NO_EFFECT):
+        return None
+    return name, *options
+
+
+def _behind_env(words: list[str]) -> tuple[str, list[str]]:
+    """Return the program that ``env`` starts and its options; ``env`` itself where it does more than to look it up."""
+    if words and words[0] in {"-S", "--split-string"}:
+        words = words[1:]
+    if not words:
+        return "", []
+    if words[0].startswith("-") or "=" in words[0]:
+        return "env", words
+    return words[0].rpartition("/")[2], words[1:]
