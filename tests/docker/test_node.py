@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 POOL = ContainerStrategy.POOL
-NODE_IMAGE = "interpreter-tools/node:1"
+NODE_IMAGE = os.environ.get("NODE_TEST_IMAGE", "interpreter-tools/node:1")
+"""The image whose Node.js is compared; another one is named by the variable."""
 
 GIVEN = {"lib/given.js": b"exports.value = 42", "lib/es.mjs": b"export default 43"}
 
@@ -50,9 +52,10 @@ def visible(result: ExecutionResult) -> dict[str, object]:
 async def test_program_cannot_tell_the_difference_to_bare_node(engine: ExecutionEngine, program: str) -> None:
     """What it finds, what it prints, how it ends."""
     options: RunOptions = {"strategy": POOL, "stdin": b"x" * 1_000_000, "timeout": 30, "files": GIVEN}
+    options["image"] = NODE_IMAGE
     ours = await engine.run("javascript", program, **options)
-    options["files"], options["image"] = {**GIVEN, "main.js": program.encode()}, NODE_IMAGE
-    theirs = await engine.run("shell", "unset PWD; exec node /workspace/main.js", **options)
+    options["files"] = {**GIVEN, "main.js": program.encode()}
+    theirs = await engine.run("shell", "#!/bin/sh\nunset PWD; exec node /workspace/main.js", **options)
     assert visible(ours) == visible(theirs)
 
 
@@ -66,9 +69,9 @@ async def test_variables_of_node_are_honoured(engine: ExecutionEngine, environme
 console.log(process.execArgv, require('v8').getHeapStatistics().heap_size_limit, new Date(0).toString(),
   Intl.DateTimeFormat().resolvedOptions(), process.env.A)
 """
-    ours = await engine.run("javascript", code, environment=environment, strategy=POOL)
+    ours = await engine.run("javascript", code, image=NODE_IMAGE, environment=environment, strategy=POOL)
     files = {"main.js": code.encode()}
-    bare = "exec node /workspace/main.js"
+    bare = "#!/bin/sh\nexec node /workspace/main.js"
     theirs = await engine.run("shell", bare, image=NODE_IMAGE, files=files, environment=environment, strategy=POOL)
     assert ours.check().stdout == theirs.check().stdout
 
@@ -99,7 +102,7 @@ console.log(Colour.Blue, Colour[5], Fixed.A, Space.inner, new Square("s").area()
 console.log(tuple, value, fs.readFileSync === readFileSync, (<any>"cast").length, ("x" as unknown as number));
 """
     given = {"lib/given.ts": b"export const value: number = 42; export interface Shape { area(): number }"}
-    result = await engine.run("typescript", code, files=given, strategy=POOL)
+    result = await engine.run("typescript", code, image=NODE_IMAGE, files=given, strategy=POOL)
     assert (result.outcome, result.stderr) == ("ok", "")
     assert result.stdout == "decorated method\n6 Green a 1 9 1 1 undefined\n[ 1 ] 42 true 4 x\n1\n"
 
@@ -119,7 +122,7 @@ function fail(x: Gone): never {
 
 fail({ a: "luck", b: Also.Grows });
 """
-    result = await engine.run("typescript", code, strategy=POOL)
+    result = await engine.run("typescript", code, image=NODE_IMAGE, strategy=POOL)
     assert (result.outcome, result.exit_code) == ("error", 1)
     assert "Error: no luck\n    at fail (/workspace/main.ts:9:9)\n" in result.stderr
     assert "/workspace/main.ts:12:1" in result.stderr
@@ -127,27 +130,28 @@ fail({ a: "luck", b: Also.Grows });
 
 async def test_typescript_is_stripped_not_checked(engine: ExecutionEngine) -> None:
     """As every runtime does it that has no time to check."""
-    result = await engine.run("typescript", "const n: number = 'text' as any as string; console.log(n)", strategy=POOL)
+    code = "const n: number = 'text' as any as string; console.log(n)"
+    result = await engine.run("typescript", code, image=NODE_IMAGE, strategy=POOL)
     assert result.stdout == "text\n"
 
 
 async def test_broken_typescript_is_an_error(engine: ExecutionEngine) -> None:
     """With the place, before anything of it runs; also in a module, where a program may catch it."""
     code = "console.log('never');\nconst y = 1 +;\n"
-    result = await engine.run("typescript", code, strategy=POOL)
+    result = await engine.run("typescript", code, image=NODE_IMAGE, strategy=POOL)
     assert (result.outcome, result.exit_code, result.stdout) == ("error", 1, "")
     told = "/workspace/main.ts:2\nconst y = 1 +;\n             ^\n\nSyntaxError: Expression expected.\n"
     assert result.stderr.startswith(told)
     assert "[eval]" not in result.stderr
     code = "try { require('./broken') } catch (error) { console.log(error.name, error.stack.split('\\n')[0]) }"
-    result = await engine.run("typescript", code, files={"broken.ts": b"let x: = 1"}, strategy=POOL)
+    result = await engine.run("typescript", code, image=NODE_IMAGE, files={"broken.ts": b"let x: = 1"}, strategy=POOL)
     assert result.check().stdout == "SyntaxError /workspace/broken.ts:1\n"
 
 
 async def test_typescript_started_for_the_run_is_the_same(engine: ExecutionEngine) -> None:
     """With a variable that only a start can honour."""
     code = "enum E { A = 3 }\nconsole.log(E.A, process.execArgv.length, process.argv.slice(1), require.main === module)"
-    ahead = await engine.run("typescript", code, strategy=POOL)
+    ahead = await engine.run("typescript", code, image=NODE_IMAGE, strategy=POOL)
     environment = {"NODE_OPTIONS": "--max-old-space-size=77"}
-    started = await engine.run("typescript", code, environment=environment, strategy=POOL)
+    started = await engine.run("typescript", code, image=NODE_IMAGE, environment=environment, strategy=POOL)
     assert ahead.check().stdout == started.check().stdout == "3 0 [ '/workspace/main.ts' ] true\n"

@@ -77,7 +77,7 @@ async def assert_alike(
     # The shell itself is told no variables of the test: it may not survive its PATH.
     variables = {"PYTHONDONTWRITEBYTECODE": "1", **environment}
     words = " ".join(f"'{name}={value}'" for name, value in variables.items())
-    bare = f"unset PWD; exec /usr/bin/env {words} $(command -v python3) /workspace/main.py"
+    bare = f"#!/bin/sh\nunset PWD; exec /usr/bin/env {words} $(command -v python3) /workspace/main.py"
     ours, theirs = await asyncio.gather(
         engine.run("python", code, image=image, files=library, environment=environment, strategy=POOL, timeout=30),
         engine.run("shell", bare, image=image, files={**library, "main.py": code.encode()}, strategy=POOL, timeout=30),

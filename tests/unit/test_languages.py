@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from interpreter_tools import (
@@ -265,10 +266,27 @@ def test_variable_that_is_read_at_boot_only() -> None:
     files=st.dictionaries(st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True), st.binary(), max_size=3),
 )
 def test_files_of_a_job(code: str | bytes, files: dict[str, bytes]) -> None:
-    """The code as it is, NUL, byte order mark and line ends included, and what comes with it."""
+    """The code as it is, NUL included, and what comes with it."""
+    raw = code.encode() if isinstance(code, str) else code
+    assume(not raw.startswith(codecs.BOM_UTF8) and b"\r\n" not in raw)
     contents = job_files(ruby(), code, files)
-    assert contents.pop(b"main.rb") == (code.encode() if isinstance(code, str) else code)
+    assert contents.pop(b"main.rb") == raw
     assert contents == {name.encode(): data for name, data in files.items()}
+
+
+@pytest.mark.parametrize(
+    ("code", "written"),
+    [
+        ("\ufeffputs 1\r\n", b"puts 1\n"),
+        (b"\xef\xbb\xbfputs 1", b"puts 1"),
+        ("a\r\nb\r\nc\n", b"a\nb\nc\n"),
+        ("a\nb\nc = 'x\r\ny'\n", b"a\nb\nc = 'x\r\ny'\n"),
+        ("a\rb", b"a\rb"),
+    ],
+)
+def test_code_of_another_system(code: str | bytes, written: bytes) -> None:
+    """A byte order mark goes; line ends become plain where most are not; data in a program with plain ones stays."""
+    assert job_files(ruby(), code, {})[b"main.rb"] == written
 
 
 @pytest.mark.parametrize("name", ["main.rb", "./main.rb", ".//main.rb"])

@@ -13,9 +13,9 @@ JAVASCRIPT = LanguageConfig(
     language="javascript",
     default_image=NODE_IMAGE,
     code_filename="main.js",
-    run_command=("node", "{file}"),
+    run_command=("node", "-e", NODE_BOOT, "javascript", "{file}"),
     interpreters=("node", "nodejs"),
     aliases=("js", "node"),
-    boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT), fixed_variables=NODE_FIXED),
+    boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT, "javascript"), fixed_variables=NODE_FIXED),
     dependencies=NPM,
 )

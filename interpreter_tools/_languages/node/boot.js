@@ -1,9 +1,12 @@
 // A Node.js booted for one run to come: IT_BOOT_SINGLE in supervisor/protocol.h. It runs inside the sandbox as `node -e`, as the user of
-// that run, waits on descriptor 3 and then behaves as `node main.js` does. With the argument "typescript" it also loads what strips
-// types; with a file after that, it runs the file at once instead of waiting.
+// that run, waits on descriptor 3 and then behaves as `node main.js` does. With the argument "typescript" it also runs TypeScript; with
+// a file after that, it runs the file at once instead of waiting. What differs from `node main.js`: /proc/self/cmdline shows this file.
 'use strict';
 {
+  const load = require; // which is taken from the global object below
   const fs = require('fs');
+  const path = require('path');
+  const vm = require('vm');
   const Module = require('module');
   const { Console } = require('console');
   const { Writable } = require('stream');
@@ -19,22 +22,78 @@
     process.nextTick(() => { delete globalThis.module; }); // Node puts it back when its first script ends
   };
 
-  const typeStripper = () => {
-    if (Module.stripTypeScriptTypes) return (source) => Module.stripTypeScriptTypes(source, { mode: 'transform' });
-    const places = ['/usr/local/lib/node_modules/typescript', '/usr/lib/node_modules/typescript', '/usr/share/nodejs/typescript'];
-    const place = places.find((candidate) => fs.existsSync(candidate));
-    if (!place) throw new Error('this image has no TypeScript: install the npm package typescript globally');
-    const ts = require(place);
-    const options = {
-      module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true, inlineSourceMap: true,
-      experimentalDecorators: true,
+  // What this file leans on was tried on these versions only; on another the program gets a Node.js of its own.
+  const major = Number(process.versions.node.split('.')[0]);
+  const tested = [18, 20, 22, 24].includes(major);
+  const hooked = Boolean(Module.registerHooks && Module.stripTypeScriptTypes); // Node.js 22.15 and later
+
+  // As Node.js tells the two kinds apart since version 22.7: what only a module can hold makes a module.
+  const isModule = (source) => {
+    if (!/\b(?:import|export|await)\b/.test(source)) return false;
+    const compiles = (text) => {
+      try {
+        return Boolean(new vm.Script(text));
+      } catch (error) {
+        return /^(?:Cannot use import statement|Unexpected token 'export'|Cannot use 'import.meta')/.test(error.message) ? null : false;
+      }
     };
-    return (source, fileName) => {
-      const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions: options, fileName, reportDiagnostics: true });
-      const found = diagnostics.find((diagnostic) => diagnostic.file); // what has a place is about the syntax, as types are not looked at
-      if (found) throw syntaxError(ts.flattenDiagnosticMessageText(found.messageText, '\n'), fileName, found.file, found.start);
-      return outputText;
+    const text = source.replace(/^#!.*/, '');
+    const asScript = compiles(Module.wrap(text));
+    return asScript === null || (!asScript && compiles(`(async function () {${text}\n})`) === true);
+  };
+
+  // Before version 22.7 the name alone makes a module: a copy of the file gets such a name, for as long as the process lives.
+  const asModule = (file, source) => {
+    const copy = `${path.dirname(file)}/.${path.basename(file)}.mjs`;
+    fs.writeFileSync(copy, source);
+    process.on('exit', () => fs.rmSync(copy, { force: true }));
+    return copy;
+  };
+
+  const detectsModules = major >= 24 || process.features.require_module || (major === 22 && process.versions.node >= '22.7');
+
+  const packageType = (file) => {
+    for (let at = path.dirname(file); ; at = path.dirname(at)) {
+      try {
+        return JSON.parse(fs.readFileSync(`${at}/package.json`, 'utf8')).type;
+      } catch (error) {
+        if (error.code !== 'ENOENT' || at === '/') return undefined;
+      }
+    }
+  };
+
+  // ---- TypeScript
+
+  let typescript; // takes a tenth of a second to load, so it is loaded for what needs it
+  const compile = (source, fileName, kind) => {
+    if (!typescript) {
+      const places = ['/usr/local/lib/node_modules/typescript', '/usr/lib/node_modules/typescript', '/usr/share/nodejs/typescript'];
+      const place = places.find((candidate) => fs.existsSync(candidate));
+      if (!place) throw new Error('this image has no TypeScript compiler: install the npm package typescript globally');
+      typescript = load(place);
+    }
+    const ts = typescript;
+    const compilerOptions = {
+      module: kind ?? ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, esModuleInterop: true, inlineSourceMap: true,
+      experimentalDecorators: true, verbatimModuleSyntax: false,
     };
+    const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions, fileName, reportDiagnostics: true });
+    const found = diagnostics.find((diagnostic) => diagnostic.file); // what has a place is about the syntax, as types are not looked at
+    if (found) throw syntaxError(ts.flattenDiagnosticMessageText(found.messageText, '\n'), fileName, found.file, found.start);
+    return outputText;
+  };
+
+  // Types become spaces, so that every line and column stays; what is more than types (enums, namespaces) is transformed; for
+  // decorators, and to tell what is wrong, there is the compiler.
+  const strip = (source, fileName) => {
+    if (!/^[ \t]*@[A-Za-z_$]|[(,][ \t]*@[A-Za-z_$]/m.test(source)) {
+      for (const options of [{ mode: 'strip' }, { mode: 'transform', sourceMap: true, sourceUrl: fileName }]) {
+        try {
+          return Module.stripTypeScriptTypes(source, options);
+        } catch {}
+      }
+    }
+    return compile(source, fileName);
   };
 
   // As V8 tells of one in JavaScript: the place, the line, the caret.
@@ -46,24 +105,97 @@
     return error;
   };
 
+  // A module of TypeScript may use what compilers give to scripts: what it does not declare itself is declared in its first line.
+  const withScriptNames = (source) => {
+    const values = {
+      require: 'process.getBuiltinModule("module").createRequire(import.meta.url)',
+      __filename: 'import.meta.filename', __dirname: 'import.meta.dirname', module: 'undefined',
+    };
+    const used = Object.keys(values).filter((name) => new RegExp(`(?<![.\\w$])${name}\\b`).test(source) &&
+      !new RegExp(`\\b(?:const|let|var|function|class|import|as)\\s+${name}\\b`).test(source));
+    if (!used.length) return source;
+    const declared = `var ${used.map((name) => `${name} = ${values[name]}`).join(', ')};`;
+    return source.startsWith('#!') ? source.replace('\n', `\n${declared}`) : declared + source;
+  };
+
+  const loaded = new Map(); // the main file, once
+  const loadHooked = (file) => {
+    const known = loaded.get(file);
+    if (known) return known;
+    let source = strip(fs.readFileSync(file, 'utf8').replace(/^\ufeff/, ''), file);
+    const named = { '.mts': 'module', '.cts': 'commonjs' }[path.extname(file)] ?? packageType(file);
+    const format = named ?? (isModule(source) ? 'module' : 'commonjs');
+    if (format === 'module') source = withScriptNames(source);
+    return { source, format, shortCircuit: true };
+  };
+
+  const isTypeScript = (url) => /^file:.*\.[cm]?ts$/.test(url) && !url.includes('/node_modules/');
+
+  const hookTypeScript = () => {
+    const { fileURLToPath, pathToFileURL } = require('url');
+    const suffixes = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json', '/index.ts', '/index.js'];
+    Module.registerHooks({
+      resolve(specifier, context, next) {
+        try {
+          return next(specifier, context);
+        } catch (error) {
+          if (!/^\.{0,2}\//.test(specifier) || !context.parentURL?.startsWith('file:')) throw error;
+          const base = path.resolve(path.dirname(fileURLToPath(context.parentURL)), specifier);
+          const candidates = [base.replace(/\.([cm]?)js$/, '.$1ts'), ...suffixes.map((suffix) => base + suffix)];
+          const found = candidates.find((candidate) => fs.statSync(candidate, { throwIfNoEntry: false })?.isFile());
+          if (!found) throw error;
+          return { url: pathToFileURL(found).href, shortCircuit: true };
+        }
+      },
+      load(url, context, next) {
+        return isTypeScript(url) ? loadHooked(fileURLToPath(url)) : next(url, context);
+      },
+    });
+    const told = process.emitWarning; // that stripping is experimental
+    process.emitWarning = () => {};
+    for (const text of ['enum E { A }', 'const f = async (x: string): Promise<A<string>> => ({ a: `${x}` });', 'enum E { A = 1 }'])
+      for (let i = 0; i < 3; i++) strip(`${text} interface A<T> { a?: T } console.log(${i})`, 'warm.ts');
+    process.emitWarning = told;
+  };
+
+  // Before version 22.15: everything becomes a script, or, with an await at its top, one module.
+  const hookCompiler = () => {
+    const read = (file) => {
+      const source = fs.readFileSync(file, 'utf8');
+      return loaded.get(file) ?? compile(source, file, typescript?.ModuleKind.CommonJS ?? 1);
+    };
+    for (let i = 0; i < 20; i++) compile(`import fs from "fs"; const n${i}: number = ${i}; console.log(n${i}, fs);`, 'warm.ts', 1);
+    for (const suffix of ['.ts', '.cts']) Module._extensions[suffix] = (module, file) => module._compile(read(file), file);
+    return read;
+  };
+
+  // Returns what makes a file ready to be run as the main one, and returns the file to run.
   const loadTypeScript = () => {
-    const strip = typeStripper();
-    const sample = 'import fs from "fs"; interface A<T> { a?: T } const f = async (x: string): Promise<A<string>> => ({ a: `${x}` }); export { f };';
-    for (let i = 0; i < 20; i++) strip(`${sample} const n${i}: number = ${i}; console.log(n${i});`, 'warm.ts');
     process.setSourceMapsEnabled?.(true);
-    const stripped = new Map(); // the main file, once
-    const load = (path) => stripped.get(path) ?? strip(fs.readFileSync(path, 'utf8'), path);
-    for (const suffix of ['.ts', '.cts']) Module._extensions[suffix] = (module, path) => module._compile(load(path), path);
-    // Node shows the line that throws an error, which is one of ours here: so it is told without Node where no program can catch it.
+    const read = hooked ? hookTypeScript() ?? loadHooked : hookCompiler();
     return (file) => {
       try {
-        stripped.set(file, load(file));
+        const source = read(file);
+        if (!hooked && isModule(source)) return asModule(file, compile(fs.readFileSync(file, 'utf8'), file));
+        loaded.set(file, source);
       } catch (error) {
-        if (!(error instanceof SyntaxError)) return; // it comes again
+        // Node shows the line that throws an error, which is one of ours here: so it is told without Node where no program can catch it.
+        if (!(error instanceof SyntaxError)) return file; // it comes again
         process.stderr.write(`${error.stack}\n\nNode.js ${process.version}\n`);
         process.reallyExit(1);
       }
+      return file;
     };
+  };
+
+  const loadJavaScript = () => detectsModules ? undefined : (file) => {
+    if (path.extname(file) !== '.js' || packageType(file)) return file;
+    try {
+      const source = fs.readFileSync(file, 'utf8');
+      return isModule(source) ? asModule(file, source) : file;
+    } catch {
+      return file; // it comes again
+    }
   };
 
   // A first call compiles and links what a later one finds ready. What is warmed here is what every run needs: loading a file as
@@ -107,7 +239,7 @@
     const wanted = new Map(words.slice(Number(count), -1).map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
     for (const name of Object.keys(process.env)) if (!wanted.has(name)) delete process.env[name];
     for (const [name, value] of wanted) if (process.env[name] !== value) process.env[name] = value;
-    if (process.env.NODE_PATH) Module._initPaths(); // a run's dependencies
+    if (process.env.NODE_PATH && tested) Module._initPaths(); // a run's dependencies
     return words.slice(0, Number(count));
   };
 
@@ -129,21 +261,33 @@
   // From the queue, so that no frame of ours is in the traces of the program.
   const main = ([file, ...words]) => {
     process.argv = [process.execPath, file, ...words];
-    prepare?.(file);
-    process.nextTick(Module.runMain, file);
+    process.nextTick(Module.runMain, prepare?.(file) ?? file);
   };
 
-  const prepare = language === 'typescript' ? loadTypeScript() : undefined;
-  forgetEval();
-  leaveAtOnce();
+  // A Node.js of its own for the program, where this one is unknown.
+  const startAnother = ([file, ...words]) => {
+    process.emitWarning = () => {}; // that execve is experimental
+    if (process.execve) process.execve(process.execPath, ['node', file, ...words], { ...process.env });
+    const { status, signal } = require('child_process').spawnSync(process.execPath, [file, ...words], { stdio: 'inherit' });
+    if (signal) process.kill(process.pid, signal);
+    process.reallyExit(status ?? 1);
+  };
+
+  const prepare = !tested ? undefined : language === 'typescript' ? loadTypeScript() : loadJavaScript();
+  const start = tested ? main : startAnother;
+  if (tested) {
+    forgetEval();
+    leaveAtOnce();
+  }
   if (direct.length) {
-    main(direct);
+    start(direct);
   } else {
-    warm();
-    // Not before the event loop turns: what Node does after its first script is then done ahead as well.
-    setImmediate(() => {
+    const wait = () => {
       fs.writeSync(3, 'r');
-      main(become(handOver()));
-    });
+      start(become(handOver()));
+    };
+    if (tested) warm();
+    // Not before the event loop turns: what Node does after its first script is then done ahead as well.
+    setImmediate(wait);
   }
 }
