@@ -35,13 +35,13 @@ void close_pipes(struct pipes *pipes)
 
 /*
  * The pipes' inodes belong to root, so a program could not open /dev/stdout (a link to its own descriptor) without the mode; nobody else
- * gets at them, as /proc/PID/fd asks for more.
+ * gets at them, as /proc/PID/fd asks for more. gVisor refuses to change it.
  */
 int open_pipes(struct pipes *ours, int theirs[3])
 {
 	int ends[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
 	for (int i = 0; i < 3; i++) {
-		if (pipe2(ends[i], O_CLOEXEC) < 0 || fchmod(ends[i][0], 0666) < 0 || fcntl(ends[i][i == 0], F_SETFL, O_NONBLOCK) < 0) {
+		if (pipe2(ends[i], O_CLOEXEC) < 0 || (fchmod(ends[i][0], 0666) < 0 && errno != EPERM) || fcntl(ends[i][i == 0], F_SETFL, O_NONBLOCK) < 0) {
 			int error = errno;
 			for (int j = 0; j < 3; j++) {
 				close_fd(&ends[j][0]);
@@ -58,12 +58,26 @@ int open_pipes(struct pipes *ours, int theirs[3])
 	return 0;
 }
 
+/* gVisor knows no file system identity. The effective one serves as well there: a real id of root's keeps signals and tracers away. */
+static int become_effectively(uint32_t uid)
+{
+	if (uid == 0)
+		return setresuid(NO_ID, 0, NO_ID) < 0 || setresgid(NO_ID, 0, NO_ID) < 0 ? -1 : 0;
+	return setresgid(NO_ID, uid, NO_ID) < 0 || setresuid(NO_ID, uid, NO_ID) < 0 ? -1 : 0;
+}
+
 /*
  * Leaving uid 0 also takes the capabilities that override file permissions; coming back restores them (capabilities(7)). Neither call tells
  * whether it worked, but the next tells what is in force, and is asked for no identity that there is.
  */
 int become(uint32_t uid)
 {
+	static bool known, missing;
+	if (!known)
+		missing = syscall(SYS_setfsuid, NO_ID) < 0 && errno == ENOSYS;
+	known = true;
+	if (missing)
+		return become_effectively(uid);
 	setfsgid(uid);
 	setfsuid(uid);
 	return uid == 0 || ((uint32_t)setfsuid(NO_ID) == uid && (uint32_t)setfsgid(NO_ID) == uid) ? 0 : -1;
