@@ -60,8 +60,10 @@ _NO_SYSCTLS = ("runsc", "gvisor", "kata")  # kernels of their own, which lack th
 # fs.file-max of the whole host, so each process has as many as select() takes, and no more for the asking
 _ULIMITS = (("core", 1, 1), ("msgqueue", 0, 0), ("nofile", 1024, 1024))
 
-# Podman's own default may lie above what its service may grant; containers then do not start
 _PODMAN_ULIMIT: dict[str, object] = {"Name": "nproc", "Soft": 4096, "Hard": 4096}
+
+PODMAN_ULIMITS: list[dict[str, object]] = [_PODMAN_ULIMIT, {"Name": "nofile", "Soft": 1024, "Hard": 1024}]
+"""Podman's own defaults may lie above what its service may grant; a container without limits then does not start."""
 
 SECCOMP = msgspec.json.encode(
     msgspec.json.decode(files("interpreter_tools._docker").joinpath("seccomp.json").read_bytes())

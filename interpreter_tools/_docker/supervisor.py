@@ -20,7 +20,14 @@ import msgspec
 import tenacity
 
 from interpreter_tools._docker.records import EngineVersion
-from interpreter_tools._docker.spec import PYTHON_MODULES, SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH, HostTraits
+from interpreter_tools._docker.spec import (
+    PODMAN_ULIMITS,
+    PYTHON_MODULES,
+    SECCOMP,
+    SUPERVISOR_DIRECTORY,
+    SUPERVISOR_PATH,
+    HostTraits,
+)
 from interpreter_tools._docker.sweep import Owner
 from interpreter_tools._exceptions import ArchitectureMismatch, DockerApiError, ImageMissing, MachineError
 from interpreter_tools._languages.python import sandbox_modules
@@ -170,6 +177,7 @@ class _Filling:
                 "LogConfig": {"Type": "none", "Config": {}},
                 "Mounts": [{"Type": "volume", "Source": self.volume, "Target": SUPERVISOR_DIRECTORY}],
                 "NetworkMode": "none",
+                **({"Ulimits": PODMAN_ULIMITS} if client.version.is_podman else {}),
             },
         }
         self._conflicts = 0

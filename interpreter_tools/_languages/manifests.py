@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import re
 import stat
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 4 << 20
 """Of a file that lists packages; a lock file may be large."""
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _COMMENT = re.compile(r"(^|\s)#.*")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -144,20 +147,33 @@ def _npm_specifier(name: str, wanted: str, pinned: str | None) -> str:
 
 
 def read_mounted(mounts: Sequence[Mount], path: str) -> bytes | None:
-    """A file of a mounted directory, by its path in the container; blocks, so call it off the event loop.
+    """Return a file of a mounted directory, by its path in the container; None where there is none.
 
-    Its last component may be no link: what a project's file leads to elsewhere on this machine is not the project's.
+    No part of the path may be a link: a program that may write to the mount could lead us elsewhere on this machine.
+    Blocks, so call it off the event loop.
     """
     for mount in mounts:
         if mount.is_bind and mount.source is not None and path.startswith(f"{mount.path}/"):
-            source = os.path.join(mount.source, path[len(mount.path) + 1 :])  # noqa: PTH118 - joined, not resolved
-            try:
-                descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            except OSError:
-                return None
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.close(descriptor)
-                return None
-            with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-                return file.read(MOST_BYTES + 1)
+            return _read_beneath(os.fspath(mount.source), path[len(mount.path) + 1 :].split("/"))
     return None
+
+
+def _read_beneath(directory: str, names: Sequence[str]) -> bytes | None:
+    """Return the regular file at the end of a chain of names: each opened from the one before, and none a link."""
+    if ".." in names:
+        return None
+    with contextlib.ExitStack() as stack:
+        try:
+            at = os.open(directory, _DIRECTORY)
+            stack.callback(os.close, at)
+            for name in names[:-1]:
+                at = os.open(name, _DIRECTORY, dir_fd=at)
+                stack.callback(os.close, at)
+            file = os.open(names[-1], _FILE, dir_fd=at)
+            stack.callback(os.close, file)
+        except OSError:
+            return None
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return None
+        with open(file, "rb", closefd=False) as opened:
+            return opened.read(MOST_BYTES + 1)

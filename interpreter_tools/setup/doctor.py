@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from interpreter_tools._config.index_access import read_certificates
 from interpreter_tools._config.model import EngineConfig, PoolConfig
+from interpreter_tools._dependencies.indexes import IndexSettings
 from interpreter_tools._docker import DockerClient, ensure_supervisor_volume
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import DockerUnavailable, InterpreterToolsError
@@ -25,6 +28,11 @@ _MACHINES = ("aarch64", "x86_64")
 _SLOW_DRIVERS = ("vfs", "devicemapper")
 _LITTLE_MEMORY = 1 << 30
 _TIMED_RUNS = 5
+_COUNTING_KERNEL = (5, 5)  # the first that asks the supervisor before a call, and goes on with it
+_SPARE_TERMINALS = 1024  # which the kernel keeps for the host itself: pty_reserve in drivers/tty/pty.c
+_FILES_OF_A_PROCESS = 1024
+_INSTALL_DEADLINE = 30.0
+_PACKAGE = "six"  # small, without requirements of its own, and on every mirror
 _SETUP = "run `interpreter-tools setup`"
 
 
@@ -72,6 +80,8 @@ async def diagnose(docker_host: str | None = None) -> AsyncGenerator[Check]:
         yield await _check_supervisor(client)
     if image_of(*choose_targets(["python"])) not in unusable:
         yield await _check_run(docker_host)
+        for check in await _check_from_inside(docker_host):
+            yield check
 
 
 async def _check_engine(client: DockerClient) -> list[Check]:
@@ -81,7 +91,8 @@ async def _check_engine(client: DockerClient) -> list[Check]:
         info = await client.info()
     except InterpreterToolsError as error:
         return [*checks, Check("engine info", ok=False, detail=error.message, remedy=error.hint)]
-    return checks + check_version(version.api_version, version.arch, version.kernel) + check_info(info)
+    checks += check_version(version.api_version, version.arch, version.kernel) + check_info(info)
+    return [*checks, check_kernel_memory(info.cgroup_version, counts=version.kernel_is(*_COUNTING_KERNEL))]
 
 
 def check_version(api_version: str, machine: str, kernel: str) -> list[Check]:
@@ -149,6 +160,60 @@ def check_info(info: EngineInfo) -> list[Check]:
     ]
 
 
+def check_kernel_memory(cgroup_version: str, *, counts: bool) -> Check:
+    """Whether the kernel's own memory can be taken beyond a container's limit, see SECURITY.md.
+
+    Args:
+        cgroup_version: ``"1"`` or ``"2"``.
+        counts: the kernel is new enough for the supervisor to count what it charges to nobody.
+    """
+    found: list[str] = []
+    remedies: list[str] = []
+    if not counts:
+        found.append("record locks and netlink sockets are not counted")
+        remedies.append("use Linux 5.5 or newer")
+    if cgroup_version == "1":
+        found.append("buffers of TCP and UDP are " + ("counted by sockets" if counts else "not limited"))
+        remedies.append("use cgroup v2, which charges them as memory")
+    return Check(
+        "kernel memory",
+        ok=not found,
+        detail="; ".join(found) or "charged or counted",
+        remedy=" and ".join(remedies),
+        needed=False,
+    )
+
+
+def check_tables(files: int, terminals: int, pids: int) -> list[Check]:
+    """Whether one container could empty a table that all of the host shares.
+
+    Args:
+        files: what the host may have open, ``fs.file-max``.
+        terminals: pseudo terminals of the host, ``kernel.pty.max``.
+        pids: processes of a container.
+    """
+    most = pids * _FILES_OF_A_PROCESS
+    left = terminals - _SPARE_TERMINALS
+    return [
+        Check(
+            "open files",
+            ok=files > 2 * most,
+            detail=f"a container may open {most}, the host {files}",
+            remedy=""
+            if files > 2 * most
+            else "raise fs.file-max on the engine's host, or lower ContainerConfig.pids_limit",
+            needed=False,
+        ),
+        Check(
+            "terminals",
+            ok=left > 2 * most,
+            detail=f"all containers share {left}, and one can take them all; the host keeps {_SPARE_TERMINALS}",
+            remedy="" if left > 2 * most else "raise kernel.pty.max on the engine's host where programs need terminals",
+            needed=False,
+        ),
+    ]
+
+
 def _list_runtimes(info: EngineInfo) -> str:
     return ", ".join(f"{name} (default)" if name == info.default_runtime else name for name in sorted(info.runtimes))
 
@@ -195,3 +260,70 @@ async def _check_run(docker_host: str | None) -> Check:
     except InterpreterToolsError as error:
         return Check("run", ok=False, detail=error.message, remedy=error.hint)
     return Check("run", ok=True, detail=f"print('hi') in a fresh warm container: {statistics.median(times):.1f} ms")
+
+
+_READ_TABLES = "print(open('/proc/sys/fs/file-max').read(), open('/proc/sys/kernel/pty/max').read())"
+
+# As an installer does it, but for nothing that stays
+_TRY_INDEX = f"""
+import os, shutil, subprocess, sys
+name = os.environ.pop("AUTHORITIES", "")
+if name:
+    usual = [path for path in os.environ.pop("OF_IMAGE").split(":") if os.path.isfile(path)]
+    with open(name, "ab") as file:
+        for path in usual[:1]: file.write(open(path, "rb").read())
+    os.environ |= dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), os.path.abspath(name))
+uv = shutil.which("uv")
+command = [uv, "pip"] if uv else [sys.executable, "-m", "pip", "--no-input"]
+options = ["--python", sys.executable] if uv else ["--retries", "0", "--timeout", "10"]
+command += ["install", "--quiet", "--no-deps", *options, "--target", "/tmp/target", "{_PACKAGE}"]
+sys.exit(subprocess.run(command, env=os.environ | {{"UV_CACHE_DIR": "/tmp/cache"}}).returncode)
+"""
+
+
+async def _check_from_inside(docker_host: str | None) -> list[Check]:
+    """Look at the engine's host, and at the way to the packages, from where programs and installers are."""
+    config = EngineConfig(docker_host=docker_host, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    checks: list[Check] = []
+    async with ExecutionEngine(config) as engine:
+        try:
+            tables = await engine.run("python", _READ_TABLES, timeout=20.0)
+            files, terminals = (int(number) for number in tables.stdout.split())
+            checks += check_tables(files, terminals, config.container.pids_limit)
+        except ValueError:  # a runtime with a kernel of its own has no such files, and no tables to share
+            pass
+        except InterpreterToolsError as error:
+            checks.append(Check("host", ok=False, detail=error.message, remedy=error.hint, needed=False))
+        checks.append(await _check_packages(engine, config))
+    return checks
+
+
+async def _check_packages(engine: ExecutionEngine, config: EngineConfig) -> Check:
+    """Fetch a package in the network of installers, from the index that they use."""
+    remedy = (
+        f"see that containers in the network {config.dependency_network!r} reach the index (routes, firewall, DNS), or"
+        " set index_url, https_proxy and ca_bundle; programs without packages run all the same"
+    )
+    settings = IndexSettings.of(config)
+    environment = dict(settings.environment)
+    files: dict[str, bytes] = {}
+    try:
+        if settings.authorities.files:
+            found = [await asyncio.to_thread(read_certificates, path) for path in settings.authorities.files.values()]
+            files["authorities.pem"] = b"\n".join(certificate for some in found for certificate in some) + b"\n"
+            environment |= {"AUTHORITIES": "authorities.pem", "OF_IMAGE": "/etc/ssl/certs/ca-certificates.crt"}
+        result = await engine.run(
+            "python",
+            _TRY_INDEX,
+            network=config.dependency_network,
+            environment=environment,
+            files=files,
+            timeout=_INSTALL_DEADLINE,
+        )
+    except (InterpreterToolsError, ValueError) as error:
+        return Check("packages", ok=False, detail=str(error), remedy=remedy, needed=False)
+    if result.outcome == "ok":
+        return Check("packages", ok=True, detail=f"{_PACKAGE} comes from the index in {result.execution_time:.1f} s")
+    said = " ".join(result.stderr.split())[-300:] or result.outcome
+    detail = f"no answer within {_INSTALL_DEADLINE:g} s" if result.outcome == "timeout" else said
+    return Check("packages", ok=False, detail=f"none can be installed: {detail}", remedy=remedy, needed=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,3 +157,25 @@ def test_file_of_a_mounted_directory(tmp_path: Path) -> None:
     assert read_mounted(mounts, "/srv/app/requirements.txt") == b"six"
     for path in ("/srv/app/link", "/srv/app", "/srv/missing", "/etc/passwd", "/workspace/scratch/x"):
         assert read_mounted(mounts, path) is None
+
+
+def test_no_part_of_the_path_to_a_mounted_file_is_a_link(tmp_path: Path) -> None:
+    """A program plants one where it may write: the rest of this machine would be read through it."""
+    outside = tmp_path / "outside" / "below"
+    outside.mkdir(parents=True)
+    (outside / "requirements.txt").write_text("secret")
+    (outside.parent / "requirements.txt").write_text("secret")
+    mounted = tmp_path / "mounted"
+    (mounted / "real").mkdir(parents=True)
+    (mounted / "real" / "requirements.txt").write_text("six")
+    (mounted / "link").symlink_to(outside)
+    (mounted / "inner").symlink_to("real")
+    (mounted / "real" / "up").symlink_to("../../outside")
+    os.mkfifo(mounted / "real" / "fifo")
+    mounts = (Mount(source=str(mounted), target="/srv"),)
+    assert read_mounted(mounts, "/srv/real/requirements.txt") == b"six"
+    for way in ("link", "inner", "real/up", "real/up/below", "real/../../outside", "../outside"):
+        assert read_mounted(mounts, f"/srv/{way}/requirements.txt") is None
+    assert read_mounted(mounts, "/srv/real/fifo") is None
+    gone = (Mount(source=str(tmp_path / "gone"), target="/srv"),)
+    assert read_mounted(gone, "/srv/requirements.txt") is None
