@@ -88,6 +88,7 @@ class Container:
     ) -> None:
         self._client = client
         self._closed = False
+        self._started = False
         self._limits = LiveLimits(client, container_id, shape.config, cpus=cpus)
         self.id = container_id
         self.name = name
@@ -165,6 +166,7 @@ class Container:
 
     async def _boot(self) -> None:
         channel, connection, shape = self.channel, self.channel.connection, self.shape
+        self._started = True
         await self._client.start_container(self.id)
         if shape.config.ports:
             self.ports = await self._client.published_ports(self.id)
@@ -224,7 +226,10 @@ class Container:
         self.channel.close()
         try:
             with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
-                await self._client.remove_container(self.id)
+                if self._started:
+                    await self._client.end_container(self.id)
+                else:
+                    await self._client.remove_container(self.id)
         except (DockerApiError, DockerUnavailable):
             _LOG.warning("a container could not be removed; its supervisor ends it", exc_info=True)
         finally:

@@ -45,6 +45,8 @@ _CONNECT_DEADLINE = 10.0
 _IMPORT_DEADLINE = 600.0
 _CLOSE_DEADLINE = 10.0
 _LATE_DEADLINE = 600.0  # how long a creation that nobody waits for any more is followed up
+_GOING = 5.0  # seconds that an engine may take to remove a container whose program has ended
+_NOT_RUNNING = 409
 _LATE_CHECKS = (0.0, 1.0, 5.0, 30.0)  # where its answer is lost: waits before looking for the container by its name
 
 
@@ -220,7 +222,30 @@ class DockerClient:
             changes: the body of ``POST /containers/{id}/update``, such as ``{"Memory": bytes, "MemorySwap": bytes}``.
         """
         path = f"containers/{container_id}/update"
-        await self._connection.request("update container", "POST", path, body=changes, again=True)
+        try:
+            await self._connection.request("update container", "POST", path, body=changes, again=True)
+        except DockerApiError as error:
+            if error.status != 404 or not self.version.is_podman:
+                raise
+            hint = "Podman's service does not know this call: give the limits to the session, or run with PER_EXECUTION"
+            raise DockerApiError(error.operation, error.status, error.detail, hint=hint) from error
+
+    async def end_container(self, container_id: str) -> None:
+        """Kill a container that its engine removes by itself, and return when it is gone.
+
+        Who removes it as well races with the engine, which logs an error each time. It is removed only when it does not
+        go within a few seconds.
+        """
+        try:
+            path, params = f"containers/{container_id}/kill", {"signal": "SIGKILL"}
+            await self._connection.request("kill container", "POST", path, params=params, again=True)
+        except DockerApiError as error:
+            if error.status == 404:
+                return
+            if error.status != _NOT_RUNNING and not self.version.is_podman:  # Podman says 500
+                raise
+        if not await self.wait_removed(container_id, _GOING):
+            await self.remove_container(container_id)
 
     async def remove_container(self, container_id: str) -> None:
         """Kill and remove a container with its anonymous volumes; one that is gone, or going by itself, is no error."""

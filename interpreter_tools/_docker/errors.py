@@ -43,6 +43,14 @@ _HINTS = (
     ("minimum memory limit", "raise ContainerConfig.memory_limit"),
     ("nanocpus", "lower ContainerConfig.cpu_limit"),
     ("range of cpus", "lower ContainerConfig.cpu_limit"),
+    (
+        "runsc did not terminate",
+        "gVisor cannot change the limits of a container that runs: give them to the session, or run with PER_EXECUTION",
+    ),
+    (
+        "volume options size",
+        "Podman cannot limit a volume that containers share: give the session one image, or isolate its runs",
+    ),
     ("client version", "upgrade the Docker engine: version 20.10 or newer is needed"),
     ("cgroup", "`interpreter-tools doctor` shows what the Docker host can limit"),
 )

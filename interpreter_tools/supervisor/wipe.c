@@ -48,7 +48,7 @@ static void in_use(const struct mount *mount, uint64_t *blocks, uint64_t *inodes
 {
 	struct statfs status;
 	if (fstatfs(dirfd(mount->root), &status) < 0 || status.f_type != TMPFS)
-		die("%s must be a tmpfs", mount->path);
+		die("%s must be a tmpfs: this runtime shows it as something else, which cannot be limited and wiped", mount->path);
 	*blocks = status.f_blocks - status.f_bfree;
 	*inodes = status.f_files - status.f_ffree;
 }
@@ -154,6 +154,19 @@ static struct counts read_counts(void)
 	return counts;
 }
 
+/*
+ * runc gives a mount the mode of the image's directory of that name, where there is one. A volume has the right mode from its beginning, and where
+ * the engine has user ids of its own, its root belongs to nobody here.
+ */
+static void open_to_everybody(const struct mount *mount)
+{
+	struct stat status;
+	if (fstat(dirfd(mount->root), &status) == 0 && (status.st_mode & 07777) == 01777)
+		return;
+	if (fchmod(dirfd(mount->root), 01777) < 0)
+		die("cannot open %s to everybody: %s", mount->path, strerror(errno));
+}
+
 void wipe_baseline(char **paths)
 {
 	for (; *paths; paths++) {
@@ -165,8 +178,7 @@ void wipe_baseline(char **paths)
 		if (!mount->root)
 			die("cannot open the writable mount %s: %s", *paths, strerror(errno));
 		in_use(mount, &mount->blocks, &mount->inodes);
-		if (fchmod(dirfd(mount->root), 01777) < 0) /* runc gives it the mode of the image's directory of that name, where there is one */
-			die("cannot open %s to everybody: %s", *paths, strerror(errno));
+		open_to_everybody(mount);
 	}
 	find_kept();
 	counts_at_start = read_counts();
