@@ -1,4 +1,7 @@
-"""JavaScript and TypeScript booted ahead of need, against bare Node.js in the same image."""
+"""JavaScript and TypeScript booted ahead of need, against bare Node.js in the same image.
+
+``NODE_TEST_IMAGE=node:22-slim pytest tests/docker/test_node.py`` compares the Node.js of another image.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ContainerStrategy
+from interpreter_tools import ContainerStrategy, RunApp
 
 if TYPE_CHECKING:
     from interpreter_tools import ExecutionEngine, ExecutionResult, RunOptions
@@ -54,8 +57,10 @@ async def test_program_cannot_tell_the_difference_to_bare_node(engine: Execution
     options: RunOptions = {"strategy": POOL, "stdin": b"x" * 1_000_000, "timeout": 30, "files": GIVEN}
     options["image"] = NODE_IMAGE
     ours = await engine.run("javascript", program, **options)
-    options["files"] = {**GIVEN, "main.js": program.encode()}
-    theirs = await engine.run("shell", "#!/bin/sh\nunset PWD; exec node /workspace/main.js", **options)
+    # Before version 22.7 Node.js takes nothing for a module that is not named like one
+    name = "main.mjs" if program.startswith(("import ", "await ")) else "main.js"
+    options["files"] = {**GIVEN, name: program.encode()}
+    theirs = await engine.run("shell", f"#!/bin/sh\nunset PWD; exec node /workspace/{name}", **options)
     assert visible(ours) == visible(theirs)
 
 
@@ -74,6 +79,65 @@ console.log(process.execArgv, require('v8').getHeapStatistics().heap_size_limit,
     bare = "#!/bin/sh\nexec node /workspace/main.js"
     theirs = await engine.run("shell", bare, image=NODE_IMAGE, files=files, environment=environment, strategy=POOL)
     assert ours.check().stdout == theirs.check().stdout
+
+
+# -- modules
+
+APPS = {
+    "by its name": (
+        "main.mjs",
+        {"main.mjs": b"import a from './a.mjs'; console.log(a, await 2)", "a.mjs": b"export default 1"},
+    ),
+    "a script by its name": ("main.cjs", {"main.cjs": b"console.log(typeof require, __filename)"}),
+    "by its package": (
+        "main.js",
+        {
+            "package.json": b'{"type": "module"}',
+            "main.js": b"import a from './a.js'; console.log(a)",
+            "a.js": b"export default 1",
+        },
+    ),
+    "a script by its package": (
+        "main.js",
+        {"package.json": b'{"type": "commonjs"}', "main.js": b"console.log(this === exports)"},
+    ),
+    "in another directory": ("app/main.mjs", {"app/main.mjs": b"console.log(import.meta.url, process.cwd())"}),
+}
+
+
+@pytest.mark.parametrize("name", APPS)
+async def test_app_of_modules_is_run_as_node_runs_it(engine: ExecutionEngine, name: str) -> None:
+    """Names and the package's type decide."""
+    entry, files = APPS[name]
+    app = RunApp(entry_file=entry)
+    ours = await engine.run("javascript", "", run_app=app, files=files, image=NODE_IMAGE, strategy=POOL)
+    bare = f"#!/bin/sh\nexec node /workspace/{entry}"
+    theirs = await engine.run("shell", bare, image=NODE_IMAGE, files=files, strategy=POOL)
+    assert visible(ours) == visible(theirs)
+    assert ours.outcome == "ok"
+
+
+async def test_typescript_app_of_modules(engine: ExecutionEngine) -> None:
+    """Files import each other without a suffix, with that of TypeScript's, and with the one that they would have."""
+    files = {
+        "main.ts": b"import { a } from './a'; import { b } from './b'; console.log(a + b as number);",
+        "a.ts": b"export const a: number = 1;",
+        "b/index.ts": b"export enum B { X = 5 } export const b: number = B.X;",
+    }
+    app = RunApp(entry_file="main.ts")
+    result = await engine.run("typescript", "", run_app=app, files=files, image=NODE_IMAGE, strategy=POOL)
+    assert result.check().stdout == "6\n"
+
+
+@pytest.mark.parametrize("language", ["javascript", "typescript"])
+@pytest.mark.parametrize(
+    "code",
+    ["import fs from 'node:fs'; await 1; fs.writeFileSync('made', '')", "require('fs').writeFileSync('made', '')"],
+)
+async def test_module_leaves_no_file_of_ours(engine: ExecutionEngine, language: str, code: str) -> None:
+    """Only what the program has made is told."""
+    result = await engine.run(language, code, image=NODE_IMAGE, strategy=POOL)
+    assert result.check().generated_files == ("made",)
 
 
 # -- TypeScript

@@ -86,7 +86,7 @@
   // Types become spaces, so that every line and column stays; what is more than types (enums, namespaces) is transformed; for
   // decorators, and to tell what is wrong, there is the compiler.
   const strip = (source, fileName) => {
-    if (!/^[ \t]*@[A-Za-z_$]|[(,][ \t]*@[A-Za-z_$]/m.test(source)) {
+    if (!/(?:^|[({;,])[ \t]*@[A-Za-z_$]/m.test(source)) {
       for (const options of [{ mode: 'strip' }, { mode: 'transform', sourceMap: true, sourceUrl: fileName }]) {
         try {
           return Module.stripTypeScriptTypes(source, options);
