@@ -8,7 +8,7 @@ import asyncio
 from _model import model_or
 from pydantic_ai import Agent
 
-from interpreter_tools import ContainerStrategy, ExecutionEngine, create_code_execution_tool
+from interpreter_tools import ExecutionEngine, create_code_execution_tool
 from interpreter_tools.adapters.pydantic_ai import pydantic_ai_tool
 
 QUESTION = """\
@@ -21,7 +21,7 @@ MODEL = model_or({"language": "bash", "code": WRITE}, {"language": "bash", "code
 
 async def main() -> None:
     """Asks, prints the answer, and looks at the file itself: the runs belong to a session, which keeps files."""
-    async with ExecutionEngine() as engine, engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+    async with ExecutionEngine() as engine, engine.session() as session:
         tool = create_code_execution_tool(engine=engine, session_id=session.id, languages=["bash"])
         result = await Agent(MODEL, tools=[pydantic_ai_tool(tool)]).run(QUESTION)
         print(result.output)

@@ -5,7 +5,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from interpreter_tools import ContainerStrategy, ExecutionEngine
+from interpreter_tools import ExecutionEngine
 
 SORT = """
 import json
@@ -21,7 +21,7 @@ async def main() -> None:
     """Sorts people by age in a session, and keeps what was generated."""
     with tempfile.TemporaryDirectory() as scratch:
         async with ExecutionEngine() as engine:
-            session_id = await engine.create_session(strategy=ContainerStrategy.PER_SESSION)
+            session_id = await engine.create_session()
             await engine.write_file(session_id, "in/people.json", json.dumps(PEOPLE).encode())
             result = await engine.execute_code(session_id, language="python", code=SORT)
             print("generated:", *result.check().generated_files)

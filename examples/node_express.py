@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from interpreter_tools import ContainerConfig, ContainerStrategy, ExecutionEngine, RunApp
+from interpreter_tools import ContainerConfig, ExecutionEngine, RunApp
 
 PACKAGE = b"""{"name": "hello", "private": true, "dependencies": {"express": "^4.19.2"}}"""
 SERVER = b"""
@@ -27,7 +27,7 @@ async def try_out(files: Mapping[str, bytes], entry_file: str) -> None:
     container = ContainerConfig(network="bridge", ports=(3000,))
     async with (
         ExecutionEngine() as engine,
-        engine.session(strategy=ContainerStrategy.PER_SESSION, container=container) as session,
+        engine.session(container=container) as session,
     ):
         for path, content in files.items():
             await session.write_file(f"app/{path}", content)

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from interpreter_tools import ContainerStrategy, ExecutionEngine
+from interpreter_tools import ExecutionEngine
 
 CHART = """
 import matplotlib
@@ -21,7 +21,7 @@ async def main() -> None:
     """Runs the code, says which files it made, and copies the picture to this machine."""
     with tempfile.TemporaryDirectory() as scratch:
         picture = Path(scratch, "plot.png")
-        async with ExecutionEngine() as engine, engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        async with ExecutionEngine() as engine, engine.session() as session:
             await session.write_file("charts/README.txt", b"Charts go here.\n")
             result = await session.run("python", CHART, dependencies=["matplotlib"])
             print("generated:", *(result.check().generated_files))

@@ -14,8 +14,8 @@ fs.writeFileSync('sorted.txt', numbers.join(' '));
 
 
 async def main() -> None:
-    """Each run gets a fresh container; what they share is the workspace."""
-    async with ExecutionEngine() as engine, engine.session(workspace_sharing="shared") as session:
+    """Each language runs in a container of its own; what they share is the workspace."""
+    async with ExecutionEngine() as engine, engine.session() as session:
         (await session.run("shell", WRITE)).check()
         print((await session.run("python", READ)).check().stdout, end="")
         result = await session.run("javascript", SORT)

@@ -248,6 +248,15 @@ class ExecutionEngine:
         config = SessionConfig(**options) if config is None else msgspec.structs.replace(config, **options)
         return self._use().sessions.open(config)
 
+    def get_session(self, session_id: str) -> Session:
+        """Return the session of that id, as an object.
+
+        Raises:
+            UnknownSession: there is no such session, or it was cleaned up.
+            EngineClosed: the engine is not running.
+        """
+        return self._use().sessions.get(session_id)
+
     async def create_session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> str:
         """Makes a session and returns its id; see ``session``. It lives until it is cleaned up or idle for too long."""
         return self.session(config, **options).id
@@ -260,17 +269,17 @@ class ExecutionEngine:
         Raises:
             UnknownSession: there is no such session.
         """
-        return await self._session(session_id).run(language, code, **options)
+        return await self.get_session(session_id).run(language, code, **options)
 
     def stream_code(
         self, session_id: str, *, language: str, code: str | bytes = "", **options: Unpack[RunOptions]
     ) -> Execution:
         """The same as ``execute_code``, as an ``Execution``."""
-        return self._session(session_id).stream(language, code, **options)
+        return self.get_session(session_id).stream(language, code, **options)
 
     async def get_session_info(self, session_id: str) -> SessionInfo:
         """What a session is, and which containers it has had."""
-        return self._session(session_id).info()
+        return self.get_session(session_id).info()
 
     async def cleanup_session(
         self, session_id: str, keep_generated: bool | str | os.PathLike[str] = False
@@ -292,7 +301,7 @@ class ExecutionEngine:
             ContainerLost: files are gone with their container; the session is still there, to be cleaned up without.
             SessionClosed: another task cleaned the session up meanwhile, and kept none.
         """
-        session = self._session(session_id)
+        session = self.get_session(session_id)
         if keep_generated is False:
             await session.aclose()
             return None
@@ -303,54 +312,51 @@ class ExecutionEngine:
         await session.aclose(keep_generated=target)
         return session.kept_in
 
-    def _session(self, session_id: str) -> Session:
-        return self._use().sessions.get(session_id)
-
     # -- files of sessions
 
     async def write_file(
         self, session_id: str, path: str, data: bytes | AsyncIterable[bytes], *, mode: int = 0o644
     ) -> None:
         """Writes a file into a session's workspace; see ``Session.write_file``."""
-        await self._session(session_id).write_file(path, data, mode=mode)
+        await self.get_session(session_id).write_file(path, data, mode=mode)
 
     async def copy_file_into_workspace(
         self, session_id: str, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
     ) -> None:
         """Copies a file of this machine; see ``Session.copy_file_into_workspace``."""
-        await self._session(session_id).copy_file_into_workspace(source, target, progress=progress)
+        await self.get_session(session_id).copy_file_into_workspace(source, target, progress=progress)
 
     async def copy_directory_into_workspace(
         self, session_id: str, source: str | os.PathLike[str], target: str = ".", *, progress: Progress | None = None
     ) -> list[str]:
         """Copies a tree of this machine; see ``Session.copy_directory_into_workspace``."""
-        return await self._session(session_id).copy_directory_into_workspace(source, target, progress=progress)
+        return await self.get_session(session_id).copy_directory_into_workspace(source, target, progress=progress)
 
     async def add_file_from_base64(self, session_id: str, path: str, text: str) -> None:
         """Writes a file whose contents are given in base64; see ``Session.add_file_from_base64``."""
-        await self._session(session_id).add_file_from_base64(path, text)
+        await self.get_session(session_id).add_file_from_base64(path, text)
 
     def read_file(self, session_id: str, path: str, *, limit: str | int | None = None) -> FileReader:
         """A file, by ``async for`` piece by piece, by ``await`` all at once; see ``Session.read_file``."""
-        return self._session(session_id).read_file(path, limit=limit)
+        return self.get_session(session_id).read_file(path, limit=limit)
 
     async def read_file_binary(self, session_id: str, path: str) -> bytes:
         """A file's bytes; see ``Session.read_file_binary``."""
-        return await self._session(session_id).read_file_binary(path)
+        return await self.get_session(session_id).read_file_binary(path)
 
     async def read_file_base64(self, session_id: str, path: str) -> str:
         """A file's bytes in base64; see ``Session.read_file_base64``."""
-        return await self._session(session_id).read_file_base64(path)
+        return await self.get_session(session_id).read_file_base64(path)
 
     async def list_workspace_files(self, session_id: str, *, only_generated: bool = False) -> list[str]:
         """The files of a session's workspace; see ``Session.list_workspace_files``."""
-        return await self._session(session_id).list_workspace_files(only_generated=only_generated)
+        return await self.get_session(session_id).list_workspace_files(only_generated=only_generated)
 
     async def copy_file_from_workspace(
         self, session_id: str, path: str, target: str | os.PathLike[str], *, progress: Progress | None = None
     ) -> None:
         """Copies a file to this machine; see ``Session.copy_file_from_workspace``."""
-        await self._session(session_id).copy_file_from_workspace(path, target, progress=progress)
+        await self.get_session(session_id).copy_file_from_workspace(path, target, progress=progress)
 
     async def copy_directory_from_workspace(
         self,
@@ -361,7 +367,7 @@ class ExecutionEngine:
         progress: Progress | None = None,
     ) -> list[Path]:
         """Copies a tree to this machine; see ``Session.copy_directory_from_workspace``."""
-        return await self._session(session_id).copy_directory_from_workspace(target, directory, progress=progress)
+        return await self.get_session(session_id).copy_directory_from_workspace(target, directory, progress=progress)
 
     # -- looking
 

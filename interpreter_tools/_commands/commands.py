@@ -86,7 +86,7 @@ class Commands:
             UnknownSession: there is no such session.
             ConfigurationError: it is of another strategy, so what one run leaves is not there for the next.
         """
-        session = engine._session(session_id)  # noqa: SLF001 - the object behind what the engine does by id
+        session = engine.get_session(session_id)
         if session.config.strategy is not ContainerStrategy.PER_SESSION:
             raise ConfigurationError("session_id", session_id, "is a session of another strategy than PER_SESSION")
         return cls._of(session)

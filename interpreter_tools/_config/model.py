@@ -61,7 +61,8 @@ class ContainerStrategy(Enum):
 
     ``PER_EXECUTION``: a fresh container for each run, taken warm, used once. ``POOL``: containers go back after a reset
     that is verified; for runs that trust each other, as caches of the kernel and of the processor cannot be wiped.
-    ``PER_SESSION``: one container for the life of a session, with its files.
+    ``PER_SESSION``: one workspace for the life of a session, for all its languages; files stay. The default of a
+    session.
     """
 
     PER_EXECUTION = "per_execution"
@@ -261,11 +262,12 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How a session is to be.
 
     Attributes:
-        strategy: whether its containers are used again.
-        container: what they are made of; None means the engine's.
-        workspace_sharing: ``"isolated"``: a ``PER_EXECUTION`` run has a workspace of its own, and the container of a
-            ``PER_SESSION`` one keeps its own. ``"shared"``: all runs see one workspace, in whatever language and image
-            they run; not for ``POOL``, which wipes it.
+        strategy: what stays between runs. ``PER_SESSION``: files stay, for every language. ``PER_EXECUTION`` and
+            ``POOL``: each run begins with the files that the host wrote, and with none that a run made; the files of
+            the last run can be read until the next one.
+        container: what its containers are made of; None means the engine's.
+        workspace_sharing: ``"shared"``: files stay between the runs of a ``PER_EXECUTION`` session too, each of which
+            has a container of its own. Not for ``POOL``, whose reset wipes them. ``PER_SESSION`` shares in any case.
         session_id: its name, of letters, digits and ``._-``; None means a new one.
         enforce_new_session: a session of that name that is there already is an error, and not used again.
         idle_timeout: seconds without use after which it is cleaned up; None means never.
@@ -277,7 +279,7 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ConfigurationError: a value cannot work.
     """
 
-    strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION
+    strategy: ContainerStrategy = ContainerStrategy.PER_SESSION
     container: ContainerConfig | None = None
     workspace_sharing: Literal["isolated", "shared"] = "isolated"
     session_id: str | None = None
@@ -298,6 +300,11 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if self.session_id is not None and not _SESSION_ID.fullmatch(self.session_id):
             hint = "use letters, digits and ._- only, at most 128"
             raise ConfigurationError("session_id", self.session_id, "is not a name of a session", hint=hint)
+
+    @property
+    def keeps_files(self) -> bool:
+        """Files that a run made are there for the next run, in any language."""
+        return self.strategy is ContainerStrategy.PER_SESSION or self.workspace_sharing == "shared"
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -85,7 +85,8 @@ class RunOptions(TypedDict, total=False):
         working_dir: where the program starts: an absolute path in the container.
         image: the image to run in.
         strategy: whether the container is used again; in a session it is the session's.
-        workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to.
+        workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to. The runs of a
+            ``PER_SESSION`` session see its workspace, unless the session is ``"shared"`` and the run ``"isolated"``.
         run_app: run a file of the workspace, or of a mounted directory, instead of code.
         args: the program's arguments, as ``sys.argv[1:]`` or ``"$@"`` shows them; no shell splits or expands them.
         dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
@@ -241,6 +242,9 @@ def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[Cont
     else:
         strategy = session.strategy
         sharing = options.get("workspace_sharing", session.workspace_sharing)
+        if strategy is ContainerStrategy.PER_SESSION and session.workspace_sharing == "isolated":
+            check_choice(sharing, ("isolated", "shared"), field="workspace_sharing")
+            sharing = "shared"
         if "strategy" in options and check_strategy(options["strategy"], field="strategy") is not strategy:
             raise ConfigurationError("strategy", options["strategy"], f"is not the session's, {strategy.value!r}")
     check_choice(sharing, ("isolated", "shared"), field="workspace_sharing")

@@ -205,6 +205,15 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     last_executed_at: datetime | None
     is_active: bool
 
+    @property
+    def keeps_files(self) -> bool:
+        """Files that a run made are there for the next run, in any language.
+
+        False for ``PER_EXECUTION`` and ``POOL`` sessions that are not shared. Each of their runs begins with what the
+        host wrote; the files of the last run can be read until the next one.
+        """
+        return self.config.keeps_files
+
 
 class PoolStats(_Plain, frozen=True, kw_only=True):
     """One pool, counted since the engine's start.

@@ -14,6 +14,7 @@ from interpreter_tools._container.files import is_there
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._docker.spec import workspace_options
 from interpreter_tools._exceptions import ContainerLost, FileRefused
+from interpreter_tools._session.moving import move_workspace
 from interpreter_tools._session.record import Record
 from interpreter_tools._session.shared_workspace import SharedWorkspace
 
@@ -33,6 +34,7 @@ class SessionContainers:
     Attributes:
         current: the one of the last run; None before the first.
         history: those that it has had, the last thousand, the latest at the end.
+        shares: containers of the session have one volume for a workspace; before, one has the files by itself.
         generated: what runs have made or changed; without what is known to be gone.
     """
 
@@ -40,7 +42,7 @@ class SessionContainers:
         self._host = host
         self._session_id = session_id
         self._config = config
-        self._shares = shares
+        self.shares = shares
         self._closed = False
         self._own: dict[tuple[object, ...], Record] = {}  # of PER_SESSION, by shape; the last used at the end
         self._workspace: SharedWorkspace | None = None
@@ -63,7 +65,7 @@ class SessionContainers:
         alive = [record for record in self._records() if record.channel.error is None]
         shared = [record for record in alive if record.is_shared]
         holders = [record for record in alive if not record.is_shared or record is shared[0]]
-        if self._shares:
+        if self.shares:
             holders.sort(key=lambda record: not record.is_shared)
         return holders
 
@@ -86,7 +88,7 @@ class SessionContainers:
     def target(self) -> Record | None:
         """The one that a file is written into; a session whose runs share a workspace writes nowhere else."""
         first = next(iter(self.holders), None)
-        return None if first is None or (self._shares and not first.is_shared) else first
+        return None if first is None or (self.shares and not first.is_shared) else first
 
     @property
     def lost(self) -> ContainerLost | None:
@@ -133,6 +135,42 @@ class SessionContainers:
             options = workspace_options(self._config, podman=self._host.traits.podman)
             self._workspace = SharedWorkspace(self._host, options)
         return await self._workspace.volume()
+
+    def stands_apart(self, shape: Shape) -> bool:
+        """Whether the session's files are in a container of another shape, which no other one can see into."""
+        return not self.shares and any(
+            not record.is_shared and key != shape.key and record.channel.error is None
+            for key, record in self._own.items()
+        )
+
+    async def join(self, shape: Shape) -> tuple[Record, Record]:
+        """Move the session's files into a volume, which its containers share from now on.
+
+        Args:
+            shape: of the container that is about to run something; with the volume.
+
+        Returns:
+            The container that held the files before, which is terminated, and the one that does now.
+
+        Raises:
+            FileRefused: a file cannot be moved; everything is where it was.
+            ContainerLost: a container went away.
+        """
+        before = next(record for record in self._own.values() if not record.is_shared)
+        await before.restore_limits()
+        record = await self.own(shape)
+        try:
+            await move_workspace(before, record)
+        except BaseException:
+            self._drop(record)
+            self.history.remove(record)
+            raise
+        self.shares = True
+        record.baseline |= before.baseline
+        record.made |= before.made
+        self._drop(before)
+        self.current = self._anchor = record
+        return before, record
 
     async def own(self, shape: Shape) -> Record:
         """The session's own container of a shape, which stays until its end.

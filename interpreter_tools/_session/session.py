@@ -21,6 +21,7 @@ from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._languages.manifests import MOST_BYTES
 from interpreter_tools._runtime.request import Demand
+from interpreter_tools._runtime.runtime import Fitting
 from interpreter_tools._session.cleanup import Cleanup
 from interpreter_tools._session.containers import SessionContainers
 from interpreter_tools._session.files import SessionFiles
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from interpreter_tools._exceptions import ContainerLost
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools._languages import Job
-    from interpreter_tools._runtime.runtime import Fitting, Host
+    from interpreter_tools._runtime.runtime import Host
     from interpreter_tools._session.record import Record
 
 _CLOSE_DEADLINE = 20.0  # seconds for the containers, after those below
@@ -90,8 +91,8 @@ class Session(SessionFiles):
         self._turns = Turns()
         self._uid = take_uid()
         weakref.finalize(self, give_back_uid, self._uid)
-        self._shares = config.workspace_sharing == "shared"
-        self._containers = SessionContainers(host, self.id, self._container_config, shares=self._shares)
+        shares = config.workspace_sharing == "shared"
+        self._containers = SessionContainers(host, self.id, self._container_config, shares=shares)
         self._generated = self._containers.generated
         self._runs = SessionRuns(self.id, host, self._containers, self._kept)
         self._cleanup: Cleanup | None = None
@@ -284,7 +285,7 @@ class Session(SessionFiles):
 
     @property
     def _keeps_inputs(self) -> bool:
-        return self.config.strategy is not ContainerStrategy.PER_SESSION and not self._shares
+        return not self.config.keeps_files
 
     @property
     def _container_config(self) -> ContainerConfig:
@@ -365,10 +366,26 @@ class Session(SessionFiles):
             return None
 
     async def _fit(self, demand: Demand) -> Fitting | Missing:
+        """Find the container that fits a run, and move the session's files where another language needs them."""
         options = demand.options
-        volume = await self._containers.volume() if options.shared else None
         if options.strategy is ContainerStrategy.PER_SESSION:
             options = options.without_limits_of_run(self._container_config)
+        per_execution = options.strategy is ContainerStrategy.PER_EXECUTION
+        if options.shared and (self._containers.shares or per_execution):
+            return await self._fit_shared(demand, options)
+        fitting = await self._host.fit(demand.language, options, demand.packages)
+        if isinstance(fitting, Missing) or not options.shared or not self._containers.stands_apart(fitting.shape):
+            return fitting
+        fitting = await self._fit_shared(demand, options)
+        if isinstance(fitting, Fitting):
+            before, now = await self._containers.join(fitting.shape)
+            self._given = {
+                (now.workspace if workspace == before.workspace else workspace, path) for workspace, path in self._given
+            }
+        return fitting
+
+    async def _fit_shared(self, demand: Demand, options: Resolved) -> Fitting | Missing:
+        volume = await self._containers.volume()
         return await self._host.fit(demand.language, options, demand.packages, workspace_volume=volume, uid=self._uid)
 
     async def _lease(self, run: SessionRun, shape: Shape, options: Resolved) -> SessionLease:
@@ -382,7 +399,7 @@ class Session(SessionFiles):
 
     async def _deliver(self, lease: SessionLease) -> None:
         """Writes what waits on this side into the container."""
-        if self._shares and not lease.record.is_shared:
+        if self._containers.shares and not lease.record.is_shared:
             return  # it waits for the workspace that is shared
         if self._keeps_inputs:
             lease.delivered = [staged for _, staged in self._staging.items() if staged.fresh]

@@ -6,7 +6,6 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import MachineError, UnknownSession
 from interpreter_tools.tool._outputs import Outputs
@@ -49,7 +48,7 @@ class State:
         """
         engine = await self.engine()
         self.sessions = {name: session for name, session in self.sessions.items() if session.info().is_active}
-        session = engine.session(strategy=ContainerStrategy.PER_SESSION, workspace_sharing="shared")
+        session = engine.session()
         self.sessions[session.id] = session
         return session
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpreter_tools._background import beside
-from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.shell._memory import is_ours, remembering
 from interpreter_tools.tool import create_code_execution_tool
@@ -37,9 +36,7 @@ class Sandbox:
         self.session, self.tool = self._open()
 
     def _open(self) -> tuple[Session, CodeExecutionTool]:
-        session = self.engine.session(
-            strategy=ContainerStrategy.PER_SESSION, workspace_sharing="shared", idle_timeout=None
-        )
+        session = self.engine.session(idle_timeout=None)
         tool = create_code_execution_tool(engine=self.engine, session_id=session.id, timeout=self.engine.config.timeout)
         return session, tool
 

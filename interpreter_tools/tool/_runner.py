@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from interpreter_tools._config.model import ContainerStrategy, EngineConfig, SessionConfig
 from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments
+from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments, UsageError
 from interpreter_tools._execution.execution import Execution
 from interpreter_tools._execution.placement import LaterPlacement
 
@@ -120,6 +120,16 @@ class Runner:
         engine = await self._own.start()
         self._check_open()  # it may have been closed meanwhile: nobody would close a session made then
         return engine
+
+    @property
+    def session_keeps_files(self) -> bool | None:
+        """Whether the caller's session keeps files for later calls; None when there is none, or it cannot be asked."""
+        if self._options.session_id is None or self.engine is None:
+            return None
+        try:
+            return self.engine.get_session(self._options.session_id).config.keeps_files
+        except UsageError:
+            return None
 
     def _own_session(self, engine: ExecutionEngine) -> Session:
         if self._session is None:

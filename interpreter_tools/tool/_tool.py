@@ -117,7 +117,12 @@ class CodeExecutionTool:
         if self._options.keeps_files:
             return "Files are kept for later calls, variables are not."
         if self._options.session_id is not None:
-            return ""  # that depends on the session
+            keeps = self._runner.session_keeps_files
+            if keeps is None:
+                return ""  # the session is not there yet, or no longer
+            if keeps:
+                return "Files are kept for later calls, variables are not."
+            return "Files that a call makes are gone with the next call, and so are variables."
         return "Nothing is kept between calls, neither variables nor files."
 
     # -- where it runs
@@ -235,7 +240,7 @@ class CodeExecutionTool:
             longest=self._options.timeout,
             dependencies=() if self._options.dependencies else None,
             networked=self._runner.networked,
-            keeps_files=self._options.keeps_files or self._options.session_id is not None,
+            keeps_files=self._options.keeps_files or self._runner.session_keeps_files is True,
         )
         return render_result(result, run, max_tokens=max_tokens or self._options.max_tokens)
 
@@ -267,7 +272,7 @@ class CodeExecutionTool:
             longest=self._options.timeout,
             dependencies=tuple(arguments.dependencies or ()) if installs else None,
             networked=self._runner.networked,
-            keeps_files=self._options.keeps_files or self._options.session_id is not None,
+            keeps_files=self._options.keeps_files or self._runner.session_keeps_files is True,
         )
 
 

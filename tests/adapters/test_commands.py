@@ -235,7 +235,7 @@ async def test_runs_of_the_session_come_in_between(engine: ExecutionEngine) -> N
     ))  # fmt: skip
     assert [result if isinstance(result, str) else result.stdout for result in results] == ["command", "run\n"] * 5
     await commands.aclose()
-    session_id = await engine.create_session()
+    session_id = await engine.create_session(strategy=ContainerStrategy.PER_EXECUTION)
     with pytest.raises(ConfigurationError, match="PER_SESSION"):
         Commands.attach(engine, session_id)
     await engine.cleanup_session(session_id)

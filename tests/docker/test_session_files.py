@@ -34,7 +34,11 @@ MIB = 1 << 20
 async def session(engine: ExecutionEngine, request: pytest.FixtureRequest) -> AsyncIterator[Session]:
     """A session of each kind."""
     kind = request.param
-    options = engine.session(workspace_sharing="shared") if kind == "shared" else engine.session(strategy=kind)
+    options = (
+        engine.session(strategy=ContainerStrategy.PER_EXECUTION, workspace_sharing="shared")
+        if kind == "shared"
+        else engine.session(strategy=kind)
+    )
     async with options as session:
         yield session
 

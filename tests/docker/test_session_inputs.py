@@ -30,7 +30,7 @@ KINDS = {
     "per_execution": SessionConfig(strategy=PER_EXECUTION),
     "pool": SessionConfig(strategy=POOL),
     "per_session": SessionConfig(strategy=PER_SESSION),
-    "shared": SessionConfig(workspace_sharing="shared"),
+    "shared": SessionConfig(strategy=PER_EXECUTION, workspace_sharing="shared"),
 }
 LASTING = ["per_session", "shared"]
 APP = RunApp(entry_file="main.py")
@@ -92,7 +92,7 @@ async def test_file_in_the_place_of_a_directory(
 
 async def test_refused_file_leaves_what_the_last_run_made(engine: ExecutionEngine) -> None:
     """The run that it was for did not take place."""
-    async with engine.session(container=SMALL) as session:
+    async with engine.session(strategy=PER_EXECUTION, container=SMALL) as session:
         await session.run("shell", "echo made > made")
         await session.write_file("big", bytes(8 * MIB))
         with pytest.raises(FileRefused):
@@ -102,7 +102,7 @@ async def test_refused_file_leaves_what_the_last_run_made(engine: ExecutionEngin
 
 async def test_file_that_some_runs_refuse_stays_for_the_others(engine: ExecutionEngine) -> None:
     """One that a container has had is not forgotten because a run's own workspace has something in its place."""
-    async with engine.session() as session:
+    async with engine.session(strategy=PER_EXECUTION) as session:
         await session.write_file("a", b"a")
         assert (await session.run("shell", "cat a; rm a; mkdir a", workspace_sharing="shared")).stdout == "a"
         for _ in range(2):

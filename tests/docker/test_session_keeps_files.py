@@ -1,0 +1,184 @@
+"""The table of docs/files.md, cell by cell."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from interpreter_tools import ConfigurationError, ExecutionEngine, FileRefused, SessionConfig
+from tests.watch import PER_EXECUTION, PER_SESSION, POOL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.docker
+
+READ = {
+    "python": "import os; print(open('made').read() if os.path.exists('made') else 'none', end='')",
+    "javascript": (
+        "const fs = require('fs'); process.stdout.write(fs.existsSync('made') ? fs.readFileSync('made') : 'none')"
+    ),
+    "shell": "if [ -e made ]; then cat made; else printf none; fi",
+}
+WRITE = "printf made > made"
+
+
+class Kind(NamedTuple):
+    """A row of the table."""
+
+    config: SessionConfig
+    keeps: bool
+
+
+KINDS = {
+    "default": Kind(SessionConfig(), keeps=True),
+    "per_session": Kind(SessionConfig(strategy=PER_SESSION, workspace_sharing="isolated"), keeps=True),
+    "per_session_shared": Kind(SessionConfig(strategy=PER_SESSION, workspace_sharing="shared"), keeps=True),
+    "per_execution": Kind(SessionConfig(strategy=PER_EXECUTION), keeps=False),
+    "per_execution_shared": Kind(SessionConfig(strategy=PER_EXECUTION, workspace_sharing="shared"), keeps=True),
+    "pool": Kind(SessionConfig(strategy=POOL), keeps=False),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_session_says_whether_it_keeps_files(engine: ExecutionEngine, kind: str) -> None:
+    """In its configuration and in its info."""
+    config, keeps = KINDS[kind]
+    async with engine.session(config) as session:
+        assert config.keeps_files == session.info().keeps_files == keeps
+
+
+@pytest.mark.parametrize("language", READ)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_a_run_made(engine: ExecutionEngine, kind: str, language: str) -> None:
+    """For the next run, in the same language and in others, and for the host until then."""
+    config, keeps = KINDS[kind]
+    async with engine.session(config) as session:
+        await session.run("shell", WRITE)
+        assert await session.read_file_binary("made") == b"made"
+        assert (await session.run(language, READ[language])).check().stdout == ("made" if keeps else "none")
+        assert (await session.run("shell", READ["shell"])).stdout == ("made" if keeps else "none")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_the_host_wrote(engine: ExecutionEngine, kind: str) -> None:
+    """Before the first run, between two, for every language; a change by a run stays where files do."""
+    config, keeps = KINDS[kind]
+    async with engine.session(config) as session:
+        await session.write_file("made", b"one")
+        for language, code in READ.items():
+            assert (await session.run(language, code)).stdout == "one"
+        await session.write_file("made", b"two")
+        for language, code in READ.items():
+            assert (await session.run(language, code)).stdout == "two"
+        await session.run("shell", "printf three > made")
+        for language, code in READ.items():
+            assert (await session.run(language, code)).stdout == ("three" if keeps else "two")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("end", ["exit 3", "sleep 100", "kill -9 $$"])
+async def test_after_a_run_that_failed(engine: ExecutionEngine, kind: str, end: str) -> None:
+    """Its files are there like those of any other."""
+    config, keeps = KINDS[kind]
+    async with engine.session(config) as session:
+        assert (await session.run("shell", f"{WRITE}; {end}", timeout=0.5)).outcome != "ok"
+        assert await session.read_file_binary("made") == b"made"
+        assert (await session.run("python", READ["python"])).stdout == ("made" if keeps else "none")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_after_a_run_that_never_began(engine: ExecutionEngine, kind: str) -> None:
+    """All is as before, also where the run is in another language."""
+    config, keeps = KINDS[kind]
+    async with engine.session(config) as session:
+        await session.run("shell", WRITE)
+        with pytest.raises(ConfigurationError, match="working_dir"):
+            await session.run("python", "", working_dir="/nowhere")
+        assert await session.read_file_binary("made") == b"made"
+        assert (await session.run("shell", READ["shell"])).stdout == ("made" if keeps else "none")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_after_cleanup(engine: ExecutionEngine, kind: str, tmp_path: Path) -> None:
+    """Generated files are on the host where that was asked for; those of all languages, where files stay."""
+    config, keeps = KINDS[kind]
+    session = engine.session(config)
+    await session.run("shell", WRITE)
+    await session.run("python", "open('other', 'w').write('other')")
+    await session.aclose(keep_generated=tmp_path)
+    assert (tmp_path / "other").read_bytes() == b"other"
+    assert (tmp_path / "made").exists() == keeps
+
+
+# -- one workspace for several languages
+
+
+async def test_everything_moves_with_the_workspace(engine: ExecutionEngine) -> None:
+    """Links, permissions, times, empty directories, names of any kind, and what is large."""
+    async with engine.session() as session:
+        await session.run(
+            "shell",
+            "mkdir -p d/empty; printf x > d/f; ln -s d/f link; ln d/f hard; chmod 751 d/f; touch -d 2001-02-03 d/f;"
+            "printf y > ./-n; printf z > '.h i'; printf q > a%b; mkfifo pipe; head -c 20000000 /dev/zero > large;"
+            "truncate -s 1T hole; printf n > d/no; chmod 0 d/no",
+        )
+        await session.run("shell", "rm -f d/no")
+        look = (
+            "import os; s = os.stat('d/f'); print(oct(s.st_mode), int(s.st_mtime) // 86400, s.st_nlink,"
+            "os.readlink('link'), os.listdir('d/empty'), os.path.getsize('large'), os.path.getsize('hole'),"
+            "sorted(os.listdir('.')), s.st_uid == os.getuid())"
+        )
+        moved = (await session.run("python", look)).check()
+        assert moved.stdout == (
+            "0o100751 11356 2 d/f [] 20000000 1099511627776 "
+            r"['-n', '.h i', 'a%b', 'd', 'hard', 'hole', 'large', 'link', 'main.py', 'main.sh', 'pipe'] True" + "\n"
+        )
+        assert moved.generated_files == ()
+        assert (await session.run("javascript", "console.log(require('fs').readlinkSync('link'))")).stdout == "d/f\n"
+        assert (await session.run("shell", "cat d/f; id -u")).stdout.startswith("x")
+
+
+async def test_files_that_cannot_move_stay_where_they_are(engine: ExecutionEngine) -> None:
+    """The run that needs them is told which; the session goes on without it."""
+    async with engine.session() as session:
+        await session.run("shell", "printf made > made; printf x > secret; chmod 0 secret")
+        with pytest.raises(FileRefused, match="secret"):
+            await session.run("python", READ["python"])
+        assert (await session.run("shell", "cat made; rm -f secret")).stdout == "made"
+        assert (await session.run("python", READ["python"])).stdout == "made"
+
+
+async def test_another_network_sees_the_same_files(engine: ExecutionEngine) -> None:
+    """Also in the same language: it is another container."""
+    async with engine.session() as session:
+        await session.run("shell", WRITE)
+        assert (await session.run("shell", READ["shell"], pids_limit=60)).stdout == "made"
+        assert (await session.run("shell", READ["shell"], network="bridge")).stdout == "made"
+        assert (await session.run("shell", f"{READ['shell']}; printf again > made")).stdout == "made"
+        assert (await session.run("shell", READ["shell"], network="bridge")).stdout == "again"
+
+
+async def test_session_of_one_language_takes_a_warm_container() -> None:
+    """Nothing is created for its first run, nor for those after it."""
+    async with ExecutionEngine() as engine:
+        await engine.warm("python")
+        async with engine.session() as session:
+            started = time.perf_counter()
+            for _ in range(5):
+                await session.run("python", "")
+            assert len(session.info().container_history) == 1
+            assert engine.stats().hits == 1
+            assert time.perf_counter() - started < 2
+
+
+async def test_programs_of_the_caller_are_not_taken_for_code(engine: ExecutionEngine) -> None:
+    """What the host wrote is known as its own after the move, too."""
+    async with engine.session() as session:
+        await session.run("shell", "true")
+        await session.write_file("main.py", b"print('mine')")
+        with pytest.raises(ConfigurationError, match="holds a file that was put into the workspace"):
+            await session.run("python", "print(1)")
