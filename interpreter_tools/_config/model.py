@@ -26,6 +26,7 @@ _VARIABLE = re.compile(r"[^=\0\ud800-\udc7f\udd00-\udfff]+")  # of surrogates on
 _VALUE = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]*")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # Docker's rule; also keeps away Podman's "ns:/path"
 _MIB = 1 << 20
 
@@ -140,6 +141,10 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             that the engine chooses; they need a network.
         working_dir: where programs start: an absolute path in the container.
         mounts: directories, files and archives of this machine, and more room to write.
+        preload: modules that the waiting Python has imported already, such as ``("numpy", "pandas")``: a run then
+            neither starts an interpreter nor imports them. They must be in the image. All runs of the container share
+            their memory until they write to it. One that starts threads or fails is left out, and named in the log and
+            in ``PoolStats.left_out``.
         runtime: the Docker runtime, for example ``"runsc"`` for gVisor; None means the engine's default.
 
     Raises:
@@ -157,6 +162,7 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ports: tuple[int, ...] = ()
     working_dir: str = "/workspace"
     mounts: tuple[Mount, ...] = ()
+    preload: tuple[str, ...] = ()
     runtime: str | None = None
 
     def __post_init__(self) -> None:
@@ -169,6 +175,10 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if not self.working_dir.startswith("/") or not _VALUE.fullmatch(self.working_dir):
             raise ConfigurationError("container.working_dir", self.working_dir, "is not an absolute path")
         check_network(self.network, field="container.network")
+        for number, name in enumerate(self.preload):
+            if not _MODULE.fullmatch(name):
+                hint = "name it as an import statement does: 'matplotlib.pyplot'"
+                raise ConfigurationError(f"container.preload[{number}]", name, "is not a module", hint=hint)
         self._check_ports()
         check_mounts(self.mounts, field="container.mounts")
         if self.cpu_limit is not None:

@@ -228,6 +228,7 @@ class PoolStats(_Plain, frozen=True, kw_only=True):
         misses: leases that had to wait for one.
         refills: containers started.
         discards: containers given up, by cause.
+        left_out: modules of ``ContainerConfig.preload`` that the last container did not import, each with the reason.
     """
 
     shape: str
@@ -239,6 +240,7 @@ class PoolStats(_Plain, frozen=True, kw_only=True):
     misses: int
     refills: int
     discards: dict[str, int]
+    left_out: tuple[str, ...] = ()
 
 
 class EngineStats(_Plain, frozen=True, kw_only=True):

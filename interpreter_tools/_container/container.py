@@ -75,6 +75,7 @@ class Container:
         id: its id on the Docker engine.
         name: its name there.
         ports: where the ports of its configuration are reachable on 127.0.0.1 of the engine's machine.
+        left_out: modules of ``ContainerConfig.preload`` that were not imported, each with the reason.
         shape: what it is.
         channel: its stream.
         uid: the user that programs run as; another one after each reset.
@@ -93,6 +94,7 @@ class Container:
         self.id = container_id
         self.name = name
         self.ports: dict[int, int] = {}
+        self.left_out: tuple[str, ...] = ()
         self.shape = shape
         self.channel = channel
         self.uid = take_uid() if shape.uid is None else shape.uid
@@ -179,6 +181,9 @@ class Container:
             program, words = shape.boot_command[0], shown_path(answer.subject).strip()
             detail = words if words != program else os.strerror(answer.errno) if answer.errno else "it ended at once"
             raise InterpreterMissing(program, shape.image, detail)
+        if answer.note:
+            self.left_out = tuple(answer.note.split("; "))
+            _LOG.warning("%s: not imported ahead: %s", shape.image, answer.note)
         self.idle_since = time.monotonic()
 
     def plan_reset(self) -> Reset:

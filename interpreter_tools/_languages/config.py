@@ -25,12 +25,14 @@ class InterpreterBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         environment: variables it is started with, beside the image's and ``LanguageConfig.environment``.
         fixed_variables: prefixes of the variables that the interpreter reads only while it starts; a run that sets one
             of them to another value gets an interpreter started for it instead.
+        preloads: it imports the modules that the variable ``INTERPRETER_TOOLS_PRELOAD`` names before it is ready.
     """
 
     mode: Literal["fork", "single"]
     command: tuple[str, ...]
     environment: dict[str, str] = {}
     fixed_variables: tuple[str, ...] = ()
+    preloads: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in {"fork", "single"}:

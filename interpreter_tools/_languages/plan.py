@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from interpreter_tools._config.options import RunApp
     from interpreter_tools._languages.config import LanguageConfig
 
+PRELOAD = "INTERPRETER_TOOLS_PRELOAD"
+"""The variable that names the modules which an interpreter imports before it waits for code."""
+
 BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -83,7 +86,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def boot_environment(
-    language: LanguageConfig, image_environment: Mapping[str, str], *, cpus: float | None = None
+    language: LanguageConfig,
+    image_environment: Mapping[str, str],
+    *,
+    cpus: float | None = None,
+    preload: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the variables that an interpreter is booted with.
 
@@ -91,9 +98,11 @@ def boot_environment(
         language: what is booted.
         image_environment: the image's variables.
         cpus: the container's limit, in cores; None means no limit.
+        preload: modules to import ahead; boot.py takes the variable away before a program could see it.
     """
     booted = language.boot.environment if language.boot else {}
-    return {**_environment(language, image_environment, cpus), **booted}
+    modules = {PRELOAD: " ".join(preload)} if preload else {}
+    return {**_environment(language, image_environment, cpus), **booted, **modules}
 
 
 def _environment(language: LanguageConfig, image_environment: Mapping[str, str], cpus: float | None) -> dict[str, str]:

@@ -106,6 +106,7 @@ class Pool:
         self._closed = False
         self._hits = self._misses = self._refills = 0
         self._discards: Counter[str] = Counter()
+        self._left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Pool {self.shape.label} [{len(self._busy)} busy, {len(self._idle)} idle, {self._starting} starting]>"
@@ -122,6 +123,7 @@ class Pool:
             misses=self._misses,
             refills=self._refills,
             discards=dict(self._discards),
+            left_out=self._left_out,
         )
 
     # -- lending
@@ -309,6 +311,7 @@ class Pool:
             self._discard(container, "closed" if self._closed else "lost")
             self._balance()
             return
+        self._left_out = container.left_out
         container.channel.on_lost = lambda: self._lose(container)
         while self._waiters:
             future = self._waiters.popleft().future

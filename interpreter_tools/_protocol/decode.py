@@ -36,6 +36,7 @@ _CLEAN = struct.Struct("<2I")
 _STORED = struct.Struct("<2QI")
 _NAME = re.compile(rb"[.-]?[0-9a-f]{64}")
 _MAX_ERRNO = 4095  # include/linux/err.h
+_MAX_NOTE = 1024  # bytes
 _MAX_PATH = 4096  # PATH_MAX
 
 
@@ -51,9 +52,9 @@ def _hello(payload: bytes) -> Event:
 
 
 def _ready(payload: bytes) -> Event:
-    if payload:
+    if len(payload) > _MAX_NOTE:
         raise ValueError
-    return Ready()
+    return Ready(payload.decode("utf-8", "replace"))
 
 
 def _refused(payload: bytes) -> Event:

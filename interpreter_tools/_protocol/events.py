@@ -18,7 +18,9 @@ class Hello(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """The last request is done."""
+    """The last request is done; after a boot, ``note`` is what there is to say about the interpreter."""
+
+    note: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -26,6 +26,10 @@ struct parked parked = {.pipes = {-1, -1, -1}, .hand_over = -1};
 static uint8_t mode;
 static char **argv, **envp;
 static uint32_t uid; /* of the next run */
+static struct {
+	uint8_t bytes[1024];
+	size_t length;
+} note; /* what the interpreter says of itself when it is ready */
 static bool announced; /* the client has had its answer to IT_BOOT */
 static unsigned lost;  /* children in a row that died before they were handed a run */
 
@@ -71,7 +75,7 @@ static void announce(void)
 		return;
 	announced = true;
 	wipe_booted();
-	send_frame(IT_READY, NULL, 0);
+	send_frame(IT_READY, note.bytes, note.length);
 }
 
 static char **copy_strings(struct cursor *payload, uint16_t count)
@@ -242,11 +246,13 @@ static void lose_child(void)
 
 static void zygote_event(void)
 {
-	uint8_t packet[32];
+	uint8_t packet[1 + sizeof note.bytes];
 	ssize_t length = recv(zygote.control, packet, sizeof packet, MSG_DONTWAIT);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (length == 1 && packet[0] == 'r') {
+	if (length >= 1 && packet[0] == 'r') {
+		note.length = (size_t)length - 1;
+		memcpy(note.bytes, packet + 1, note.length);
 		zygote.idle = true;
 		boot_ahead();
 	} else if (length == 5 && packet[0] == 'p') {

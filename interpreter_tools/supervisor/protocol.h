@@ -79,7 +79,7 @@
 
 /* supervisor to client */
 #define IT_HELLO 0x81   /* u32 IT_VERSION, u32 machine (ELF e_machine), u32 pid */
-#define IT_READY 0x82   /* empty */
+#define IT_READY 0x82   /* bytes: what there is to say of the interpreter that IT_BOOT named, at most 1024; else empty */
 #define IT_REFUSED 0x83 /* u32 IT_WHY_*, u32 errno, string subject (a path or a program) */
 #define IT_STORED 0x84  /* u64 size in bytes, u64 time of its publication in s since the epoch, string name (a key; after '.' one being */
                         /* staged, after '-' one being removed), string manifest */
@@ -137,9 +137,9 @@
  * An IT_BOOT_SINGLE interpreter is started as the run's user and holds the program's stdin, stdout and stderr from the start. It
  * writes one byte 'r' to descriptor 3 when it is ready.
  *
- * An IT_BOOT_FORK interpreter holds /dev/null as 0, 1, 2 and a SOCK_SEQPACKET socket as 3. It sends 'r' when it is ready and then
- * serves one packet at a time: 'f' with four descriptors (SCM_RIGHTS: stdin, stdout, stderr, hand-over) forks a child that
- * makes them its 0, 1, 2, 3, waits on 3 as above and then switches to the uid. It answers 'e' and i32 errno; or 'p' and i32 pid, and when
+ * An IT_BOOT_FORK interpreter holds /dev/null as 0, 1, 2 and a SOCK_SEQPACKET socket as 3. It sends 'r', and up to 1024 bytes for IT_READY,
+ * when it is ready. Then it serves one packet at a time: 'f' with four descriptors (SCM_RIGHTS: stdin, stdout, stderr, hand-over) forks a child
+ * that makes them its 0, 1, 2, 3, waits on 3 as above and then switches to the uid. It answers 'e' and i32 errno; or 'p' and i32 pid, and when
  * the child has ended 's', i32 wait status, u64 cpu time in us, u64 peak resident memory in KiB.
  */
 #endif

@@ -282,7 +282,7 @@ def test_words_that_are_not_utf8() -> None:
 
 # -- what is refused
 
-_COLLECTED = [kind for kind in EXAMPLES if kind not in {0x85, 0x86, 0x8B, 0x8D}]
+_COLLECTED = [kind for kind in EXAMPLES if kind not in {0x82, 0x85, 0x86, 0x8B, 0x8D}]
 
 
 def state_for(kind: int) -> State:
@@ -314,6 +314,13 @@ def test_payload_that_is_too_short_or_too_long(kind: int) -> None:
         if wrong != payload:
             with pytest.raises(ProtocolError, match=f"malformed {Frame(kind).name} of {len(wrong)} bytes"):
                 connection_in(state_for(kind)).receive(frame(kind, wrong))
+
+
+def test_note_of_an_interpreter() -> None:
+    """Text for people, of a limited length; bytes that are not UTF-8 are replaced."""
+    assert connection_in(State.BOOTING).receive(frame(Frame.READY, b"left \xff")) == [Ready("left \ufffd")]
+    with pytest.raises(ProtocolError, match="malformed READY"):
+        connection_in(State.BOOTING).receive(frame(Frame.READY, bytes(1025)))
 
 
 @pytest.mark.parametrize("payload", [b"", b"\1\0\0", b"\1\0\0\0", b"\0\0\0\0d", b"\1\0\0\0" + bytes(MESSAGE_SIZE + 1)])

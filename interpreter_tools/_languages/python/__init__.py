@@ -21,6 +21,7 @@ PYTHON = LanguageConfig(
         mode="fork",
         command=("python3", "-c", Path(__file__).with_name("boot.py").read_text("utf-8")),
         fixed_variables=("PYTHON", "LANG", "LC_"),
+        preloads=True,
     ),
     dependencies=PIP,
 )

@@ -8,6 +8,9 @@ These differences are left:
 - Standard output is line-buffered, so that it can be watched.
 - The end skips what only frees memory. Functions that C code left for ``exit`` run if the program imported a module and
   has no other thread; what C code wrote to ``stdout`` is flushed always.
+- Modules that ``ContainerConfig.preload`` names, and what they import, are in ``sys.modules`` before the program
+  begins. A program that has modules of those names of its own, in its directory or among its packages, gets a Python
+  of its own.
 - All runs of one container share the seed of ``hash`` and the layout of the address space, as both are drawn when the
   zygote starts. A run with ``environment={"PYTHONHASHSEED": "random"}`` gets a Python of its own, and so both anew.
 
@@ -28,11 +31,15 @@ _PLAIN = ["/workspace/main.py", "/dev/null"]  # paths without a link
 _PAUSE = 0.005  # seconds
 _COMMAND = sys.orig_argv[:1] if hasattr(sys, "orig_argv") else ["python3"]
 _shown = []  # the words that stand in /proc/self/cmdline instead of those that Python was started with
+_PRELOAD, _LEFT_OUT = b"INTERPRETER_TOOLS_PRELOAD", b"INTERPRETER_TOOLS_LEFT_OUT"
+_SCRATCH = "/tmp/.preload"  # the home of the zygote while it imports modules
+_preloaded = set()  # names of modules at the top that were imported ahead, those of the standard library included
 _HELD = ["last_type", "last_value", "last_traceback", "last_exc"]  # where sys keeps an error that nothing caught
 
 
 def _zygote():
     control = _socket.socket(fileno=3)
+    preload, left_out = (_take_variable(name) for name in (_PRELOAD, _LEFT_OUT))
     libc = _find_libc()
     for name in sys.modules.keys() - _known:
         del sys.modules[name]  # a program has not imported them
@@ -40,13 +47,15 @@ def _zygote():
     usual = b"\0".join([b"/workspace", b"1", *_USUAL, *variables, b""])
     _open_streams()
     sys.meta_path.insert(0, _Finder())
+    if preload:
+        _preload(preload.decode().split(), left_out)
     for _ in range(10):
         _rehearse()
     gc.collect()
     gc.freeze()  # no collection in a child touches, and so copies, the pages of the zygote
     _set_program(_USUAL)
     _show_arguments(libc)
-    control.send(b"r")
+    control.send(b"r" + left_out[:1000])
     while True:
         packet, ancillary, _, _ = control.recvmsg(1, _socket.CMSG_SPACE(16))
         if packet != b"f":
@@ -75,6 +84,101 @@ def _zygote():
             + int((usage.ru_utime + usage.ru_stime) * 1e6).to_bytes(8, "little")
             + usage.ru_maxrss.to_bytes(8, "little")
         )
+
+
+def _take_variable(name):
+    """Return a variable that is meant for the zygote alone, and remove it; empty where there is none."""
+    value = posix.environ.pop(name, b"")
+    if value:
+        import os
+
+        os.environb.pop(name, None)
+    return value
+
+
+def _preload(names, left_out):
+    """Import modules that programs will want, so that a child has them by its fork.
+
+    A module that fails, starts threads or leaves descriptors open is left out: Python is started anew without it, as
+    what it has done already cannot be taken back.
+    """
+    global _known
+    import os
+
+    before = frozenset(sys.modules)
+    saved = {name: os.environ.get(name) for name in ("HOME", "TMPDIR")}
+    os.mkdir(_SCRATCH, 0o700)
+    os.environ.update(HOME=_SCRATCH, TMPDIR=_SCRATCH)
+    errors = posix.dup(2)
+    posix.dup2(1, 2)  # warnings of an import are nobody's
+    opened = len(posix.listdir("/proc/self/fd"))
+    for name in names:
+        why = _try_import(name, opened)
+        if why:
+            others = " ".join(other for other in names if other != name).encode()
+            said = b"; ".join(filter(None, [left_out, f"{name}: {why}".encode("utf-8", "replace")]))
+            environment = {**posix.environ, _PRELOAD: others, _LEFT_OUT: said}
+            posix.dup2(errors, 2)
+            _remove_scratch()
+            command = _read("/proc/self/cmdline").split(b"\0")[:-1]
+            posix.execve(sys.executable, command, environment)
+    posix.dup2(errors, 2)
+    posix.close(errors)
+    for name, value in saved.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    _remove_scratch()
+    _modules["__main__"] = _modules.pop("__main__")  # it comes last, behind all that was there before the program
+    _known = frozenset(sys.modules)
+    _preloaded.update(name.partition(".")[0] for name in _known - before)
+
+
+def _try_import(name, opened):
+    """Import a module. Return why programs cannot share it; None when they can."""
+    try:
+        __import__(name)
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    if _thread._count():
+        return "it starts threads"
+    if (
+        len(posix.listdir("/proc/self/task")) > 1
+    ):  # a library that knows forks, such as OpenBLAS, ends its threads for one
+        pid = posix.fork()
+        if pid == 0:
+            posix._exit(0)
+        posix.waitpid(pid, 0)
+        if len(posix.listdir("/proc/self/task")) > 1:
+            return "it starts threads"
+    return "it leaves files open" if len(posix.listdir("/proc/self/fd")) > opened else None
+
+
+def _remove_scratch():
+    import os
+
+    for directory, names, files in os.walk(_SCRATCH, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(directory, name))
+        for name in names:
+            os.rmdir(os.path.join(directory, name))
+    posix.rmdir(_SCRATCH)
+
+
+def _sow():
+    """Give the generators of random numbers that were imported ahead a new seed; Python's own has seen to itself."""
+    numpy = _modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()
+    torch = _modules.get("torch")
+    if torch is not None:
+        torch.seed()
+
+
+def _shadowed(directory):
+    """Tell whether a directory, which comes before the image's packages, holds a module that was imported ahead."""
+    try:
+        return any(name.partition(".")[0] in _preloaded for name in posix.listdir(directory))
+    except OSError:
+        return False
 
 
 class _Finder:
@@ -234,10 +338,12 @@ def _child(control, channel, streams, usual, libc):
         libc(
             "prctl", 4, 1, 0, 0, 0
         )  # PR_SET_DUMPABLE, which changing the uid took: /proc/self is the program's own again
-        if message[4:] == usual:
+        if message[4:] == usual and not _preloaded:
             posix.chdir("/workspace")
         else:
             _become(message[4:].split(b"\0"), libc)
+        if _preloaded:
+            _sow()
     except BaseException:
         posix._exit(127)
     _end(_run(), libc)
@@ -255,10 +361,15 @@ def _become(words, libc):
     """Another program than the usual one: in another directory, with other arguments or variables."""
     posix.chdir(words[0])
     end = 2 + int(words[1])
+    first = sys.path[1:2]
     _set_environment(words[end:-1])
     if words[2:end] != _USUAL:
         _set_program(words[2:end])
         _show_arguments(libc)
+    if _preloaded:
+        ahead = sys.path[: sys.path.index(first[0])] if first else sys.path[:1]
+        if any(map(_shadowed, ahead)):
+            _start(words)
 
 
 def _set_environment(environment):

@@ -47,5 +47,8 @@ class _BackendDisplay(_Backend):
         _show(options.get("block", arguments[0] if arguments else None))
 
 
-if os.environ.get("INTERPRETER_TOOLS_FIGURES") == "all":  # as a notebook does: what was left open is shown at the end
-    atexit.register(_show)
+@atexit.register
+def _show_what_is_open():
+    """Show what was left open, as a notebook does, for a caller who asks for that."""
+    if os.environ.get("INTERPRETER_TOOLS_FIGURES") == "all":
+        _show()
