@@ -57,6 +57,7 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()
+        self._services: set[asyncio.Task[object]] = set()  # those of them that have no end of their own
         self._closed = False
         self.failures = 0
 
@@ -69,19 +70,29 @@ class BackgroundTasks:
         """Run a function in a task of its own. Return False, and do nothing, after ``aclose``."""
         if self._closed:
             return False
-        task = asyncio.create_task(function(*args, **kwargs))
+        self._begin(function(*args, **kwargs))
+        return True
+
+    def _begin(self, work: Coroutine[object, object, object]) -> asyncio.Task[object]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        return True
+        return task
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
+        self._services.discard(task)
         if task.cancelled():
             return
         error = task.exception()
         if error is not None:
             self.failures += 1
             _LOG.error("a background task failed: %s", task.get_coro(), exc_info=error)
+
+    def serve(self, function: Callable[[], Coroutine[object, object, object]]) -> None:
+        """Run a function that has no end of its own, until ``aclose``."""
+        if not self._closed:
+            self._services.add(self._begin(function()))
 
     async def aclose(self, *, deadline: float) -> None:
         """Wait until every task has ended, also those that ending tasks spawn. Idempotent.
@@ -91,6 +102,8 @@ class BackgroundTasks:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
+        for task in tuple(self._services):
+            task.cancel()
         try:
             while self._tasks and (left := end - loop.time()) > 0:
                 await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)

@@ -16,7 +16,7 @@ from interpreter_tools._config.language_names import check_languages
 from interpreter_tools._config.model import ContainerStrategy, EngineConfig, SessionConfig
 from interpreter_tools._config.options import RunOptions, resolve
 from interpreter_tools._config.results import EngineStats
-from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume, sweep
+from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume
 from interpreter_tools._exceptions import EngineClosed, InterpreterToolsError, PoolClosed
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._runtime.request import Demand, PoolPlacement
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from interpreter_tools._session.session import Session
 
 _LOG = logging.getLogger("interpreter_tools")
+_CLOSE_DEADLINE = 28.0  # seconds; what is cancelled then has two more
+_SESSIONS_SHARE = 0.5
+_LAST_WAIT = 1.0  # seconds
 _LOG.addHandler(logging.NullHandler())  # where warnings go is the application's affair
 
 
@@ -49,10 +52,20 @@ class _Running:
         self.sessions = Sessions(host)
 
     async def aclose(self) -> None:
+        """End everything, within the one deadline of ``ExecutionEngine.aclose``."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _CLOSE_DEADLINE
         self.host.closed = True
         self.host.installs.aclose()  # a session waits for its run, which may wait for these
-        await self.sessions.aclose()
-        await self.host.aclose()
+        ending = asyncio.create_task(self.sessions.aclose())
+        try:
+            await asyncio.wait([ending], timeout=_CLOSE_DEADLINE * _SESSIONS_SHARE)
+            if not ending.done():
+                _LOG.warning("sessions could not be cleaned up in time; what they have is removed all the same")
+        finally:
+            await self.host.aclose(deadline=deadline)
+            ending.cancel()  # without a client it has nothing to wait for
+            await asyncio.wait([ending], timeout=_LAST_WAIT)
 
 
 class ExecutionEngine:
@@ -111,7 +124,7 @@ class ExecutionEngine:
                 await running.aclose()
                 raise EngineClosed("the engine was closed while it started", hint="make another ExecutionEngine")
             self._running = running
-            running.host.tasks.spawn(_sweep, running.host.client)
+            running.host.begin()
             for language in self._config.prewarm:
                 running.host.tasks.spawn(self._prewarm, language)
         return self
@@ -125,10 +138,15 @@ class ExecutionEngine:
     async def _open(self) -> _Running:
         client = await self._connect()
         try:
-            volume, info, owner = await asyncio.gather(
-                self._supervisor(client), client.info(), asyncio.to_thread(Owner.current)
-            )
-            traits = msgspec.structs.replace(volume.traits(info), store=self._config.dependency_store)
+            info = asyncio.create_task(client.info())
+            try:
+                volume = await self._supervisor(client)
+            except BaseException:
+                info.cancel()
+                await asyncio.wait([info])
+                raise
+            traits = msgspec.structs.replace(volume.traits(await info), store=self._config.dependency_store)
+            owner = await asyncio.to_thread(Owner.current)
             running = _Running(Host(self._config, client, owner, volume.name, traits))
         except BaseException:
             await client.aclose()
@@ -398,11 +416,3 @@ class ExecutionEngine:
             raise EngineClosed("the engine was not started", hint="use `async with ExecutionEngine() as engine`")
         running.host.check_home()
         return running
-
-
-async def _sweep(client: DockerClient) -> None:
-    """Removes what dead clients have left; the next start tries again."""
-    try:
-        await sweep(client)
-    except InterpreterToolsError:
-        _LOG.warning("what dead clients have left could not be removed", exc_info=True)

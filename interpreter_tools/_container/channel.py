@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker import Demultiplexer
 from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
 from interpreter_tools._protocol import Connection, Event, Fatal, Hello, Refused
@@ -16,6 +17,8 @@ _READ = 128 << 10  # bytes at once; the engine sends 32 KiB pieces, more of them
 # Bytes that may wait for room in the kernel before a sender has to wait: more only moves them about, and with none
 # asyncio's TLS transport would pause for good.
 _WRITE_HIGH = 1
+_DRAIN_DEADLINE = 30.0  # seconds; the supervisor takes what it is sent at once, so it does not run any more
+_LEFTOVER = 1024  # bytes of the buffer of a channel that has ended
 
 E = TypeVar("E", bound=Event)
 
@@ -55,6 +58,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
     Attributes:
         connection: the state machine whose bytes go through here.
         error: why the channel ended; None while it lives.
+        heard: how often something came from the container.
         on_lost: called once when it ends, other than by ``close``.
     """
 
@@ -68,6 +72,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         self._listener: Listener | None = self._greeting
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self.heard = 0
         self._writable: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -90,6 +95,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Hands every event in the data to the listener."""
+        self.heard += 1
         try:
             for event in self.connection.receive(b"".join(self._demultiplexer.feed(data))):
                 self._deliver(event)
@@ -201,8 +207,12 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         Raises:
             ContainerLost, ProtocolError: the channel has ended.
         """
-        while self._writable is not None and self.error is None:
-            await asyncio.shield(self._writable)
+        try:
+            async with awake_timeout(_DRAIN_DEADLINE):
+                while self._writable is not None and self.error is None:
+                    await asyncio.shield(self._writable)
+        except TimeoutError:
+            self.close(ContainerLost(f"the container has taken nothing for {_DRAIN_DEADLINE:g} s: is it paused?"))
         if self.error is not None:
             raise self.error
 
@@ -217,6 +227,11 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         if self._paused and self._transport is not None and self.error is None:
             self._paused = False
             self._transport.resume_reading()
+
+    @property
+    def awaited(self) -> bool:
+        """Somebody waits for the container: it is to say something, and may."""
+        return self._listener is not None and not self._paused and self.error is None
 
     @property
     def paused(self) -> bool:
@@ -236,6 +251,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         if self.error is not None:
             return
         self.error = error
+        self._buffer = memoryview(bytearray(_LEFTOVER))  # it may be kept for long after its end, as in a history
         self.resume_writing()
         if self._transport is not None:
             self._transport.abort()

@@ -12,10 +12,16 @@ from interpreter_tools._docker.records import (
     ImageSummary,
     VolumeSummary,
 )
-from interpreter_tools._docker.supervisor import SupervisorVolume, ensure_supervisor_volume, load_supervisor
-from interpreter_tools._docker.sweep import Belonging, Owner, remove, survey, sweep
+from interpreter_tools._docker.supervisor import (
+    SupervisorVolume,
+    ensure_supervisor_volume,
+    is_about_supervisor,
+    load_supervisor,
+)
+from interpreter_tools._docker.sweep import OWNER_LABEL, Belonging, Owner, remove, survey, sweep
 
 __all__ = [
+    "OWNER_LABEL",
     "Belonging",
     "ContainerSummary",
     "Demultiplexer",
@@ -32,6 +38,7 @@ __all__ = [
     "VolumeSummary",
     "ensure_supervisor_volume",
     "find_endpoints",
+    "is_about_supervisor",
     "load_supervisor",
     "remove",
     "survey",

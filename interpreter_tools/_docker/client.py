@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+import weakref
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 from aiodocker import DockerError
@@ -13,7 +15,7 @@ from aiodocker import DockerError
 from interpreter_tools._docker.attach import open_attach
 from interpreter_tools._docker.connection import Connection
 from interpreter_tools._docker.endpoint import find_endpoints
-from interpreter_tools._docker.errors import SETUP_HINT
+from interpreter_tools._docker.errors import GARBLED, SETUP_HINT
 from interpreter_tools._docker.images import Pull, import_tree, split_tag
 from interpreter_tools._docker.records import (
     ContainerSummary,
@@ -23,22 +25,33 @@ from interpreter_tools._docker.records import (
     ImageInfo,
     ImageSummary,
     VolumeSummary,
-    read_container,
+    ignore,
+    read_containers,
+    read_id,
     read_image,
     read_info,
-    read_listed_image,
+    read_listed_images,
+    read_object,
     read_ports,
     read_stat,
     read_version,
     read_volume,
     read_volumes,
 )
-from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, MachineError
+from interpreter_tools._exceptions import (
+    DockerApiError,
+    DockerUnavailable,
+    ImageMissing,
+    MachineError,
+    NetworkMissing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Mapping, Sequence
 
     from interpreter_tools._docker.endpoint import Endpoint
+
+_T = TypeVar("_T")
 
 _DEADLINE = 60.0
 _CONNECT_DEADLINE = 10.0
@@ -65,6 +78,7 @@ class DockerClient:
         self._connection = connection
         self._late: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
+        self._streams: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self._closed = False
         self.version = version
 
@@ -120,18 +134,36 @@ class DockerClient:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Close the connections. Containers that were created too late for anybody to want them are removed first."""
+    async def late_removals(self, *, deadline: float) -> bool:
+        """Wait for the removal of containers that were created too late for anybody to want them.
+
+        Args:
+            deadline: seconds.
+
+        Returns:
+            Whether none is left.
+        """
+        if self._late:
+            await asyncio.wait(self._late, timeout=deadline)
+        return not self._late
+
+    async def aclose(self, *, deadline: float = _CLOSE_DEADLINE) -> None:
+        """Close the connections. Containers that were created too late for anybody to want them are removed first.
+
+        Args:
+            deadline: seconds for that removal.
+        """
         if self._closed:
             return
         self._closed = True
         self._closing.set()
         try:
-            if self._late:
-                await asyncio.wait(self._late, timeout=_CLOSE_DEADLINE)
+            await self.late_removals(deadline=deadline)
         finally:
-            for task in self._late:
+            late = tuple(self._late)
+            for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)  # they have requests under way
             await self._connection.aclose()
 
     @property
@@ -141,7 +173,7 @@ class DockerClient:
 
     async def info(self) -> EngineInfo:
         """What the engine and its host can do."""
-        return read_info(await self._connection.request("inspect the engine", "GET", "info"))
+        return await self._connection.request("inspect the engine", "GET", "info", read=read_info)
 
     async def create_container(self, spec: Mapping[str, object], *, name: str | None = None) -> str:
         """Make a container and return its id.
@@ -166,27 +198,39 @@ class DockerClient:
                 body=spec,
                 image=str(spec.get("Image", "")),
                 deadline=_LATE_DEADLINE,
+                read=read_id,
             )
         )
         try:
-            created = await self._connection.ask("create container", lambda: asyncio.shield(creating))
+            return await self._connection.ask("create container", lambda: asyncio.shield(creating))
         except BaseException as error:
-            refused = isinstance(error, ImageMissing) or (isinstance(error, DockerApiError) and error.status)
-            if not refused:
+            answered = isinstance(error, DockerApiError) and error.status not in {0, GARBLED}
+            if not answered and not isinstance(error, (ImageMissing, NetworkMissing)):
                 self._follow_up(self._remove_late(creating, name))
             raise
-        return str(created["Id"])
 
     def _follow_up(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _remove_late(self, creating: asyncio.Future[Any], name: str) -> None:
+    async def _remove_late(self, creating: asyncio.Future[str], name: str) -> None:
         """Remove a container that was asked for but is not wanted any more, as soon as it exists."""
+        lost = False
         try:
             created = await creating
-        except DockerUnavailable:  # the answer is lost, but the engine may still be at it: look for the name
+        except DockerUnavailable:
+            lost = True
+        except DockerApiError as error:
+            if error.status not in {0, GARBLED}:
+                return  # the engine refused after all: nothing was created
+            lost = True
+        except MachineError:
+            return
+        else:
+            with contextlib.suppress(MachineError):  # a dead engine's containers are swept at the next start
+                await self.remove_container(created)
+        if lost:  # the answer is, but the engine may still be at it: look for the name
             for wait in _LATE_CHECKS:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
@@ -195,24 +239,19 @@ class DockerClient:
                     await self.remove_container(name)
                 if self._closing.is_set():  # there is no later for us
                     break
-        except MachineError:
-            return  # the engine refused after all: nothing was created
-        else:
-            with contextlib.suppress(MachineError):  # a dead engine's containers are swept at the next start
-                await self.remove_container(str(created["Id"]))
 
     async def start_container(self, container_id: str) -> None:
         """Start a container. Its program runs when this returns."""
-        await self._connection.request("start container", "POST", f"containers/{container_id}/start")
+        await self._connection.request("start container", "POST", f"containers/{container_id}/start", read=ignore)
 
     async def inspect_container(self, container_id: str) -> dict[str, Any] | None:
         """Everything the engine knows of a container; None when there is none."""
-        return await self._find("inspect container", f"containers/{container_id}/json")
+        return await self._find("inspect container", f"containers/{container_id}/json", read_object)
 
     async def published_ports(self, container_id: str) -> dict[int, int]:
         """The host's port by the container's, for each TCP port that a container which runs publishes."""
-        answer = await self._connection.request("inspect container", "GET", f"containers/{container_id}/json")
-        return read_ports(answer)
+        path = f"containers/{container_id}/json"
+        return await self._connection.request("inspect container", "GET", path, read=read_ports)
 
     async def update_container(self, container_id: str, changes: Mapping[str, object]) -> None:
         """Change the limits of a container that runs.
@@ -223,7 +262,7 @@ class DockerClient:
         """
         path = f"containers/{container_id}/update"
         try:
-            await self._connection.request("update container", "POST", path, body=changes, again=True)
+            await self._connection.request("update container", "POST", path, body=changes, again=True, read=ignore)
         except DockerApiError as error:
             if error.status != 404 or not self.version.is_podman:
                 raise
@@ -238,7 +277,7 @@ class DockerClient:
         """
         try:
             path, params = f"containers/{container_id}/kill", {"signal": "SIGKILL"}
-            await self._connection.request("kill container", "POST", path, params=params, again=True)
+            await self._connection.request("kill container", "POST", path, params=params, again=True, read=ignore)
         except DockerApiError as error:
             if error.status == 404:
                 return
@@ -254,7 +293,11 @@ class DockerClient:
             return
         try:
             await self._connection.request(
-                "wait for a container's removal", "POST", f"{path}/wait", params={"condition": "removed"}
+                "wait for a container's removal",
+                "POST",
+                f"{path}/wait",
+                params={"condition": "removed"},
+                read=ignore,
             )
         except DockerApiError as error:
             if error.status != 404:
@@ -269,7 +312,9 @@ class DockerClient:
         """
         path, params = f"containers/{container_id}/wait", {"condition": "removed"}
         try:
-            await self._connection.request("wait for a container's end", "POST", path, params=params, deadline=seconds)
+            await self._connection.request(
+                "wait for a container's end", "POST", path, params=params, deadline=seconds, read=ignore
+            )
         except DockerApiError as error:
             if error.status not in {0, 404}:
                 raise
@@ -279,8 +324,9 @@ class DockerClient:
     async def list_containers(self, *, labels: Mapping[str, str | None]) -> list[ContainerSummary]:
         """Containers that bear all the labels, running or not; the value None stands for any value."""
         params = {"all": "1", "filters": _label_filter(labels)}
-        answer = await self._connection.request("list containers", "GET", "containers/json", params=params)
-        return [read_container(container) for container in answer]
+        return await self._connection.request(
+            "list containers", "GET", "containers/json", params=params, read=read_containers
+        )
 
     async def attach(
         self, container_id: str, protocol_factory: Callable[[], asyncio.Protocol]
@@ -293,9 +339,19 @@ class DockerClient:
         """
         path = f"/v{self.version.api_version}/containers/{container_id}/attach?stream=1&stdin=1&stdout=1"
         connection = self._connection
-        return await connection.ask(
+        transport, protocol = await connection.ask(
             "attach", lambda: open_attach(connection.endpoint, connection.tls, path, protocol_factory)
         )
+        self._streams.add(transport)
+        return transport, protocol
+
+    def sever(self) -> None:
+        """Break every attached stream, from any thread, after the event loop was closed: the supervisors leave."""
+        for transport in tuple(self._streams):
+            plain: socket.socket | None = transport.get_extra_info("socket")
+            if plain is not None:
+                with contextlib.suppress(OSError):  # it is closed
+                    plain.shutdown(socket.SHUT_RDWR)
 
     async def stat_created_file(self, container_id: str, path: str) -> FileStat | None:
         """Size, mode and time of a file of a container that was never started; None when it is not there.
@@ -305,15 +361,15 @@ class DockerClient:
         connection = self._connection
         url = f"{self.endpoint.base_url}/v{self.version.api_version}/containers/{container_id}/archive"
 
-        async def head() -> str:
+        async def head() -> FileStat:
             # aiodocker would read the error's text from the body, which an answer to HEAD does not have
             async with connection.docker.session.head(url, params={"path": path}) as response:
                 if response.status >= 400:
                     raise DockerError(response.status, "no such container or file")
-                return response.headers.get("X-Docker-Container-Path-Stat", "")
+                return read_stat(response.headers.get("X-Docker-Container-Path-Stat", ""))
 
         try:
-            return read_stat(await connection.ask("look at a file of a new container", head, again=True))
+            return await connection.ask("look at a file of a new container", head, again=True)
         except DockerApiError as error:
             if error.status == 404:
                 return None
@@ -321,14 +377,14 @@ class DockerClient:
 
     async def inspect_image(self, name: str) -> ImageInfo | None:
         """An image; None when it is not there."""
-        answer = await self._find("inspect image", f"images/{name}/json")
-        return None if answer is None else read_image(answer)
+        return await self._find("inspect image", f"images/{name}/json", read_image)
 
     async def list_images(self, labels: Mapping[str, str | None]) -> list[ImageSummary]:
         """Images that bear all the labels; the value None stands for any value."""
         params = {"filters": _label_filter(labels)}
-        answer = await self._connection.request("list images", "GET", "images/json", params=params)
-        return [read_listed_image(image) for image in answer]
+        return await self._connection.request(
+            "list images", "GET", "images/json", params=params, read=read_listed_images
+        )
 
     def pull_image(self, name: str) -> Pull:
         """Fetch an image from its registry: an async iterator of ``PullProgress``, to be drained or closed."""
@@ -342,7 +398,8 @@ class DockerClient:
         """
         repository, version = split_tag(tag)
         params = {"repo": repository, "tag": version}
-        await self._connection.request("tag image", "POST", f"images/{name}/tag", params=params, again=True, image=name)
+        path = f"images/{name}/tag"
+        await self._connection.request("tag image", "POST", path, params=params, again=True, image=name, read=ignore)
 
     async def remove_image(self, name: str) -> None:
         """Remove an image, or only this name of it where it has more. One that is gone is no error."""
@@ -380,8 +437,8 @@ class DockerClient:
             options: of the local driver, such as ``{"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}``.
         """
         body = {"Name": name, "Labels": dict(labels), "DriverOpts": dict(options or {})}
-        return read_volume(
-            await self._connection.request("create volume", "POST", "volumes/create", body=body, again=True)
+        return await self._connection.request(
+            "create volume", "POST", "volumes/create", body=body, again=True, read=read_volume
         )
 
     async def remove_volume(self, name: str) -> None:
@@ -391,11 +448,11 @@ class DockerClient:
     async def list_volumes(self, labels: Mapping[str, str | None]) -> list[VolumeSummary]:
         """Volumes that bear all the labels; the value None stands for any value."""
         params = {"filters": _label_filter(labels)}
-        return read_volumes(await self._connection.request("list volumes", "GET", "volumes", params=params))
+        return await self._connection.request("list volumes", "GET", "volumes", params=params, read=read_volumes)
 
-    async def _find(self, operation: str, path: str) -> dict[str, Any] | None:
+    async def _find(self, operation: str, path: str, read: Callable[[object], _T]) -> _T | None:
         try:
-            return await self._connection.request(operation, "GET", path)
+            return await self._connection.request(operation, "GET", path, read=read)
         except DockerApiError as error:
             if error.status == 404:
                 return None
@@ -404,7 +461,7 @@ class DockerClient:
     async def _remove(self, operation: str, path: str, params: Mapping[str, str]) -> bool:
         """Whether it is gone; else somebody else, the engine itself perhaps, is removing it."""
         try:
-            await self._connection.request(operation, "DELETE", path, params=params)
+            await self._connection.request(operation, "DELETE", path, params=params, read=ignore)
         except DockerApiError as error:
             if error.status == 409 and "already in progress" in error.detail:
                 return False

@@ -11,7 +11,7 @@ import msgspec
 import tenacity
 
 from interpreter_tools._deadline import awake_timeout
-from interpreter_tools._docker.errors import CONNECTION_FAILED, map_docker_errors
+from interpreter_tools._docker.errors import CONNECTION_FAILED, GARBLED, map_docker_errors
 
 if TYPE_CHECKING:
     import ssl
@@ -118,8 +118,9 @@ class Connection:
         again: bool | None = None,
         image: str | None = None,
         deadline: float | None = None,
-    ) -> Any:  # noqa: ANN401 - any JSON
-        """The engine's answer to one request, decoded from JSON.
+        read: Callable[[Any], _T],
+    ) -> _T:
+        """Return what the engine's answer to one request says.
 
         Args:
             operation: what is asked, for error messages.
@@ -130,11 +131,22 @@ class Connection:
             again: whether it may be repeated; None means GET and DELETE may.
             image: the image that a 404 may be about.
             deadline: seconds; None means the connection's.
+            read: is given the answer, decoded from JSON; an empty one is None. It raises ``ValueError``, ``TypeError``
+                or ``KeyError`` where the answer makes no sense.
         """
         data = None if body is None else msgspec.json.encode(body)
 
-        async def send() -> Any:  # noqa: ANN401 - any JSON
-            return await self.docker._query_json(path, method, params=params, data=data)  # noqa: SLF001 - what every call of aiodocker is made of
+        async def send() -> _T:
+            if self._session.closed:
+                raise aiodocker.DockerError(CONNECTION_FAILED, "the connection to the Docker engine was closed")
+            # What every call of aiodocker is made of
+            async with self.docker._query(path, method, params=params, data=data) as response:  # noqa: SLF001
+                answer = await response.read()
+            try:
+                return read(msgspec.json.decode(answer) if answer else None)
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                text = f"an answer that makes no sense: {answer[:_EXCERPT]!r} ({error})"
+                raise aiodocker.DockerError(GARBLED, text) from error
 
         idempotent = method in {"GET", "DELETE"} if again is None else again
         return await self.ask(operation, send, again=idempotent, image=image, deadline=deadline)

@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiodocker import DockerError
 
-from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, NetworkMissing
+from interpreter_tools._exceptions import (
+    DockerApiError,
+    DockerUnavailable,
+    ImageMissing,
+    InterpreterToolsError,
+    NetworkMissing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 CONNECTION_FAILED = 900
 """The status that aiodocker gives to an error that is no answer: the connection could not be made, or broke."""
+
+GARBLED = 502
+"""The status of an answer that makes no sense."""
+
+_GARBLED_HINT = "something between here and the Docker engine changes answers, or it is not a Docker engine"
+_EXCERPT = 200  # characters of an answer
 
 SETUP_HINT = (
     "run `interpreter-tools setup` on the machine that is to run the code, or `interpreter-tools doctor` to see more"
@@ -69,7 +81,7 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
         ImageMissing: the engine has no such image.
         NetworkMissing: the engine has no such network.
         DockerUnavailable: the engine cannot be reached, or the connection broke.
-        DockerApiError: the engine refused, or did not answer in time (status 0).
+        DockerApiError: the engine refused, or did not answer in time (status 0), or its answer makes no sense (502).
     """
     try:
         yield
@@ -81,6 +93,8 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
         if (network := _MISSING_NETWORK.search(error.message)) is not None:
             raise NetworkMissing(network[1] or network[2]) from error
         raise DockerApiError(operation, error.status, error.message, hint=hint_for(error.message)) from error
+    except InterpreterToolsError:
+        raise
     except TimeoutError as error:
         within = "" if deadline is None else f" within {deadline:g} s"
         hint = "the engine hangs or is overloaded: see its log"
@@ -90,6 +104,15 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
         raise DockerUnavailable(
             f"{operation}: the connection to the Docker engine failed: {reason}", hint=SETUP_HINT
         ) from error
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        RecursionError,
+    ) as error:  # of what reads an answer
+        said = getattr(error, "doc", "") or getattr(error, "object", b"")
+        text = f"an answer that makes no sense: {error!r}" + (f" in {said[:_EXCERPT]!r}" if said else "")
+        raise DockerApiError(operation, GARBLED, text, hint=_GARBLED_HINT) from error
 
 
 def is_about_image(message: str) -> bool:

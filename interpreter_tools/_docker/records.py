@@ -343,9 +343,31 @@ def read_info(answer: object) -> EngineInfo:
     )
 
 
-def read_container(answer: object) -> ContainerSummary:
-    """One element of the answer to ``GET /containers/json``."""
-    raw = msgspec.convert(answer, _Container)
+class _Created(msgspec.Struct, rename="pascal"):
+    id: str
+
+
+def ignore(answer: object) -> None:
+    """Whatever the answer says, that it came is enough."""
+    del answer
+
+
+def read_object(answer: object) -> dict[str, Any]:
+    """An answer that nobody has reduced."""
+    return msgspec.convert(answer, dict[str, Any])
+
+
+def read_id(answer: object) -> str:
+    """The answer to ``POST /containers/create``."""
+    return msgspec.convert(answer, _Created).id
+
+
+def read_containers(answer: object) -> list[ContainerSummary]:
+    """The answer to ``GET /containers/json``."""
+    return [_read_container(raw) for raw in msgspec.convert(answer, list[_Container])]
+
+
+def _read_container(raw: _Container) -> ContainerSummary:
     names = tuple(name.removeprefix("/") for name in raw.names or ())
     return ContainerSummary(
         id=raw.id, names=names, image=raw.image, labels=raw.labels or {}, state=raw.state, created=raw.created
@@ -378,12 +400,14 @@ def read_image(answer: object) -> ImageInfo:
     )
 
 
-def read_listed_image(answer: object) -> ImageSummary:
-    """One element of the answer to ``GET /images/json``."""
-    raw = msgspec.convert(answer, _ListedImage)
-    return ImageSummary(
-        id=raw.id, tags=tuple(raw.repo_tags or ()), labels=raw.labels or {}, size=raw.size, created=raw.created
-    )
+def read_listed_images(answer: object) -> list[ImageSummary]:
+    """The answer to ``GET /images/json``."""
+    return [
+        ImageSummary(
+            id=raw.id, tags=tuple(raw.repo_tags or ()), labels=raw.labels or {}, size=raw.size, created=raw.created
+        )
+        for raw in msgspec.convert(answer, list[_ListedImage])
+    ]
 
 
 def read_stat(header: str) -> FileStat:

@@ -150,6 +150,7 @@ def container_spec(
             workspace_volume=workspace_volume,
             image_volumes=image_volumes,
             installs=installs,
+            labels=labels,
         ),
     }
 
@@ -162,6 +163,7 @@ def host_config(
     workspace_volume: str | None = None,
     installs: bool = False,
     image_volumes: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """The part of a specification that limits: ``HostConfig``.
 
@@ -172,6 +174,7 @@ def host_config(
         installs: the dependency store can be written.
         workspace_volume: the volume that is the workspace; None means a tmpfs of its own.
         image_volumes: places for which the engine would make volumes.
+        labels: of a volume that the engine makes for the workspace, as it is not there.
     """
     ulimits: list[dict[str, object]] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS]
     mounts: list[Mapping[str, object]] = [
@@ -179,7 +182,7 @@ def host_config(
         _volume(traits.store, STORE_DIRECTORY, read_only=not installs),
     ]
     if workspace_volume is not None:
-        mounts.append(_volume(workspace_volume, WORKSPACE, read_only=False))
+        mounts.append(_workspace(workspace_volume, config, labels or {}, podman=traits.podman))
     if traits.hosts_mount is not None and _brings_hosts(config, traits):
         mounts.append(traits.hosts_mount)
     mounts += [bind_spec(mount, recursive=traits.recursive) for mount in config.mounts if mount.is_bind]
@@ -225,6 +228,17 @@ def _volume(name: str, target: str, *, read_only: bool) -> dict[str, object]:
         "ReadOnly": read_only,
         "VolumeOptions": {"NoCopy": True},  # an image with a directory of that name must not fill the volume
     }
+
+
+def _workspace(name: str, config: ContainerConfig, labels: Mapping[str, str], *, podman: bool) -> dict[str, object]:
+    """The mount of a volume that is the workspace.
+
+    The engine makes a volume that is not there. So the mount says what it is to be, as ``workspace_options`` does: one
+    that is made after the session has ended is still limited, and has an owner who removes it.
+    """
+    mount = _volume(name, WORKSPACE, read_only=False)
+    driver = {"Name": "local", "Options": workspace_options(config, podman=podman)}
+    return {**mount, "VolumeOptions": {"NoCopy": True, "Labels": dict(labels), "DriverConfig": driver}}
 
 
 def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:

@@ -29,7 +29,13 @@ from interpreter_tools._docker.spec import (
     HostTraits,
 )
 from interpreter_tools._docker.sweep import Owner
-from interpreter_tools._exceptions import ArchitectureMismatch, DockerApiError, ImageMissing, MachineError
+from interpreter_tools._exceptions import (
+    ArchitectureMismatch,
+    DockerApiError,
+    ImageMissing,
+    InterpreterToolsError,
+    MachineError,
+)
 from interpreter_tools._languages.python import sandbox_modules
 
 if TYPE_CHECKING:
@@ -134,6 +140,11 @@ async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | Non
     return SupervisorVolume(
         name=volume.name, entrypoint=SUPERVISOR_PATH, mountpoint=volume.mountpoint, engine=client.version
     )
+
+
+def is_about_supervisor(error: InterpreterToolsError, volume: str) -> bool:
+    """Whether a container did not start because the supervisor is not in its volume any more."""
+    return SUPERVISOR_PATH in error.message or volume in error.message
 
 
 def load_supervisor(architecture: str) -> bytes:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from interpreter_tools._docker.records import ContainerSummary, VolumeSummary
 
 _PREFIX = "interpreter-tools."
-_OWNER = f"{_PREFIX}owner"
+OWNER_LABEL = f"{_PREFIX}owner"
+"""On containers and volumes: the id of the ``Owner`` who has made them."""
+
 _IN_USE = 409
 _GRACE = 60.0  # seconds: another host's client may be between creating and starting
 _NEVER_STARTED = frozenset({"created", "exited", "dead"})
@@ -72,7 +74,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         """The owner that labels tell; None when they tell none that can be understood."""
         with contextlib.suppress(KeyError, ValueError):
             owner = cls(
-                id=labels[_OWNER],
+                id=labels[OWNER_LABEL],
                 host=labels[f"{_PREFIX}host"],
                 boot_id=labels[f"{_PREFIX}boot-id"],
                 pid_namespace=labels[f"{_PREFIX}pid-namespace"],
@@ -85,7 +87,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     def labels(self) -> dict[str, str]:
         """What to put on a container or a volume."""
         return {
-            _OWNER: self.id,
+            OWNER_LABEL: self.id,
             f"{_PREFIX}host": self.host,
             f"{_PREFIX}boot-id": self.boot_id,
             f"{_PREFIX}pid-namespace": self.pid_namespace,
@@ -154,7 +156,7 @@ class Belonging(msgspec.Struct, frozen=True, kw_only=True):
 async def survey(client: DockerClient) -> list[Belonging]:
     """What clients of ours, this one and others, have on an engine: containers first, the oldest first."""
     containers, volumes = await asyncio.gather(
-        client.list_containers(labels={_OWNER: None}), client.list_volumes({_OWNER: None})
+        client.list_containers(labels={OWNER_LABEL: None}), client.list_volumes({OWNER_LABEL: None})
     )
     if not containers and not volumes:
         return []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import weakref
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,16 +22,27 @@ from interpreter_tools._container.images import ImageCatalog, image_name
 from interpreter_tools._container.shape import Shape, shape_of
 from interpreter_tools._container.sources import Source, find_sources
 from interpreter_tools._dependencies import Installs
-from interpreter_tools._docker import sweep
-from interpreter_tools._exceptions import DockerApiError, EngineClosed, EngineMisused, ImageMissing, MachineError
+from interpreter_tools._docker import OWNER_LABEL, ensure_supervisor_volume, is_about_supervisor, sweep
+from interpreter_tools._exceptions import (
+    ContainerLost,
+    ContainerStartFailed,
+    DockerApiError,
+    DockerUnavailable,
+    EngineClosed,
+    EngineMisused,
+    ImageMissing,
+    InterpreterToolsError,
+    MachineError,
+)
 from interpreter_tools._execution.placement import Missing
 from interpreter_tools._languages import Need
 from interpreter_tools._languages.manifests import read_mounted
 from interpreter_tools._pool.pool import Pool
 from interpreter_tools._runtime.archive import with_archives
+from interpreter_tools._runtime.loop_guard import GUARD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from interpreter_tools._config.model import ContainerConfig, EngineConfig
     from interpreter_tools._config.options import Resolved
@@ -36,10 +50,13 @@ if TYPE_CHECKING:
     from interpreter_tools._docker.spec import HostTraits
     from interpreter_tools._languages import LanguageConfig
 
+_ALIVE = frozenset({"running", "created"})
 _LOG = logging.getLogger("interpreter_tools")
-_CLOSE_DEADLINE = 30.0
+_TASKS_SHARE, _REST_SHARE, _CLIENT_SHARE = 0.6, 0.75, 0.9  # of the time that is left for the end of an engine
 _VOLUME_DEADLINE = 10.0
 _IN_USE = 409
+_LOOK = 10.0  # seconds between two looks at containers that say nothing
+_SWEEP = 300.0  # seconds between two sweeps
 
 
 class Fitting(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +97,73 @@ class Host:
         self.closed = False
         self.installs = Installs(client, config, host=self, tasks=self.tasks)
         self._creating = anyio.CapacityLimiter(config.pool.parallel_creates)
+        self._containers: weakref.WeakSet[Container] = weakref.WeakSet()
+        self._mounting: Counter[str] = Counter()  # creations under way, by the volume of their workspace
+        self._unwanted: set[str] = set()  # those of the volumes whose session has ended
+        self._refilling = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Host [{len(self.pools)} pools, {'closed' if self.closed else 'open'}]>"
+
+    def begin(self) -> None:
+        """Begin to look after containers, and after what dead clients have left."""
+        GUARD.add(self)
+        self.tasks.serve(self._watch)
+        self.tasks.serve(self._sweep)
+
+    @property
+    def is_orphaned(self) -> bool:
+        """The event loop was closed, and this was not."""
+        return self.loop.is_closed() and not self.closed
+
+    def sever(self) -> None:
+        """Break the stream of every container, after the event loop was closed: they end. For another thread."""
+        self.client.sever()
+
+    async def _sweep(self) -> None:
+        """Remove what dead clients have left, now and from time to time."""
+        while True:
+            try:
+                await sweep(self.client)
+            except InterpreterToolsError:
+                _LOG.warning("what dead clients have left could not be removed", exc_info=True)
+            await asyncio.sleep(_SWEEP)
+
+    async def _watch(self) -> None:
+        """Look after containers that say nothing though somebody waits for them: a paused one is given up.
+
+        A run without a time limit, and a file that is read, would wait for it for ever.
+        """
+        before: dict[Container, int] = {}
+        while True:
+            await asyncio.sleep(_LOOK)
+            awaited = {
+                container: container.channel.heard for container in self._containers if container.channel.awaited
+            }
+            silent = [container for container, heard in awaited.items() if before.get(container) == heard]
+            before = awaited
+            if silent:
+                await self._look_at(silent)
+
+    async def _look_at(self, silent: list[Container]) -> None:
+        hint = "unpause it, or run the code again"
+        try:
+            found = await self.client.list_containers(labels={OWNER_LABEL: self.owner.id})
+        except DockerApiError as error:
+            if error.status != 0:
+                _LOG.warning("the state of containers is unknown", exc_info=True)
+                return
+            paused = silent  # an engine that hangs passes nothing on
+            cause, hint = "the Docker engine hangs, and says nothing for it", error.hint
+        except DockerUnavailable:
+            _LOG.warning("the state of containers is unknown", exc_info=True)
+            return
+        else:
+            states = {container.id: container.state for container in found}
+            paused = [container for container in silent if states.get(container.id, "gone") not in _ALIVE]
+            cause = "the container does not run any more, or is paused"
+        for container in paused:
+            container.channel.close(ContainerLost(cause, hint=hint))
 
     def check_home(self) -> None:
         """Refuses to be used from elsewhere than where it was started.
@@ -231,7 +315,13 @@ class Host:
         return name
 
     async def remove_volume(self, name: str) -> None:
-        """Removes a volume, as soon as the containers that use it are gone."""
+        """Remove a volume as soon as the containers that use it are gone.
+
+        A container whose creation is under way would bring it back: then it is removed after that.
+        """
+        if self._mounting[name]:
+            self._unwanted.add(name)
+        await self.client.late_removals(deadline=_VOLUME_DEADLINE)
         retry = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(
                 lambda error: isinstance(error, DockerApiError) and error.status == _IN_USE
@@ -259,22 +349,66 @@ class Host:
 
     async def _create(self, shape: Shape) -> Container | None:
         """A container; None when the engine was closed before its turn came."""
-        async with self._creating:
-            if self.closed:
-                return None
-            try:
-                return await Container.start(
-                    self.client, shape, volume=self.volume, labels=self.owner.labels(), traits=self.traits
-                )
-            except ImageMissing:
-                self.images.forget(shape.image)  # it is looked up anew the next time
-                raise ImageMissing(shape.image) from None
+        volume = shape.workspace_volume
+        with self._mounts(volume):
+            async with self._creating:
+                if self.closed:
+                    return None
+                if volume in self._unwanted:
+                    raise ContainerStartFailed("its session has ended", hint="use another session")
+                try:
+                    return await self._start(shape)
+                except ImageMissing:
+                    self.images.forget(shape.image)  # it is looked up anew the next time
+                    raise ImageMissing(shape.image) from None
+
+    @contextlib.contextmanager
+    def _mounts(self, volume: str | None) -> Generator[None]:
+        """Note that a container is created with a volume for its workspace, which is removed late if it has to be."""
+        if volume is None:
+            yield
+            return
+        self._mounting[volume] += 1
+        try:
+            yield
+        finally:
+            self._mounting[volume] -= 1
+            if not self._mounting[volume]:
+                del self._mounting[volume]
+                if volume in self._unwanted:
+                    self._unwanted.discard(volume)
+                    self.tasks.spawn(self.remove_volume, volume)
+
+    async def _start(self, shape: Shape, installer: str | None = None) -> Container:
+        """Start a container; where the supervisor is missing, its volume is filled again first."""
+        try:
+            return await self._start_once(shape, installer)
+        except (ContainerStartFailed, DockerApiError) as error:
+            if not is_about_supervisor(error, self.volume) or not await self._refill():
+                raise
+        return await self._start_once(shape, installer)
+
+    async def _start_once(self, shape: Shape, installer: str | None) -> Container:
+        container = await Container.start(
+            self.client,
+            shape,
+            volume=self.volume,
+            labels=self.owner.labels(),
+            traits=self.traits,
+            installer=installer,
+        )
+        self._containers.add(container)
+        return container
+
+    async def _refill(self) -> bool:
+        """Fill the supervisor's volume, which somebody has removed. Return whether it is as it was."""
+        async with self._refilling:
+            volume = await ensure_supervisor_volume(self.client)
+        return volume.name == self.volume
 
     async def create_installer(self, shape: Shape, name: str) -> Container:
         """Starts the container of that name, which may write into the dependency store."""
-        return await Container.start(
-            self.client, shape, volume=self.volume, labels=self.owner.labels(), traits=self.traits, installer=name
-        )
+        return await self._start(shape, name)
 
     async def wait_for_other(self, name: str, seconds: float) -> None:
         """Waits until a container of that name is gone; one whose client is dead is removed."""
@@ -287,11 +421,41 @@ class Host:
         if not self.tasks.spawn(container.aclose):
             container.channel.close()  # its supervisor then ends it
 
-    async def aclose(self) -> None:
-        """Ends every run and removes every container."""
+    async def aclose(self, *, deadline: float) -> None:
+        """End every run and remove every container and volume.
+
+        Args:
+            deadline: when it is over, on the clock of the event loop.
+        """
         self.closed = True
-        self.installs.aclose()
-        for pool in self.pools.values():
-            await pool.aclose()
-        await self.tasks.aclose(deadline=_CLOSE_DEADLINE)
-        await self.client.aclose()
+        GUARD.discard(self)
+
+        def share(part: float) -> float:
+            return max(0.0, deadline - self.loop.time()) * part
+
+        try:
+            self.installs.aclose()
+            for pool in self.pools.values():
+                await pool.aclose()
+            await self.tasks.aclose(deadline=share(_TASKS_SHARE))
+            await self._remove_rest(share(_REST_SHARE))
+        finally:
+            await self.client.aclose(deadline=share(_CLIENT_SHARE))
+
+    async def _remove_rest(self, seconds: float) -> None:
+        """Remove what bears the label of this engine and is still there, as some removal failed or came too late."""
+        labels: dict[str, str | None] = {OWNER_LABEL: self.owner.id}
+        try:
+            async with asyncio.timeout(seconds):
+                left = await self.client.list_containers(labels=labels)
+                removals = (self.client.remove_container(container.id) for container in left)
+                results = await asyncio.gather(*removals, return_exceptions=True)
+                for volume in await self.client.list_volumes(labels):
+                    await self.client.remove_volume(volume.name)
+        except (TimeoutError, InterpreterToolsError) as error:
+            results = [error]
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed:
+            _LOG.warning(
+                "not everything could be removed; what is left ends by itself, or at the next start: %s", failed
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.model import SessionConfig
     from interpreter_tools._runtime.runtime import Host
 
+_LOG = logging.getLogger("interpreter_tools")
 _PATIENCE = 10.0  # seconds that a copy of generated files to this machine may go on when the engine closes
 
 
@@ -93,7 +95,10 @@ class Sessions:
         """Cleans every session up."""
         if self._expiry is not None:
             self._expiry.cancel()
-        await asyncio.gather(*(session.end(patience=_PATIENCE) for session in tuple(self._by_id.values())))
+        ends = (session.end(patience=_PATIENCE) for session in tuple(self._by_id.values()))
+        for result in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(result, BaseException):
+                _LOG.warning("a session could not be cleaned up", exc_info=result)
 
 
 def _kind(config: SessionConfig) -> SessionConfig:

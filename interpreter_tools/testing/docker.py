@@ -303,8 +303,18 @@ class ScriptedDocker(DockerClient):
         """An address that leads nowhere."""
         return Endpoint(url="tcp://scripted:1", source="a script")
 
-    async def aclose(self) -> None:
+    def sever(self) -> None:
+        """End every container."""
+        self.containers.clear()
+
+    async def late_removals(self, *, deadline: float) -> bool:
+        """None is late."""
+        del deadline
+        return True
+
+    async def aclose(self, *, deadline: float = 0.0) -> None:
         """Note that the engine is done."""
+        del deadline
         self.closed = True
 
     async def info(self) -> EngineInfo:

@@ -19,6 +19,7 @@ from interpreter_tools import (
     NetworkMissing,
     PoolConfig,
 )
+from interpreter_tools._docker.records import ignore
 from tests.watch import ONE_SHOT, containers_of, eventually
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ async def network(docker_client: DockerClient) -> AsyncIterator[str]:
     """A network with a name."""
     name = f"it-test-{uuid.uuid4().hex[:12]}"
     request = docker_client._connection.request
-    await request("make a network", "POST", "networks/create", body={"Name": name, "CheckDuplicate": True})
+    await request("make a network", "POST", "networks/create", body={"Name": name, "CheckDuplicate": True}, read=ignore)
     yield name
 
     async def removed() -> bool:
         try:
-            await request("remove a network", "DELETE", f"networks/{name}")
+            await request("remove a network", "DELETE", f"networks/{name}", read=ignore)
         except Exception:  # noqa: BLE001 - containers may still be leaving it
             return False
         return True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools._docker import DockerClient, Owner, SupervisorVolume, ensure_supervisor_volume, load_supervisor
+from interpreter_tools._docker.records import ignore
 from interpreter_tools._docker.spec import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
 from interpreter_tools._docker.supervisor import LABEL
 from interpreter_tools._exceptions import ArchitectureMismatch, MachineError
@@ -44,7 +45,8 @@ async def contents(client: DockerClient, owner: Owner, volume: SupervisorVolume)
     mount = {"Type": "volume", "Source": volume.name, "Target": SUPERVISOR_DIRECTORY, "VolumeOptions": {"NoCopy": True}}
     container = await client.create_container(spec_of(owner, host={"Mounts": [mount]}))
     path = f"containers/{container}/archive"
-    tar: tarfile.TarFile = await client._connection.request("read", "GET", path, params={"path": SUPERVISOR_DIRECTORY})
+    docker = client._connection.docker
+    tar: tarfile.TarFile = await docker._query_json(path, "GET", params={"path": SUPERVISOR_DIRECTORY})
     await client.remove_container(container)
     files = {member.name.rpartition("/")[2]: tar.extractfile(member) for member in tar if member.isfile()}
     return {name: file.read() for name, file in files.items() if file is not None}
@@ -108,7 +110,7 @@ async def spoil(client: DockerClient, owner: Owner, volume: SupervisorVolume) ->
     spec = spec_of(owner, "sh", "-c", "echo half > /x/supervisor; chmod 755 /x/supervisor", host={"Mounts": [mount]})
     container = await client.create_container(spec)
     await client.start_container(container)
-    await client._connection.request("wait", "POST", f"containers/{container}/wait")
+    await client._connection.request("wait", "POST", f"containers/{container}/wait", read=ignore)
     await client.remove_container(container)
 
 

@@ -1,0 +1,70 @@
+"""Engines whose event loop was closed without ``aclose``: their containers are made to end.
+
+A closed event loop runs nothing, and the sockets of its transports stay open for as long as somebody holds the engine.
+Nothing tells that a loop was closed, so one thread for the whole process looks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from typing import Protocol
+
+_LOG = logging.getLogger("interpreter_tools")
+_INTERVAL = 0.5  # seconds
+
+
+class Guarded(Protocol):
+    """What may be left behind by its event loop."""
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Its event loop was closed."""
+        ...
+
+    def sever(self) -> None:
+        """Break every connection. Called from another thread."""
+        ...
+
+
+class LoopGuard:
+    """Watches over engines, from a daemon thread that runs while there are any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._guarded: set[Guarded] = set()
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Event()
+
+    def add(self, guarded: Guarded) -> None:
+        """Watch over an engine until ``discard``."""
+        with self._lock:
+            self._guarded.add(guarded)
+            if self._thread is None or not self._thread.is_alive():  # a fork does not take it along
+                self._changed = threading.Event()
+                self._thread = threading.Thread(target=self._watch, name="interpreter-tools-loops", daemon=True)
+                self._thread.start()
+
+    def discard(self, guarded: Guarded) -> None:
+        """The engine was closed."""
+        with self._lock:
+            self._guarded.discard(guarded)
+            if not self._guarded:
+                self._thread = None
+                self._changed.set()
+
+    def _watch(self) -> None:
+        changed = self._changed
+        while not changed.wait(_INTERVAL):
+            with self._lock:
+                orphans = [guarded for guarded in self._guarded if guarded.is_orphaned]
+            for orphan in orphans:
+                orphan.sever()
+                self.discard(orphan)
+                _LOG.warning("the event loop of %r was closed without `await engine.aclose()`", orphan)
+                warnings.warn(f"the event loop of {orphan!r} was closed without aclose", ResourceWarning, stacklevel=1)
+
+
+GUARD = LoopGuard()
+"""The one of this process."""

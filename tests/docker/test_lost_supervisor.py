@@ -1,0 +1,96 @@
+"""The supervisor's volume is removed while an engine runs, and the event loop is closed without the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._docker import supervisor
+from interpreter_tools._exceptions import DockerApiError
+from tests.watch import containers_of, eventually
+
+if TYPE_CHECKING:
+    from interpreter_tools._docker import DockerClient
+
+pytestmark = pytest.mark.docker
+
+ORPHAN = """
+import asyncio, sys, warnings
+from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+
+engine = ExecutionEngine(EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=2)))
+
+async def main():
+    await engine.start()
+    await engine.run("python", "")
+    session = engine.session(strategy="per_session")
+    await session.run("shell", "")
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+loop.close()
+print("closed", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_removed_supervisor_is_brought_back(docker_client: DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next container that is started fills the volume again."""
+    original = supervisor.load_supervisor
+    own = b"\0of a test"  # another program has another volume, which nobody else uses
+    monkeypatch.setattr(supervisor, "load_supervisor", lambda architecture: original(architecture) + own)
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        assert engine._running is not None
+        host = engine._running.host
+        name = host.volume
+        try:
+            assert (await engine.run("shell", "echo one")).stdout == "one\n"
+            for pool in host.pools.values():
+                await pool.aclose()
+            host.pools.clear()
+
+            async def removed() -> bool:
+                for container in await containers_of(docker_client, engine):
+                    await docker_client.remove_container(container)
+                try:
+                    await docker_client.remove_volume(name)
+                except DockerApiError:  # a container that was starting has it
+                    return False
+                return True
+
+            await eventually(removed, bool)
+            assert (await engine.run("shell", "echo two")).stdout == "two\n"
+            assert (await engine.run("python", "print(3)")).stdout == "3\n"
+        finally:
+            await engine.aclose()
+            await docker_client.remove_volume(name)
+            await docker_client.remove_image(name.replace("-supervisor-", "-supervisor:"))
+
+
+async def test_containers_end_soon_after_the_event_loop_was_closed(docker_client: DockerClient) -> None:
+    """Though the process lives on, and holds the engine: within two seconds, and some for a busy machine."""
+    client = subprocess.Popen(  # noqa: ASYNC220 - it starts at once
+        [sys.executable, "-W", "default", "-c", ORPHAN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert client.stdout is not None
+        assert await asyncio.to_thread(client.stdout.readline) == b"closed\n"
+        await eventually(
+            lambda: docker_client.list_containers(labels={"interpreter-tools.pid": str(client.pid)}),
+            lambda found: all(container.state == "created" for container in found),  # none runs
+            within=8,
+        )
+        assert client.poll() is None
+    finally:
+        client.kill()
+        _, errors = await asyncio.to_thread(client.communicate)
+    assert b"was closed without" in errors
