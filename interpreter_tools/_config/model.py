@@ -231,16 +231,23 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return None if self.cpu_limit is None else parse_cpus(self.cpu_limit, field="container.cpu_limit")
 
 
+_CONTAINERS_PER_CORE, _SMALLEST, _LARGEST = 4, 8, 64
+_MEMORY_PER_CONTAINER = 256 << 20  # bytes; an idle one holds a tenth of that
+
+
 class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many containers of one shape are kept, and for how long.
 
     Attributes:
         min_size: containers kept warm for each prewarmed language.
-        max_size: containers of one shape alive at once, idle, busy and starting together.
+        max_size: containers of one shape alive at once, idle, busy and starting together. None means that it follows
+            the Docker host: four for each core, at least 8 and at most 64, but no more than one for each 256 MiB of
+            its memory.
         max_idle: seconds that a container beyond ``min_size`` waits unused.
         max_age: seconds that a container lives before it is replaced.
         max_uses: runs of one container, where its strategy uses it again.
-        wait_timeout: seconds that a caller waits for a container; None means no limit.
+        wait_timeout: seconds that a caller waits for a container; None means that callers wait their turn, however
+            long that takes. A container that cannot be started is told in any case.
         parallel_creates: containers started at the same time, over all pools; more than 4 gains nothing on one engine.
 
     Raises:
@@ -248,24 +255,39 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     min_size: int = 1
-    max_size: int = 8
+    max_size: int | None = None
     max_idle: float = 300.0
     max_age: float = 3600.0
     max_uses: int = 1000
-    wait_timeout: float | None = 60.0
+    wait_timeout: float | None = None
     parallel_creates: int = 4
 
     def __post_init__(self) -> None:
         check_count(self.min_size, field="pool.min_size", least=0)
-        check_count(self.max_size, field="pool.max_size", least=1)
+        if self.max_size is not None:
+            check_count(self.max_size, field="pool.max_size", least=1)
         check_count(self.max_uses, field="pool.max_uses", least=1)
         check_count(self.parallel_creates, field="pool.parallel_creates", least=1)
         check_seconds(self.max_idle, field="pool.max_idle")
         check_seconds(self.max_age, field="pool.max_age")
         check_seconds(self.wait_timeout, field="pool.wait_timeout")
         check_fields(self, "pool")
-        if self.min_size > self.max_size:
+        if self.max_size is not None and self.min_size > self.max_size:
             raise ConfigurationError("pool.min_size", self.min_size, f"is more than max_size, {self.max_size}")
+
+    def size_on(self, *, cpus: int, memory: int) -> int:
+        """Return how many containers of one shape there may be on a Docker host.
+
+        Args:
+            cpus: its cores.
+            memory: bytes; 0 means that it does not tell.
+        """
+        if self.max_size is not None:
+            return self.max_size
+        size = min(max(_CONTAINERS_PER_CORE * cpus, _SMALLEST), _LARGEST)
+        if memory:
+            size = min(size, max(2, memory // _MEMORY_PER_CONTAINER))
+        return max(size, self.min_size)
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

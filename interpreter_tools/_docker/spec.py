@@ -88,6 +88,7 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
         podman: whether the engine is Podman. It cannot limit a tmpfs in inodes: memory bounds the number of files.
         recursive: a read-only mount of a directory makes all that is mounted below it read-only.
         cpus: cores of the host.
+        memory: bytes of the host; 0 means that it does not tell.
     """
 
     cgroup_version: str = "2"
@@ -98,6 +99,7 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
     podman: bool = False
     recursive: bool = False
     cpus: int = 1
+    memory: int = 0
 
 
 def container_spec(

@@ -90,6 +90,7 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
             # Docker 25 and Linux 5.12 were the first to know how
             recursive=not podman and self.engine.speaks(1, 44) and self.engine.kernel_is(5, 12),
             cpus=info.cpus,
+            memory=info.memory,
         )
 
     def _hosts_mount(self) -> dict[str, object] | None:

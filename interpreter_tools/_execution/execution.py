@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 _HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
 _LOW = _HIGH // 2
-_HIGH_AFTER_END = 4 * 1024 * 1024  # more than the pipes and sockets on the way can hold of a program that is dead
+_HIGH_AFTER_END = 4 * 1024 * 1024  # more than pipes and sockets of one machine can hold of a program that is dead
+_MOST_AFTER_END = 64 * 1024 * 1024  # more than the buffers on the way to a remote engine can hold
 _BACKSTOP = 5.0  # seconds beyond the time limit after which a silent supervisor is given up
 _BACKSTOP_AGAIN = 2.0  # and once more, for a client that was itself stopped meanwhile
 
@@ -284,10 +285,11 @@ class Execution:
 
     def _backstop_due(self, last: bool) -> None:
         assert self._lease is not None
-        if self._lease.channel.paused and self._high == _HIGH:
-            # We made it wait ourselves. The program is dead by now, and the little that it has left must not keep those
-            # from its end who wait for something else: room on its stdin, perhaps.
-            self._high = _HIGH_AFTER_END
+        if self._lease.channel.paused and self._high < _MOST_AFTER_END:
+            # We made it wait ourselves. The program is dead by now, and what it has left must not keep those from its
+            # end who wait for something else: room on its stdin, perhaps. The way to a remote engine holds more of it
+            # than the kernel of one machine does.
+            self._high += _HIGH_AFTER_END
             self._lease.channel.resume()
             self._arm(_BACKSTOP, last=False)
         elif not last:

@@ -69,7 +69,7 @@ class _Waiter:
 class Pool:
     """The containers of one shape.
 
-    A container is either idle, busy or starting; ``max_size`` bounds the three together. Decisions are made without an
+    A container is either idle, busy or starting; ``size`` bounds the three together. Decisions are made without an
     await (``_balance``), what follows from them is done by tasks of the engine.
     """
 
@@ -78,11 +78,13 @@ class Pool:
         shape: Shape,
         config: PoolConfig,
         *,
+        size: int,
         create: Callable[[Shape], Awaitable[Container | None]],
         tasks: BackgroundTasks,
     ) -> None:
         self.shape = shape
         self._config = config
+        self._size = size
         self._create = create
         self._tasks = tasks
         self._floor = 0
@@ -230,7 +232,7 @@ class Pool:
     # -- keeping up
 
     def keep(self, floor: int) -> None:
-        """Keeps at least so many containers idle or starting, as far as ``max_size`` allows."""
+        """Keeps at least so many containers idle or starting, as far as its size allows."""
         self._floor = max(self._floor, floor)
         self._balance()
 
@@ -275,7 +277,7 @@ class Pool:
             return
         coming = len(self._idle) + self._starting + len(self._resets)
         alive = coming + len(self._busy)
-        missing = min(self._wanted_idle() - coming, self._config.max_size - alive)
+        missing = min(self._wanted_idle() - coming, self._size - alive)
         if self._failure is not None:
             missing = min(missing, 1 - self._starting)  # one attempt shows whether it works again
         for _ in range(missing):

@@ -300,7 +300,9 @@ class Host:
         """The containers of a shape."""
         pool = self.pools.get(shape.key)
         if pool is None:
-            pool = self.pools[shape.key] = Pool(shape, self.config.pool, create=self._create, tasks=self.tasks)
+            size = self.config.pool.size_on(cpus=self.traits.cpus, memory=self.traits.memory)
+            pool = Pool(shape, self.config.pool, size=size, create=self._create, tasks=self.tasks)
+            self.pools[shape.key] = pool
         return pool
 
     async def close_pool(self, shape: Shape) -> None:

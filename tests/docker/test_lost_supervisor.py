@@ -43,7 +43,11 @@ async def test_removed_supervisor_is_brought_back(docker_client: DockerClient, m
     """The next container that is started fills the volume again."""
     original = supervisor.load_supervisor
     own = b"\0of a test"  # another program has another volume, which nobody else uses
-    monkeypatch.setattr(supervisor, "load_supervisor", lambda architecture: original(architecture) + own)
+
+    def load(architecture: str) -> bytes:
+        return original(architecture) + own
+
+    monkeypatch.setattr(supervisor, "load_supervisor", load)
     config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
         assert engine._running is not None

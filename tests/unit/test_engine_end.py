@@ -9,6 +9,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from interpreter_tools import ContainerLost, ContainerStrategy, EngineConfig, PoolConfig
@@ -20,7 +21,7 @@ from interpreter_tools.testing import Answer, Program, ScriptedDocker, ScriptedE
 from tests.watch import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 PER_SESSION = ContainerStrategy.PER_SESSION
 CONFIG = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=4))
@@ -168,16 +169,33 @@ class VolumeMaker(ScriptedDocker):
         super().__init__()
         self.made: list[dict[str, str]] = []
 
-    async def create_container(self, spec: object, *, name: str | None = None) -> str:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+    async def create_container(self, spec: Mapping[str, object], *, name: str | None = None) -> str:
         """Make the container, and the volume of its workspace."""
-        assert isinstance(spec, dict)
-        container: str = await super().create_container(spec, name=name)  # pyright: ignore[reportUnknownArgumentType]
-        for mount in spec["HostConfig"]["Mounts"]:  # pyright: ignore[reportUnknownVariableType]
-            if mount["Target"] == "/workspace" and mount["Source"] not in self.volumes:
-                labels: dict[str, str] = mount["VolumeOptions"].get("Labels", {})  # pyright: ignore[reportUnknownVariableType]
-                self.volumes[mount["Source"]] = labels
+        container = await super().create_container(spec, name=name)
+        for mount in msgspec.convert(spec, _Spec).host_config.mounts:
+            if mount.target == "/workspace" and mount.source not in self.volumes:
+                labels = {} if mount.volume_options is None else mount.volume_options.labels
+                self.volumes[mount.source] = labels
                 self.made.append(labels)
         return container
+
+
+class _Options(msgspec.Struct, rename="pascal"):
+    labels: dict[str, str] = {}
+
+
+class _Mount(msgspec.Struct, rename="pascal"):
+    target: str
+    source: str = ""
+    volume_options: _Options | None = None
+
+
+class _Host(msgspec.Struct, rename="pascal"):
+    mounts: list[_Mount]
+
+
+class _Spec(msgspec.Struct, rename="pascal"):
+    host_config: _Host
 
 
 def test_containers_end_when_the_event_loop_is_closed_without_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:

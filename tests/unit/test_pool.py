@@ -240,3 +240,20 @@ async def test_known_image_does_not_wait_for_the_inspection_of_another() -> None
             assert (await engine.run("python", "")).outcome == "ok"
         gate.set()
         assert (await other).outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "size"),
+    [(1, 0, 8), (2, 8 << 30, 8), (8, 64 << 30, 32), (64, 1 << 40, 64), (8, 1 << 30, 4), (2, 1, 2)],
+)
+def test_size_follows_the_machine(cpus: int, memory: int, size: int) -> None:
+    """Cores decide, within what the memory can hold; a size that is given is the size."""
+    assert PoolConfig().size_on(cpus=cpus, memory=memory) == size
+    assert PoolConfig(max_size=3).size_on(cpus=cpus, memory=memory) == 3
+
+
+async def test_burst_waits_its_turn_on_a_default_engine() -> None:
+    """To wait is not to fail."""
+    async with ScriptedEngine(lambda _: Answer(seconds=0.05), EngineConfig(prewarm=())) as engine:
+        results = await asyncio.gather(*(engine.run("python", "") for _ in range(100)))
+        assert {result.outcome for result in results} == {"ok"}

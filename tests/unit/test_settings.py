@@ -223,7 +223,7 @@ def test_wrong_names_and_types_are_told_by_their_path(toml: str, field: str, val
     ("toml", "field"),
     [
         ("timeout = -1", "timeout"),
-        ("[pool]\nmin_size = 9", "pool.min_size"),
+        ("[pool]\nmin_size = 9\nmax_size = 8", "pool.min_size"),
         ("[container]\nmemory_limit = 'lots'", "container.memory_limit"),
         ("[[container.mounts]]\nsource = '/x'\ntarget = '/proc'", "container.mounts[0].target"),
     ],
