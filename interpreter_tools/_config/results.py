@@ -85,11 +85,14 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         dependency_stderr: the same for its standard error.
         exit_code: 0 to 255; 128 + signal when a signal ended the program, as a shell reports it.
         signal: the number of the signal that ended the program, or None.
-        outcome: ``ok`` (exit code 0), ``error`` (any other end of its own), ``timeout``, ``oom``, ``output_limit``,
-            ``killed`` (by ``Execution.kill``), ``dependency_error`` (the code did not run).
+        outcome: ``ok`` (exit code 0), ``error`` (any other end of its own), ``timeout``, ``oom`` (the same, and a
+            process was killed as memory was short), ``output_limit``, ``killed`` (by ``Execution.kill``),
+            ``dependency_error`` (the code did not run).
         execution_time: seconds of wall-clock time from the program's start to its end, measured in the container.
         dependency_time: seconds that installing dependencies took.
         cpu_time: seconds of processor time of the program and all that it started.
+        oom_kills: processes that the kernel killed as memory was short. A program that copes with the loss of a child
+            can still end with ``ok``.
         peak_memory: bytes; the control group's peak where this run raised it, else the program's resident memory.
         truncated: output was cut, at the output limit or as it was not captured whole.
         generated_files: regular files that this run made or changed, relative to ``workspace_dir``, sorted.
@@ -111,6 +114,7 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     dependency_time: float = 0.0
     cpu_time: float
     peak_memory: int
+    oom_kills: int = 0
     truncated: bool = False
     generated_files: tuple[str, ...] = ()
     generated_files_partial: bool = False

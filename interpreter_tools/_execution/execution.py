@@ -146,7 +146,9 @@ class Execution:
         if lease.last:
             flags |= Flag.LAST
         puts = [connection.need(job.need.key, link=job.need.link, path=job.need.path)] if job.need else []
-        puts += [connection.put(path, data, uid=lease.uid) for path, data in job.files.items()]
+        puts += [
+            connection.put(path, data, uid=lease.uid, replace=path == job.code_path) for path, data in job.files.items()
+        ]
         started = connection.start(
             job.argv,
             job.environment,

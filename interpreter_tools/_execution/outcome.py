@@ -38,7 +38,7 @@ def ran(
     """The result of a program that ran, however it ended."""
     outcome = _OUTCOMES.get(exited.ended)
     if outcome is None:
-        outcome = "oom" if exited.oom_kills else "ok" if exited.exit_code == 0 else "error"
+        outcome = "ok" if exited.exit_code == 0 else "oom" if exited.oom_kills else "error"
     return ExecutionResult(
         stdout=output.text("stdout"),
         stderr=output.text("stderr"),
@@ -51,6 +51,7 @@ def ran(
         execution_time=exited.wall_us / 1e6,
         cpu_time=exited.cpu_us / 1e6,
         peak_memory=exited.peak_memory,
+        oom_kills=exited.oom_kills,
         truncated=outcome == "output_limit" or not output.captures,
         generated_files=files.names(),
         generated_files_partial=files.partial,

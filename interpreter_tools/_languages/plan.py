@@ -69,6 +69,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         booted: the run goes to the interpreter booted ahead.
         environment: the program's variables, all of them.
         files: contents by path below the workspace, the code among them.
+        code_path: which of the files is the code. Whatever is there makes way for it; None where an app is run.
         directory: where the program starts.
         timeout: seconds; None means no limit.
         output_limit: bytes; None means no limit.
@@ -79,6 +80,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     booted: bool
     environment: dict[str, str]
     files: dict[bytes, bytes]
+    code_path: bytes | None = None
     directory: str
     timeout: float | None
     output_limit: int | None
@@ -196,6 +198,7 @@ def plan(
         booted=booted,
         environment=variables,
         files=files,
+        code_path=language.code_filename.encode() if run_app is None else None,
         directory=directory if run_app is None else run_app.directory,
         timeout=timeout,
         output_limit=output_limit,

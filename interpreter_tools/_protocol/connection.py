@@ -11,6 +11,7 @@ from interpreter_tools._protocol import encode
 from interpreter_tools._protocol.constants import (
     HEADER_SIZE,
     MAX_PAYLOAD,
+    PUT_REPLACE,
     STDIN_WINDOW,
     VERSION,
     BootMode,
@@ -115,10 +116,21 @@ class Connection:
         self._leave(State.GREETED, State.BOOTING)
         return data
 
-    def put(self, path: bytes, data: bytes | memoryview, *, uid: int, mode: int = 0o644) -> bytes:
-        """Writes a file below the workspace; how it went is told at the next ``start`` or ``sync``."""
+    def put(
+        self, path: bytes, data: bytes | memoryview, *, uid: int, mode: int = 0o644, replace: bool = False
+    ) -> bytes:
+        """Write a file below the workspace; how it went is told at the next ``start`` or ``sync``.
+
+        Args:
+            path: where, below the workspace.
+            data: the file's contents.
+            uid: the file's owner.
+            mode: the file's permissions.
+            replace: whatever has that path makes way: a file or link is removed, a directory gets another name. Else
+                only a regular file that the user may write is overwritten.
+        """
         self._require(State.IDLE)
-        return encode.put(path, data, mode=mode, uid=uid)
+        return encode.put(path, data, mode=mode | (PUT_REPLACE if replace else 0), uid=uid)
 
     def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
         """Begins a file whose contents follow, piece by piece."""

@@ -10,6 +10,7 @@ HEADER_SIZE: Final = 8
 MAX_PAYLOAD: Final = 65536
 STDIN_WINDOW: Final = 65536
 MESSAGE_SIZE: Final = 65000
+PUT_REPLACE: Final = 0x80000000
 
 
 class Frame(IntEnum):

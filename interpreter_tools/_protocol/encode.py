@@ -120,8 +120,8 @@ def start(
     size = _START.size + len(where) + _COUNTS.size + sum(map(len, strings))
     variables = sum(len(name) + len(value) for name, value in environment.items())
     if sum(map(len, argv)) > variables:
-        _check_size(size, field="args", value=[*argv])
-    _check_size(size, field="environment", value=sorted(environment))
+        _check_size(size, field="args", value=f"{len(argv)} words")
+    _check_size(size, field="environment", value=f"{len(environment)} variables")
     head = _START.pack(uid, flags, timeout_ms, output_limit, *(reset or _NO_RESET))
     return frame(Frame.START, head, where, _COUNTS.pack(len(argv), len(environment)), *strings)
 

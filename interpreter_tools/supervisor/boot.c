@@ -7,6 +7,9 @@
  *
  * IT_BOOT_SINGLE: the parked process is our own child, booted for one run and as that run's user, as a process with threads switches
  * slowly. So it must not live beside another program of that user: such a program retires it first.
+ *
+ * An interpreter that dies before its run is booted again: a program beside it may have filled the memory. After MOST_LOST in a row
+ * something else is wrong, and the container is of no use.
  */
 #include "supervisor.h"
 
@@ -21,17 +24,32 @@
 
 #define MOST_LOST 3
 
-struct parked parked = {.pipes = {-1, -1, -1}, .hand_over = -1};
+enum state {
+	NONE,    /* nothing is booted ahead in this container */
+	BOOTING, /* an interpreter is on its way */
+	PARKED,  /* it waits for its code */
+	RETIRED, /* it was handed its code, or is dead; the next one is not on its way yet */
+};
 
-static uint8_t mode;
-static char **argv, **envp;
-static uint32_t uid; /* of the next run */
+static struct {
+	enum state state;
+	uint8_t mode;
+	char **argv, **envp;
+	uint32_t uid;   /* of the next run */
+	bool announced; /* the client has had its answer to IT_BOOT */
+	unsigned lost;  /* interpreters in a row that died before they were handed a run */
+} boot;
+
+static struct { /* the interpreter that is on its way, or parked */
+	pid_t pid;
+	struct pipes pipes;
+	int hand_over; /* -1: nobody has been asked for one */
+} next = {.pipes = {-1, -1, -1}, .hand_over = -1};
+
 static struct {
 	uint8_t bytes[1024];
 	size_t length;
 } note; /* what the interpreter says of itself when it is ready */
-static bool announced; /* the client has had its answer to IT_BOOT */
-static unsigned lost;  /* children in a row that died before they were handed a run */
 
 static struct {
 	pid_t pid;
@@ -39,42 +57,78 @@ static struct {
 	bool idle;           /* it waits for a command */
 } zygote = {.control = -1, .errors = -1};
 
-pid_t boot_zygote(void)
+static void set_state(enum state state)
 {
-	return zygote.pid;
+	static const char *const names[] = {"NONE", "BOOTING", "PARKED", "RETIRED"};
+	static const unsigned after[] = {
+		[NONE] = 1u << RETIRED,
+		[BOOTING] = 1u << PARKED | 1u << RETIRED | 1u << NONE,
+		[PARKED] = 1u << RETIRED,
+		[RETIRED] = 1u << BOOTING,
+	};
+	if (!(after[boot.state] & 1u << state))
+		die("the booted interpreter was %s and cannot be %s", names[boot.state], names[state]);
+	boot.state = state;
+}
+
+bool boot_owns(pid_t pid)
+{
+	return pid == zygote.pid || pid == next.pid;
 }
 
 bool boot_pending(void)
 {
-	return mode != IT_BOOT_NONE && !parked.ready;
+	return boot.state == BOOTING;
 }
 
-/* The last words of a boot that failed reach the client; after that the container is of no use. */
+bool boot_parks(void)
+{
+	return next.hand_over >= 0;
+}
+
+static void drop_next(void)
+{
+	close_fd(&next.hand_over);
+	close_pipes(&next.pipes);
+	next.pid = 0;
+}
+
+/*
+ * An interpreter is dead, or was never made. The first boot that fails is told to the client; a later one is tried again. Its stderr, if there
+ * is one, holds the reason.
+ */
 static void boot_failed(int error, int errors)
 {
 	char words[2048];
-	ssize_t length = errors < 0 ? 0 : read(errors, words, sizeof words);
-	if (announced)
+	bool first = !boot.announced;
+	ssize_t length = 0;
+	if ((first || ++boot.lost == MOST_LOST) && errors >= 0)
+		length = read(errors, words, sizeof words);
+	drop_next();
+	if (boot.lost == MOST_LOST)
 		die("the interpreter booted ahead is gone: %.*s", (int)(length > 0 ? length : 0), words);
-	if (length > 0)
+	if (boot.state != RETIRED)
+		set_state(first ? NONE : RETIRED);
+	if (first && length > 0)
 		send_refused(IT_WHY_PROGRAM, error, words, (size_t)length);
-	else
-		send_refused(IT_WHY_PROGRAM, error, argv[0], strlen(argv[0]));
-	announced = true;
-	mode = IT_BOOT_NONE;
+	else if (first)
+		send_refused(IT_WHY_PROGRAM, error, boot.argv[0], strlen(boot.argv[0]));
+	boot.announced = true;
 }
 
-size_t boot_sockets(void)
+/* Boot the next one at once, unless that would disturb a program, or nobody would use it. */
+static void replace(void)
 {
-	return parked.hand_over >= 0 ? 2 : 0;
+	if (!run_active() && !run_was_last())
+		boot_ahead();
 }
 
 static void announce(void)
 {
-	if (announced)
+	if (boot.announced)
 		return;
-	announced = true;
-	wipe_booted();
+	boot.announced = true;
+	sockets_booted();
 	send_frame(IT_READY, note.bytes, note.length);
 }
 
@@ -93,53 +147,78 @@ static char **copy_strings(struct cursor *payload, uint16_t count)
 
 void boot_configure(struct cursor *payload)
 {
-	mode = take_u8(payload);
+	boot.mode = take_u8(payload);
 	uint8_t zero = take_u8(payload);
 	uint16_t argc = take_u16(payload), envc = take_u16(payload);
-	uid = take_u32(payload);
-	if (uid < FIRST_UID || uid > LAST_UID)
-		die("protocol: a boot for the uid %u", uid);
-	if (mode > IT_BOOT_SINGLE || zero || (mode != IT_BOOT_NONE && argc == 0))
-		die("protocol: a boot of mode %u with %u arguments", mode, argc);
-	argv = copy_strings(payload, argc);
-	envp = copy_strings(payload, envc);
+	boot.uid = take_u32(payload);
+	if (boot.uid < FIRST_UID || boot.uid > LAST_UID)
+		die("protocol: a boot for the uid %u", boot.uid);
+	if (boot.mode > IT_BOOT_SINGLE || zero || (boot.mode != IT_BOOT_NONE && argc == 0))
+		die("protocol: a boot of mode %u with %u arguments", boot.mode, argc);
+	boot.argv = copy_strings(payload, argc);
+	boot.envp = copy_strings(payload, envc);
 	take_end(payload);
-	if (mode == IT_BOOT_NONE)
+	if (boot.mode == IT_BOOT_NONE) {
 		announce();
-	else
+	} else {
+		set_state(RETIRED);
 		boot_ahead();
-	files_home(uid);
+	}
+	files_home(boot.uid);
 }
 
 static void start_zygote(void)
 {
-	int control[2], words[2] = {-1, -1}, null = -1;
+	int control[2] = {-1, -1}, words[2] = {-1, -1}, null = -1, error = 0;
 	uint32_t why;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0 || pipe2(words, O_CLOEXEC | O_NONBLOCK) < 0 ||
-	    (null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
-		die("cannot boot an interpreter: %s", strerror(errno));
-	struct program program = {.directory = "/", .argv = argv, .envp = envp, .stdio = {null, null, words[1]}, .channel = control[1]};
-	zygote.pid = spawn(&program, &why);
-	int error = errno;
-	close(control[1]);
-	close(words[1]);
-	close(null);
+	zygote.idle = false;
+	close_fd(&zygote.errors);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 && pipe2(words, O_CLOEXEC | O_NONBLOCK) == 0 &&
+	    (null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0) {
+		struct program program = {
+			.directory = "/", .argv = boot.argv, .envp = boot.envp, .stdio = {null, null, words[1]}, .channel = control[1]};
+		zygote.pid = spawn(&program, &why);
+		error = zygote.pid < 0 ? errno : 0;
+	} else {
+		error = errno;
+	}
+	close_fd(&control[1]);
+	close_fd(&words[1]);
+	close_fd(&null);
 	zygote.control = control[0];
 	zygote.errors = words[0];
-	if (zygote.pid < 0) {
+	if (error) {
 		zygote.pid = 0;
 		close_fd(&zygote.control);
 		boot_failed(error, -1);
 	}
 }
 
+/* Makes the pipes and the hand-over of the next interpreter; theirs[3] is its end of that. */
+static bool open_next(int theirs[4])
+{
+	int channel[2];
+	if (open_pipes(&next.pipes, theirs) < 0)
+		return false;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0) {
+		int error = errno;
+		for (int i = 0; i < 3; i++)
+			close(theirs[i]);
+		errno = error;
+		return false;
+	}
+	next.hand_over = channel[0];
+	theirs[3] = channel[1];
+	return true;
+}
+
 static void ask_for_child(void)
 {
-	int theirs[4], channel[2];
-	if (open_pipes(&parked.pipes, theirs) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0)
-		die("cannot park an interpreter: %s", strerror(errno));
-	theirs[3] = channel[1];
-	parked.hand_over = channel[0];
+	int theirs[4];
+	if (!open_next(theirs)) {
+		boot_failed(errno, -1);
+		return;
+	}
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof theirs)];
@@ -148,77 +227,75 @@ static void ask_for_child(void)
 	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
 	control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof theirs), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(&control.header), theirs, sizeof theirs);
-	if (sendmsg(zygote.control, &message, MSG_NOSIGNAL) < 0)
-		boot_failed(errno, zygote.errors);
 	zygote.idle = false;
+	ssize_t sent = sendmsg(zygote.control, &message, MSG_NOSIGNAL); /* when this fails it is dead, which is noticed by its end */
+	(void)sent;
 	for (int i = 0; i < 4; i++)
 		close(theirs[i]);
 }
 
 static void start_single(void)
 {
-	int theirs[3], channel[2];
+	int theirs[4];
 	uint32_t why;
-	if (open_pipes(&parked.pipes, theirs) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0)
-		die("cannot park an interpreter: %s", strerror(errno));
-	struct program program = {.uid = uid, .directory = "/", .argv = argv, .envp = envp, .channel = channel[1]};
-	memcpy(program.stdio, theirs, sizeof theirs);
-	parked.pid = spawn(&program, &why);
-	int error = errno;
-	for (int i = 0; i < 3; i++)
-		close(theirs[i]);
-	close(channel[1]);
-	parked.hand_over = channel[0];
-	if (parked.pid < 0) {
-		parked.pid = 0;
-		close_fd(&parked.hand_over);
-		boot_failed(error, -1);
+	if (!open_next(theirs)) {
+		boot_failed(errno, -1);
+		return;
 	}
+	struct program program = {.uid = boot.uid, .directory = "/", .argv = boot.argv, .envp = boot.envp, .channel = theirs[3]};
+	memcpy(program.stdio, theirs, sizeof program.stdio);
+	pid_t pid = spawn(&program, &why);
+	int error = errno;
+	for (int i = 0; i < 4; i++)
+		close(theirs[i]);
+	if (pid < 0)
+		boot_failed(error, -1);
+	else
+		next.pid = pid;
 }
 
 void boot_ahead(void)
 {
-	if (mode == IT_BOOT_NONE || parked.hand_over >= 0)
-		return;
-	if (mode == IT_BOOT_SINGLE)
+	if (boot.state != RETIRED || (boot.mode == IT_BOOT_FORK && zygote.control >= 0 && !zygote.idle))
+		return; /* a zygote that waits for its child says when it is idle */
+	set_state(BOOTING);
+	if (boot.mode == IT_BOOT_SINGLE)
 		start_single();
 	else if (zygote.control < 0)
 		start_zygote(); /* its 'r' asks for the first child */
-	else if (zygote.idle)
+	else
 		ask_for_child();
 }
 
 void boot_for(uint32_t next_uid)
 {
-	uid = next_uid;
+	boot.uid = next_uid;
 	boot_ahead();
-	files_home(uid);
+	files_home(next_uid);
 }
 
 bool boot_serves(uint32_t wanted_uid)
 {
-	return mode == IT_BOOT_FORK || (mode == IT_BOOT_SINGLE && uid == wanted_uid);
+	return boot.mode == IT_BOOT_FORK || (boot.mode == IT_BOOT_SINGLE && boot.uid == wanted_uid);
 }
 
 void boot_retire(void)
 {
-	if (mode != IT_BOOT_SINGLE || parked.hand_over < 0)
+	if (boot.mode != IT_BOOT_SINGLE || boot.state == NONE || boot.state == RETIRED)
 		return;
-	kill(parked.pid, SIGKILL);
-	while (waitpid(parked.pid, NULL, 0) < 0 && errno == EINTR)
+	kill(next.pid, SIGKILL);
+	while (waitpid(next.pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	close_fd(&parked.hand_over);
-	close_pipes(&parked.pipes);
-	parked.pid = 0;
-	parked.ready = false;
+	drop_next();
+	set_state(RETIRED);
 }
 
 int boot_fds(struct pollfd *fds)
 {
 	if (zygote.control >= 0)
 		*fds = (struct pollfd){.fd = zygote.control, .events = POLLIN};
-	else if (parked.hand_over >= 0 && !parked.ready)
-		*fds = (struct pollfd){.fd = parked.hand_over, .events = POLLIN};
+	else if (boot.state == BOOTING && next.hand_over >= 0)
+		*fds = (struct pollfd){.fd = next.hand_over, .events = POLLIN};
 	else
 		return 0;
 	return 1;
@@ -226,36 +303,34 @@ int boot_fds(struct pollfd *fds)
 
 static void park(pid_t pid)
 {
-	parked.pid = pid;
-	parked.ready = true;
+	next.pid = pid;
+	set_state(PARKED);
 	announce();
 }
 
-/* The child died before it was handed anything: memory was short, perhaps, while a program ran beside it. The next is forked when it is needed. */
-static void lose_child(void)
+/* Its child, which may run a program, becomes ours: the kernel tells us of its end. */
+static void zygote_gone(int error)
 {
-	if (++lost == MOST_LOST)
-		boot_failed(0, zygote.errors);
-	close_fd(&parked.hand_over);
-	close_pipes(&parked.pipes);
-	parked.pid = 0;
-	parked.ready = false;
-	if (!run_active() && !run_was_last())
-		boot_ahead();
+	close_fd(&zygote.control);
+	zygote.pid = 0;
+	zygote.idle = false;
+	boot_failed(error, zygote.errors);
+	run_adopted();
+	replace();
 }
 
-static void zygote_event(void)
+/* False when there was nothing to read. */
+static bool zygote_event(void)
 {
 	uint8_t packet[1 + sizeof note.bytes];
 	ssize_t length = recv(zygote.control, packet, sizeof packet, MSG_DONTWAIT);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (length >= 1 && packet[0] == 'r') {
+		return false;
+	if (length >= 1 && packet[0] == 'r' && boot.state == BOOTING) {
 		note.length = (size_t)length - 1;
 		memcpy(note.bytes, packet + 1, note.length);
-		zygote.idle = true;
-		boot_ahead();
-	} else if (length == 5 && packet[0] == 'p') {
+		ask_for_child();
+	} else if (length == 5 && packet[0] == 'p' && boot.state == BOOTING) {
 		int32_t pid;
 		memcpy(&pid, packet + 1, sizeof pid);
 		park(pid);
@@ -266,19 +341,21 @@ static void zygote_event(void)
 		memcpy(&cpu_us, packet + 5, sizeof cpu_us);
 		memcpy(&peak_kib, packet + 13, sizeof peak_kib);
 		zygote.idle = true;
-		if (parked.ready)
-			lose_child();
-		else
+		if (boot.state == PARKED) {
+			boot_failed(0, zygote.errors);
+			replace();
+		} else {
 			run_exited(status, cpu_us, peak_kib);
-	} else if (length == 5 && packet[0] == 'e') {
+		}
+	} else if (length == 5 && packet[0] == 'e' && boot.state == BOOTING) {
 		int32_t error;
 		memcpy(&error, packet + 1, sizeof error);
-		die("the booted interpreter could not fork: %s", strerror(error));
+		zygote.idle = true;
+		boot_failed(error, zygote.errors); /* the next start tries it again */
 	} else {
-		close_fd(&zygote.control);
-		zygote.pid = 0;
-		boot_failed(length < 0 ? errno : 0, zygote.errors);
+		zygote_gone(length < 0 ? errno : 0);
 	}
+	return true;
 }
 
 void boot_event(void)
@@ -288,51 +365,57 @@ void boot_event(void)
 		zygote_event();
 		return;
 	}
-	if (parked.hand_over < 0)
+	if (boot.state != BOOTING || next.hand_over < 0)
 		return; /* its end was noticed first */
-	ssize_t length = recv(parked.hand_over, &word, 1, MSG_DONTWAIT);
+	ssize_t length = recv(next.hand_over, &word, 1, MSG_DONTWAIT);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (length == 1 && word == 'r') {
-		park(parked.pid);
-		return;
+		park(next.pid);
+	} else {
+		close_fd(&next.hand_over);
+		kill(next.pid, SIGKILL); /* and the kernel tells us of its end */
 	}
-	close_fd(&parked.hand_over);
-	boot_failed(0, parked.pipes.err);
 }
 
-bool boot_hand_over(const void *message, size_t length)
+pid_t boot_hand_over(const void *message, size_t length, struct pipes *pipes)
 {
 	const char *at = message;
+	pid_t pid = next.pid;
+	if (boot.state != PARKED)
+		return -1;
 	if (zygote.pid)
-		prefer_for_oom(parked.pid); /* not before: it must outlive a program that runs beside it */
+		prefer_for_oom(pid); /* not before: it must outlive a program that runs beside it */
 	while (length > 0) { /* a socket takes far more than a frame's payload before it would block */
-		ssize_t done = send(parked.hand_over, at, length, MSG_NOSIGNAL);
+		ssize_t done = send(next.hand_over, at, length, MSG_NOSIGNAL);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			break;
+			return -1;
 		at += done;
 		length -= (size_t)done;
 	}
-	close_fd(&parked.hand_over);
-	parked.ready = false;
-	parked.pid = 0;
-	lost = 0;
-	return length == 0;
+	*pipes = next.pipes;
+	next.pipes = (struct pipes){-1, -1, -1};
+	drop_next();
+	set_state(RETIRED);
+	boot.lost = 0;
+	return pid;
 }
 
 bool boot_reaped(pid_t pid)
 {
 	if (pid == zygote.pid && pid != 0) {
-		close_fd(&zygote.control);
-		zygote.pid = 0;
-		boot_failed(0, zygote.errors);
+		while (zygote.control >= 0 && zygote_event()) /* it may have told of its child's end before its own */
+			;
+		if (zygote.control >= 0) /* the child still holds the other end */
+			zygote_gone(0);
 		return true;
 	}
-	if (parked.hand_over >= 0 && pid == parked.pid && mode == IT_BOOT_SINGLE) {
-		close_fd(&parked.hand_over);
-		boot_failed(0, parked.pipes.err);
+	if (boot.mode == IT_BOOT_SINGLE && pid == next.pid && pid != 0) {
+		close_fd(&next.hand_over);
+		boot_failed(0, next.pipes.err);
+		replace();
 		return true;
 	}
 	return false;

@@ -66,7 +66,8 @@ void feed_on(int *in)
 
 void feed_credit(void)
 {
-	if (feed.credit)
-		send_u32(IT_CREDIT, feed.credit);
+	if (!feed.credit || !wire_takes_answer())
+		return;
+	send_u32(IT_CREDIT, feed.credit);
 	feed.credit = 0;
 }

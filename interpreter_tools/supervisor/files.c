@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -59,23 +60,16 @@ static int open_parent(struct text path, bool create, char name[256])
 			return directory;
 		at = slash + 1;
 		int next = openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (next < 0 && errno == ENOENT && create && mkdirat(directory, name, 0777) == 0)
+		if (next < 0 && errno == ENOENT && create && mkdirat(directory, name, 0777) == 0) {
 			next = openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			changes_put_directory(directory, next, name);
+		}
 		int error = errno;
 		close(directory);
 		errno = error;
 		directory = next;
 	}
 	return -1;
-}
-
-DIR *open_directory(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-	if (!directory && fd >= 0)
-		close(fd);
-	return directory;
 }
 
 /* O_NONBLOCK: a FIFO must not make us wait; it is refused like everything that is not a regular file. */
@@ -118,20 +112,10 @@ static struct {
 	uint32_t length;
 } put = {.fd = -1};
 
-static struct {
-	int error;
-	char path[MAX_PATH];
-	uint32_t length;
-} refusal;
-
 static void put_failed(int error)
 {
-	if (refusal.error == 0) {
-		put.refused = true;
-		refusal.error = error;
-		refusal.length = put.length;
-		memcpy(refusal.path, put.path, put.length);
-	}
+	put.refused = !refusal_waits();
+	refuse_later(IT_WHY_PUT, error, put.path, put.length);
 	close_fd(&put.fd);
 }
 
@@ -149,6 +133,22 @@ static void put_remove(void)
 	become(0);
 }
 
+/*
+ * Moves out of the way what a program has put where a file must go: a file of any kind, a link, or a directory, which keeps what is in it under
+ * another name. When that fails, the put does, and tells why.
+ */
+static void make_way(uint32_t uid, struct text path)
+{
+	char name[256], aside[256 + 32];
+	int parent = refusal_waits() || become(uid) < 0 ? -1 : open_parent(path, false, name);
+	if (parent >= 0 && unlinkat(parent, name, 0) < 0 && errno == EISDIR) {
+		snprintf(aside, sizeof aside, "%.200s.%llu", name, (unsigned long long)now_us()); /* no two have the same time */
+		(void)renameat(parent, name, parent, aside);
+	}
+	close_fd(&parent);
+	become(0);
+}
+
 /* What follows a refused file, or a missing entry of the store, is not written: so the client knows which files are there, and is told one refusal. */
 void files_put(struct cursor *payload)
 {
@@ -157,15 +157,17 @@ void files_put(struct cursor *payload)
 	take_end(payload);
 	if (put.open)
 		die("protocol: a put inside a put");
-	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~07777u))
+	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~(07777u | IT_PUT_REPLACE)))
 		die("protocol: a put as uid %u with mode %o", uid, mode);
 	put.open = true;
 	put.refused = false;
-	put.mode = mode;
+	put.mode = mode & 07777u;
 	put.uid = uid;
 	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
 	memcpy(put.path, path.at, put.length);
-	if (refusal.error == 0 && !store_missing() && (put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
+	if (mode & IT_PUT_REPLACE)
+		make_way(uid, path);
+	if (!refusal_waits() && (put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
 		put_failed(errno);
 }
 
@@ -211,22 +213,17 @@ void files_drop(void)
 		die("protocol: a drop without a put");
 	put.open = false;
 	if (put.refused) /* who gives a file up does not ask what became of it */
-		refusal.error = 0;
+		refusal_forget();
 	if (put.fd < 0)
 		return;
 	close_fd(&put.fd);
 	put_remove();
 }
 
-bool files_refuse(void)
+void files_closed(void)
 {
 	if (put.open)
 		die("protocol: a put is still open");
-	if (refusal.error == 0)
-		return false;
-	send_refused(IT_WHY_PUT, refusal.error, refusal.path, refusal.length);
-	refusal.error = 0;
-	return true;
 }
 
 /* ---- files out ---- */
@@ -234,7 +231,15 @@ bool files_refuse(void)
 static struct {
 	int fd;
 	uint64_t left;
+	char path[MAX_PATH];
+	uint32_t length;
 } get = {.fd = -1};
+
+static void get_refused(int error)
+{
+	close_fd(&get.fd);
+	send_refused(IT_WHY_GET, error, get.path, get.length);
+}
 
 void files_get(struct cursor *payload)
 {
@@ -245,10 +250,11 @@ void files_get(struct cursor *payload)
 	if (uid < FIRST_UID || uid > LAST_UID || offset > INT64_MAX)
 		die("protocol: a get as uid %u from %llu", uid, (unsigned long long)offset);
 	struct stat status;
+	get.length = path.length < MAX_PATH ? path.length : MAX_PATH;
+	memcpy(get.path, path.at, get.length);
 	get.fd = open_file(uid, path, O_RDONLY, 0);
 	if (get.fd < 0 || fstat(get.fd, &status) < 0 || lseek(get.fd, (off_t)offset, SEEK_SET) < 0) {
-		send_refused(IT_WHY_GET, errno, path.at, path.length);
-		close_fd(&get.fd);
+		get_refused(errno);
 		return;
 	}
 	get.left = (off_t)offset < status.st_size ? count : 0; /* so far out a read is an error, not the end */
@@ -264,12 +270,12 @@ void files_event(void)
 	ssize_t got = get.left == 0 ? 0 : wire_forward(IT_CONTENT, get.fd, get.left < IT_MAX_PAYLOAD ? get.left : IT_MAX_PAYLOAD);
 	if (got > 0) {
 		get.left -= (uint64_t)got;
-		return;
+	} else if (got == 0) {
+		send_frame(IT_CONTENT, NULL, 0);
+		close_fd(&get.fd);
+	} else if (errno != EINTR) {
+		get_refused(errno); /* of a disk or a server that fails: this file's trouble, and no other's */
 	}
-	if (got < 0)
-		die("a file could not be read to its end: %s", strerror(errno));
-	send_frame(IT_CONTENT, NULL, 0);
-	close_fd(&get.fd);
 }
 
 void files_home(uint32_t uid)

@@ -11,18 +11,16 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LAST_WORDS_MS 1000
+#define CLOCK_US 500 /* between two looks at the clock that a start waits for */
 #define PIPE_SIZE 262144 /* bytes */
 
 #if defined(__x86_64__)
@@ -31,43 +29,10 @@
 #define MACHINE EM_AARCH64
 #endif
 
-static bool greeted;    /* IT_BOOT has come */
-static bool held_back;  /* a frame waits for the interpreter that is on its way */
-
-uint64_t now_us(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
-int64_t sooner(int64_t a, int64_t b)
-{
-	return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
-void leave(void)
-{
-	_exit(0);
-}
-
-void die(const char *format, ...)
-{
-	static bool dying;
-	char payload[4 + 2048];
-	va_list arguments;
-	if (dying)
-		_exit(1);
-	dying = true;
-	va_start(arguments, format);
-	int length = vsnprintf(payload + 4, sizeof payload - 4, format, arguments);
-	va_end(arguments);
-	uint32_t said = length < 0 ? 0 : (uint32_t)length < sizeof payload - 5 ? (uint32_t)length : (uint32_t)sizeof payload - 5;
-	memcpy(payload, &said, sizeof said);
-	send_frame(IT_FATAL, payload, sizeof said + said);
-	wire_drain(LAST_WORDS_MS);
-	_exit(1);
-}
+static struct {
+	bool greeted;   /* IT_BOOT has come */
+	bool held_back; /* an IT_START waits for the interpreter that is on its way, or for the clock */
+} client;
 
 /* ---- set-up ---- */
 
@@ -82,13 +47,15 @@ static void drop_inheritable(void)
 		die("cannot drop the inheritable capabilities: %s", strerror(errno));
 }
 
+/*
+ * SIGCHLD is the only signal that is listened to. All others keep their defaults, which the kernel does not apply to PID 1 when they come from
+ * inside; one that is blocked would be delivered all the same.
+ */
 static int open_signals(void)
 {
 	sigset_t wanted;
 	sigemptyset(&wanted);
 	sigaddset(&wanted, SIGCHLD);
-	sigaddset(&wanted, SIGTERM);
-	sigaddset(&wanted, SIGINT);
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_SETMASK, &wanted, NULL) < 0)
 		die("cannot set up signals: %s", strerror(errno));
 	int fd = signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -99,6 +66,7 @@ static int open_signals(void)
 
 static int set_up(char **mounts)
 {
+	base_open(wire_farewell);
 	if (getpid() != 1)
 		die("the supervisor must be PID 1 of a container");
 	umask(022);
@@ -149,7 +117,8 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		break;
 	case IT_SYNC:
 		take_end(payload);
-		if (!store_refuse() && !files_refuse())
+		files_closed();
+		if (!refusal_send())
 			send_frame(IT_READY, NULL, 0);
 		break;
 	case IT_START:
@@ -160,7 +129,7 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		break;
 	case IT_LIST:
 		take_end(payload);
-		changes_send_all();
+		changes_list(true);
 		break;
 	case IT_GET:
 		files_get(payload);
@@ -189,12 +158,19 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 	}
 }
 
+/* A start waits for the interpreter that is on its way, and until the clock tells its files from those of the run before. */
+static bool start_waits(void)
+{
+	boot_ahead(); /* if the last try could not be made */
+	return boot_pending() || !changes_settled();
+}
+
 static void dispatch(uint8_t type, struct cursor *payload)
 {
-	if (!greeted) {
+	if (!client.greeted) {
 		if (type != IT_BOOT)
 			die("protocol: a frame of type 0x%02x before the boot", type);
-		greeted = true;
+		client.greeted = true;
 		boot_configure(payload);
 	} else if (run_active()) {
 		if (type == IT_STDIN)
@@ -206,8 +182,9 @@ static void dispatch(uint8_t type, struct cursor *payload)
 	} else if (type == IT_START || type == IT_RESET) {
 		if (type == IT_START && run_was_last())
 			die("protocol: a start after the last run");
-		held_back = !run_was_last() && boot_pending(); /* a reset must not meet an interpreter that is half way */
-		if (held_back)
+		/* a reset must not meet an interpreter that is half way */
+		client.held_back = type == IT_START ? start_waits() : !run_was_last() && boot_pending();
+		if (client.held_back)
 			wire_unread();
 		else
 			dispatch_idle(type, payload);
@@ -216,10 +193,28 @@ static void dispatch(uint8_t type, struct cursor *payload)
 	}
 }
 
+/* A request is under way, and the frames behind it wait for its answer. */
+static bool phase_busy(void)
+{
+	return files_reading() || wipe_busy() || store_busy() || (changes_listing() && !run_active());
+}
+
 static bool input_waits(void)
 {
-	held_back = held_back && boot_pending();
-	return held_back || files_reading();
+	return (client.held_back && (boot_pending() || !changes_settled())) || phase_busy() || !wire_takes_answer();
+}
+
+/* Does the next step of what is under way. */
+static void step(void)
+{
+	wipe_step();
+	store_step();
+	if (changes_listing() && !run_active() && changes_step())
+		send_frame(IT_READY, NULL, 0);
+	while (files_reading() && !wire_pending()) {
+		files_event();
+		wire_flush();
+	}
 }
 
 static void serve_client(bool readable)
@@ -230,34 +225,34 @@ static void serve_client(bool readable)
 	while (more) {
 		while (!input_waits() && wire_next(&type, &payload))
 			dispatch(type, &payload);
-		more = readable && !input_waits() && wire_receive();
+		bool waited = input_waits();
+		more = readable && !waited && wire_receive();
 		wire_flush(); /* an answer before it keeps a file from being read on */
-		while (files_reading() && !wire_pending()) {
-			files_event();
-			wire_flush();
-			more = true; /* what came behind the request */
-		}
+		step();
+		wire_flush();
+		more = more || (waited && !input_waits()); /* for what came behind the request */
 	}
 }
 
-/* ---- the loop ---- */
-
-void reap(void)
+/* Until the next step is due; -1: nothing is under way that time moves on. */
+static int64_t due_us(void)
 {
-	struct rusage usage;
-	int status;
-	pid_t pid;
-	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
-		run_reaped(pid, status, &usage);
+	int64_t us = sooner(run_due_us(), wipe_due_us());
+	if (client.held_back && !boot_pending())
+		us = sooner(us, changes_settled() ? 0 : CLOCK_US);
+	if ((store_busy() || (changes_listing() && !run_active())) && wire_takes_bulk())
+		us = 0;
+	return us;
 }
+
+/* ---- the loop ---- */
 
 static void take_signals(int fd)
 {
 	struct signalfd_siginfo info;
 	while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
-		if (info.ssi_signo != SIGCHLD)
-			leave();
-	reap();
+		;
+	run_reap();
 }
 
 int main(int argc, char **argv)
@@ -273,7 +268,7 @@ int main(int argc, char **argv)
 		int count = 3 + boot + run_fds(fds + 3 + boot);
 		struct pollfd *asked = &fds[count++];
 		*asked = (struct pollfd){.fd = filter_fd(), .events = POLLIN};
-		int64_t us = sooner(rest_us, run_timeout_us());
+		int64_t us = sooner(rest_us, due_us());
 		struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 		if (ppoll(fds, (nfds_t)count, us < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR)
 			die("poll: %s", strerror(errno));
@@ -290,6 +285,5 @@ int main(int argc, char **argv)
 			filter_event();
 		run_event();
 		serve_client(fds[0].revents & POLLIN);
-		wire_flush();
 	}
 }

@@ -9,7 +9,8 @@
  *     u16 zero        must be 0
  *     payload
  *
- * All integers are little-endian. A "string" is u32 length followed by that many bytes, without a terminator.
+ * All integers are little-endian. A "string" is u32 length followed by that many bytes, without a terminator; so no frame holds more
+ * than IT_MAX_PAYLOAD / 4 of them. There is no other limit to the number of arguments and variables.
  * Both sides are tolerant of nothing: an unknown type, a non-zero reserved field, a payload that is too long, too short or
  * longer than its fields, or a frame that the state below does not allow ends the conversation. The supervisor then sends
  * IT_FATAL and leaves; the client discards the container.
@@ -18,12 +19,13 @@
  *     GREETED    (supervisor sent IT_HELLO) IT_BOOT                IT_READY, or IT_REFUSED
  *     IDLE       IT_PUT, IT_DATA, IT_DONE or IT_DROP (repeated)    nothing; errors are kept for IT_START or IT_SYNC
  *                                                                  (what follows one that was refused is not written)
- *                IT_NEED                                           the same: an entry of the store that is missing
+ *                IT_NEED                                           the same: an entry of the store that is missing. There is
+ *                                                                  one such error, the first, which is gone when it is told
  *                IT_SYNC                                           IT_READY, or IT_REFUSED with the first error of those
  *                IT_START                                          nothing, or IT_REFUSED (state stays IDLE)
  *                IT_RESET                                          IT_CLEAN
  *                IT_LIST                                           IT_FILES repeated, IT_READY
- *                IT_GET                                            IT_CONTENT repeated (empty: the end), or IT_REFUSED
+ *                IT_GET                                            IT_CONTENT repeated (empty: the end); or IT_REFUSED, also in their middle
  *                IT_STAGE, IT_PUBLISH, IT_EVICT                    IT_READY, or IT_REFUSED
  *                IT_ENTRIES                                        IT_STORED repeated, then IT_READY; or IT_REFUSED
  *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_MESSAGE, IT_CREDIT; at the end IT_FILES
@@ -41,7 +43,7 @@
 
 /* client to supervisor */
 #define IT_BOOT 0x01    /* u8 mode, u8 0, u16 argc, u16 envc, u32 uid of the first run, argc + envc strings: what to boot ahead */
-#define IT_PUT 0x02     /* u32 mode, u32 uid, string path below the workspace: a file's contents follow */
+#define IT_PUT 0x02     /* u32 mode (07777 or IT_PUT_REPLACE), u32 uid, string path below the workspace: a file's contents follow */
 #define IT_DATA 0x03    /* bytes of the file */
 #define IT_DONE 0x04    /* empty: the file is complete */
 #define IT_SYNC 0x05    /* empty: report how the puts went */
@@ -71,6 +73,9 @@
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
 #define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */
 #define IT_FLAG_LAST 4u   /* boot no other interpreter when it ends: an IT_RESET has to come before another IT_START */
+
+/* in the mode of IT_PUT: what is there now makes way, whatever it is. A file or link is removed, a directory gets another name */
+#define IT_PUT_REPLACE 0x80000000u
 
 /* boot modes */
 #define IT_BOOT_NONE 0   /* nothing: every run is an exec */

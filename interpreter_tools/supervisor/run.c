@@ -2,7 +2,9 @@
  * One run: from IT_START to IT_EXIT.
  *
  * RUNNING; then, when the program itself has ended, ENDING, in which everything it left is killed; DRAINING, in which what it
- * wrote is passed on; and back to NONE with IT_EXIT.
+ * wrote is passed on; LISTING, in which the files that it changed are told; and back to NONE with IT_EXIT.
+ *
+ * ENDING and DRAINING have a deadline. When it is over, the end is told as unclean.
  */
 #include "supervisor.h"
 
@@ -14,9 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define KILL_GRACE_US 2000000 /* for what was killed to be gone */
-#define KILL_RETRY_US 2000
-#define MOST_FRAMES 8 /* of output, before the client and the clock have their turn again */
+#define KILL_GRACE_US 2000000  /* for what was killed to be gone */
+#define DRAIN_GRACE_US 2000000 /* for a pipe to end that nothing comes from, when every process is dead */
+#define RETRY_US 2000          /* between two looks at what must go away by itself */
+#define MOST_FRAMES 8          /* of output, before the client and the clock have their turn again */
 
 /*
  * What comes first is passed on at once. What follows within this time is passed on together, unless it is much: every piece costs the Docker
@@ -24,19 +27,21 @@
  */
 #define GATHER_US 250
 
-enum phase { NONE, RUNNING, ENDING, DRAINING };
+enum phase { NONE, RUNNING, ENDING, DRAINING, LISTING };
 
 static struct {
 	enum phase phase;
 	uint32_t uid, outcome, flags;
 	pid_t pid;
 	bool exited, last, gathers;
+	bool err_first;                  /* stderr's turn: the last one was stdout's, and took all the room */
 	int status;
 	struct pipes pipes;
 	uint64_t limit, sent;            /* bytes of output; limit 0: none */
 	uint32_t reset_ms, next_uid;     /* of the reset that follows; 0: none */
-	uint64_t started_us, ended_us, deadline_us, kill_deadline_us;
+	uint64_t started_us, ended_us, deadline_us, kill_deadline_us, drain_deadline_us;
 	uint64_t gather_us;              /* until when output is left in its pipe, to be passed on together */
+	uint64_t retry_us;               /* when DRAINING looks again */
 	uint64_t cpu_us, peak_bytes;     /* what wait4 told, where the control group does not */
 	struct usage before;
 } run = {.pipes = {-1, -1, -1}};
@@ -62,7 +67,7 @@ struct start {
 	uint32_t uid, flags, timeout_ms, reset_ms, next_uid;
 	uint64_t limit;
 	uint16_t argc, envc;
-	char *directory, *argv[MAX_STRINGS + 1], *envp[MAX_STRINGS + 1];
+	char *directory, *strings[MAX_STRINGS + 2], **argv, **envp;
 };
 
 static char *copy_text(struct cursor *payload, char **space)
@@ -91,13 +96,16 @@ static void parse(struct cursor *payload, struct start *start, char *space)
 		die("protocol: a start as uid %u with flags %u", start->uid, start->flags);
 	if (start->reset_ms && !(start->flags & IT_FLAG_LAST))
 		die("protocol: a start with a reset that is not the last");
-	if (start->argc == 0 || start->argc > MAX_STRINGS || start->envc > MAX_STRINGS)
-		die("protocol: a start with %u arguments and %u variables", start->argc, start->envc);
-	for (uint16_t i = 0; i < start->argc; i++)
+	if (start->argc == 0)
+		die("protocol: a start without a program");
+	start->argv = start->strings;
+	start->envp = start->argv + start->argc + 1;
+	for (uint16_t i = 0; i < start->argc; i++) /* the frame is over before there is no room */
 		start->argv[i] = copy_text(payload, &space);
+	start->argv[start->argc] = NULL;
 	for (uint16_t i = 0; i < start->envc; i++)
 		start->envp[i] = copy_text(payload, &space);
-	start->argv[start->argc] = start->envp[start->envc] = NULL;
+	start->envp[start->envc] = NULL;
 	take_end(payload);
 }
 
@@ -125,7 +133,8 @@ static size_t append(char *to, size_t at, const char *text)
 	return at + length;
 }
 
-static void start_booted(const struct start *start)
+/* False: refused, as the interpreter could not be booted, or died just now. */
+static bool start_booted(const struct start *start)
 {
 	static char message[IT_MAX_PAYLOAD + 64];
 	char count[16];
@@ -139,11 +148,10 @@ static void start_booted(const struct start *start)
 		at = append(message, at, start->envp[i]);
 	uint32_t head[2] = {(uint32_t)(at - 4), start->uid};
 	memcpy(message, head, sizeof head);
-	run.pid = parked.pid;
-	run.pipes = parked.pipes;
-	parked.pipes = (struct pipes){-1, -1, -1};
-	if (!boot_hand_over(message, at))
-		die("the interpreter booted ahead is gone");
+	run.pid = boot_hand_over(message, at, &run.pipes);
+	if (run.pid < 0)
+		send_refused(IT_WHY_RESOURCE, EAGAIN, start->argv[0], strlen(start->argv[0]));
+	return run.pid >= 0;
 }
 
 static bool start_exec(const struct start *start)
@@ -156,7 +164,7 @@ static bool start_exec(const struct start *start)
 		return false;
 	}
 	struct program program = {
-		.uid = start->uid, .directory = start->directory, .argv = (char **)start->argv, .envp = (char **)start->envp, .channel = -1};
+		.uid = start->uid, .directory = start->directory, .argv = start->argv, .envp = start->envp, .channel = -1};
 	memcpy(program.stdio, theirs, sizeof theirs);
 	run.pid = spawn(&program, &why);
 	int error = errno;
@@ -170,15 +178,22 @@ static bool start_exec(const struct start *start)
 	return true;
 }
 
+/* Sends the refusal; false when there is none. */
+static bool refused(const struct start *start)
+{
+	files_closed();
+	return refusal_send() || directory_refused(start);
+}
+
 void run_start(struct cursor *payload)
 {
 	static struct start start;
-	static char space[IT_MAX_PAYLOAD + 2 * MAX_STRINGS];
+	static char space[IT_MAX_PAYLOAD + MAX_STRINGS + 1];
 	parse(payload, &start, space);
 	bool booted = start.flags & IT_FLAG_BOOTED;
 	if (booted && !boot_serves(start.uid))
 		die("protocol: a start as uid %u for an interpreter that was not booted for it", start.uid);
-	if (store_refuse() || files_refuse() || directory_refused(&start)) {
+	if (refused(&start)) {
 		store_unlink();
 		return;
 	}
@@ -186,25 +201,28 @@ void run_start(struct cursor *payload)
 	files_home(start.uid);
 	changes_mark();
 	filter_forget();
-	run.before = cgroup_read();
-	run.uid = start.uid;
-	run.started_us = now_us();
-	if (booted)
-		start_booted(&start);
-	else if (!start_exec(&start)) {
+	struct usage before = cgroup_read();
+	uint64_t started_us = now_us();
+	if (booted ? !start_booted(&start) : !start_exec(&start)) {
 		store_unlink();
+		boot_ahead(); /* the one that was parked may have been retired for it */
 		return;
 	}
-	run.deadline_us = start.timeout_ms ? run.started_us + start.timeout_ms * 1000ull : 0;
+	pid_t pid = run.pid;
+	struct pipes pipes = run.pipes;
+	memset(&run, 0, sizeof run);
+	run.phase = RUNNING;
+	run.pid = pid;
+	run.pipes = pipes;
+	run.before = before;
+	run.uid = start.uid;
+	run.started_us = started_us;
+	run.deadline_us = start.timeout_ms ? started_us + start.timeout_ms * 1000ull : 0;
 	run.limit = start.limit;
 	run.outcome = IT_EXITED;
-	run.sent = run.cpu_us = run.peak_bytes = run.kill_deadline_us = run.gather_us = 0;
-	run.flags = 0;
-	run.exited = false;
 	run.last = start.flags & IT_FLAG_LAST;
 	run.reset_ms = start.reset_ms;
 	run.next_uid = start.next_uid;
-	run.phase = RUNNING;
 	feed_begin(start.flags & IT_FLAG_STDIN, &run.pipes.in);
 	messages_begin(run.uid);
 	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* room for a program that ends before its reader has read; the kernel may decline */
@@ -246,12 +264,13 @@ static bool forward(uint8_t type, int *fd)
 	if (got > 0) {
 		run.sent += (uint64_t)got;
 		messages_output(type == IT_STDERR, (size_t)got);
-		run.gather_us = got < MUCH ? now_us() + GATHER_US : 0;
+		run.drain_deadline_us = 0; /* it is not stuck */
+		run.gather_us = got < BULK_BYTES ? now_us() + GATHER_US : 0;
 		wire_flush();
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 		close_fd(fd);
 	}
-	return got >= MUCH;
+	return got >= BULK_BYTES;
 }
 
 /* What is still to be gathered; nothing is when the program has ended. */
@@ -265,6 +284,21 @@ static void forward_some(uint8_t type, int *fd)
 {
 	for (int i = 0; i < MOST_FRAMES && !wire_pending() && *fd >= 0 && forward(type, fd); i++)
 		;
+}
+
+/* What was read first has the room; when it took all of it, the other one is read first the next time. */
+static void forward_both(void)
+{
+	bool err_first = run.err_first;
+	if (err_first)
+		forward_some(IT_STDERR, &run.pipes.err);
+	else
+		forward_some(IT_STDOUT, &run.pipes.out);
+	run.err_first = !err_first && wire_pending();
+	if (err_first)
+		forward_some(IT_STDOUT, &run.pipes.out);
+	else
+		forward_some(IT_STDERR, &run.pipes.err);
 }
 
 /* ---- the end ---- */
@@ -302,11 +336,7 @@ static void send_exit(void)
 		.oom_kills = after.oom_kills - run.before.oom_kills,
 	};
 	_Static_assert(sizeof end == 48, "IT_EXIT is 48 bytes");
-	store_unlink();
-	changes_send();
 	send_frame(IT_EXIT, &end, sizeof end);
-	close_pipes(&run.pipes);
-	messages_end();
 	run.phase = NONE;
 	if (run.reset_ms)
 		reset_when_told();
@@ -314,23 +344,59 @@ static void send_exit(void)
 		boot_ahead();
 }
 
+/* Every process of the run is dead, or the time for that is over. */
+static bool all_ended(void)
+{
+	run_reap(); /* orphans that were killed are ours to bury */
+	if (!processes_left())
+		return true;
+	if (now_us() < run.kill_deadline_us) {
+		kill_user(run.uid);
+		return false;
+	}
+	run.flags |= IT_EXIT_UNCLEAN;
+	return true;
+}
+
+/*
+ * Every writer is dead, so both pipes end; after an unclean end they might not, and what is there is all there will be. A descriptor of a
+ * pipe that is on its way between two sockets which hold each other has no process, and keeps the pipe open until the kernel finds it.
+ */
+static bool all_drained(void)
+{
+	if ((run.pipes.out < 0 && run.pipes.err < 0) || (run.flags & IT_EXIT_UNCLEAN))
+		return true;
+	uint64_t now = now_us();
+	if (wire_pending() || !run.drain_deadline_us) {
+		run.drain_deadline_us = now + DRAIN_GRACE_US;
+		run.retry_us = now + RETRY_US;
+	}
+	if (now < run.retry_us)
+		return false;
+	run.retry_us = now + RETRY_US;
+	sockets_collect();
+	if (now < run.drain_deadline_us)
+		return false;
+	run.flags |= IT_EXIT_UNCLEAN;
+	return true;
+}
+
 static void advance(void)
 {
-	if (run.phase == ENDING) {
-		reap(); /* orphans that were killed are ours to bury */
-		bool left = processes_left();
-		if (left && now_us() < run.kill_deadline_us) {
-			kill_user(run.uid);
-			return;
-		}
-		if (left)
-			run.flags |= IT_EXIT_UNCLEAN;
+	if (run.phase == ENDING && all_ended()) {
 		close_fd(&run.pipes.in);
 		run.phase = DRAINING;
 	}
-	/* Every writer is dead, so both pipes end; after an unclean end they might not, and what is there is all there will be. */
-	bool drained = (run.pipes.out < 0 && run.pipes.err < 0) || (run.flags & IT_EXIT_UNCLEAN);
-	if (run.phase == DRAINING && drained && !messages_pass(&run.pipes))
+	if (run.phase == DRAINING && all_drained()) {
+		close_pipes(&run.pipes); /* so nothing is before a message */
+		if (messages_pass(&run.pipes))
+			return;
+		messages_end();
+		store_unlink();
+		changes_list(false);
+		run.phase = LISTING;
+	}
+	if (run.phase == LISTING && changes_step())
 		send_exit();
 }
 
@@ -350,7 +416,13 @@ void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib)
 	advance();
 }
 
-void run_reaped(pid_t pid, int status, const struct rusage *usage)
+void run_adopted(void)
+{
+	if (run.phase == RUNNING && kill(run.pid, 0) < 0 && errno == ESRCH) /* the zygote died between its child's end and telling it */
+		run_exited(SIGKILL, 0, 0);
+}
+
+static void reaped(pid_t pid, int status, const struct rusage *usage)
 {
 	uint64_t cpu_us = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
 			  (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
@@ -360,6 +432,15 @@ void run_reaped(pid_t pid, int status, const struct rusage *usage)
 		run_exited(status, cpu_us, (uint64_t)usage->ru_maxrss);
 	else
 		run.cpu_us += cpu_us;
+}
+
+void run_reap(void)
+{
+	struct rusage usage;
+	int status;
+	pid_t pid;
+	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+		reaped(pid, status, &usage);
 }
 
 void run_kill(void)
@@ -399,35 +480,41 @@ void run_event(void)
 	if (run.phase == RUNNING && run.deadline_us && now_us() >= run.deadline_us)
 		end_by(IT_TIMEOUT);
 	feed_on(&run.pipes.in);
-	if (!gathering_us()) {
-		forward_some(IT_STDOUT, &run.pipes.out);
-		forward_some(IT_STDERR, &run.pipes.err);
-	}
-	messages_pass(&run.pipes);
-	if (!wire_pending())
+	if (!gathering_us())
+		forward_both();
+	if (run.phase != LISTING) {
+		messages_pass(&run.pipes);
 		feed_credit();
+	}
 	advance();
 }
 
 static int64_t due_us(void)
 {
-	if (run.phase == ENDING)
-		return KILL_RETRY_US;
-	if (run.phase == RUNNING && feed_waits() && run.pipes.in < 0)
-		return 0; /* stdin that nobody reads any more is dropped now: there is no pipe whose event would tell us to */
-	if (run.phase != RUNNING || !run.deadline_us)
+	switch (run.phase) {
+	case NONE:
 		return -1;
-	uint64_t now = now_us();
-	if (run.outcome != IT_EXITED)
-		return KILL_RETRY_US; /* killed, but not yet gone */
-	return now >= run.deadline_us ? 0 : (int64_t)(run.deadline_us - now);
+	case RUNNING:
+		if (feed_waits() && run.pipes.in < 0)
+			return 0; /* stdin that nobody reads any more is dropped now: there is no pipe whose event would tell us to */
+		if (!run.deadline_us)
+			return -1;
+		return run.outcome != IT_EXITED ? RETRY_US : us_until(run.deadline_us); /* killed, but not yet gone */
+	case ENDING:
+		return RETRY_US;
+	case DRAINING:
+		return wire_pending() ? -1 : RETRY_US;
+	case LISTING:
+		return wire_takes_bulk() ? 0 : -1;
+	}
+	return -1;
 }
 
 /*
  * Nothing watches the output while it is gathered, so that time must end the wait: also when it is over by now. And nothing watches a message that
  * waited for the output before it, which has been written since.
  */
-int64_t run_timeout_us(void)
+int64_t run_due_us(void)
 {
 	if (messages_ready(&run.pipes))
 		return 0;

@@ -17,14 +17,8 @@
 #include <unistd.h>
 
 #define NO_ID ((uid_t)-1) /* no id at all, which changes nothing: setfsuid(2) */
+#define UNUSED_UID 1u     /* "daemon": the image's, below FIRST_UID, and nothing of the image is started but by us */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 void close_pipes(struct pipes *pipes)
 {
@@ -84,13 +78,16 @@ int become(uint32_t uid)
 }
 
 /*
- * With that user as real and effective id, kill(-1) reaches that user's processes and no others: not the booted interpreters, which are root's.
- * The saved id stays 0, so nobody may trace us meanwhile, and we can return. The kernel walks the list of processes
- * with forks shut out, so nothing is missed and a fork bomb ends at once.
+ * kill(-1) reaches the processes whose real or saved id is our real or effective id. The effective id becomes the user's, and the real id one
+ * that no process of a container has: so the booted interpreters, which are root's, are not reached. The saved id stays 0, so that we can
+ * return. No id by which a signal could be sent to us becomes the user's: neither the real nor the saved one, see kill(2). And as the three
+ * differ, the user cannot trace us, see ptrace(2).
+ *
+ * The kernel walks the list of processes with forks shut out, so nothing is missed and a fork bomb ends at once.
  */
 void kill_user(uint32_t uid)
 {
-	if (syscall(SYS_setresuid, uid, uid, 0) < 0) /* libc's own would first tell threads, of which there are none */
+	if (syscall(SYS_setresuid, UNUSED_UID, uid, 0) < 0) /* libc's own would first tell threads, of which there are none */
 		die("cannot take the uid %u: %s", uid, strerror(errno));
 	kill(-1, SIGKILL);
 	if (syscall(SYS_setresuid, 0, 0, 0) < 0)
@@ -108,7 +105,7 @@ bool processes_left(void)
 		die("cannot read /proc: %s", strerror(errno));
 	for (struct dirent *entry; (entry = readdir(directory));) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid > 1 && pid != boot_zygote() && pid != parked.pid) {
+		if (pid > 1 && !boot_owns(pid)) {
 			kill(pid, SIGKILL);
 			left = true;
 		}

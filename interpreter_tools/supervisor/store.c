@@ -17,18 +17,20 @@
 
 #define KEY 64                /* hexadecimal digits */
 #define MAX_DEPTH 128         /* directories; an entry that is deeper is not published */
-#define REMOVE_MS 600000      /* time for the removal of one entry */
+#define REMOVE_US 600000000ull /* time for the removal of one entry */
 #define MAX_MANIFEST 32768    /* bytes */
 #define MANIFEST ".interpreter-tools.json"
 
-static int store = -1; /* -1: this container has none */
-static const char *store_path = "";
+static struct {
+	int fd; /* -1: this container has none */
+	const char *path;
+} store = {.fd = -1, .path = ""};
 
 void store_open(const char *path)
 {
-	store_path = path;
-	store = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (store < 0)
+	store.path = path;
+	store.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (store.fd < 0)
 		die("cannot open the dependency store %s: %s", path, strerror(errno));
 }
 
@@ -81,11 +83,6 @@ static int open_at(int at, const char *name, int how)
 /* ---- what a run needs ---- */
 
 static struct {
-	int error;
-	char key[KEY + 1];
-} missing;
-
-static struct {
 	char name[256], target[512]; /* no name: no link */
 	uint32_t uid;
 	bool made;
@@ -100,31 +97,14 @@ void store_need(struct cursor *payload)
 	take_end(payload);
 	if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, "..") || strstr(below, ".."))
 		die("protocol: a link %s to %s", name, below);
-	int fd = open_at(store, key, O_PATH);
-	if (fd < 0 && !missing.error) {
-		missing.error = store < 0 ? ENOENT : errno;
-		memcpy(missing.key, key, sizeof key);
-	}
+	int fd = open_at(store.fd, key, O_PATH);
+	if (fd < 0)
+		refuse_later(IT_WHY_NEED, store.fd < 0 ? ENOENT : errno, key, KEY);
 	close_fd(&fd);
 	if (*name) {
 		memcpy(link_of_run.name, name, sizeof name);
-		snprintf(link_of_run.target, sizeof link_of_run.target, "%s/%s/%s", store_path, key, below);
+		snprintf(link_of_run.target, sizeof link_of_run.target, "%s/%s/%s", store.path, key, below);
 	}
-}
-
-bool store_missing(void)
-{
-	return missing.error != 0;
-}
-
-bool store_refuse(void)
-{
-	if (!missing.error)
-		return false;
-	send_refused(IT_WHY_NEED, missing.error, missing.key, KEY);
-	missing.error = 0;
-	link_of_run.name[0] = 0;
-	return true;
 }
 
 /* As the user, who may remove it like any other file. What is there already stays: it is the user's own. */
@@ -206,20 +186,19 @@ static void walk(struct tree *tree, int top)
 	}
 }
 
-/* 0, or -1 and errno. */
-static int remove_tree(const char *name)
-{
-	int fd = open_at(store, name, O_RDONLY);
-	if (fd >= 0)
-		wipe_directory(fd, REMOVE_MS);
-	int done = unlinkat(store, name, fd >= 0 ? AT_REMOVEDIR : 0);
-	int error = errno;
-	close_fd(&fd);
-	errno = error;
-	return done < 0 && errno != ENOENT ? -1 : 0;
-}
-
 /* ---- an installer's requests ---- */
+
+enum work { NOTHING, STAGING, PUBLISHING, EVICTING, ENTRIES };
+
+static struct {
+	enum work work;
+	char key[KEY + 2];      /* as the answer names it */
+	char removing[KEY + 2]; /* empty: nothing is */
+	uint64_t deadline_us;   /* of that */
+	uint32_t uid;
+	int error;
+	DIR *root;              /* of ENTRIES */
+} job;
 
 static void answer(int error, const char *name)
 {
@@ -229,11 +208,40 @@ static void answer(int error, const char *name)
 		send_frame(IT_READY, NULL, 0);
 }
 
-static int stage(const char *name, uint32_t uid)
+static void begin(enum work work, const char *key)
 {
-	if (fchmod(store, 0711) < 0 || remove_tree(name) < 0 || mkdirat(store, name, 0700) < 0)
+	job.work = work;
+	job.error = 0;
+	memcpy(job.key, key, strlen(key) + 1);
+	job.removing[0] = 0;
+}
+
+static void begin_removal(const char *name)
+{
+	memcpy(job.removing, name, strlen(name) + 1);
+	job.deadline_us = now_us() + REMOVE_US;
+}
+
+/* One step of it. False: there is more. Else it is gone, or the job has the error. */
+static bool remove_tree(void)
+{
+	int fd = open_at(store.fd, job.removing, O_RDONLY);
+	if (fd >= 0 && !wipe_directory(fd) && now_us() < job.deadline_us) {
+		close_fd(&fd);
+		return false;
+	}
+	if (unlinkat(store.fd, job.removing, fd >= 0 ? AT_REMOVEDIR : 0) < 0 && errno != ENOENT && !job.error)
+		job.error = errno;
+	close_fd(&fd);
+	job.removing[0] = 0;
+	return true;
+}
+
+static int make_stage(const char *name, uint32_t uid)
+{
+	if (mkdirat(store.fd, name, 0700) < 0)
 		return -1;
-	int fd = open_at(store, name, O_RDONLY);
+	int fd = open_at(store.fd, name, O_RDONLY);
 	int done = fd < 0 ? -1 : 0;
 	for (int i = 0; i < 2 && done == 0; i++) {
 		const char *below = i == 0 ? "target" : "tmp";
@@ -256,7 +264,20 @@ void store_stage(struct cursor *payload)
 	if (uid < FIRST_UID || uid > LAST_UID)
 		die("protocol: a stage as uid %u", uid);
 	marked(name, '.', key);
-	answer(stage(name, uid) < 0 ? errno : 0, key);
+	begin(STAGING, key);
+	job.uid = uid;
+	if (fchmod(store.fd, 0711) < 0)
+		job.error = errno;
+	begin_removal(name);
+}
+
+static void finish_stage(void)
+{
+	char name[KEY + 2];
+	marked(name, '.', job.key);
+	if (!job.error && make_stage(name, job.uid) < 0)
+		job.error = errno;
+	answer(job.error, job.key);
 }
 
 static int write_manifest(int target, struct text manifest)
@@ -269,23 +290,26 @@ static int write_manifest(int target, struct text manifest)
 	return done == (ssize_t)manifest.length ? 0 : -1;
 }
 
-/* Whoever else has published the same key meanwhile has published the same thing. */
+/*
+ * Whoever else has published the same key meanwhile has published the same thing. One step, however large the entry: nothing else goes on in an
+ * installer, whose program has ended, and most of the time is the kernel's, in syncfs.
+ */
 static int publish(const char *key, const char *name, struct text manifest)
 {
 	struct tree tree = {.settle = true};
-	int staging = open_at(store, name, O_RDONLY);
+	int staging = open_at(store.fd, name, O_RDONLY);
 	int target = staging < 0 ? -1 : open_at(staging, "target", O_RDONLY);
 	tree.error = target < 0 ? errno : 0;
 	if (!tree.error) {
 		walk(&tree, target);
-		if (!tree.error && (fchown(target, 0, 0) < 0 || fchmod(target, 0755) < 0 || write_manifest(target, manifest) < 0 || syncfs(store) < 0))
+		if (!tree.error && (fchown(target, 0, 0) < 0 || fchmod(target, 0755) < 0 || write_manifest(target, manifest) < 0 ||
+				    syncfs(store.fd) < 0))
 			tree.error = errno;
-		if (!tree.error && renameat(staging, "target", store, key) < 0 && errno != EEXIST && errno != ENOTEMPTY)
+		if (!tree.error && renameat(staging, "target", store.fd, key) < 0 && errno != EEXIST && errno != ENOTEMPTY)
 			tree.error = errno;
 	}
 	close_fd(&target);
 	close_fd(&staging);
-	remove_tree(name);
 	return tree.error;
 }
 
@@ -298,7 +322,9 @@ void store_publish(struct cursor *payload)
 	if (manifest.length > MAX_MANIFEST)
 		die("protocol: a manifest of %u bytes", manifest.length);
 	marked(name, '.', key);
-	answer(publish(key, name, manifest), key);
+	begin(PUBLISHING, key);
+	job.error = publish(key, name, manifest);
+	begin_removal(name);
 }
 
 /* An entry first loses its name, so that it is never seen half removed. */
@@ -309,16 +335,28 @@ void store_evict(struct cursor *payload)
 	take_end(payload);
 	if (!is_name(name, strlen(name)))
 		die("protocol: what is not a name in the store");
-	int error = 0;
-	if (is_key(name, strlen(name))) {
-		marked(going, '-', name);
-		if (remove_tree(going) < 0 || (renameat(store, name, store, going) < 0 && errno != ENOENT))
-			error = errno;
-		memcpy(name, going, sizeof name);
+	begin(EVICTING, name);
+	if (is_key(name, strlen(name)))
+		marked(going, '-', name); /* what an earlier removal has left comes first */
+	else
+		memcpy(going, name, sizeof going);
+	begin_removal(going);
+}
+
+static void finish_evict(void)
+{
+	char going[KEY + 2];
+	if (job.error || !is_key(job.key, strlen(job.key))) {
+		answer(job.error, job.key);
+		return;
 	}
-	if (!error && remove_tree(name) < 0)
-		error = errno;
-	answer(error, name);
+	marked(going, '-', job.key);
+	if (renameat(store.fd, job.key, store.fd, going) < 0) {
+		answer(errno == ENOENT ? 0 : errno, going);
+		return;
+	}
+	begin(EVICTING, going);
+	begin_removal(going);
 }
 
 static void send_entry(const char *name, int fd, const struct stat *status)
@@ -342,21 +380,52 @@ static void send_entry(const char *name, int fd, const struct stat *status)
 
 void store_entries(void)
 {
-	int fd = open_at(store, ".", O_RDONLY);
-	DIR *root = fd < 0 ? NULL : fdopendir(fd);
-	if (!root) {
-		answer(store < 0 ? ENOENT : errno, "");
+	int fd = open_at(store.fd, ".", O_RDONLY);
+	job.root = fd < 0 ? NULL : fdopendir(fd);
+	if (job.root)
+		begin(ENTRIES, "");
+	else
+		answer(store.fd < 0 ? ENOENT : errno, "");
+}
+
+/* One entry a step, when the client has taken those before it. */
+static bool entries_step(void)
+{
+	const struct dirent *entry;
+	if (!wire_takes_bulk())
+		return false;
+	while ((entry = readdir(job.root)) && !is_name(entry->d_name, strlen(entry->d_name)))
+		;
+	if (!entry) {
+		closedir(job.root);
+		send_frame(IT_READY, NULL, 0);
+		return true;
+	}
+	struct stat status;
+	int fd = open_at(store.fd, entry->d_name, O_RDONLY);
+	if (fd >= 0 && fstat(fd, &status) == 0)
+		send_entry(entry->d_name, fd, &status);
+	close_fd(&fd);
+	return false;
+}
+
+bool store_busy(void)
+{
+	return job.work != NOTHING;
+}
+
+void store_step(void)
+{
+	enum work work = job.work;
+	if (work == NOTHING || (job.removing[0] && !remove_tree()))
 		return;
-	}
-	for (struct dirent *entry; (entry = readdir(root));) {
-		struct stat status;
-		if (!is_name(entry->d_name, strlen(entry->d_name)))
-			continue;
-		fd = open_at(store, entry->d_name, O_RDONLY);
-		if (fd >= 0 && fstat(fd, &status) == 0)
-			send_entry(entry->d_name, fd, &status);
-		close_fd(&fd);
-	}
-	closedir(root);
-	send_frame(IT_READY, NULL, 0);
+	if (work == ENTRIES && !entries_step())
+		return;
+	job.work = NOTHING;
+	if (work == STAGING)
+		finish_stage();
+	else if (work == PUBLISHING)
+		answer(job.error, job.key);
+	else if (work == EVICTING)
+		finish_evict(); /* which may begin another removal */
 }

@@ -3,10 +3,13 @@
  * (protocol.h), runs one program at a time as an unprivileged user, and leaves when the conversation ends, which takes the
  * whole container with it.
  *
- * A file is a noun: wire.c (frames in and out), boot.c (the interpreter booted ahead of need), run.c (one run), feed.c (its stdin), messages.c
- * (what it says to the client beside its output), spawn.c (one new process), files.c (the workspace), changes.c (what of it is new), store.c
- * (the dependency store), wipe.c (reset and its proof), cgroup.c (what the kernel counted), filter.c (what programs may not use up), main.c
- * (the loop).
+ * A file is a noun: base.c (clock, die, cursor), wire.c (frames in and out), refusal.c (the error that waits to be told), boot.c (the
+ * interpreter booted ahead of need), run.c (one run), feed.c (its stdin), messages.c (what it tells beside its output), spawn.c (one new process), files.c (the workspace),
+ * changes.c (which of its files are new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets
+ * go), cgroup.c (the kernel's counters), filter.c (what programs may not use up), main.c (the loop).
+ *
+ * One loop, which never waits for anything but its poll: what takes long is a phase. A phase does a step of at most STEP_US, says by its
+ * X_due_us() when the next one is due, and no frame of the client is read before it is over, except by a run.
  */
 #ifndef INTERPRETER_TOOLS_SUPERVISOR_H
 #define INTERPRETER_TOOLS_SUPERVISOR_H
@@ -22,20 +25,23 @@
 #include "protocol.h"
 
 #define MAX_PATH 4096    /* PATH_MAX */
-#define MAX_STRINGS 8192 /* of argv and environment together */
-#define MUCH 32768       /* bytes: a read of so many was worth its turn */
+#define MAX_STRINGS (IT_MAX_PAYLOAD / 4) /* of one frame: each has its u32 length */
+#define BULK_BYTES 32768 /* reads of at least this size are forwarded without batching */
+#define STEP_US 10000    /* the longest that a phase keeps the loop, but for a single call of the kernel */
 #define FIRST_UID 1000u  /* below are the image's own users */
 #define LAST_UID 0x7ffffffeu
 
-/* main.c */
-uint64_t now_us(void); /* CLOCK_MONOTONIC */
+/* base.c */
+void base_open(void (*sends_last_words)(const char *words, size_t length));
+uint64_t now_us(void);                /* CLOCK_MONOTONIC */
 int64_t sooner(int64_t a, int64_t b); /* of two times from now on; -1 is never */
-void reap(void);       /* take note of every child that has ended */
+int64_t us_until(uint64_t time_us);   /* 0 when it is over */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))); /* tell the client, then leave */
 _Noreturn void leave(void);                                                          /* the conversation is over */
+void close_fd(int *fd);
+DIR *open_directory(int at, const char *name); /* never through a link; NULL and errno on failure */
 
-/* wire.c: what arrives is read through a cursor that dies when a payload is shorter than its fields */
-struct cursor {
+struct cursor { /* over a payload; dies when that is shorter than its fields */
 	const uint8_t *at, *end;
 };
 struct text { /* not terminated */
@@ -49,6 +55,7 @@ uint64_t take_u64(struct cursor *c);
 struct text take_text(struct cursor *c);
 void take_end(const struct cursor *c); /* dies when something is left */
 
+/* wire.c */
 int64_t wire_fds(struct pollfd fds[2], bool reads, bool writes); /* stdin and stdout; returns for how many us one rests, or -1 */
 bool wire_receive(void);       /* reads once; false when nothing was there, or stdin rests */
 bool wire_next(uint8_t *type, struct cursor *payload); /* the next whole frame; valid until the next call of either */
@@ -58,9 +65,17 @@ void send_frame(uint8_t type, const void *payload, size_t length);
 void send_u32(uint8_t type, uint32_t value);
 void send_refused(uint32_t why, int error, const char *subject, size_t length);
 bool wire_pending(void);       /* output that the client has not taken yet */
+bool wire_takes_answer(void);  /* there is room for whatever one request is answered with */
+bool wire_takes_bulk(void);    /* there is room for a frame of any size */
 void wire_flush(void);         /* write what can be written without waiting, unless stdout rests */
-bool wire_drain(int patience_ms); /* wait until everything is written; false: the client has gone, or took nothing for so long */
+void wire_farewell(const char *words, size_t length); /* send IT_FATAL; waits for LAST_WORDS_MS at most */
 ssize_t wire_forward(uint8_t type, int fd, size_t most); /* one read from fd as one frame; needs !wire_pending() */
+
+/* refusal.c */
+bool refusal_waits(void);
+void refuse_later(uint32_t why, int error, const char *subject, size_t length); /* the first of several is kept */
+void refusal_forget(void);
+bool refusal_send(void);       /* false: none waits */
 
 /* spawn.c */
 struct program {
@@ -76,32 +91,24 @@ struct pipes { /* our ends of a program's stdio; -1 when closed */
 pid_t spawn(const struct program *program, uint32_t *why); /* -1 and errno when it could not be started */
 int open_pipes(struct pipes *ours, int theirs[3]);
 void close_pipes(struct pipes *pipes);
-void close_fd(int *fd);
 int become(uint32_t uid);       /* file system identity for the next calls; become(0) returns */
 void prefer_for_oom(pid_t pid); /* when memory is short, that process goes first */
 void kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
 
 /* boot.c */
-struct parked { /* an interpreter that waits for its code */
-	pid_t pid;
-	struct pipes pipes;
-	int hand_over;
-	bool ready;
-};
-extern struct parked parked;
 void boot_configure(struct cursor *payload);
-void boot_ahead(void);          /* see that one is parked or on its way */
+void boot_ahead(void);          /* see that an interpreter is parked or on its way */
 int boot_fds(struct pollfd *fds);
 void boot_event(void);
 void boot_for(uint32_t uid);    /* the next run will be that user's */
 bool boot_serves(uint32_t uid);
 void boot_retire(void);         /* before another program of its user starts */
 bool boot_pending(void);        /* an interpreter is on its way */
-bool boot_hand_over(const void *message, size_t length); /* false: it is gone */
-bool boot_reaped(pid_t pid);    /* a child of ours ended: was it the booted one? */
-pid_t boot_zygote(void);        /* 0: none */
-size_t boot_sockets(void);      /* both ends of the hand-over to come */
+pid_t boot_hand_over(const void *message, size_t length, struct pipes *pipes); /* its process, whose pipes become the caller's; -1: it is gone */
+bool boot_reaped(pid_t pid);    /* a child of ours ended: was it a booted one? */
+bool boot_owns(pid_t pid);      /* it is the zygote, or parked */
+bool boot_parks(void);          /* an interpreter is parked or on its way, and with it the sockets of its hand-over */
 
 /* run.c */
 void run_start(struct cursor *payload);
@@ -112,9 +119,10 @@ bool run_was_last(void);        /* no interpreter was booted after it */
 void run_forget(void);          /* the container is as new */
 int run_fds(struct pollfd *fds);
 void run_event(void);
-void run_reaped(pid_t pid, int status, const struct rusage *usage);
+void run_reap(void);            /* take note of every child that has ended */
 void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib);
-int64_t run_timeout_us(void);   /* until something is due; -1: nothing */
+void run_adopted(void);         /* the zygote is gone: its child is ours, or its end was not told */
+int64_t run_due_us(void);
 
 /* messages.c */
 void messages_open(void);
@@ -130,7 +138,7 @@ void feed_begin(bool open, int *in);
 void feed_take(struct cursor *payload, int *in);
 bool feed_waits(void);          /* bytes that the program has not read */
 void feed_on(int *in);          /* write what it reads without waiting */
-void feed_credit(void);         /* tell the client what was taken */
+void feed_credit(void);         /* tell the client what was taken, when there is room */
 
 /* files.c */
 void files_open(char **mounts); /* the writable mounts; the first is the workspace */
@@ -138,39 +146,49 @@ void files_put(struct cursor *payload);
 void files_data(struct cursor *payload);
 void files_done(void);
 void files_drop(void);
-bool files_refuse(void);        /* sends the first error since the last call, if there was one */
+void files_closed(void);        /* dies when a put is still open */
 void files_home(uint32_t uid);  /* see that the run's user has one */
 void files_get(struct cursor *payload);
 bool files_reading(void);
 void files_event(void);         /* send more of the file being read; needs !wire_pending() */
-DIR *open_directory(int at, const char *name); /* never through a link; NULL and errno on failure */
 int files_workspace(void);      /* its descriptor */
 
 /* changes.c */
 struct stat;
 void changes_put(const struct stat *status); /* a file as we have left it */
+void changes_put_directory(int parent, int directory, const char *name); /* the same */
+bool changes_settled(void);     /* the clock has ticked since the last change; a run is not started before */
 void changes_mark(void);        /* a run starts: what changes from here on is its doing */
-void changes_send(void);        /* sends IT_FILES for what changed since the mark */
-void changes_send_all(void);    /* sends IT_FILES for every file, and IT_READY */
+void changes_list(bool all);    /* begin a list of IT_FILES: every file, or those that changed since the mark */
+bool changes_listing(void);
+bool changes_step(void);        /* true: the list is complete, now or before */
 void changes_forget(void);
 
 /* store.c */
 void store_open(const char *path);
 void store_need(struct cursor *payload);
-bool store_refuse(void);        /* sends that an entry is missing, if one is */
-bool store_missing(void); /* the next run needs an entry that is not there */
 void store_link(uint32_t uid);  /* a run starts: make the link that was asked for */
 void store_unlink(void);
 void store_stage(struct cursor *payload);
 void store_publish(struct cursor *payload);
 void store_evict(struct cursor *payload);
 void store_entries(void);
+bool store_busy(void);
+void store_step(void);
 
 /* wipe.c */
 void wipe_baseline(char **mounts);
-void wipe_booted(void);         /* what is booted ahead has its sockets now */
-void wipe_reset(uint32_t deadline_ms, uint32_t next_uid);
-bool wipe_directory(int fd, uint32_t deadline_ms); /* true when it is empty */
+void wipe_reset(uint32_t deadline_ms, uint32_t next_uid); /* begin a reset; IT_CLEAN is its end */
+bool wipe_busy(void);
+void wipe_step(void);
+int64_t wipe_due_us(void);
+bool wipe_directory(int fd);    /* true when it is empty; false when that takes more than a step */
+
+/* sockets.c */
+void sockets_baseline(void);    /* nothing has run yet */
+void sockets_booted(void);      /* what is booted ahead has its sockets now */
+void sockets_collect(void);     /* make the kernel free sockets that only hold each other, and what was sent through them */
+const char *sockets_in_use(void); /* what of them a run has left; NULL: nothing */
 
 /* filter.c */
 void filter_install(void);     /* what bounds every program from now on, us too */

@@ -10,38 +10,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_MOUNTS 16
 #define MAX_KEPT 64
+#define PAUSE_US 1000     /* what a killed process held is let go a little later */
 #define TMPFS 0x01021994 /* TMPFS_MAGIC, statfs(2) */
 
-static struct mount {
+struct mount {
 	const char *path;
 	DIR *root;
 	uint64_t blocks, inodes; /* in use when nothing had run yet */
-} mounts[MAX_MOUNTS];
-static size_t mount_count;
-static uint64_t deadline_us;
+};
 
 /*
  * Names in the root of a writable mount that are, or lead to, another mount: a directory of the host, perhaps, in which nothing must ever be
  * removed. The directories that lead there are root's, so a program can neither move them nor leave anything in them; and what is another
  * writable mount is wiped as such.
  */
-static struct kept {
+struct kept {
 	const DIR *root;
 	char name[256];
-} kept[MAX_KEPT];
-static size_t kept_count;
+};
 
-static bool late(void)
+static struct {
+	struct mount mounts[MAX_MOUNTS];
+	struct kept kept[MAX_KEPT];
+	size_t mount_count, kept_count;
+} layout;
+
+static struct {
+	bool busy;
+	uint32_t next_uid;
+	uint64_t deadline_us, due_us; /* of the reset; of its next step */
+	uint64_t step_end_us;         /* until then, files are removed */
+} wipe;
+
+static bool step_over(void)
 {
-	return now_us() > deadline_us;
+	return now_us() > wipe.step_end_us;
 }
 
 static void in_use(const struct mount *mount, uint64_t *blocks, uint64_t *inodes)
@@ -70,25 +79,25 @@ static void unescape(char *path)
 
 static bool is_kept(const struct mount *mount, const char *name)
 {
-	for (size_t i = 0; i < kept_count; i++)
-		if (kept[i].root == mount->root && strcmp(kept[i].name, name) == 0)
+	for (size_t i = 0; i < layout.kept_count; i++)
+		if (layout.kept[i].root == mount->root && strcmp(layout.kept[i].name, name) == 0)
 			return true;
 	return false;
 }
 
 static void keep_way_to(const char *point)
 {
-	for (size_t i = 0; i < mount_count; i++) {
-		size_t length = strlen(mounts[i].path);
-		if (strncmp(point, mounts[i].path, length) || point[length] != '/')
+	for (size_t i = 0; i < layout.mount_count; i++) {
+		size_t length = strlen(layout.mounts[i].path);
+		if (strncmp(point, layout.mounts[i].path, length) || point[length] != '/')
 			continue;
 		const char *name = point + length + 1;
 		size_t size = strcspn(name, "/");
-		if (kept_count == MAX_KEPT || size >= sizeof kept->name)
-			die("too many mounts beneath %s", mounts[i].path);
-		kept[kept_count].root = mounts[i].root;
-		memcpy(kept[kept_count].name, name, size);
-		kept[kept_count++].name[size] = 0;
+		if (layout.kept_count == MAX_KEPT || size >= sizeof layout.kept->name)
+			die("too many layout.mounts beneath %s", layout.mounts[i].path);
+		layout.kept[layout.kept_count].root = layout.mounts[i].root;
+		memcpy(layout.kept[layout.kept_count].name, name, size);
+		layout.kept[layout.kept_count++].name[size] = 0;
 	}
 }
 
@@ -110,50 +119,6 @@ static void find_kept(void)
 	fclose(table);
 }
 
-/* A file of /proc that each reset reads: opened once. */
-struct table {
-	const char *path;
-	FILE *file;
-};
-
-/* From its beginning, which the kernel writes anew; NULL and errno when there is none. */
-static FILE *read_again(struct table *table)
-{
-	if (table->file)
-		rewind(table->file);
-	else
-		table->file = fopen(table->path, "re");
-	return table->file;
-}
-
-#define MAX_COUNTS 32
-
-static struct counts {
-	unsigned long in_use[MAX_COUNTS]; /* of each protocol */
-	unsigned long all;
-	size_t known;
-} counts_at_start, counts_when_booted;
-
-/*
- * The kernel's counters of sockets of this network namespace: "TCP: inuse 2 orphan 0 ...". The tables of TCP have a hash slot for each
- * socket that the whole host could ever hold, and are walked from end to end: 9 ms where there are 262144 slots, and nothing in them.
- */
-static struct counts read_counts(void)
-{
-	static struct table tables[] = {{.path = "/proc/net/sockstat"}, {.path = "/proc/net/sockstat6"}};
-	struct counts counts = {.known = 0};
-	char line[512];
-	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-		FILE *file = read_again(&tables[i]);
-		while (file && counts.known < MAX_COUNTS && fgets(line, sizeof line, file))
-			if (sscanf(line, "%*[^:]: inuse %lu", &counts.in_use[counts.known]) == 1)
-				counts.known++;
-			else if (sscanf(line, "sockets: used %lu", &counts.all) == 1)
-				counts.all -= boot_sockets();
-	}
-	return counts;
-}
-
 /*
  * runc gives a mount the mode of the image's directory of that name, where there is one. A volume has the right mode from its beginning, and where
  * the engine has user ids of its own, its root belongs to nobody here.
@@ -170,9 +135,9 @@ static void open_to_everybody(const struct mount *mount)
 void wipe_baseline(char **paths)
 {
 	for (; *paths; paths++) {
-		if (mount_count == MAX_MOUNTS)
+		if (layout.mount_count == MAX_MOUNTS)
 			die("more than %d writable mounts", MAX_MOUNTS);
-		struct mount *mount = &mounts[mount_count++];
+		struct mount *mount = &layout.mounts[layout.mount_count++];
 		mount->path = *paths;
 		mount->root = opendir(*paths);
 		if (!mount->root)
@@ -181,7 +146,7 @@ void wipe_baseline(char **paths)
 		open_to_everybody(mount);
 	}
 	find_kept();
-	counts_at_start = read_counts();
+	sockets_baseline();
 }
 
 /* ---- files ---- */
@@ -208,7 +173,7 @@ static void empty(int root, const char *name)
 	DIR *directory = open_directory(root, name);
 	if (!directory)
 		return;
-	for (struct dirent *entry; (entry = readdir(directory)) && !late();)
+	for (struct dirent *entry; (entry = readdir(directory)) && !step_over();)
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && !removed(dirfd(directory), entry->d_name))
 			lift(dirfd(directory), entry->d_name, root);
 	closedir(directory);
@@ -219,10 +184,10 @@ static bool wipe_mount(const struct mount *mount)
 {
 	int root = dirfd(mount->root);
 	bool anything = true;
-	while (anything && !late()) {
+	while (anything && !step_over()) {
 		anything = false;
 		rewinddir(mount->root);
-		for (struct dirent *entry; (entry = readdir(mount->root)) && !late();) {
+		for (struct dirent *entry; (entry = readdir(mount->root)) && !step_over();) {
 			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_kept(mount, entry->d_name))
 				continue;
 			anything = true;
@@ -235,10 +200,10 @@ static bool wipe_mount(const struct mount *mount)
 	return !anything;
 }
 
-bool wipe_directory(int fd, uint32_t deadline_ms)
+bool wipe_directory(int fd)
 {
 	const struct mount mount = {.root = open_directory(fd, ".")};
-	deadline_us = now_us() + deadline_ms * 1000ull;
+	wipe.step_end_us = now_us() + STEP_US;
 	bool emptied = mount.root && wipe_mount(&mount);
 	if (mount.root)
 		closedir(mount.root);
@@ -247,96 +212,15 @@ bool wipe_directory(int fd, uint32_t deadline_ms)
 
 static const struct mount *mount_in_use(void)
 {
-	for (size_t i = 0; i < mount_count; i++) {
+	for (size_t i = 0; i < layout.mount_count; i++) {
 		uint64_t blocks, inodes;
-		if (!wipe_mount(&mounts[i]))
-			return &mounts[i];
-		in_use(&mounts[i], &blocks, &inodes);
-		if (blocks != mounts[i].blocks || inodes != mounts[i].inodes)
-			return &mounts[i];
+		if (!wipe_mount(&layout.mounts[i]))
+			return &layout.mounts[i];
+		in_use(&layout.mounts[i], &blocks, &inodes);
+		if (blocks != layout.mounts[i].blocks || inodes != layout.mounts[i].inodes)
+			return &layout.mounts[i];
 	}
 	return NULL;
-}
-
-/* ---- sockets and queues ---- */
-
-#define STATE_TIME_WAIT 6
-#define RESOLVER 0x0b00007fu /* 127.0.0.11: the Docker engine's own, in networks that have a name */
-
-/* A line of proc_net_tcp(5), which the tables of the other protocols share: "sl: address:port address:port state ..." */
-static bool socket_line_bound(const char *line)
-{
-	unsigned address, state;
-	if (sscanf(line, "%*[^:]: %8X:%*X %*[0-9A-F]:%*X %X", &address, &state) != 2) {
-		if (sscanf(line, "%*[^:]: %*[0-9A-F]:%*X %*[0-9A-F]:%*X %X", &state) != 1)
-			return false;
-		address = 0;
-	}
-	return state != STATE_TIME_WAIT && address != RESOLVER;
-}
-
-/* A line of proc_net_unix(5) has an eighth column when the socket has a name. Ours is no program's. */
-static bool unix_line_bound(const char *line)
-{
-	int columns = 0;
-	while (*line && columns < 7) {
-		line += strspn(line, " \n");
-		columns += *line != 0;
-		line += strcspn(line, " \n");
-	}
-	line += strspn(line, " \n");
-	return *line && strcmp(line, "@" IT_MESSAGES "\n") != 0;
-}
-
-static bool table_bound(struct table *table, bool (*bound)(const char *))
-{
-	char line[512];
-	FILE *file = read_again(table);
-	bool found = false;
-	if (!file)
-		return errno != ENOENT;
-	(void)!fgets(line, sizeof line, file); /* the headings */
-	while (fgets(line, sizeof line, file)) /* to its end: from anywhere else, rewind may lead back into the buffer */
-		found = found || bound(line);
-	return found;
-}
-
-static bool counts_as_at_start(const struct counts *now)
-{
-	return now->known > 0 && now->known == counts_at_start.known &&
-	       memcmp(now->in_use, counts_at_start.in_use, now->known * sizeof *now->in_use) == 0;
-}
-
-void wipe_booted(void)
-{
-	counts_when_booted = read_counts();
-}
-
-/*
- * Sockets that were sent through each other and never received live on without a process, and with them all that was sent along: memory, too. The
- * kernel collects them when a socket of that family is closed, of whoever it may be.
- */
-static void collect_sockets(void)
-{
-	int ends[2];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return; /* and the verdict will not change */
-	close(ends[0]);
-	close(ends[1]);
-}
-
-static const char *socket_in_use(void)
-{
-	static struct table tables[] = {{.path = "/proc/net/tcp"}, {.path = "/proc/net/tcp6"}, {.path = "/proc/net/udp"},
-					{.path = "/proc/net/udp6"}, {.path = "/proc/net/raw"}, {.path = "/proc/net/raw6"}};
-	static struct table names = {.path = "/proc/net/unix"};
-	struct counts now = read_counts();
-	for (size_t i = 0; i < sizeof tables / sizeof *tables && !counts_as_at_start(&now); i++)
-		if (table_bound(&tables[i], socket_line_bound))
-			return tables[i].path;
-	if (now.all > counts_when_booted.all)
-		return "a socket";
-	return table_bound(&names, unix_line_bound) ? names.path : NULL;
 }
 
 static bool queues_exist(void)
@@ -361,8 +245,8 @@ static uint32_t verify(const char **left)
 		*left = "a process";
 		return IT_CLEAN_PROCESSES;
 	}
-	if ((*left = socket_in_use())) { /* before the files, which a socket may hold */
-		collect_sockets();
+	if ((*left = sockets_in_use())) { /* before the files, which a socket may hold */
+		sockets_collect();
 		return IT_CLEAN_SOCKETS;
 	}
 	if ((mount = mount_in_use())) {
@@ -376,27 +260,53 @@ static uint32_t verify(const char **left)
 	return IT_CLEAN_OK;
 }
 
-void wipe_reset(uint32_t deadline_ms, uint32_t next_uid)
+static void finish(uint32_t verdict, const char *left)
 {
-	const struct timespec pause = {.tv_nsec = 1000000}; /* what a killed process held is let go a little later */
-	const char *left;
-	deadline_us = now_us() + deadline_ms * 1000ull;
-	boot_retire(); /* one that waits for the user before, as no run has taken it */
-	uint32_t verdict = verify(&left);
-	while (verdict != IT_CLEAN_OK) {
-		nanosleep(&pause, NULL);
-		if (late())
-			break; /* the last verdict stands */
-		reap();
-		verdict = verify(&left);
-	}
-	changes_forget();
-	run_forget();
 	uint8_t answer[8 + 256];
 	uint32_t head[2] = {verdict, (uint32_t)strnlen(left, 256)};
+	wipe.busy = false;
+	changes_forget();
+	run_forget();
 	memcpy(answer, head, sizeof head);
 	memcpy(answer + sizeof head, left, head[1]);
 	send_frame(IT_CLEAN, answer, sizeof head + head[1]);
 	wire_flush();
-	boot_for(next_uid);
+	boot_for(wipe.next_uid);
+}
+
+/* Until nothing is left, or the deadline is over: then the last verdict stands. */
+void wipe_step(void)
+{
+	const char *left;
+	uint64_t now = now_us();
+	if (!wipe.busy || now < wipe.due_us)
+		return;
+	wipe.step_end_us = now + STEP_US;
+	run_reap();
+	uint32_t verdict = verify(&left);
+	now = now_us();
+	if (verdict == IT_CLEAN_OK || now > wipe.deadline_us)
+		finish(verdict, left);
+	else
+		wipe.due_us = step_over() ? now : now + PAUSE_US;
+}
+
+void wipe_reset(uint32_t deadline_ms, uint32_t next_uid)
+{
+	boot_retire(); /* one that waits for the user before, as no run has taken it */
+	wipe.busy = true;
+	wipe.next_uid = next_uid;
+	wipe.due_us = now_us();
+	wipe.deadline_us = wipe.due_us + deadline_ms * 1000ull;
+	wipe_step();
+}
+
+bool wipe_busy(void)
+{
+	return wipe.busy;
+}
+
+int64_t wipe_due_us(void)
+{
+	return wipe.busy ? us_until(wipe.due_us) : -1;
 }

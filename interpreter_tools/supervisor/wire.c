@@ -3,8 +3,8 @@
  *
  * Input: one buffer that holds at least one whole frame; frames are handed out in place.
  *
- * Output: one buffer with room for one frame of program output and some control frames. Program output is only read when the buffer is empty, so a
- * client that does not read stops the program by its own full pipe, and nothing here grows.
+ * Output: one buffer. A frame of program output, or of a list, is only made when no other one waits, so a client that does not read stops the
+ * program by its own full pipe. No request is read before there is room for its answer. So nothing grows, and nothing ever waits for room.
  *
  * In bulk, both pipes are given rests. Whoever copies them on moves one page at a time, and to be woken for each page costs more than to move it: a pipe
  * that has just run full, or has brought but a little of a large frame, is left alone until there is more to do.
@@ -18,67 +18,24 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian, and so is every machine this is built for");
 
 #define REST_US 200
+#define LAST_WORDS_MS 1000
+#define FRAME_BYTES (IT_HEADER_SIZE + IT_MAX_PAYLOAD)
+#define ANSWER_BYTES 8192 /* the largest answer is IT_REFUSED, with a path */
 
-static uint8_t in[IT_HEADER_SIZE + IT_MAX_PAYLOAD];
-static size_t in_start, in_end, in_last;
-static uint64_t in_rest_us; /* until then; 0: it does not rest */
+static struct {
+	uint8_t bytes[FRAME_BYTES];
+	size_t start, end, last;
+	uint64_t rest_us; /* until then; 0: it does not rest */
+} in;
 
-static uint8_t out[2 * (IT_HEADER_SIZE + IT_MAX_PAYLOAD)];
-static size_t out_start, out_end;
-static uint64_t out_rest_us;
-
-static const void *take(struct cursor *c, size_t length)
-{
-	if ((size_t)(c->end - c->at) < length)
-		die("protocol: a frame is shorter than its fields");
-	const void *at = c->at;
-	c->at += length;
-	return at;
-}
-
-uint8_t take_u8(struct cursor *c)
-{
-	return *(const uint8_t *)take(c, 1);
-}
-
-uint16_t take_u16(struct cursor *c)
-{
-	uint16_t value;
-	memcpy(&value, take(c, sizeof value), sizeof value);
-	return value;
-}
-
-uint32_t take_u32(struct cursor *c)
-{
-	uint32_t value;
-	memcpy(&value, take(c, sizeof value), sizeof value);
-	return value;
-}
-
-uint64_t take_u64(struct cursor *c)
-{
-	uint64_t value;
-	memcpy(&value, take(c, sizeof value), sizeof value);
-	return value;
-}
-
-struct text take_text(struct cursor *c)
-{
-	struct text text = {.length = take_u32(c)};
-	text.at = take(c, text.length);
-	if (memchr(text.at, 0, text.length))
-		die("protocol: a string holds a NUL");
-	return text;
-}
-
-void take_end(const struct cursor *c)
-{
-	if (c->at != c->end)
-		die("protocol: a frame is longer than its fields");
-}
+static struct {
+	uint8_t bytes[2 * FRAME_BYTES + 2 * ANSWER_BYTES]; /* twice: what answers a request, and the end of a run or a reset */
+	size_t start, end;
+	uint64_t rest_us;
+} out;
 
 /* What is left of a rest; -1: nothing. */
-static int64_t rest_us(uint64_t until_us)
+static int64_t rest_left_us(uint64_t until_us)
 {
 	uint64_t now = until_us ? now_us() : 0;
 	return until_us > now ? (int64_t)(until_us - now) : -1;
@@ -86,7 +43,7 @@ static int64_t rest_us(uint64_t until_us)
 
 int64_t wire_fds(struct pollfd fds[2], bool reads, bool writes)
 {
-	int64_t in_us = reads ? rest_us(in_rest_us) : -1, out_us = writes ? rest_us(out_rest_us) : -1;
+	int64_t in_us = reads ? rest_left_us(in.rest_us) : -1, out_us = writes ? rest_left_us(out.rest_us) : -1;
 	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = reads && in_us < 0 ? POLLIN : 0};
 	fds[1] = (struct pollfd){.fd = STDOUT_FILENO, .events = writes && out_us < 0 ? POLLOUT : 0};
 	return sooner(in_us, out_us);
@@ -96,21 +53,21 @@ int64_t wire_fds(struct pollfd fds[2], bool reads, bool writes)
 static bool large_frame(void)
 {
 	uint32_t length = 0;
-	if (in_end >= IT_HEADER_SIZE)
-		memcpy(&length, in, sizeof length);
+	if (in.end >= IT_HEADER_SIZE)
+		memcpy(&length, in.bytes, sizeof length);
 	return length == IT_MAX_PAYLOAD;
 }
 
 bool wire_receive(void)
 {
-	if (rest_us(in_rest_us) >= 0)
+	if (rest_left_us(in.rest_us) >= 0)
 		return false;
-	if (in_start > 0) {
-		memmove(in, in + in_start, in_end - in_start);
-		in_end -= in_start;
-		in_start = 0;
+	if (in.start > 0) {
+		memmove(in.bytes, in.bytes + in.start, in.end - in.start);
+		in.end -= in.start;
+		in.start = 0;
 	}
-	ssize_t got = read(STDIN_FILENO, in + in_end, sizeof in - in_end);
+	ssize_t got = read(STDIN_FILENO, in.bytes + in.end, sizeof in.bytes - in.end);
 	if (got < 0) {
 		if (errno == EINTR || errno == EAGAIN)
 			return false;
@@ -118,26 +75,26 @@ bool wire_receive(void)
 	}
 	if (got == 0)
 		leave();
-	in_end += (size_t)got;
-	in_rest_us = got < MUCH && large_frame() ? now_us() + REST_US : 0;
+	in.end += (size_t)got;
+	in.rest_us = got < BULK_BYTES && large_frame() ? now_us() + REST_US : 0;
 	return true;
 }
 
 bool wire_next(uint8_t *type, struct cursor *payload)
 {
-	if (in_end - in_start < IT_HEADER_SIZE)
+	if (in.end - in.start < IT_HEADER_SIZE)
 		return false;
-	const uint8_t *frame = in + in_start;
+	const uint8_t *frame = in.bytes + in.start;
 	uint32_t length;
 	memcpy(&length, frame, sizeof length);
 	if (length > IT_MAX_PAYLOAD)
 		die("protocol: a frame of %u bytes", length);
 	if (frame[5] || frame[6] || frame[7])
 		die("protocol: a reserved field is not zero");
-	if (in_end - in_start < IT_HEADER_SIZE + (size_t)length)
+	if (in.end - in.start < IT_HEADER_SIZE + (size_t)length)
 		return false;
-	in_last = in_start;
-	in_start += IT_HEADER_SIZE + length;
+	in.last = in.start;
+	in.start += IT_HEADER_SIZE + length;
 	*type = frame[4];
 	*payload = (struct cursor){frame + IT_HEADER_SIZE, frame + IT_HEADER_SIZE + length};
 	return true;
@@ -145,7 +102,7 @@ bool wire_next(uint8_t *type, struct cursor *payload)
 
 void wire_unread(void)
 {
-	in_start = in_last;
+	in.start = in.last;
 }
 
 static void put_header(uint8_t *at, uint8_t type, size_t length)
@@ -158,12 +115,12 @@ static void put_header(uint8_t *at, uint8_t type, size_t length)
 
 void send_frame(uint8_t type, const void *payload, size_t length)
 {
-	if (out_end + IT_HEADER_SIZE + length > sizeof out && !wire_drain(-1))
-		leave();
-	put_header(out + out_end, type, length);
+	if (out.end + IT_HEADER_SIZE + length > sizeof out.bytes)
+		die("there is no room for a frame of type 0x%02x", type);
+	put_header(out.bytes + out.end, type, length);
 	if (length > 0) /* memcpy must not be given NULL, even for nothing */
-		memcpy(out + out_end + IT_HEADER_SIZE, payload, length);
-	out_end += IT_HEADER_SIZE + length;
+		memcpy(out.bytes + out.end + IT_HEADER_SIZE, payload, length);
+	out.end += IT_HEADER_SIZE + length;
 }
 
 void send_u32(uint8_t type, uint32_t value)
@@ -182,51 +139,75 @@ void send_refused(uint32_t why, int error, const char *subject, size_t length)
 
 bool wire_pending(void)
 {
-	return out_start < out_end;
+	return out.start < out.end;
+}
+
+bool wire_takes_answer(void)
+{
+	return out.end + 2 * ANSWER_BYTES <= sizeof out.bytes;
+}
+
+bool wire_takes_bulk(void)
+{
+	return out.end <= FRAME_BYTES;
 }
 
 static void write_out(void)
 {
-	while (out_start < out_end) {
-		ssize_t done = write(STDOUT_FILENO, out + out_start, out_end - out_start);
+	while (out.start < out.end) {
+		ssize_t done = write(STDOUT_FILENO, out.bytes + out.start, out.end - out.start);
 		if (done < 0) {
 			if (errno == EINTR)
 				continue;
 			if (errno != EAGAIN)
 				leave();
-			out_rest_us = now_us() + REST_US;
+			out.rest_us = now_us() + REST_US;
 			return;
 		}
-		out_start += (size_t)done;
+		out.start += (size_t)done;
 	}
-	out_start = out_end = 0;
-	out_rest_us = 0;
+	out.start = out.end = 0;
+	out.rest_us = 0;
 }
 
 void wire_flush(void)
 {
-	if (rest_us(out_rest_us) < 0)
+	if (rest_left_us(out.rest_us) < 0)
 		write_out();
 }
 
-bool wire_drain(int patience_ms)
+/* Wait until everything is written; false: time is over, or the client has gone. */
+static bool drain(uint64_t deadline_us)
 {
 	for (write_out(); wire_pending(); write_out()) {
 		struct pollfd fds[2] = {{.fd = STDOUT_FILENO, .events = POLLOUT}, {.fd = STDIN_FILENO}};
-		int count = poll(fds, 2, patience_ms);
+		int count = poll(fds, 2, (int)(us_until(deadline_us) / 1000));
 		if (count == 0 || (count < 0 && errno != EINTR) || (fds[1].revents & (POLLHUP | POLLERR)))
 			return false;
 	}
 	return true;
 }
 
+void wire_farewell(const char *words, size_t length)
+{
+	uint8_t payload[4 + 2048];
+	uint32_t said = length < sizeof payload - 4 ? (uint32_t)length : (uint32_t)sizeof payload - 4;
+	uint64_t deadline_us = now_us() + LAST_WORDS_MS * 1000ull;
+	memcpy(payload, &said, sizeof said);
+	memcpy(payload + 4, words, said);
+	if (!drain(deadline_us)) /* what is half written comes first, or the client would understand nothing */
+		return;
+	send_frame(IT_FATAL, payload, sizeof said + said);
+	drain(deadline_us);
+}
+
 ssize_t wire_forward(uint8_t type, int fd, size_t most)
 {
 	size_t size = IT_MAX_PAYLOAD - IT_HEADER_SIZE; /* a frame of whole pages: whoever copies it on then copies large pieces only */
-	ssize_t got = read(fd, out + IT_HEADER_SIZE, most < size ? most : size);
+	ssize_t got = read(fd, out.bytes + IT_HEADER_SIZE, most < size ? most : size);
 	if (got > 0) {
-		put_header(out, type, (size_t)got);
-		out_end = IT_HEADER_SIZE + (size_t)got;
+		put_header(out.bytes, type, (size_t)got);
+		out.end = IT_HEADER_SIZE + (size_t)got;
 	}
 	return got;
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import interpreter_tools
-from tests.supervisor.harness import Supervisor
+from tests.supervisor.harness import MOUNTS, STORE, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,3 +44,11 @@ def idle(supervisor: Supervisor) -> Supervisor:
     """A supervisor that boots nothing and waits for its first run."""
     supervisor.boot()
     return supervisor
+
+
+@pytest.fixture
+def with_store(binary: Path) -> Iterator[Supervisor]:
+    """A supervisor with an empty dependency store, which boots nothing."""
+    with Supervisor(binary, mounts=(f"store={STORE}", *MOUNTS)) as supervisor:
+        supervisor.boot()
+        yield supervisor

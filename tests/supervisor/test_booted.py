@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import pytest
 
 from interpreter_tools._languages.node import NODE_BOOT
 from interpreter_tools._languages.python import PYTHON as PYTHON_LANGUAGE
-from interpreter_tools._protocol import Ready, Reset
+from interpreter_tools._protocol import Output, Ready, Refused, Reset
 from interpreter_tools._protocol.constants import BootMode, Ended, Flag, Why
 from tests.supervisor.harness import PATIENCE, PYTHON, UID, WORKSPACE, Options, Ran, Supervisor
 
@@ -192,12 +194,73 @@ def test_reset_in_the_middle(supervisor: Supervisor) -> None:
     assert "a start with a reset that is not the last" in supervisor.fatal()
 
 
-def test_dead_interpreter_is_fatal(supervisor: Supervisor, interpreter: Interpreter) -> None:
-    """The container would be of no use without what it was to boot ahead."""
-    assert interpreter
-    (child,) = supervisor.children()
-    os.kill(child, signal.SIGKILL)
+def test_dead_interpreter_is_booted_again(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """A program may have filled the memory; but when it happens time after time, something else is wrong."""
+    parked = 1 if interpreter is FORK else 0  # children of a zygote
+
+    def kill() -> int:
+        until(lambda: [len(supervisor.children(child)) for child in supervisor.children()] == [parked])
+        (child,) = supervisor.children()
+        os.kill(child, signal.SIGKILL)
+        return child
+
+    def kill_and_wait() -> None:
+        dead = kill()
+        until(lambda: dead not in supervisor.children())
+
+    for _ in range(4):
+        kill_and_wait()
+        assert run(supervisor, interpreter, interpreter.one).stdout == b"1\n"
+    kill_and_wait()
+    kill_and_wait()
+    kill()
     assert "the interpreter booted ahead is gone" in supervisor.fatal()
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["runs", "has-ended"])
+def test_program_outlives_its_zygote(supervisor: Supervisor, waits: bool) -> None:
+    """Its end is told all the same, and the next run has another zygote."""
+    boot(supervisor, FORK)
+    (zygote,) = supervisor.children()
+    code = "import sys; print(1, flush=True); sys.stdin.read(); sys.exit(5)"
+    supervisor.put(b"main.py", code.encode())
+    supervisor.start([f"{WORKSPACE}/main.py"], flags=Flag.BOOTED | Flag.STDIN)
+    supervisor.wait(Output)
+    (program,) = supervisor.children(zygote)
+    if waits:
+        os.kill(zygote, signal.SIGKILL)
+        until(lambda: program in supervisor.children())
+    else:
+        os.kill(zygote, signal.SIGSTOP)
+        until(lambda: ") T " in Path(f"/proc/{zygote}/stat").read_text("ascii"))
+    supervisor.send(supervisor.connection.stdin(b""))
+    if not waits:
+        until(lambda: ") Z " in Path(f"/proc/{program}/stat").read_text("ascii"))
+        os.kill(zygote, signal.SIGKILL)
+    exited = supervisor.finish().exited
+    assert (exited.ended, exited.exit_code, exited.unclean) == (Ended.EXITED, 5, False)
+    assert run(supervisor, FORK, FORK.one).stdout == b"1\n"
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "/etc/passwd"])
+def test_refused_start_does_not_cost_the_interpreter(
+    supervisor: Supervisor, interpreter: Interpreter, program: str
+) -> None:
+    """The one that had to go for it is booted again."""
+    for _ in range(3):
+        assert supervisor.refusal([program]).why is Why.PROGRAM
+        assert run(supervisor, interpreter, interpreter.one, timeout=10).stdout == b"1\n"
+
+
+def test_start_without_descriptors_does_not_cost_the_interpreter(
+    supervisor: Supervisor, interpreter: Interpreter
+) -> None:
+    """Neither pipes nor a process could be made; a moment later they can."""
+    held = len(list(Path(f"/proc/{supervisor.host_pid}/fd").iterdir()))
+    resource.prlimit(supervisor.host_pid, resource.RLIMIT_NOFILE, (held + 4, 4096))
+    assert isinstance(supervisor.refusal(["true"]), Refused)
+    resource.prlimit(supervisor.host_pid, resource.RLIMIT_NOFILE, (1024, 4096))
+    assert run(supervisor, interpreter, interpreter.one, timeout=10).stdout == b"1\n"
 
 
 def test_child_that_dies_before_its_run_is_replaced(supervisor: Supervisor) -> None:

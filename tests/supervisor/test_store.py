@@ -337,3 +337,15 @@ def test_requests_while_a_program_runs_end_the_conversation(installer: Superviso
     installer.start(["sleep", "100"])
     installer.send(encode.frame(Frame.ENTRIES))
     assert "while running" in installer.fatal()
+
+
+def test_large_entry_is_removed_in_steps(installer: Supervisor) -> None:
+    """Whatever takes long is a phase: the client that leaves meanwhile is noticed."""
+    fill(installer, "mkdir -p a/b; cd a/b; for i in $(seq 3000); do : > $i; done; mkdir -p x/y/z")
+    publish(installer)
+    assert ask(installer, installer.connection.evict(KEY)) == Ready()
+    assert entries(installer) == {}
+    fill(installer, "for i in $(seq 3000); do : > $i; done")
+    publish(installer)
+    installer.send(installer.connection.evict(KEY))
+    assert installer.leave() == 0

@@ -309,3 +309,100 @@ def test_list_has_an_end(idle: Supervisor) -> None:
     """At 100,000 files, and it says so."""
     ran = idle.python("for i in range(100100): open(str(i), 'w').close()")
     assert (len(ran.files), ran.partial) == (100_000, True)
+
+
+# -- what stands in the way
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "mkfifo code",
+        "ln -s /etc/passwd code",
+        "ln -s code code",
+        "mkdir code",
+        "mkdir -p code/a/b; echo mine > code/a/b/c; chmod 0 code/a code",
+        "echo old > code; chmod 0 code",
+        "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"code\")'",
+    ],
+)
+def test_put_that_replaces_has_its_way(idle: Supervisor, deed: str) -> None:
+    """Whatever a program left under that name, the file is there, and is a plain one."""
+    assert idle.shell(deed).exited.exit_code == 0
+    for text in (b"first\n", b"second\n"):
+        idle.send(idle.connection.put(b"code", text, uid=UID, replace=True))
+        assert idle.shell("cat code; test -f code -a ! -L code").stdout == text
+
+
+def test_put_that_replaces_keeps_the_files_of_a_directory(idle: Supervisor) -> None:
+    """They lie under another name, once, however often that happens."""
+    for number in range(3):
+        idle.shell(f"mkdir code; echo {number} > code/x")
+        idle.send(idle.connection.put(b"code", b"", uid=UID, replace=True))
+        idle.shell("rm code")
+    assert idle.shell("cat code.*/x").stdout == b"0\n1\n2\n"
+
+
+def test_put_that_replaces_changes_no_other_name_of_the_file(idle: Supervisor) -> None:
+    """A program that keeps its code under a second name keeps it."""
+    idle.send(idle.connection.put(b"code", b"one", uid=UID, replace=True))
+    idle.shell("ln code kept")
+    idle.send(idle.connection.put(b"code", b"two", uid=UID, replace=True))
+    assert idle.shell("cat kept code").stdout == b"onetwo"
+
+
+@pytest.mark.parametrize("deed", ["mkfifo code", "mkdir code", "ln -s /etc/passwd code"])
+def test_put_that_does_not_replace_is_refused(idle: Supervisor, deed: str) -> None:
+    """A host's file is not meant to take the place of anything else."""
+    idle.shell(deed)
+    idle.put(b"code", b"")
+    assert isinstance(idle.sync(), Refused)
+
+
+# -- reads that fail
+
+
+def test_read_error_concerns_that_file_alone(idle: Supervisor) -> None:
+    """A disk or a server that fails is no reason to give up the container."""
+    idle.put(b"broken", b"")
+    code = "import subprocess; subprocess.run(['mount', '--bind', '/sys/class/net/lo/duplex', '%s'], check=True)"
+    with idle.intruder([PYTHON, "-c", f"{code % f'{WORKSPACE}/broken'}; print(1, flush=True); input()"]):
+        idle.send(idle.connection.get(b"broken", uid=UID))
+        refused = idle.wait(Refused, Content)
+        assert isinstance(refused, Refused)
+        assert (refused.why, refused.subject) == (Why.GET, b"broken")
+        assert refused.errno in {errno.EIO, errno.EINVAL}
+        idle.alive()
+
+
+# -- directories that are moved
+
+
+def test_files_of_a_directory_that_was_moved_are_listed(idle: Supervisor) -> None:
+    """Under their new names: for who looks for them, they are new."""
+    idle.shell("mkdir -p a/b; echo x > a/x; echo y > a/b/y")
+    assert idle.shell("mv a c").files == {b"c/x": 2, b"c/b/y": 2}
+    assert idle.shell("true").files == {}
+    assert idle.shell("mkdir new; mv c/b new/b").files == {b"new/b/y": 2}
+    assert idle.shell("mv new/b c/b; rmdir new").files == {b"c/b/y": 2}
+
+
+def test_files_that_stay_are_not_listed_for_what_happens_around_them(idle: Supervisor) -> None:
+    """Beside new files, in a directory whose mode changes, or that went away and came back."""
+    idle.put(b"in/given", b"")
+    idle.shell("mkdir a; echo x > a/x")
+    assert idle.shell("echo y > a/y; echo z > in/z; rm a/y; touch a").files == {b"in/z": 2}
+    assert idle.shell("chmod 700 a; mv a b; mv b a").files == {}
+
+
+def test_given_directory_that_was_moved_is_listed(idle: Supervisor) -> None:
+    """Its files came from the client, under another name."""
+    idle.put(b"in/given", b"12")
+    assert idle.shell("sleep 0.02; mv in out").files == {b"out/given": 2}
+
+
+def test_moves_are_seen_beyond_what_is_remembered(idle: Supervisor) -> None:
+    """Of more directories than the supervisor remembers."""
+    idle.shell("for i in $(seq 3000); do mkdir d$i; done; echo x > d1/x; echo y > d3000/y; echo z > d1500/z")
+    moved = idle.shell("sleep 0.02; mv d1 e1; mv d3000 e3000; mv d1500 e1500").files
+    assert moved == {b"e1/x": 2, b"e3000/y": 2, b"e1500/z": 2}
