@@ -126,7 +126,7 @@ async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | Non
     if program is None:
         program = await asyncio.to_thread(load_supervisor, client.version.arch)
     owner = await asyncio.to_thread(Owner.current)
-    filling = _Filling(client, program, owner)
+    filling = await asyncio.to_thread(_Filling, client, program, owner)  # it reads files
     retry = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(_Unfilled),
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
@@ -230,7 +230,8 @@ class _Filling:
                 return await self._client.create_container(self._spec, name=self.volume)
             except ImageMissing:
                 changes = [f"LABEL {name}={value}" for name, value in self._label.items()]
-                await self._client.import_image(_tree(self._program, self._time), tag=self._image, changes=changes)
+                tree = await asyncio.to_thread(_tree, self._program, self._time)
+                await self._client.import_image(tree, tag=self._image, changes=changes)
                 return await self._client.create_container(self._spec, name=self.volume)
         except DockerApiError as error:
             if error.status != _CONFLICT and "already in use" not in error.detail:  # Podman says 500

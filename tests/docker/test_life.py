@@ -141,13 +141,12 @@ async def test_nothing_blocks_the_event_loop() -> None:
 
 
 @pytest.mark.parametrize("command", [["rm", "-f"], ["kill"], ["stop", "-t", "0"]])
-async def test_busy_container_that_dies_is_told(
-    small: ExecutionEngine, docker_client: DockerClient, command: list[str]
-) -> None:
+async def test_busy_container_that_dies_is_told(small: ExecutionEngine, command: list[str]) -> None:
     """At once, to everybody who waits for it; never a made-up result."""
     async with small.stream("python", FOREVER) as execution:
         await anext(execution)
-        (container,) = await containers_of(docker_client, small)
+        assert small._running is not None
+        (container,) = (busy.id for pool in small._running.host.pools.values() for busy in pool._busy)
         waiting = [asyncio.ensure_future(wait()) for wait in (execution.result, execution.result)]
         await docker(*command, container)
         async with asyncio.timeout(5):
