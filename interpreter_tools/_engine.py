@@ -333,7 +333,7 @@ class ExecutionEngine:
     # -- files of sessions
 
     async def write_file(
-        self, session_id: str, path: str, data: bytes | AsyncIterable[bytes], *, mode: int = 0o644
+        self, session_id: str, path: str, data: str | bytes | AsyncIterable[bytes], *, mode: int = 0o644
     ) -> None:
         """Writes a file into a session's workspace; see ``Session.write_file``."""
         await self.get_session(session_id).write_file(path, data, mode=mode)

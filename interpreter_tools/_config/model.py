@@ -42,6 +42,23 @@ def check_mapping(value: Mapping[K, V], *, field: str) -> Mapping[K, V]:
     return value
 
 
+def as_bytes(value: str | bytes | bytearray | memoryview, *, field: str) -> bytes:
+    """Return contents as bytes; a text is encoded as UTF-8.
+
+    Raises:
+        ConfigurationError: the value is neither text nor bytes, or the text holds a lone surrogate.
+    """
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            hint = "give bytes: text.encode('utf-8', 'surrogateescape')"
+            raise ConfigurationError(field, "...", "holds a lone surrogate, which UTF-8 cannot", hint=hint) from None
+    if not isinstance(value, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(field, type(value).__name__, "is neither text nor bytes")
+    return bytes(value)
+
+
 def check_environment(environment: E, *, field: str) -> E:
     """The same variables.
 

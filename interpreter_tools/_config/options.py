@@ -14,6 +14,7 @@ from interpreter_tools._config.model import (
     ContainerConfig,
     ContainerStrategy,
     SessionConfig,
+    as_bytes,
     check_choice,
     check_environment,
     check_mapping,
@@ -76,9 +77,9 @@ class RunOptions(TypedDict, total=False):
         tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB. In a ``PER_SESSION``
             session it keeps its size.
         environment: variables for this run, over those of the container's configuration.
-        stdin: bytes for the program's standard input, which then ends. None leaves it open for ``send_stdin`` in
-            ``stream``, and is the same as ``b""`` in ``run``.
-        files: contents by path below the workspace, written before the code starts.
+        stdin: the program's standard input, which then ends; a text is encoded as UTF-8. None leaves it open for
+            ``send_stdin`` in ``stream``, and is the same as ``b""`` in ``run``.
+        files: contents by path below the workspace, written before the code starts; a text is encoded as UTF-8.
         output_limit: bytes of stdout and stderr together; None means no limit.
         network: ``"none"``, or the name of a Docker network.
         mounts: directories, files and archives of this machine, and more room to write.
@@ -101,8 +102,8 @@ class RunOptions(TypedDict, total=False):
     workspace_size: str | int | None
     tmp_size: str | int | None
     environment: Mapping[str, str]
-    stdin: bytes | None
-    files: Mapping[str, bytes]
+    stdin: str | bytes | None
+    files: Mapping[str, str | bytes]
     output_limit: str | int | None
     network: str
     mounts: tuple[Mount, ...]
@@ -136,7 +137,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     container: ContainerConfig
     environment: dict[str, str]
     stdin: bytes | None
-    files: Mapping[str, bytes]
+    files: Mapping[str, str | bytes]
     timeout: float | None
     output_limit: int | None
     strategy: ContainerStrategy
@@ -185,15 +186,13 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
     if container is not own:
         _check_sizes(options, container, own, strategy, shared=sharing == "shared")
     stdin = options.get("stdin")
-    if stdin is not None and not isinstance(stdin, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("stdin", type(stdin).__name__, "is not bytes", hint="encode the text")
     run_app = options.get("run_app")
     if run_app is not None and not isinstance(run_app, RunApp):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("run_app", run_app, "is not a RunApp", hint="use RunApp(entry_file='main.py')")
     return Resolved(
         container=container,
         environment={**container.environment, **check_environment(options.get("environment", {}), field="environment")},
-        stdin=None if stdin is None else bytes(stdin),
+        stdin=None if stdin is None else as_bytes(stdin, field="stdin"),
         files=check_mapping(options.get("files", {}), field="files"),
         timeout=check_seconds(options.get("timeout", timeout), field="timeout"),
         output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),

@@ -7,18 +7,21 @@ import re
 from interpreter_tools._exceptions import InvalidPath
 
 WORKSPACE = "/workspace"
+_PREFIX = WORKSPACE.encode() + b"/"
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 def check_path(path: str) -> bytes:
-    r"""The bytes of a path relative to the workspace, without ``.`` and doubled slashes.
+    r"""Return the bytes of a path relative to the workspace, without ``.`` and doubled slashes.
+
+    An absolute path below the workspace is taken as well: that is what programs print.
 
     ``..cache`` and backslashes are parts of names like any others. Bytes that are not UTF-8 are given, as everywhere in
     Python, by ``surrogateescape``.
 
     Raises:
-        InvalidPath: it is empty or absolute, holds ``..`` or a control character, a component of more than 255 bytes,
-            or more than 4095 bytes in all.
+        InvalidPath: it is empty, absolute elsewhere, holds ``..`` or a control character, a component of more than
+            255 bytes, or more than 4095 bytes in all.
     """
     if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidPath(path, "is not a text")
@@ -26,8 +29,9 @@ def check_path(path: str) -> bytes:
         raw = path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise InvalidPath(path, "holds a lone surrogate") from None
+    raw = raw.removeprefix(_PREFIX)
     if raw.startswith(b"/"):
-        raise InvalidPath(path, "is absolute")
+        raise InvalidPath(path, f"is absolute, and not below {WORKSPACE}")
     if _CONTROL.search(raw):
         raise InvalidPath(path, "holds a control character")
     parts = [part for part in raw.split(b"/") if part not in {b"", b"."}]

@@ -128,6 +128,11 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         """The plain text of the main result: of a cell's last expression. None without one."""
         return next((result.text for result in self.results if result.is_main_result), None)
 
+    @property
+    def ok(self) -> bool:
+        """Whether the outcome is ``ok``."""
+        return self.outcome == "ok"
+
     def check(self) -> Self:
         """Returns itself when the outcome is ``ok``.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from interpreter_tools._config.model import as_bytes
 from interpreter_tools._config.paths import WORKSPACE, check_path
 from interpreter_tools._exceptions import ConfigurationError, InvalidPath
 from interpreter_tools._languages.first_line import command_of_first_line
@@ -140,7 +141,7 @@ def _plain_text(code: bytes) -> bytes:
 
 
 def job_files(
-    language: LanguageConfig, code: str | bytes, files: Mapping[str, bytes], *, run_app: RunApp | None = None
+    language: LanguageConfig, code: str | bytes, files: Mapping[str, str | bytes], *, run_app: RunApp | None = None
 ) -> dict[bytes, bytes]:
     """Contents by path below the workspace: the code, unless an app is run, and the files that come with it.
 
@@ -154,9 +155,7 @@ def job_files(
         path = check_path(name)
         if path == code_path and run_app is None:
             raise InvalidPath(name, "is where the code itself goes")
-        if not isinstance(data, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"files.{name}", type(data).__name__, "is not bytes", hint="encode the text")
-        contents[path] = bytes(data)
+        contents[path] = as_bytes(data, field=f"files.{name}")
     if run_app is None:
         contents[code_path] = encode_code(code)
     elif code:

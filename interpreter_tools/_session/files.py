@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from interpreter_tools._config.limits import parse_size
-from interpreter_tools._config.paths import check_path, shown_path
+from interpreter_tools._config.paths import WORKSPACE, check_path, shown_path
 from interpreter_tools._container.files import list_files, pieces_of, read_file, read_range
 from interpreter_tools._exceptions import FileRefused
 from interpreter_tools._session.host_files import Meter, arriving, below, host_file, host_path
@@ -200,7 +200,8 @@ class SessionFiles(SessionInputs):
             OSError: the target cannot be written.
         """
         root = host_path(target, field="target")
-        prefix = b"" if directory == "." else check_path(directory) + b"/"
+        whole = directory in {".", WORKSPACE, f"{WORKSPACE}/"}
+        prefix = b"" if whole else check_path(directory) + b"/"
         async with self._turn():
             sizes = {path: size for path, size in (await self._list()).items() if path.startswith(prefix)}
             if prefix and not sizes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import anyio.to_thread
 
+from interpreter_tools._config.model import as_bytes
 from interpreter_tools._config.paths import check_path, shown_path
 from interpreter_tools._container.files import Streamed, is_there, pieces_of, send_file, sync
 from interpreter_tools._exceptions import ConfigurationError, FileRefused
@@ -81,7 +82,7 @@ class SessionInputs(ABC):
 
     # -- in
 
-    async def write_file(self, path: str, data: bytes | AsyncIterable[bytes], *, mode: int = 0o644) -> None:
+    async def write_file(self, path: str, data: str | bytes | AsyncIterable[bytes], *, mode: int = 0o644) -> None:
         """Writes a file, whole or piece by piece; directories on the way are made.
 
         Before the first run, and in sessions whose runs have a workspace each, it waits on this side for the run: that
@@ -92,7 +93,7 @@ class SessionInputs(ABC):
 
         Args:
             path: relative to the workspace.
-            data: its contents; an async iterator is not held in memory.
+            data: its contents; a text is encoded as UTF-8, an async iterator is not held in memory.
             mode: its permissions, of those up to 0o777.
 
         Raises:
@@ -108,14 +109,10 @@ class SessionInputs(ABC):
         if isinstance(data, FileReader) and data.is_of(self):
             hint = "copy it in a run, or await it first"
             raise ConfigurationError("data", data, "is read from the same session, which does one at a time", hint=hint)
-        if isinstance(data, str) or not (
-            isinstance(data, (bytes, bytearray, memoryview)) or hasattr(data, "__aiter__")
-        ):
-            raise ConfigurationError("data", type(data).__name__, "is not bytes", hint="encode the text")
-        if isinstance(data, (bytes, bytearray, memoryview)):
-            data = bytes(data)
+        if not hasattr(data, "__aiter__"):
+            data = as_bytes(cast("bytes", data), field="data")
         async with self._turn():
-            await self._place(checked, Streamed(data, mode))
+            await self._place(checked, Streamed(cast("bytes | AsyncIterable[bytes]", data), mode))
 
     async def _place(self, path: bytes, source: Source) -> None:
         self._staging.check(path)

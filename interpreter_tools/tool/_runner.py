@@ -101,7 +101,7 @@ class Runner:
                 return self._own_session(engine).stream(arguments.language, arguments.code, **options).placement
             return engine.stream(arguments.language, arguments.code, **options).placement
 
-        return Execution(LaterPlacement(make), stdin=options.get("stdin"), capture=True)
+        return Execution(LaterPlacement(make), stdin=_stdin(arguments), capture=True)
 
     async def aclose(self) -> None:
         """Closes the engine and the session that are our own. Does nothing the second time."""
@@ -151,7 +151,7 @@ class Runner:
         options: RunOptions = {
             "timeout": arguments.timeout,
             "environment": given.environment,
-            "stdin": (arguments.stdin or "").encode("utf-8", "surrogatepass"),
+            "stdin": _stdin(arguments),
         }
         if arguments.dependencies:
             if not given.dependencies:
@@ -173,3 +173,7 @@ class Runner:
         if given.network is not None:
             options["network"] = given.network
         return options
+
+
+def _stdin(arguments: ToolArguments) -> bytes:
+    return (arguments.stdin or "").encode("utf-8", "surrogatepass")

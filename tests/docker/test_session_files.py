@@ -328,3 +328,15 @@ async def test_reader_is_awaited_again(session: Session) -> None:
         assert len(await anext(reader)) == 4 * MIB
         assert await reader == await reader == b"a" * (5 * MIB)
         assert [len(piece) async for piece in reader] == [MIB]
+
+
+async def test_absolute_paths_below_the_workspace(session: Session, tmp_path: Path) -> None:
+    """As programs print them: in, out, and of directories."""
+    await session.write_file("/workspace/in/a.txt", "text")
+    assert (await session.run("shell", "cat in/a.txt; cp in/a.txt out.csv", files={"/workspace/b": b""})).ok
+    assert await session.read_file_binary("/workspace/out.csv") == b"text"
+    await session.copy_file_from_workspace("/workspace/out.csv", tmp_path / "out.csv")
+    await session.copy_directory_from_workspace(tmp_path / "all", "/workspace")
+    assert (tmp_path / "all/out.csv").read_bytes() == b"text"
+    with pytest.raises(InvalidPath, match="is absolute"):
+        await session.read_file_binary("/etc/passwd")

@@ -152,10 +152,13 @@ async def test_input_given_by_value_cannot_be_added_to(engine: ExecutionEngine) 
         assert (await execution.result()).stdout == "all"
 
 
-async def test_text_is_no_input(engine: ExecutionEngine) -> None:
-    """Nobody guesses its encoding."""
-    with pytest.raises(ConfigurationError, match="encode the text"):
-        engine.stream("shell", "cat", stdin="text")  # pyright: ignore[reportArgumentType]
+async def test_text_is_input_in_utf8(engine: ExecutionEngine) -> None:
+    """As contents of files are; what UTF-8 cannot hold is refused."""
+    result = await engine.run("shell", "cat - a.txt", stdin="\u00e4", files={"a.txt": "\u00f6"})
+    assert result.ok
+    assert result.stdout == "\u00e4\u00f6"
+    with pytest.raises(ConfigurationError, match="lone surrogate"):
+        engine.stream("shell", "cat", stdin="\ud800")
 
 
 async def test_open_input_is_no_reason_to_wait(engine: ExecutionEngine) -> None:

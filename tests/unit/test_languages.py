@@ -297,11 +297,12 @@ def test_file_in_the_place_of_the_code(name: str) -> None:
 
 
 def test_file_that_cannot_be_written() -> None:
-    """Its path leads elsewhere, or it is text."""
+    """Its path leads elsewhere, or it is neither text nor bytes."""
     with pytest.raises(InvalidPath, match="leads upwards"):
         job_files(ruby(), "", {"../x": b""})
-    files: dict[str, Any] = {"a.txt": "text"}
-    with pytest.raises(ConfigurationError, match="encode the text") as caught:
+    assert job_files(ruby(), "", {"/workspace/a.txt": "\u00e4"})[b"a.txt"] == b"\xc3\xa4"
+    files: dict[str, Any] = {"a.txt": 1}
+    with pytest.raises(ConfigurationError, match="neither text nor bytes") as caught:
         job_files(ruby(), "", files)
     assert caught.value.field == "files.a.txt"
 
