@@ -550,9 +550,10 @@ def _flush():
 
 
 def _tell_ignored(stream, error):
-    """As PyErr_WriteUnraisable does."""
+    """Tell of standard output that could not be flushed, as Python itself does at its end."""
+    place = "on flushing sys.stdout:" if sys.version_info >= (3, 13) else f"in: {stream!r}"
     try:
-        sys.stderr.write(f"Exception ignored in: {stream!r}\n")
+        sys.stderr.write(f"Exception ignored {place}\n")
         sys.__excepthook__(type(error), _without_our_frame(error), None)
     except BaseException:  # there is nobody left to tell
         pass
