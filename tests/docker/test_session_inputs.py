@@ -203,9 +203,7 @@ async def test_code_takes_no_file_of_the_callers(
             with pytest.raises(ConfigurationError, match=r"code: 'main.py'.*\n.*entry_file='main.py'"):
                 await session.run("python", "print('inline')")
             assert (await session.run("python", run_app=APP)).stdout == "project\n"
-        assert (await session.run("shell", "cat main.py")).stdout == (
-            "print('project')" if kind != "per_session" else ""
-        )
+        assert (await session.run("shell", "cat main.py")).stdout == "print('project')"
 
 
 @pytest.mark.parametrize("kind", LASTING)

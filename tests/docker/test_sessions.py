@@ -172,7 +172,7 @@ async def test_given_id_is_used_again_unless_it_must_be_new(own_engine: Executio
     first = await own_engine.create_session(config)
     assert await own_engine.create_session(config) == first
     with pytest.raises(SessionExists, match="another configuration"):
-        await own_engine.create_session(config, strategy=PER_SESSION)
+        await own_engine.create_session(config, strategy=PER_EXECUTION)
     with pytest.raises(SessionExists, match="enforce_new_session"):
         await own_engine.create_session(config, enforce_new_session=True)
     new = await own_engine.create_session(session_id="new", enforce_new_session=True)
