@@ -211,7 +211,7 @@ async def test_environment_is_the_image_s_the_engine_s_and_the_run_s() -> None:
     assert given.items() <= variables.items()
     assert json.loads(plain.stdout)["B"] == "engine"
     assert "EMPTY" not in json.loads(plain.stdout)
-    image = {"PATH", "LANG", "HOME", "TMPDIR", "USER", "LOGNAME"}
+    image = {"PATH", "LANG", "HOME", "TMPDIR", "USER", "LOGNAME", "PYTHONDONTWRITEBYTECODE"}
     certificates = {name for name in variables if name.endswith(("_CERT", "_CERTS", "_CERT_FILE", "_BUNDLE"))}
     assert set(variables) - certificates == image | {"A"} | set(given)
 
