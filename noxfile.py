@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ SHARED = Path(".nox", "shared").absolute()
 
 def _install(session: nox.Session) -> None:
     """Enter the shared environment: install what it lacks, compile the supervisor if its sources have changed."""
-    session.env["PATH"] = f"{SHARED / 'bin'}:{session.env['PATH']}"
+    session.env["PATH"] = f"{SHARED / 'bin'}:{os.environ['PATH']}"
     wanted = repr((Path("pyproject.toml").read_text("utf-8"), SHARED, sys.version))
     digest, stamp = hashlib.sha256(wanted.encode()).hexdigest(), SHARED / "installed"
     if not stamp.exists() or stamp.read_text("ascii") != digest:
@@ -111,8 +112,7 @@ def bench(session: nox.Session) -> None:
     """The figures of the README; as root, on an idle machine."""
     _install(session)
     _set_up(session)
-    for name in ("latency", "stream", "fresh", "pool", "files", "dependencies", "startup", "overhead"):
-        _run(session, "python", "-m", f"bench.{name}")
+    _run(session, "python", "-m", "bench", *(session.posargs or ("--json", ".nox/bench.json")))
 
 
 @nox.session

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 import time
 import uuid
 from typing import TYPE_CHECKING
 
-from bench._report import heading, ratio_at_most, rounds
+from bench._report import heading, ratio_at_most, rounds, run
 from interpreter_tools import EngineConfig, ExecutionEngine, LanguageRegistry, PoolConfig
 from interpreter_tools._container.images import image_name
 from interpreter_tools._dependencies.public_store import DependencyStore
@@ -120,4 +119,4 @@ async def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))
+    run(main, rounds=15)

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import aiodocker
 
 from bench._baseline import Executor, plain_container
-from bench._report import heading, ratio_at_most, rounds
+from bench._report import heading, ratio_at_most, rounds, run
 from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, Session
 from interpreter_tools._docker import DockerClient
 
@@ -87,4 +86,4 @@ async def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
+    run(main, rounds=7)

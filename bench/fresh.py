@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import aiodocker
 
 from bench._baseline import plain_spec
-from bench._report import heading, ratio_at_least, rounds
+from bench._report import heading, ratio_at_least, rounds, run
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._languages import LanguageRegistry
 
@@ -80,4 +79,4 @@ async def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5))
+    run(main, rounds=5)

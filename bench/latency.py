@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiodocker
 
 from bench._baseline import Executor, bare, plain_container
-from bench._report import difference_at_most, heading, limit, ratio_at_most, rounds
+from bench._report import difference_at_most, heading, limit, ratio_at_most, rounds, run
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._config.options import RunOptions, resolve
 from interpreter_tools._container.lease_end import LeaseEnd
@@ -130,7 +129,7 @@ async def compare_chunks(engine: ExecutionEngine, client: DockerClient, settle: 
 
 
 async def main(count: int) -> None:
-    """Runs every comparison."""
+    """Run every comparison."""
     config = EngineConfig(prewarm=LANGUAGES, pool=PoolConfig(min_size=2))
     async with await DockerClient.connect() as client, ExecutionEngine(config) as engine:
 
@@ -148,4 +147,4 @@ async def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))
+    run(main, rounds=15)

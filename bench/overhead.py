@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from anthropic.types import ToolUseBlock
 from langchain_core.messages import ToolCall
 from openai.types.responses import ResponseFunctionToolCall
 
-from bench._report import difference_at_most, heading, rounds
+from bench._report import difference_at_most, heading, rounds, run
 from interpreter_tools import (
     ContainerConfig,
     ContainerStrategy,
@@ -124,4 +123,4 @@ async def backends(engine: ExecutionEngine, count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))
+    run(main, rounds=15)

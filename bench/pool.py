@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import statistics
-import sys
 import time
 from typing import TYPE_CHECKING
 
-from bench._report import heading, limit, rate_at_least, ratio_at_most, rounds
+from bench._report import at_least, heading, limit, ratio_at_most, rounds, run
 from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ async def _figures(count: int) -> AsyncIterator[float]:
 
 
 async def main(count: int) -> None:
-    """Runs every comparison."""
+    """Run every comparison."""
     heading()
     pool = PoolConfig(min_size=1, max_size=2)
     many = PoolConfig(min_size=ORIGINAL_ROUNDS, max_size=ORIGINAL_ROUNDS)  # Node.js boots for 100 ms
@@ -89,8 +88,8 @@ async def main(count: int) -> None:
     limit("python, a round of the original's pool benchmark", python, unit="ms", target=6)
     limit("javascript, a round of the original's pool benchmark", node, unit="ms", target=10)
     reached = statistics.median([figure async for figure in _figures(3)])
-    rate_at_least("python runs through a pool, with reset", reached, target=600)
+    at_least("python runs through a pool, with reset", reached, unit="per s", target=600)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
+    run(main, rounds=7)

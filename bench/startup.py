@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from bench._report import difference_at_most, heading, ratio_at_most, rounds
+from bench._report import difference_at_most, heading, ratio_at_most, rounds, run
 
 HELP = ("-c", "from interpreter_tools.cli import main; main()", "--help")  # what the installed script does
 
@@ -32,7 +32,7 @@ async def settle() -> None:
 
 
 async def main(count: int) -> None:
-    """Runs every comparison."""
+    """Run every comparison."""
     nothing, shown, run_help, package, engine, aiohttp = await rounds(
         functools.partial(process, "-c", "pass"),
         functools.partial(process, *HELP),
@@ -51,4 +51,4 @@ async def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 21))
+    run(main, rounds=21)

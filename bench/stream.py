@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 import time
 
 from bench._baseline import Counter, plain_spec
-from bench._report import heading, ratio_at_least, rounds
+from bench._report import heading, ratio_at_least, rounds, run
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._docker import DockerClient
 from interpreter_tools._languages import LanguageRegistry
@@ -48,7 +47,7 @@ async def raw(client: DockerClient) -> float:
 
 
 async def main(count: int) -> None:
-    """Runs the comparison."""
+    """Run the comparison."""
     config = EngineConfig(prewarm=("shell",), pool=PoolConfig(min_size=1))
     async with await DockerClient.connect() as client, ExecutionEngine(config) as engine:
 
@@ -64,4 +63,4 @@ async def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
+    run(main, rounds=7)

@@ -381,6 +381,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             image; None means those of SSL_CERT_FILE, PIP_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
             NODE_EXTRA_CA_CERTS and npm_config_cafile together. It is read now, and at each installation.
         dependency_network: the Docker network of installers; ``"none"`` means that only what is in the store is there.
+        compile_timeout: seconds that the compiler of a run's program may take.
         dependency_timeout: seconds that an installation may take.
         dependency_memory: bytes, or a text such as ``"2g"``: what an installer may use.
         dependency_store: the Docker volume that keeps what was installed, for all engines that name it.
@@ -396,6 +397,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     docker_host: str | None = None
     prewarm: tuple[str, ...] = ("python",)
     timeout: float | None = 60.0
+    compile_timeout: float = 60.0
     output_limit: str | int | None = 16 * _MIB
     max_sessions: int = 1000
     images: dict[str, str] = {}
@@ -415,6 +417,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         check_count(self.max_sessions, field="max_sessions", least=1)
         check_seconds(self.timeout, field="timeout")
+        check_seconds(self.compile_timeout, field="compile_timeout")
         check_seconds(self.dependency_timeout, field="dependency_timeout")
         parse_size(self.dependency_memory, field="dependency_memory", least=128 * _MIB)
         if self.store_max_size is not None:

@@ -139,6 +139,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     stdin: bytes | None
     files: Mapping[str, str | bytes]
     timeout: float | None
+    compile_timeout: float
     output_limit: int | None
     strategy: ContainerStrategy
     dependencies: Sequence[str]
@@ -195,6 +196,7 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         stdin=None if stdin is None else as_bytes(stdin, field="stdin"),
         files=check_mapping(options.get("files", {}), field="files"),
         timeout=check_seconds(options.get("timeout", timeout), field="timeout"),
+        compile_timeout=config.compile_timeout,
         output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),
         strategy=strategy,
         shared=sharing == "shared",

@@ -14,9 +14,13 @@ from interpreter_tools._text import one_line
 
 _LAST_LINE = 500  # characters of a program's last line that an error repeats
 
-Stream: TypeAlias = Literal["stdout", "stderr", "dependency_stdout", "dependency_stderr", "display"]
+Stream: TypeAlias = Literal[
+    "stdout", "stderr", "dependency_stdout", "dependency_stderr", "compile_stdout", "compile_stderr", "display"
+]
 DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
-Outcome: TypeAlias = Literal["ok", "error", "timeout", "oom", "output_limit", "killed", "dependency_error"]
+Outcome: TypeAlias = Literal[
+    "ok", "error", "timeout", "oom", "output_limit", "killed", "dependency_error", "compile_error"
+]
 
 
 class _Plain(msgspec.Struct, frozen=True):
@@ -83,13 +87,16 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         stderr: the same for standard error.
         dependency_stdout: what the installer of dependencies wrote.
         dependency_stderr: the same for its standard error.
+        compile_stdout: what the compiler wrote there, for languages that are compiled.
+        compile_stderr: the same for its standard error: warnings, and what is wrong with the program.
         exit_code: 0 to 255; 128 + signal when a signal ended the program, as a shell reports it.
         signal: the number of the signal that ended the program, or None.
         outcome: ``ok`` (exit code 0), ``error`` (any other end of its own), ``timeout``, ``oom`` (the same, and a
             process was killed as memory was short), ``output_limit``, ``killed`` (by ``Execution.kill``),
-            ``dependency_error`` (the code did not run).
+            ``dependency_error`` and ``compile_error`` (the code did not run).
         execution_time: seconds of wall-clock time from the program's start to its end, measured in the container.
         dependency_time: seconds that installing dependencies took.
+        compile_time: seconds that compiling took; 0 where the session had compiled the same text before.
         cpu_time: seconds of processor time of the program and all that it started.
         oom_kills: processes that the kernel killed as memory was short. A program that copes with the loss of a child
             can still end with ``ok``.
@@ -107,11 +114,14 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     stderr: str
     dependency_stdout: str = ""
     dependency_stderr: str = ""
+    compile_stdout: str = ""
+    compile_stderr: str = ""
     exit_code: int
     signal: int | None
     outcome: Outcome
     execution_time: float
     dependency_time: float = 0.0
+    compile_time: float = 0.0
     cpu_time: float
     peak_memory: int
     oom_kills: int = 0

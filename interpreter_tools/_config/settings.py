@@ -35,7 +35,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 # What the file of the current directory may set: whoever made that directory, perhaps in a repository that was cloned,
 # must not decide what a sandbox sees, which engine gets the code, or where packages and images come from.
-_HARMLESS = frozenset({"container", "pool", "prewarm", "timeout", "output_limit", "max_sessions", "dependency_timeout"})
+_HARMLESS = frozenset(
+    {"container", "pool", "prewarm", "timeout", "output_limit", "max_sessions", "compile_timeout", "dependency_timeout"}
+)
 _HARMLESS_IN_CONTAINER = frozenset(
     {"environment", "memory_limit", "cpu_limit", "pids_limit", "workspace_size", "tmp_size", "working_dir"}
 )

@@ -58,6 +58,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
     Attributes:
         connection: the state machine whose bytes go through here.
         error: why the channel ended; None while it lives.
+        compiled: what was compiled in the container, as user id and key; a reset makes it another user's container.
         heard: how often something came from the container.
         on_lost: called once when it ends, other than by ``close``.
     """
@@ -65,6 +66,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
     def __init__(self) -> None:
         self.connection = Connection()
         self.error: InterpreterToolsError | None = None
+        self.compiled: set[tuple[int, str]] = set()
         self.on_lost: Callable[[], None] | None = None
         self._buffer = memoryview(bytearray(_READ))
         self._demultiplexer = Demultiplexer()

@@ -19,26 +19,27 @@ from interpreter_tools._exceptions import (
 )
 from interpreter_tools._execution.displays import Displays
 from interpreter_tools._execution.installing import KILLED, InstallWait
-from interpreter_tools._execution.outcome import not_run, ran, refusal
+from interpreter_tools._execution.outcome import not_compiled, not_run, ran, refusal
 from interpreter_tools._execution.output import OutputBuffer
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._execution.stdin import Stdin
 from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, Output, Refused
-from interpreter_tools._protocol.constants import Flag, Why
+from interpreter_tools._protocol.constants import Ended, Flag, Why
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from interpreter_tools._config.results import DependencyStream, ExecutionResult, OutputChunk
+    from interpreter_tools._config.results import DependencyStream, ExecutionResult, OutputChunk, Stream
     from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.lease import Lease
     from interpreter_tools._execution.placement import Placement
-    from interpreter_tools._languages import Job
+    from interpreter_tools._languages import Compilation, Job
 
 _HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
 _LOW = _HIGH // 2
 _HIGH_AFTER_END = 4 * 1024 * 1024  # more than pipes and sockets of one machine can hold of a program that is dead
 _MOST_AFTER_END = 64 * 1024 * 1024  # more than the buffers on the way to a remote engine can hold
+_COMPILER: dict[str, Stream] = {"stdout": "compile_stdout", "stderr": "compile_stderr"}
 _BACKSTOP = 5.0  # seconds beyond the time limit after which a silent supervisor is given up
 _BACKSTOP_AGAIN = 2.0  # and once more, for a client that was itself stopped meanwhile
 
@@ -47,6 +48,7 @@ class _State(Enum):
     NEW = auto()
     STARTING = auto()
     INSTALLING = auto()
+    COMPILING = auto()
     RUNNING = auto()
     ENDED = auto()
 
@@ -71,6 +73,8 @@ class Execution:
         self._placed: Placed | None = None
         self._lease: Lease | None = None
         self._stdin: Stdin | None = None
+        self._started = asyncio.Event()  # the program, or it never will
+        self._compiled: Exited | None = None  # how the compiler ended
         self._exited: Exited | None = None
         self._files = FileList()
         self._session_generated: tuple[str, ...] = ()
@@ -137,6 +141,32 @@ class Execution:
         self._output.drop()
 
     def _start(self, job: Job, lease: Lease) -> None:
+        connection = lease.channel.connection
+        puts = [connection.need(job.need.key, link=job.need.link, path=job.need.path)] if job.need else []
+        puts += [
+            connection.put(path, data, uid=lease.uid, replace=path == job.code_path) for path, data in job.files.items()
+        ]
+        compilation = job.compilation
+        if compilation is None or (lease.uid, compilation.key) in lease.channel.compiled:
+            self._start_program(job, lease, puts)
+        else:
+            self._start_compiler(job, compilation, lease, puts)
+
+    def _start_compiler(self, job: Job, compilation: Compilation, lease: Lease, puts: list[bytes]) -> None:
+        """Have the program compiled, by a run of its own in the same container, which reads nothing."""
+        started = lease.channel.connection.start(
+            compilation.argv,
+            compilation.environment,
+            uid=lease.uid,
+            timeout_ms=max(1, round(compilation.timeout * 1000)),
+            output_limit=job.output_limit or 0,
+            directory=job.directory,
+        )
+        lease.channel.send(b"".join((*puts, started)))
+        self._state = _State.COMPILING
+        self._arm(compilation.timeout + _BACKSTOP, last=False)
+
+    def _start_program(self, job: Job, lease: Lease, puts: list[bytes]) -> None:
         channel, connection = lease.channel, lease.channel.connection
         flags = Flag(0)
         if self._initial_stdin is None or self._initial_stdin:
@@ -145,10 +175,6 @@ class Execution:
             flags |= Flag.BOOTED
         if lease.last:
             flags |= Flag.LAST
-        puts = [connection.need(job.need.key, link=job.need.link, path=job.need.path)] if job.need else []
-        puts += [
-            connection.put(path, data, uid=lease.uid, replace=path == job.code_path) for path, data in job.files.items()
-        ]
         started = connection.start(
             job.argv,
             job.environment,
@@ -168,6 +194,7 @@ class Execution:
             self._stdin.restart(channel)
         if self._wait is not None:
             self._wait.over()
+        self._started.set()
         if job.timeout is not None:
             self._arm(job.timeout + _BACKSTOP, last=False)
 
@@ -181,13 +208,17 @@ class Execution:
     def receive(self, event: Event) -> None:
         """Takes the next event of the run."""
         if isinstance(event, Output):
-            self._output.feed(event.stream, event.data)
+            compiling = self._state is _State.COMPILING
+            self._output.feed(_COMPILER[event.stream] if compiling else event.stream, event.data)
             self._after_output()
         elif isinstance(event, Message):
             self._take_message(event)
         elif isinstance(event, Credit):
             if self._stdin is not None:
                 self._stdin.credited()
+        elif self._state is _State.COMPILING and isinstance(event, (Files, Exited)):
+            if isinstance(event, Exited):
+                self._end_compiler(event)
         elif isinstance(event, Files):
             self._files.add(event)
         elif isinstance(event, Exited):
@@ -203,8 +234,27 @@ class Execution:
                 self._return_lease(LeaseEnd.UNUSED)  # others may need the container while packages are installed
                 self._install(self._placed.missing)
             else:
-                error = refusal(event, program=self._placed.job.argv[0], image=self._placed.lease.image)
+                job = self._placed.job
+                argv = job.compilation.argv if self._state is _State.COMPILING and job.compilation else job.argv
+                error = refusal(event, program=argv[0], image=self._placed.lease.image)
                 self._finish(error, LeaseEnd.UNUSED)
+
+    def _end_compiler(self, exited: Exited) -> None:
+        """Start the program that was compiled; end the run where it was not."""
+        assert self._placed is not None
+        job, lease = self._placed.job, self._placed.lease
+        assert job.compilation is not None
+        self._output.finish()
+        self._compiled = exited
+        if self._backstop is not None:
+            self._backstop.cancel()
+        if exited.exit_code == 0 and exited.ended is Ended.EXITED and not exited.unclean:
+            if job.compilation.key:
+                lease.channel.compiled.add((lease.uid, job.compilation.key))
+            self._start_program(job, lease, [])
+        else:
+            lease.ended(())
+            self._finish(None, LeaseEnd.UNCLEAN if exited.unclean else LeaseEnd.CLEAN)
 
     def _take_message(self, message: Message) -> None:
         result = self._displays.feed(message.connection, message.data)
@@ -258,11 +308,13 @@ class Execution:
         """
         if self._state is _State.ENDED:
             return
-        end = end or (LeaseEnd.LEFT if self._state is _State.RUNNING else LeaseEnd.UNUSED)
+        used = self._state in {_State.COMPILING, _State.RUNNING}
+        end = end or (LeaseEnd.LEFT if used else LeaseEnd.UNUSED)
         self._state = _State.ENDED
         self._error = error
         if self._backstop is not None:
             self._backstop.cancel()
+        self._started.set()
         if self._stdin is not None:
             self._stdin.abandon()
         if self._wait is not None:
@@ -308,7 +360,7 @@ class Execution:
         while True:
             chunk = self._output.pop()
             if chunk is not None:
-                if self._output.waiting < _LOW and self._lease is not None and self._state is _State.RUNNING:
+                if self._output.waiting < _LOW and self._lease is not None and self._state is not _State.ENDED:
                     self._lease.channel.resume()
                 return chunk
             if self._state is _State.NEW:
@@ -368,7 +420,13 @@ class Execution:
                 self._files,
                 self._session_generated,
                 dependency_time=seconds,
+                compile_time=0.0 if self._compiled is None else self._compiled.wall_us / 1e6,
             )
+        if self._compiled is not None:
+            assert self._placed is not None
+            assert self._placed.job.compilation is not None
+            timeout = self._placed.job.compilation.timeout
+            return not_compiled(self._compiled, self._output, timeout=timeout, dependency_time=seconds)
         assert self._failure is not None
         return not_run(self._failure, self._output, dependency_time=seconds)
 
@@ -388,8 +446,8 @@ class Execution:
             self._open_stdin().close()
 
     async def _until_started(self) -> None:
-        while self._state is _State.INSTALLING and self._wait is not None:
-            await self._wait.until_over()
+        if self._state is not _State.NEW:
+            await self._started.wait()
 
     def _open_stdin(self) -> Stdin:
         if self._stdin is None:
@@ -401,7 +459,7 @@ class Execution:
 
         A run that starts, or whose packages are installed, ends at once: its program does not begin.
         """
-        if self._state is _State.RUNNING and self._lease is not None:
+        if self._state in {_State.COMPILING, _State.RUNNING} and self._lease is not None:
             self._lease.channel.send(self._lease.channel.connection.kill())
         elif self._state in {_State.STARTING, _State.INSTALLING}:
             self._failure = KILLED

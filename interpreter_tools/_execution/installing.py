@@ -124,11 +124,6 @@ class InstallWait:
         """Does what follows; it ends with the wait."""
         self._task = asyncio.create_task(work, name="interpreter-tools-begin")
 
-    async def until_over(self) -> None:
-        """Waits until the program starts, or never will."""
-        if self._over is not None:
-            await asyncio.shield(self._over)
-
     def over(self) -> None:
         """The program starts, or never will."""
         if self._over is not None and not self._over.done():

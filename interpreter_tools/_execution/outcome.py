@@ -34,6 +34,7 @@ def ran(
     session_files: tuple[str, ...],
     *,
     dependency_time: float,
+    compile_time: float,
 ) -> ExecutionResult:
     """The result of a program that ran, however it ended."""
     outcome = _OUTCOMES.get(exited.ended)
@@ -45,6 +46,9 @@ def ran(
         dependency_stdout=output.text("dependency_stdout"),
         dependency_stderr=output.text("dependency_stderr"),
         dependency_time=dependency_time,
+        compile_stdout=output.text("compile_stdout"),
+        compile_stderr=output.text("compile_stderr"),
+        compile_time=compile_time,
         exit_code=exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal,
         signal=exited.signal or None,
         outcome=outcome,
@@ -59,6 +63,33 @@ def ran(
         workspace_dir=WORKSPACE,
         results=tuple(displays.results),
         results_truncated=displays.truncated,
+    )
+
+
+def not_compiled(exited: Exited, output: OutputBuffer, *, timeout: float, dependency_time: float) -> ExecutionResult:
+    """Return the result of code that its compiler did not take, or that took too long to compile."""
+    stderr = output.text("compile_stderr")
+    if exited.ended is Ended.TIMEOUT:
+        stderr += f"interpreter-tools: the compiler was stopped after {timeout:g} s (EngineConfig.compile_timeout)\n"
+    elif exited.oom_kills:
+        stderr += "interpreter-tools: the compiler needed more memory than memory_limit\n"
+    return ExecutionResult(
+        stdout="",
+        stderr="",
+        dependency_stdout=output.text("dependency_stdout"),
+        dependency_stderr=output.text("dependency_stderr"),
+        compile_stdout=output.text("compile_stdout"),
+        compile_stderr=stderr,
+        exit_code=(exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal) or 1,
+        signal=exited.signal or None,
+        outcome="killed" if exited.ended is Ended.KILLED else "compile_error",
+        execution_time=0.0,
+        dependency_time=dependency_time,
+        compile_time=exited.wall_us / 1e6,
+        cpu_time=exited.cpu_us / 1e6,
+        peak_memory=exited.peak_memory,
+        truncated=exited.ended is Ended.OUTPUT_LIMIT or not output.captures,
+        workspace_dir=WORKSPACE,
     )
 
 

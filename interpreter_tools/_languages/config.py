@@ -42,6 +42,38 @@ class InterpreterBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         check_environment(self.environment, field="boot.environment")
 
 
+class CompileStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a program is compiled before it is run.
+
+    ``{file}`` stands for the code file's absolute path, ``{directory}`` for a directory of the program's own: outside
+    of the workspace, empty before the program is compiled. A session that runs the same text again does not compile it
+    again.
+
+    Attributes:
+        command: the compiler and its arguments.
+        environment: variables that the compiler gets beside those of the run.
+        others: a regular expression that finds out whether a program's text takes in other files, such as
+            ``#include "..."``; such a program is compiled for each run, as those files may have changed.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    command: tuple[str, ...]
+    environment: dict[str, str] = {}
+    others: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.others)
+        except re.error as error:
+            raise ConfigurationError("compile.others", self.others, f"is not a regular expression: {error}") from None
+        if isinstance(self.command, str) or not any("{file}" in word for word in self.command):
+            reason = "is not a sequence of program and arguments with '{file}' in one of them"
+            raise ConfigurationError("compile.command", self.command, reason)
+        check_environment(self.environment, field="compile.environment")
+
+
 class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A language: registering one of these is all it takes to run it.
 
@@ -49,8 +81,10 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         language: its name, in lower case.
         default_image: the image that its containers are made from where nothing else is asked for.
         code_filename: the file in the workspace that holds the code, for example ``main.rb``.
-        run_command: the program and its arguments; ``{file}`` stands for the code file's absolute path. A program
-            without a slash is looked up in the image's PATH; of ``bash:sh`` the first that the image has is run.
+        run_command: the program and its arguments; ``{file}`` stands for the code file's absolute path,
+            ``{directory}`` for that of what was compiled. A program without a slash is looked up in the image's PATH;
+            of ``bash:sh`` the first that the image has is run.
+        compile: what is done before; without it the program is run as it is.
         interpreters: programs that mean the language's own command where the code's first line names them
             (``#!/usr/bin/env python3``), as patterns of ``fnmatch``. Another program in the first line runs the code.
         aliases: other names that mean the same language.
@@ -66,6 +100,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     default_image: str
     code_filename: str
     run_command: tuple[str, ...]
+    compile: CompileStep | None = None
     interpreters: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     environment: dict[str, str] = {}
@@ -84,6 +119,9 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigurationError("code_filename", self.code_filename, "is not the name of a file")
         if isinstance(self.run_command, str) or not self.run_command:
             raise ConfigurationError("run_command", self.run_command, "is not a sequence of program and arguments")
-        if not any("{file}" in word for word in self.run_command):
-            raise ConfigurationError("run_command", self.run_command, "does not say where '{file}' goes")
+        place = "{file}" if self.compile is None else "{directory}"
+        if not any(place in word for word in self.run_command):
+            raise ConfigurationError("run_command", self.run_command, f"does not say where '{place}' goes")
+        if self.compile is not None and self.boot is not None:
+            raise ConfigurationError("compile", self.compile.command, "is given beside an interpreter to boot")
         check_environment(self.environment, field="environment")

@@ -11,6 +11,7 @@ import msgspec
 from interpreter_tools._config.model import as_bytes
 from interpreter_tools._config.paths import WORKSPACE, check_path
 from interpreter_tools._exceptions import ConfigurationError, InvalidPath
+from interpreter_tools._languages.compilation import Compilation, plan_compilation
 from interpreter_tools._languages.first_line import command_of_first_line
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         timeout: seconds; None means no limit.
         output_limit: bytes; None means no limit.
         need: what of the dependency store the program uses.
+        compilation: what compiles the program first; None where it is run as it is.
     """
 
     argv: tuple[str, ...]
@@ -86,6 +88,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     output_limit: int | None
     need: Need | None = None
+    compilation: Compilation | None = None
 
 
 def boot_environment(
@@ -176,6 +179,7 @@ def plan(
     run_app: RunApp | None = None,
     args: Sequence[str] = (),
     cpus: float | None = None,
+    compile_timeout: float = 60.0,
 ) -> Job:
     """Return the job that runs the code file, which is among the files, or an app, with its arguments."""
     code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
@@ -185,13 +189,19 @@ def plan(
     )
     if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
         variables = language.dependencies.visible(variables, need.target)
+    compilation, made = None, ""
     first_line = command_of_first_line(language, files.get(_below_workspace(code_file), b""))
     if first_line is not None:
         booted, command = False, (*first_line, code_file)
     elif booted:
         command = (code_file,)
     else:
-        command = tuple(word.replace("{file}", code_file) for word in language.run_command)
+        if language.compile is not None:
+            text = None if run_app is not None else files.get(language.code_filename.encode())
+            compilation, made = plan_compilation(
+                language.compile, text, file=code_file, environment=variables, timeout=compile_timeout
+            )
+        command = tuple(word.replace("{file}", code_file).replace("{directory}", made) for word in language.run_command)
     return Job(
         argv=(*command, *args),
         booted=booted,
@@ -202,6 +212,7 @@ def plan(
         timeout=timeout,
         output_limit=output_limit,
         need=need,
+        compilation=compilation,
     )
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from interpreter_tools._config.language_names import LANGUAGE_NAMES
 from interpreter_tools._exceptions import ConfigurationError, UnknownLanguage
+from interpreter_tools._languages.compiled import COMPILED
+from interpreter_tools._languages.interpreted import INTERPRETED
 from interpreter_tools._languages.node import JAVASCRIPT
 from interpreter_tools._languages.node.typescript import TYPESCRIPT
 from interpreter_tools._languages.python import PYTHON
@@ -62,5 +64,5 @@ class LanguageRegistry:
         return sorted({config.language for config in cls._by_name.values()})
 
 
-for _config in (PYTHON, JAVASCRIPT, TYPESCRIPT, SHELL, BASH):
+for _config in (PYTHON, JAVASCRIPT, TYPESCRIPT, SHELL, BASH, *INTERPRETED, *COMPILED):
     LanguageRegistry.register(_config)

@@ -111,6 +111,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             run_app=self.options.run_app,
             args=self.options.args,
             cpus=self.options.container.cpus,
+            compile_timeout=self.options.compile_timeout,
             need=fitting.need,
         )
 

@@ -32,6 +32,7 @@ _NOTES = {
     "oom": "ended: it needed more memory than --memory",
     "output_limit": "ended: it wrote more than --output-limit",
     "dependency_error": "did not start: what --dep names could not be installed",
+    "compile_error": "did not start: it could not be compiled",
 }
 _NAMED = 10  # files that are told by name
 

@@ -101,8 +101,8 @@ def report(
     streams = render_streams(result, max_tokens=MAX_TOKENS)
     cut: list[Stream] = [name for name, (_, missing) in streams.items() if missing]
     output_id = outputs.add(result) if cut else ""
-    stdout, _ = streams.get("stdout") or streams.get("dependency_stdout") or ("", 0)
-    stderr, _ = streams.get("stderr") or streams.get("dependency_stderr") or ("", 0)
+    stdout, _ = streams.get("stdout") or streams.get("dependency_stdout") or streams.get("compile_stdout") or ("", 0)
+    stderr, _ = streams.get("stderr") or streams.get("dependency_stderr") or streams.get("compile_stderr") or ("", 0)
     answer = RunReport(
         outcome=result.outcome,
         exit_code=result.exit_code,

@@ -1,4 +1,4 @@
-"""The smallest Debian or Ubuntu system, made once with debootstrap(8) and kept as an archive."""
+"""The smallest Debian or Ubuntu system with locales, made once with debootstrap(8) and kept as an archive."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import os
 from typing import TYPE_CHECKING
 
 from interpreter_tools.setup.chroot import NAMESPACES, Chroot, pack_command
-from interpreter_tools.setup.errors import SetupFailed
+from interpreter_tools.setup.errors import ProgramFailed, SetupFailed
 from interpreter_tools.setup.host import read_keyring
 from interpreter_tools.setup.process import run_program
 from interpreter_tools.setup.progress import Progress
+from interpreter_tools.setup.recipes import ADD_LOCALES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from interpreter_tools.setup.cache import BuildCache
-    from interpreter_tools.setup.host import AptSource
+    from interpreter_tools.setup.host import AptSettings, AptSource
     from interpreter_tools.setup.progress import Reporter
 
 _STEP = "base"
-_FORMAT = "1"  # raised when what a base holds changes
-_LINES = 455  # that debootstrap writes for Debian 12; only the progress bar depends on it
+_FORMAT = "2"  # raised when what a base holds changes
+_LINES = 405  # that debootstrap writes for Debian 13; only the progress bar depends on it
+_SHARE = 0.7  # of the work that debootstrap does
 _SCHEMES = ("http://", "https://", "file:")
 
 
 async def find_base(
-    cache: BuildCache, sources: Sequence[AptSource], *, environment: Mapping[str, str], report: Reporter
+    cache: BuildCache, sources: Sequence[AptSource], settings: AptSettings, *, bundle: str | None, report: Reporter
 ) -> Path:
     """The archive of the base system, made when it is not there yet.
 
@@ -36,7 +38,8 @@ async def find_base(
     Args:
         cache: where archives are kept.
         sources: the distribution's repositories; the first is what the base comes from.
-        environment: variables for debootstrap, such as proxies.
+        settings: how the host's apt fetches.
+        bundle: the certificate authorities that the host trusts.
         report: is told how it goes.
 
     Raises:
@@ -46,7 +49,7 @@ async def find_base(
     origin = sources[0]
     beside = [source for source in sources if (source.uri, source.release) == (origin.uri, origin.release)]
     components = [source.component for source in beside]
-    identity = "\n".join((_FORMAT, origin.uri, origin.release, *components))
+    identity = "\n".join((_FORMAT, origin.uri, origin.release, *components, ADD_LOCALES))
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     archive = cache.root / f"base-{origin.release}-{os.uname().machine}-{digest}.tar"
     if archive.is_file():
@@ -62,17 +65,29 @@ async def find_base(
         keyring.write_bytes(read_keyring(origin.uri))
         lines = 0
 
+        def tell(fraction: float, text: str) -> None:
+            report(Progress(_STEP, "working", text, fraction))
+
         def on_line(line: str) -> None:
             nonlocal lines
             lines += 1
-            report(Progress(_STEP, "working", line.removeprefix("I: ").strip(), min(lines / _LINES, 0.99)))
+            report(Progress(_STEP, "working", line.removeprefix("I: ").strip(), min(lines / _LINES, 0.99) * _SHARE))
 
-        report(Progress(_STEP, "working", f"debootstrap {origin.release} from {origin.uri}", 0.0))
+        tell(0.0, f"debootstrap {origin.release} from {origin.uri}")
         command = ["debootstrap", "--variant=minbase", "--force-check-gpg", f"--keyring={keyring}"]
         command += [f"--components={','.join(dict.fromkeys(components))}", origin.release, str(root), origin.uri]
-        variables = {**os.environ, **environment}
+        variables = {**os.environ, **settings.proxies}
         await run_program(command, wrapper=(*NAMESPACES, "--"), environment=variables, on_line=on_line)
-        Chroot(root).clean()
+        tree = Chroot(root)
+        tree.make_devices()
+        tree.configure(sources, settings, bundle)
+        await tree.install(("ca-certificates",), on_progress=lambda _share, text: tell(_SHARE, text))
+        tell(0.9, "adding locales")
+        try:
+            await tree.run(["sh", "-ec", ADD_LOCALES])
+        except ProgramFailed as error:
+            tell(0.9, f"going on without locales: {error.message.splitlines()[-1]}")
+        tree.clean()
         partial = work / "base.tar"
         await run_program([*pack_command(root), f"--file={partial}"])
         partial.replace(archive)

@@ -11,16 +11,23 @@ import anyio
 
 from interpreter_tools._exceptions import ArchitectureMismatch
 from interpreter_tools.setup.base import find_base
-from interpreter_tools.setup.chroot import BUNDLE, Chroot, pack_command
+from interpreter_tools.setup.chroot import Chroot, pack_command
 from interpreter_tools.setup.errors import ProgramFailed, SetupFailed
-from interpreter_tools.setup.host import find_bundle, find_sources, is_root, read_apt_settings, read_os_release
+from interpreter_tools.setup.host import (
+    at_release,
+    find_bundle,
+    find_sources,
+    is_root,
+    read_apt_settings,
+    read_os_release,
+)
 from interpreter_tools.setup.packages import install_packages
 from interpreter_tools.setup.process import run_program, stream_program
 from interpreter_tools.setup.progress import Progress
-from interpreter_tools.setup.recipes import image_variables, pip_command
+from interpreter_tools.setup.recipes import DEBIAN, IMAGE_LABEL, RECIPE_LABEL, image_variables, npm_command, pip_command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from interpreter_tools._docker import DockerClient
@@ -44,6 +51,7 @@ class ImageBuilder:
         sources: the distribution's repositories.
         settings: how the host's apt fetches.
         base: the archive that images start from.
+        bundle: the certificate authorities that the host trusts.
         report: is told how it goes.
     """
 
@@ -55,6 +63,7 @@ class ImageBuilder:
         sources: Sequence[AptSource],
         settings: AptSettings,
         base: Path,
+        bundle: str | None,
         report: Reporter,
     ) -> None:
         self._client = client
@@ -63,8 +72,7 @@ class ImageBuilder:
         self._settings = settings
         self._base = base
         self._report = report
-        bundle = find_bundle()
-        self._bundle = None if bundle is None else bundle.read_text(errors="replace")
+        self._bundle = bundle
 
     def __repr__(self) -> str:
         return f"<ImageBuilder {self._base.name}>"
@@ -106,14 +114,24 @@ class ImageBuilder:
                 missing, question="Install what building images needs", step="base", consent=consent, report=report
             )
         settings = await read_apt_settings()
-        sources = await find_sources(system)
-        base = await find_base(cache, sources, environment=settings.proxies, report=report)
-        return cls(client, cache, sources=sources, settings=settings, base=base, report=report)
+        bundle = _read_bundle()
+        own = await find_sources(system)
+        sources = at_release(own, DEBIAN) if system.identifier == "debian" else own
+        try:
+            base = await find_base(cache, sources, settings, bundle=bundle, report=report)
+        except ProgramFailed:
+            if sources == own:
+                raise
+            # The repository of this machine, perhaps a mirror of part of it, has this machine's release for certain.
+            sources = own
+            base = await find_base(cache, sources, settings, bundle=bundle, report=report)
+        return cls(client, cache, sources=sources, settings=settings, base=base, bundle=bundle, report=report)
 
     async def build(self, recipe: Recipe) -> None:
         """Make one image and give it to the engine.
 
         Raises:
+            SetupFailed: it can only come from a registry.
             ProgramFailed: a step failed.
             DockerApiError: the engine refused the image.
         """
@@ -121,6 +139,11 @@ class ImageBuilder:
         def tell(fraction: float, text: str) -> None:
             self._report(Progress(recipe.image, "working", text, fraction))
 
+        if not recipe.packages:
+            raise SetupFailed(
+                f"neither the distribution nor a package index carries {recipe.program}",
+                hint=f"take it from a registry that has {recipe.official} (INTERPRETER_TOOLS_REGISTRY=host:port)",
+            )
         async with self._cache.work_tree() as work:
             tell(0.0, "unpacking the base system")
             root = work / "root"
@@ -130,13 +153,15 @@ class ImageBuilder:
             tree = Chroot(root)
             tree.make_devices()
             tree.configure(self._sources, self._settings, self._bundle)
-            await tree.install(recipe.packages, on_progress=lambda share, text: tell(0.05 + 0.65 * share, text))
-            if self._bundle is not None:
-                await tree.trust(self._bundle)
-            await self._add_npm_packages(tree, recipe)
+            await self._install(tree, recipe, tell)
             for name, target in recipe.links.items():
                 tree.link(name, target)
             tree.remove(recipe.unwanted)
+            for command in recipe.additions:
+                tell(0.76, command[:70])
+                await tree.run(
+                    ["sh", "-ec", command], variables=image_variables(recipe, with_bundle=self._bundle is not None)
+                )
             await self._add_pip_packages(tree, recipe)
             for check in recipe.checks:
                 tell(0.85, f"trying {check[0]}")
@@ -147,55 +172,58 @@ class ImageBuilder:
             async with contextlib.aclosing(files):
                 await self._client.import_image(files, tag=recipe.image, changes=self._changes(recipe))
 
+    async def _install(self, tree: Chroot, recipe: Recipe, tell: Callable[[float, str], None]) -> None:
+        """Install the distribution's packages, and what the recipe's commands and npm add to them."""
+        packages = [*recipe.packages, *recipe.tools]
+        await tree.install(packages, on_progress=lambda share, text: tell(0.05 + 0.6 * share, text))
+        if self._bundle is not None:
+            await tree.trust(self._bundle)
+        variables = self._variables(recipe)
+        try:
+            for command in recipe.commands:
+                tell(0.7, command[:70])
+                await tree.run(["sh", "-ec", command], variables=variables)
+            if recipe.npm_packages:
+                tell(0.72, f"npm install {' '.join(recipe.npm_packages)}")
+                await tree.run(npm_command(recipe), variables=variables)
+        except ProgramFailed as error:
+            if not recipe.without_index:
+                raise
+            reason = (error.output.strip().splitlines() or ["nothing was said"])[-1]
+            text = f"a package index does not serve ({reason}); taking {' '.join(recipe.without_index)} instead"
+            tell(0.75, text)
+            for directory in ("usr/local/bin", "usr/local/lib/node_modules"):
+                tree.empty(directory)
+            await tree.install(recipe.without_index, on_progress=lambda _share, _text: None)
+        if recipe.tools:
+            await tree.purge(recipe.tools)
+
     async def _add_pip_packages(self, tree: Chroot, recipe: Recipe) -> None:
         """Add what comes from Python's package index, where it can be had."""
         if not recipe.pip_packages:
             return
         self._report(Progress(recipe.image, "working", f"pip install {' '.join(recipe.pip_packages)}", 0.78))
-        certificates = [] if self._bundle is None else [f"PIP_CERT={BUNDLE}"]
         try:
-            await tree.run(["env", *certificates, *pip_command(recipe)])
+            await tree.run(pip_command(recipe), variables=image_variables(recipe, with_bundle=self._bundle is not None))
         except ProgramFailed as error:
             reason = (error.output.strip().splitlines() or ["pip failed"])[-1]
             text = f"the package index does not serve ({reason}); going on without {' '.join(recipe.pip_packages)}"
             self._report(Progress(recipe.image, "working", text, 0.8))
 
-    async def _add_npm_packages(self, tree: Chroot, recipe: Recipe) -> None:
-        """Add what comes from npm's registry, or its stand-ins from the distribution.
-
-        The distribution's npm is almost 400 packages. It is used once, to fetch the one that npm itself publishes.
-        """
-        if not recipe.npm_packages:
-            return
-        self._report(Progress(recipe.image, "working", f"npm install {' '.join(recipe.npm_packages)}", 0.72))
-        flags = [
-            "--global",
-            "--prefix=/usr/local",
-            "--no-fund",
-            "--no-audit",
-            "--no-update-notifier",
-            "--fetch-retries=1",
-        ]
-        certificates = [] if self._bundle is None else [f"--cafile={BUNDLE}"]
-        try:
-            await tree.run(["npm", "install", *flags, *certificates, *recipe.npm_packages])
-            for check in recipe.checks:
-                await tree.run(check)
-        except ProgramFailed as error:
-            reason = next((line for line in error.output.splitlines() if " code " in line), "npm failed")
-            text = f"npm's registry does not serve ({reason}); taking {' '.join(recipe.without_npm)} instead"
-            self._report(Progress(recipe.image, "working", text, 0.75))
-            shutil.rmtree(tree.path("usr/local/lib/node_modules"), ignore_errors=True)
-            for name in ("npm", "npx", "tsc", "tsserver"):
-                tree.path(f"usr/local/bin/{name}").unlink(missing_ok=True)
-            await tree.install(recipe.without_npm, on_progress=lambda _share, _text: None)
-        else:
-            await tree.purge(["npm"])
+    def _variables(self, recipe: Recipe) -> dict[str, str]:
+        return image_variables(recipe, with_bundle=self._bundle is not None)
 
     def _changes(self, recipe: Recipe) -> list[str]:
-        variables = {"PATH": _PATH, **image_variables(with_bundle=self._bundle is not None)}
+        variables = {"PATH": _PATH, **self._variables(recipe)}
         return [
             *(f"ENV {name}={value}" for name, value in variables.items()),
-            f"LABEL interpreter-tools.image={recipe.name}",
+            f"LABEL {IMAGE_LABEL}={recipe.name}",
+            f"LABEL {RECIPE_LABEL}={recipe.digest}",
             f'CMD ["{recipe.program}"]',
         ]
+
+
+def _read_bundle() -> str | None:
+    """Return the certificate authorities that this machine trusts; None where there is no file of them."""
+    path = find_bundle()
+    return None if path is None else path.read_text(errors="replace")

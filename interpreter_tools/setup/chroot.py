@@ -18,7 +18,7 @@ from interpreter_tools.setup.host import build_environment, split_certificates
 from interpreter_tools.setup.process import run_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from interpreter_tools.setup.host import AptSettings, AptSource
 
@@ -28,10 +28,17 @@ NAMESPACES = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "
 LOCALHOST = "127.0.0.1 localhost\n::1 localhost\n"
 """An image's ``/etc/hosts``: one that names localhost lets a sandbox do without the engine's network set-up."""
 
+MANUAL_DIRECTORIES = tuple(f"/usr/share/man/man{section}" for section in range(1, 10))
+"""Images hold no manual pages, but their directories: scripts of packages put links there, and fail without them."""
+
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """Where an image keeps the certificate authorities that it trusts."""
 
 _WITHOUT = tuple(f"usr/share/{name}" for name in ("doc", "man", "info", "locale", "lintian", "doc-base"))
+_KEPT = {
+    "usr/share/doc": ("/usr/share/doc/*/copyright",),
+    "usr/share/man": ("/usr/share/man/man[1-9]", "/usr/share/man/*/man[1-9]"),  # directories, for links of alternatives
+}
 _APT_HERE = (*APT_GET, "-o", "DPkg::Options::=--force-unsafe-io")  # a build that is cut off starts anew anyway
 _DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}  # memory devices, major 1: mem(4), full(4)
 _HOST_CONFIG = ("etc/hosts", "etc/resolv.conf", "etc/apt/apt.conf.d/91host-passing", "etc/apt/auth.conf", "root/.npmrc")
@@ -51,14 +58,26 @@ class Chroot:
     def __repr__(self) -> str:
         return f"<Chroot {self.root}>"
 
-    async def run(self, arguments: Sequence[str], *, on_line: Callable[[str], None] | None = None) -> str:
+    async def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        on_line: Callable[[str], None] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
         """Run a program inside and return the last lines of its output.
+
+        Args:
+            arguments: the program and its arguments.
+            on_line: is given each line as it comes.
+            variables: what it gets beside what is passed on of our environment.
 
         Raises:
             ProgramFailed: it failed.
         """
+        environment = {**build_environment("/root"), **(variables or {})}
         wrapper = (*NAMESPACES, "--root", str(self.root), "--mount-proc", "--")
-        return await run_program(arguments, wrapper=wrapper, environment=build_environment("/root"), on_line=on_line)
+        return await run_program(arguments, wrapper=wrapper, environment=environment, on_line=on_line)
 
     def configure(self, sources: Sequence[AptSource], settings: AptSettings, bundle: str | None) -> None:
         """Give it the host's way to the network: names, repositories, how to fetch, certificates."""
@@ -77,9 +96,13 @@ class Chroot:
         if bundle is not None:
             self.write(BUNDLE[1:], bundle)
         for directory in _WITHOUT:  # deb(5) packages that are installed from here on leave these out themselves
-            excluded = f"path-exclude=/{directory}/*\n"
-            kept = "path-include=/usr/share/doc/*/copyright\n" if directory == "usr/share/doc" else ""
-            self.write(f"etc/dpkg/dpkg.cfg.d/{directory.replace('/', '-')}", excluded + kept)
+            kept = "".join(f"path-include={pattern}\n" for pattern in _KEPT.get(directory, ()))
+            self.write(f"etc/dpkg/dpkg.cfg.d/{directory.replace('/', '-')}", f"path-exclude=/{directory}/*\n{kept}")
+        self._make_manual_directories()
+
+    def _make_manual_directories(self) -> None:
+        for directory in MANUAL_DIRECTORIES:
+            self.path(directory).mkdir(parents=True, exist_ok=True)
 
     def make_devices(self) -> None:
         """Make the device files that packages' scripts use; an archive leaves them out, as the engine brings its own.
@@ -149,6 +172,7 @@ class Chroot:
             file.unlink()
         for directory in (*_EMPTIED, *_WITHOUT):
             self.empty(directory)
+        self._make_manual_directories()
         self.write("etc/machine-id", "")
         self.write("etc/resolv.conf", "")  # the engine mounts its own over it
         self.write("etc/hosts", LOCALHOST)

@@ -183,6 +183,16 @@ async def find_sources(system: OsRelease) -> list[AptSource]:
     return [base[0], *(source for source in sources if source != base[0])]
 
 
+def at_release(sources: list[AptSource], release: str) -> list[AptSource]:
+    """Return the same repositories for another release of the distribution: ``bookworm-updates`` for ``trixie``."""
+    own = sources[0].release
+    return [
+        msgspec.structs.replace(source, release=release + source.release.removeprefix(own))
+        for source in sources
+        if source.release.startswith(own)
+    ]
+
+
 def read_keyring(uri: str) -> bytes:
     """The keys that the host's apt trusts for the repository at ``uri``, as one binary OpenPGP keyring.
 

@@ -16,7 +16,7 @@ from interpreter_tools.setup.build import ImageBuilder
 from interpreter_tools.setup.errors import SetupFailed
 from interpreter_tools.setup.progress import Progress
 from interpreter_tools.setup.pull import PULL_SHARE, derive, official_reference, pull
-from interpreter_tools.setup.recipes import DEFAULT_LANGUAGES, Recipe, find_recipe
+from interpreter_tools.setup.recipes import DEFAULT_LANGUAGES, IMAGE_LABEL, RECIPE_LABEL, Recipe, find_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,11 +124,20 @@ class ImageProvider:
             raise failure
         return [self._ready[image_of(target)] for target in targets]
 
-    async def _is_present(self, image: str) -> bool:
-        found = await self._client.inspect_image(image)
-        if found is not None and self._update:
+    async def _is_present(self, target: Recipe | str) -> bool:
+        """Whether an image is there as it should be; one of ours that an older recipe made is made again."""
+        found = await self._client.inspect_image(image_of(target))
+        if found is None:
+            return False
+        outdated = (
+            isinstance(target, Recipe)
+            and IMAGE_LABEL in found.labels
+            and found.labels.get(RECIPE_LABEL) != target.digest
+        )
+        if self._update or outdated:
             self._replaced.add(found.id)
-        return found is not None and not self._update
+            return False
+        return True
 
     async def _remove_replaced(self, targets: Sequence[Recipe | str]) -> None:
         """Remove images that lost their name to a newer one; those that are still used stay."""
@@ -145,7 +154,7 @@ class ImageProvider:
             self._report(Progress(image, "working", text, fraction))
 
         try:
-            if await self._is_present(image):
+            if await self._is_present(target):
                 self._finish(image, "present")
                 return
             tell(0.0, f"pulling {reference}")
@@ -165,7 +174,7 @@ class ImageProvider:
         async with self._cache.locked(on_wait=tell_of_wait):
             missing: list[Recipe] = []
             for recipe in recipes:
-                if await self._is_present(recipe.image):
+                if await self._is_present(recipe):
                     self._finish(recipe.image, "present")  # made by whom we waited for
                 else:
                     missing.append(recipe)

@@ -9,14 +9,21 @@ import re
 from typing import TYPE_CHECKING
 
 import anyio
-import msgspec
 
 from interpreter_tools._docker.build import build_image
 from interpreter_tools._exceptions import DockerApiError
-from interpreter_tools.setup.chroot import BUNDLE, LOCALHOST
+from interpreter_tools.setup.chroot import BUNDLE, LOCALHOST, MANUAL_DIRECTORIES
 from interpreter_tools.setup.errors import SetupFailed
 from interpreter_tools.setup.host import find_bundle
-from interpreter_tools.setup.recipes import image_variables, pip_command
+from interpreter_tools.setup.recipes import (
+    ADD_LOCALES,
+    APT_INSTALL,
+    IMAGE_LABEL,
+    RECIPE_LABEL,
+    image_variables,
+    npm_command,
+    pip_command,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,10 +133,10 @@ async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: 
     }
     proxies = {name: value for name, value in os.environ.items() if name.lower() in _PROXIES}
 
-    async def build(recipe: Recipe) -> None:
+    async def build(*, plain: bool) -> None:
         await build_image(
             client,
-            write_dockerfile(recipe, reference, with_bundle=bundle is not None, arguments=tuple(settings)),
+            write_dockerfile(recipe, reference, with_bundle=bundle is not None, arguments=tuple(settings), plain=plain),
             tag=recipe.image,
             files={"hosts": LOCALHOST.encode(), **({} if bundle is None else {"ca-certificates.crt": bundle})},
             arguments={**settings, **proxies},
@@ -137,34 +144,53 @@ async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: 
         )
 
     try:
-        await build(recipe)
-    except DockerApiError:
-        if not recipe.pip_packages:
+        await build(plain=False)
+    except DockerApiError as error:
+        if not recipe.suffices:
             raise
-        tell(reached, f"going on without {' '.join(recipe.pip_packages)}")
-        await build(msgspec.structs.replace(recipe, pip_packages=()))
+        reason = (error.detail.strip().splitlines() or [error.message])[-1]
+        tell(reached, f"nothing can be added to {reference} ({reason}); taking it as it is")
+        await build(plain=True)
 
 
-def write_dockerfile(recipe: Recipe, reference: str, *, with_bundle: bool, arguments: tuple[str, ...]) -> str:
-    """The Dockerfile that makes a recipe's image from the official one.
+def write_dockerfile(
+    recipe: Recipe, reference: str, *, with_bundle: bool, arguments: tuple[str, ...], plain: bool = False
+) -> str:
+    """Return the Dockerfile that makes a recipe's image from the official one.
 
     Args:
         recipe: what is to be made.
         reference: the official image.
         with_bundle: whether the host's certificate authorities are beside it, as ``ca-certificates.crt``.
         arguments: names of the build's arguments, which are variables while npm and pip run and are not kept.
+        plain: nothing is added that has to be fetched.
     """
     lines = [f"FROM {reference}", "COPY hosts /etc/hosts"]
     if with_bundle:
         lines.append(f"COPY ca-certificates.crt {BUNDLE}")
-    lines += [f"ENV {name}={value}" for name, value in image_variables(with_bundle=with_bundle).items()]
-    if recipe.npm_packages or recipe.pip_packages:
-        lines += [f"ARG {name}" for name in arguments]
+    lines += [f"ENV {name}={value}" for name, value in image_variables(recipe, with_bundle=with_bundle).items()]
+
+    def run(*words: str) -> None:
+        lines.append(f"RUN {json.dumps(words)}")
+
+    labels = [f"LABEL {IMAGE_LABEL}={recipe.name}", f"LABEL {RECIPE_LABEL}={recipe.digest}"]
+    if plain:
+        return "\n".join([*lines, *labels]) + "\n"
+    lines += [f"ARG {name}" for name in arguments]
+    run("mkdir", "-p", *MANUAL_DIRECTORIES)
+    packages = (*recipe.packages, *recipe.tools) if recipe.is_debian else recipe.added
+    steps = ["apt-get -q update", ADD_LOCALES]
+    if packages:
+        steps.append(f"{APT_INSTALL} {' '.join(packages)}")
+    if recipe.is_debian:
+        steps += recipe.commands
+    steps += recipe.additions
+    if recipe.is_debian and recipe.tools:
+        steps.append(f"apt-get -yq purge --autoremove {' '.join(recipe.tools)}")
+    steps.append("rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old")
+    run("sh", "-ec", "\n".join(steps))
     if recipe.pip_packages:
-        lines.append(f"RUN {json.dumps(pip_command(recipe))}")
+        run(*pip_command(recipe))
     if recipe.npm_packages:
-        packages = [package for package in recipe.npm_packages if not package.startswith("npm@")]  # it has one
-        command = ["npm", "install", "--global", "--no-fund", "--no-audit", "--fetch-retries=1", *packages]
-        lines.append(f"RUN {json.dumps(command)}")
-    lines.append(f"LABEL interpreter-tools.image={recipe.name}")
-    return "\n".join(lines) + "\n"
+        run(*npm_command(recipe))
+    return "\n".join([*lines, *labels]) + "\n"

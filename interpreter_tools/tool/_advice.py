@@ -105,6 +105,7 @@ def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
         "killed": "It was stopped from outside before it had ended; this is not the program's fault.",
         "dependency_error": "The dependencies could not be installed, so the program did not run: "
         "check their names and versions, or do without them.",
+        "compile_error": "The program was not compiled, so it did not run: correct what the compiler names.",
     }.get(result.outcome)
     return [*([said] if said else []), *_losses(result, run)]
 
@@ -149,7 +150,9 @@ def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[str]:
     """What nobody will see, unless something is done about it."""
     if result.generated_files and run.keeping:
         yield f"Its files are gone with its sandbox: {run.keeping}."
-    if result.outcome != "dependency_error" and not (result.stdout.strip() or result.stderr.strip()):
+    if result.outcome not in {"dependency_error", "compile_error"} and not (
+        result.stdout.strip() or result.stderr.strip()
+    ):
         nothing = result.outcome == "ok" and not result.generated_files
         yield "It printed nothing: print the values that you want to know." if nothing else "It printed nothing."
 

@@ -58,5 +58,10 @@ class Outputs:
 
 def _size(result: ExecutionResult) -> int:
     return (
-        len(result.stdout) + len(result.stderr) + len(result.dependency_stdout) + len(result.dependency_stderr)
+        len(result.stdout)
+        + len(result.stderr)
+        + len(result.dependency_stdout)
+        + len(result.dependency_stderr)
+        + len(result.compile_stdout)
+        + len(result.compile_stderr)
     ) + sum(map(len, result.generated_files))

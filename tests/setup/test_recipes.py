@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from interpreter_tools import LanguageRegistry, UnknownLanguage
@@ -57,6 +58,12 @@ def test_the_environments_image_is_what_is_made_ready(monkeypatch: pytest.Monkey
     assert [image_of(target) for target in choose_targets(["py", "node"])] == ["registry.example/python:3", NODE.image]
 
 
+def test_recipe_that_changes_has_another_digest():
+    """So that set-up makes an image again that an older release of ours made."""
+    assert len({recipe.digest for recipe in RECIPES}) == len(RECIPES)
+    assert msgspec.structs.replace(NODE, packages=("nodejs",)).digest != NODE.digest
+
+
 def test_recipes_do_not_share_names():
     """Each name leads to one image."""
     names = [name for recipe in RECIPES for name in {recipe.name, recipe.image, *recipe.languages}]
@@ -65,5 +72,5 @@ def test_recipes_do_not_share_names():
 
 def test_programs_are_told_of_certificates_only_where_there_are_some():
     """A variable that names a missing file breaks TLS altogether."""
-    assert image_variables(with_bundle=False) == {"LANG": "C.UTF-8"}
-    assert image_variables(with_bundle=True)["NODE_EXTRA_CA_CERTS"] == "/etc/ssl/certs/ca-certificates.crt"
+    assert image_variables(SHELL, with_bundle=False) == {"LANG": "C.UTF-8"}
+    assert image_variables(SHELL, with_bundle=True)["NODE_EXTRA_CA_CERTS"] == "/etc/ssl/certs/ca-certificates.crt"

@@ -175,10 +175,10 @@ def test_name_given_twice(registry: type[LanguageRegistry]) -> None:
 
 def test_unknown_language(registry: type[LanguageRegistry]) -> None:
     """The error lists what is known, and how to add one."""
-    with pytest.raises(UnknownLanguage, match="unknown language 'cobol'; known: bash, javascript, python") as caught:
+    with pytest.raises(UnknownLanguage, match="unknown language 'cobol'; known: awk, bash, bun, c, cpp") as caught:
         registry.get("cobol")
     assert caught.value.language == "cobol"
-    assert caught.value.known == ("bash", "javascript", "python", "shell", "typescript")
+    assert {"bash", "javascript", "python", "shell", "typescript"} < set(caught.value.known)
     assert "LanguageRegistry.register" in caught.value.hint
 
 

@@ -1,0 +1,115 @@
+"""Further languages whose programs are run as they are: ``interpreter-tools setup perl r`` makes their images."""
+
+from interpreter_tools._languages.config import LanguageConfig
+from interpreter_tools._languages.installers import SYSTEM
+
+_SCRIPTS = "interpreter-tools/scripts:1"
+_SHELL = "interpreter-tools/shell:1"
+_HOME = "/tmp/home"  # noqa: S108 - inside the sandbox
+
+AWK = LanguageConfig(
+    language="awk",
+    default_image=_SHELL,
+    code_filename="main.awk",
+    run_command=("gawk", "-f", "{file}"),
+    aliases=("gawk",),
+    dependencies=SYSTEM,
+)
+
+BUN = LanguageConfig(
+    language="bun",
+    default_image="interpreter-tools/bun:1",
+    code_filename="main.ts",
+    run_command=("bun", "run", "--no-install", "{file}"),
+    environment={"DO_NOT_TRACK": "1", "BUN_RUNTIME_TRANSPILER_CACHE_PATH": "0"},
+)
+
+DENO = LanguageConfig(
+    language="deno",
+    default_image="interpreter-tools/deno:1",
+    code_filename="main.ts",
+    # The container is what allows or forbids; Deno's own questions would find nobody to answer them.
+    run_command=("deno", "run", "--allow-all", "--quiet", "--no-lock", "{file}"),
+    environment={"DENO_NO_UPDATE_CHECK": "1", "DENO_DIR": f"{_HOME}/.deno"},
+)
+
+ELIXIR = LanguageConfig(
+    language="elixir",
+    default_image="interpreter-tools/elixir:1",
+    code_filename="main.exs",
+    run_command=("elixir", "{file}"),
+    aliases=("ex", "exs"),
+    environment={"ELIXIR_ERL_OPTIONS": "+fnu"},
+)
+
+ERLANG = LanguageConfig(
+    language="erlang",
+    default_image="interpreter-tools/elixir:1",
+    code_filename="main.erl",
+    run_command=("escript", "{file}"),
+    aliases=("erl", "escript"),
+)
+
+JULIA = LanguageConfig(
+    language="julia",
+    default_image="interpreter-tools/julia:1",
+    code_filename="main.jl",
+    run_command=("julia", "--startup-file=no", "{file}"),
+    aliases=("jl",),
+)
+
+LISP = LanguageConfig(
+    language="lisp",
+    default_image="interpreter-tools/lisp:1",
+    code_filename="main.lisp",
+    run_command=("sbcl", "--script", "{file}"),
+    aliases=("common-lisp", "sbcl"),
+)
+
+LUA = LanguageConfig(
+    language="lua",
+    default_image=_SCRIPTS,
+    code_filename="main.lua",
+    run_command=("lua5.4", "{file}"),
+)
+
+OCTAVE = LanguageConfig(
+    language="octave",
+    default_image="interpreter-tools/octave:1",
+    code_filename="main.m",
+    run_command=("octave-cli", "--quiet", "--no-init-file", "--no-history", "{file}"),
+    aliases=("matlab",),
+)
+
+PERL = LanguageConfig(
+    language="perl",
+    default_image=_SCRIPTS,
+    code_filename="main.pl",
+    run_command=("perl", "{file}"),
+    aliases=("pl",),
+)
+
+PHP = LanguageConfig(
+    language="php",
+    default_image=_SCRIPTS,
+    code_filename="main.php",
+    run_command=("php", "-d", "display_errors=stderr", "{file}"),
+)
+
+R = LanguageConfig(
+    language="r",
+    default_image="interpreter-tools/r:1",
+    code_filename="main.R",
+    run_command=("Rscript", "--no-init-file", "{file}"),
+    aliases=("rscript",),
+)
+
+SQL = LanguageConfig(
+    language="sql",
+    default_image=_SHELL,
+    code_filename="main.sql",
+    run_command=("sqlite3", "-batch", "-bail", "-init", "/dev/null", ":memory:", ".read {file}"),
+    aliases=("sqlite",),
+)
+
+INTERPRETED = (AWK, BUN, DENO, ELIXIR, ERLANG, JULIA, LISP, LUA, OCTAVE, PERL, PHP, R, SQL)

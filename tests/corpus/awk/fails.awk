@@ -1,0 +1,5 @@
+BEGIN {
+    print "before"
+    print "wrong" > "/dev/stderr"
+    exit 3
+}

@@ -1,0 +1,3 @@
+console.log("before");
+console.error("wrong");
+process.exit(3);

@@ -1,0 +1,9 @@
+#include <stdio.h>
+
+int main(void)
+{
+    puts("before");
+    fflush(stdout);
+    fputs("wrong\n", stderr);
+    return 3;
+}

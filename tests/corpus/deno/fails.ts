@@ -1,0 +1,3 @@
+console.log("before");
+console.error("wrong");
+Deno.exit(3);

@@ -1,0 +1,3 @@
+IO.puts("before")
+IO.puts(:stderr, "wrong")
+System.halt(3)

@@ -1,0 +1,3 @@
+println("before")
+println(stderr, "wrong")
+exit(3)

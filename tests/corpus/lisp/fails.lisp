@@ -1,0 +1,3 @@
+(format t "before~%")
+(format *error-output* "wrong~%")
+(sb-ext:exit :code 3)

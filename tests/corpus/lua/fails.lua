@@ -1,0 +1,3 @@
+print("before")
+io.stderr:write("wrong\n")
+os.exit(3)

@@ -1,0 +1,4 @@
+let () =
+  print_endline "before";
+  prerr_endline "wrong";
+  exit 3

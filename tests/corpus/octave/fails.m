@@ -1,0 +1,3 @@
+puts("before\n");
+fputs(stderr, "wrong\n");
+exit(3);

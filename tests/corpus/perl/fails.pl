@@ -1,0 +1,4 @@
+$| = 1;
+print "before\n";
+print STDERR "wrong\n";
+exit 3;

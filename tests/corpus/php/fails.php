@@ -1,0 +1,4 @@
+before
+<?php
+fwrite(STDERR, "wrong\n");
+exit(3);

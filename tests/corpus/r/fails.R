@@ -1,0 +1,3 @@
+cat("before\n")
+message("wrong")
+quit(status = 3)

@@ -1,0 +1,5 @@
+fn main() {
+    println!("before");
+    eprintln!("wrong");
+    std::process::exit(3);
+}

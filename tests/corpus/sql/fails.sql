@@ -1,0 +1,3 @@
+SELECT 'before';
+SELECT * FROM wrong;
+SELECT 'never';

@@ -1,0 +1,122 @@
+"""Programs in further languages: ``words`` counts those of its input, ``primes`` computes, ``fails`` ends with 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, LanguageRegistry, PoolConfig
+from interpreter_tools._languages.compiled import COMPILED
+from interpreter_tools._languages.interpreted import INTERPRETED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from interpreter_tools._docker import DockerClient
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+
+HERE = Path(__file__).parent
+LANGUAGES = sorted(config.language for config in (*INTERPRETED, *COMPILED))
+INPUT = b"the cat and the dog\nand the bird\n"
+WORDS = "and 2\nbird 1\ncat 1\ndog 1\nthe 3\n"
+PRIMES = "2 3 5 7 11 13 17 19 23 29 31 37 41 43 47\n328\n"
+STATUS = {"sql": 1}
+"""Exit statuses of languages whose programs cannot choose one."""
+
+
+@pytest.fixture(scope="module")
+async def engine() -> AsyncIterator[ExecutionEngine]:
+    """One that keeps no container warm: each of these languages has an image of its own."""
+    async with ExecutionEngine(EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=2))) as engine:
+        yield engine
+
+
+def program(language: str, name: str) -> str:
+    """Return the text of a program."""
+    (path,) = (HERE / language).glob(f"{name}.*")
+    return path.read_text("utf-8")
+
+
+async def skip_without_image(client: DockerClient, language: str) -> None:
+    """Leave a test out where nobody has made the language's image."""
+    image = LanguageRegistry.get(language).default_image
+    if await client.inspect_image(image) is None:
+        pytest.skip(f"there is no {image}: `interpreter-tools setup {language}` makes it")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_programs_do_as_the_language_says(
+    docker_client: DockerClient, engine: ExecutionEngine, language: str
+) -> None:
+    """Output, input and exit status, in the image of the language."""
+    await skip_without_image(docker_client, language)
+    words = await engine.run(language, program(language, "words"), stdin=INPUT)
+    assert (words.outcome, words.stdout, words.stderr) == ("ok", WORDS, "")
+    primes = await engine.run(language, program(language, "primes"))
+    assert (primes.outcome, primes.stdout, primes.stderr) == ("ok", PRIMES, "")
+    fails = await engine.run(language, program(language, "fails"))
+    assert (fails.outcome, fails.exit_code, fails.stdout) == ("error", STATUS.get(language, 3), "before\n")
+    assert "wrong" in fails.stderr
+
+
+def test_every_further_language_has_three_programs() -> None:
+    """One of them ends with a failure, which must not look like success."""
+    for language in LANGUAGES:
+        assert sorted(path.stem for path in (HERE / language).iterdir()) == ["fails", "primes", "words"]
+
+
+async def test_program_that_does_not_compile_did_not_run(docker_client: DockerClient, engine: ExecutionEngine) -> None:
+    """What the compiler says is apart from what programs say, and the files of the session stay."""
+    await skip_without_image(docker_client, "c")
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        await session.write_file("kept.txt", b"1")
+        result = await session.run("c", "int main(void) { return missing; }")
+        assert (result.outcome, result.stdout, result.stderr) == ("compile_error", "", "")
+        assert "'missing' undeclared" in result.compile_stderr.replace("\u2018", "'").replace("\u2019", "'")
+        assert result.exit_code != 0
+        assert await session.read_file_binary("kept.txt") == b"1"
+
+
+async def test_same_text_is_compiled_once_in_a_session(docker_client: DockerClient, engine: ExecutionEngine) -> None:
+    """Another text is compiled, and so is one that takes in a file, which may have changed meanwhile."""
+    await skip_without_image(docker_client, "c")
+    hello = '#include <stdio.h>\nint main(void) { puts("hello"); }'
+    other = '#include <stdio.h>\n#include "n.h"\nint main(void) { printf("%d\\n", N); }'
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        first, second = await session.run("c", hello), await session.run("c", hello)
+        assert (first.stdout, second.stdout) == ("hello\n", "hello\n")
+        assert first.compile_time > 0 == second.compile_time
+        assert first.generated_files == second.generated_files == ()
+        for value in (b"1", b"2"):
+            await session.write_file("n.h", b"#define N " + value)
+            assert (await session.run("c", other)).stdout.encode() == value + b"\n"
+
+
+async def test_warnings_come_apart_from_the_program_and_in_the_stream(
+    docker_client: DockerClient, engine: ExecutionEngine
+) -> None:
+    """Input that is sent while the program is compiled is the program's."""
+    await skip_without_image(docker_client, "c")
+    code = "#include <stdio.h>\n#warning look\nint main(void) { int c; while ((c = getchar()) != EOF) putchar(c); }"
+    async with engine.stream("c", code) as execution:
+        await execution.send_stdin(b"echo\n")
+        await execution.close_stdin()
+        chunks = [chunk async for chunk in execution]
+        result = await execution.result()
+    assert (result.outcome, result.stdout) == ("ok", "echo\n")
+    assert {chunk.stream for chunk in chunks} == {"compile_stderr", "stdout"}
+    assert "look" in result.compile_stderr
+
+
+async def test_compiler_that_takes_too_long_is_stopped(docker_client: DockerClient) -> None:
+    """By a limit of its own; the program's begins when it starts."""
+    await skip_without_image(docker_client, "cpp")
+    code = '#include <bits/stdc++.h>\n#include <regex>\nint main() { std::regex r("a"); }'  # a second, at least
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0), compile_timeout=0.3)
+    async with ExecutionEngine(config) as engine:
+        result = await engine.run("cpp", code, timeout=0.1)
+    assert result.outcome == "compile_error"
+    assert "compile_timeout" in result.compile_stderr

@@ -1,0 +1,94 @@
+"""Compiled languages, and what is registered beside the first ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from interpreter_tools import ConfigurationError, LanguageConfig, LanguageRegistry
+from interpreter_tools._languages import CompileStep, Job, plan
+from interpreter_tools._languages.compiled import HASKELL, RUST, C
+from interpreter_tools.setup.recipes import find_recipe
+
+TWENTY = (
+    *("awk", "bun", "c", "cpp", "csharp", "deno", "elixir", "erlang", "fortran", "go", "haskell", "java", "julia"),
+    *("lisp", "lua", "ocaml", "octave", "pascal", "perl", "php", "r", "rust", "sql"),
+)
+
+
+def job(language: LanguageConfig, code: str, **variables: str) -> Job:
+    """The job of a program."""
+    return plan(
+        language,
+        {language.code_filename.encode(): code.encode()},
+        image_environment={},
+        environment=variables,
+        directory="/workspace",
+        timeout=1.0,
+        output_limit=None,
+    )
+
+
+def key(language: LanguageConfig, code: str, **variables: str) -> str:
+    """What the compiled program is found by; empty where it is compiled for each run."""
+    compilation = job(language, code, **variables).compilation
+    assert compilation is not None
+    return compilation.key
+
+
+@pytest.mark.parametrize("language", TWENTY)
+def test_each_language_has_an_image_recipe(language: str) -> None:
+    """So that ``interpreter-tools setup LANGUAGE`` makes what its runs need."""
+    recipe = find_recipe(language)
+    assert recipe is not None
+    assert recipe.image == LanguageRegistry.get(language).default_image
+
+
+def test_compiled_program_is_known_by_its_text_and_variables() -> None:
+    """A run of the same text finds it; one with another text or other variables for the compiler does not."""
+    assert key(C, "int main;") == key(C, "int main;") != key(C, "int main; ")
+    assert key(C, "int main;") != key(C, "int main;", CPATH="/workspace")
+
+
+@pytest.mark.parametrize(
+    ("language", "alone", "with_others"),
+    [
+        (C, "#include <stdio.h>", '#  include "own.h"'),
+        (RUST, "mod own { fn f() {} }", "mod own;"),
+        (HASKELL, "import qualified Data.Map as Map", "import Own"),
+    ],
+)
+def test_program_that_takes_in_other_files_is_compiled_for_each_run(
+    language: LanguageConfig, alone: str, with_others: str
+) -> None:
+    """They may have changed since the last one."""
+    assert key(language, alone)
+    assert not key(language, with_others)
+
+
+def test_compiler_writes_where_the_program_is_run_from() -> None:
+    """Outside of the workspace: what it makes is none of the files that the run makes."""
+    planned = job(C, "int main;")
+    assert planned.compilation is not None
+    assert planned.argv[0] in planned.compilation.argv
+    assert not planned.argv[0].startswith("/workspace")
+    assert "/workspace/main.c" in planned.compilation.argv
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"compile": CompileStep(command=("cc", "{file}")), "run_command": ("prog",)}, "run_command"),
+        ({"run_command": ("{directory}/program",)}, "run_command"),
+    ],
+)
+def test_run_command_that_cannot_work_is_refused(values: dict[str, object], field: str) -> None:
+    """A compiled program is named by its directory, another one by its file."""
+    with pytest.raises(ConfigurationError, match=f"^{field}: "):
+        LanguageConfig(language="x", default_image="x:1", code_filename="main.x", **values)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("values", [{"command": ("cc",)}, {"command": "cc {file}"}, {"others": "("}])
+def test_compile_step_that_cannot_work_is_refused(values: dict[str, object]) -> None:
+    """By the path of its field."""
+    with pytest.raises(ConfigurationError, match=r"^compile\."):
+        CompileStep(**{"command": ("cc", "{file}"), **values})  # pyright: ignore[reportArgumentType]
