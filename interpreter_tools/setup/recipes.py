@@ -107,8 +107,21 @@ _REQUIRE_TYPESCRIPT = (
 APT_INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -yq install --no-install-recommends"
 _PIP = "python3 -m pip install -q --no-cache-dir --no-input --disable-pip-version-check --root-user-action=ignore"
 
-# Charts of matplotlib find Chinese, Japanese and Korean characters in the second font. For root's shell.
-_MATPLOTLIB_SETTINGS = "printf 'font.family: DejaVu Sans, WenQuanYi Zen Hei\\n' >/etc/matplotlibrc"
+# Charts of matplotlib find Chinese, Japanese and Korean characters in the second font. That font calls itself medium,
+# of which matplotlib would complain in each program; it is the only one of its kind here, so it may as well be normal.
+_MATPLOTLIB_SETTINGS = """
+printf 'font.family: DejaVu Sans, WenQuanYi Zen Hei\\n' >/etc/matplotlibrc
+python3 - <<'END'
+import struct
+with open("/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc", "r+b") as font:
+    data = font.read()
+    for start in struct.unpack_from(f">{struct.unpack_from('>I', data, 8)[0]}I", data, 12):
+        for entry in range(start + 12, start + 12 + 16 * struct.unpack_from(">H", data, start + 4)[0], 16):
+            if data[entry : entry + 4] == b"OS/2":
+                font.seek(struct.unpack_from(">I", data, entry + 8)[0] + 4)
+                font.write(struct.pack(">H", 400))
+END
+"""
 
 PYTHON = Recipe(
     name="python",

@@ -118,7 +118,7 @@ def test_usual_files_are_found_in_order(tmp_path: Path) -> None:
 # -- the file of the current directory
 
 # Everything that a file can say, and the fields that the file of the current directory may set.
-_LIMITS = {"pool", "prewarm", "timeout", "output_limit", "max_sessions", "dependency_timeout"}
+_LIMITS = {"pool", "prewarm", "timeout", "output_limit", "max_sessions", "compile_timeout", "dependency_timeout"}
 _CONTAINER_LIMITS = {
     "environment", "memory_limit", "cpu_limit", "pids_limit", "workspace_size", "tmp_size", "working_dir",
 }  # fmt: skip
