@@ -99,7 +99,7 @@ PHP = LanguageConfig(
 R = LanguageConfig(
     language="r",
     default_image="interpreter-tools/r:1",
-    code_filename="main.R",
+    code_filename="main.r",
     run_command=("Rscript", "--no-init-file", "{file}"),
     aliases=("rscript",),
 )

@@ -63,6 +63,17 @@ class LanguageRegistry:
         """The names of the languages, without aliases, sorted."""
         return sorted({config.language for config in cls._by_name.values()})
 
+    @classmethod
+    def offered(cls) -> list[str]:
+        """Return the names of the languages that models are offered where nobody chooses.
 
-for _config in (PYTHON, JAVASCRIPT, TYPESCRIPT, SHELL, BASH, *INTERPRETED, *COMPILED):
+        Those whose images set-up makes by itself, and those that the program has registered.
+        """
+        further = {config.language: config for config in _FURTHER}
+        return [name for name in cls.names() if cls._by_name[name] is not further.get(name)]
+
+
+_FURTHER = (*INTERPRETED, *COMPILED)
+
+for _config in (PYTHON, JAVASCRIPT, TYPESCRIPT, SHELL, BASH, *_FURTHER):
     LanguageRegistry.register(_config)

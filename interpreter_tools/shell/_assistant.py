@@ -150,7 +150,7 @@ class Assistant:
     def _instructions(self) -> str:
         networked = self._sandbox.engine.config.container.network != "none"
         return _INSTRUCTIONS.format(
-            languages=f"There are: {', '.join(LanguageRegistry.names())}.",
+            languages=f"There are: {', '.join(LanguageRegistry.offered())}.",
             network="" if networked else "Programs have no network; packages can be installed nevertheless.",
         )
 

@@ -60,5 +60,5 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def allowed_languages(self) -> Sequence[str]:
         """The languages that are registered now and allowed."""
         if self.languages is None:
-            return LanguageRegistry.names()
+            return LanguageRegistry.offered()
         return sorted({LanguageRegistry.get(name).language for name in self.languages})

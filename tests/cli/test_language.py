@@ -33,14 +33,14 @@ def test_suffix_then_first_line_then_python(name: str | None, code: bytes, langu
 def test_unknown_suffix_is_refused():
     """It would hardly be Python."""
     with pytest.raises(ConfigurationError, match="--language"):
-        guess_language("main.lua", b"print(1)")
+        guess_language("main.cob", b"print(1)")
 
 
 def test_unknown_interpreter_is_refused():
     """The same."""
     for name in ("script", None):
-        with pytest.raises(ConfigurationError, match="'perl' in the first line"):
-            guess_language(name, b"#!/usr/bin/perl\nprint 1")
+        with pytest.raises(ConfigurationError, match="'rexx' in the first line"):
+            guess_language(name, b"#!/usr/bin/rexx\nprint 1")
 
 
 def test_unknown_suffix_with_a_known_first_line_is_taken():

@@ -266,7 +266,7 @@ def test_terminal_can_be_typed_at():
         (("run", "/nonexistent.py"), 125, b"/nonexistent.py: No such file or directory"),
         (("run", "-c", "1", "-l", "cobol"), 125, b"unknown language 'cobol'"),
         (("run", "-c", "1", "--file", "a=/nonexistent"), 125, b"/nonexistent: No such file"),
-        (("run", "-c", "#!/usr/bin/perl"), 125, b"'perl' in the first line is no known language"),
+        (("run", "-c", "#!/usr/bin/rexx"), 125, b"'rexx' in the first line is no known language"),
         (("run", "-c", "1", "--memory", "lots"), 125, b"is not a size"),
         (("run", "-c", "1", "--mount", "x"), 125, b"give SOURCE:TARGET"),
         (("run", "-c", "1", "--mount", "/nonexistent:/x"), 125, b"/nonexistent"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from interpreter_tools import ConfigurationError, LanguageConfig, LanguageRegistry
@@ -41,6 +42,16 @@ def test_each_language_has_an_image_recipe(language: str) -> None:
     recipe = find_recipe(language)
     assert recipe is not None
     assert recipe.image == LanguageRegistry.get(language).default_image
+
+
+def test_models_are_offered_what_set_up_makes_and_what_a_program_registers() -> None:
+    """A language whose image nobody has made would only be tried in vain."""
+    assert LanguageRegistry.offered() == ["bash", "javascript", "python", "shell", "typescript"]
+    LanguageRegistry.register(msgspec.structs.replace(C, default_image="own:1"))
+    try:
+        assert "c" in LanguageRegistry.offered()
+    finally:
+        LanguageRegistry.register(C)
 
 
 def test_compiled_program_is_known_by_its_text_and_variables() -> None:
