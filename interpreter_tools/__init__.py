@@ -9,9 +9,20 @@ import typing
 if typing.TYPE_CHECKING:
     from interpreter_tools._api import *  # noqa: F403 - its __all__ is ours
     from interpreter_tools._api import __all__ as __all__
+
+    __version__: str
 else:
 
     def __getattr__(name):  # noqa: ANN001, ANN202 - type checkers see the names themselves
+        if name == "__version__":
+            from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - takes longer than the rest
+
+            try:
+                found = version("interpreter-tools")
+            except PackageNotFoundError:  # the sources, without an installation
+                found = "0+unknown"
+            globals()["__version__"] = found
+            return found
         if name.startswith("_") and name != "__all__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from interpreter_tools import _api  # noqa: PLC0415 - it is why this function exists

@@ -3,7 +3,7 @@
 from interpreter_tools._config.display import DisplayResult, ProgramError
 from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
 from interpreter_tools._config.mounts import Mount
-from interpreter_tools._config.options import RunApp, RunOptions, SessionOptions
+from interpreter_tools._config.options import RunApp, RunLimits, RunOptions, SessionOptions
 from interpreter_tools._config.results import (
     ContainerMeta,
     DisplayChunk,
@@ -45,6 +45,7 @@ from interpreter_tools._exceptions import (
     SessionExists,
     StoreFailed,
     TooManySessions,
+    UnknownField,
     UnknownLanguage,
     UnknownOutput,
     UnknownSession,
@@ -102,6 +103,7 @@ __all__ = [
     "ProgramError",
     "ProtocolError",
     "RunApp",
+    "RunLimits",
     "RunOptions",
     "Session",
     "SessionBusy",
@@ -116,6 +118,7 @@ __all__ = [
     "TooManySessions",
     "ToolArguments",
     "ToolReply",
+    "UnknownField",
     "UnknownLanguage",
     "UnknownOutput",
     "UnknownSession",

@@ -116,6 +116,7 @@ class ExecutionEngine:
             if self._running is not None:
                 self._running.host.check_home()
                 return self
+            LanguageRegistry.register_all(self._config.languages)
             for language in self._config.prewarm:
                 LanguageRegistry.get(language)
             check_languages(self._config.images, field="images")

@@ -3,6 +3,7 @@
 InterpreterToolsError
 ├── UsageError              the caller's: the same call fails again until it is changed
 │   ├── ConfigurationError  a field holds a value that cannot work
+│   │   └── UnknownField    a configuration has no field of that name
 │   ├── UnknownLanguage     no such language is registered
 │   ├── InvalidPath         a path that does not lie beneath the workspace
 │   ├── InvalidArguments    what a model gave the tool cannot be understood
@@ -38,7 +39,9 @@ made-up result.
 
 from __future__ import annotations
 
+import difflib
 import pickle
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 from interpreter_tools._text import one_line
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound="InterpreterToolsError")
 
+_CODE = re.compile(r"[\n(){}=;\"']|\w \w")  # what no name of a language holds
 _SHOWN = 200  # characters of a wrong value that an error repeats
 
 
@@ -116,6 +120,10 @@ class ConfigurationError(UsageError, ValueError):
         self.reason = reason
 
 
+class UnknownField(ConfigurationError, TypeError):
+    """A configuration has no field of that name; a TypeError, too, as Python raises it for an unknown keyword."""
+
+
 class UnknownLanguage(UsageError, LookupError):
     """No such language is registered.
 
@@ -125,10 +133,13 @@ class UnknownLanguage(UsageError, LookupError):
     """
 
     def __init__(self, language: str, known: Sequence[str]) -> None:
-        super().__init__(
-            f"unknown language {language!r}; known: {', '.join(known)}",
-            hint="add it with LanguageRegistry.register(LanguageConfig(...)); examples/ruby.py shows how",
-        )
+        hint = "add it with LanguageRegistry.register(LanguageConfig(...)); examples/ruby.py shows how"
+        shown = language if len(language) <= _SHOWN else f"{language[:_SHOWN]}…"
+        if _CODE.search(language):  # run("print(1)")
+            hint = f"the language comes first, then the code: run('python', {shown!r})"
+        elif close := difflib.get_close_matches(language.strip().lower(), known, n=1):
+            hint = f"did you mean {close[0]!r}? Another language is made known with LanguageRegistry.register"
+        super().__init__(f"unknown language {shown!r}; known: {', '.join(known)}", hint=hint)
         self.language = language
         self.known = tuple(known)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 from enum import Enum
 from types import NoneType, UnionType
@@ -9,10 +10,64 @@ from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origi
 
 import msgspec
 
-from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._exceptions import ConfigurationError, UnknownField
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+
+# What people call an option who know other tools.
+_OTHER_NAMES = {
+    **dict.fromkeys(("memory", "mem", "mem_limit", "max_memory"), "memory_limit"),
+    **dict.fromkeys(("cpu", "cpus", "max_cpu", "cores"), "cpu_limit"),
+    **dict.fromkeys(("pids", "processes", "max_processes"), "pids_limit"),
+    **dict.fromkeys(("env", "envs", "environ", "env_vars", "variables"), "environment"),
+    **dict.fromkeys(("cwd", "workdir", "work_dir", "directory"), "working_dir"),
+    **dict.fromkeys(("volumes", "binds", "mount"), "mounts"),
+    **dict.fromkeys(("packages", "deps", "requirements", "libraries"), "dependencies"),
+    **dict.fromkeys(("time_limit", "timeout_seconds", "max_time"), "timeout"),
+    **dict.fromkeys(("input", "input_data"), "stdin"),
+    **dict.fromkeys(("arguments", "argv"), "args"),
+    **dict.fromkeys(("max_output", "output_size"), "output_limit"),
+}
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """Return the name that was probably meant; None where none is near."""
+    names = sorted(known)
+    plain = name.strip().lower().replace("-", "_")
+    other = _OTHER_NAMES.get(plain)
+    return other if other in names else next(iter(difflib.get_close_matches(plain, names, n=1)), None)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the name that was probably meant: ``did you mean 'timeout'?``; else all names that there are."""
+    names = sorted(known)
+    close = meant(name, names)
+    return f"did you mean {close!r}?" if close else f"known: {', '.join(names)}"
+
+
+class ConfigMeta(msgspec.StructMeta):
+    """Refuses a field that there is not with a hint at the right one, in place of a bare TypeError."""
+
+    if not TYPE_CHECKING:  # type checkers see the Struct's own constructor
+
+        def __call__(self, *args: object, **kwargs: object) -> object:
+            for name, value in kwargs.items():
+                if name not in self.__struct_fields__:
+                    hint = right_place(self, name)
+                    raise UnknownField(name, value, f"is not a field of {self.__name__}", hint=hint)
+            return super().__call__(*args, **kwargs)
+
+
+def right_place(struct: type[Any], name: str) -> str:
+    """A hint at the field that was meant, also where it belongs to a part of the configuration."""
+    plain = _OTHER_NAMES.get(name.strip().lower(), name)
+    for field, kind in kinds_of(struct).items():
+        part = members_of(kind)[0]
+        if isinstance(part, type) and issubclass(part, msgspec.Struct) and plain in part.__struct_fields__:
+            return f"give it to {part.__name__}: {struct.__name__}({field}={part.__name__}({plain}=...))"
+    return nearest(name, struct.__struct_fields__)
 
 
 @functools.cache

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 from interpreter_tools._exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 LANGUAGE_NAMES: set[str] = set()
 """Every name and alias that is registered."""
 
 
-def check_languages(images: Mapping[str, str], *, field: str) -> None:
+def check_languages(images: Mapping[str, str], *, field: str, beside: Collection[str] = ()) -> None:
     """Refuses images of languages that nobody knows: a misspelt one would never be used.
 
     Args:
         images: images by language, as ``EngineConfig.images``.
         field: their path in the configuration.
+        beside: languages that the same configuration brings.
 
     Raises:
         ConfigurationError: a language is not registered.
@@ -27,7 +28,7 @@ def check_languages(images: Mapping[str, str], *, field: str) -> None:
     if not LANGUAGE_NAMES:
         return  # a part of the program that runs nothing, and so has loaded no language
     for name, image in images.items():
-        if fold(name) not in LANGUAGE_NAMES:
+        if fold(name) not in LANGUAGE_NAMES and fold(name) not in beside:
             close = difflib.get_close_matches(fold(name), LANGUAGE_NAMES, n=1)
             known = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(LANGUAGE_NAMES))};"
             hint = f"{known} others are registered first, with LanguageRegistry.register(LanguageConfig(...))"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar, cast
 
 import msgspec
 
-from interpreter_tools._config.fields import check_fields
+from interpreter_tools._config.fields import ConfigMeta, check_fields
 from interpreter_tools._config.index_access import check_bundle, check_no_proxy, check_proxy
 from interpreter_tools._config.language_names import check_languages
 from interpreter_tools._config.limits import check_count, check_seconds, parse_cpus, parse_size
@@ -140,7 +140,7 @@ def check_network(name: str, *, field: str) -> None:
         raise ConfigurationError(field, name, "is not a name of a Docker network")
 
 
-class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a sandbox is made of.
 
     Attributes:
@@ -252,7 +252,7 @@ _CONTAINERS_PER_CORE, _SMALLEST, _LARGEST = 4, 8, 64
 _MEMORY_PER_CONTAINER = 256 << 20  # bytes; an idle one holds a tenth of that
 
 
-class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PoolConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many containers of one shape are kept, and for how long.
 
     Attributes:
@@ -307,7 +307,7 @@ class PoolConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return max(size, self.min_size)
 
 
-class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SessionConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a session is to be.
 
     Attributes:
@@ -356,7 +356,7 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return self.strategy is ContainerStrategy.PER_SESSION or self.workspace_sharing == "shared"
 
 
-class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an engine is to be.
 
     Attributes:
@@ -370,6 +370,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         max_sessions: sessions at once.
         images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own. The
             languages must be registered when the engine starts, or the configuration is read from a file.
+        languages: further languages by name, with the fields of a ``LanguageConfig``, as ``[languages.ruby]`` in a file
+            has them; they are registered, for the whole process, when an engine starts.
         index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
         extra_index_urls: further ones.
         npm_registry: npm's registry; None means that of npm_config_registry, or the usual one.
@@ -401,6 +403,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     output_limit: str | int | None = 16 * _MIB
     max_sessions: int = 1000
     images: dict[str, str] = {}
+    languages: dict[str, dict[str, object]] = {}
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
     npm_registry: str | None = None
@@ -464,5 +467,6 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ConfigurationError: a name is unknown, or a value cannot work; the error tells the field's path.
         """
         config = build(settings, cls)
-        check_languages(config.images, field="images")
+        own = {name for table in config.languages.values() for name in cast("Sequence[str]", table.get("aliases", ()))}
+        check_languages(config.images, field="images", beside={*config.languages, *own})
         return config

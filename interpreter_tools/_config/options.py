@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self, TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, Self, TypedDict, cast, get_type_hints
 
 import msgspec
 
-from interpreter_tools._config.fields import check_fields
+from interpreter_tools._config.fields import check_fields, meant, take
 from interpreter_tools._config.limits import check_seconds, parse_size
 from interpreter_tools._config.model import (
     ContainerConfig,
     ContainerStrategy,
+    EngineConfig,
     SessionConfig,
     as_bytes,
     check_choice,
@@ -21,12 +23,9 @@ from interpreter_tools._config.model import (
     check_sharing,
     check_strategy,
 )
+from interpreter_tools._config.mounts import Mount, check_mounts
 from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._exceptions import ConfigurationError
-
-if TYPE_CHECKING:
-    from interpreter_tools._config.model import EngineConfig
-    from interpreter_tools._config.mounts import Mount
 
 
 class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,11 +63,10 @@ class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return posixpath.normpath(posixpath.join(self.directory, self.entry_file))
 
 
-class RunOptions(TypedDict, total=False):
-    """Keyword options of ``run`` and ``stream``; what is left out comes from the engine's configuration.
+class RunLimits(TypedDict, total=False):
+    """Keyword options that say what programs may use and see: for one run, or for all runs of a tool.
 
     Attributes:
-        timeout: seconds of run time; None means no limit.
         memory_limit: bytes, or a text such as ``"256m"``.
         cpu_limit: cores, such as ``"0.5"``; None means no limit.
         pids_limit: processes and threads at once.
@@ -76,39 +74,50 @@ class RunOptions(TypedDict, total=False):
             256 MiB. One that is there already keeps its size: that of a ``PER_SESSION`` session, or a shared one.
         tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB. In a ``PER_SESSION``
             session it keeps its size.
-        environment: variables for this run, over those of the container's configuration.
-        stdin: the program's standard input, which then ends; a text is encoded as UTF-8. None leaves it open for
-            ``send_stdin`` in ``stream``, and is the same as ``b""`` in ``run``.
-        files: contents by path below the workspace, written before the code starts; a text is encoded as UTF-8.
         output_limit: bytes of stdout and stderr together; None means no limit.
+        environment: variables for this run, over those of the container's configuration.
         network: ``"none"``, or the name of a Docker network.
         mounts: directories, files and archives of this machine, and more room to write.
         working_dir: where the program starts: an absolute path in the container.
         image: the image to run in.
-        strategy: whether the container is used again; in a session it is the session's.
-        workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to. The runs of a
-            ``PER_SESSION`` session see its workspace, unless the session is ``"shared"`` and the run ``"isolated"``.
-        run_app: run a file of the workspace, or of a mounted directory, instead of code.
-        args: the program's arguments, as ``sys.argv[1:]`` or ``"$@"`` shows them; no shell splits or expands them.
-        dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
-            that ask for the same.
-        capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
     """
 
-    timeout: float | None
     memory_limit: str | int
     cpu_limit: str | float | None
     pids_limit: int
     workspace_size: str | int | None
     tmp_size: str | int | None
-    environment: Mapping[str, str]
-    stdin: str | bytes | None
-    files: Mapping[str, str | bytes]
     output_limit: str | int | None
+    environment: Mapping[str, str]
     network: str
     mounts: tuple[Mount, ...]
     working_dir: str
     image: str
+
+
+class RunOptions(RunLimits, total=False):
+    """Keyword options of ``run`` and ``stream``; what is left out comes from the engine's configuration.
+
+    This is the one list of them: the tool, the command line, MCP, the shell and the adapters take theirs from it.
+
+    Attributes:
+        timeout: seconds of run time; None means no limit.
+        stdin: the program's standard input, which then ends; a text is encoded as UTF-8. None leaves it open for
+            ``send_stdin`` in ``stream``, and is the same as ``b""`` in ``run``.
+        files: contents by path below the workspace, written before the code starts; a text is encoded as UTF-8.
+        strategy: whether the container is used again; in a session it is the session's.
+        dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
+            that ask for the same.
+        workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to. The runs of a
+            ``PER_SESSION`` session see its workspace, unless the session is ``"shared"`` and the run ``"isolated"``.
+        run_app: run a file of the workspace, or of a mounted directory, instead of code.
+        args: the program's arguments, as ``sys.argv[1:]`` or ``"$@"`` shows them; no shell splits or expands them.
+        capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
+    """
+
+    timeout: float | None
+    stdin: str | bytes | None
+    files: Mapping[str, str | bytes]
     strategy: ContainerStrategy
     dependencies: Sequence[str]
     workspace_sharing: Literal["isolated", "shared"]
@@ -164,6 +173,57 @@ _LIMITS = ("memory_limit", "cpu_limit", "pids_limit", "workspace_size", "tmp_siz
 _CONTAINER_OPTIONS = (*_LIMITS, "network", "mounts", "working_dir", "image")
 
 
+def check_limits(limits: RunLimits) -> RunLimits:
+    """Return the limits with values of their annotated types, without those that are None.
+
+    Raises:
+        ConfigurationError: an option does not exist, or its value has a wrong type.
+    """
+    kinds = _kinds_of_limits()
+    checked: dict[str, object] = {}
+    for name, value in limits.items():
+        if name not in kinds:
+            raise _unknown_option(name, kinds)
+        if name == "environment" and value is not None:
+            checked[name] = check_environment(cast("dict[str, str]", value), field=name)
+        elif value is not None or name == "mounts":
+            checked[name] = take(value, kinds[name], name)
+    if "mounts" in checked:
+        check_mounts(cast("tuple[Mount, ...]", checked["mounts"]), field="mounts")
+    return cast("RunLimits", checked)
+
+
+@functools.cache
+def _kinds_of_limits() -> Mapping[str, object]:
+    return get_type_hints(RunLimits)
+
+
+def with_limits(
+    config: EngineConfig, limits: RunLimits, *, timeout: float | msgspec.UnsetType | None = msgspec.UNSET
+) -> EngineConfig:
+    """Return the configuration in which these limits hold for every run.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+    inner: dict[str, object] = {n: value for n, value in limits.items() if n in ContainerConfig.__struct_fields__}
+    if "environment" in limits:
+        inner["environment"] = {**config.container.environment, **limits["environment"]}
+    own: dict[str, object] = {n: value for n, value in limits.items() if n not in inner}
+    if inner:
+        own["container"] = msgspec.structs.replace(config.container, **inner)
+    if timeout is not msgspec.UNSET:
+        own["timeout"] = timeout
+    return msgspec.structs.replace(config, **own) if own else config
+
+
+def _unknown_option(name: str, known: Iterable[str]) -> ConfigurationError:
+    close = meant(name, known)
+    guess = f": did you mean {close!r}?" if close else ""
+    hint = f"known: {', '.join(sorted(known))}"
+    return ConfigurationError(name, "...", f"is not an option of a run{guess}", hint=hint)
+
+
 def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig | None = None) -> Resolved:
     """The options over the session's and the engine's configuration.
 
@@ -172,8 +232,7 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
     """
     for name in options:
         if name not in RunOptions.__annotations__:
-            known = ", ".join(sorted(RunOptions.__annotations__))
-            raise ConfigurationError(name, "...", "is not an option of a run", hint=f"known: {known}")
+            raise _unknown_option(name, RunOptions.__annotations__)
     own = session.container if session is not None and session.container is not None else config.container
     changes = {name: options.get(name) for name in _CONTAINER_OPTIONS if name in options}
     container = msgspec.structs.replace(own, **changes) if changes else own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 
 import msgspec
 
@@ -13,6 +13,9 @@ from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._text import one_line
 
 _LAST_LINE = 500  # characters of a program's last line that an error repeats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Stream: TypeAlias = Literal[
     "stdout", "stderr", "dependency_stdout", "dependency_stderr", "compile_stdout", "compile_stderr", "display"
@@ -38,6 +41,31 @@ class _Plain(msgspec.Struct, frozen=True):
     def to_json(self) -> bytes:
         """The same as JSON, in UTF-8."""
         return msgspec.json.encode(self.to_dict())
+
+    def __iter__(self) -> Iterator[tuple[str, object]]:
+        """Yield the pairs of ``to_dict``: ``dict(result)`` is that, and web frameworks make JSON of it."""
+        return iter(self.to_dict().items())
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> dict[str, object]:
+        """Let pydantic and FastAPI take it as a type; their schemas are plain data, so neither is imported."""
+
+        def take(value: object) -> object:
+            if not isinstance(value, cls):
+                raise ValueError(f"is no {cls.__name__}")  # noqa: TRY004 - pydantic's word for what it refuses
+            return value
+
+        return {
+            "type": "function-plain",
+            "function": {"type": "no-info", "function": take},
+            "serialization": {"type": "function-plain", "function": cls.to_dict, "is_field_serializer": False},
+        }
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, object]:
+        """Describe it in an OpenAPI document."""
+        properties = {name: cast("dict[str, object]", {}) for name in cls.__struct_fields__}
+        return {"type": "object", "title": cls.__name__, "properties": properties}
 
 
 def _readable(value: object) -> object:
@@ -140,7 +168,7 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether the outcome is ``ok``."""
+        """The outcome is ``ok``: the program ended by itself, with exit code 0."""
         return self.outcome == "ok"
 
     def check(self) -> Self:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config.language_names import LANGUAGE_NAMES
+from interpreter_tools._config.settings import build
 from interpreter_tools._exceptions import ConfigurationError, UnknownLanguage
 from interpreter_tools._languages.compiled import COMPILED
+from interpreter_tools._languages.config import LanguageConfig
 from interpreter_tools._languages.interpreted import INTERPRETED
 from interpreter_tools._languages.node import JAVASCRIPT
 from interpreter_tools._languages.node.typescript import TYPESCRIPT
@@ -14,13 +17,24 @@ from interpreter_tools._languages.python import PYTHON
 from interpreter_tools._languages.shell import BASH, SHELL
 
 if TYPE_CHECKING:
-    from interpreter_tools._languages.config import LanguageConfig
+    from collections.abc import Mapping
+
+
+GROUP = "interpreter_tools.languages"
+"""The entry points of installed packages that bring a language: each names a ``LanguageConfig``."""
+
+_LOG = logging.getLogger("interpreter_tools")
 
 
 class LanguageRegistry:
-    """The languages that are known, by name and alias; one for the whole process."""
+    """The languages that are known, by name and alias; one for the whole process.
+
+    Beside those that are registered here are those of installed packages, by the entry points of the group
+    ``interpreter_tools.languages``. They are looked for once, when a name is not known or all names are asked for.
+    """
 
     _by_name: dict[str, LanguageConfig] = {}  # noqa: RUF012 - the one place where this state is kept
+    _looked = False
 
     @classmethod
     def register(cls, config: LanguageConfig) -> None:
@@ -53,14 +67,59 @@ class LanguageRegistry:
         Raises:
             UnknownLanguage: there is none; the error lists what is known.
         """
-        config = cls._by_name.get(name) or cls._by_name.get(name.strip().lower())
+        config = cls._find(name)
         if config is None:
-            raise UnknownLanguage(name, cls.names())
+            names = cls.names()  # which looks for those of installed packages
+            config = cls._find(name)
+            if config is None:
+                raise UnknownLanguage(name, names)
         return config
+
+    @classmethod
+    def _find(cls, name: str) -> LanguageConfig | None:
+        return cls._by_name.get(name) or cls._by_name.get(name.strip().lower())
 
     @classmethod
     def names(cls) -> list[str]:
         """The names of the languages, without aliases, sorted."""
+        cls._look()
+        return cls.registered()
+
+    @classmethod
+    def register_all(cls, tables: Mapping[str, Mapping[str, object]]) -> None:
+        """Make the languages of a configuration known, as ``EngineConfig.languages`` has them.
+
+        Args:
+            tables: the fields of a ``LanguageConfig`` by the language's name.
+
+        Raises:
+            ConfigurationError: a value cannot work; the error tells the field's path.
+        """
+        for name, table in tables.items():
+            cls.register(build({"language": name, **table}, LanguageConfig, field=f"languages.{name}"))
+
+    @classmethod
+    def _look(cls) -> None:
+        """Register the languages of installed packages, once; one that cannot be had is told, and left out."""
+        if cls._looked:
+            return
+        cls._looked = True
+        from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and few runs need it
+
+        for point in entry_points(group=GROUP):
+            try:
+                config: object = point.load()
+            except Exception:  # noqa: BLE001 - somebody else's package; the languages beside it work
+                _LOG.warning("the language of the entry point %r cannot be loaded", point.name, exc_info=True)
+                continue
+            if not isinstance(config, LanguageConfig):
+                _LOG.warning("the entry point %r is %r, which is no LanguageConfig", point.name, config)
+            elif cls._find(config.language) is None:  # what the program itself has registered goes before
+                cls.register(config)
+
+    @classmethod
+    def registered(cls) -> list[str]:
+        """The names of the languages that are registered by now, without those of packages not looked for yet."""
         return sorted({config.language for config in cls._by_name.values()})
 
     @classmethod

@@ -8,9 +8,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
 from interpreter_tools._exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,6 +28,9 @@ _WORD = re.compile(r"[A-Za-z0-9@][\w@.+/~^<>=!:,-]*")
 
 
 def _pip(text: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - slow, and few runs need it
+    from packaging.utils import canonicalize_name  # noqa: PLC0415
+
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
@@ -78,6 +78,8 @@ _HINTS: dict[Kind, str] = {
 def package_name(kind: Kind, specifier: str) -> str:
     """The package that a normalised specifier is about."""
     if kind == "pip":
+        from packaging.requirements import Requirement  # noqa: PLC0415 - as above
+
         return Requirement(specifier).name
     if kind == "npm":
         return specifier[0] + specifier[1:].partition("@")[0]  # a scope begins with one, too

@@ -14,14 +14,13 @@ def main() -> None:
     """Run the command line and exit with its status."""
     gc.set_threshold(_START)
     try:
-        from interpreter_tools.cli._app import STDIN, app  # noqa: PLC0415 - what it imports is optional
+        from interpreter_tools.cli._app import call  # noqa: PLC0415 - what it imports is optional
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
             raise
         sys.exit(f"interpreter-tools: {_MISSING}")
     try:
-        words = [STDIN if word == "-" else word for word in sys.argv[1:]]
-        status = app(words, result_action="return_value")
+        status = call(sys.argv[1:])
     except KeyboardInterrupt:
         status = _INTERRUPTED
     finally:

@@ -6,13 +6,16 @@ import sys
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
 from typing import Annotated, Literal, TypeAlias
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
-STDIN = "/dev/stdin"
-"""What ``-`` is replaced by: cyclopts takes it for an option."""
+from interpreter_tools._config.exit_status import USAGE
+from interpreter_tools.cli._client import import_client
+from interpreter_tools.cli._limits import Limits, Words
+
+STDIN = "\0stdin"
+"""What ``-`` is replaced by: cyclopts takes it for an option. No file can have this name."""
 
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
-Words: TypeAlias = Annotated[list[str] | None, Parameter(negative="")]
 
 
 def _version() -> str:
@@ -33,6 +36,7 @@ Then:   interpreter-tools run -c 'print(6 * 7)'
 More:   interpreter-tools run --help""",
     help_format="plaintext",  # Markdown's parser would take longer than all the rest
     version=_version,
+    version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
 )
 
@@ -87,33 +91,24 @@ async def doctor(*, json: Flag = False, docker_host: str | None = None) -> int:
     help_epilogue="""\
 Examples:
   interpreter-tools run -c 'print(6 * 7)'
+  interpreter-tools run script.py input.csv 3 -- --verbose
   interpreter-tools run script.js < input.txt > output.txt
   curl -s https://example.org/x.sh | interpreter-tools run --language bash -
-  interpreter-tools run plot.py --dep matplotlib --file ./data.csv --out charts
-  interpreter-tools run main.py --mount ./src:/src --mount ./results:/results:rw --memory 1g --cpus 2
+  interpreter-tools run plot.py --dep matplotlib,pandas --file ./data.csv --out charts
+  interpreter-tools run main.py --mount ./data:/data --file helper.py --memory 1g --cpus 2 --timeout 5m
   interpreter-tools run server.py --network bridge --port 8000 --timeout 0"""
 )
 async def run(
     file: Path | None = None,
     /,
-    *,
+    *args: str,
     code: Annotated[str | None, Parameter(alias="-c")] = None,
     language: Annotated[str | None, Parameter(alias="-l")] = None,
     dep: Words = None,
     with_file: Annotated[Words, Parameter(name="--file", alias="-f")] = None,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
-    mount: Annotated[Words, Parameter(alias="-m")] = None,
-    env: Annotated[Words, Parameter(alias="-e")] = None,
-    timeout: float | None = None,
-    memory: str | None = None,
-    cpus: str | None = None,
-    pids: int | None = None,
-    workspace_size: str | None = None,
-    tmp_size: str | None = None,
-    output_limit: str | None = None,
-    network: str | None = None,
+    limits: Limits | None = None,
     port: Annotated[list[int] | None, Parameter(alias="-p", negative="")] = None,
-    image: str | None = None,
     json: Flag = False,
     config: Path | None = None,
     docker_host: str | None = None,
@@ -121,56 +116,41 @@ async def run(
     """Run code in a fresh sandbox. Its output, input and exit status are this command's own.
 
     What is not given comes from your interpreter-tools/config.toml and from
-    variables such as INTERPRETER_TOOLS_TIMEOUT. The status is 125 when the
-    sandbox, rather than the code, fails.
+    variables such as INTERPRETER_TOOLS_TIMEOUT. The status is 124 after the
+    time limit, 137 after a kill, 2 where the call cannot work as it was made,
+    and 125 where the sandbox, rather than the code, fails.
 
     Args:
         file: The program; `-`, or nothing where input is piped, reads it from standard input.
+        args: The program's arguments. Those that begin with a dash stand after `--`.
         code: The program itself, instead of a file.
         language: Its language; otherwise known from the file's suffix, then its first line, then Python.
-        dep: A package to install first, as the language's installer takes it; may be repeated.
+        dep: A package to install first, or several between commas, as the language's installer takes them.
         with_file: A local file to put beneath the working directory, or PATH=LOCAL for another name; may be repeated.
         out: A directory for the files that the program makes in its working directory.
-        mount: SOURCE:TARGET shows a local file or directory; end with :rw to let programs write, :zip to unpack.
-        env: NAME=VALUE, or NAME for this shell's value; may be repeated.
-        timeout: Seconds that it may run; 0 means no limit. Usually 60.
-        memory: Memory limit, such as 512m.
-        cpus: Limit of processor cores, such as 0.5.
-        pids: Limit of processes and threads at once.
-        workspace_size: Room for files, such as 64m; it counts towards the memory.
-        tmp_size: The same for /tmp.
-        output_limit: Limit of output, such as 1m; otherwise none, unless with --json.
-        network: A Docker network, such as bridge; otherwise there is none.
+        limits: What the program may use and see.
         port: A port of the program, to be reached on 127.0.0.1; which one there is told. May be repeated.
-        image: The image to run in.
         json: Print the result as JSON instead of streaming the output.
         config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    if (file is not None and code is not None) or (file is None and code is None and sys.stdin.isatty()):
-        sys.stderr.write("interpreter-tools run: give either a file (`-` for standard input) or --code\n")
-        return 2
+    words = (*(() if file is None or code is None else (str(file),)), *args)  # as `python -c CODE WORD`
+    if file is None and code is None and sys.stdin.isatty():
+        sys.stderr.write("interpreter-tools run: give a file (`-` for standard input), or code with -c\n")
+        return USAGE
+    import_client()
     from interpreter_tools.cli._request import Request  # noqa: PLC0415
     from interpreter_tools.cli._run import run_code  # noqa: PLC0415
 
     request = Request(
-        file=None if file is None or str(file) == STDIN else file,
+        file=None if file is None or code is not None or str(file) == STDIN else file,
         code=code,
+        args=tuple("-" if word == STDIN else word for word in words),
         language=language,
-        timeout=timeout,
-        memory=memory,
-        cpus=cpus,
-        pids=pids,
-        workspace_size=workspace_size,
-        tmp_size=tmp_size,
-        output_limit=output_limit,
         dependencies=tuple(dep or ()),
-        environment=tuple(env or ()),
         files=tuple(with_file or ()),
-        mounts=tuple(mount or ()),
-        network=network,
+        limits=limits or Limits(),
         ports=tuple(port or ()),
-        image=image,
         out=out,
         config_file=config,
         docker_host=docker_host,
@@ -191,6 +171,7 @@ async def ps(*, json: Flag = False, docker_host: str | None = None) -> int:
         json: Print the list as JSON.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
+    import_client()
     from interpreter_tools.cli._ps import run_ps  # noqa: PLC0415
 
     return await run_ps(as_json=json, docker_host=docker_host)
@@ -224,6 +205,7 @@ async def clean(
         json: Print what was removed as JSON.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
+    import_client()
     from interpreter_tools.cli._clean import run_clean  # noqa: PLC0415
 
     return await run_clean(everything=all, dry_run=dry_run, yes=yes, as_json=json, docker_host=docker_host)
@@ -268,6 +250,7 @@ async def list_deps(*, json: Flag = False, store: str | None = None, docker_host
         store: The Docker volume that keeps it; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
+    import_client()
     from interpreter_tools.cli._deps import run_list  # noqa: PLC0415
 
     return await run_list(as_json=json, store=store, docker_host=docker_host)
@@ -293,11 +276,12 @@ async def prune(
         store: The Docker volume that keeps it; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
+    import_client()
     from interpreter_tools.cli._deps import run_prune  # noqa: PLC0415
 
     if not (older_than or max_size or all):
         sys.stderr.write("interpreter-tools deps prune: say what goes: --older-than, --max-size or --all\n")
-        return 2
+        return USAGE
     return await run_prune(
         older_than=older_than, max_size=max_size, everything=all, dry_run=dry_run, store=store, docker_host=docker_host
     )
@@ -322,11 +306,12 @@ async def warm(
         store: The Docker volume that keeps them; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
+    import_client()
     from interpreter_tools.cli._deps import run_warm  # noqa: PLC0415
 
     if not packages and requirements is None:
         sys.stderr.write("interpreter-tools deps warm: give packages, or a file of them with -r\n")
-        return 2
+        return USAGE
     return await run_warm(
         packages, language=language, requirements=requirements, image=image, store=store, docker_host=docker_host
     )
@@ -338,17 +323,24 @@ Examples:
   interpreter-tools mcp
   interpreter-tools mcp --http 8808"""
 )
-async def mcp(*, http: str | None = None, config: Path | None = None, docker_host: str | None = None) -> int:
+async def mcp(
+    *,
+    http: str | None = None,
+    limits: Limits | None = None,
+    config: Path | None = None,
+    docker_host: str | None = None,
+) -> int:
     """Serve code execution to AI applications over MCP, on standard input and output.
 
     Args:
         http: HOST:PORT, or a port of 127.0.0.1: serve streamable HTTP there instead. There is no password.
+        limits: What programs may use and see.
         config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
     from interpreter_tools.cli._mcp import run_mcp  # noqa: PLC0415
 
-    return await run_mcp(http=http, config_file=config, docker_host=docker_host)
+    return await run_mcp(http=http, limits=limits or Limits(), config_file=config, docker_host=docker_host)
 
 
 @app.command(
@@ -363,9 +355,7 @@ async def shell(
     model: str | None = None,
     language: Annotated[str, Parameter(alias="-l")] = "python",
     tries: int = 3,
-    timeout: float | None = None,
-    memory: str | None = None,
-    network: str | None = None,
+    limits: Limits | None = None,
     config: Path | None = None,
     docker_host: str | None = None,
 ) -> int:
@@ -378,9 +368,7 @@ async def shell(
         model: What plain language goes to, as PydanticAI names it; otherwise INTERPRETER_TOOLS_MODEL, or none.
         language: The language of code that does not say which it is.
         tries: Programs of the model that may fail in a row before it gives up.
-        timeout: Seconds that a program may run; 0 means no limit. Usually 60.
-        memory: Memory limit, such as 512m.
-        network: A Docker network, such as bridge; otherwise there is none.
+        limits: What programs may use and see.
         config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
@@ -390,9 +378,37 @@ async def shell(
         model=model,
         language=language,
         tries=tries,
-        timeout=timeout,
-        memory=memory,
-        network=network,
+        limits=limits or Limits(),
         config_file=config,
         docker_host=docker_host,
     )
+
+
+def call(words: list[str]) -> int:
+    """Run the command line and return its status; a call that cannot be understood is told on stderr.
+
+    Args:
+        words: the command and its arguments.
+    """
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    try:
+        status = app(
+            [STDIN if word == "-" else word for word in words],
+            result_action="return_value",
+            exit_on_error=False,
+            print_error=False,
+        )
+    except CycloptsError as error:
+        command = " ".join(("interpreter-tools", *(error.command_chain or ())))
+        sys.stderr.write(f"{command}: {_plain(error)}\n")
+        return USAGE
+    return status if isinstance(status, int) else 0
+
+
+def _plain(error: CycloptsError) -> str:
+    """Return what is wrong, and the way out."""
+    text = str(error).strip().replace(STDIN, "-")
+    if isinstance(error, UnknownOptionError) and (error.command_chain or ())[:1] == ("run",):
+        return f"{text} An argument of the program stands after `--`."
+    return f"{text} See `{' '.join(('interpreter-tools', *(error.command_chain or ()), '--help'))}`."

@@ -14,6 +14,7 @@ from interpreter_tools._docker.supervisor import LABEL as SUPERVISOR
 from interpreter_tools._exceptions import DockerApiError, InterpreterToolsError
 from interpreter_tools._text import json_text, one_line
 from interpreter_tools.cli._ask import ask_terminal
+from interpreter_tools.cli._errors import tell
 from interpreter_tools.cli._ps import survey_named, tell_age, tell_owner
 from interpreter_tools.cli._settings import load_settings
 
@@ -99,8 +100,7 @@ async def run_clean(*, everything: bool, dry_run: bool, yes: bool, as_json: bool
                 return 1
             removals = [await _settle(client, item, tell=not as_json, dry_run=dry_run) for item in items]
     except InterpreterToolsError as error:
-        sys.stderr.write(f"interpreter-tools clean: {error}\n")
-        return 1
+        return tell("clean", error, failed=1)
     if as_json:
         sys.stdout.write(json_text(msgspec.json.format(msgspec.json.encode(removals))) + "\n")
     elif not items:

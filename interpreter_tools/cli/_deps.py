@@ -16,6 +16,7 @@ from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
 from interpreter_tools._languages.manifests import decode_list, requirement_lines
+from interpreter_tools.cli._errors import tell
 from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
@@ -185,5 +186,4 @@ async def run_warm(
 
 
 def _complain(command: str, error: InterpreterToolsError) -> int:
-    sys.stderr.write(f"interpreter-tools deps {command}: {error}\n")
-    return _FAILED
+    return tell(f"deps {command}", error, failed=_FAILED)

@@ -8,7 +8,12 @@ from pathlib import PurePath
 from interpreter_tools._exceptions import ConfigurationError, UnknownLanguage
 from interpreter_tools._languages import LanguageRegistry
 
-_MORE_SUFFIXES = {".mjs": "javascript", ".cjs": "javascript", ".mts": "typescript", ".cts": "typescript"}
+_MORE_SUFFIXES = {
+    **dict.fromkeys((".mjs", ".cjs", ".jsx"), "javascript"),
+    **dict.fromkeys((".mts", ".cts", ".tsx"), "typescript"),
+    **dict.fromkeys((".pyw", ".py3"), "python"),
+    ".bash": "shell",
+}
 _SHEBANG = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?(\S+)")
 
 
@@ -24,7 +29,7 @@ def guess_language(name: str | None, code: bytes) -> str:
             another interpreter.
     """
     suffix = "" if name is None else PurePath(name).suffix.lower()
-    by_suffix = _by_suffix().get(suffix)
+    by_suffix = _by_suffix(suffix)
     if by_suffix is not None and by_suffix != "shell":
         return by_suffix
     program = _interpreter(code)
@@ -39,9 +44,27 @@ def guess_language(name: str | None, code: bytes) -> str:
     return "python"
 
 
-def _by_suffix() -> dict[str, str]:
-    configs = [LanguageRegistry.get(name) for name in LanguageRegistry.names()]
-    return {PurePath(config.code_filename).suffix: config.language for config in configs} | _MORE_SUFFIXES
+def keeps_name(name: str, language: str) -> bool:
+    """Whether a program may run under its file's own name: interpreters go by the suffix, or do not look at it."""
+    suffix = PurePath(name).suffix.lower()
+    return _by_suffix(suffix) == LanguageRegistry.get(language).language or (
+        not suffix and language in {"python", "shell", "bash"}
+    )
+
+
+def _by_suffix(suffix: str) -> str | None:
+    """Return the language of a suffix: that of its program's file, or an alias, as ``.rb`` for ``rb``."""
+    if not suffix:
+        return None
+    for names in (LanguageRegistry.registered, LanguageRegistry.names):  # those of installed packages take longer
+        known = names()
+        for name in known:
+            config = LanguageRegistry.get(name)
+            if suffix == PurePath(config.code_filename).suffix or suffix.removeprefix(".") in config.aliases:
+                return config.language
+        if _MORE_SUFFIXES.get(suffix) in known:
+            return _MORE_SUFFIXES[suffix]
+    return None
 
 
 def _interpreter(code: bytes) -> str:

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools.cli._errors import tell
 from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from interpreter_tools.cli._limits import Limits
 
 _MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[cli,mcp]"'
 _FAILED = 1
 _TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
-async def run_mcp(*, http: str | None, config_file: Path | None, docker_host: str | None) -> int:
+async def run_mcp(*, http: str | None, limits: Limits, config_file: Path | None, docker_host: str | None) -> int:
     """Serve, and return the command's status. Standard output belongs to the protocol."""
     try:
         from interpreter_tools.mcp import HttpAddress, create_server, serve_http, serve_stdio  # noqa: PLC0415 - optional
@@ -29,7 +32,7 @@ async def run_mcp(*, http: str | None, config_file: Path | None, docker_host: st
         return _FAILED
     try:
         address = None if http is None else HttpAddress.parse(http)
-        config = load_settings("mcp", config_file)
+        config = limits.over(load_settings("mcp", config_file))
         if docker_host is not None:
             config = msgspec.structs.replace(config, docker_host=docker_host)
         server = create_server(config)
@@ -37,6 +40,5 @@ async def run_mcp(*, http: str | None, config_file: Path | None, docker_host: st
             return _TERMINATED if await serve_stdio(server) else 0
         await serve_http(server, address)
     except InterpreterToolsError as error:
-        sys.stderr.write(f"interpreter-tools mcp: {error}\n")
-        return _FAILED
+        return tell("mcp", error, given=limits.given, failed=_FAILED)
     return 0

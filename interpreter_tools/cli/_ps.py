@@ -11,6 +11,7 @@ import msgspec
 from interpreter_tools._docker import DockerClient, survey
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._text import json_text, one_line
+from interpreter_tools.cli._errors import tell
 from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ async def run_ps(*, as_json: bool, docker_host: str | None) -> int:
         async with await DockerClient.connect(docker_host) as client:
             containers = [found for found in await survey_named(client) if found.kind == "container"]
     except InterpreterToolsError as error:
-        sys.stderr.write(f"interpreter-tools ps: {error}\n")
-        return 1
+        return tell("ps", error, failed=1)
     if as_json:
         sys.stdout.write(json_text(msgspec.json.format(msgspec.json.encode(list(map(_listed, containers))))) + "\n")
     else:

@@ -12,22 +12,24 @@ import anyio
 import msgspec
 
 from interpreter_tools._background import beside
-from interpreter_tools._config.exit_status import BROKEN_PIPE, SANDBOX_FAILED
+from interpreter_tools._config.exit_status import BROKEN_PIPE, SANDBOX_FAILED, TIMED_OUT, USAGE
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
+from interpreter_tools._session.session import Session
 from interpreter_tools._text import file_name, harmless, json_text
-from interpreter_tools.cli._language import guess_language
+from interpreter_tools.cli._errors import tell
+from interpreter_tools.tool._advice import missing_module, missing_package
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
     from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools._execution.execution import Execution
-    from interpreter_tools._session.session import Session
     from interpreter_tools.cli._request import Request
 
 _PIECE = 65536
-_NOTES = {
+_ENDS = {
     "timeout": "ended: it ran longer than --timeout",
     "oom": "ended: it needed more memory than --memory",
     "output_limit": "ended: it wrote more than --output-limit",
@@ -35,48 +37,73 @@ _NOTES = {
     "compile_error": "did not start: it could not be compiled",
 }
 _NAMED = 10  # files that are told by name
+_LOOKED_AT = 8192  # bytes at the end of stderr in which the cause of a failure is looked for
 
 
 async def run_code(request: Request, *, as_json: bool) -> int:
     """Run what is asked for and return the command's status."""
     try:
-        code = await anyio.to_thread.run_sync(request.read_code)
-        options = await anyio.to_thread.run_sync(request.options)
-        options["capture"] = as_json  # else it goes to whoever called us, not into memory
         config = await anyio.to_thread.run_sync(lambda: request.config(captures=as_json))
-        language = request.language or guess_language(None if request.file is None else request.file.name, code)
-        async with ExecutionEngine(config) as engine, engine.session() as session:
-            execution = session.stream(language, code, **options)
-            result = await _drive(execution, reads_stdin=not request.reads_stdin, passes_on=not as_json)
+        language, code, options = await anyio.to_thread.run_sync(request.program)
+        options["capture"] = as_json  # else it goes to whoever called us, not into memory
+        async with ExecutionEngine(config) as engine, _place(engine, keeps=request.out is not None) as place:
+            run = _Run(place.stream(language, code, **options), passes_on=not as_json)
+            result = await run.drive(reads_stdin=not request.reads_stdin)
             if as_json:
                 text = json_text(msgspec.json.format(result.to_json())) + "\n"
                 await anyio.to_thread.run_sync(_write_all, 1, text.encode())
-            if request.out is not None:
-                await _keep(session, request.out)
+            if request.out is not None and isinstance(place, Session):
+                await _keep(place, request.out)
                 await anyio.to_thread.run_sync(_save_results, result, request.out)
     except BrokenPipeError:
         return BROKEN_PIPE
     except InterpreterToolsError as error:
-        _say(str(error))
-        return SANDBOX_FAILED
+        return tell("run", error, given=request.limits.given)
     except OSError as error:
         _say(f"{error.filename or ''}: {error.strerror}")
-        return SANDBOX_FAILED
-    return _status(result, saved=as_json or request.out is not None)
+        return USAGE
+    for note in _notes(result, run.stderr, language, request):
+        _say(note)
+    if result.results and not (as_json or request.out is not None):
+        _say(f"{len(result.results)} results were displayed: --out DIR keeps them")
+    return _status(result)
 
 
-async def _drive(execution: Execution, *, reads_stdin: bool, passes_on: bool) -> ExecutionResult:
-    async with execution:
-        for inner, outer in sorted(execution.ports.items()):
-            _say(f"port {inner} is 127.0.0.1:{outer}")
-        async with beside(_feed_stdin(execution) if reads_stdin else None):
-            if passes_on:
+@contextlib.asynccontextmanager
+async def _place(engine: ExecutionEngine, *, keeps: bool) -> AsyncGenerator[ExecutionEngine | Session]:
+    """Yield what runs the code: a session where its files are wanted afterwards, else the engine, which is quicker."""
+    if not keeps:
+        yield engine
+        return
+    async with engine.session() as session:
+        yield session
+
+
+class _Run:
+    """A run whose output goes to our own streams.
+
+    Attributes:
+        stderr: the end of what the program wrote there.
+    """
+
+    def __init__(self, execution: Execution, *, passes_on: bool) -> None:
+        self._execution = execution
+        self._passes_on = passes_on
+        self.stderr = b""
+
+    async def drive(self, *, reads_stdin: bool) -> ExecutionResult:
+        """Run to the end."""
+        async with self._execution as execution:
+            for inner, outer in sorted(execution.ports.items()):
+                _say(f"port {inner} is 127.0.0.1:{outer}")
+            async with beside(_feed_stdin(execution) if reads_stdin else None):
                 async for chunk in execution:
-                    if chunk.stream == "display":
-                        continue  # no output: it is told and kept below
-                    target = 1 if chunk.stream == "stdout" else 2  # what an installer says is not the program's output
-                    await anyio.to_thread.run_sync(_write_all, target, chunk.data)
-            return await execution.result()
+                    if chunk.stream == "stderr":
+                        self.stderr = (self.stderr + chunk.data)[-_LOOKED_AT:]
+                    if self._passes_on and chunk.stream != "display":  # which is no output: it is told and kept
+                        target = 1 if chunk.stream == "stdout" else 2  # an installer's words are not the program's
+                        await anyio.to_thread.run_sync(_write_all, target, chunk.data)
+                return await execution.result()
 
 
 async def _keep(session: Session, target: Path) -> None:
@@ -94,12 +121,34 @@ def _save_results(result: ExecutionResult, target: Path) -> None:
         _say(f"displayed, and kept in {target}: {names}")
 
 
-def _status(result: ExecutionResult, *, saved: bool) -> int:
-    if result.results and not saved:
-        _say(f"{len(result.results)} results were displayed: --out DIR keeps them")
-    note = _NOTES.get(result.outcome)
-    if note is not None:
-        _say(note)
+def _notes(result: ExecutionResult, stderr: bytes, language: str, request: Request) -> Iterator[str]:
+    """What the program's own output does not tell."""
+    if (note := _ENDS.get(result.outcome)) is not None:
+        yield note
+    if result.outcome != "error":
+        return
+    text = stderr.decode("utf-8", "replace")
+    sibling = None if request.file is None else _sibling(request.file, missing_module(text))
+    if sibling is not None:
+        yield f"the sandbox does not see the files beside the program: add --file {sibling}"
+        return
+    package = missing_package(msgspec.structs.replace(result, stderr=text), language)
+    if package is not None and package not in request.dependencies:
+        yield f"the sandbox has no package for that: add --dep {package}"
+
+
+def _sibling(file: Path, module: str | None) -> Path | None:
+    """Return the file beside a program that a module's name means, if there is one."""
+    if module is None:
+        return None
+    name = module.lstrip("./").partition(".")[0] if not module.startswith(".") else module.lstrip("./")
+    candidates = (file.parent / f"{name}{suffix}" for suffix in ("", file.suffix))
+    return next((path for path in candidates if name and path.is_file()), None)
+
+
+def _status(result: ExecutionResult) -> int:
+    if result.outcome == "timeout":
+        return TIMED_OUT
     if result.outcome == "dependency_error":
         return SANDBOX_FAILED
     return result.exit_code or int(result.outcome != "ok")  # one whose output was cut may have ended well by itself

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._config.settings import SettingsIgnored
+from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._text import harmless
 
 if TYPE_CHECKING:
@@ -32,4 +33,5 @@ def load_settings(command: str, file: Path | None = None) -> EngineConfig:
             sys.stderr.write(f"interpreter-tools {command}: {harmless(str(warning.message))}\n")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    LanguageRegistry.register_all(config.languages)
     return config

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.exit_status import BROKEN_PIPE, SANDBOX_FAILED
+from interpreter_tools._config.exit_status import BROKEN_PIPE
 from interpreter_tools._config.model import PoolConfig
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools.cli._errors import tell
 from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools.cli._limits import Limits
 
 _MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[shell]"'
 _VARIABLE = "INTERPRETER_TOOLS_MODEL"
@@ -27,9 +29,7 @@ async def run_interactive(
     model: str | None,
     language: str,
     tries: int,
-    timeout: float | None,
-    memory: str | None,
-    network: str | None,
+    limits: Limits,
     config_file: Path | None,
     docker_host: str | None,
 ) -> int:
@@ -43,26 +43,19 @@ async def run_interactive(
         return 1
     try:
         options = ShellOptions(language=language, tries=tries)
-        config = _config(load_settings("shell", config_file), timeout, memory, network, docker_host)
+        config = _config(limits.over(load_settings("shell", config_file)), docker_host)
         return await run_shell(config, options, model=model or os.environ.get(_VARIABLE) or None)
     except BrokenPipeError:
         return BROKEN_PIPE
     except InterpreterToolsError as error:
-        sys.stderr.write(f"interpreter-tools shell: {error}\n")
-        return SANDBOX_FAILED
+        return tell("shell", error, given=limits.given)
 
 
-def _config(
-    loaded: EngineConfig, timeout: float | None, memory: str | None, network: str | None, docker_host: str | None
-) -> EngineConfig:
-    """The user's configuration with the options over it; nothing is warmed that the session would not use."""
-    given = {"memory_limit": memory, "network": network}
-    changes = {name: value for name, value in given.items() if value is not None}
+def _config(loaded: EngineConfig, docker_host: str | None) -> EngineConfig:
+    """Return the configuration of one session: nothing is warmed that it would not use."""
     return msgspec.structs.replace(
         loaded,
-        container=msgspec.structs.replace(loaded.container, **changes),
         docker_host=docker_host or loaded.docker_host,
         prewarm=(),
         pool=PoolConfig(min_size=0, max_size=loaded.pool.max_size, wait_timeout=loaded.pool.wait_timeout),
-        timeout=loaded.timeout if timeout is None else timeout or None,
     )

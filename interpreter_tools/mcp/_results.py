@@ -82,7 +82,7 @@ class FileText(_Answer):
     path: str
     uri: str
     encoding: Literal["utf-8", "base64"] = Field(description="how content is to be read; base64 for what is no text")
-    content: str
+    content: str = Field(description="empty where a picture stands beside this")
     offset: int = Field(description="the first byte of content in the file")
     next_offset: int | None = Field(description="where to read on; null at the file's end")
 

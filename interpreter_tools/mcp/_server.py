@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError, UnexpectedToolError
-from mcp.types import ToolAnnotations
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
 from interpreter_tools._config.results import Stream
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
     from mcp.server.lowlevel.helper_types import ReadResourceContents
     from mcp.server.mcpserver import Context
-    from mcp.types import CallToolResult, InputRequiredResult, Resource, Tool
+    from mcp.types import InputRequiredResult, Resource, Tool
     from pydantic import AnyUrl
 
     from interpreter_tools._config.model import EngineConfig
@@ -119,15 +119,15 @@ class _Server(MCPServer[State]):
         self, name: str, arguments: dict[str, Any], context: Context[State, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Calls a tool; what is wrong with its arguments is said in a line each."""
+        notes: list[str] = []
+        known = await self._arguments_of(name)
         if name == "execute_code":
             with as_tool_errors():
-                arguments = tools.understand(arguments)
-        known = await self._arguments_of(name)
-        unknown = sorted(set(arguments) - set(known)) if known is not None else []
-        if unknown:
-            raise ToolError(f"unknown argument {unknown[0]!r} of {name}; known: {', '.join(known or ())}")
+                arguments, notes = tools.understand(arguments)
+        elif known is not None:
+            arguments, notes = tools.plain_names(name, arguments, known)
         try:
-            return await super().call_tool(name, arguments, context)
+            return _with_notes(await super().call_tool(name, arguments, context), notes)
         except UnexpectedToolError:
             raise
         except ToolError as error:
@@ -155,6 +155,14 @@ class _Server(MCPServer[State]):
             for item in contents:
                 item.mime_type = media_type(str(uri), item.content)
         return contents
+
+
+def _with_notes(result: CallToolResult | InputRequiredResult, notes: list[str]) -> CallToolResult | InputRequiredResult:
+    """The answer with what is said of its call, at the end."""
+    if notes and isinstance(result, CallToolResult):
+        content = [*result.content, TextContent(type="text", text="\n".join(notes))]
+        return result.model_copy(update={"content": content})
+    return result
 
 
 def _with_languages(tool: Tool, languages: list[str]) -> Tool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
 from mcp.server.mcpserver import Context
-from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
+from mcp.types import CallToolResult, ContentBlock, ImageContent, ResourceLink, TextContent
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
 from interpreter_tools._execution.output import whole_characters
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._text import file_name, one_line
 from interpreter_tools.mcp._errors import as_tool_errors
 from interpreter_tools.mcp._progress import Follower
 from interpreter_tools.mcp._resources import shown, uri_of
@@ -28,15 +30,17 @@ from interpreter_tools.mcp._results import (
 )
 from interpreter_tools.mcp._state import State
 from interpreter_tools.tool._advice import Circumstances
-from interpreter_tools.tool._arguments import read_arguments, read_fields
+from interpreter_tools.tool._arguments import ignored_fields, read_call, read_fields
 from interpreter_tools.tool._options import ToolOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from interpreter_tools._config.display import DisplayResult
     from interpreter_tools._config.options import RunOptions
     from interpreter_tools._execution.execution import Execution
 
+_LISTED = 200  # files among which pictures are looked for
 _LINKS = 20  # files of a session that a run's answer links to
 _READ = 64 << 10  # bytes of a file in one answer, where nothing else is asked for
 _READ_MOST = 1 << 20
@@ -59,21 +63,58 @@ FilePath = Annotated[str, Field(description="relative to the session's workspace
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]  # pyright: ignore[reportUnknownLambdaType]
 
 
+def _as_text(value: object) -> object:
+    """What a file is to hold: a list or an object is written as JSON."""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    return "" if value is None else value
+
+
+Contents = Annotated[str, BeforeValidator(_as_text)]
+
+
 # How long a run may take is the engine's affair.
 _OPTIONS = ToolOptions(timeout=None)
 _KEEPING = "to keep files, run in a session from create_session"
 _BESIDE = ("session_id", "files")
+_OTHER_NAMES = {
+    **dict.fromkeys(("file_path", "filepath", "filename", "file_name", "file", "name"), "path"),
+    **dict.fromkeys(("contents", "text", "data", "body", "file_text"), "content"),
+    **dict.fromkeys(("session", "id", "sessionid"), "session_id"),
+}
+_PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+_PICTURES_SHOWN = 4  # pictures of a session that a run's answer shows
+_PICTURE_MOST = 2 << 20  # bytes of one
 
 
-def understand(arguments: Mapping[str, object]) -> dict[str, object]:
-    """The arguments of ``execute_code``, read as liberally as ``CodeExecutionTool`` reads them.
+def understand(arguments: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """The arguments of ``execute_code``, read as liberally as the tool reads them, and what is said of them.
 
     Raises:
         InvalidArguments: their meaning is not plain.
     """
     fields = read_fields(arguments, beside=_BESIDE)
     beside = {name: fields.pop(name) for name in _BESIDE if name in fields}
-    return msgspec.structs.asdict(read_arguments(fields, _OPTIONS, {})) | beside
+    read, notes = read_call(fields, _OPTIONS, {})
+    ignored = ignored_fields(arguments, beside=_BESIDE)
+    return msgspec.structs.asdict(read) | beside, [*([ignored] if ignored else []), *notes]
+
+
+def plain_names(
+    tool: str, arguments: Mapping[str, object], known: Sequence[str]
+) -> tuple[dict[str, object], list[str]]:
+    """The arguments of another tool by their own names, and what is said of those that there are not."""
+    found: dict[str, object] = {}
+    ignored: list[str] = []
+    for name, value in arguments.items():
+        plain = name.strip().lower().replace("-", "_")
+        field = plain if plain in known else _OTHER_NAMES.get(plain)
+        if field is not None and field in known and field not in found:
+            found[field] = value
+        elif value is not None:
+            ignored.append(one_line(name)[:64])
+    text = f"Ignored, as {tool} has no such argument: {', '.join(ignored)}; there are {', '.join(known)}."
+    return found, [text] if ignored else []
 
 
 async def execute_code(
@@ -86,6 +127,7 @@ async def execute_code(
         Field(description="run in this session and see its files; else in a sandbox that is gone afterwards"),
     ] = None,
     stdin: Annotated[Text, Field(description="standard input")] = "",
+    args: Annotated[list[str] | None, Field(description="arguments of the program")] = None,
     timeout: Annotated[float | None, Field(description="seconds that the program may run")] = None,
     dependencies: Annotated[
         list[str] | None,
@@ -106,6 +148,8 @@ async def execute_code(
             options["files"] = {path: _contents(value, field=f"files.{path}") for path, value in files.items()}
         if dependencies:
             options["dependencies"] = dependencies
+        if args:
+            options["args"] = args
         execution = await _start(state, session_id or None, language, code, options)
         async with execution:
             await Follower(execution, lambda progress, text: ctx.report_progress(progress, message=text)).follow()
@@ -114,6 +158,7 @@ async def execute_code(
     config = (await state.engine()).config
     run = Circumstances(
         language=language,
+        code=code,
         timeout=config.timeout if timeout is None else timeout,
         dependencies=tuple(dependencies or ()) if installs else None,
         networked=config.container.network != "none",
@@ -126,7 +171,9 @@ async def execute_code(
         ResourceLink(type="resource_link", name=full.stream, uri=full.uri, description=f"all of {full.stream}")
         for full in answer.full_output
     ]
+    content += [picture for shown in result.results if (picture := _displayed(shown)) is not None][:_PICTURES_SHOWN]
     if session_id:
+        content += await _pictures(state, session_id, result.generated_files)
         content += [_link(session_id, path) for path in result.generated_files[:_LINKS]]
         if result.generated_files:
             await ctx.notify_resources_changed()
@@ -165,7 +212,7 @@ async def list_files(
 async def write_file(
     session_id: SessionId,
     path: FilePath,
-    content: Annotated[Text, Field(description="the whole file")],
+    content: Annotated[Contents, Field(description="the whole file; an object is written as JSON")],
     ctx: Ctx,
     encoding: Annotated[
         Literal["utf-8", "base64"], Field(description="base64 for what is no text, such as an image")
@@ -186,7 +233,7 @@ async def read_file(
     ctx: Ctx,
     offset: Annotated[int, Field(ge=0, description="the first byte to read")] = 0,
     limit: Annotated[int, Field(ge=4, le=_READ_MOST, description="bytes to read at most")] = _READ,
-) -> FileText:
+) -> Annotated[CallToolResult, FileText]:
     """Read a file of a session's workspace, or a part of it. The whole is also a resource."""
     with as_tool_errors():
         session = await ctx.request_context.lifespan_context.session(session_id)
@@ -204,14 +251,59 @@ async def read_file(
     except UnicodeDecodeError:
         whole, encoding = data, "base64"
         text = base64.b64encode(data).decode("ascii")
-    return FileText(
+    picture = None if offset or more else _picture(data)
+    answer = FileText(
         path=path,
         uri=uri_of(session_id, path),
         encoding=encoding,
-        content=text,
+        content="" if picture is not None else text,
         offset=offset,
         next_offset=offset + len(whole) if more else None,
     )
+    shown: list[ContentBlock] = [TextContent(type="text", text=_told(answer, size=len(whole)))]
+    if picture is not None:
+        shown.append(picture)
+    return CallToolResult(content=shown, structured_content=answer.model_dump(mode="json"))
+
+
+def _told(answer: FileText, *, size: int) -> str:
+    """A file as text for a model; base64 is not repeated, as it stands beside this already."""
+    if answer.encoding == "utf-8":
+        more = "" if answer.next_offset is None else f"\n[read on at offset {answer.next_offset}]"
+        return answer.content + more
+    return f"[{file_name(answer.path)}: {size} bytes that are no text; the whole is the resource {answer.uri}]"
+
+
+def _picture(data: bytes) -> ImageContent | None:
+    """A picture as models see it; None for what is none of the kinds that they know."""
+    kind = next((kind for mark, kind in _PICTURES.items() if data.startswith(mark)), None)
+    if kind is None and data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        kind = "image/webp"
+    return None if kind is None else ImageContent(type="image", data=base64.b64encode(data).decode(), mime_type=kind)
+
+
+def _displayed(shown: DisplayResult) -> ImageContent | None:
+    """The picture among the forms of something that a program has displayed."""
+    data = shown.png or shown.jpeg
+    return None if data is None or len(data) > _PICTURE_MOST else _picture(data)
+
+
+async def _pictures(state: State, session_id: str, names: Sequence[str]) -> list[ContentBlock]:
+    """The pictures that a run has made, the first few that are not too large; the next run is not waited for."""
+    shown: list[ContentBlock] = []
+    for name in names[:_LISTED]:
+        session = state.sessions.get(session_id)
+        if session is None or session.busy or len(shown) == _PICTURES_SHOWN:
+            break
+        if not name.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".webp")):
+            continue
+        try:
+            picture = _picture(await session.read_file(name, limit=_PICTURE_MOST))
+        except InterpreterToolsError:  # too large, or gone meanwhile: the answer is that of the run
+            continue
+        if picture is not None:
+            shown.append(picture)
+    return shown
 
 
 async def _start(state: State, session_id: str | None, language: str, code: str, options: RunOptions) -> Execution:

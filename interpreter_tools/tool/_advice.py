@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from interpreter_tools.tool._programs import INSTEAD, PACKAGES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,36 +42,123 @@ _PACKAGES = {
 _PYTHON = re.compile(rf"ModuleNotFoundError: No module named '({_NAME})'")
 _NODE = re.compile(r"Cannot find (?:module|package) '([^'\n]{1,200})'")
 _SHELL = re.compile(rf"(?:^|: )({_NAME}): (?:command )?not found$", re.MULTILINE)
+_PACKAGE = re.compile(r"(?:node:)?@?[A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~/-]+)?")
 _RUBY = re.compile(rf"cannot load such file -- ({_NAME}) \(LoadError\)")
 _NETWORK = re.compile(
     r"Temporary failure in name resolution|Name or service not known|getaddrinfo|EAI_AGAIN|Could not resolve host"
-    r"|Network is unreachable|ENETUNREACH|bad address"
+    r"|Network is unreachable|ENETUNREACH|bad address|unable to resolve host address|Failed to connect to"
 )
+_NO_NETWORK = "The sandbox has no network: do without it."
+_FETCHES = re.compile(r"^[^#\n]*\b(?:curl|wget)\s", re.MULTILINE)  # with -s or -q they say nothing of a failure
+_FETCH_FAILED = frozenset({4, 6, 7, 28})  # of wget: network; of curl: host, connection, time
 _MEMORY = "It needed more memory than it may use: handle the data in smaller pieces, or keep less of it."
-_CAUSES = (  # what stderr says, in one of these languages, or in any; and what is to be done about it
-    ("", r"EOFError: EOF when reading a line", "It read more standard input than it was given: pass it as stdin."),
-    ("", r"No space left on device|ENOSPC", "Its disk is full: write less, or remove files that are not needed."),
-    ("", r"^MemoryError|Reached heap limit|JavaScript heap out of memory", _MEMORY),
+_STDIN = "It read more standard input than it was given: pass it as stdin."
+_DISK = "Its disk is full: write less, or remove files that are not needed."
+_PYTHON_NAMES = {  # modules by the names that programs give them
+    "np": "import numpy as np",
+    "pd": "import pandas as pd",
+    "plt": "import matplotlib.pyplot as plt",
+    "sns": "import seaborn as sns",
+    "tf": "import tensorflow as tf",
+    "nx": "import networkx as nx",
+    "sp": "import sympy as sp",
+    "px": "import plotly.express as px",
+    "go": "import plotly.graph_objects as go",
+    "dt": "import datetime as dt",
+    "BeautifulSoup": "from bs4 import BeautifulSoup",
+    "Path": "from pathlib import Path",
+    "defaultdict": "from collections import defaultdict",
+    "Counter": "from collections import Counter",
+}
+_ELSEWHERE = (
+    r"(/mnt/data|/mnt/user-data|/home/(?:user|ubuntu|oai|jovyan|workdir)|/content|/kaggle/(?:input|working)|/root|/data|/app"
+    r"|/Users/\w+|[A-Z]:[\\/]+Users)"
+)
+_REFUSED = r"(?:No such file or directory|ENOENT|cannot access|[Pp]ermission denied|EACCES|Read-only file system|EROFS)"
+_FOREIGN = re.compile(rf"{_REFUSED}[^\n]*?{_ELSEWHERE}|{_ELSEWHERE}[^\n]*?{_REFUSED}")
+_LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
+_PROGRAM = re.compile(
+    r"_execute_child\n[\s\S]{0,400}No such file or directory: '([\w.+-]{1,100})'|spawn ([\w.+-]{1,100}) ENOENT"
+)
+_NAME_ERROR = re.compile(r"^NameError: name '(\w+)' is not defined", re.MULTILINE)
+_REFERENCE_ERROR = re.compile(r"^ReferenceError: ([\w$]+) is not defined", re.MULTILINE)
+_CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be done about it
     (
+        "stdin",
+        "",
+        r"EOFError: EOF when reading a line",
+        "It read more standard input than it was given: pass it as stdin.",
+    ),
+    (
+        "disk",
+        "",
+        r"No space left on device|ENOSPC",
+        "Its disk is full: write less, or remove files that are not needed.",
+    ),
+    ("memory", "", r"^MemoryError|Reached heap limit|JavaScript heap out of memory", _MEMORY),
+    (
+        "notebook",
         "python",
         r"^ *[!%]\w[^\n]*\n[^\n]*\nSyntaxError",
         "It is no notebook: leave out lines with ! or %, and ask for packages with dependencies.",
     ),
     (
+        "await",
+        "python",
+        r"SyntaxError: 'await' outside function",
+        "It is a plain program: put what awaits into `async def main()`, and call `asyncio.run(main())`.",
+    ),
+    (
+        "escaped",
+        "python",
+        r"SyntaxError: unexpected character after line continuation character",
+        "Its line breaks came as the two characters \\n: give the program with real line breaks.",
+    ),
+    (
+        "fences",
+        "",
+        r"^ *(?:```|~~~)[^\n]*\n[\s\S]{0,80}SyntaxError|```\w*: (?:command )?not found",
+        "It holds marks of Markdown: give the program alone, without ``` and words around it.",
+    ),
+    (
+        "characters",
+        "",
+        r"SyntaxError: invalid (?:non-printable )?character|SyntaxError: Invalid or unexpected token",
+        "It holds characters that no program has, such as typographic quotes or non-breaking spaces: use plain ones.",
+    ),
+    (
+        "locale",
+        "",
+        r"locale\.Error: unsupported locale setting",
+        'The sandbox has only the locale C.UTF-8: format numbers and dates with the package "babel", or by hand.',
+    ),
+    (
+        "pip",
+        "",
+        r"No module named pip\b|error: externally-managed-environment",
+        "Programs cannot install packages: ask for them with dependencies.",
+    ),
+    (
+        "import",
         "javascript",
         r"Cannot use import statement outside a module|Unexpected token 'export'",
         "JavaScript is read as CommonJS: use require() in place of import, and no export.",
     ),
     (
+        "async",
         "javascript",
         r"await is only valid in async functions",
         "JavaScript is read as CommonJS: put what awaits into an async function, and call that.",
     ),
-    ("shell", r": \[\[: not found$", 'It is a program for bash: call again with language="bash".'),
-    ("shell bash", r"dpkg frontend lock", "Programs cannot install packages: ask for them with dependencies."),
+    ("bash", "shell", r": \[\[: not found$", 'It is a program for bash: call again with language="bash".'),
+    ("apt", "shell bash", r"dpkg frontend lock", "Programs cannot install packages: ask for them with dependencies."),
 )
-_CAUSES_READ = [(languages.split(), re.compile(text, re.MULTILINE), said) for languages, text, said in _CAUSES]
+_CAUSES_READ = [
+    (name, languages.split(), re.compile(text, re.MULTILINE), said) for name, languages, text, said in _CAUSES
+]
 _ABSENT = re.compile(r"No such file or directory|ENOENT")
+_SHOWS = re.compile(r"\bplt\.show\(|\.show\(\)|\.imshow\(")
+_PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".webp", ".html")
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,9 +172,13 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         networked: whether it had a network.
         keeps_files: files of earlier runs are there for later ones.
         keeping: how its files could have been kept; empty where they are kept, or cannot be.
+        code: the program.
+        notes: what was made of the call, where that was not plain.
     """
 
     language: str
+    code: str = ""
+    notes: tuple[str, ...] = ()
     timeout: float | None = None
     longest: float | None = None
     dependencies: tuple[str, ...] | None = ()
@@ -96,8 +189,14 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
 
 def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
     """What to do next, best first; nothing for a run that went well."""
+    return [said for _, said in find_advice(result, run)]
+
+
+def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, str]]:
+    """The same, each sentence with the name of the rule that it comes from."""
+    notes = [("call", note) for note in run.notes]
     if result.outcome == "error":
-        return [*_causes(result, result.stderr[-_LOOKED_AT:], run), *_losses(result, run)]
+        return [*_causes(result, result.stderr[-_LOOKED_AT:], run), *_losses(result, run), *notes]
     said = {
         "timeout": _slow(run),
         "oom": _MEMORY,
@@ -107,13 +206,19 @@ def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
         "check their names and versions, or do without them.",
         "compile_error": "The program was not compiled, so it did not run: correct what the compiler names.",
     }.get(result.outcome)
-    return [*([said] if said else []), *_losses(result, run)]
+    return [*([(result.outcome, said)] if said else []), *_losses(result, run), *notes]
 
 
 def missing_package(result: ExecutionResult, language: str) -> str | None:
     """The package that a program failed for; None where it was not that."""
     found = _missing(result.stderr[-_LOOKED_AT:], language) if result.outcome == "error" else None
     return None if found is None or found.endswith(".") else found
+
+
+def missing_module(stderr: str) -> str | None:
+    """The name of the module that a program could not import, as the program has it."""
+    text = stderr[-_LOOKED_AT:]
+    return _last(_PYTHON, text) or _last(_NODE, text)
 
 
 def _slow(run: Circumstances) -> str:
@@ -126,35 +231,87 @@ def _slow(run: Circumstances) -> str:
     return text + f"Do less, or give a larger timeout{most}."
 
 
-def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterator[str]:
+def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
     if result.signal is not None:
-        try:
-            name = signal.Signals(result.signal).name
-        except ValueError:
-            name = "unknown"
-        yield f"It was ended by signal {result.signal} ({name})."
+        yield "signal", _signal(result.signal)
     missing = _missing(stderr, run.language)
     if missing is not None:
-        yield missing if missing.endswith(".") else _install(missing, run)
-    if not run.networked and _NETWORK.search(stderr):
-        yield "The sandbox has no network: do without it."
-    for languages, pattern, said in _CAUSES_READ:
+        yield "package", missing if missing.endswith(".") else _install(missing, run)
+    if not run.networked and (
+        _NETWORK.search(stderr) or (result.exit_code in _FETCH_FAILED and _fetches(run) and not stderr.strip())
+    ):
+        yield "network", _NO_NETWORK
+    for name, languages, pattern, said in _CAUSES_READ:
         if (not languages or run.language in languages) and pattern.search(stderr):
-            yield said
-    if not run.keeps_files and _ABSENT.search(stderr):
-        how = f", or, {run.keeping}" if run.keeping else ""
-        yield f"Files of earlier calls are gone: write what it reads in the same program{how}."
+            yield name, said
+    if (said := _undefined(stderr, run)) is not None:
+        yield "name", said
+    if missing is None:
+        yield from _files_and_programs(stderr, run)
 
 
-def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[str]:
+def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
+    if library := _LIBRARY.search(stderr):
+        yield "library", f"The image has no {library[1]}, a library of the system: use a package that does without it."
+    elif program := _PROGRAM.search(stderr):
+        name = program[1] or program[2]
+        yield (
+            "program",
+            f"The sandbox has no program {name!r}: do without it, or use a package instead.",
+        )
+    elif foreign := _FOREIGN.search(stderr):
+        path = foreign[1] or foreign[2]
+        yield "foreign", f"There is no {path} here: the program starts in /workspace, so use paths relative to that."
+    elif not run.keeps_files and _ABSENT.search(stderr):
+        yield "files", _gone(run)
+
+
+def _gone(run: Circumstances) -> str:
+    how = f", or, {run.keeping}" if run.keeping else ""
+    return f"Files of earlier calls are gone: write what it reads in the same program{how}."
+
+
+def _fetches(run: Circumstances) -> bool:
+    return run.language in {"shell", "bash"} and _FETCHES.search(run.code) is not None
+
+
+def _signal(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "unknown"
+    more = " /dev/shm or a mapped file had no more room: share less memory." if name == "SIGBUS" else ""
+    return f"It was ended by signal {number} ({name}).{more}"
+
+
+def _undefined(stderr: str, run: Circumstances) -> str | None:
+    """What to do about a name that a program uses and does not define."""
+    name = _last(_NAME_ERROR, stderr) if run.language == "python" else _last(_REFERENCE_ERROR, stderr)
+    if name is None:
+        return None
+    if run.language == "python" and (name in _PYTHON_NAMES or name in sys.stdlib_module_names):
+        return f"An import is missing: `{_PYTHON_NAMES.get(name, f'import {name}')}`."
+    return f"It does not define {name!r}; variables of earlier calls are gone: each call is a program of its own."
+
+
+def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, str]]:
     """What nobody will see, unless something is done about it."""
     if result.generated_files and run.keeping:
-        yield f"Its files are gone with its sandbox: {run.keeping}."
-    if result.outcome not in {"dependency_error", "compile_error"} and not (
-        result.stdout.strip() or result.stderr.strip()
-    ):
+        yield "keeping", f"Its files are gone with its sandbox: {run.keeping}."
+    made = bool(result.results) or any(name.lower().endswith(_PICTURES) for name in result.generated_files)
+    if result.outcome == "ok" and not made and _SHOWS.search(run.code):
+        yield "picture", "Nobody sees a window: save what it shows to a file, such as plt.savefig('plot.png')."
+        return
+    if result.outcome in {"dependency_error", "compile_error"} or result.stdout.strip() or result.stderr.strip():
+        return
+    if result.results:
+        return
+    if result.outcome == "ok" and not run.networked and _fetches(run):
+        yield "network", _NO_NETWORK
+    elif result.outcome != "error" or result.exit_code not in _FETCH_FAILED or not _fetches(run):
         nothing = result.outcome == "ok" and not result.generated_files
-        yield "It printed nothing: print the values that you want to know." if nothing else "It printed nothing."
+        said = "It printed nothing: print the values that you want to know." if nothing else "It printed nothing."
+        yield "nothing", said
 
 
 def _missing(stderr: str, language: str) -> str | None:
@@ -162,12 +319,20 @@ def _missing(stderr: str, language: str) -> str | None:
     if match := _last(_PYTHON, stderr):
         return _python_package(match)
     if match := _last(_NODE, stderr):
-        if match.startswith((".", "/", "file:")):
-            return "It loads a file that is not there: put everything into one program, or write the file first."
-        return "/".join(match.split("/")[: 2 if match.startswith("@") else 1])
+        return _node_package(match)
     if match := _last(_RUBY, stderr):
         return match.partition("/")[0]
-    return _last(_SHELL, stderr) if language in {"shell", "bash"} else None
+    program = _last(_SHELL, stderr) if language in {"shell", "bash"} else None
+    if program is None or not program.strip("`[]"):
+        return None
+    instead = INSTEAD.get(program)
+    return f"There is no {program!r}. {instead}" if instead else PACKAGES.get(program, program)
+
+
+def _node_package(name: str) -> str:
+    if name.startswith((".", "/", "file:")) or not _PACKAGE.fullmatch(name):
+        return "It loads a file that is not there: put everything into one program, or write the file first."
+    return "/".join(name.split("/")[: 2 if name.startswith("@") else 1])
 
 
 def _python_package(name: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -12,6 +14,8 @@ import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError, InvalidArguments, UnknownLanguage
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._text import one_line
+from interpreter_tools.tool._repair import block_in_prose, repair
 from interpreter_tools.tool._texts import (
     is_command,
     is_null,
@@ -32,10 +36,12 @@ _WRAPPERS = frozenset({"arguments", "args", "parameters", "params", "input", "kw
 _ENVELOPE = frozenset({"id", "call_id", "type", "name", "tool", "tool_name"})  # what stands beside them in whole calls
 _FIELDS = {  # other names by which models call the fields
     **dict.fromkeys(("lang", "programming_language", "runtime"), "language"),
-    **dict.fromkeys(("source", "source_code", "script", "program"), "code"),
+    **dict.fromkeys(("source", "source_code", "script", "program", "content", "code_block", "snippet"), "code"),
+    **dict.fromkeys(("cmd", "command", "commands", "bash_command"), "code"),
     **dict.fromkeys(("deps", "packages", "requirements", "libraries"), "dependencies"),
     **dict.fromkeys(("timeout_seconds", "time_limit"), "timeout"),
     **dict.fromkeys(("input", "standard_input"), "stdin"),
+    **dict.fromkeys(("argv", "arguments", "program_args", "command_line_arguments"), "args"),
 }
 _LANGUAGES = {  # words after a fence that are no name or alias of a registered language
     **dict.fromkeys(("ipython", "py3", "pycon"), "python"),
@@ -43,6 +49,9 @@ _LANGUAGES = {  # words after a fence that are no name or alias of a registered 
     **dict.fromkeys(("shell-session", "console", "zsh", "shellscript", "posix"), "shell"),
     **dict.fromkeys(("mts", "cts"), "typescript"),
 }
+
+_COMMANDS = frozenset({"cmd", "command", "commands", "bash_command"})  # in which a program is one for a shell
+_SAME = ({"shell", "bash"}, {"javascript", "typescript"})  # languages whose fences are taken for one another's
 
 _WORDS = re.compile(r"[\s(,/]+")
 _VERSIONS = {"pip": "==", "npm": "@"}  # what stands between a package's name and its version
@@ -57,6 +66,7 @@ class ToolArguments(msgspec.Struct, frozen=True, kw_only=True):
         dependencies: packages to install first.
         timeout: seconds of run time; None means the tool's limit.
         stdin: what the program reads from standard input.
+        args: the program's arguments.
     """
 
     language: Annotated[str, msgspec.Meta(description="The language of the program.")]
@@ -70,6 +80,9 @@ class ToolArguments(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     timeout: Annotated[float | None, msgspec.Meta(description="Seconds the program may run.")] = None
     stdin: Annotated[str | None, msgspec.Meta(description="Text for the program's standard input.")] = None
+    args: Annotated[
+        list[str] | None, msgspec.Meta(description="Arguments of the program, as a command line would give them.")
+    ] = None
 
 
 _NAMES = ToolArguments.__struct_fields__
@@ -98,19 +111,74 @@ def read_arguments(given: object, options: ToolOptions, more: Mapping[str, objec
     Raises:
         InvalidArguments: the meaning is not plain, or is not allowed; the error tells a model what to change.
     """
+    return _understand(given, options, more)[0]
+
+
+def read_call(given: object, options: ToolOptions, more: Mapping[str, object]) -> tuple[ToolArguments, tuple[str, ...]]:
+    """The same with the program as it was meant, and what was made of the call: sentences for the model.
+
+    Raises:
+        InvalidArguments: as above.
+    """
+    arguments, notes = _understand(given, options, more)
+    code, said = repair(arguments.code, arguments.language)
+    if not said:
+        return arguments, notes
+    return msgspec.structs.replace(arguments, code=code), (*notes, said)
+
+
+def _understand(
+    given: object, options: ToolOptions, more: Mapping[str, object]
+) -> tuple[ToolArguments, tuple[str, ...]]:
     if isinstance(given, ToolArguments):
         given = msgspec.structs.asdict(given)
-    fields = {} if given is None and more else read_fields(given)
-    fields.update(_named(dict(more), _NAMES))
-    code, fence = _code(fields.get("code"))
-    language = _language(fields.get("language"), fence, options.allowed_languages())
-    return ToolArguments(
+    fields, ignored = ({}, []) if given is None and more else _named(_as_object(given), _NAMES)
+    others, also_ignored = _named(dict(more), _NAMES)
+    fields.update(others)
+    notes = [_ignored((*ignored, *also_ignored), _NAMES)] if ignored or also_ignored else []
+    allowed = options.allowed_languages()
+    code, fence = _code(fields.get("code"), (*ignored, *also_ignored))
+    named = fields.get("language")
+    if is_null(named) and fence is None and _COMMANDS & set(_names_of(given, more)):
+        named = "shell" if "shell" in allowed else named
+    language = _language(named, fence, allowed)
+    _check_fence(fence, language)
+    arguments = ToolArguments(
         language=language,
         code=code,
         dependencies=_dependencies(fields.get("dependencies"), language) or None,
         timeout=_timeout(fields.get("timeout"), options.timeout),
         stdin=_stdin(fields.get("stdin")),
+        args=_args(fields.get("args")) or None,
     )
+    return arguments, tuple(notes)
+
+
+def _names_of(given: object, more: Mapping[str, object]) -> set[str]:
+    """The names that a call's arguments came with."""
+    inside = set[str]() if given is None else {name.strip().lower() for name in _as_object(given)}
+    return inside | {name.lower() for name in more}
+
+
+def _ignored(names: Sequence[str], known: Sequence[str]) -> str:
+    """A sentence about arguments that there are not."""
+    shown = _list([one_line(name)[:64] for name in names[:8]])
+    meant = [close[0] for name in names if (close := difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75))]
+    guess = f" Did you mean {_list(meant)}?" if meant else ""
+    return f"Ignored, as there is no such argument: {shown}.{guess}"
+
+
+def _check_fence(fence: str | None, language: str) -> None:
+    """Refuse a program whose own mark names another language than the call."""
+    if fence is None:
+        return
+    try:
+        found = LanguageRegistry.get(_LANGUAGES.get(fence, fence)).language
+    except UnknownLanguage:
+        return  # "text", "output": no language
+    if found != language and not any({found, language} <= same for same in _SAME):
+        hint = f'give language="{found}" if that is what the program is in, or leave the fence out'
+        raise InvalidArguments("language", language, f"is not that of the code, whose fence says {found!r}", hint=hint)
 
 
 def read_fields(given: object, *, beside: Sequence[str] = ()) -> dict[str, object]:
@@ -121,9 +189,16 @@ def read_fields(given: object, *, beside: Sequence[str] = ()) -> dict[str, objec
         beside: names of further fields, which somebody else reads.
 
     Raises:
-        InvalidArguments: it is no object, or one with other fields.
+        InvalidArguments: it is no object, or one field is given twice.
     """
-    return _named(_as_object(given), (*_NAMES, *beside))
+    return _named(_as_object(given), (*_NAMES, *beside))[0]
+
+
+def ignored_fields(given: object, *, beside: Sequence[str] = ()) -> str:
+    """A sentence about arguments that there are not, and that are ignored; empty where there are none."""
+    names = (*_NAMES, *beside)
+    ignored = _named(_as_object(given), names)[1]
+    return _ignored(ignored, names) if ignored else ""
 
 
 def _as_object(given: object) -> dict[str, object]:
@@ -151,34 +226,42 @@ def _from_text(text: str) -> object:
     try:
         return read_json(text)
     except ValueError as error:
+        if (block := block_in_prose(text)) is not None and block[0] not in {"", "json", "json5", "jsonc"}:
+            return {"language": block[0], "code": block[1]}
         hint = 'give one JSON object, such as {"language": "python", "code": "print(1)"}'
         raise InvalidArguments("", text, f"is not JSON: {error}", hint=hint) from None
 
 
-def _named(given: dict[str, object], names: Sequence[str]) -> dict[str, object]:
+def _named(given: dict[str, object], names: Sequence[str]) -> tuple[dict[str, object], list[str]]:
+    """The arguments by the fields' own names, and the names that are none."""
     fields: dict[str, object] = {}
+    ignored: list[str] = []
     for name, value in given.items():
         plain = name.strip().lower().replace("-", "_").replace(" ", "_")
         field = plain if plain in names else _FIELDS.get(plain)
         if value is None:
             continue
         if field is None:
-            raise InvalidArguments(name, value, "is not a field", hint=f"the fields are {_list(names)}")
+            ignored.append(name)
+            continue
         if field in fields:
             raise InvalidArguments(field, value, "is given twice", hint=f"give {field} once")
         fields[field] = value
-    return fields
+    return fields, ignored
 
 
-def _code(given: object) -> tuple[str, str | None]:
+def _code(given: object, ignored: Sequence[str] = ()) -> tuple[str, str | None]:
     """The program, and the language that its fence names."""
     if is_texts(given):
         given = join_lines(given)
     if given is None:
-        raise InvalidArguments("code", given, "is missing", hint="give the complete program as one text")
+        others = f", not in {_list([one_line(name) for name in ignored])}" if ignored else ""
+        raise InvalidArguments("code", given, "is missing", hint=f"give the complete program as one text{others}")
     if not isinstance(given, str):
         raise InvalidArguments("code", given, "is not a text", hint="give the complete program as one text")
     fence, code = unfence(given)
+    if fence is None and code == given and (block := block_in_prose(given)) is not None:
+        fence, code = block[0] or None, block[1]
     if not code.strip():
         raise InvalidArguments("code", given, "is empty", hint="give the complete program as one text")
     return code, fence
@@ -264,6 +347,30 @@ def _stdin(given: object) -> str | None:
     if given is None or isinstance(given, str):
         return given
     raise InvalidArguments("stdin", cast("object", given), "is not a text", hint="give one text, or leave it out")
+
+
+def _args(given: object) -> list[str]:
+    """The program's arguments: a list, or one text as a command line would hold it."""
+    if isinstance(given, str) and given.lstrip().startswith("["):
+        with contextlib.suppress(ValueError):
+            given = read_json(given)
+    if isinstance(given, str):
+        try:
+            return shlex.split(given)
+        except ValueError:
+            return [given]
+    if is_null(given):
+        return []
+    if isinstance(given, Mapping):  # {"--name": "x"}
+        pairs = cast("Mapping[object, object]", given).items()
+        given = [text for name, value in pairs for text in ((name,) if is_null(value) else (name, value))]
+    if isinstance(given, Sequence):
+        items = list(cast("Sequence[object]", given))
+        plain = [str(item) if type(item) in {int, float} else item for item in items]
+        if is_texts(plain):
+            return list(plain)
+    hint = 'give a list of texts, such as ["--name", "x"]'
+    raise InvalidArguments("args", cast("object", given), "is not a list of arguments", hint=hint)
 
 
 def _list(names: Sequence[str]) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from interpreter_tools._config.fields import check_fields
 from interpreter_tools._config.limits import check_count, check_seconds
-from interpreter_tools._config.model import ContainerStrategy, check_environment, check_sharing
-from interpreter_tools._config.mounts import Mount, check_mounts
+from interpreter_tools._config.model import ContainerStrategy, check_sharing
+from interpreter_tools._config.options import RunLimits, check_limits
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages import LanguageRegistry
 
@@ -31,23 +30,19 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION
     session_id: str | None = None
     workspace_sharing: Literal["isolated", "shared"] = "isolated"
-    mounts: tuple[Mount, ...] = ()
     dependencies: bool = True
     timeout: float | None = 60.0
-    memory_limit: str | int | None = None
-    cpu_limit: str | float | None = None
-    pids_limit: int | None = None
-    network: str | None = None
-    environment: Mapping[str, str] = {}
     max_tokens: int = 4000
+    limits: RunLimits = {}
 
     def __post_init__(self) -> None:
         check_seconds(self.timeout, field="timeout")
         check_count(self.max_tokens, field="max_tokens", least=100)
-        check_environment(self.environment, field="environment")
+        limits = check_limits(self.limits)
+        msgspec.structs.force_setattr(self, "limits", {})
         check_fields(self)
+        msgspec.structs.force_setattr(self, "limits", limits)
         check_sharing(self.strategy, self.workspace_sharing)
-        check_mounts(self.mounts, field="mounts")
         if not self.name.replace("_", "").replace("-", "").isalnum() or not self.name.isascii() or len(self.name) > 64:
             hint = "use letters, digits, _ and - only, at most 64"
             raise ConfigurationError("name", self.name, "is not a name that models can call", hint=hint)

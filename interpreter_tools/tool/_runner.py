@@ -65,7 +65,7 @@ class Runner:
         engine = self.engine
         config = engine.config if engine is not None else self._config
         default = "none" if config is None else config.container.network
-        return (self._options.network or default) != "none"
+        return self._options.limits.get("network", default) != "none"
 
     @property
     def session_id(self) -> str | None:
@@ -149,10 +149,12 @@ class Runner:
     def _run_options(self, arguments: ToolArguments) -> RunOptions:
         given = self._options
         options: RunOptions = {
+            **given.limits,
             "timeout": arguments.timeout,
-            "environment": given.environment,
             "stdin": _stdin(arguments),
         }
+        if arguments.args:
+            options["args"] = arguments.args
         if arguments.dependencies:
             if not given.dependencies:
                 hint = "do without packages"
@@ -162,16 +164,6 @@ class Runner:
             options["strategy"] = given.strategy
         if given.workspace_sharing == "shared":
             options["workspace_sharing"] = "shared"
-        if given.mounts:
-            options["mounts"] = given.mounts
-        if given.memory_limit is not None:
-            options["memory_limit"] = given.memory_limit
-        if given.cpu_limit is not None:
-            options["cpu_limit"] = given.cpu_limit
-        if given.pids_limit is not None:
-            options["pids_limit"] = given.pids_limit
-        if given.network is not None:
-            options["network"] = given.network
         return options
 
 

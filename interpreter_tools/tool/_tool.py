@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import msgspec
 
@@ -12,7 +12,7 @@ from interpreter_tools._config.results import ExecutionResult
 from interpreter_tools._exceptions import InvalidArguments
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.tool._advice import Circumstances
-from interpreter_tools.tool._arguments import ToolArguments, blame_arguments, read_arguments
+from interpreter_tools.tool._arguments import ToolArguments, blame_arguments, read_call
 from interpreter_tools.tool._options import ToolOptions
 from interpreter_tools.tool._outputs import Outputs
 from interpreter_tools.tool._render import render_error, render_result
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from interpreter_tools._config.mounts import Mount
+    from interpreter_tools._config.options import RunLimits
     from interpreter_tools._config.results import OutputChunk
     from interpreter_tools._engine import ExecutionEngine
     from interpreter_tools._exceptions import InterpreterToolsError
@@ -202,7 +202,7 @@ class CodeExecutionTool:
             InterpreterToolsError: the infrastructure failed, which is not for a model to mend.
         """
         try:
-            read = self._read(arguments, fields)
+            read, notes = read_call(arguments, self._options, fields)
             with blame_arguments():
                 async with self._runner.execution(read, files) as execution:
                     if on_chunk is not None:
@@ -211,7 +211,7 @@ class CodeExecutionTool:
                     result = await execution.result()
         except InvalidArguments as error:
             return ToolReply(text=self.render_error(error), is_error=True)
-        return self._reply(read, result)
+        return self._reply(read, notes, result)
 
     def reply(self, arguments: object, result: ExecutionResult) -> ToolReply:
         """What ``call`` would have answered, for those who have followed the output of ``stream`` themselves.
@@ -220,10 +220,10 @@ class CodeExecutionTool:
             arguments: what ``stream`` was given.
             result: how the run went.
         """
-        return self._reply(self._read(arguments, {}), result)
+        return self._reply(*read_call(arguments, self._options, {}), result)
 
-    def _reply(self, arguments: ToolArguments, result: ExecutionResult) -> ToolReply:
-        text = render_result(result, self._circumstances(arguments), max_tokens=self._options.max_tokens)
+    def _reply(self, arguments: ToolArguments, notes: tuple[str, ...], result: ExecutionResult) -> ToolReply:
+        text = render_result(result, self._circumstances(arguments, notes), max_tokens=self._options.max_tokens)
         return ToolReply(text=text, is_error=result.outcome != "ok", result=result, output_id=self._outputs.add(result))
 
     def render(self, result: ExecutionResult, *, language: str = "", max_tokens: int | None = None) -> str:
@@ -262,12 +262,14 @@ class CodeExecutionTool:
         await self._runner.aclose()
 
     def _read(self, arguments: object, fields: Mapping[str, object]) -> ToolArguments:
-        return read_arguments(arguments, self._options, fields)
+        return read_call(arguments, self._options, fields)[0]
 
-    def _circumstances(self, arguments: ToolArguments) -> Circumstances:
+    def _circumstances(self, arguments: ToolArguments, notes: tuple[str, ...]) -> Circumstances:
         installs = self._options.dependencies and LanguageRegistry.get(arguments.language).dependencies is not None
         return Circumstances(
             language=arguments.language,
+            code=arguments.code,
+            notes=notes,
             timeout=arguments.timeout,
             longest=self._options.timeout,
             dependencies=tuple(arguments.dependencies or ()) if installs else None,
@@ -286,15 +288,10 @@ def create_code_execution_tool(
     strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION,
     session_id: str | None = None,
     workspace_sharing: Literal["isolated", "shared"] = "isolated",
-    mounts: Sequence[Mount] = (),
     dependencies: bool = True,
     timeout: float | None = 60.0,
-    memory_limit: str | int | None = None,
-    cpu_limit: str | float | None = None,
-    pids_limit: int | None = None,
-    network: str | None = None,
-    environment: Mapping[str, str] | None = None,
     max_tokens: int = 4000,
+    **limits: Unpack[RunLimits],
 ) -> CodeExecutionTool:
     """A tool that lets a model run code; no engine is started before the first call.
 
@@ -308,15 +305,11 @@ def create_code_execution_tool(
             on first use: one container for each language, whose files stay until ``cleanup``.
         session_id: a session of ``engine`` that runs belong to instead, which stays the caller's.
         workspace_sharing: ``"shared"`` lets all runs, in whatever language, see one workspace.
-        mounts: directories, files and archives of this machine that programs see.
         dependencies: whether models may ask for packages.
         timeout: seconds that a run may take at most, whatever the model asks for; None means no limit.
-        memory_limit: bytes, or a text such as ``"256m"``; None means the engine's.
-        cpu_limit: cores; None means the engine's.
-        pids_limit: processes and threads at once; None means the engine's.
-        network: the name of a Docker network; None means the engine's, which is no network by default.
-        environment: variables for every run.
         max_tokens: how long a reply may be, at four characters a token.
+        limits: what programs may use and see, such as ``memory_limit``, ``mounts`` and ``network``; see ``RunLimits``.
+            What is left out, or None, is the engine's.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -328,14 +321,9 @@ def create_code_execution_tool(
         strategy=check_strategy(strategy, field="strategy"),
         session_id=session_id,
         workspace_sharing=workspace_sharing,
-        mounts=cast("tuple[Mount, ...]", mounts),
         dependencies=dependencies,
         timeout=timeout,
-        memory_limit=memory_limit,
-        cpu_limit=cpu_limit,
-        pids_limit=pids_limit,
-        network=network,
-        environment={} if environment is None else environment,
         max_tokens=max_tokens,
+        limits=limits,
     )
     return CodeExecutionTool(engine, config, options)

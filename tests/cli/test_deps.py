@@ -107,7 +107,7 @@ async def test_configuration_is_that_of_runs(store: str, tmp_path: Path, docker_
 def test_setting_that_is_unknown_is_refused(command: tuple[str, ...]):
     """As with runs: a misspelt store must not become the usual one."""
     done = call("deps", *command, environment={"INTERPRETER_TOOLS_DEPENDENCY_STOER": "x"})
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "did you mean 'dependency_store'?" in done.stderr.decode()
 
 

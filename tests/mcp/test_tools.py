@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import re
 import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from mcp import Client, MCPError
-from mcp.types import BlobResourceContents, TextResourceContents
+from mcp.types import BlobResourceContents, ImageContent, TextResourceContents
 
-from interpreter_tools import EngineConfig, LanguageConfig, LanguageRegistry
+from interpreter_tools import EngineConfig, LanguageConfig, LanguageRegistry, ToolArguments
 from interpreter_tools.mcp import create_server
 
 from .connect import SMALL, Connection, connect, text_of
@@ -98,10 +99,6 @@ async def test_arguments_are_taken_as_models_give_them(tmp_path: Path) -> None:
         ({"language": "python", "code": "1", "files": {"../a": ""}}, "path '../a' leads upwards"),
         ({"language": "python", "code": "1", "files": {"a": {"base64": "?"}}}, "files.a: '?...' is not base64"),
         ({"language": "python", "code": "1", "files": 7}, "argument 'files': "),
-        (
-            {"language": "python", "code": "1", "nice": 1},
-            "nice: 1 is not a field.\nWhat to do: the fields are",
-        ),
     ],
 )
 async def test_wrong_call_is_explained(arguments: dict[str, object], said: str, tmp_path: Path) -> None:
@@ -272,3 +269,51 @@ async def test_two_clients_in_memory_have_an_engine_each() -> None:
     async with Client(server) as one, Client(server) as other:
         session = await Connection(one, 0).session()
         assert "there is no session" in await Connection(other, 0).error("list_files", session_id=session)
+
+
+_PNG = (
+    "import struct, zlib\n"
+    "part = lambda k, d: struct.pack('>I', len(d)) + k + d + struct.pack('>I', zlib.crc32(k + d))\n"
+    "head = struct.pack('>IIBBBBB', 1, 1, 8, 0, 0, 0, 0)\n"
+    "data = part(b'IHDR', head) + part(b'IDAT', zlib.compress(b'\\0\\0')) + part(b'IEND', b'')\n"
+    "open('plot.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n' + data)\n"
+)
+
+
+async def test_pictures_come_as_pictures_and_once(tmp_path: Path) -> None:
+    """Of a run, and of a file that is read; other bytes come in base64, once."""
+    async with connect("memory", tmp_path) as server:
+        session = await server.session()
+        ran = await server.client.call_tool(
+            "execute_code", {"language": "python", "code": _PNG, "session_id": session, "description": "draws"}
+        )
+        pictures = [part for part in ran.content if isinstance(part, ImageContent)]
+        assert [(part.mime_type, base64.b64decode(part.data)[:4]) for part in pictures] == [("image/png", b"\x89PNG")]
+        assert "Ignored, as there is no such argument: description." in text_of(ran)
+        read = await server.client.call_tool("read_file", {"session_id": session, "filename": "plot.png"})
+        assert str(read).count(pictures[0].data) == 1
+        await server.call("write_file", session_id=session, path="b", content="/+4=", encoding="base64")
+        read = await server.client.call_tool("read_file", {"session_id": session, "path": "b"})
+        assert str(read).count("/+4=") == 1
+
+
+async def test_content_may_be_an_object(tmp_path: Path) -> None:
+    """It is written as JSON; arguments by other names are taken, and those that there are not are told."""
+    async with connect("memory", tmp_path) as server:
+        session = await server.session()
+        arguments = {"session_id": session, "file_path": "a.json", "contents": {"a": [1, "é"]}, "why": "to see"}
+        written = await server.client.call_tool("write_file", arguments)
+        assert "Ignored, as write_file has no such argument: why" in text_of(written)
+        read = await server.call("read_file", session_id=session, path="a.json")
+        assert json.loads(str(read["content"])) == {"a": [1, "é"]}
+
+
+async def test_models_arguments_are_those_of_the_tool(tmp_path: Path) -> None:
+    """One list: what the tool takes from models the server takes, too, beside sessions and files."""
+    async with connect("memory", tmp_path) as server:
+        (tool,) = [tool for tool in (await server.client.list_tools()).tools if tool.name == "execute_code"]
+        assert set(tool.input_schema["properties"]) == {*ToolArguments.__struct_fields__, "session_id", "files"}
+        answer = await server.call(
+            "execute_code", language="python", code="import sys; print(sys.argv[1:])", args=["a b"]
+        )
+        assert answer["stdout"] == "['a b']\n"

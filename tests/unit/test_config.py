@@ -235,3 +235,22 @@ def test_unusual_variables_pass() -> None:
     """Empty values, newlines, ``=`` in a value, bytes that are not UTF-8."""
     environment = {"A": "", "b c": "x\ny", "D": "e=f", "ä": "\udcff\udc80"}
     assert check_environment(environment, field="f") is environment
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "hint"),
+    [
+        (EngineConfig, "memory_limit", "EngineConfig(container=ContainerConfig(memory_limit=...))"),
+        (EngineConfig, "memory", "ContainerConfig(memory_limit=...)"),
+        (EngineConfig, "max_size", "EngineConfig(pool=PoolConfig(max_size=...))"),
+        (EngineConfig, "timeuot", "did you mean 'timeout'?"),
+        (ContainerConfig, "env", "did you mean 'environment'?"),
+        (ContainerConfig, "mem", "did you mean 'memory_limit'?"),
+        (PoolConfig, "colour", "known: "),
+    ],
+)
+def test_field_that_there_is_not_is_refused_with_the_right_one(kind: type, name: str, hint: str) -> None:
+    """Its place as well, where it belongs to a part."""
+    with pytest.raises(ConfigurationError, match=f"is not a field of {kind.__name__}") as caught:
+        kind(**{name: 1})
+    assert hint in caught.value.hint

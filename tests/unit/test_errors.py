@@ -200,3 +200,21 @@ def test_errors_survive_copies(error: InterpreterToolsError, way: str) -> None:
 def test_message_of_a_failed_program_is_one_line() -> None:
     """The program's last words do not act on whoever reads a log."""
     assert str(ExecutionFailed(_result("error"))).endswith(r": b\x1b[31m\u2028c")
+
+
+@pytest.mark.parametrize(
+    ("language", "hint"),
+    [
+        ("print(1)", "run('python', 'print(1)')"),
+        ("import os", "the language comes first"),
+        ("pyhton", "did you mean 'python'?"),
+    ],
+)
+def test_language_that_is_code_or_misspelt_is_understood(language: str, hint: str) -> None:
+    """`engine.run("print(1)")` is the first thing that people try."""
+    assert hint in UnknownLanguage(language, ["javascript", "python"]).hint
+
+
+def test_version_is_told() -> None:
+    """As packages tell it."""
+    assert re.fullmatch(r"\d+\..*|0\+unknown", interpreter_tools.__version__)

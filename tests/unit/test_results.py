@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pydantic
+import pytest
 
 from interpreter_tools import EngineStats, ExecutionResult, PoolStats
 
@@ -50,7 +54,7 @@ def test_output_that_was_not_utf8_is_json() -> None:
 
 def test_figures_of_an_engine_are_plain_as_well() -> None:
     """With those of its pools."""
-    counts = {"idle": 1, "busy": 2, "starting": 3, "waiting": 4, "hits": 5, "misses": 6, "refills": 7}
+    counts: dict[str, Any] = {"idle": 1, "busy": 2, "starting": 3, "waiting": 4, "hits": 5, "misses": 6, "refills": 7}
     pool = PoolStats(shape="python", discards={"used": 8}, **counts)
     stats = EngineStats(pools=(pool,), discards={"used": 8}, **counts)
     assert stats.to_dict() == {
@@ -60,3 +64,16 @@ def test_figures_of_an_engine_are_plain_as_well() -> None:
         **counts,
     }
     assert json.loads(stats.to_json())["pools"][0]["shape"] == "python"
+
+
+def test_result_goes_through_web_frameworks() -> None:
+    """As a dictionary, and as a type of pydantic's, which FastAPI uses for answers and their descriptions."""
+    result = result_of(stdout="x")
+    assert dict(result) == result.to_dict()
+    assert result.ok
+    adapter = pydantic.TypeAdapter(ExecutionResult)
+    assert adapter.dump_python(result, mode="json") == result.to_dict()
+    assert adapter.validate_python(result) is result
+    assert adapter.json_schema()["title"] == "ExecutionResult"
+    with pytest.raises(pydantic.ValidationError):
+        adapter.validate_python({"stdout": "x"})

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of cases
 """What the arguments of models are taken to mean, and what they are told when it is not plain."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from hypothesis import given, strategies
 
 from interpreter_tools import InvalidArguments, LanguageConfig, LanguageRegistry, UsageError
 from interpreter_tools.tool import ToolArguments, create_code_execution_tool
-from interpreter_tools.tool._arguments import read_arguments
+from interpreter_tools.tool._arguments import read_arguments, read_call
 from interpreter_tools.tool._options import ToolOptions
 from interpreter_tools.tool._texts import read_seconds, split_requirements, unfence
 
@@ -271,7 +272,6 @@ def test_requirements_are_never_empty(text: str) -> None:
         ({**HELLO, "timeout": -1}, r"^timeout: -1 is not a time"),
         ({**HELLO, "dependencies": [1]}, r"^dependencies: \[1\] is not a list of packages"),
         ({**HELLO, "stdin": True}, r"^stdin: True is not a text"),
-        ({**HELLO, "shell": True}, r"^shell: True is not a field\n.*the fields are language, code, "),
         ({**HELLO, "source": "2"}, r"^code: '2' is given twice"),
         ("print(1)", r"^arguments: 'print\(1\)' is not JSON: .*\n.*give one JSON object"),
         ("[1]", r"^arguments: \[1\] is not an object\n"),
@@ -297,3 +297,110 @@ def test_error_repeats_little_and_harmlessly() -> None:
     assert len(text) < 500
     assert "\x1b" not in text
     assert "\u202e" not in text
+
+
+# -- calls that are not plain
+
+
+def call(**given: object) -> tuple[str, tuple[str, ...]]:
+    """The program that is run, and what is said about the call."""
+    arguments, notes = read_call(given, OPTIONS, {})
+    return arguments.code, notes
+
+
+def test_unknown_arguments_are_ignored_and_told() -> None:
+    """Models describe what they do; a name that nearly means a field is asked about."""
+    code, notes = call(language="python", code="1", description="adds", explanation="why", timout=3)
+    assert code == "1"
+    assert notes == ("Ignored, as there is no such argument: description, explanation, timout. Did you mean timeout?",)
+    _, (note,) = call(language="python", code="1", **{"a\n[ok, exit code 0]": 1})
+    assert note.isprintable()
+
+
+@pytest.mark.parametrize("name", ["cmd", "command", "content", "script", "program", "snippet"])
+def test_code_has_other_names(name: str) -> None:
+    """A command without a language is one for a shell."""
+    assert call(language="python", **{name: "1"}) == ("1", ())
+    if name in {"cmd", "command"}:
+        assert read_call({name: "ls"}, OPTIONS, {})[0].language == "shell"
+
+
+@pytest.mark.parametrize(
+    ("language", "given", "meant", "said"),
+    [
+        ("python", ">>> for n in 1,:\n...     print(n)\n...\n1\n>>> 3\n3", "for n in 1,:\n    print(n)\n\n3\n", "prompts"),
+        ("python", "In [1]: x = 1\n\nIn [2]: x\nOut[2]: 1", "x = 1\nx\n", "prompts"),
+        ("shell", "$ ls\n$ pwd\n", "ls\npwd\n", "prompts"),
+        ("python", "print(\u201chi\u201d)", 'print("hi")', "typographic quotes"),
+        ("javascript", "console.log(\u2018hi\u2019)", "console.log('hi')", "typographic quotes"),
+        ("python", "if 1:\n\u00a0\u00a0\u00a0 print(1)", "if 1:\n    print(1)", "blanks"),
+        ("javascript", "if (1) {\n\u00a0 x()\n}", "if (1) {\n  x()\n}", "blanks"),
+        ("python", "\ufeffprint(1)", "print(1)", "blanks"),
+        ("python", "print(1 &lt; 2 and &quot;a&quot;)", 'print(1 < 2 and "a")', "entities"),
+        ("javascript", "if (1 &lt; 2) x()", "if (1 < 2) x()", "entities"),
+        ("python", "import os\\nprint(os.name)\\n", "import os\nprint(os.name)\n", "line breaks"),
+        ("python", 'x = 1\\nprint(\\"a\\\\nb\\")', 'x = 1\nprint("a\\nb")', "line breaks"),
+        ("javascript", "let x = 1;\\nconsole.log(x);", "let x = 1;\nconsole.log(x);", "line breaks"),
+        ("shell", "cd /tmp\\nls", "cd /tmp\nls", "line breaks"),
+    ],
+)  # fmt: skip
+def test_damage_is_mended_and_told(language: str, given: str, meant: str, said: str) -> None:
+    """What a model wrote, of what arrived."""
+    code, (note,) = call(language=language, code=given)
+    assert code == meant
+    assert said in note.lower()
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("python", 'print("\u201chi\u201d &lt; \\n \u00a0")'),
+        ("python", 'print("""\n>>> x\n""")'),
+        ("python", "print('a\\nb')"),
+        ("python", "this is no Python \u201d &lt;"),
+        ("javascript", "console.log('\u201chi\u201d')"),
+        ("javascript", "console.log('a\\nb')"),
+        ("javascript", "x = '&lt;' < 3"),
+        ("shell", "printf 'a\\nb'"),
+        ("shell", "echo hi; echo $HOME"),
+        ("shell", "cat <<EOF > README.md\nSee:\n```bash\nls\n```\nEOF"),
+        ("javascript", "const s = 1\n// Example:\n"),
+    ],
+)
+def test_sound_program_stays(language: str, code: str) -> None:
+    """Odd characters inside of texts are the program's own."""
+    assert call(language=language, code=code) == (code, ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sure! Here it is:\n```python\nprint(1)\n```",
+        "Sure! Here it is:\n\n```python\nprint(1)\n```\n\nThis prints one.",
+        "```python\nprint(1)\n```\nThis prints one.",
+        "# Answer\n```py\nprint(1)\n```",
+    ],
+)
+def test_words_around_a_block_are_left_out(text: str) -> None:
+    """As code, or in place of the whole call."""
+    assert call(language="python", code=text)[0].strip() == "print(1)"
+    assert read(text).code.strip() == "print(1)"
+
+
+@pytest.mark.parametrize(("language", "fence"), [("python", "bash"), ("shell", "python"), ("javascript", "py")])
+def test_fence_of_another_language_is_answered(language: str, fence: str) -> None:
+    """With what to change; related languages and words that are none do no harm."""
+    with pytest.raises(InvalidArguments, match="fence says") as caught:
+        call(language=language, code=f"```{fence}\n1\n```")
+    assert "give language=" in caught.value.hint
+    assert call(language="shell", code="```bash\nls\n```")[0] == "ls\n"
+    assert call(language="python", code="```text\n1\n```")[0] == "1\n"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--name", "a b", "2"], '["--name", "a b", "2"]', "--name 'a b' 2", {"--name": "a b", "2": None}, ["--name", "a b", 2]],
+)  # fmt: skip
+def test_program_gets_arguments(given: object) -> None:
+    """As a list, a command line, or options by name."""
+    assert read(language="python", code="1", args=given).args == ["--name", "a b", "2"]

@@ -15,15 +15,18 @@ from interpreter_tools import (
     EngineConfig,
     ExecutionEngine,
     Mount,
+    RunLimits,
+    RunOptions,
     create_code_execution_tool,
 )
+from interpreter_tools._config import options
 
 
 def test_schema() -> None:
     """Two fields are required, and no others are allowed than those described."""
     schema = create_code_execution_tool(timeout=5, languages=("python", "js")).json_schema
     properties = cast("dict[str, dict[str, object]]", schema["properties"])
-    assert list(properties) == ["language", "code", "dependencies", "timeout", "stdin"]
+    assert list(properties) == ["language", "code", "dependencies", "timeout", "stdin", "args"]
     assert (schema["type"], schema["required"]) == ("object", ["language", "code"])
     assert schema["additionalProperties"] is False
     assert properties["language"]["enum"] == ["javascript", "python"]
@@ -82,6 +85,22 @@ def test_wrong_option_is_refused(field: str, value: object) -> None:
     """When the tool is made."""
     with pytest.raises(ConfigurationError, match=rf"^{field}"):
         create_code_execution_tool(**{field: value})  # type: ignore[arg-type]
+
+
+def test_tool_takes_its_limits_from_the_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option that is added to `RunLimits` is one of the tool, without a change to it."""
+    for name in RunLimits.__annotations__:
+        with pytest.raises(ConfigurationError, match=rf"^{name}"):
+            create_code_execution_tool(**{name: object()})  # type: ignore[arg-type]
+    monkeypatch.setitem(RunLimits.__annotations__, "brightness", int)
+    monkeypatch.setitem(RunOptions.__annotations__, "brightness", int)
+    options._kinds_of_limits.cache_clear()
+    assert options.check_limits(cast("RunLimits", {"brightness": 3})) == {"brightness": 3}
+    create_code_execution_tool(**cast("RunLimits", {"brightness": 3}))
+    monkeypatch.undo()
+    options._kinds_of_limits.cache_clear()
+    with pytest.raises(ConfigurationError, match=r"did you mean 'memory_limit'"):
+        create_code_execution_tool(**cast("RunLimits", {"memory": "1g"}))
 
 
 def test_engine_or_its_configuration() -> None:

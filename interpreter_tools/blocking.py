@@ -1,0 +1,361 @@
+"""The engine for code without an event loop: Flask, Celery, scripts, notebooks with synchronous tools.
+
+```python
+from interpreter_tools import blocking
+
+with blocking.Engine() as engine:
+    print(engine.run("python", "print(1)").stdout)
+```
+
+One thread runs an event loop with one ``ExecutionEngine`` in it. Any number of threads may call it at once, and each
+call waits for its own result. ``Ctrl-C`` cancels the call that waits, which ends its program.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack
+
+import anyio
+import anyio.from_thread
+
+from interpreter_tools._engine import ExecutionEngine
+from interpreter_tools._exceptions import EngineClosed
+from interpreter_tools._session.session import Session as AsyncSession
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from types import TracebackType
+
+    from interpreter_tools._config.model import EngineConfig, SessionConfig
+    from interpreter_tools._config.options import RunOptions, SessionOptions
+    from interpreter_tools._config.results import EngineStats, ExecutionResult, OutputChunk, SessionInfo
+    from interpreter_tools._execution.execution import Execution as AsyncExecution
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+__all__ = ["Engine", "Execution", "Session"]
+
+
+def _of_engine(method: Callable[Concatenate[ExecutionEngine, P], Awaitable[T]]) -> Callable[Concatenate[Engine, P], T]:
+    """Return a method of the engine that waits for what the asynchronous one of the same name returns."""
+
+    @functools.wraps(method)
+    def wait(self: Engine, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def call() -> T:
+            return await method(self.engine, *args, **kwargs)
+
+        return self.wait(call)
+
+    return wait
+
+
+def _of_session(method: Callable[Concatenate[AsyncSession, P], Awaitable[T]]) -> Callable[Concatenate[Session, P], T]:
+    """Return a method of a session, likewise."""
+
+    @functools.wraps(method)
+    def wait(self: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def call() -> T:
+            return await method(self.session, *args, **kwargs)
+
+        return self.owner.wait(call)
+
+    return wait
+
+
+class Engine:
+    """An engine whose methods wait; each is that of ``ExecutionEngine`` of the same name, with the same arguments.
+
+    It starts with its first use, and ends with ``close``, at the end of ``with``, or with the process. A process that
+    was forked, such as a worker of Celery, starts an engine of its own with the first use there.
+
+    Args:
+        config: sizes, limits and images; the defaults suit a small machine.
+    """
+
+    def __init__(self, config: EngineConfig | None = None) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._loop: _Loop | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "new" if self._loop is None else "running"
+        return f"<blocking.Engine {state}>"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the thread and the engine, where that has not happened yet.
+
+        Raises:
+            EngineClosed: it was closed.
+            DockerUnavailable: no Docker engine answers.
+        """
+        self._running()
+
+    def close(self) -> None:
+        """End every run and session, remove every container, and end the thread. Does nothing the second time."""
+        with self._lock:
+            loop, self._loop, self._closed = self._loop, None, True
+        if loop is not None and loop.pid == os.getpid():
+            loop.close()
+
+    @property
+    def engine(self) -> ExecutionEngine:
+        """The engine itself; it belongs to the loop of the thread."""
+        return self._running().engine
+
+    @property
+    def config(self) -> EngineConfig:
+        """How it was asked for."""
+        return self.engine.config
+
+    def wait(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what a coroutine function returns that is called in the engine's loop.
+
+        Args:
+            call: is called there; interrupting the thread that waits cancels it.
+        """
+        return self._running().wait(call)
+
+    def enter(self, manager: Callable[[], AsyncExecution]) -> AbstractContextManager[AsyncExecution]:
+        """Return an execution as a context manager of this thread: one task of the loop enters and leaves it."""
+        loop = self._running()
+        return loop.portal.wrap_async_context_manager(loop.portal.call(manager))
+
+    def _running(self) -> _Loop:
+        with self._lock:
+            if self._closed:
+                raise EngineClosed("the engine was closed", hint="make another blocking.Engine")
+            if self._loop is None or self._loop.pid != os.getpid():
+                self._loop = _Loop(self._config)
+            return self._loop
+
+    # -- running
+
+    run = _of_engine(ExecutionEngine.run)
+    execute_code = _of_engine(ExecutionEngine.execute_code)
+    warm = _of_engine(ExecutionEngine.warm)
+
+    def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
+        """A run whose output is taken as it comes: ``with engine.stream(...) as run: for chunk in run: ...``."""
+        return Execution(self, lambda: self.engine.stream(language, code, **options))
+
+    def stream_code(
+        self, session_id: str, *, language: str, code: str | bytes = "", **options: Unpack[RunOptions]
+    ) -> Execution:
+        """The same in a session."""
+        return Execution(self, lambda: self.engine.stream_code(session_id, language=language, code=code, **options))
+
+    # -- sessions and their files
+
+    def session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> Session:
+        """A session as an object; ``with`` cleans it up at its end."""
+
+        async def make() -> AsyncSession:
+            return self.engine.session(config, **options)
+
+        return Session(self, self.wait(make))
+
+    create_session = _of_engine(ExecutionEngine.create_session)
+    get_session_info = _of_engine(ExecutionEngine.get_session_info)
+    cleanup_session = _of_engine(ExecutionEngine.cleanup_session)
+    write_file = _of_engine(ExecutionEngine.write_file)
+    copy_file_into_workspace = _of_engine(ExecutionEngine.copy_file_into_workspace)
+    copy_directory_into_workspace = _of_engine(ExecutionEngine.copy_directory_into_workspace)
+    copy_file_from_workspace = _of_engine(ExecutionEngine.copy_file_from_workspace)
+    copy_directory_from_workspace = _of_engine(ExecutionEngine.copy_directory_from_workspace)
+    add_file_from_base64 = _of_engine(ExecutionEngine.add_file_from_base64)
+    read_file_binary = _of_engine(ExecutionEngine.read_file_binary)
+    read_file_base64 = _of_engine(ExecutionEngine.read_file_base64)
+    list_workspace_files = _of_engine(ExecutionEngine.list_workspace_files)
+
+    def read_file(self, session_id: str, path: str, *, limit: str | int | None = None) -> bytes:
+        """A file's bytes."""
+
+        async def read() -> bytes:
+            return await self.engine.read_file(session_id, path, limit=limit)
+
+        return self.wait(read)
+
+    def stats(self) -> EngineStats:
+        """Pool sizes, hits and misses, waits, refills, discards by cause."""
+
+        async def read() -> EngineStats:
+            return self.engine.stats()
+
+        return self.wait(read)
+
+
+class Session:
+    """A session whose methods wait; made by ``Engine.session``."""
+
+    def __init__(self, owner: Engine, session: AsyncSession) -> None:
+        self.owner = owner
+        self.session = session
+
+    def __repr__(self) -> str:
+        return f"<blocking.Session {self.id}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.session.id
+
+    def close(self, *, keep_generated: str | os.PathLike[str] | None = None) -> list[Path]:
+        """Clean the session up; see ``Session.aclose``."""
+
+        async def close() -> list[Path]:
+            return await self.session.aclose(keep_generated=keep_generated)
+
+        return self.owner.wait(close)
+
+    def info(self) -> SessionInfo:
+        """What the session is, and which containers it has had."""
+
+        async def read() -> SessionInfo:
+            return self.session.info()
+
+        return self.owner.wait(read)
+
+    run = _of_session(AsyncSession.run)
+
+    def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
+        """A run whose output is taken as it comes."""
+        return Execution(self.owner, lambda: self.session.stream(language, code, **options))
+
+    write_file = _of_session(AsyncSession.write_file)
+    copy_file_into_workspace = _of_session(AsyncSession.copy_file_into_workspace)
+    copy_directory_into_workspace = _of_session(AsyncSession.copy_directory_into_workspace)
+    copy_file_from_workspace = _of_session(AsyncSession.copy_file_from_workspace)
+    copy_directory_from_workspace = _of_session(AsyncSession.copy_directory_from_workspace)
+    add_file_from_base64 = _of_session(AsyncSession.add_file_from_base64)
+    read_file_binary = _of_session(AsyncSession.read_file_binary)
+    read_file_base64 = _of_session(AsyncSession.read_file_base64)
+    list_workspace_files = _of_session(AsyncSession.list_workspace_files)
+
+    def read_file(self, path: str, *, limit: str | int | None = None) -> bytes:
+        """A file's bytes."""
+
+        async def read() -> bytes:
+            return await self.session.read_file(path, limit=limit)
+
+        return self.owner.wait(read)
+
+
+class Execution:
+    """A run under way: ``with`` starts it and ends it, ``for`` takes its output. One thread uses it at a time."""
+
+    def __init__(self, owner: Engine, make: Callable[[], AsyncExecution]) -> None:
+        self._owner = owner
+        self._manager = owner.enter(make)
+        self._execution: AsyncExecution | None = None
+
+    def __enter__(self) -> Self:
+        self._execution = self._manager.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._manager.__exit__(kind, error, traceback)
+
+    def __iter__(self) -> Iterator[OutputChunk]:
+        while (chunk := self._owner.wait(self._next)) is not None:
+            yield chunk
+
+    async def _next(self) -> OutputChunk | None:
+        return await anext(self._entered, None)
+
+    @property
+    def _entered(self) -> AsyncExecution:
+        if self._execution is None:
+            raise RuntimeError("the execution has not started: use it in `with`")
+        return self._execution
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """The ports of the host by those of the container."""
+        return self._entered.ports
+
+    def result(self) -> ExecutionResult:
+        """Wait for the end, and return how it went."""
+        return self._owner.wait(self._entered.result)
+
+    def send_stdin(self, data: bytes) -> None:
+        """Send input; see ``Execution.send_stdin``."""
+        self._owner.wait(lambda: self._entered.send_stdin(data))
+
+    def close_stdin(self) -> None:
+        """End the input."""
+        self._owner.wait(self._entered.close_stdin)
+
+    def kill(self) -> None:
+        """End the program."""
+        self._owner.wait(self._entered.kill)
+
+
+class _Loop:
+    """A thread with an event loop and an engine in it; it is there when this returns.
+
+    The thread is a daemon, and the end of the process closes it: one that nobody closes does not hold the end up.
+    """
+
+    def __init__(self, config: EngineConfig | None) -> None:
+        self.pid = os.getpid()
+        self._ready: Future[tuple[anyio.from_thread.BlockingPortal, ExecutionEngine]] = Future()
+        self._thread = threading.Thread(
+            target=anyio.run, args=(self._main, config), name="interpreter-tools", daemon=True
+        )
+        self._thread.start()
+        self.portal, self.engine = self._ready.result()
+        atexit.register(self.close)
+
+    async def _main(self, config: EngineConfig | None) -> None:
+        try:
+            async with ExecutionEngine(config) as engine, anyio.from_thread.BlockingPortal() as portal:
+                self._ready.set_result((portal, engine))
+                await portal.sleep_until_stopped()
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)  # for whoever waits for the start
+
+    def wait(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what a coroutine function returns; whatever interrupts the waiting cancels it."""
+        future = self.portal.start_task_soon(call)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Cancel what runs, close the engine, and wait for the thread's end."""
+        atexit.unregister(self.close)
+        if self._thread.is_alive() and self.pid == os.getpid():
+            self.portal.start_task_soon(self.portal.stop, True)
+            self._thread.join()

@@ -1,0 +1,70 @@
+"""Errors in the words of the command line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from interpreter_tools._config.exit_status import SANDBOX_FAILED, USAGE
+from interpreter_tools._exceptions import (
+    ConfigurationError,
+    DockerUnavailable,
+    ImageMissing,
+    InterpreterMissing,
+    InterpreterToolsError,
+    NetworkMissing,
+    PoolTimeout,
+    UnknownLanguage,
+    UsageError,
+)
+from interpreter_tools._text import harmless
+from interpreter_tools.cli._limits import FLAGS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_FLAGS = {**FLAGS, "dependencies": "--dep", "files": "--file", "ports": "--port", "docker_host": "--docker-host"}
+_PYTHON = re.compile(r"[A-Za-z_.]+\(|\w=|Config\b|\bNone\b|session")  # a hint that speaks of the library
+
+_HINTS: dict[type[InterpreterToolsError], str] = {
+    UnknownLanguage: "name one with --language; others are set in the table [languages.NAME] of a file for --config",
+    ImageMissing: "run `interpreter-tools setup`, or name another image with --image",
+    NetworkMissing: "make it with `docker network create NAME`, or leave --network out",
+    InterpreterMissing: "use an image that has it: `interpreter-tools setup --update`, or --image",
+    PoolTimeout: "run less at once, or raise INTERPRETER_TOOLS_POOL__WAIT_TIMEOUT",
+}
+
+
+def tell(
+    command: str, error: InterpreterToolsError, *, given: Collection[str] = (), failed: int = SANDBOX_FAILED
+) -> int:
+    """Write an error to stderr, and return the command's status.
+
+    Args:
+        command: the command that failed.
+        error: why.
+        given: the options that came from the command line, by the names that the library gives them.
+        failed: the status where it is not the call that was wrong.
+    """
+    sys.stderr.write(harmless(f"interpreter-tools {command}: {explain(error, given=given)}\n"))
+    return USAGE if isinstance(error, UsageError) else failed
+
+
+def explain(error: InterpreterToolsError, *, given: Collection[str] = ()) -> str:
+    """Return what went wrong and what to do, with the flags of the command line in place of the library's names."""
+    message, hint = error.message, error.hint
+    if isinstance(error, DockerUnavailable):
+        first, _, tried = message.partition("\n")
+        return f"{first.rstrip(':')}: {hint}\n{tried}".rstrip() if hint else message
+    if isinstance(error, ConfigurationError):
+        path = re.split(r"[\[.]", error.field.removeprefix("container."), maxsplit=1)
+        flag = _FLAGS.get(path[0])
+        if flag is not None and (path[0] in given or path[0] in {"dependencies", "files"}):
+            message = f"{flag}: {error.value!r} {error.reason}"
+    chosen = next((found for kind, found in _HINTS.items() if isinstance(error, kind)), None)
+    if chosen is not None:
+        hint = chosen
+    elif _PYTHON.search(hint):
+        hint = ""
+    return f"{message}\n  hint: {hint}" if hint else message

@@ -1,0 +1,114 @@
+# ruff: noqa: E501 - tables of cases
+"""Each rule of advice fires on its own case, and on no other's."""
+
+from __future__ import annotations
+
+import pytest
+
+from interpreter_tools import ExecutionResult
+from interpreter_tools.tool._advice import Circumstances, find_advice
+
+_TRACE = 'Traceback (most recent call last):\n  File "/workspace/main.py", line 1, in <module>\n'
+_CHILD = (
+    _TRACE
+    + '  File "/usr/lib/python3.11/subprocess.py", line 1955, in _execute_child\n    raise child_exception_type\n'
+)
+
+# rule, what it says, language, stderr, further fields of the result, further circumstances
+_CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = [
+    ("package", '["pyyaml"]', "python", _TRACE + "ModuleNotFoundError: No module named 'yaml'", {}, {}),
+    ("package", '["lodash"]', "javascript", "Error: Cannot find module 'lodash'\nRequire stack:", {}, {}),
+    ("package", "a file that is not there", "javascript", "Error: Cannot find module './x.js'", {}, {}),
+    ("package", '["jq"]', "shell", "main.sh: line 1: jq: command not found", {"exit_code": 127}, {}),
+    ("package", '["imagemagick"]', "shell", "main.sh: line 1: convert: command not found", {"exit_code": 127}, {}),
+    ("package", 'language="python"', "shell", "main.sh: line 1: python3: command not found", {"exit_code": 127}, {}),
+    ("package", 'language="javascript"', "bash", "main.sh: line 1: node: command not found", {"exit_code": 127}, {}),
+    ("package", "in dependencies", "shell", "main.sh: line 1: pip: command not found", {"exit_code": 127}, {}),
+    ("package", "never root", "shell", "main.sh: line 1: sudo: command not found", {"exit_code": 127}, {}),
+    ("package", "for a network", "shell", "main.sh: line 1: dig: command not found", {"exit_code": 127}, {}),
+    ("network", "no network", "python", "socket.gaierror: [Errno -3] Temporary failure in name resolution", {}, {}),
+    ("network", "no network", "shell", "curl: (6) Could not resolve host: example.org", {"exit_code": 6}, {}),
+    ("network", "no network", "shell", "", {"exit_code": 6}, {"code": "curl -s https://example.org"}),
+    ("network", "no network", "bash", "", {"outcome": "ok", "exit_code": 0}, {"code": "curl -s http://a | head"}),
+    ("stdin", "pass it as stdin", "python", _TRACE + "EOFError: EOF when reading a line", {}, {}),
+    ("disk", "disk is full", "python", _TRACE + "OSError: [Errno 28] No space left on device", {}, {}),
+    ("memory", "smaller pieces", "python", _TRACE + "MemoryError", {}, {}),
+    ("notebook", "no notebook", "python", "    !pip install six\n    ^\nSyntaxError: invalid syntax", {}, {}),
+    ("await", "asyncio.run", "python", "    await f()\n    ^\nSyntaxError: 'await' outside function", {}, {}),
+    ("escaped", "real line breaks", "python", "SyntaxError: unexpected character after line continuation character", {}, {}),
+    ("fences", "Markdown", "python", "    ```python\n    ^\nSyntaxError: invalid syntax", {}, {}),
+    ("fences", "Markdown", "javascript", "/workspace/main.js:1\n```js\n^\n\nSyntaxError: missing )", {}, {}),
+    ("characters", "typographic", "python", "SyntaxError: invalid character '\u201c' (U+201C)", {}, {}),
+    ("locale", "babel", "python", _TRACE + "locale.Error: unsupported locale setting", {}, {}),
+    ("pip", "with dependencies", "python", "/usr/bin/python3: No module named pip", {}, {}),
+    ("import", "use require", "javascript", "SyntaxError: Cannot use import statement outside a module", {}, {}),
+    ("async", "async function", "javascript", "SyntaxError: await is only valid in async functions and the top", {}, {}),
+    ("bash", 'language="bash"', "shell", "/workspace/main.sh: 1: [[: not found", {}, {}),
+    ("apt", "dependencies", "shell", "E: Unable to acquire the dpkg frontend lock", {}, {}),
+    ("name", "variables of earlier calls", "python", _TRACE + "NameError: name 'df' is not defined", {}, {}),
+    ("name", "`import numpy as np`", "python", _TRACE + "NameError: name 'np' is not defined", {}, {}),
+    ("name", "`import json`", "python", _TRACE + "NameError: name 'json' is not defined", {}, {}),
+    ("name", "variables of earlier calls", "javascript", "ReferenceError: total is not defined", {}, {}),
+    ("files", "earlier calls are gone", "python", _TRACE + "FileNotFoundError: [Errno 2] No such file or directory: 'a.csv'",
+     {}, {"keeps_files": False}),
+    ("files", "earlier calls are gone", "shell", "cat: a.csv: No such file or directory", {}, {"keeps_files": False}),
+    ("foreign", "no /mnt/data", "python", _TRACE + "FileNotFoundError: [Errno 2] No such file or directory: '/mnt/data/a.csv'",
+     {}, {"keeps_files": False}),
+    ("foreign", "no /home/user", "shell", "cat: /home/user/a: No such file or directory", {}, {}),
+    ("foreign", "no /mnt/data", "javascript", "Error: ENOENT: no such file or directory, open '/mnt/data/x'", {}, {}),
+    ("foreign", "no /home/user", "python", "PermissionError: [Errno 13] Permission denied: '/home/user'", {}, {}),
+    ("program", "no program 'ffmpeg'", "python", _CHILD + "FileNotFoundError: [Errno 2] No such file or directory: 'ffmpeg'",
+     {}, {"keeps_files": False}),
+    ("program", "no program 'dot'", "javascript", "Error: spawn dot ENOENT", {}, {"keeps_files": False}),
+    ("library", "libGL.so.1", "python", "ImportError: libGL.so.1: cannot open shared object file: No such file or directory",
+     {}, {"keeps_files": False}),
+    ("signal", "SIGSEGV", "python", "x", {"signal": 11, "exit_code": 139}, {}),
+    ("signal", "/dev/shm", "python", "x", {"signal": 7, "exit_code": 135}, {}),
+    ("picture", "savefig", "python", "", {"outcome": "ok", "exit_code": 0, "stdout": "x"}, {"code": "plt.plot([1])\nplt.show()"}),
+    ("nothing", "printed nothing", "python", "", {"outcome": "ok", "exit_code": 0}, {}),
+    ("keeping", "ask for a session", "python", "", {"outcome": "ok", "exit_code": 0, "stdout": "x", "generated_files": ("a",)},
+     {"keeping": "ask for a session"}),
+    ("timeout", "did not end within 5 s", "python", "x", {"outcome": "timeout", "exit_code": 137}, {"timeout": 5.0}),
+    ("oom", "more memory", "python", "x", {"outcome": "oom", "exit_code": 137}, {}),
+    ("output_limit", "print a summary", "python", "x", {"outcome": "output_limit", "exit_code": 137}, {}),
+    ("killed", "from outside", "python", "x", {"outcome": "killed", "exit_code": 137}, {}),
+    ("dependency_error", "could not be installed", "python", "x", {"outcome": "dependency_error", "exit_code": 1}, {}),
+    ("call", "Ignored", "python", "x", {"outcome": "ok", "exit_code": 0}, {"notes": ("Ignored: a.",)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def test_rule_fires_on_its_case_and_on_no_other(
+    case: tuple[str, str, str, str, dict[str, object], dict[str, object]],
+) -> None:
+    """One rule, with words that fit, for each thing that goes wrong."""
+    rule, said, language, stderr, fields, more = case
+    plain = {"stdout": "", "exit_code": 1, "signal": None, "outcome": "error", "execution_time": 0.1, "cpu_time": 0.1}
+    result = ExecutionResult(**{**plain, "peak_memory": 1, "stderr": stderr, **fields})  # type: ignore[arg-type]
+    found = find_advice(result, Circumstances(language=language, **more))  # type: ignore[arg-type]
+    assert [name for name, _ in found] == [rule], found
+    assert said in found[0][1]
+
+
+def test_every_rule_has_a_case() -> None:
+    """A rule that is added brings its own."""
+    from interpreter_tools.tool import _advice
+
+    named = {name for name, *_ in _advice._CAUSES}
+    assert named <= {case[0] for case in _CASES}
+
+
+def test_program_that_went_well_gets_no_advice() -> None:
+    """Whatever it has printed, in the words of any rule."""
+    text = "\n".join(case[3] for case in _CASES)
+    result = ExecutionResult(
+        stdout=text,
+        stderr=text,
+        exit_code=0,
+        signal=None,
+        outcome="ok",
+        execution_time=0.1,
+        cpu_time=0.1,
+        peak_memory=1,
+    )
+    assert find_advice(result, Circumstances(language="python")) == []
