@@ -374,6 +374,8 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
             has them; they are registered, for the whole process, when an engine starts.
         index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
         extra_index_urls: further ones.
+        allowed_index_hosts: hosts that lists of packages may name beside those of the indexes: with
+            ``--extra-index-url`` and its like, or in the URL of a package; such as ``("packages.example",)``.
         npm_registry: npm's registry; None means that of npm_config_registry, or the usual one.
         http_proxy: URL of the proxy that installers reach ``http://`` through; None means that of the variable of this
             name, unless it leads to this machine's loopback.
@@ -406,6 +408,7 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
     languages: dict[str, dict[str, object]] = {}
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
+    allowed_index_hosts: tuple[str, ...] = ()
     npm_registry: str | None = None
     http_proxy: str | None = None
     https_proxy: str | None = None

@@ -107,7 +107,13 @@ class RunOptions(RunLimits, total=False):
         files: contents by path below the workspace, written before the code starts; a text is encoded as UTF-8.
         strategy: whether the container is used again; in a session it is the session's.
         dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
-            that ask for the same.
+            that ask for the same. A standard module is left out, a known module's name becomes its package's:
+            ``result.notes`` says so.
+        auto_dependencies: install the packages that the code imports, too, as far as they are well known; Python,
+            JavaScript and TypeScript. What the header of a Python script asks for (PEP 723) is installed unless this is
+            False. None means that only imports are left alone.
+        system_dependencies: packages of the image's distribution, beside those of the language. Packages that are known
+            to need libraries or programs bring theirs: ``()`` means that none is brought, and none is asked for.
         workspace_sharing: ``"shared"`` to see the session's shared workspace, ``"isolated"`` not to. The runs of a
             ``PER_SESSION`` session see its workspace, unless the session is ``"shared"`` and the run ``"isolated"``.
         run_app: run a file of the workspace, or of a mounted directory, instead of code.
@@ -120,6 +126,8 @@ class RunOptions(RunLimits, total=False):
     files: Mapping[str, str | bytes]
     strategy: ContainerStrategy
     dependencies: Sequence[str]
+    auto_dependencies: bool | None
+    system_dependencies: Sequence[str] | None
     workspace_sharing: Literal["isolated", "shared"]
     run_app: RunApp | None
     args: Sequence[str]
@@ -152,6 +160,8 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     output_limit: int | None
     strategy: ContainerStrategy
     dependencies: Sequence[str]
+    auto_dependencies: bool | None
+    system_dependencies: Sequence[str] | None
     shared: bool
     run_app: RunApp | None
     args: tuple[str, ...]
@@ -262,6 +272,8 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         run_app=run_app,
         args=_check_args(options.get("args", ())),
         dependencies=options.get("dependencies", ()),
+        auto_dependencies=_check_auto(options.get("auto_dependencies")),
+        system_dependencies=options.get("system_dependencies"),
         capture=options.get("capture", True),
     )
 
@@ -285,6 +297,13 @@ def _check_args(args: Sequence[str]) -> tuple[str, ...]:
             reason = f"holds a lone surrogate at character {error.start}"
             raise ConfigurationError(f"args[{index}]", word, reason) from None
     return tuple(args)
+
+
+def _check_auto(value: object) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        hint = "give True, False, or None for the header of a script alone"
+        raise ConfigurationError("auto_dependencies", value, "is neither True nor False", hint=hint)
+    return value
 
 
 def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[ContainerStrategy, str]:

@@ -136,6 +136,10 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         workspace_dir: where the run's files were, inside the container.
         results: what the program has displayed, in order: at most 1,000 results and 64 MiB.
         results_truncated: it has displayed more, which was dropped.
+        dependencies: the packages that it had: asked for, listed by its app or script, or found by
+            ``auto_dependencies``.
+        system_dependencies: the same for packages of the distribution.
+        notes: what was done otherwise than it was asked for, or was not done, and why: a sentence each.
     """
 
     stdout: str
@@ -160,6 +164,9 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     workspace_dir: str = "/workspace"
     results: tuple[DisplayResult, ...] = ()
     results_truncated: bool = False
+    dependencies: tuple[str, ...] = ()
+    system_dependencies: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str | None:

@@ -127,4 +127,5 @@ def _boot_environment(
     if language.boot is None:
         return {}
     preload = config.preload if language.boot.preloads else ()
-    return boot_environment(language, image_environment, cpus=config.cpus, preload=preload)
+    offline = config.network == "none"
+    return boot_environment(language, image_environment, cpus=config.cpus, preload=preload, offline=offline)

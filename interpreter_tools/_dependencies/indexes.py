@@ -88,6 +88,12 @@ class IndexSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def allowed_hosts(config: EngineConfig) -> frozenset[str]:
+    """Return the hosts that a list of packages may name: those allowed, and those of the configured indexes."""
+    urls = (config.index_url, *config.extra_index_urls, config.npm_registry)
+    return frozenset({*config.allowed_index_hosts, *filter(None, (urlsplit(url or "").hostname for url in urls))})
+
+
 def _network(config: EngineConfig, environment: Mapping[str, str]) -> dict[str, str]:
     configured = {"http_proxy": config.http_proxy, "https_proxy": config.https_proxy, "no_proxy": config.no_proxy}
     network: dict[str, str] = {}

@@ -42,6 +42,7 @@ _TIMED_OUT = 124  # as timeout(1) says it
 _OF_PACKAGE = frozenset({errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENOTDIR})  # it left no plain tree
 _ANSWER_DEADLINE = 300.0  # seconds for staging and publishing: a slow disk is not an error
 _WAIT_SLICE = 30.0
+_PACKAGES_FILE = "interpreter-tools-packages.txt"
 
 
 class Host(Protocol):
@@ -129,6 +130,41 @@ class _Program:
             self.ended.set_exception(error)
 
 
+async def run_program(
+    container: Container,
+    words: list[str],
+    environment: dict[str, str],
+    *,
+    directory: str,
+    timeout: float,
+    sink: Sink,
+) -> Exited | Refused:
+    """Run a program of ours in a container that is ours alone, and return how it ended.
+
+    Args:
+        container: the container.
+        words: the program and its arguments.
+        environment: its variables.
+        directory: where it starts.
+        timeout: seconds.
+        sink: takes what it writes.
+
+    Raises:
+        ContainerLost, ProtocolError: the container went away.
+    """
+    program = _Program(sink)
+    container.channel.listen(program)
+    try:
+        container.channel.send(
+            container.channel.connection.start(
+                words, environment, uid=container.uid, timeout_ms=round(timeout * 1000), directory=directory
+            )
+        )
+        return await program.ended
+    finally:
+        container.channel.quit(program)
+
+
 class Installer:
     """Fills one entry of the store, in a container that is its own."""
 
@@ -188,18 +224,20 @@ class Installer:
         certificates = await self._settings.authorities.read(self._sink)
         if not certificates:
             return {}
-        container, image_environment = self._container, self._requirement.shape.image_environment
-        connection, path = container.channel.connection, f"{WORKSPACE}/{authorities.FILE}"
-        refused = await self._ask(
-            connection.put(authorities.FILE.encode(), certificates, uid=container.uid) + connection.sync()
-        )
-        if isinstance(refused, Refused):
-            raise ContainerLost(f"the installer takes no file: {os.strerror(refused.errno)}")
+        image_environment, path = self._requirement.shape.image_environment, f"{WORKSPACE}/{authorities.FILE}"
+        await self._bring(authorities.FILE, certificates)
         words = ["sh", "-c", authorities.JOIN, "sh", path, *authorities.of_image(image_environment)]
         ended = await self._run(words, {**BASE_ENVIRONMENT, **image_environment}, directory=WORKSPACE)
         if not isinstance(ended, Exited) or ended.exit_code != 0:
             self._say("the image's own certificate authorities cannot be read: only the given ones are trusted")
         return authorities.variables(path, image_environment)
+
+    async def _bring(self, name: str, data: bytes) -> None:
+        """Write a file into the installer's workspace."""
+        container, connection = self._container, self._container.channel.connection
+        refused = await self._ask(connection.put(name.encode(), data, uid=container.uid) + connection.sync())
+        if isinstance(refused, Refused):
+            raise ContainerLost(f"the installer takes no file: {os.strerror(refused.errno)}")
 
     async def _run_command(self, trust: dict[str, str]) -> Installed:
         tried: list[str] = []
@@ -218,9 +256,12 @@ class Installer:
         temporary = f"{staging}/tmp"  # noqa: S108 - its own
 
         def fill(text: str) -> str:
-            return text.replace("{target}", f"{staging}/target")
+            return text.replace("{target}", f"{staging}/target").replace("{final}", self._requirement.need.target)
 
         words: list[str] = []
+        if "{packages_file}" in command:
+            await self._bring(_PACKAGES_FILE, "".join(f"{line}\n" for line in self._requirement.packages).encode())
+            command = tuple(f"{WORKSPACE}/{_PACKAGES_FILE}" if word == "{packages_file}" else word for word in command)
         for word in command:
             words.extend(self._requirement.packages if word == "{packages}" else [fill(word)])
         environment = {
@@ -236,21 +277,9 @@ class Installer:
         return await self._run(words, environment, directory=f"{staging}/target")
 
     async def _run(self, words: list[str], environment: dict[str, str], *, directory: str) -> Exited | Refused:
-        container, program = self._container, _Program(self._sink)
-        container.channel.listen(program)
-        try:
-            container.channel.send(
-                container.channel.connection.start(
-                    words,
-                    environment,
-                    uid=container.uid,
-                    timeout_ms=round(self._timeout * 1000),
-                    directory=directory,
-                )
-            )
-            return await program.ended
-        finally:
-            container.channel.quit(program)
+        return await run_program(
+            self._container, words, environment, directory=directory, timeout=self._timeout, sink=self._sink
+        )
 
     def _judge(self, exited: Exited) -> Installed:
         if exited.ended is Ended.TIMEOUT:

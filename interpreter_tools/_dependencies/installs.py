@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import anyio
 
 from interpreter_tools._dependencies.derived_image import build_derived
-from interpreter_tools._dependencies.indexes import IndexSettings
+from interpreter_tools._dependencies.indexes import IndexSettings, allowed_hosts
 from interpreter_tools._dependencies.installer import Installer, installer_shape, open_installer
 from interpreter_tools._dependencies.requirement import Requirement, make_requirement
 from interpreter_tools._dependencies.store import evict, prune_to_size
+from interpreter_tools._dependencies.wanted import Packages
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InterpreterToolsError
 from interpreter_tools._execution.installing import Installed
 from interpreter_tools._execution.placement import Missing
-from interpreter_tools._languages.specifiers import normalise, package_name
+from interpreter_tools._languages.specifiers import normalise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from interpreter_tools._dependencies.installer import Host
     from interpreter_tools._docker import DockerClient
     from interpreter_tools._execution.installing import Waiter
-    from interpreter_tools._languages import LanguageConfig
+    from interpreter_tools._languages import DependencyPlan, LanguageConfig
 
 _LOG = logging.getLogger("interpreter_tools")
 _REMEMBERED = 2000  # sets of packages
@@ -142,6 +143,7 @@ class Installs:
         self._host = host
         self._tasks = tasks
         self._settings = IndexSettings.of(config)
+        self.allowed_hosts = allowed_hosts(config)
         self._known: dict[tuple[object, ...], Requirement] = {}
         self._running: dict[str, Install] = {}
         self._leaving: dict[str, anyio.Event] = {}  # a container still has the name that the next one needs
@@ -150,20 +152,30 @@ class Installs:
     def __repr__(self) -> str:
         return f"<Installs [{len(self._running)} running]>"
 
-    def require(self, language: LanguageConfig, packages: tuple[str, ...], shape: Shape) -> Requirement:
-        """What a run in containers of a shape needs; remembered, as the next run will ask again."""
-        assert language.dependencies is not None
-        asked = (language.language, packages, shape.image_id, shape.image, shape.config.runtime)
+    def require(
+        self, language: LanguageConfig, plan: DependencyPlan, packages: tuple[str, ...], shape: Shape, *, base: str = ""
+    ) -> Requirement:
+        """Return what a run in containers of a shape needs; it is remembered, as the next run will ask again.
+
+        Args:
+            language: of the run.
+            plan: how the packages are installed: the language's, or that of the distribution.
+            packages: normalised specifiers.
+            shape: the run's containers.
+            base: the key of the derived image that they are made from; empty where it is none.
+        """
+        asked = (language.language, plan.kind, packages, base or shape.image_id, shape.image, shape.config.runtime)
         known = self._known.get(asked)
-        if known is not None and known.plan is language.dependencies:
+        if known is not None and known.plan is plan:
             return known
         requirement = make_requirement(
             language.language,
-            language.dependencies,
+            plan,
             packages,
             shape,
             self._settings,
             store=self._config.dependency_store,
+            base=base,
         )
         if len(self._known) >= _REMEMBERED:
             for oldest in list(self._known)[: _REMEMBERED // 2]:
@@ -270,38 +282,28 @@ class Installs:
             install.cancel(EngineClosed(_CLOSED))
 
 
-def check_dependencies(language: LanguageConfig, specifiers: Sequence[str]) -> tuple[str, ...]:
-    """The packages that a run asks for, normalised.
+def check_packages(
+    language: LanguageConfig, specifiers: Sequence[str], system: Sequence[str] | None, config: EngineConfig
+) -> Packages:
+    """Return the packages that a run asks for, normalised.
+
+    Args:
+        language: of the run.
+        specifiers: packages of the language.
+        system: packages of the distribution.
+        config: says from which hosts packages may be named by URL.
 
     Raises:
         ConfigurationError: one is not a package, or the language has no installer.
     """
-    if not specifiers:
-        return ()
+    if not specifiers and not system:
+        return Packages()
     plan = language.dependencies
-    if plan is None:
+    if plan is None and specifiers:
         hint = "register it with LanguageConfig(dependencies=DependencyPlan(...))"
         raise ConfigurationError("dependencies", specifiers, f"cannot be installed for {language.language}", hint=hint)
-    return normalise(plan.kind, specifiers)
-
-
-def add_own_dependencies(
-    language: LanguageConfig, asked: tuple[str, ...], own: Sequence[str], *, field: str
-) -> tuple[str, ...]:
-    """What a run asks for, and what its app's own list asks for beside it; a package that both name is the run's.
-
-    Args:
-        language: of both.
-        asked: by the run, normalised.
-        own: by the list.
-        field: the list's name.
-
-    Raises:
-        ConfigurationError: the list holds what is not a package, or both together are too many.
-    """
-    if language.dependencies is None or not own:
-        return asked
-    kind = language.dependencies.kind
-    named = {package_name(kind, package) for package in asked}
-    added = [package for package in normalise(kind, own, field=field) if package_name(kind, package) not in named]
-    return normalise(kind, [*asked, *added])
+    own = normalise(plan.kind, specifiers, hosts=allowed_hosts(config)) if plan is not None and specifiers else ()
+    of_system = normalise("system", system, field="system_dependencies") if system else ()
+    if plan is not None and plan.kind == "system":
+        return Packages(own=normalise("system", [*own, *of_system]))
+    return Packages(own=own, system=of_system)

@@ -10,11 +10,12 @@ import msgspec
 from interpreter_tools._container.shape import Shape
 from interpreter_tools._docker.spec import STORE_DIRECTORY
 from interpreter_tools._languages import DependencyPlan, Need
+from interpreter_tools._languages.specifiers import without_hashes
 
 if TYPE_CHECKING:
     from interpreter_tools._dependencies.indexes import IndexSettings
 
-_FORMAT = 1  # of what an installer leaves in the store; another number makes every set of packages a new one
+_FORMAT = 2  # of what an installer leaves in the store; another number makes every set of packages a new one
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 DERIVED_REPOSITORY = "interpreter-tools-deps"
@@ -53,7 +54,8 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
 
     def manifest(self) -> bytes:
         """What an entry tells of itself."""
-        return _ENCODER.encode({"language": self.language, "packages": self.packages, "image": self.shape.image})
+        packages = tuple(map(without_hashes, self.packages))
+        return _ENCODER.encode({"language": self.language, "packages": packages, "image": self.shape.image})
 
 
 def make_requirement(
@@ -64,11 +66,23 @@ def make_requirement(
     settings: IndexSettings,
     *,
     store: str,
+    base: str = "",
 ) -> Requirement:
-    """A requirement and its key.
+    """Return a requirement with its key.
 
     The language's name is no part of the key, what installs for it is: JavaScript and TypeScript share their packages.
+
+    Args:
+        language: the language's name.
+        plan: how packages are installed.
+        packages: normalised specifiers.
+        shape: the containers that the run is for.
+        settings: where packages come from.
+        store: the volume that keeps them.
+        base: the key of the derived image that the containers are made from: it is the same when that image is built
+            anew, which its digest is not. Empty means that the image is no derived one.
     """
-    parts = (_FORMAT, shape.image_id, plan, packages, settings.index, store if plan.kind == "system" else "")
+    how = (plan.kind, plan.install, plan.environment)
+    parts = (_FORMAT, base or shape.image_id, how, packages, settings.index, store if plan.kind == "system" else "")
     key = hashlib.sha256(_ENCODER.encode(parts)).hexdigest()
     return Requirement(key=key, language=language, packages=packages, plan=plan, shape=shape, store=store)

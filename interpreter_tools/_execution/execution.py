@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.results import DependencyStream, ExecutionResult, OutputChunk, Stream
     from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.lease import Lease
+    from interpreter_tools._execution.outcome import Prepared
     from interpreter_tools._execution.placement import Placement
     from interpreter_tools._languages import Compilation, Job
 
@@ -64,6 +65,7 @@ class Execution:
         self.placement = placement
         self._wait: InstallWait | None = None
         self._failure: Installed | None = None  # why no program ran, where that is a result
+        self.prepared: Prepared | None = None  # set by the placement
         self._starting: anyio.CancelScope | None = None
         self._initial_stdin = stdin
         self._state = _State.NEW
@@ -407,7 +409,8 @@ class Execution:
         if self._error is not None:
             raise self._error
         if self._result is None:
-            self._result = self._build()
+            result = self._build()
+            self._result = result if self.prepared is None else self.prepared.tell(result)
         return self._result
 
     def _build(self) -> ExecutionResult:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from interpreter_tools._config.paths import WORKSPACE, shown_path
 from interpreter_tools._config.results import ExecutionResult
 from interpreter_tools._exceptions import ConfigurationError, ContainerLost, FileRefused, InterpreterMissing
@@ -24,6 +26,31 @@ _OUTCOMES: dict[Ended, Outcome] = {
     Ended.OUTPUT_LIMIT: "output_limit",
     Ended.KILLED: "killed",
 }
+
+
+class Prepared(msgspec.Struct, kw_only=True):
+    """What was decided about a run's packages while it was prepared; told with its result.
+
+    Attributes:
+        dependencies: packages of the language.
+        system_dependencies: packages of the distribution.
+        notes: what was done otherwise than it was asked for.
+    """
+
+    dependencies: tuple[str, ...] = ()
+    system_dependencies: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def tell(self, result: ExecutionResult) -> ExecutionResult:
+        """Return a result that tells of it."""
+        if not (self.dependencies or self.system_dependencies or self.notes):
+            return result
+        return msgspec.structs.replace(
+            result,
+            dependencies=self.dependencies,
+            system_dependencies=self.system_dependencies,
+            notes=self.notes,
+        )
 
 
 def ran(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._execution.installing import Join
     from interpreter_tools._execution.lease import Lease
+    from interpreter_tools._execution.outcome import Prepared
     from interpreter_tools._languages import Job
 
 
@@ -40,7 +41,13 @@ class Placed(NamedTuple):
 
 
 class Run(Protocol):
-    """The run that is placed."""
+    """The run that is placed.
+
+    Attributes:
+        prepared: what is decided about its packages; the placement sets it, and the result tells of it.
+    """
+
+    prepared: Prepared | None
 
     def lost(self, error: InterpreterToolsError) -> None:
         """End the run with an error, from outside."""

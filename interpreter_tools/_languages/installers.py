@@ -17,16 +17,21 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How a language's packages are installed, and how its programs find them.
 
     ``{target}`` stands for the directory that holds the packages: one for each set of packages, shared by all runs that
-    ask for the same set, which cannot write there.
+    ask for the same set, which cannot write there. A command that installs may name ``{final}``, too: the path that the
+    directory has for those runs.
 
     Attributes:
         kind: what a package's specifier may look like: ``"pip"`` (PEP 508 without URLs), ``"npm"`` (a name and a range
             of versions), ``"system"`` (a package of the image's distribution, which becomes an image of its own) or
             ``"words"`` (a name and what the language's own installer takes for a version, such as ``rake:13.0``).
         install: commands that put ``{packages}`` into ``{target}``, alternatives: the first whose program the image has
-            is used. ``{packages}`` is a word of its own that becomes a word for each package. None for ``"system"``.
+            is used. ``{packages}`` is a word of its own that becomes a word for each package; ``{packages_file}``
+            becomes the path of a file with a line for each. None for ``"system"``.
         environment: variables that the command is run with.
         paths: variables of a run that list directories: what is put in front of the others.
+        inventory: a command that prints, as JSON, what an image has: ``version``, ``standard`` modules, ``modules``,
+            ``packages``, whether it ``has_apt``, and which of the libraries and programs that are its further arguments
+            it ``has``. Without one, ``auto_dependencies`` cannot be asked for.
         link: a name in the workspace, and where in ``{target}`` a link of that name leads while a run lasts; for
             interpreters that look for packages beside the program only.
 
@@ -38,6 +43,7 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     install: tuple[tuple[str, ...], ...] = ()
     environment: dict[str, str] = {}
     paths: dict[str, str] = {}
+    inventory: tuple[str, ...] = ()
     link: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
@@ -48,8 +54,8 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             reason = "is not asked for system packages" if self.install else "names no command"
             raise ConfigurationError("dependencies.install", self.install, reason)
         for command in self.install:
-            if isinstance(command, str) or "{packages}" not in command:
-                reason = "is not a sequence of words with '{packages}' as one of them"
+            if isinstance(command, str) or not {"{packages}", "{packages_file}"} & set(command):
+                reason = "is not a sequence of words with '{packages}' or '{packages_file}' as one of them"
                 raise ConfigurationError("dependencies.install", command, reason)
         check_environment(self.environment, field="dependencies.environment")
         check_environment(self.paths, field="dependencies.paths")
@@ -63,17 +69,21 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return result
 
 
-_PYTHON_INSTALL = Path(__file__).with_name("python").joinpath("install.py").read_text("utf-8")
+_HERE = Path(__file__).parent
+_PYTHON_INSTALL = _HERE.joinpath("python", "install.py").read_text("utf-8")
+_PYTHON_INVENTORY = _HERE.joinpath("python", "inventory.py").read_text("utf-8")
+_NODE_INVENTORY = _HERE.joinpath("node", "inventory.js").read_text("utf-8")
 
 PIP = DependencyPlan(
     kind="pip",
-    install=(("python3", "-c", _PYTHON_INSTALL, "{target}", "{packages}"),),
+    install=(("python3", "-c", _PYTHON_INSTALL, "{target}", "{final}", "{packages_file}"),),
     environment={
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         "PYTHONDONTWRITEBYTECODE": "1",  # of what the installer itself imports
     },
-    paths={"PYTHONPATH": "{target}", "PATH": "{target}/bin"},
+    paths={"PYTHONPATH": "{target}/lib/site-packages", "PATH": "{target}/bin"},
+    inventory=("python3", "-c", _PYTHON_INVENTORY),
 )
 """Python: ``uv`` where the image has it, else ``pip``."""
 
@@ -95,6 +105,7 @@ NPM = DependencyPlan(
         ),
     ),
     paths={"NODE_PATH": "{target}/node_modules", "PATH": "{target}/node_modules/.bin"},
+    inventory=("node", "-e", _NODE_INVENTORY),
     link=("node_modules", "node_modules"),  # `import` knows no NODE_PATH
 )
 """JavaScript and TypeScript."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import posixpath
 import re
 import stat
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._languages.specifiers import check_url, merge, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -32,29 +34,101 @@ _COMMENT = re.compile(r"(^|\s)#.*")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-async def app_packages(language: LanguageConfig, app: RunApp, read: Read) -> tuple[str, tuple[str, ...]]:
-    """The file beside an app that lists packages, and what it asks for; nothing where there is none.
+HEADER = b"# /// script"
+"""What begins the header of a script that lists its packages (PEP 723)."""
 
-    It is ``requirements.txt`` or ``pyproject.toml`` (its project's dependencies), or ``package.json``: its
-    dependencies, neither those for development nor optional ones, without which a program has to do anyway.
-    ``package-lock.json`` pins the packages that ``package.json`` names; what those need in turn is resolved anew.
+_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # as PEP 723 gives it
+_NOT_READ = ("Pipfile", "setup.py", "setup.cfg", "environment.yml")
+_DEPTH = 8  # of lists that include lists
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of packages asks for.
+
+    Attributes:
+        field: the list's name, for messages.
+        packages: normalised; for Python, options of pip's among them, as lines that begin with a dash.
+        python: the versions of Python that it is for; empty where it does not say.
+        notes: what of it is not read.
+    """
+
+    field: str = "dependencies"
+    packages: tuple[str, ...] = ()
+    python: str = ""
+    notes: tuple[str, ...] = ()
+
+
+async def app_packages(language: LanguageConfig, app: RunApp, read: Read, *, hosts: frozenset[str]) -> Declared:
+    """Return what the list of packages beside an app asks for; nothing where there is none.
+
+    It is ``requirements.txt`` or ``pyproject.toml`` (its project's dependencies, or Poetry's), or ``package.json``: its
+    dependencies and those that it expects of its host, neither those for development nor optional ones, without which a
+    program has to do anyway. ``npm-shrinkwrap.json`` or ``package-lock.json`` pins the packages that ``package.json``
+    names; what those need in turn is resolved anew.
 
     Args:
         language: the app's.
         app: the app.
         read: gives a file by its absolute path in the container; None where there is none.
+        hosts: those that URLs may name.
 
     Raises:
         ConfigurationError: a file cannot be understood, or holds what cannot be installed.
     """
     kind = language.dependencies.kind if language.dependencies else None
     if kind == "pip":
-        for name, parse in (("requirements.txt", _requirements), ("pyproject.toml", _project)):
-            if (text := await _text(app, name, read)) is not None:
-                return name, parse(text)
-    elif kind == "npm" and (text := await _text(app, "package.json", read)) is not None:
-        return "package.json", _package(text, await _text(app, "package-lock.json", read))
-    return "", ()
+        if await _text(app, "requirements.txt", read) is not None:
+            lines = await _Requirements(app, read, hosts).lines("requirements.txt")
+            return Declared(field="run_app.requirements.txt", packages=merge(lines))
+        if (text := await _text(app, "pyproject.toml", read)) is not None:
+            return _project(text, hosts)
+        others = [name for name in _NOT_READ if await _text(app, name, read) is not None]
+        notes = [f"{name} is not read: list the packages in requirements.txt or pyproject.toml" for name in others]
+        return Declared(notes=tuple(notes))
+    if kind == "npm" and (text := await _text(app, "package.json", read)) is not None:
+        lock = "npm-shrinkwrap.json"
+        lock_text = await _text(app, lock, read)
+        if lock_text is None:
+            lock = "package-lock.json"
+            lock_text = await _text(app, lock, read)
+        packages = _package(text, lock_text, lock)
+        field = "run_app.package.json"
+        return Declared(field=field, packages=normalise("npm", packages, field=field, hosts=hosts))
+    return Declared()
+
+
+def script_header(code: bytes, *, hosts: frozenset[str]) -> Declared:
+    """Return what the header of a Python script asks for (PEP 723). One that cannot be used is told of in a note.
+
+    Args:
+        code: the script.
+        hosts: those that URLs may name.
+    """
+    field = "the script's header"
+    text = decode_list(code).replace("\r\n", "\n")
+    blocks = [match["content"] for match in _BLOCK.finditer(text) if match["type"] == "script"]
+    if len(blocks) != 1:
+        many = "there are several" if blocks else "it does not end, or a line of it does not begin with '# '"
+        return Declared(notes=(f"{field} is not read: {many}",))
+    lines = (line[2:] if line.startswith("# ") else line[1:] for line in blocks[0].splitlines(keepends=True))
+    try:
+        header = msgspec.convert(tomllib.loads("".join(lines)), _Header)
+        packages = normalise("pip", header.dependencies, field=field, hosts=hosts)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, ConfigurationError) as error:
+        return Declared(notes=(f"{field} is not read: {error}",))
+    notes = [f"{field} has [tool.{name}], which is not read" for name in header.tool]
+    return Declared(field=field, packages=packages, python=header.requires_python, notes=tuple(notes))
+
+
+def python_is_met(wanted: str, version: str) -> bool:
+    """Whether a version of Python is among those that a list is for."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 - slow, and few runs need it
+    from packaging.version import InvalidVersion  # noqa: PLC0415
+
+    try:
+        return SpecifierSet(wanted).contains(version, prereleases=True)
+    except (InvalidSpecifier, InvalidVersion):
+        return False
 
 
 async def _text(app: RunApp, name: str, read: Read) -> str | None:
@@ -90,25 +164,194 @@ def requirement_lines(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def _requirements(text: str) -> tuple[str, ...]:
-    packages = tuple(line for _, line in requirement_lines(text))
-    for package in packages:
-        if package.startswith("-") or " --" in package:
-            hint = "list the packages themselves, and name an index in EngineConfig"
-            raise ConfigurationError("run_app.requirements.txt", package, "is an option of pip's", hint=hint)
-    return packages
+class _Header(msgspec.Struct, rename="kebab"):
+    dependencies: tuple[str, ...] = ()
+    requires_python: str = ""
+    tool: dict[str, Any] = {}
 
 
-def _project(text: str) -> tuple[str, ...]:
+_INDEX_OPTIONS = {
+    "-i": "--index-url",
+    "--index-url": "--index-url",
+    "--pypi-url": "--index-url",
+    "--extra-index-url": "--extra-index-url",
+    "-f": "--find-links",
+    "--find-links": "--find-links",
+}
+_LISTS = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
+_FORMATS = {"--no-binary", "--only-binary"}
+_FLAGS = {"--pre", "--prefer-binary", "--require-hashes"}
+
+
+class _Requirements:
+    """The lines of ``requirements.txt``, with those of the files that it names."""
+
+    def __init__(self, app: RunApp, read: Read, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._read = read
+        self._hosts = hosts
+
+    async def lines(self, name: str, *, depth: int = 0) -> list[str]:
+        """Return the packages and options that a file asks for, checked.
+
+        Raises:
+            ConfigurationError: a line cannot be taken, with its number.
+        """
+        field = f"run_app.{name}"
+        text = await _text(self._app, name, self._read)
+        if text is None:
+            raise ConfigurationError(field, name, "is not there", hint="a list names it with -r or -c")
+        found: list[str] = []
+        for number, line in requirement_lines(text):
+            try:
+                if line.startswith("-"):
+                    found.extend(await self._option(name, line, depth=depth))
+                else:
+                    found.extend(normalise("pip", [line], field=field, hosts=self._hosts))
+            except ConfigurationError as error:
+                if error.field != f"{field}[0]":  # of a list that this one includes
+                    raise
+                raise ConfigurationError(f"{field}:{number}", line, error.reason, hint=error.hint) from None
+            except ValueError as error:
+                hint = "list the packages themselves; indexes can be named in EngineConfig.extra_index_urls"
+                raise ConfigurationError(f"{field}:{number}", line, str(error), hint=hint) from None
+        return found
+
+    async def _option(self, name: str, line: str, *, depth: int) -> list[str]:
+        if line.startswith("--"):
+            option, _, value = re.sub(r"[=\s]\s*", " ", line, count=1).partition(" ")
+        else:
+            option, value = line[:2], line[2:].strip()
+        if option in _LISTS and value:
+            if depth >= _DEPTH or posixpath.isabs(value):
+                raise ValueError("leads away from the app" if posixpath.isabs(value) else "includes too many lists")
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), value))
+            if path.startswith("../"):
+                raise ValueError("leads away from the app")
+            lines = await self.lines(path, depth=depth + 1)
+            constraint = _LISTS[option] == "-c"
+            return [f"-c {each}" if constraint and not each.startswith("-") else each for each in lines]
+        if option in _INDEX_OPTIONS and value:
+            return [f"{_INDEX_OPTIONS[option]} {check_url(value, self._hosts)}"]
+        if option in _FORMATS and re.fullmatch(r"[A-Za-z0-9._,:-]+", value):
+            return [f"{option} {value}"]
+        if option in _FLAGS and not value:
+            return [option]
+        if option in {"-e", "--editable"}:
+            raise ValueError("is a project that is installed as it stands: list its packages")
+        raise ValueError("is an option of pip's that is not taken")
+
+
+class _Poetry(msgspec.Struct):
+    dependencies: dict[str, Any] = {}
+
+
+class _Tool(msgspec.Struct):
+    poetry: _Poetry | None = None
+
+
+class _ProjectTable(msgspec.Struct, rename="kebab"):
+    dependencies: tuple[str, ...] | None = None
+    requires_python: str = ""
+    dynamic: tuple[str, ...] = ()
+
+
+class _Project(msgspec.Struct):
+    project: _ProjectTable | None = None
+    tool: _Tool | None = None
+
+
+def _project(text: str, hosts: frozenset[str]) -> Declared:
+    field = "run_app.pyproject.toml"
     try:
-        wanted: Any = tomllib.loads(text).get("project", {}).get("dependencies", [])
-        return msgspec.convert(wanted, tuple[str, ...])
-    except (tomllib.TOMLDecodeError, AttributeError, msgspec.ValidationError) as error:
-        raise ConfigurationError("run_app.pyproject.toml", "...", f"cannot be understood: {error}") from None
+        found = msgspec.convert(tomllib.loads(text), _Project)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigurationError(field, "...", f"cannot be understood: {error}") from None
+    project, poetry = found.project or _ProjectTable(), found.tool.poetry if found.tool else None
+    packages, python, notes = list(project.dependencies or ()), project.requires_python, list[str]()
+    if "dependencies" in project.dynamic and project.dependencies is None and poetry is None:
+        notes.append(
+            f"{field} says that its dependencies are dynamic: they are not read, list them in requirements.txt"
+        )
+    if poetry is not None and project.dependencies is None:
+        for name, wanted in poetry.dependencies.items():
+            if name.lower() == "python":
+                python = python or _poetry_versions(wanted if isinstance(wanted, str) else "*")
+                continue
+            lines, said = _poetry_packages(name, wanted)
+            packages += lines
+            notes += [f"{field}: {each}" for each in said]
+    return Declared(
+        field=field, packages=normalise("pip", packages, field=field, hosts=hosts), python=python, notes=tuple(notes)
+    )
 
 
-class _Package(msgspec.Struct):
+def _poetry_packages(name: str, wanted: object) -> tuple[list[str], list[str]]:
+    """Return a dependency of Poetry's as pip writes it, and what of it is not read."""
+    if isinstance(wanted, list):
+        both = [_poetry_packages(name, each) for each in cast("list[Any]", wanted)]
+        return [line for lines, _ in both for line in lines], [said for _, notes in both for said in notes]
+    table: dict[str, Any] = cast("dict[str, Any]", wanted) if isinstance(wanted, dict) else {"version": wanted}
+    if table.get("optional"):
+        return [], []
+    if "url" in table:
+        return [f"{name} @ {table['url']}"], []
+    elsewhere = [key for key in ("git", "path", "file", "develop") if key in table]
+    if elsewhere:
+        return [], [f"{name!r} comes from {elsewhere[0]!r}, which is not read: name a package with a version"]
+    extras = ",".join(map(str, table.get("extras", ())))
+    markers = [f"({table['markers']})"] if table.get("markers") else []
+    if table.get("python"):
+        markers += [f"python_version {part}" for part in _quoted(_poetry_versions(str(table["python"])))]
+    if table.get("platform"):
+        markers.append(f"sys_platform == '{table['platform']}'")
+    line = f"{name}[{extras}]" if extras else name
+    line += _poetry_versions(str(table.get("version", "*")))
+    return [line + (f" ; {' and '.join(markers)}" if markers else "")], []
+
+
+def _quoted(versions: str) -> list[str]:
+    return [re.sub(r"^([<>=!~]+)(.*)$", r"\1 '\2'", part) for part in versions.split(",") if part]
+
+
+def _poetry_versions(wanted: str) -> str:
+    """Return a range of versions as Python's packages write it: Poetry has ``^1.2`` and ``~1.2`` beside that."""
+    if "||" in wanted or "|" in wanted:
+        return ""  # one of several ranges: nothing here can say that, and any version is nearer than none
+    parts: list[str] = []
+    for part in filter(None, (piece.strip() for piece in wanted.split(","))):
+        mark, version = part[0], part[1:].strip()
+        if part == "*":
+            continue
+        if mark in "^~" and not part.startswith("~="):
+            numbers = [int(number) for number in re.findall(r"\d+", version.partition("-")[0])[:4]]
+            at = next((place for place, number in enumerate(numbers) if number), len(numbers) - 1)
+            at = at if mark == "^" else min(1, len(numbers) - 1)
+            upper = [*numbers[:at], numbers[at] + 1]
+            parts.append(f">={version},<{'.'.join(map(str, upper))}")
+        elif mark.isdigit():
+            parts.append(f"=={part}")
+        else:
+            parts.append("".join(part.split()))
+    return ",".join(parts)
+
+
+class _Peer(msgspec.Struct):
+    optional: bool = False
+
+
+class _Package(msgspec.Struct, rename="camel"):
     dependencies: dict[str, str] = {}
+    peer_dependencies: dict[str, str] = {}
+    peer_dependencies_meta: dict[str, _Peer] = {}
+
+    def wanted(self) -> dict[str, str]:
+        """Return what is to be installed, as npm does it: its own, and what it expects of its host."""
+        peers = self.peer_dependencies_meta
+        expected = {
+            name: each for name, each in self.peer_dependencies.items() if name not in peers or not peers[name].optional
+        }
+        return {**expected, **self.dependencies}
 
 
 class _Locked(msgspec.Struct):
@@ -125,15 +368,15 @@ class _Lock(msgspec.Struct):
         return None if entry is None else entry.version
 
 
-def _package(text: str, lock_text: str | None) -> tuple[str, ...]:
+def _package(text: str, lock_text: str | None, lock_name: str) -> tuple[str, ...]:
     try:
-        wanted = msgspec.json.decode(text, type=_Package).dependencies
+        wanted = msgspec.json.decode(text, type=_Package).wanted()
     except msgspec.DecodeError as error:
         raise ConfigurationError("run_app.package.json", "...", f"cannot be understood: {error}") from None
     try:
         lock = msgspec.json.decode(lock_text or "{}", type=_Lock)
     except msgspec.DecodeError as error:
-        raise ConfigurationError("run_app.package-lock.json", "...", f"cannot be understood: {error}") from None
+        raise ConfigurationError(f"run_app.{lock_name}", "...", f"cannot be understood: {error}") from None
     return tuple(_npm_specifier(name, version, lock.version(name)) for name, version in wanted.items())
 
 

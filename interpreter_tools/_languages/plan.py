@@ -46,6 +46,16 @@ _THREADS = (
 )
 """Variables by which libraries choose their number of threads; without them it is that of the host's cores."""
 
+_OFFLINE = {
+    "PIP_RETRIES": "0",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "UV_OFFLINE": "1",
+    "npm_config_fetch_retries": "0",
+    "npm_config_audit": "false",
+    "npm_config_update_notifier": "false",
+}
+"""Variables of runs without a network: installers fail at once, and do not try again for seconds."""
+
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the dependency store that a run needs.
@@ -97,6 +107,7 @@ def boot_environment(
     *,
     cpus: float | None = None,
     preload: Sequence[str] = (),
+    offline: bool = False,
 ) -> dict[str, str]:
     """Return the variables that an interpreter is booted with.
 
@@ -105,16 +116,20 @@ def boot_environment(
         image_environment: the image's variables.
         cpus: the container's limit, in cores; None means no limit.
         preload: modules to import ahead; boot.py takes the variable away before a program could see it.
+        offline: the container has no network.
     """
     booted = language.boot.environment if language.boot else {}
     modules = {PRELOAD: " ".join(preload)} if preload else {}
-    return {**_environment(language, image_environment, cpus), **booted, **modules}
+    return {**_environment(language, image_environment, cpus, offline=offline), **booted, **modules}
 
 
-def _environment(language: LanguageConfig, image_environment: Mapping[str, str], cpus: float | None) -> dict[str, str]:
+def _environment(
+    language: LanguageConfig, image_environment: Mapping[str, str], cpus: float | None, *, offline: bool
+) -> dict[str, str]:
     """Return the variables that each run of a language starts from."""
     threads = {} if cpus is None else dict.fromkeys(_THREADS, str(max(1, math.ceil(cpus))))
-    return {**BASE_ENVIRONMENT, **threads, **image_environment, **language.environment}
+    installers = _OFFLINE if offline else {}
+    return {**BASE_ENVIRONMENT, **threads, **installers, **image_environment, **language.environment}
 
 
 def encode_code(code: str | bytes) -> bytes:
@@ -180,12 +195,13 @@ def plan(
     args: Sequence[str] = (),
     cpus: float | None = None,
     compile_timeout: float = 60.0,
+    offline: bool = False,
 ) -> Job:
     """Return the job that runs the code file, which is among the files, or an app, with its arguments."""
     code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
-    variables = {**_environment(language, image_environment, cpus), **environment}
+    variables = {**_environment(language, image_environment, cpus, offline=offline), **environment}
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
-        language, boot_environment(language, image_environment, cpus=cpus)
+        language, boot_environment(language, image_environment, cpus=cpus, offline=offline)
     )
     if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
         variables = language.dependencies.visible(variables, need.target)

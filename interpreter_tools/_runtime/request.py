@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from interpreter_tools._config.options import Resolved, resolve
-from interpreter_tools._dependencies import add_own_dependencies, check_dependencies
+from interpreter_tools._dependencies import Packages, check_packages
 from interpreter_tools._exceptions import ImageMissing
 from interpreter_tools._execution.execution import Execution
+from interpreter_tools._execution.outcome import Prepared
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._languages import LanguageConfig, LanguageRegistry, job_files, plan
-from interpreter_tools._languages.manifests import app_packages
+from interpreter_tools._runtime.preparing import find_packages, looks_for_packages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,13 +32,17 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         language: what the code is written in.
         options: how it is to run.
         files: what its workspace is to hold, the code among it, by path.
+        code: the program; empty where an app is run.
         packages: what must be installed for it.
+        prepared: what is decided about packages while the run is prepared.
     """
 
     language: LanguageConfig
     options: Resolved
     files: dict[bytes, bytes]
-    packages: tuple[str, ...]
+    code: bytes
+    packages: Packages
+    prepared: Prepared
 
     @classmethod
     def read(
@@ -56,11 +61,15 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """
         found = LanguageRegistry.get(language)
         resolved = resolve(config, options, session=session)
+        files = job_files(found, code, resolved.files, run_app=resolved.run_app)
+        packages = check_packages(found, resolved.dependencies, resolved.system_dependencies, config)
         return cls(
             language=found,
             options=resolved,
-            files=job_files(found, code, resolved.files, run_app=resolved.run_app),
-            packages=check_dependencies(found, resolved.dependencies),
+            files=files,
+            code=b"" if resolved.run_app is not None else files[found.code_filename.encode()],
+            packages=packages,
+            prepared=Prepared(dependencies=packages.own, system_dependencies=packages.system),
         )
 
     @property
@@ -75,22 +84,23 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     async def complete(
         self, host: Host, *, elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
     ) -> Demand:
-        """The same with its archives' files, and with the packages that an app's own files ask for.
+        """Return the same with its archives' files, and with all the packages that it needs.
 
         Args:
             host: reads what is mounted.
             elsewhere: reads what neither the run brings nor a mount shows; None where there is no such place.
         """
         files = await host.with_archives(self.language, self.options.container, self.files)
-        packages, app = self.packages, self.options.run_app
-        if app is not None:
+        if not looks_for_packages(self):
+            return self if files is self.files else msgspec.structs.replace(self, files=files)
 
-            async def read(path: str) -> bytes | None:
-                found = await host.read_given(self.options.container, files, path)
-                return found if found is not None or elsewhere is None else await elsewhere(path)
+        async def read(path: str) -> bytes | None:
+            found = await host.read_given(self.options.container, files, path)
+            return found if found is not None or elsewhere is None else await elsewhere(path)
 
-            name, own = await app_packages(self.language, app, read)
-            packages = add_own_dependencies(self.language, packages, own, field=f"run_app.{name}")
+        packages, notes = await find_packages(self, host, read)
+        prepared = self.prepared
+        prepared.dependencies, prepared.system_dependencies, prepared.notes = packages.own, packages.system, notes
         return msgspec.structs.replace(self, files=files, packages=packages)
 
     def job(self, fitting: Fitting, *, image_environment: dict[str, str] | None = None) -> Job:
@@ -106,6 +116,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             image_environment=fitting.shape.image_environment if image_environment is None else image_environment,
             environment=self.options.environment,
             directory=self.options.container.working_dir,
+            offline=self.options.container.network == "none",
             timeout=self.options.timeout,
             output_limit=self.options.output_limit,
             run_app=self.options.run_app,
@@ -126,7 +137,7 @@ class PoolPlacement:
 
     async def acquire(self, run: Run) -> Placed | Missing:
         """Return a container for the run, or what must be installed first."""
-        del run  # nothing but its caller ends it
+        run.prepared = self._request.prepared
         host = self._host
         if not self._complete:
             self._request = await self._request.complete(host)
@@ -139,9 +150,9 @@ class PoolPlacement:
         try:
             return Placed(job, await host.pool(fitting.shape).lease(), fitting.missing)
         except ImageMissing:
-            if fitting.need is not None or fitting.missing is None:
+            if fitting.image is None:
                 raise
-            return fitting.missing  # the image with its packages was pruned meanwhile
+            return fitting.image  # the image with its packages was pruned meanwhile
 
     def leave(self) -> None:
         """Do nothing: the pool has its container back."""

@@ -22,6 +22,7 @@ from interpreter_tools._container.images import ImageCatalog, image_name
 from interpreter_tools._container.shape import Shape, shape_of
 from interpreter_tools._container.sources import Source, find_sources
 from interpreter_tools._dependencies import Installs
+from interpreter_tools._dependencies.inventory import Inventories
 from interpreter_tools._docker import OWNER_LABEL, ensure_supervisor_volume, is_about_supervisor, sweep
 from interpreter_tools._exceptions import (
     ContainerLost,
@@ -36,6 +37,7 @@ from interpreter_tools._exceptions import (
 )
 from interpreter_tools._execution.placement import Missing
 from interpreter_tools._languages import Need
+from interpreter_tools._languages.installers import SYSTEM
 from interpreter_tools._languages.manifests import read_mounted
 from interpreter_tools._pool.pool import Pool
 from interpreter_tools._runtime.archive import with_archives
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.model import ContainerConfig, EngineConfig
     from interpreter_tools._config.options import Resolved
+    from interpreter_tools._dependencies import Packages
+    from interpreter_tools._dependencies.inventory import Inventory
     from interpreter_tools._docker import DockerClient, Owner
     from interpreter_tools._docker.spec import HostTraits
     from interpreter_tools._languages import LanguageConfig
@@ -66,11 +70,13 @@ class Fitting(msgspec.Struct, frozen=True, kw_only=True):
         shape: what its container has to be.
         need: the entry of the dependency store; None where there is none, or where the image holds the packages.
         missing: what to install when the packages are not there; None without any.
+        image: the derived image with system packages, to be made again when it has gone; None without any.
     """
 
     shape: Shape
     need: Need | None = None
     missing: Missing | None = None
+    image: Missing | None = None
 
     @property
     def key(self) -> str | None:
@@ -96,6 +102,7 @@ class Host:
         self.pid = os.getpid()
         self.closed = False
         self.installs = Installs(client, config, host=self, tasks=self.tasks)
+        self._inventories = Inventories(self, config)
         self._creating = anyio.CapacityLimiter(config.pool.parallel_creates)
         self._containers: weakref.WeakSet[Container] = weakref.WeakSet()
         self._mounting: Counter[str] = Counter()  # creations under way, by the volume of their workspace
@@ -223,7 +230,7 @@ class Host:
         self,
         language: LanguageConfig,
         options: Resolved,
-        packages: tuple[str, ...],
+        packages: Packages,
         *,
         workspace_volume: str | None = None,
         uid: int | None = None,
@@ -233,23 +240,36 @@ class Host:
         Args:
             language: what runs.
             options: of the run.
-            packages: what it uses, normalised.
+            packages: what it uses.
             workspace_volume: see ``shape``.
             uid: see ``shape``.
         """
         shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
         if not packages:
             return Fitting(shape=shape)
-        required = self.installs.require(language, packages, shape)
-        if required.plan.kind != "system":
-            return Fitting(shape=shape, need=required.need, missing=self.installs.missing(required))
-        missing = self.installs.missing(required)
-        if not await self.images.has(required.image):
-            return missing
-        container = msgspec.structs.replace(options.container, image=required.image)
-        options = msgspec.structs.replace(options, container=container)
-        shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
-        return Fitting(shape=shape, missing=missing)
+        plan = language.dependencies
+        own, system, image_key, image = packages.own, packages.system, "", None
+        if plan is not None and plan.kind == "system":
+            own, system = (), own
+        if system:
+            derived = self.installs.require(language, SYSTEM, system, shape)
+            image = self.installs.missing(derived)
+            if not await self.images.has(derived.image):
+                return image
+            image_key = derived.key
+            container = msgspec.structs.replace(options.container, image=derived.image)
+            options = msgspec.structs.replace(options, container=container)
+            shape = await self.shape(language, options, workspace_volume=workspace_volume, uid=uid)
+        if not own:
+            return Fitting(shape=shape, missing=image, image=image)
+        assert plan is not None
+        required = self.installs.require(language, plan, own, shape, base=image_key)
+        return Fitting(shape=shape, need=required.need, missing=self.installs.missing(required), image=image)
+
+    async def inventory(self, language: LanguageConfig, options: Resolved) -> Inventory:
+        """Return what the image of a run has for a language."""
+        assert language.dependencies is not None
+        return await self._inventories.get(language.dependencies, await self.shape(language, options))
 
     async def _find_sources(self, container: ContainerConfig) -> tuple[Source, ...]:
         """What a container's mounts take from this machine."""

@@ -109,6 +109,7 @@ class SessionRun:
     async def acquire(self, run: Run) -> Placed | Missing:
         """Return a container of the session, or what must be installed first."""
         self._run = run
+        run.prepared = self.request.prepared
         self._acquiring = True
         try:
             if not self._has_turn:

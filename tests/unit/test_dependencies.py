@@ -177,7 +177,7 @@ def test_configuration_that_cannot_work(field: str, value: object) -> None:
 def test_plan_puts_packages_before_what_is_there() -> None:
     """And leaves every other variable alone."""
     variables = PIP.visible({"PATH": "/bin", "X": "1"}, "/t")
-    assert variables == {"PATH": "/t/bin:/bin", "X": "1", "PYTHONPATH": "/t"}
+    assert variables == {"PATH": "/t/bin:/bin", "X": "1", "PYTHONPATH": "/t/lib/site-packages"}
 
 
 @pytest.mark.parametrize(

@@ -388,7 +388,27 @@ def _set_environment(environment):
         time.tzset()
     paths = os.environ.get("PYTHONPATH")
     if paths:  # what the zygote was not started with: a run's dependencies
-        sys.path[1:1] = [path for path in paths.split(":") if path not in sys.path]
+        added = [path for path in paths.split(":") if path not in sys.path]
+        prefix = added[0][: -len("/lib/site-packages")] if added and added[0].endswith("/lib/site-packages") else ""
+        entered = bool(prefix) and os.path.exists(f"{prefix}/pyvenv.cfg") and _enter(prefix)
+        sys.path[1:1] = added[entered:]
+
+
+def _enter(prefix):
+    """Becomes the interpreter of a virtual environment, as far as ``site`` would have made it that: install.py."""
+    site = sys.modules.get("site")
+    if site is None:  # python3 -S
+        return False
+    paths = sys.path
+    start = next((i for i, path in enumerate(paths) if i and path in site.getsitepackages()), len(paths))
+    later = paths[start:]
+    del paths[start:]
+    sys.prefix = sys.exec_prefix = prefix
+    sys.executable = f"{prefix}/bin/python3"
+    site.PREFIXES.insert(0, prefix)
+    site.addsitedir(f"{prefix}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages")
+    paths += [path for path in later if path not in paths]
+    return True
 
 
 def _set_program(arguments):

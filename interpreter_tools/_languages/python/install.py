@@ -1,21 +1,77 @@
 # pyright: basic
-"""Installs packages into a directory; runs as ``python3 -c`` in an installer, never in a sandbox.
+"""Installs packages into a virtual environment; runs as ``python3 -c`` in an installer, never in a sandbox.
 
 ``uv`` where the image has it, as it is several times as fast, else ``pip``. Both would compile every file, ``pip`` one
 after another. Here all cores do it, and leave out the packages' own tests, which are half of the files: for numpy that
 is 0.2 s instead of 0.9 (uv) and 1.6 (pip) on two cores. What nobody compiled is compiled by each run that imports it,
 as a sandbox cannot write here.
+
+The environment is that of ``venv``, with the image's own packages in sight. One name is added: ``lib/site-packages``
+leads to the packages whatever Python's version is, for PYTHONPATH.
 """
 
 import os
+import site
 import stat
 import sys
+
+VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def find(program):
     """The program's path; None when it is not there."""
     paths = (os.path.join(directory, program) for directory in os.environ["PATH"].split(":"))
     return next((path for path in paths if os.access(path, os.X_OK)), None)
+
+
+def make_environment(target, final):
+    """The directories and links of a virtual environment; PEP 405."""
+    packages = f"{target}/lib/{VERSION}/site-packages"
+    os.makedirs(packages)
+    os.makedirs(f"{target}/bin")
+    os.symlink(f"{VERSION}/site-packages", f"{target}/lib/site-packages")
+    interpreter = getattr(sys, "_base_executable", None) or sys.executable
+    os.symlink(interpreter, f"{target}/bin/python3")
+    for name in ("python", VERSION):
+        os.symlink("python3", f"{target}/bin/{name}")
+    with open(f"{target}/pyvenv.cfg", "w", encoding="utf-8") as file:
+        version = ".".join(map(str, sys.version_info[:3]))
+        file.write(f"home = {os.path.dirname(interpreter)}\ninclude-system-site-packages = true\nversion = {version}\n")
+    alias = f"{final}/lib/site-packages"
+    lines = [f"import sys; {alias!r} in sys.path and sys.path.remove({alias!r})"]
+    if sys.prefix != sys.base_prefix:  # the image's own packages are in a virtual environment, too
+        lines += site.getsitepackages()
+    with open(f"{packages}/_interpreter_tools.pth", "w", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+    return packages
+
+
+def split(target, file):
+    """Writes the requirements and the constraints, which begin with ``-c``, into files of their own."""
+    with open(file, encoding="utf-8") as given:
+        lines = given.read().splitlines()
+    constraints = [line[3:] for line in lines if line.startswith("-c ")]
+    requirements = [line for line in lines if not line.startswith("-c ")]
+    arguments = []
+    for option, name, part in (("-r", "requirements", requirements), ("-c", "constraints", constraints)):
+        if part:
+            path = f"{os.environ['TMPDIR']}/{name}.txt"
+            with open(path, "w", encoding="utf-8") as made:
+                made.write("".join(f"{line}\n" for line in part))
+            arguments += [option, path]
+    return arguments
+
+
+def settle(target, final):
+    """Scripts name the interpreter by the path that the environment has from now on."""
+    before, after = os.fsencode(target), os.fsencode(final)
+    for entry in os.scandir(f"{target}/bin"):
+        if entry.is_file(follow_symlinks=False) and entry.stat().st_size < 1 << 20:
+            with open(entry.path, "rb") as file:
+                data = file.read()
+            if data[:2] == b"#!" and before in data:
+                with open(entry.path, "wb") as file:
+                    file.write(data.replace(before, after))
 
 
 def compile_all(target, compile_file):
@@ -46,20 +102,22 @@ def compile_all(target, compile_file):
         os.waitpid(child, 0)
 
 
-def main(target, *packages):
+def main(target, final, file):
     """Installs, compiles, and returns the installer's status."""
-    uv = find("uv")
+    packages = make_environment(target, final)
+    python, uv = f"{target}/bin/python3", find("uv")
     if uv:
-        command = [uv, "pip", "install", "--no-config", "--no-cache", "--python", sys.executable, "--no-progress"]
+        command = [uv, "pip", "install", "--no-config", "--no-cache", "--python", python, "--no-progress"]
     else:
-        command = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-input"]
+        command = [python, "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-input"]
         command += ["--no-warn-script-location", "--progress-bar", "off"]
-    pid = os.spawnv(os.P_NOWAIT, command[0], [*command, "--target", target, "--", *packages])
+    pid = os.spawnv(os.P_NOWAIT, command[0], [*command, *split(target, file)])
     import py_compile  # while the installer is at work
 
     _, status = os.waitpid(pid, 0)
     if status == 0:
-        compile_all(target, py_compile.compile)
+        settle(target, final)
+        compile_all(packages, py_compile.compile)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 

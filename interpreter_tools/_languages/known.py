@@ -1,0 +1,82 @@
+"""Tables of packages: how imports are called in an index, which packages are well known, what they need.
+
+The tables are files of ``data/``; the head of each says where it comes from.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_DATA = Path(__file__).with_name("data")
+
+
+def _rows(name: str) -> Iterator[list[str]]:
+    for line in _DATA.joinpath(name).read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            yield line.split("\t")
+
+
+def normal_name(name: str) -> str:
+    """Return the name of a Python package as an index writes it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@cache
+def python_packages() -> dict[str, str]:
+    """Return the packages whose name is not that of their module, by the module's dotted name."""
+    return {row[0]: row[1] for row in _rows("python_imports.tsv")}
+
+
+@cache
+def known_packages(kind: str) -> frozenset[str]:
+    """Return the names of well-known packages: of ``"pip"`` (normalised) or of ``"npm"``; none for other kinds."""
+    files = {"pip": "python_known.txt", "npm": "node_known.txt"}
+    return frozenset(name for (name,) in _rows(files[kind])) if kind in files else frozenset()
+
+
+@cache
+def system_packages() -> dict[str, str]:
+    """Return Debian's packages, by the library's file name or the program that they bring."""
+    return {row[0]: row[1] for row in _rows("system_packages.tsv")}
+
+
+@cache
+def _needs() -> dict[tuple[str, str], tuple[str, ...]]:
+    needs: dict[tuple[str, str], tuple[str, ...]] = {}
+    for kind, package, need in _rows("system_needs.tsv"):
+        needs[kind, package] = (*needs.get((kind, package), ()), need)
+    return needs
+
+
+def system_needs(kind: str, packages: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the libraries and programs that packages are known to need, by package.
+
+    Args:
+        kind: of the packages: ``"pip"`` or ``"npm"``.
+        packages: their names, normalised.
+    """
+    needs = _needs()
+    return {name: needs[kind, name] for name in packages if (kind, name) in needs}
+
+
+def package_of_module(module: str, members: Iterable[str] = ()) -> str | None:
+    """Return the well-known package of Python that a module comes from; None where no such package is known.
+
+    Args:
+        module: its dotted name, as an import says it.
+        members: what is imported from it, which may be modules, too.
+    """
+    table = python_packages()
+    words = module.split(".")
+    shorter = [".".join(words[:count]) for count in range(len(words), 0, -1)]
+    for name in (*(f"{module}.{member}" for member in members), *shorter):
+        if name in table:
+            return table[name]
+    top = normal_name(words[0])
+    return top if top in known_packages("pip") else None

@@ -1,0 +1,95 @@
+"""Which packages a run needs beyond those that it asks for: its app's, its script's, those of its imports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._dependencies.wanted import Packages, correct, imported_packages, needed_system_packages
+from interpreter_tools._languages.imports import grammar_of
+from interpreter_tools._languages.manifests import HEADER, Declared, app_packages, python_is_met, script_header
+from interpreter_tools._languages.specifiers import add_packages, merge, normalise
+
+if TYPE_CHECKING:
+    from interpreter_tools._dependencies.inventory import Inventory
+    from interpreter_tools._dependencies.wanted import Read
+    from interpreter_tools._languages import DependencyPlan
+    from interpreter_tools._runtime.request import Demand
+    from interpreter_tools._runtime.runtime import Host
+
+_OF_A_LANGUAGE = ("pip", "npm")
+
+
+def looks_for_packages(demand: Demand) -> bool:
+    """Whether anything is to be found out about a run's packages; most runs have none."""
+    plan = demand.language.dependencies
+    if plan is None:
+        return False
+    return bool(
+        demand.packages.own
+        or demand.options.run_app is not None
+        or (demand.options.auto_dependencies and plan.inventory)
+        or _has_header(demand, plan)
+    )
+
+
+def _has_header(demand: Demand, plan: DependencyPlan) -> bool:
+    return plan.kind == "pip" and HEADER in demand.code
+
+
+async def find_packages(demand: Demand, host: Host, read: Read) -> tuple[Packages, tuple[str, ...]]:
+    """Return all the packages that a run needs, and what was decided about them.
+
+    Args:
+        demand: the run.
+        host: knows the images.
+        read: reads files that the program will see.
+
+    Raises:
+        ConfigurationError: a list of packages cannot be used.
+        InterpreterToolsError: the image cannot be asked for what it has.
+    """
+    plan, options = demand.language.dependencies, demand.options
+    assert plan is not None
+    kind, app = plan.kind, options.run_app
+    hosts = host.installs.allowed_hosts
+
+    async def inventory() -> Inventory:
+        return await host.inventory(demand.language, options)
+
+    own, notes = demand.packages.own, list[str]()
+    if plan.inventory:
+        own, changed = await correct(kind, own, inventory)
+        notes.extend(changed)
+    declared = Declared()
+    if app is not None:
+        declared = await app_packages(demand.language, app, read, hosts=hosts)
+    elif _has_header(demand, plan) and options.auto_dependencies is not False:
+        declared = script_header(demand.code, hosts=hosts)
+    notes.extend(declared.notes)
+    own = add_packages(kind, own, declared.packages, field=declared.field)
+    if declared.python and plan.inventory and not python_is_met(declared.python, (found := await inventory()).version):
+        notes.append(f"{declared.field} asks for Python {declared.python}; the image has {found.version}")
+    system = demand.packages.system
+    if kind in _OF_A_LANGUAGE and plan.inventory:
+        if options.auto_dependencies:
+            path, code = await _program(demand, read)
+            if code is not None and grammar_of(path) is not None:
+                imported, refused = await imported_packages(
+                    kind, await inventory(), read, path=path, code=code, asked=own
+                )
+                own = merge([*own, *imported])
+                notes.extend(refused)
+        if options.system_dependencies is None or system:
+            needed, said = await needed_system_packages(kind, own, inventory)
+            system = normalise("system", [*system, *needed], field="system_dependencies")
+            notes.extend(said)
+    return Packages(own=own, system=system), tuple(notes)
+
+
+async def _program(demand: Demand, read: Read) -> tuple[str, bytes | None]:
+    """Return the path and the contents of the program, whose imports are read."""
+    app = demand.options.run_app
+    if app is not None:
+        return app.path, await read(app.path)
+    return f"{WORKSPACE}/{demand.language.code_filename}", demand.code
