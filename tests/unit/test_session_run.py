@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -64,7 +65,9 @@ class Turned:
             run.lease = cast("SessionLease", lease)
             return Placed(job(), lease)
 
-        run = SessionRun(cast("Demand", None), place=place, take_turn=take_turn, end_turn=self.turns.end)
+        run = SessionRun(
+            cast("Demand", SimpleNamespace(prepared=None)), place=place, take_turn=take_turn, end_turn=self.turns.end
+        )
         return Execution(run, stdin=b"", capture=True), lease
 
     def join(self, waiter: Waiter) -> Turned:
