@@ -14,7 +14,9 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "unit", "supervisor", "docker", "adapters", "examples", "build"]
+# The largest comes last, so that its summary ends what CI prints.
+nox.options.sessions = ["lint", "types", "unit", "supervisor", "adapters", "examples", "build", "docker"]
+os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # the Python that runs nox is the one that is tested
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("interpreter_tools", "examples", "bench", "tests", "noxfile.py", "hatch_build.py")
