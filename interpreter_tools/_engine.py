@@ -1,4 +1,4 @@
-"""The engine: what users hold."""
+"""The engine: the object through which callers run code, hold sessions and move files."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _LOG = logging.getLogger("interpreter_tools")
 _CLOSE_DEADLINE = 28.0  # seconds; what is cancelled then has two more
 _SESSIONS_SHARE = 0.5
 _LAST_WAIT = 1.0  # seconds
-_LOG.addHandler(logging.NullHandler())  # where warnings go is the application's affair
+_LOG.addHandler(logging.NullHandler())  # the application decides where warnings go
 
 
 class _Running:
-    """What an engine holds between start and close."""
+    """The resources of an engine between its start and its close."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -56,15 +56,15 @@ class _Running:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLOSE_DEADLINE
         self.host.closed = True
-        self.host.installs.aclose()  # a session waits for its run, which may wait for these
+        self.host.installs.aclose()  # a session waits for its run, and the run may wait for an installation
         ending = asyncio.create_task(self.sessions.aclose())
         try:
             await asyncio.wait([ending], timeout=_CLOSE_DEADLINE * _SESSIONS_SHARE)
             if not ending.done():
-                _LOG.warning("sessions could not be cleaned up in time; what they have is removed all the same")
+                _LOG.warning("sessions could not be cleaned up in time; their containers are removed all the same")
         finally:
             await self.host.aclose(deadline=deadline)
-            ending.cancel()  # without a client it has nothing to wait for
+            ending.cancel()  # the client is closed, so the clean-up has nothing left to wait for
             await asyncio.wait([ending], timeout=_LAST_WAIT)
 
 
@@ -72,10 +72,17 @@ class ExecutionEngine:
     """Runs code in warm, locked-down containers.
 
     ``async with ExecutionEngine() as engine`` starts and closes it; ``await engine.start()`` and
-    ``await engine.aclose()`` do the same by hand. It belongs to the event loop that started it.
+    ``await engine.aclose()`` do the same by hand.
+
+    An engine belongs to the event loop and the process that started it. Any task of that loop may use it; calls from
+    another loop raise ``EngineMisused``. Other threads use ``interpreter_tools.blocking.Engine``, or
+    ``asyncio.run_coroutine_threadsafe(engine.run(...), loop)``.
+
+    Cancelling a call stops it. A cancelled run is killed, and its container is not used for another caller before it is
+    known to be clean. A cancelled file transfer leaves no part of a file behind.
 
     Args:
-        config: sizes, limits and images; the defaults suit a small machine.
+        config: sizes, limits and images; None means the defaults, which suit a small machine.
     """
 
     def __init__(self, config: EngineConfig | None = None) -> None:
@@ -95,20 +102,26 @@ class ExecutionEngine:
 
     @property
     def config(self) -> EngineConfig:
-        """How it was asked for."""
+        """The configuration that the engine was made with."""
         return self._config
 
     # -- life
 
     async def start(self) -> Self:
-        """Connects to the Docker engine and begins to warm the languages of ``EngineConfig.prewarm``, without waiting.
+        """Connect to the Docker engine and begin to warm the languages of ``EngineConfig.prewarm``.
+
+        The languages are warmed in the background; ``warm`` waits for them. Does nothing on an engine that is running.
+        If ``start`` is cancelled, the connection is closed and the engine can be started again.
+
+        Returns:
+            The engine itself.
 
         Raises:
             DockerUnavailable: no Docker engine answers.
-            EngineClosed: it was closed before, or meanwhile; make another.
-            EngineMisused: it was started in another event loop.
+            EngineClosed: the engine was closed before or during the call; make another one.
+            EngineMisused: the engine was started in another event loop or process.
             UnknownLanguage: ``prewarm`` names a language that is not registered.
-            ConfigurationError: ``images`` does.
+            ConfigurationError: ``images`` names a language that is not registered.
         """
         async with self._start_lock:
             if self._closed:
@@ -158,19 +171,24 @@ class ExecutionEngine:
         try:
             await self.warm(language)
         except (EngineClosed, PoolClosed):
-            pass  # nobody needs it any more
+            pass  # the engine is closing, so nobody needs warm containers
         except InterpreterToolsError:
             _LOG.warning("%s could not be prewarmed", language, exc_info=True)
 
     async def warm(self, *languages: str, strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION) -> None:
-        """Waits until ``PoolConfig.min_size`` containers of each language are warm, with the engine's own limits.
+        """Wait until ``PoolConfig.min_size`` containers of each language are warm, with the engine's own limits.
+
+        If ``warm`` is cancelled, the containers go on starting in the background.
 
         Args:
-            languages: their names; none means those of ``EngineConfig.prewarm``.
-            strategy: which runs they are for; those of sessions take the containers of ``PER_EXECUTION``.
+            languages: names or aliases of languages; none means the languages of ``EngineConfig.prewarm``.
+            strategy: the strategy of the runs that the containers are for; runs of sessions take containers of
+                ``PER_EXECUTION``.
 
         Raises:
-            InterpreterToolsError: one could not be started, and why.
+            UnknownLanguage: a language is not registered.
+            EngineClosed: the engine is not running.
+            InterpreterToolsError: a container could not be started; the error says why.
         """
         host = self._use().host
         for name in languages or self._config.prewarm:
@@ -188,9 +206,9 @@ class ExecutionEngine:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends every run and session and removes every container, within 30 seconds. Does nothing the second time.
+        """End every run and session, and remove every container, within 30 seconds. Does nothing the second time.
 
-        It is done when this returns, also when the caller is cancelled meanwhile, which is raised then.
+        If ``aclose`` is cancelled, it finishes its work first and raises the cancellation then.
 
         Raises:
             EngineMisused: the engine belongs to another event loop or process.
@@ -214,18 +232,21 @@ class ExecutionEngine:
     # -- running
 
     async def run(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> ExecutionResult:
-        """Runs code to its end, in a fresh container unless the strategy says otherwise.
+        """Run code to its end, in a fresh container unless the strategy says otherwise.
+
+        If ``run`` is cancelled, the program and everything it started are killed.
 
         Args:
-            language: a name or alias that is registered.
+            language: the name or alias of a registered language.
             code: the program; it is written to a file and never passes through a shell.
-            options: see ``RunOptions``.
+            options: the options of the run; see ``RunOptions``.
 
         Returns:
-            What happened. Code that fails, is killed or runs into a limit is a result as well.
+                The result of the run. Code that fails, is killed or reaches a limit gives a result as well.
 
         Raises:
-            UsageError: the call cannot work as it was made; nothing was touched.
+            UsageError: the call cannot work as it was made, and no program began; or the engine was closed during the
+                run.
             MachineError: Docker, the image or the interpreter is missing.
             ContainerLost: the container went away in the middle of the run.
             PoolTimeout: no container became free in time.
@@ -236,15 +257,18 @@ class ExecutionEngine:
             return await execution.result()
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
-        """The same as ``run``, as an ``Execution`` whose output is taken as it comes. It starts with ``async with``.
+        """Return a run as an ``Execution``, whose output can be read while the program runs.
+
+        Nothing happens before the ``async with`` of the execution starts the run. If the task in it is cancelled, the
+        program is killed.
 
         Args:
-            language: a name or alias that is registered.
+            language: the name or alias of a registered language.
             code: the program.
-            options: see ``RunOptions``.
+            options: the options of the run; see ``RunOptions``.
 
         Raises:
-            UsageError: the call cannot work as it was made; nothing was touched.
+            UsageError: the call cannot work as it was made; no program began.
         """
         host = self._use().host
         demand = Demand.read(self._config, language, code, options)
@@ -253,22 +277,23 @@ class ExecutionEngine:
     # -- sessions
 
     def session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> Session:
-        """A session as an object; ``async with`` cleans it up at its end.
+        """Make a session, or open the one of that id, and return it; ``async with`` cleans the session up at its end.
 
         Args:
-            config: how it is to be; the options change it.
-            options: the fields of ``SessionConfig``.
+            config: the configuration of the session; None means the defaults.
+            options: fields of ``SessionConfig`` that override ``config``.
 
         Raises:
             ConfigurationError: a value cannot work.
-            SessionExists: one of that name is there, and must be new, or is of another kind.
-            TooManySessions: there are as many as may be.
+            SessionExists: a session of that id exists, and ``enforce_new_session`` is set or its configuration differs.
+            TooManySessions: the engine holds ``EngineConfig.max_sessions`` sessions.
+            EngineClosed: the engine is not running.
         """
         config = SessionConfig(**options) if config is None else msgspec.structs.replace(config, **options)
         return self._use().sessions.open(config)
 
     def get_session(self, session_id: str) -> Session:
-        """Return the session of that id, as an object.
+        """Return the session of an id, as an object.
 
         Raises:
             UnknownSession: there is no such session, or it was cleaned up.
@@ -277,13 +302,19 @@ class ExecutionEngine:
         return self._use().sessions.get(session_id)
 
     async def create_session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> str:
-        """Makes a session and returns its id; see ``session``. It lives until it is cleaned up or idle for too long."""
+        """Make a session and return its id; see ``session``.
+
+        The session lives until ``cleanup_session`` ends it, or until it was idle for ``SessionConfig.idle_timeout``
+        seconds. The call does not wait for anything, so it cannot be cancelled halfway.
+        """
         return self.session(config, **options).id
 
     async def execute_code(
         self, session_id: str, *, language: str, code: str | bytes = "", **options: Unpack[RunOptions]
     ) -> ExecutionResult:
-        """Runs code in a session to its end; see ``run``.
+        """Run code in a session to its end; see ``run``.
+
+        If ``execute_code`` is cancelled while it waits for its turn, no program begins; later, the program is killed.
 
         Raises:
             UnknownSession: there is no such session.
@@ -293,32 +324,45 @@ class ExecutionEngine:
     def stream_code(
         self, session_id: str, *, language: str, code: str | bytes = "", **options: Unpack[RunOptions]
     ) -> Execution:
-        """The same as ``execute_code``, as an ``Execution``."""
+        """Return a run in a session as an ``Execution``; see ``stream``.
+
+        Raises:
+            UnknownSession: there is no such session.
+            UsageError: the call cannot work as it was made; no program began.
+        """
         return self.get_session(session_id).stream(language, code, **options)
 
     async def get_session_info(self, session_id: str) -> SessionInfo:
-        """What a session is, and which containers it has had."""
+        """Return the state of a session, and the containers that it has had. Does not wait, so cannot be cancelled.
+
+        Raises:
+            UnknownSession: there is no such session.
+        """
         return self.get_session(session_id).info()
 
     async def cleanup_session(
         self, session_id: str, keep_generated: bool | str | os.PathLike[str] = False
     ) -> Path | None:
-        """Kills what runs in a session, and removes its containers and files.
+        """Kill the run of a session, and remove the containers and files of the session.
+
+        If ``cleanup_session`` is cancelled while it copies files, it gives the copying up and the session stays open;
+        otherwise the clean-up goes on in the background.
 
         Args:
-            session_id: the session.
-            keep_generated: a directory of this machine, into which the generated files are copied first; True means a
-                new one in the user's data directory.
+            session_id: the id of the session.
+            keep_generated: a directory of this machine into which the generated files are copied first; True means a
+                new directory in the user's data directory.
 
         Returns:
-            Where they are; None when they were not to be kept.
+            The directory that holds the generated files; None when they were not kept.
 
         Raises:
             UnknownSession: there is no such session.
-            ConfigurationError: ``keep_generated`` is no path; the session is still there.
-            FileRefused, OSError: not all of them could be copied; the session is still there.
-            ContainerLost: files are gone with their container; the session is still there, to be cleaned up without.
-            SessionClosed: another task cleaned the session up meanwhile, and kept none.
+            ConfigurationError: ``keep_generated`` is no path; the session stays open.
+            FileRefused, OSError: a file could not be copied; the session stays open.
+            ContainerLost: files went away with their container; the session stays open. Clean it up without
+                ``keep_generated``.
+            SessionClosed: another task cleaned the session up meanwhile, and kept no files.
         """
         session = self.get_session(session_id)
         if keep_generated is False:
@@ -336,45 +380,57 @@ class ExecutionEngine:
     async def write_file(
         self, session_id: str, path: str, data: str | bytes | AsyncIterable[bytes], *, mode: int = 0o644
     ) -> None:
-        """Writes a file into a session's workspace; see ``Session.write_file``."""
+        """Write a file into a session's workspace; see ``Session.write_file``, also for what cancelling does."""
         await self.get_session(session_id).write_file(path, data, mode=mode)
 
     async def copy_file_into_workspace(
         self, session_id: str, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
     ) -> None:
-        """Copies a file of this machine; see ``Session.copy_file_into_workspace``."""
+        """Copy a file of this machine into a session's workspace; see ``Session.copy_file_into_workspace``.
+
+        If the call is cancelled, no part of the file is left in the workspace.
+        """
         await self.get_session(session_id).copy_file_into_workspace(source, target, progress=progress)
 
     async def copy_directory_into_workspace(
         self, session_id: str, source: str | os.PathLike[str], target: str = ".", *, progress: Progress | None = None
     ) -> list[str]:
-        """Copies a tree of this machine; see ``Session.copy_directory_into_workspace``."""
+        """Copy a directory of this machine into a session's workspace; see ``Session.copy_directory_into_workspace``.
+
+        If the call is cancelled, the files that are complete stay in the workspace.
+        """
         return await self.get_session(session_id).copy_directory_into_workspace(source, target, progress=progress)
 
     async def add_file_from_base64(self, session_id: str, path: str, text: str) -> None:
-        """Writes a file whose contents are given in base64; see ``Session.add_file_from_base64``."""
+        """Write a file whose contents are given in base64; see ``Session.add_file_from_base64``.
+
+        If the call is cancelled, no part of the file is left in the workspace.
+        """
         await self.get_session(session_id).add_file_from_base64(path, text)
 
     def read_file(self, session_id: str, path: str, *, limit: str | int | None = None) -> FileReader:
-        """A file, by ``async for`` piece by piece, by ``await`` all at once; see ``Session.read_file``."""
+        """Return a reader of a file: ``async for`` yields pieces, ``await`` all bytes; see ``Session.read_file``."""
         return self.get_session(session_id).read_file(path, limit=limit)
 
     async def read_file_binary(self, session_id: str, path: str) -> bytes:
-        """A file's bytes; see ``Session.read_file_binary``."""
+        """Return the bytes of a file; see ``Session.read_file_binary``. Cancelling changes nothing."""
         return await self.get_session(session_id).read_file_binary(path)
 
     async def read_file_base64(self, session_id: str, path: str) -> str:
-        """A file's bytes in base64; see ``Session.read_file_base64``."""
+        """Return the bytes of a file in base64; see ``Session.read_file_base64``. Cancelling changes nothing."""
         return await self.get_session(session_id).read_file_base64(path)
 
     async def list_workspace_files(self, session_id: str, *, only_generated: bool = False) -> list[str]:
-        """The files of a session's workspace; see ``Session.list_workspace_files``."""
+        """List the files of a session's workspace; see ``Session.list_workspace_files``. Cancelling changes nothing."""
         return await self.get_session(session_id).list_workspace_files(only_generated=only_generated)
 
     async def copy_file_from_workspace(
         self, session_id: str, path: str, target: str | os.PathLike[str], *, progress: Progress | None = None
     ) -> None:
-        """Copies a file to this machine; see ``Session.copy_file_from_workspace``."""
+        """Copy a file of a session's workspace to this machine; see ``Session.copy_file_from_workspace``.
+
+        If the call is cancelled, no part of the file is left on this machine.
+        """
         await self.get_session(session_id).copy_file_from_workspace(path, target, progress=progress)
 
     async def copy_directory_from_workspace(
@@ -385,13 +441,20 @@ class ExecutionEngine:
         *,
         progress: Progress | None = None,
     ) -> list[Path]:
-        """Copies a tree to this machine; see ``Session.copy_directory_from_workspace``."""
+        """Copy a directory of a session's workspace to this machine; see ``Session.copy_directory_from_workspace``.
+
+        If the call is cancelled, the files that are complete stay on this machine.
+        """
         return await self.get_session(session_id).copy_directory_from_workspace(target, directory, progress=progress)
 
     # -- looking
 
     def stats(self) -> EngineStats:
-        """Containers and leases now, and what happened to them since the start."""
+        """Return the numbers of containers and leases now, and of events since the engine's start.
+
+        Raises:
+            EngineClosed: the engine is not running.
+        """
         pools = tuple(pool.stats() for pool in self._use().host.pools.values())
         discards: Counter[str] = Counter()
         for pool in pools:

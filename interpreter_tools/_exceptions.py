@@ -1,4 +1,4 @@
-"""What can go wrong, split by whose fault it was.
+"""The errors of this library, split by whose fault they are.
 
 InterpreterToolsError
 ├── UsageError              the caller's: the same call fails again until it is changed
@@ -33,8 +33,8 @@ InterpreterToolsError
 ├── FileRefused             a file could not be written into, or read from, the workspace
 └── ExecutionFailed         raised by ``ExecutionResult.check`` only: the user's code failed
 
-What user code does is a result, never an exception; what the infrastructure fails to do is an exception, never a
-made-up result.
+A failure of user code is a result, never an exception. A failure of the infrastructure is an exception, never a made-up
+result.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ _SHOWN = 200  # characters of a wrong value that an error repeats
 
 
 class InterpreterToolsError(Exception):
-    """The root of everything this library raises.
+    """The root of all errors that this library raises.
 
     Every error survives ``pickle`` and ``copy`` with its fields, so that it crosses process pools and task queues; a
     field that cannot be pickled arrives as its ``repr``.
 
     Attributes:
-        message: what happened.
-        hint: what to do about it; empty when there is nothing to say.
+        message: the failure, in one sentence.
+        hint: the way out; empty when there is none to name.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -96,13 +96,13 @@ def _portable(value: object) -> object:
         return value
     try:
         pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - whatever somebody's object raises; the error itself must arrive
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything; the error itself must arrive
         return repr(value)
     return value
 
 
 class UsageError(InterpreterToolsError):
-    """The call cannot work as it was made."""
+    """The call cannot work as it was made, or its engine, session or execution was closed."""
 
 
 class ConfigurationError(UsageError, ValueError):
@@ -110,7 +110,8 @@ class ConfigurationError(UsageError, ValueError):
 
     Attributes:
         field: the field's path, for example ``container.memory_limit``.
-        value: what it held.
+        value: the value of the field.
+        reason: the reason why the value cannot work.
     """
 
     def __init__(self, field: str, value: object, reason: str, *, hint: str = "") -> None:
@@ -128,7 +129,7 @@ class UnknownLanguage(UsageError, LookupError):
     """No such language is registered.
 
     Attributes:
-        language: what was asked for.
+        language: the name that was asked for.
         known: the names that are registered.
     """
 
@@ -157,12 +158,12 @@ class InvalidPath(UsageError, ValueError):
 
 
 class InvalidArguments(UsageError, ValueError):
-    """What a model gave the tool cannot be understood; ``CodeExecutionTool.render_error`` tells it what to change.
+    """The arguments of a model's call cannot be understood; ``CodeExecutionTool.render_error`` is the answer to it.
 
     Attributes:
-        field: the argument's name; empty when it is about all of them.
-        value: what was given.
-        reason: why it cannot be used.
+        field: the argument's name; empty when the error concerns all arguments.
+        value: the value that was given.
+        reason: the reason why the value cannot be used.
     """
 
     def __init__(self, field: str, value: object, reason: str, *, hint: str = "") -> None:
@@ -176,10 +177,10 @@ class InvalidArguments(UsageError, ValueError):
 
 
 class UnknownOutput(UsageError, LookupError):
-    """The tool does not hold that output: it never did, or newer ones took its place.
+    """The tool holds no output of that id: the id is wrong, or newer outputs took its place.
 
     Attributes:
-        output_id: what was asked for.
+        output_id: the id that was asked for.
     """
 
     def __init__(self, output_id: str) -> None:
@@ -196,10 +197,10 @@ class PoolClosed(UsageError):
 
 
 class UnknownSession(UsageError, LookupError):
-    """There is no session of that name.
+    """The engine has no session of that id.
 
     Attributes:
-        session_id: what was asked for.
+        session_id: the id that was asked for.
     """
 
     def __init__(self, session_id: str) -> None:
@@ -214,7 +215,7 @@ class SessionExists(UsageError):
     """A session of that name is there already.
 
     Attributes:
-        session_id: the name.
+        session_id: the id of the session.
     """
 
     def __init__(self, session_id: str, reason: str) -> None:
@@ -229,11 +230,11 @@ class SessionClosed(UsageError):
 
 
 class SessionBusy(UsageError):
-    """Something runs in the session, and its configuration says not to wait."""
+    """The session has a run or a file operation, and its configuration says not to wait."""
 
 
 class TooManySessions(UsageError):
-    """The engine holds as many sessions as it may."""
+    """The engine holds ``EngineConfig.max_sessions`` sessions already."""
 
 
 class EngineMisused(UsageError):
@@ -241,7 +242,7 @@ class EngineMisused(UsageError):
 
 
 class ExecutionClosed(UsageError):
-    """The execution was left or has ended, so nothing more can be done with it."""
+    """The execution was left or has ended, so it takes no further calls."""
 
 
 class ContainerBusy(UsageError):
@@ -249,7 +250,7 @@ class ContainerBusy(UsageError):
 
 
 class MachineError(InterpreterToolsError):
-    """This machine lacks something."""
+    """The machine lacks a part that the run needs; `interpreter-tools doctor` finds out what."""
 
 
 class DockerUnavailable(MachineError):
@@ -260,7 +261,7 @@ class DockerApiError(MachineError):
     """The Docker engine refused a request.
 
     Attributes:
-        operation: what was asked of it.
+        operation: the request that the engine refused.
         status: the HTTP status; 0 when there was no answer.
         detail: the engine's own text.
     """
@@ -292,7 +293,7 @@ class NetworkMissing(MachineError):
     """A network is not on the Docker host.
 
     Attributes:
-        network: its name; empty where the engine did not tell.
+        network: its name; empty when the engine did not tell it.
     """
 
     def __init__(self, network: str) -> None:
@@ -337,7 +338,7 @@ class ContainerLost(InterpreterToolsError):
 
 
 class ProtocolError(InterpreterToolsError):
-    """A container's supervisor said what the protocol does not allow; the container is discarded."""
+    """A container's supervisor broke the protocol; the container is terminated."""
 
 
 class PoolTimeout(InterpreterToolsError, TimeoutError):
@@ -361,7 +362,7 @@ class FileRefused(InterpreterToolsError, OSError):
     Attributes:
         path: the file, relative to the workspace.
         errno: the kernel's error number inside the container.
-        strerror: what that number means.
+        strerror: the meaning of that number, as text.
     """
 
     def __init__(self, path: str, errno: int, strerror: str) -> None:

@@ -7,8 +7,8 @@ with blocking.Engine() as engine:
     print(engine.run("python", "print(1)").stdout)
 ```
 
-One thread runs an event loop with one ``ExecutionEngine`` in it. Any number of threads may call it at once, and each
-call waits for its own result. ``Ctrl-C`` cancels the call that waits, which ends its program.
+One thread runs an event loop with one ``ExecutionEngine`` in it. Any number of threads may call the engine at once, and
+each call waits for its own result. ``Ctrl-C`` cancels the call that waits, which kills its program.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["Engine", "Execution", "Session"]
 
 
 def _of_engine(method: Callable[Concatenate[ExecutionEngine, P], Awaitable[T]]) -> Callable[Concatenate[Engine, P], T]:
-    """Return a method of the engine that waits for what the asynchronous one of the same name returns."""
+    """Return a blocking method from a coroutine method of the asynchronous engine."""
 
     @functools.wraps(method)
     def wait(self: Engine, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -58,7 +58,7 @@ def _of_engine(method: Callable[Concatenate[ExecutionEngine, P], Awaitable[T]]) 
 
 
 def _of_session(method: Callable[Concatenate[AsyncSession, P], Awaitable[T]]) -> Callable[Concatenate[Session, P], T]:
-    """Return a method of a session, likewise."""
+    """Return a blocking method from a coroutine method of the asynchronous session."""
 
     @functools.wraps(method)
     def wait(self: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -71,13 +71,14 @@ def _of_session(method: Callable[Concatenate[AsyncSession, P], Awaitable[T]]) ->
 
 
 class Engine:
-    """An engine whose methods wait; each is that of ``ExecutionEngine`` of the same name, with the same arguments.
+    """An engine with blocking methods, which any thread may call.
 
-    It starts with its first use, and ends with ``close``, at the end of ``with``, or with the process. A process that
-    was forked, such as a worker of Celery, starts an engine of its own with the first use there.
+    Each method has the name and the arguments of the method of ``ExecutionEngine`` that it waits for. An engine starts
+    with its first use, and ends with ``close``, at the end of ``with``, or with the process. A forked process, such as
+    a worker of Celery, starts an engine of its own with its first use.
 
     Args:
-        config: sizes, limits and images; the defaults suit a small machine.
+        config: sizes, limits and images; None means the defaults, which suit a small machine.
     """
 
     def __init__(self, config: EngineConfig | None = None) -> None:
@@ -100,10 +101,10 @@ class Engine:
         self.close()
 
     def start(self) -> None:
-        """Start the thread and the engine, where that has not happened yet.
+        """Start the thread and the engine. Does nothing the second time.
 
         Raises:
-            EngineClosed: it was closed.
+            EngineClosed: the engine was closed.
             DockerUnavailable: no Docker engine answers.
         """
         self._running()
@@ -117,19 +118,19 @@ class Engine:
 
     @property
     def engine(self) -> ExecutionEngine:
-        """The engine itself; it belongs to the loop of the thread."""
+        """The asynchronous engine; it belongs to the event loop of the engine's thread."""
         return self._running().engine
 
     @property
     def config(self) -> EngineConfig:
-        """How it was asked for."""
+        """The configuration that the engine was made with."""
         return self.engine.config
 
     def wait(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what a coroutine function returns that is called in the engine's loop.
+        """Call a coroutine function in the engine's event loop, and return its result.
 
         Args:
-            call: is called there; interrupting the thread that waits cancels it.
+            call: the function; interrupting the thread that waits cancels it.
         """
         return self._running().wait(call)
 
@@ -153,19 +154,19 @@ class Engine:
     warm = _of_engine(ExecutionEngine.warm)
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
-        """A run whose output is taken as it comes: ``with engine.stream(...) as run: for chunk in run: ...``."""
+        """Return a run whose output can be read at once: ``with engine.stream(...) as run: for chunk in run: ...``."""
         return Execution(self, lambda: self.engine.stream(language, code, **options))
 
     def stream_code(
         self, session_id: str, *, language: str, code: str | bytes = "", **options: Unpack[RunOptions]
     ) -> Execution:
-        """The same in a session."""
+        """Return a run in a session whose output can be read while the program runs; see ``stream``."""
         return Execution(self, lambda: self.engine.stream_code(session_id, language=language, code=code, **options))
 
     # -- sessions and their files
 
     def session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> Session:
-        """A session as an object; ``with`` cleans it up at its end."""
+        """Make a session, or open the one of that id, and return it; ``with`` cleans the session up at its end."""
 
         async def make() -> AsyncSession:
             return self.engine.session(config, **options)
@@ -186,7 +187,7 @@ class Engine:
     list_workspace_files = _of_engine(ExecutionEngine.list_workspace_files)
 
     def read_file(self, session_id: str, path: str, *, limit: str | int | None = None) -> bytes:
-        """A file's bytes."""
+        """Return the bytes of a file; see ``Session.read_file``."""
 
         async def read() -> bytes:
             return await self.engine.read_file(session_id, path, limit=limit)
@@ -194,7 +195,7 @@ class Engine:
         return self.wait(read)
 
     def stats(self) -> EngineStats:
-        """Pool sizes, hits and misses, waits, refills, discards by cause."""
+        """Return the numbers of containers and leases; see ``ExecutionEngine.stats``."""
 
         async def read() -> EngineStats:
             return self.engine.stats()
@@ -203,7 +204,7 @@ class Engine:
 
 
 class Session:
-    """A session whose methods wait; made by ``Engine.session``."""
+    """A session with blocking methods, which any thread may call; made by ``Engine.session``."""
 
     def __init__(self, owner: Engine, session: AsyncSession) -> None:
         self.owner = owner
@@ -222,7 +223,7 @@ class Session:
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """The id of the session."""
         return self.session.id
 
     def close(self, *, keep_generated: str | os.PathLike[str] | None = None) -> list[Path]:
@@ -234,7 +235,7 @@ class Session:
         return self.owner.wait(close)
 
     def info(self) -> SessionInfo:
-        """What the session is, and which containers it has had."""
+        """Return the state of the session, and the containers that it has had."""
 
         async def read() -> SessionInfo:
             return self.session.info()
@@ -244,7 +245,7 @@ class Session:
     run = _of_session(AsyncSession.run)
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
-        """A run whose output is taken as it comes."""
+        """Return a run whose output can be read while the program runs."""
         return Execution(self.owner, lambda: self.session.stream(language, code, **options))
 
     write_file = _of_session(AsyncSession.write_file)
@@ -258,7 +259,7 @@ class Session:
     list_workspace_files = _of_session(AsyncSession.list_workspace_files)
 
     def read_file(self, path: str, *, limit: str | int | None = None) -> bytes:
-        """A file's bytes."""
+        """Return the bytes of a file; see ``Session.read_file``."""
 
         async def read() -> bytes:
             return await self.session.read_file(path, limit=limit)
@@ -267,7 +268,7 @@ class Session:
 
 
 class Execution:
-    """A run under way: ``with`` starts it and ends it, ``for`` takes its output. One thread uses it at a time."""
+    """A run: ``with`` starts and ends it, ``for`` yields its output. One thread at a time uses it."""
 
     def __init__(self, owner: Engine, make: Callable[[], AsyncExecution]) -> None:
         self._owner = owner
@@ -298,30 +299,30 @@ class Execution:
 
     @property
     def ports(self) -> Mapping[int, int]:
-        """The ports of the host by those of the container."""
+        """The port on 127.0.0.1 of the Docker host for each port of the container."""
         return self._entered.ports
 
     def result(self) -> ExecutionResult:
-        """Wait for the end, and return how it went."""
+        """Wait for the end of the run, and return its result; see ``Execution.result``."""
         return self._owner.wait(self._entered.result)
 
     def send_stdin(self, data: bytes) -> None:
-        """Send input; see ``Execution.send_stdin``."""
+        """Send bytes to the program; see ``Execution.send_stdin``."""
         self._owner.wait(lambda: self._entered.send_stdin(data))
 
     def close_stdin(self) -> None:
-        """End the input."""
+        """End the program's stdin; see ``Execution.close_stdin``."""
         self._owner.wait(self._entered.close_stdin)
 
     def kill(self) -> None:
-        """End the program."""
+        """Kill the program and everything it started; see ``Execution.kill``."""
         self._owner.wait(self._entered.kill)
 
 
 class _Loop:
-    """A thread with an event loop and an engine in it; it is there when this returns.
+    """A thread with an event loop and a running engine.
 
-    The thread is a daemon, and the end of the process closes it: one that nobody closes does not hold the end up.
+    The thread is a daemon, and the end of the process closes it: an engine that nobody closes does not delay the end.
     """
 
     def __init__(self, config: EngineConfig | None) -> None:
@@ -342,10 +343,10 @@ class _Loop:
         except BaseException as error:
             if self._ready.done():
                 raise
-            self._ready.set_exception(error)  # for whoever waits for the start
+            self._ready.set_exception(error)  # raised where __init__ waits for the start
 
     def wait(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what a coroutine function returns; whatever interrupts the waiting cancels it."""
+        """Call a coroutine function and return its result; an interrupt of the waiting thread cancels the call."""
         future = self.portal.start_task_soon(call)
         try:
             return future.result()
@@ -354,7 +355,7 @@ class _Loop:
             raise
 
     def close(self) -> None:
-        """Cancel what runs, close the engine, and wait for the thread's end."""
+        """Cancel all calls, close the engine, and wait for the end of the thread."""
         atexit.unregister(self.close)
         if self._thread.is_alive() and self.pid == os.getpid():
             self.portal.start_task_soon(self.portal.stop, True)

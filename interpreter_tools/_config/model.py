@@ -1,4 +1,4 @@
-"""How the engine, its pools and its containers are to be: plain data, checked when it is made."""
+"""The configuration of the engine, its pools, sessions and containers: plain data, checked when it is made."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _MIB = 1 << 20
 
 
 def check_mapping(value: Mapping[K, V], *, field: str) -> Mapping[K, V]:
-    """The same dictionary.
+    """Return a dictionary unchanged.
 
     Raises:
-        ConfigurationError: it is something else.
+        ConfigurationError: the value is not a dictionary.
     """
     if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(field, value, "is not a dictionary", hint="leave it out, or give {} for none")
@@ -60,7 +60,7 @@ def as_bytes(value: str | bytes | bytearray | memoryview, *, field: str) -> byte
 
 
 def check_environment(environment: E, *, field: str) -> E:
-    """The same variables.
+    """Return environment variables unchanged.
 
     Raises:
         ConfigurationError: a name is empty or holds ``=``, or a name or value holds NUL or a lone surrogate.
@@ -75,12 +75,12 @@ def check_environment(environment: E, *, field: str) -> E:
 
 
 class ContainerStrategy(Enum):
-    """Whether a container is used again.
+    """The rule for using a container again.
 
-    ``PER_EXECUTION``: a fresh container for each run, taken warm, used once. ``POOL``: containers go back after a reset
-    that is verified; for runs that trust each other, as caches of the kernel and of the processor cannot be wiped.
-    ``PER_SESSION``: one workspace for the life of a session, for all its languages; files stay. The default of a
-    session.
+    ``PER_EXECUTION``: a fresh container for each run, taken warm and used once. ``POOL``: containers go back to the
+    pool after a verified reset; for runs that trust each other, because caches of the kernel and the processor cannot
+    be wiped. ``PER_SESSION``: one workspace for the life of a session, for all its languages; files stay. It is the
+    default of a session.
     """
 
     PER_EXECUTION = "per_execution"
@@ -89,10 +89,10 @@ class ContainerStrategy(Enum):
 
 
 def check_strategy(value: object, *, field: str) -> ContainerStrategy:
-    """The strategy that a member, or its value as a text, means.
+    """Return the strategy of an enum member, or of its value as text.
 
     Raises:
-        ConfigurationError: there is none of that name.
+        ConfigurationError: no strategy has that name.
     """
     try:
         return ContainerStrategy(value)
@@ -102,20 +102,20 @@ def check_strategy(value: object, *, field: str) -> ContainerStrategy:
 
 
 def check_choice(value: str, choices: tuple[str, ...], *, field: str) -> None:
-    """Refuses what is not among the choices.
+    """Refuse a value that is not among the choices.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: the value is not among them.
     """
     if value not in choices:
         raise ConfigurationError(field, value, "is not a choice", hint=f"known: {', '.join(map(repr, choices))}")
 
 
 def check_sharing(strategy: ContainerStrategy, sharing: str) -> None:
-    """Refuses to share what is wiped.
+    """Refuse a shared workspace for ``POOL``, which wipes the workspace after each run.
 
     Raises:
-        ConfigurationError: a shared workspace is asked for with ``POOL``.
+        ConfigurationError: the sharing is ``"shared"`` and the strategy ``POOL``.
     """
     if strategy is ContainerStrategy.POOL and sharing == "shared":
         raise ConfigurationError(
@@ -127,10 +127,10 @@ def check_sharing(strategy: ContainerStrategy, sharing: str) -> None:
 
 
 def check_network(name: str, *, field: str) -> None:
-    """Refuses what is not the name of a Docker network, or opens the host.
+    """Refuse a value that is not the name of a Docker network, or that opens the host to the sandbox.
 
     Raises:
-        ConfigurationError: it is.
+        ConfigurationError: the value is such a one.
     """
     if not name:
         raise ConfigurationError(field, name, "is empty", hint="use 'none' for no network")
@@ -141,7 +141,7 @@ def check_network(name: str, *, field: str) -> None:
 
 
 class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a sandbox is made of.
+    """The image, limits, network and mounts of a sandbox.
 
     Attributes:
         image: the image to use instead of the language's default.
@@ -150,18 +150,18 @@ class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only
         cpu_limit: cores, such as ``0.5`` or ``"2"``; None means no limit. Variables such as ``OMP_NUM_THREADS``, which
             set the number of a library's threads, follow it unless they are set.
         pids_limit: processes and threads at once.
-        workspace_size: bytes that the workspace can hold; it lies in memory and counts towards ``memory_limit``. None
-            means half of that, at most 256 MiB.
-        tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB.
+        workspace_size: bytes that the workspace can hold, or a text; the workspace lies in memory and counts towards
+            ``memory_limit``. None means half of ``memory_limit``, at most 256 MiB.
+        tmp_size: bytes that ``/tmp`` can hold, or a text; None means an eighth of ``memory_limit``, at most 64 MiB.
         network: ``"none"``, or the name of a Docker network, such as ``"bridge"``.
         ports: TCP ports in the container that are reachable on 127.0.0.1 of the Docker engine's machine, each on a port
             that the engine chooses; they need a network.
-        working_dir: where programs start: an absolute path in the container.
-        mounts: directories, files and archives of this machine, and more room to write.
+        working_dir: the directory that programs start in: an absolute path in the container.
+        mounts: directories, files and archives of this machine, and further directories to write to.
         preload: modules that the waiting Python has imported already, such as ``("numpy", "pandas")``: a run then
             neither starts an interpreter nor imports them. They must be in the image. All runs of the container share
-            their memory until they write to it. One that starts threads or fails is left out, and named in the log and
-            in ``PoolStats.left_out``.
+            their memory until they write to it. A module that starts threads or fails is left out, and named in the log
+            and in ``PoolStats.left_out``.
         runtime: the Docker runtime, for example ``"runsc"`` for gVisor; None means the engine's default.
 
     Raises:
@@ -239,7 +239,7 @@ class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only
 
     @property
     def tmpfs_bytes(self) -> int:
-        """What mounts of kind tmpfs can hold together, in bytes."""
+        """The sizes of all mounts of kind tmpfs together, in bytes."""
         return sum(mount.tmpfs_bytes for mount in self.mounts)
 
     @property
@@ -249,11 +249,11 @@ class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only
 
 
 _CONTAINERS_PER_CORE, _SMALLEST, _LARGEST = 4, 8, 64
-_MEMORY_PER_CONTAINER = 256 << 20  # bytes; an idle one holds a tenth of that
+_MEMORY_PER_CONTAINER = 256 << 20  # bytes; an idle container holds a tenth of that
 
 
 class PoolConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many containers of one shape are kept, and for how long.
+    """The number of containers of one shape, and their lifetimes.
 
     Attributes:
         min_size: containers kept warm for each prewarmed language.
@@ -263,8 +263,8 @@ class PoolConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True
         max_idle: seconds that a container beyond ``min_size`` waits unused.
         max_age: seconds that a container lives before it is replaced.
         max_uses: runs of one container, where its strategy uses it again.
-        wait_timeout: seconds that a caller waits for a container; None means that callers wait their turn, however
-            long that takes. A container that cannot be started is told in any case.
+        wait_timeout: seconds that a caller waits for a container before ``PoolTimeout`` is raised; None means no limit.
+            A container that cannot be started raises an error in any case.
         parallel_creates: containers started at the same time, over all pools; more than 4 gains nothing on one engine.
 
     Raises:
@@ -293,11 +293,11 @@ class PoolConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True
             raise ConfigurationError("pool.min_size", self.min_size, f"is more than max_size, {self.max_size}")
 
     def size_on(self, *, cpus: int, memory: int) -> int:
-        """Return how many containers of one shape there may be on a Docker host.
+        """Return the largest number of containers of one shape on a Docker host.
 
         Args:
-            cpus: its cores.
-            memory: bytes; 0 means that it does not tell.
+            cpus: cores of the host.
+            memory: bytes of the host's memory; 0 means that the host does not tell.
         """
         if self.max_size is not None:
             return self.max_size
@@ -308,21 +308,22 @@ class PoolConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True
 
 
 class SessionConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a session is to be.
+    """The configuration of a session.
 
     Attributes:
-        strategy: what stays between runs. ``PER_SESSION``: files stay, for every language. ``PER_EXECUTION`` and
-            ``POOL``: each run begins with the files that the host wrote, and with none that a run made; the files of
-            the last run can be read until the next one.
-        container: what its containers are made of; None means the engine's.
+        strategy: the rule for files between runs. ``PER_SESSION``: files stay, for every language. ``PER_EXECUTION``
+            and ``POOL``: each run begins with the files that the caller wrote, and with none that a run made; the files
+            of the last run can be read until the next one.
+        container: the configuration of its containers; None means the engine's.
         workspace_sharing: ``"shared"``: files stay between the runs of a ``PER_EXECUTION`` session too, each of which
             has a container of its own. Not for ``POOL``, whose reset wipes them. ``PER_SESSION`` shares in any case.
-        session_id: its name, of letters, digits and ``._-``; None means a new one.
-        enforce_new_session: a session of that name that is there already is an error, and not used again.
-        idle_timeout: seconds without use after which it is cleaned up; None means never.
-        when_busy: what a call does while something runs in the session: ``"queue"`` waits its turn, ``"error"`` raises.
-        timeout: seconds that a run may take; what is not given here is the engine's.
-        output_limit: bytes of stdout and stderr together; the same.
+        session_id: the id of the session, of letters, digits and ``._-``; None means a new one.
+        enforce_new_session: True raises ``SessionExists`` when a session of that id exists; False uses it again.
+        idle_timeout: seconds without use after which the session is cleaned up; None means never.
+        when_busy: ``"queue"``: a call waits for its turn while the session has a run or a file operation. ``"error"``:
+            the call raises ``SessionBusy``.
+        timeout: seconds that a run may take; None means no limit. Left out, it is the engine's.
+        output_limit: bytes of stdout and stderr together; None means no limit. Left out, it is the engine's.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -352,24 +353,25 @@ class SessionConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=T
 
     @property
     def keeps_files(self) -> bool:
-        """Files that a run made are there for the next run, in any language."""
+        """True when the files that a run made are there for the next run, in any language."""
         return self.strategy is ContainerStrategy.PER_SESSION or self.workspace_sharing == "shared"
 
 
 class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an engine is to be.
+    """The configuration of an engine.
 
     Attributes:
         pool: sizes and times of its pools.
-        container: what its sandboxes are made of.
+        container: the configuration of its sandboxes, unless a session or run overrides it.
         docker_host: address of the Docker engine, ``unix://`` or ``tcp://``; None means DOCKER_HOST, the current
-            Docker context, or the usual sockets, whichever is found first.
+            Docker context, or the usual sockets; the first that is found is used.
         prewarm: languages whose containers are started with the engine.
         timeout: seconds that a run may take; None means no limit.
         output_limit: bytes of stdout and stderr together; None means no limit.
         max_sessions: sessions at once.
-        images: default images by language, before ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own. The
-            languages must be registered when the engine starts, or the configuration is read from a file.
+        images: default images by language. They override ``INTERPRETER_TOOLS_IMAGE_<LANGUAGE>`` and the language's own
+            image. The languages must be registered when the engine starts, or when the configuration is read from a
+            file.
         languages: further languages by name, with the fields of a ``LanguageConfig``, as ``[languages.ruby]`` in a file
             has them; they are registered, for the whole process, when an engine starts.
         index_url: Python's package index; None means that of PIP_INDEX_URL or UV_DEFAULT_INDEX, or the usual one.
@@ -379,18 +381,18 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
         npm_registry: npm's registry; None means that of npm_config_registry, or the usual one.
         http_proxy: URL of the proxy that installers reach ``http://`` through; None means that of the variable of this
             name, unless it leads to this machine's loopback.
-        https_proxy: the same for ``https://``.
-        no_proxy: hosts that are reached without, between commas; None means those of the variable.
+        https_proxy: URL of the proxy for ``https://``; None means that of the variable of this name, as above.
+        no_proxy: hosts that are reached without a proxy, between commas; None means those of the variable.
         ca_bundle: a PEM file of this machine with certificate authorities that installers trust beside those of their
             image; None means those of SSL_CERT_FILE, PIP_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
             NODE_EXTRA_CA_CERTS and npm_config_cafile together. It is read now, and at each installation.
-        dependency_network: the Docker network of installers; ``"none"`` means that only what is in the store is there.
+            dependency_network: the Docker network of installers; ``"none"`` means that nothing new can be installed.
         compile_timeout: seconds that the compiler of a run's program may take.
         dependency_timeout: seconds that an installation may take.
-        dependency_memory: bytes, or a text such as ``"2g"``: what an installer may use.
-        dependency_store: the Docker volume that keeps what was installed, for all engines that name it.
-        store_max_size: bytes, or a text: after an installation the oldest entries go while the store is larger, but
-            none of the last hour. None means no limit.
+        dependency_memory: bytes that an installer may use, or a text such as ``"2g"``.
+        dependency_store: the Docker volume of installed packages; engines that name the same volume share it.
+        store_max_size: bytes, or a text. After an installation the oldest entries are evicted while the store is
+            larger, except those of the last hour. None means no limit.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -441,33 +443,33 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None) -> Self:
-        """The configuration of a TOML file, and of environment variables over it. Reads files.
+        """Read the configuration from a TOML file and from environment variables, which override the file.
 
         A field's name is its path: ``max_size`` in the table ``[pool]``, or ``INTERPRETER_TOOLS_POOL__MAX_SIZE``. The
         text ``none`` stands for None. In variables a sequence is JSON, or words between commas; one entry of a
-        dictionary is a variable of its own, ``INTERPRETER_TOOLS_CONTAINER__ENVIRONMENT__LANG=C``. The defaults hold
-        for what is said nowhere.
+        dictionary is a variable of its own, ``INTERPRETER_TOOLS_CONTAINER__ENVIRONMENT__LANG=C``. Fields that are
+        given nowhere have their defaults. The call reads files, so it blocks; it may be made from any thread.
 
         Args:
             path: the file; None means the one that ``INTERPRETER_TOOLS_CONFIG`` names. Without either, the file is
-                ``interpreter-tools/config.toml`` in the user's directory for configuration, and limits and sizes of
-                ``interpreter-tools.toml`` in the current directory go over it. What else the latter says (mounts,
-                networks, images, indexes, the Docker engine) is ignored, with a ``SettingsIgnored`` warning.
+                ``interpreter-tools/config.toml`` in the user's directory for configuration. The limits and sizes of
+                ``interpreter-tools.toml`` in the current directory override it; the other settings of that file
+                (mounts, networks, images, indexes, the Docker engine) are ignored with a ``SettingsIgnored`` warning.
             environ: the variables; None means those of this process.
 
         Raises:
-            ConfigurationError: a file that was named is not there, a name is unknown, or a value cannot work; the error
-                tells the field's path.
+            ConfigurationError: a file that was named does not exist, a name is unknown, or a value cannot work; the
+                error has the field's path.
         """
         environ = os.environ if environ is None else environ
         return cls.from_dict(with_environment(read_settings(path, environ, cls), environ, cls))
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, object]) -> Self:
-        """The configuration that plain data describes, as a TOML or JSON file would hold it.
+        """Return the configuration that plain data describes, as a TOML or JSON file holds it.
 
         Raises:
-            ConfigurationError: a name is unknown, or a value cannot work; the error tells the field's path.
+            ConfigurationError: a name is unknown, or a value cannot work; the error has the field's path.
         """
         config = build(settings, cls)
         own = {name for table in config.languages.values() for name in cast("Sequence[str]", table.get("aliases", ()))}

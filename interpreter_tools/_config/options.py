@@ -1,4 +1,4 @@
-"""What can be asked for in one run, and what it comes to with the engine's configuration."""
+"""The options of one run, and their resolution against the session and the engine."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from interpreter_tools._exceptions import ConfigurationError
 
 
 class RunApp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A program that is there already, in the workspace or in a mounted directory.
+    """A program that exists already, in the workspace or in a mounted directory.
 
-    The packages that ``requirements.txt`` or ``pyproject.toml``, or ``package.json``, in ``cwd`` ask for are installed,
-    beside those that the run asks for; a package that both name is the run's. Optional dependencies, and those for
-    development, are left out.
+    The packages of ``requirements.txt`` or ``pyproject.toml``, or of ``package.json``, in ``cwd`` are installed, beside
+    those of the run's ``dependencies``. Where both name a package, that of the run is installed. Optional dependencies,
+    and those for development, are left out.
 
     Attributes:
         entry_file: the file to run, relative to ``cwd``, or absolute in the container.
-        cwd: where it starts: relative to the workspace, or absolute in the container.
+        cwd: the directory that it starts in: relative to the workspace, or absolute in the container.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -71,14 +71,14 @@ class RunLimits(TypedDict, total=False):
         cpu_limit: cores, such as ``"0.5"``; None means no limit.
         pids_limit: processes and threads at once.
         workspace_size: bytes that the workspace can hold, or a text; None means half of the memory limit, at most
-            256 MiB. One that is there already keeps its size: that of a ``PER_SESSION`` session, or a shared one.
-        tmp_size: the same for ``/tmp``; None means an eighth of the memory limit, at most 64 MiB. In a ``PER_SESSION``
-            session it keeps its size.
+            256 MiB. An existing workspace keeps its size: that of a ``PER_SESSION`` session, or a shared one.
+        tmp_size: bytes that ``/tmp`` can hold, or a text; None means an eighth of the memory limit, at most 64 MiB. In
+            a ``PER_SESSION`` session it keeps its size.
         output_limit: bytes of stdout and stderr together; None means no limit.
-        environment: variables for this run, over those of the container's configuration.
+        environment: variables for this run, which override those of the container's configuration.
         network: ``"none"``, or the name of a Docker network.
-        mounts: directories, files and archives of this machine, and more room to write.
-        working_dir: where the program starts: an absolute path in the container.
+        mounts: directories, files and archives of this machine, and further directories to write to.
+        working_dir: the directory that the program starts in: an absolute path in the container.
         image: the image to run in.
     """
 
@@ -105,7 +105,7 @@ class RunOptions(RunLimits, total=False):
         stdin: the program's standard input, which then ends; a text is encoded as UTF-8. None leaves it open for
             ``send_stdin`` in ``stream``, and is the same as ``b""`` in ``run``.
         files: contents by path below the workspace, written before the code starts; a text is encoded as UTF-8.
-        strategy: whether the container is used again; in a session it is the session's.
+        strategy: the rule for using the container again; in a session it is the session's.
         dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
             that ask for the same. A standard module is left out, a known module's name becomes its package's:
             ``result.notes`` says so.
@@ -118,7 +118,7 @@ class RunOptions(RunLimits, total=False):
             ``PER_SESSION`` session see its workspace, unless the session is ``"shared"`` and the run ``"isolated"``.
         run_app: run a file of the workspace, or of a mounted directory, instead of code.
         args: the program's arguments, as ``sys.argv[1:]`` or ``"$@"`` shows them; no shell splits or expands them.
-        capture: keep the output for the result's ``stdout`` and ``stderr``; False saves the memory.
+        capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
     """
 
     timeout: float | None
@@ -168,10 +168,12 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     capture: bool
 
     def without_limits_of_run(self, own: ContainerConfig) -> Self:
-        """What a session's own container is found by: a run's limits are set on it for that run.
+        """Return the options by which a session's own container is found: with the limits of the session.
+
+        The limits of a run are set on that container for the run only.
 
         Args:
-            own: how the session's containers are.
+            own: the configuration of the session's containers.
         """
         if self.container is own:
             return self
@@ -307,7 +309,7 @@ def _check_auto(value: object) -> bool | None:
 
 
 def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[ContainerStrategy, str]:
-    """Which container a run gets, and whose workspace it sees."""
+    """Return the strategy of a run, and ``"shared"`` or ``"isolated"`` for its workspace."""
     if session is None:
         strategy = check_strategy(options.get("strategy", ContainerStrategy.PER_EXECUTION), field="strategy")
         sharing = options.get("workspace_sharing", "isolated")
@@ -334,7 +336,7 @@ def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[Cont
 def _check_sizes(
     options: RunOptions, container: ContainerConfig, own: ContainerConfig, strategy: ContainerStrategy, *, shared: bool
 ) -> None:
-    """Refuses another size for a tmpfs that is there already: Docker cannot change it."""
+    """Refuse another size for an existing tmpfs: Docker cannot change it."""
     stays = strategy is ContainerStrategy.PER_SESSION
     for name, size, fixed in (("workspace_size", "workspace_bytes", stays or shared), ("tmp_size", "tmp_bytes", stays)):
         if name in options and fixed and getattr(container, size) != getattr(own, size):

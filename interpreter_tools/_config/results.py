@@ -1,4 +1,4 @@
-"""What callers get back."""
+"""The results of runs, and the state of engines, pools and sessions: plain data for callers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Plain(msgspec.Struct, frozen=True):
     """A result that can leave the process."""
 
     def to_dict(self) -> dict[str, object]:
-        r"""The same as plain data that every JSON library takes.
+        r"""Return the fields as plain data that every JSON library takes.
 
         Bytes of a file's name that are not UTF-8 become ``\\xff``, in four characters: JSON cannot hold them.
         """
@@ -39,7 +39,7 @@ class _Plain(msgspec.Struct, frozen=True):
         return cast("dict[str, object]", plain)
 
     def to_json(self) -> bytes:
-        """The same as JSON, in UTF-8."""
+        """Return the fields as JSON, in UTF-8."""
         return msgspec.json.encode(self.to_dict())
 
     def __iter__(self) -> Iterator[tuple[str, object]]:
@@ -81,11 +81,11 @@ def _readable(value: object) -> object:
 
 
 class OutputChunk(msgspec.Struct, frozen=True):
-    """A piece of output, as it came.
+    """A piece of output, in the order of arrival.
 
     Attributes:
-        stream: which output it belongs to.
-        data: the bytes; never cut inside a UTF-8 character, as far as the program wrote UTF-8.
+        stream: the output that it belongs to.
+        data: the bytes; never cut inside a UTF-8 character, if the program wrote UTF-8.
     """
 
     stream: Stream
@@ -93,7 +93,7 @@ class OutputChunk(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The bytes as UTF-8; what is not UTF-8 becomes U+FFFD."""
+        """The bytes as UTF-8; bytes that are not UTF-8 become U+FFFD."""
         return self.data.decode("utf-8", "replace")
 
 
@@ -101,45 +101,46 @@ class DisplayChunk(OutputChunk, frozen=True):
     """A result that a program has displayed, in its place among the output; ``data`` and ``text`` are its plain text.
 
     Attributes:
-        result: what was displayed.
+        result: the result that was displayed.
     """
 
     result: DisplayResult
 
 
 class ExecutionResult(_Plain, frozen=True, kw_only=True):
-    """How one run went.
+    """The result of one run.
 
     Attributes:
-        stdout: what the program wrote there, as UTF-8 with replacement; empty when it was not captured.
-        stderr: the same for standard error.
-        dependency_stdout: what the installer of dependencies wrote.
-        dependency_stderr: the same for its standard error.
+        stdout: the program's standard output, as UTF-8 with replacement; empty when it was not captured.
+        stderr: the program's standard error, in the same form.
+        dependency_stdout: the standard output of the installer of dependencies.
+        dependency_stderr: the standard error of the installer.
         compile_stdout: what the compiler wrote there, for languages that are compiled.
         compile_stderr: the same for its standard error: warnings, and what is wrong with the program.
         exit_code: 0 to 255; 128 + signal when a signal ended the program, as a shell reports it.
         signal: the number of the signal that ended the program, or None.
-        outcome: ``ok`` (exit code 0), ``error`` (any other end of its own), ``timeout``, ``oom`` (the same, and a
-            process was killed as memory was short), ``output_limit``, ``killed`` (by ``Execution.kill``),
-            ``dependency_error`` and ``compile_error`` (the code did not run).
+        outcome: ``ok`` (exit code 0), ``error`` (the program ended by itself in any other way), ``timeout``, ``oom``
+            (the program failed, and the kernel killed a process for lack of memory), ``output_limit``, ``killed`` (by
+            ``Execution.kill``), ``dependency_error`` and ``compile_error`` (the code did not run).
         execution_time: seconds of wall-clock time from the program's start to its end, measured in the container.
         dependency_time: seconds that installing dependencies took.
         compile_time: seconds that compiling took; 0 where the session had compiled the same text before.
         cpu_time: seconds of processor time of the program and all that it started.
-        oom_kills: processes that the kernel killed as memory was short. A program that copes with the loss of a child
-            can still end with ``ok``.
+        oom_kills: processes that the kernel killed for lack of memory. A program that survives the loss of a child
+            process can still end with ``ok``.
         peak_memory: bytes; the control group's peak where this run raised it, else the program's resident memory.
-        truncated: output was cut, at the output limit or as it was not captured whole.
+        truncated: True when output was cut at the output limit, or was not captured whole.
         generated_files: regular files that this run made or changed, relative to ``workspace_dir``, sorted.
-        generated_files_partial: there are more than were listed: over 100,000, too deep, or too slow to list.
-        session_generated_files: the same for all runs of the session so far.
-        workspace_dir: where the run's files were, inside the container.
-        results: what the program has displayed, in order: at most 1,000 results and 64 MiB.
-        results_truncated: it has displayed more, which was dropped.
-        dependencies: the packages that it had: asked for, listed by its app or script, or found by
+        generated_files_partial: True when more files exist than were listed: over 100,000, too deep, or too slow to
+            list.
+        session_generated_files: regular files that all runs of the session so far made or changed.
+        workspace_dir: the directory of the run's files, inside the container.
+        results: the results that the program displayed, in order: at most 1,000 results and 64 MiB.
+        results_truncated: True when the program displayed more, which was dropped.
+        dependencies: the packages that the run had: asked for, listed by its app or script, or found by
             ``auto_dependencies``.
-        system_dependencies: the same for packages of the distribution.
-        notes: what was done otherwise than it was asked for, or was not done, and why: a sentence each.
+        system_dependencies: the packages of the distribution that the run had.
+        notes: one sentence for each option that was not followed, or followed otherwise, with the reason.
     """
 
     stdout: str
@@ -170,16 +171,16 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str | None:
-        """The plain text of the main result: of a cell's last expression. None without one."""
+        """The plain text of the main result, which is that of a cell's last expression; None without one."""
         return next((result.text for result in self.results if result.is_main_result), None)
 
     @property
     def ok(self) -> bool:
-        """The outcome is ``ok``: the program ended by itself, with exit code 0."""
+        """True when the outcome is ``ok``: the program ended by itself, with exit code 0."""
         return self.outcome == "ok"
 
     def check(self) -> Self:
-        """Returns itself when the outcome is ``ok``.
+        """Return the result itself when the outcome is ``ok``.
 
         Raises:
             ExecutionFailed: the outcome is any other.
@@ -193,7 +194,7 @@ class ExecutionFailed(InterpreterToolsError):
     """The user's code failed; raised by ``ExecutionResult.check`` only.
 
     Attributes:
-        result: what happened.
+        result: the result of the run.
     """
 
     def __init__(self, result: ExecutionResult) -> None:
@@ -205,22 +206,22 @@ class ExecutionFailed(InterpreterToolsError):
 
 
 class ContainerMeta(msgspec.Struct, frozen=True, kw_only=True):
-    """One container of a session, as it is or as it was.
+    """One container of a session, in use or gone.
 
     Attributes:
-        session_id: whose it is.
+        session_id: the session that it belongs to.
         container_id: its id on the Docker engine.
         container_name: its name there.
         image_name: the image it was made from.
-        workspace_dir: where its files are, inside.
-        created_at: when the session got it.
-        last_executed_at: when its last run began; None before the first.
-        is_running: the session has it still.
-        deps_installed: its last run had dependencies.
-        deps_checksum: a hash of them; None when it had none.
+        workspace_dir: the directory of its files, inside the container.
+        created_at: the time at which the session got it.
+        last_executed_at: the time at which its last run began; None before the first.
+        is_running: True while the session has it.
+        deps_installed: True when its last run had dependencies.
+        deps_checksum: a hash of these dependencies; None when there were none.
         baseline_files: files that were put into the workspace before a run, relative to it.
         generated_files: files that its last run made or changed.
-        session_generated_files: the same for all runs of the session so far.
+        session_generated_files: files that all runs of the session so far made or changed.
     """
 
     session_id: str
@@ -239,16 +240,16 @@ class ContainerMeta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A session, as it is now.
+    """The state of a session at the time of the call.
 
     Attributes:
-        session_id: its name.
-        config: how it was asked for.
+        session_id: the id of the session.
+        config: the configuration that it was made with.
         current_container: the container that holds its files; None when there is none.
         container_history: every container so far, the last 1000 of them, oldest first.
-        created_at: when it was made.
-        last_executed_at: when its last run began; None before the first.
-        is_active: it can be used.
+        created_at: the time at which it was made.
+        last_executed_at: the time at which its last run began; None before the first.
+        is_active: False once clean-up has begun.
     """
 
     session_id: str
@@ -261,10 +262,10 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def keeps_files(self) -> bool:
-        """Files that a run made are there for the next run, in any language.
+        """True when the files that a run made are there for the next run, in any language.
 
-        False for ``PER_EXECUTION`` and ``POOL`` sessions that are not shared. Each of their runs begins with what the
-        host wrote; the files of the last run can be read until the next one.
+        False for ``PER_EXECUTION`` and ``POOL`` sessions that are not shared. Each of their runs begins with the files
+        that the caller wrote; the files of the last run can be read until the next one.
         """
         return self.config.keeps_files
 
@@ -273,15 +274,15 @@ class PoolStats(_Plain, frozen=True, kw_only=True):
     """One pool, counted since the engine's start.
 
     Attributes:
-        shape: a short name of the containers in it.
-        idle: containers that wait, their interpreters booted.
-        busy: containers in use.
-        starting: containers on their way.
-        waiting: callers that wait for one.
-        hits: leases that found a container waiting.
-        misses: leases that had to wait for one.
+        shape: a short name of the containers in the pool.
+        idle: containers that wait for a run, with a booted interpreter.
+        busy: containers that have a run.
+        starting: containers that are being started.
+        waiting: callers that wait for a container.
+        hits: leases that found an idle container.
+        misses: leases that had to wait for a container.
         refills: containers started.
-        discards: containers given up, by cause.
+        discards: containers expired or terminated, by cause.
         left_out: modules of ``ContainerConfig.preload`` that the last container did not import, each with the reason.
     """
 
@@ -301,16 +302,16 @@ class EngineStats(_Plain, frozen=True, kw_only=True):
     """``engine.stats()``: every pool, and the sums.
 
     Attributes:
-        pools: one entry a shape.
-        idle: containers that wait.
-        busy: containers in use.
-        starting: containers on their way.
-        waiting: callers that wait.
-        hits: leases that found a container waiting.
-        misses: leases that had to wait.
+        pools: the numbers of each pool; there is one pool for each shape.
+        idle: containers that wait for a run.
+        busy: containers that have a run.
+        starting: containers that are being started.
+        waiting: callers that wait for a container.
+        hits: leases that found an idle container.
+        misses: leases that had to wait for a container.
         refills: containers started.
-        discards: containers given up, by cause.
-        background_failures: background tasks that ended with an exception that nobody expected; the log has them.
+        discards: containers expired or terminated, by cause.
+        background_failures: background tasks that ended with an unexpected exception; the log has each exception.
     """
 
     pools: tuple[PoolStats, ...]

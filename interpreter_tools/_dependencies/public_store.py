@@ -1,4 +1,4 @@
-"""The dependency store from outside: what it holds, and what is to go. No engine is needed."""
+"""The dependency store for callers without an engine: list its entries and remove them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,13 @@ _CLOSE_DEADLINE = 30.0
 
 
 class DependencyStore:
-    """What is installed on a Docker host: ``async with DependencyStore() as store`` opens it.
+    """The packages installed on a Docker host: ``async with DependencyStore() as store`` opens the store.
+
+    A store belongs to the event loop that opened it; from another thread, use ``asyncio.run_coroutine_threadsafe``.
+    Cancelling the opening removes the container that was started for it.
 
     Args:
-        config: names the Docker engine and the volume; None means the defaults.
+        config: the configuration with the Docker engine and the volume; None means the defaults.
     """
 
     def __init__(self, config: EngineConfig | None = None) -> None:
@@ -74,7 +77,10 @@ class DependencyStore:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Removes the container that looks into the store. Does nothing the second time."""
+        """Remove the container through which the store is read. Does nothing the second time.
+
+        It ends within 30 seconds, also if ``aclose`` is cancelled.
+        """
         container, self._container = self._container, None
         client, self._client = self._client, None
         with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
@@ -84,7 +90,7 @@ class DependencyStore:
                 await client.aclose()
 
     async def _shape(self, client: DockerClient) -> Shape:
-        """A container of any image will do: only the supervisor runs in it."""
+        """Return the shape of the store's container, of any image: only the supervisor runs in it."""
         config = self._config
         names: list[str] = []
         for language in map(LanguageRegistry.get, LanguageRegistry.names()):
@@ -101,7 +107,9 @@ class DependencyStore:
         return self._client, self._container
 
     async def entries(self) -> list[StoreEntry]:
-        """What is installed, the oldest first; images with system packages are told by their tag.
+        """Return the entries of the store, the oldest first; an image with system packages has its tag as name.
+
+        Cancelling changes nothing.
 
         Raises:
             StoreFailed: the store cannot be read.
@@ -121,20 +129,24 @@ class DependencyStore:
         dry_run: bool = False,
         on_removed: Callable[[StoreEntry], None] = lambda _entry: None,
     ) -> list[StoreEntry]:
-        """Removes what is too old, then the oldest while all together is too large, and returns what is gone.
+        """Remove entries that are too old, then the oldest entries while the store is too large.
 
         A run that uses an entry meanwhile loses it; the next one installs it again. Images that containers use stay.
+        If ``prune`` is cancelled, the entries that are not removed yet stay.
 
         Args:
             older_than: seconds since the installation.
             max_size: bytes, or a text such as ``"2g"``.
             everything: remove every entry.
             dry_run: remove nothing.
-            on_removed: is told of each entry as it goes.
+            on_removed: a function that is called with each entry after its removal.
+
+        Returns:
+                The entries that were removed, or that would be with ``dry_run``.
 
         Raises:
             ConfigurationError: ``max_size`` is no size.
-            StoreFailed: something cannot be removed.
+            StoreFailed: an entry cannot be removed, or the store is not open.
         """
         client, container = self._open()
         limit = None if max_size is None else parse_size(max_size, field="max_size", least=0)
@@ -169,7 +181,7 @@ async def _derived(client: DockerClient, image: ImageSummary) -> StoreEntry | No
 
 
 async def _remove_image(client: DockerClient, name: str) -> bool:
-    """Whether it is gone; one that a container uses stays."""
+    """Remove an image; return False when a container uses it, so that it stays."""
     try:
         await client.remove_image(name)
     except DockerApiError as error:

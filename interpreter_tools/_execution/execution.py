@@ -55,10 +55,15 @@ class _State(Enum):
 
 
 class Execution:
-    """A run: ``async with`` starts it, ``async for`` yields its output as it comes, ``result`` tells how it went.
+    """A run: ``async with`` starts it, ``async for`` yields its output as it comes, ``result`` returns the result.
 
-    A consumer that is slow makes the program wait; output that nobody takes is dropped by ``result``, which still holds
-    it as text unless it was not to be captured. Leaving the ``async with`` kills a run that has not ended.
+    A slow consumer makes the program wait. ``result`` drops the chunks that nobody took; the result still holds the
+    output as text, unless ``capture`` is False. Leaving the ``async with`` kills a run that has not ended, and so does
+    cancelling the task in it. An execution belongs to the event loop of its engine; one task at a time iterates over
+    it.
+
+    Attributes:
+        placement: finds a container for the run.
     """
 
     def __init__(self, placement: Placement, *, stdin: bytes | None, capture: bool) -> None:
@@ -124,7 +129,7 @@ class Execution:
                 self._start(placed.job, placed.lease)
 
     async def _place_again(self) -> None:
-        """The same once packages are installed, in a task of its own."""
+        """Start the program once its packages are installed, in a task of its own."""
         try:
             await self._place()
         except InterpreterToolsError as error:
@@ -137,7 +142,10 @@ class Execution:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Kills the run if it has not ended; its container is discarded. Does nothing the second time."""
+        """Kill the run if it has not ended, and drop its output. Does nothing the second time.
+
+        The call does not wait, so it cannot be cancelled halfway: the container is cleaned up in the background.
+        """
         if self._state is not _State.ENDED:
             self._finish(ExecutionClosed("the execution was left before it ended"))
         self._output.drop()
@@ -202,13 +210,13 @@ class Execution:
 
     @property
     def ports(self) -> Mapping[int, int]:
-        """Where the ports of ``ContainerConfig.ports`` are reachable on loopback, once the run has started."""
+        """The port on 127.0.0.1 of the Docker host for each port of the container; empty before the run starts."""
         return {} if self._placed is None else self._placed.lease.ports
 
     # -- what the channel says
 
     def receive(self, event: Event) -> None:
-        """Takes the next event of the run."""
+        """Handle the next event of the run; called by the channel."""
         if isinstance(event, Output):
             compiling = self._state is _State.COMPILING
             self._output.feed(_COMPILER[event.stream] if compiling else event.stream, event.data)
@@ -233,7 +241,7 @@ class Execution:
             assert isinstance(event, Refused), event
             assert self._placed is not None
             if event.why is Why.NEED and self._placed.missing is not None:
-                self._return_lease(LeaseEnd.UNUSED)  # others may need the container while packages are installed
+                self._return_lease(LeaseEnd.UNUSED)  # other runs may use the container while packages are installed
                 self._install(self._placed.missing)
             else:
                 job = self._placed.job
@@ -305,7 +313,7 @@ class Execution:
         """End the run: release the container and wake all waiters. Does nothing the second time.
 
         Args:
-            error: what the caller is told instead of a result.
+            error: the error that the caller gets instead of a result.
             end: how the container was used; None means that the supervisor did not say.
         """
         if self._state is _State.ENDED:
@@ -342,9 +350,9 @@ class Execution:
     def _backstop_due(self, last: bool) -> None:
         assert self._lease is not None
         if self._lease.channel.paused and self._high < _MOST_AFTER_END:
-            # We made it wait ourselves. The program is dead by now, and what it has left must not keep those from its
-            # end who wait for something else: room on its stdin, perhaps. The way to a remote engine holds more of it
-            # than the kernel of one machine does.
+            # This client made the container wait. The program is dead by now. Its unread output must not delay the
+            # callers that wait for something else, such as room on stdin. The buffers on the way to a remote engine
+            # hold more output than the kernel of one machine does.
             self._high += _HIGH_AFTER_END
             self._lease.channel.resume()
             self._arm(_BACKSTOP, last=False)
@@ -386,11 +394,17 @@ class Execution:
             self._consumer.set_result(None)
 
     async def result(self) -> ExecutionResult:
-        """Waits for the end and tells how it went; chunks that nobody took are dropped.
+        """Wait for the end of the run and return its result. Chunks that nobody took are dropped.
+
+        If ``result`` is cancelled, only the waiting ends: leaving the ``async with`` kills the run.
+
+        Returns:
+            The same result each time; code that fails, is killed or reaches a limit gives a result as well.
 
         Raises:
             ContainerLost: the container went away, so there is no result.
-            ExecutionClosed: the execution was never started, or left before it ended.
+            ExecutionClosed: the execution was never started, or was left before it ended.
+            EngineClosed, SessionClosed: the engine or session was closed before the run ended.
             InterpreterMissing: the image does not hold the program.
             FileRefused: a file could not be written into the workspace.
         """
@@ -434,7 +448,12 @@ class Execution:
         return not_run(self._failure, self._output, dependency_time=seconds)
 
     async def send_stdin(self, data: bytes) -> None:
-        """Sends bytes to the program; returns when they are on their way, which may wait for the program to read.
+        """Send bytes to the program; return once they are on their way, which may wait for the program to read.
+
+        If ``send_stdin`` is cancelled, the bytes are sent all the same.
+
+        Args:
+            data: the bytes; later bytes never overtake earlier ones.
 
         Raises:
             ExecutionClosed: stdin was given by value, was closed, or the program has ended.
@@ -443,7 +462,10 @@ class Execution:
         await self._open_stdin().send(data)
 
     async def close_stdin(self) -> None:
-        """Ends the program's stdin, after what was sent. Does nothing the second time."""
+        """End the program's stdin, after the bytes that were sent. Does nothing the second time.
+
+        If ``close_stdin`` is cancelled while packages are installed, stdin stays open.
+        """
         await self._until_started()
         if self._state is _State.RUNNING:
             self._open_stdin().close()
@@ -460,7 +482,8 @@ class Execution:
     async def kill(self) -> None:
         """Kill the program and everything it started; the outcome becomes ``killed``. Does nothing after the end.
 
-        A run that starts, or whose packages are installed, ends at once: its program does not begin.
+        A run that is starting, or that waits for packages, ends at once: its program does not begin. The call does not
+        wait, so it cannot be cancelled halfway; ``result`` waits for the end.
         """
         if self._state in {_State.COMPILING, _State.RUNNING} and self._lease is not None:
             self._lease.channel.send(self._lease.channel.connection.kill())

@@ -1,4 +1,4 @@
-"""What one language needs: an image, a command, and perhaps an interpreter booted ahead of need."""
+"""The configuration of a language: an image, a command, and perhaps an interpreter booted ahead of need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_+#.-]{0,63}")
 
 
 class InterpreterBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an interpreter is started before there is code for it.
+    """The way to boot an interpreter before there is code for it.
 
     The process speaks the hand-over that ``supervisor/protocol.h`` describes on its descriptor 3.
 
@@ -25,7 +25,8 @@ class InterpreterBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         environment: variables it is started with, beside the image's and ``LanguageConfig.environment``.
         fixed_variables: prefixes of the variables that the interpreter reads only while it starts; a run that sets one
             of them to another value gets an interpreter started for it instead.
-        preloads: it imports the modules that the variable ``INTERPRETER_TOOLS_PRELOAD`` names before it is ready.
+        preloads: True when it imports the modules that the variable ``INTERPRETER_TOOLS_PRELOAD`` names before it is
+            ready.
     """
 
     mode: Literal["fork", "single"]
@@ -43,7 +44,7 @@ class InterpreterBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class CompileStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a program is compiled before it is run.
+    """The way to compile a program before it is run.
 
     ``{file}`` stands for the code file's absolute path, ``{directory}`` for a directory of the program's own: outside
     of the workspace, empty before the program is compiled. A session that runs the same text again does not compile it
@@ -75,11 +76,11 @@ class CompileStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A language: registering one of these is all it takes to run it.
+    """A language. Registering this object is all it takes to run the language.
 
     Attributes:
         language: its name, in lower case.
-        default_image: the image that its containers are made from where nothing else is asked for.
+        default_image: the image of its containers, unless another one is asked for.
         code_filename: the file in the workspace that holds the code, for example ``main.rb``.
         run_command: the program and its arguments; ``{file}`` stands for the code file's absolute path,
             ``{directory}`` for that of what was compiled. A program without a slash is looked up in the image's PATH;
@@ -90,7 +91,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         aliases: other names that mean the same language.
         environment: variables that every run of it gets.
         boot: an interpreter to boot ahead of need; without one each run starts the command.
-        dependencies: how its packages are installed; without it runs cannot ask for any.
+        dependencies: the way to install its packages; without it, runs cannot ask for packages.
 
     Raises:
         ConfigurationError: a value cannot work.

@@ -1,4 +1,4 @@
-"""The languages that are known."""
+"""The registry of languages."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _LOG = logging.getLogger("interpreter_tools")
 
 
 class LanguageRegistry:
-    """The languages that are known, by name and alias; one for the whole process.
+    """The registered languages, by name and alias; one registry for the whole process.
 
-    Beside those that are registered here are those of installed packages, by the entry points of the group
-    ``interpreter_tools.languages``. They are looked for once, when a name is not known or all names are asked for.
+    Installed packages add languages by entry points of the group ``interpreter_tools.languages``. The registry reads
+    the entry points once, when a name is not known or all names are asked for.
     """
 
     _by_name: dict[str, LanguageConfig] = {}  # noqa: RUF012 - the one place where this state is kept
@@ -38,7 +38,7 @@ class LanguageRegistry:
 
     @classmethod
     def register(cls, config: LanguageConfig) -> None:
-        """Makes a language known, or replaces the one of the same name.
+        """Register a language, or replace the one of the same name.
 
         Raises:
             ConfigurationError: a name or alias belongs to another language.
@@ -54,7 +54,7 @@ class LanguageRegistry:
 
     @classmethod
     def unregister(cls, name: str) -> None:
-        """Forgets a language, if it is known."""
+        """Remove a language from the registry, if it is there."""
         known = cls._by_name.get(name)
         for alias in (known.language, *known.aliases) if known else ():
             cls._by_name.pop(alias, None)  # a name may be given twice
@@ -62,10 +62,10 @@ class LanguageRegistry:
 
     @classmethod
     def get(cls, name: str) -> LanguageConfig:
-        """The language of that name or alias.
+        """Return the language of a name or alias.
 
         Raises:
-            UnknownLanguage: there is none; the error lists what is known.
+            UnknownLanguage: no such language is registered; the error lists the registered ones.
         """
         config = cls._find(name)
         if config is None:
@@ -81,7 +81,7 @@ class LanguageRegistry:
 
     @classmethod
     def names(cls) -> list[str]:
-        """The names of the languages, without aliases, sorted."""
+        """Return the names of the registered languages, without aliases, sorted."""
         cls._look()
         return cls.registered()
 

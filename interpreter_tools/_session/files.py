@@ -1,4 +1,4 @@
-"""The files of a session: in the containers that hold them, or on this side while there is none."""
+"""The files of a session: in the containers that hold them, or staged on this machine while there is none."""
 
 from __future__ import annotations
 
@@ -32,26 +32,29 @@ _READ_WHOLE = 256 << 20  # bytes that are read into memory at most
 
 
 class SessionFiles(SessionInputs):
-    """What a session does with files; the session itself says where they are and whose turn it is."""
+    """File operations of a session. The session itself knows the containers that hold the files, and the turn.
+
+    Cancelling an operation that waits for its turn leaves the session as it was.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept = Staging()  # what the last run left in a container that was given back
+        self._kept = Staging()  # files of the last run, whose container went back to its pool
         self._generated: set[str] = set()
 
     @property
     @abstractmethod
     def _holders(self) -> Sequence[Holder]:
-        """What holds files now; a file is looked for in the first one first."""
+        """The containers that hold files now, in lookup order."""
 
     @abstractmethod
     async def _holder_of(self, path: bytes) -> Holder | None:
-        """The one that holds a file, or tells that it does not; None where nothing holds files now."""
+        """Return the container to ask for a file; None when no container holds files now."""
 
     @property
     @abstractmethod
     def _lost(self) -> ContainerLost | None:
-        """What there is to say of files that are gone with their container; None where all are there."""
+        """The error for files that went away with their container; None when no file is lost."""
 
     @property
     @abstractmethod
@@ -61,24 +64,28 @@ class SessionFiles(SessionInputs):
     # -- out
 
     async def read_piece(self, path: bytes, offset: int) -> bytes:
-        """Up to 4 MiB of a file; fewer only at its end.
+        """Return up to 4 MiB of a file; fewer only at its end. Cancelling changes nothing.
+
+        Args:
+            path: the file, relative to the workspace.
+            offset: bytes before the piece.
 
         Raises:
             FileRefused: there is no such file, or it cannot be read.
-            ContainerLost: there is none, and files are gone with their container.
+            ContainerLost: there is no such file, and files went away with their container.
         """
         async with self._turn():
             return await self._read(path, offset)
 
     async def _read(self, path: bytes, offset: int) -> bytes:
-        """The same; the caller has the turn."""
+        """Return up to 4 MiB of a file. The caller has the turn."""
         source = await self._find(path)
         if isinstance(source, Staged):
             return await source.read(offset, RANGE)
         return await read_range(source.channel, path, uid=source.uid, offset=offset, count=RANGE)
 
     async def _read_whole(self, path: bytes) -> AsyncGenerator[bytes]:
-        """All of it, piece by piece; the caller has the turn."""
+        """Yield a whole file, piece by piece. The caller has the turn."""
         source = await self._find(path)
         whole = pieces_of(source) if isinstance(source, Staged) else read_file(source.channel, path, uid=source.uid)
         left = self._size_limit
@@ -90,7 +97,7 @@ class SessionFiles(SessionInputs):
                 yield piece
 
     async def _find(self, path: bytes) -> Staged | Holder:
-        """Where a file is: on this side, or in what holds it if anything does."""
+        """Return the staged file of a path, or the container that holds it."""
         staged = self._staging.get(path)
         if staged is not None and staged.fresh:
             return staged
@@ -100,11 +107,12 @@ class SessionFiles(SessionInputs):
         return source
 
     def read_file(self, path: str, *, limit: str | int | None = None) -> FileReader:
-        """A file: ``async for`` takes it piece by piece, ``await`` all at once.
+        """Return a reader of a file: ``async for`` yields it piece by piece, ``await`` returns all bytes.
 
         Args:
             path: relative to the workspace.
-            limit: bytes after which ``FileRefused`` is raised; None means what a workspace can hold.
+            limit: bytes, or a text such as ``"2g"``, after which the reader raises ``FileRefused``; None means the size
+                of the workspace.
 
         Raises:
             InvalidPath: the path does not lie beneath the workspace.
@@ -113,33 +121,45 @@ class SessionFiles(SessionInputs):
         return FileReader(self, check_path(path), limit=most)
 
     async def read_file_binary(self, path: str) -> bytes:
-        """A file's bytes, at most 256 MiB; ``read_file`` reads larger ones.
+        """Return the bytes of a file, at most 256 MiB; ``read_file`` reads larger files. Cancelling changes nothing.
+
+        Args:
+            path: relative to the workspace.
 
         Raises:
             InvalidPath: the path does not lie beneath the workspace.
-            FileRefused: there is no such file, it cannot be read, or is larger.
+            FileRefused: there is no such file, it cannot be read, or it is larger.
+            ContainerLost: there is no such file, and files went away with their container.
         """
         return await self.read_file(path, limit=_READ_WHOLE)
 
     async def read_file_base64(self, path: str) -> str:
-        """The same in base64."""
+        """Return the bytes of a file, at most 256 MiB, in base64 (ASCII). Cancelling changes nothing.
+
+        Raises:
+            InvalidPath: the path does not lie beneath the workspace.
+            FileRefused: there is no such file, it cannot be read, or it is larger.
+        """
         return base64.b64encode(await self.read_file_binary(path)).decode("ascii")
 
     async def list_workspace_files(self, *, only_generated: bool = False) -> list[str]:
-        """The regular files of the workspace, sorted; at most 100,000.
+        """Return the paths of the workspace's regular files, relative to it and sorted; at most 100,000.
+
+        Cancelling changes nothing.
 
         Args:
-            only_generated: those that the session's runs have made or changed.
+            only_generated: return only the files that runs of the session made or changed.
 
         Raises:
-            ContainerLost: files are gone with their container; the next run tells it too, and then it is over.
+            ContainerLost: files went away with their container. The next run raises it as well; the run after that
+                begins with an empty workspace.
         """
         async with self._turn():
             names = [shown_path(path) for path in await self._list()]
         return sorted(name for name in names if not only_generated or name in self._generated)
 
     async def _list(self) -> dict[bytes, int]:
-        """Sizes in bytes by path. The caller has the turn."""
+        """Return the sizes of all files in bytes, by path. The caller has the turn."""
         if self._lost is not None:
             raise self._lost
         sizes = {path: staged.size for path, staged in self._kept.items()}
@@ -154,16 +174,18 @@ class SessionFiles(SessionInputs):
     async def copy_file_from_workspace(
         self, path: str, target: str | os.PathLike[str], *, progress: Progress | None = None
     ) -> None:
-        """Copies a file to this machine, between two runs. A target that is there is replaced, once the copy is whole.
+        """Copy a file to this machine, between two runs. An existing target is replaced once the copy is complete.
+
+        If the call fails or is cancelled, the target stays as it was and no part of the copy is left.
 
         Args:
             path: relative to the workspace.
-            target: on this machine.
-            progress: is told how far it has come.
+            target: a path on this machine.
+            progress: is called with the bytes copied so far and the bytes in all; None means that nobody is told.
 
         Raises:
             ConfigurationError: the target is not the path of a file.
-            FileRefused: there is no such file, it cannot be read, or is larger than the workspace can be.
+            FileRefused: there is no such file, it cannot be read, or it is larger than the workspace can be.
             OSError: the target cannot be written.
         """
         checked, file = check_path(path), host_file(target, field="target")
@@ -180,18 +202,19 @@ class SessionFiles(SessionInputs):
     async def copy_directory_from_workspace(
         self, target: str | os.PathLike[str], directory: str = ".", *, progress: Progress | None = None
     ) -> list[Path]:
-        """Copies the regular files beneath a directory of the workspace to this machine.
+        """Copy the regular files beneath a directory of the workspace to this machine.
 
-        Nothing is unpacked here: each file is asked for by its name, and a name that this machine cannot hold, or that
-        would lead elsewhere, is refused before anything is written.
+        No archive is unpacked on this machine: each file is read by its name. A name that this machine cannot hold, or
+        that would lead out of the target, is refused before anything is written. If the call fails or is cancelled, the
+        files that are complete stay.
 
         Args:
-            target: a directory on this machine; it is made when it is not there.
+            target: a directory on this machine; it is made when it does not exist.
             directory: relative to the workspace; ``"."`` is the workspace itself.
-            progress: is told how far it has come, over all files.
+            progress: is called with the bytes copied so far and the bytes in all, over all files.
 
         Returns:
-            What was written.
+            The paths of the files that were written.
 
         Raises:
             ConfigurationError: the target is no path.
@@ -209,7 +232,7 @@ class SessionFiles(SessionInputs):
         return await self._copy_all(sizes, prefix, root, progress)
 
     async def _check_directory(self, path: bytes) -> None:
-        """Makes sure that what holds no files is an empty directory. The caller has the turn."""
+        """Refuse a path beneath which no file lies, unless it is an empty directory. The caller has the turn."""
         source = await self._find(path)
         try:
             if not isinstance(source, Staged):
@@ -224,7 +247,7 @@ class SessionFiles(SessionInputs):
         self, sizes: dict[bytes, int], prefix: bytes, root: Path, progress: Progress | None = None
     ) -> list[Path]:
         most = self._size_limit * max(1, len(self._holders))
-        if sum(sizes.values()) > most:  # holes are sent as zeros, and would fill this machine's disk
+        if sum(sizes.values()) > most:  # holes in files are sent as zeros, and would fill this machine's disk
             raise FileRefused(shown_path(prefix) or ".", errno.EFBIG, f"together larger than {most} bytes")
         targets = {path: root / below(path[len(prefix) :]) for path in sizes}
         meter = Meter(progress, sum(sizes.values()))

@@ -49,7 +49,7 @@ class Holder(Protocol):
 
     @property
     def baseline(self) -> set[bytes]:
-        """What was put into it."""
+        """The files that were put into it before a run."""
         ...
 
     async def restore_limits(self) -> None:
@@ -58,48 +58,53 @@ class Holder(Protocol):
 
 
 class SessionInputs(ABC):
-    """What goes into a session; the session itself says where its files are, and whose turn it is."""
+    """Files on their way into a session. The session itself knows the containers that hold its files, and the turn.
+
+    Cancelling an operation that waits for its turn leaves the session as it was.
+    """
 
     def __init__(self) -> None:
-        self._staging = Staging()  # what was written, until a container has it, or for every container to come
-        self._given: set[tuple[str, bytes]] = set()  # what the caller has put into which workspace
+        self._staging = Staging()  # files that no container has yet, or that every container to come gets
+        self._given: set[tuple[str, bytes]] = set()  # files that the caller put into a workspace
 
-    # -- what the session says
+    # -- answered by the session
 
     @abstractmethod
     def _turn(self) -> AbstractAsyncContextManager[None]:
-        """Nothing else happens in the session meanwhile."""
+        """Take the turn: no other run or file operation of the session happens inside of the ``async with``."""
 
     @property
     @abstractmethod
     def _holder(self) -> Holder | None:
-        """What a file is written into now; None while it waits on this side."""
+        """The container that a file is written into now; None while files are staged on this machine."""
 
     @property
     @abstractmethod
     def _keeps_inputs(self) -> bool:
-        """What is written goes into every container to come, and not only into the one that holds the workspace."""
+        """True when files go into every container to come, and not only into the one that holds the workspace."""
 
     # -- in
 
     async def write_file(self, path: str, data: str | bytes | AsyncIterable[bytes], *, mode: int = 0o644) -> None:
-        """Writes a file, whole or piece by piece; directories on the way are made.
+        """Write a file, whole or piece by piece. Missing directories of its path are made.
 
-        Before the first run, and in sessions whose runs have a workspace each, it waits on this side for the run: that
-        one tells then what the workspace refuses, and the file that it names is there for none of the next runs.
+        Before the first run, and in sessions whose runs have a workspace each, the file is staged on this machine until
+        a run gets it. That run then raises ``FileRefused`` when the workspace refuses the file, and later runs do not
+        get it.
 
-        A file that a container has is written over in its place, so that a large one needs no room for a second. If
-        that fails half way, or is given up, neither the old nor a part of the new one is left.
+        A file that a container has is overwritten in place, so that a large file needs no room for a second copy. If
+        the call fails halfway or is cancelled, neither the old file nor a part of the new one is left.
 
         Args:
             path: relative to the workspace.
-            data: its contents; a text is encoded as UTF-8, an async iterator is not held in memory.
-            mode: its permissions, of those up to 0o777.
+            data: the contents; a text is encoded as UTF-8, an async iterator is not held in memory.
+            mode: the permissions, from 0 to 0o777.
 
         Raises:
             ConfigurationError: the data or the mode cannot be written.
             InvalidPath: the path does not lie beneath the workspace.
-            FileRefused: it cannot be written, and why: no space, or something else is there.
+            FileRefused: the file cannot be written; the error says why: no space, or a directory is in its place.
+            SessionClosed: the session was cleaned up.
         """
         checked = check_path(path)
         if not isinstance(mode, int) or not 0 <= mode <= _PERMISSIONS:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -126,11 +131,11 @@ class SessionInputs(ABC):
             self._arrived(holder, [path])
 
     async def _send_waiting(self, holder: Holder) -> None:
-        """Writes what waits on this side into a container. The caller has the turn.
+        """Write the staged files into a container. The caller has the turn.
 
         Raises:
-            FileRefused: the first that was refused. It waits no longer, unless a container has had it before; those
-                before it have arrived, and those behind it wait on.
+            FileRefused: the container refused a file. The file is staged no longer, unless a container has had it
+                before. Files before it have arrived, and files behind it stay staged.
         """
         waiting = self._staging.items()
         if not waiting:
@@ -151,7 +156,7 @@ class SessionInputs(ABC):
         self._arrived(holder, [path for path, _ in waiting])
 
     def _arrived(self, holder: Holder, paths: Iterable[bytes]) -> None:
-        """Takes note of what a container has now."""
+        """Note the files that a container has now."""
         holder.baseline.update(paths)
         self._note_given(holder, paths)
         for path in paths:
@@ -162,19 +167,19 @@ class SessionInputs(ABC):
                 self._staging.discard(path)
 
     def _note_given(self, holder: Holder, paths: Iterable[bytes]) -> None:
-        """Takes note of the caller's own files; those that wait for every run are known anyway."""
+        """Note files as the caller's own, unless they are staged for every run and so known anyway."""
         if not self._keeps_inputs:
             self._given.update((holder.workspace, path) for path in paths)
 
     async def _check_code(self, path: bytes | None, holder: Holder | None) -> None:
-        """Makes sure that a run's code takes the place of no file that the caller has put into the workspace.
+        """Refuse a run whose code would overwrite a file that the caller put into the workspace.
 
         Args:
-            path: where the code goes; None where it goes nowhere.
-            holder: what holds the workspace that the run will see; None while nothing does.
+            path: the file that the code is written to; None when it is written to none.
+            holder: the container with the workspace that the run will see; None while there is none.
 
         Raises:
-            ConfigurationError: it would.
+            ConfigurationError: the code would overwrite such a file.
         """
         if path is None:
             return
@@ -192,17 +197,20 @@ class SessionInputs(ABC):
     async def copy_file_into_workspace(
         self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
     ) -> None:
-        """Copies a file of this machine, whose execute permission goes with it.
+        """Copy a file of this machine into the workspace, with its execute permission.
+
+        If the call fails halfway or is cancelled, neither an old file at the target nor a part of the new one is left.
 
         Args:
-            source: on this machine.
+            source: the path of a regular file on this machine.
             target: relative to the workspace.
-            progress: is told how far it has come.
+            progress: is called with the bytes copied so far and the bytes in all; None means that nobody is told.
 
         Raises:
             ConfigurationError: the source cannot be read, or is no regular file.
             InvalidPath: the target does not lie beneath the workspace.
-            FileRefused: the target cannot be written, and why; ``write_file`` says what becomes of one that is there.
+            FileRefused: the target cannot be written; the error says why.
+            SessionClosed: the session was cleaned up.
         """
         path = check_path(target)
         size = await anyio.to_thread.run_sync(size_of, Path(source))
@@ -219,20 +227,23 @@ class SessionInputs(ABC):
     async def copy_directory_into_workspace(
         self, source: str | os.PathLike[str], target: str = ".", *, progress: Progress | None = None
     ) -> list[str]:
-        """Copies the regular files of a tree of this machine; links in it are left out, empty directories too.
+        """Copy the regular files below a directory of this machine; links and empty directories are left out.
+
+        If the call fails or is cancelled, the files that are complete stay in the workspace.
 
         Args:
             source: a directory on this machine.
             target: a directory, relative to the workspace; ``"."`` is the workspace itself.
-            progress: is told how far it has come, over all files.
+            progress: is called with the bytes copied so far and the bytes in all, over all files.
 
         Returns:
-            The files' paths in the workspace, sorted.
+            The paths of the files in the workspace, sorted.
 
         Raises:
             ConfigurationError: the source is not a directory that can be read.
             InvalidPath: a target does not lie beneath the workspace.
-            FileRefused: a file cannot be written, and why.
+            FileRefused: a file cannot be written; the error says why.
+            SessionClosed: the session was cleaned up.
         """
         root = Path(source)
         found = await anyio.to_thread.run_sync(walk, root)
@@ -245,12 +256,16 @@ class SessionInputs(ABC):
         return sorted(map(shown_path, paths.values()))
 
     async def add_file_from_base64(self, path: str, text: str) -> None:
-        """Writes a file whose contents are given in base64.
+        """Write a file whose contents are given in base64. Cancelling does what it does to ``write_file``.
+
+        Args:
+            path: relative to the workspace.
+            text: base64; white space in it is ignored.
 
         Raises:
             ConfigurationError: the text is not base64.
             InvalidPath: the path does not lie beneath the workspace.
-            FileRefused: the file cannot be written, and why.
+            FileRefused: the file cannot be written; the error says why.
         """
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""A file of a workspace on its way to code: piece by piece, or all of it."""
+"""A file of a workspace that code reads, piece by piece or whole."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
 RANGE = 4 * PIECE
-"""Bytes of a file that are asked for at once."""
+"""Bytes of a file that one request asks for."""
 
 
 class Pieces(Protocol):
-    """Whose file it is."""
+    """The session that a file is read from."""
 
     async def read_piece(self, path: bytes, offset: int) -> bytes:
-        """``RANGE`` bytes of a file; fewer only at its end."""
+        """Return ``RANGE`` bytes of a file; fewer only at its end."""
         ...
 
 
 class FileReader:
     """A file of the workspace: ``async for`` yields its bytes piece by piece, ``await`` returns all of them.
 
-    Each piece is asked for when it is wanted, so a run may come between two of them, and what it changes is seen.
-    ``async for`` goes through the file once; each ``await`` reads it from its beginning.
+    Each piece is read when the caller asks for it, so a run may come between two pieces and change the file. ``async
+    for`` goes through the file once; each ``await`` reads it from its beginning. Cancelling either of them changes
+    nothing. The reader belongs to the event loop of its session.
     """
 
     def __init__(self, files: Pieces, path: bytes, *, limit: int) -> None:
@@ -42,7 +43,7 @@ class FileReader:
         return f"<FileReader {shown_path(self._path)!r} [{self._offset} bytes read]>"
 
     def is_of(self, owner: object) -> bool:
-        """It is a file of that session."""
+        """Return True when the reader reads a file of that session."""
         return self._files is owner
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -68,5 +69,5 @@ class FileReader:
 
 
 def too_large(path: bytes, limit: int) -> FileRefused:
-    """A file holds more than was to be read."""
+    """Return the error for a file that is larger than the limit of its reader."""
     return FileRefused(shown_path(path), errno.EFBIG, f"it is larger than {limit} bytes")

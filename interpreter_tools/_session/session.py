@@ -1,4 +1,4 @@
-"""A session: runs, one after another, that have files, a user and perhaps a container in common."""
+"""A session: a sequence of runs that share files, a user and perhaps a container."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from interpreter_tools._session.record import Record
 
 _CLOSE_DEADLINE = 20.0  # seconds for the containers, after those below
-_GRACE = 3.0  # seconds for who is told to end, before the caller of a run is told that it has
+_GRACE = 3.0  # seconds that a killed run may take to end, before its caller gets ``SessionClosed``
 
 
 class _State(Enum):
@@ -57,24 +57,26 @@ class _State(Enum):
 
 
 class Guest(Protocol):
-    """What runs in a session for long, and can end for those who wait for their turn."""
+    """A long run of a session that can end early when another call waits for its turn."""
 
     def make_way(self) -> None:
-        """Somebody waits."""
+        """End soon: another call waits for its turn."""
 
 
 class Session(SessionFiles):
     """A session, made by ``ExecutionEngine.session`` or ``create_session``.
 
-    Its runs and what is done to its files happen one after another, in the order in which they were asked for. Between
-    runs, its files are in the container of the last run; ``POOL`` gives that back, and up to 64 MiB of what the run has
-    made are kept on this side.
+    Runs and file operations of a session happen one after another, in the order in which they were asked for. Between
+    runs, its files are in the container of the last run. ``POOL`` gives that container back, and keeps up to 64 MiB of
+    the run's files on this machine. A session belongs to the event loop of its engine: from another thread, use
+    ``asyncio.run_coroutine_threadsafe``.
 
     Attributes:
-        id: its name.
-        config: how it was asked for.
-        guest: what is told when somebody waits for a turn.
-        kept_in: the directory of this machine that its generated files were copied into when it was cleaned up.
+        id: the name of the session.
+        config: the configuration that the session was made with.
+        guest: a long run that ends early when another call waits for its turn; None when there is none.
+        kept_in: the directory of this machine that holds the generated files after the clean-up; None when they were
+            not kept.
     """
 
     def __init__(self, config: SessionConfig, *, host: Host, on_close: Callable[[Session], None]) -> None:
@@ -111,24 +113,27 @@ class Session(SessionFiles):
         await self.aclose()
 
     async def aclose(self, *, keep_generated: str | os.PathLike[str] | None = None) -> list[Path]:
-        """Ends runs and file transfers, and removes the containers and files, within 30 seconds.
+        """End runs and file transfers, and remove the containers and files, within 30 seconds.
 
-        What runs is killed; who waits for a container, for packages, for a turn or for data is told ``SessionClosed``.
-        Does nothing the second time; while another task does it, waits for that and returns the same.
+        The program that runs is killed. Callers that wait for a container, for packages, for a turn or for data get
+        ``SessionClosed``. Does nothing the second time; while another task cleans up, waits for it and returns the
+        same. If ``aclose`` is cancelled while it copies files, it gives the copying up and the session stays open;
+        otherwise the clean-up goes on in the background.
 
         Args:
             keep_generated: a directory of this machine into which the generated files are copied first, however long
-                that takes; whoever is cancelled meanwhile gives that up.
+                that takes; None means that they are removed.
 
         Returns:
-            What was copied; see ``kept_in``.
+            The paths of the copies, all below ``kept_in``; empty when no files were kept.
 
         Raises:
-            ConfigurationError: ``keep_generated`` is no path; the session is open still.
-            ContainerLost: files are gone with their container; the session is open still, to be cleaned up without.
-            FileRefused, OSError: not all of them could be copied; the session is open still, and nothing is lost.
-            SessionClosed: they were to be kept, but another task cleaned the session up without.
-            SessionBusy: they were to be kept, but a file transfer does not end.
+            ConfigurationError: ``keep_generated`` is no path; the session stays open.
+            ContainerLost: files went away with their container; the session stays open. Clean it up without
+                ``keep_generated``.
+            FileRefused, OSError: a file could not be copied; the session stays open, and nothing is lost.
+            SessionClosed: files were to be kept, but another task cleaned the session up without.
+            SessionBusy: files were to be kept, but a file transfer does not end.
         """
         target = None if keep_generated is None else host_path(keep_generated, field="keep_generated")
         while True:
@@ -145,7 +150,11 @@ class Session(SessionFiles):
             return await cleanup.result()
 
     async def end(self, *, patience: float) -> None:
-        """The same as ``aclose``, for an engine that closes: files may be copied for so many seconds more."""
+        """Clean up as ``aclose`` does, for an engine that closes. Cancelling it does not stop the clean-up.
+
+        Args:
+            patience: seconds for which a clean-up that copies files may still copy.
+        """
         if self._cleanup is not None and self._cleanup.target is not None:
             await self._cleanup.over(within=patience)
         await self.aclose()
@@ -167,7 +176,7 @@ class Session(SessionFiles):
         self._state = _State.CLOSED
         self._on_close(self)
         if seized:
-            self._turns.end()  # who waits for it is told now
+            self._turns.end()  # callers that wait for the turn get SessionClosed now
         with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
             await self._containers.aclose()
         self._staging.clear()
@@ -175,7 +184,7 @@ class Session(SessionFiles):
         return kept
 
     async def _seize(self) -> bool:
-        """Ends what happens in the session, and takes the turn; False when something goes on that cannot be ended."""
+        """End the run or file operation of the session, and take the turn; False when it does not end."""
         closed = SessionClosed("the session was cleaned up while the code ran")
         self._turns.interrupt()
         self._runs.kill(closed)
@@ -200,7 +209,7 @@ class Session(SessionFiles):
         raise SessionBusy(f"to keep the files of the session {self.id!r} was given up", hint="clean it up again")
 
     def info(self) -> SessionInfo:
-        """What it is, and which containers it has had."""
+        """Return the state of the session, and the containers that it has had."""
         generated = frozenset(self._generated)
         current, history = self._containers.current, self._containers.history
         return SessionInfo(
@@ -258,12 +267,12 @@ class Session(SessionFiles):
 
     @property
     def is_active(self) -> bool:
-        """It can be used."""
+        """False once clean-up has begun."""
         return self._state is _State.OPEN
 
     @property
     def busy(self) -> bool:
-        """Something runs, or is done to its files."""
+        """True while a run or a file operation has the turn."""
         return self._turns.busy
 
     # -- where the files are
@@ -298,14 +307,31 @@ class Session(SessionFiles):
     # -- running
 
     async def run(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> ExecutionResult:
-        """Runs code to its end; see ``ExecutionEngine.run``."""
+        """Run code to its end, once the session's turn has come; see ``ExecutionEngine.run``.
+
+        If ``run`` is cancelled while it waits for its turn, no program begins; later, the program is killed.
+
+        Args:
+            language: the name or alias of a registered language.
+            code: the program.
+            options: the options of the run; see ``RunOptions``.
+
+        Returns:
+            The result of the run. Code that fails, is killed or reaches a limit gives a result as well.
+
+        Raises:
+            UsageError: the call cannot work as it was made, and no program began; or the session was cleaned up.
+            SessionBusy: the session has a run or a file operation, and ``when_busy`` is ``"error"``.
+            MachineError: Docker, the image or the interpreter is missing.
+            ContainerLost: the container went away in the middle of the run, or with files of an earlier one.
+        """
         if options.get("stdin") is None:
             options["stdin"] = b""
         async with self.stream(language, code, **options) as execution:
             return await execution.result()
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
-        """The same as ``run``, as an ``Execution`` whose output is taken as it comes."""
+        """Return a run as an ``Execution``, which takes its turn in ``async with``; see ``ExecutionEngine.stream``."""
         self._check_open()
         demand = Demand.read(self._host.config, language, code, options, session=self.config)
         run = SessionRun(demand, place=self._place_run, take_turn=self._take_turn_for, end_turn=self._end_turn_of_run)
@@ -343,7 +369,7 @@ class Session(SessionFiles):
             raise
 
     async def _prepare(self, lease: SessionLease, demand: Demand, fitting: Fitting) -> Job:
-        """Makes a container ready for its run, which is told what it is."""
+        """Make a container ready for its run: its limits, its files, and the job."""
         record = lease.record
         await record.container.apply_limits(demand.options.container)
         await self._deliver(lease)
@@ -352,12 +378,12 @@ class Session(SessionFiles):
         return demand.job(fitting, image_environment=record.container.shape.image_environment)
 
     async def _read_input(self, path: str) -> bytes | None:
-        """A file that each run is given anew, by its path in the sandbox; None where there is none."""
+        """Return a file that each run gets anew, by its path in the sandbox; None when there is none."""
         staged = self._staging.get(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
         return None if staged is None else await staged.read(0, MOST_BYTES + 1)
 
     async def _read_workspace(self, path: str) -> bytes | None:
-        """A file of the workspace, by its path in the sandbox; None where there is none."""
+        """Return a file of the workspace, by its path in the sandbox; None when there is none."""
         if not path.startswith(f"{WORKSPACE}/"):
             return None
         try:
@@ -398,9 +424,9 @@ class Session(SessionFiles):
         return SessionLease(self._runs, run, record, pooled)
 
     async def _deliver(self, lease: SessionLease) -> None:
-        """Writes what waits on this side into the container."""
+        """Write the staged files into the container."""
         if self._containers.shares and not lease.record.is_shared:
-            return  # it waits for the workspace that is shared
+            return  # staged files wait for the shared workspace
         if self._keeps_inputs:
             lease.delivered = [staged for _, staged in self._staging.items() if staged.fresh]
         await self._send_waiting(lease.record)

@@ -11,8 +11,8 @@ r"""Tests without Docker, for what uses an engine.
         result = await engine.run("python", "print(6 * 7)")
         assert result.stdout == "42\n"
 
-Pools, sessions, time limits, streams and errors are the real ones. ``engine.docker`` is the Docker engine that it
-believes to have: it can be made to wait, to fail, or to lose a container.
+Pools, sessions, time limits, streams and errors are the real ones. ``engine.docker`` is the scripted Docker engine: a
+test can make it wait, fail, or lose a container.
 """
 
 from interpreter_tools.testing.docker import Answer, Program, ScriptedContainer, ScriptedDocker, ScriptedEngine

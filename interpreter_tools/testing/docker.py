@@ -49,7 +49,7 @@ _VERSION = EngineVersion(version="99", api_version="1.45", arch="x86_64", os="li
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """A program that is to be run.
+    """A program that a run starts.
 
     Attributes:
         argv: the program and its arguments.
@@ -69,7 +69,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program does.
+    """The output and the end of a program.
 
     Attributes:
         stdout: what it prints.
@@ -91,7 +91,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def answer_with_nothing(program: Program) -> Answer:
-    """Print nothing and end well."""
+    """Return the answer of a program that prints nothing and ends with exit code 0."""
     del program
     return Answer()
 
@@ -142,7 +142,7 @@ class ScriptedContainer(ScriptedTransport):
             protocol.data_received(data)
 
     def lose(self) -> None:
-        """End, as a container does that is killed from outside."""
+        """End the container, as a kill from outside does."""
         self._docker.containers.pop(self.id, None)
         if self._timer is not None:
             self._timer.cancel()
@@ -150,7 +150,7 @@ class ScriptedContainer(ScriptedTransport):
             self._protocol.connection_lost(None)
 
     def abort(self) -> None:
-        """The channel has given up: the supervisor leaves, and the container goes."""
+        """End the container when the channel has given up the connection."""
         super().abort()
         if self._timer is not None:
             self._timer.cancel()
@@ -308,7 +308,7 @@ class ScriptedDocker(DockerClient):
         self.containers.clear()
 
     async def late_removals(self, *, deadline: float) -> bool:
-        """None is late."""
+        """Return True: no container is late."""
         del deadline
         return True
 
@@ -318,7 +318,7 @@ class ScriptedDocker(DockerClient):
         self.closed = True
 
     async def info(self) -> EngineInfo:
-        """What a small machine can do."""
+        """Return the description of a small machine."""
         return EngineInfo(
             id="scripted",
             host="scripted",
@@ -364,7 +364,7 @@ class ScriptedDocker(DockerClient):
         self._container(container_id).start()
 
     async def published_ports(self, container_id: str) -> dict[int, int]:
-        """None."""
+        """Return an empty mapping: no port is published."""
         del container_id
         return {}
 
@@ -382,16 +382,16 @@ class ScriptedDocker(DockerClient):
             container.lose()
 
     async def end_container(self, container_id: str) -> None:
-        """The same: nothing else removes one here."""
+        """Remove a container, as ``remove_container`` does: nothing else removes one here."""
         await self.remove_container(container_id)
 
     async def wait_removed(self, container_id: str, seconds: float) -> bool:
-        """Whether a container is gone."""
+        """Return True when a container is gone."""
         del seconds
         return container_id not in self.containers
 
     async def list_containers(self, *, labels: Mapping[str, str | None]) -> list[ContainerSummary]:
-        """The containers that bear the labels."""
+        """Return the containers that bear the labels."""
         await self._call("list_containers")
         found: list[ContainerSummary] = []
         for container in self.containers.values():
@@ -411,7 +411,7 @@ class ScriptedDocker(DockerClient):
         return found
 
     async def inspect_image(self, name: str) -> ImageInfo | None:
-        """An image of that name."""
+        """Return an image of that name."""
         await self._call("inspect_image")
         if self.images is not None and name not in self.images:
             return None
@@ -435,7 +435,7 @@ class ScriptedDocker(DockerClient):
         self.volumes.pop(name, None)
 
     async def list_volumes(self, labels: Mapping[str, str | None]) -> list[VolumeSummary]:
-        """The volumes that bear the labels."""
+        """Return the volumes that bear the labels."""
         await self._call("list_volumes")
         return [
             VolumeSummary(name=name, labels=own, mountpoint=f"/volumes/{name}")

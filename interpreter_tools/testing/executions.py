@@ -1,4 +1,4 @@
-"""Runs whose supervisor is a test."""
+"""Executions whose supervisor is played by a test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXITED: Callable[..., Exited] = Exited
 
 
 def job(**fields: object) -> Job:
-    """A job of which the rest does not matter."""
+    """Return a job with the given fields, and with defaults for the others."""
     return _JOB(
         **{
             "argv": ("true",),
@@ -38,10 +38,10 @@ def job(**fields: object) -> Job:
 
 
 class Placing:
-    """Finds the place that a test says.
+    """A placement that a test scripts.
 
     Attributes:
-        left: how often a run has ended.
+        left: the number of runs that have ended.
     """
 
     def __init__(self, acquire: Callable[[], Awaitable[Placed | Missing]]) -> None:
@@ -49,19 +49,19 @@ class Placing:
         self.left = 0
 
     async def acquire(self, run: Run) -> Placed | Missing:
-        """As the test says."""
+        """Return the place that the test chose."""
         del run
         return await self._acquire()
 
     def leave(self) -> None:
-        """The run has ended."""
+        """Count the end of a run."""
         self.left += 1
 
 
 def execution_of(
     sandbox: Sandbox, work: Job | None = None, *, stdin: bytes | None = b"", capture: bool = True
 ) -> Execution:
-    """A run in the sandbox, not started."""
+    """Return an execution in the sandbox, not started."""
 
     async def acquire() -> Placed:
         return Placed(work or job(), sandbox)
@@ -72,18 +72,18 @@ def execution_of(
 async def started(
     sandbox: Sandbox, work: Job | None = None, *, stdin: bytes | None = b"", capture: bool = True
 ) -> Execution:
-    """A run whose program runs; what was heard so far is forgotten."""
+    """Return an execution whose program runs; requests that the sandbox received so far are forgotten."""
     execution = await execution_of(sandbox, work, stdin=stdin, capture=capture).__aenter__()
     sandbox.heard()
     return execution
 
 
 def exited(ended: Ended = Ended.EXITED, exit_code: int = 0, signal: int = 0, **fields: object) -> Exited:
-    """An end of which the rest does not matter."""
+    """Return an EXIT event with the given fields, and with defaults for the others."""
     numbers = {"unclean": False, "wall_us": 0, "cpu_us": 0, "peak_memory": 0, "oom_kills": 0}
     return _EXITED(ended, exit_code, signal, **{**numbers, **fields})
 
 
 def out(data: bytes) -> Output:
-    """Something on stdout."""
+    """Return a piece of stdout, as an event."""
     return Output("stdout", data)

@@ -1,4 +1,4 @@
-"""A container without Docker: its channel is real, and the test is its supervisor."""
+"""A container without Docker: its channel is real, and the test plays its supervisor."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class ScriptedTransport(asyncio.Transport):
     """The other end of an attach stream, without a socket.
 
     Attributes:
-        written: what the channel has sent.
-        reading: the channel takes what is said.
-        aborted: the channel has given up.
-        high: bytes that may be queued.
-        resumed: reading has gone on after a pause.
-        holding: what is written stays where it is until ``release``, as with a transport that does not copy.
+        written: bytes that the channel has sent.
+        reading: True while the channel takes bytes.
+        aborted: True once the channel has given up the connection.
+        high: bytes that may be queued; None before a limit was set.
+        resumed: set when reading goes on after a pause.
+        holding: True keeps written buffers until ``release``, as a transport does that does not copy.
     """
 
     def __init__(self) -> None:
@@ -36,48 +36,48 @@ class ScriptedTransport(asyncio.Transport):
         self.resumed = asyncio.Event()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Keeps the limit."""
+        """Keep the limit."""
         self.high = high
 
     def get_write_buffer_size(self) -> int:
-        """How much has not left."""
+        """Return the bytes that wait for ``release``."""
         return sum(map(len, self._held))
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keeps the bytes; what it holds on to is looked at only when somebody asks for it."""
+        """Keep the bytes; a held buffer is read only at ``release``."""
         assert not self.aborted
         self._held.append(data)
         if not self.holding:
             self.release()
 
     def release(self) -> None:
-        """Lets everything go."""
+        """Move all held buffers to ``written``."""
         self.written += b"".join(self._held)
         self._held.clear()
 
     def pause_reading(self) -> None:
-        """Once, until reading is resumed."""
+        """Stop reading; an error when it is stopped already."""
         assert self.reading
         self.reading = False
 
     def resume_reading(self) -> None:
-        """Once, after it was paused."""
+        """Go on reading; an error when it was not stopped."""
         assert not self.reading
         self.reading = True
         self.resumed.set()
 
     def abort(self) -> None:
-        """Once."""
+        """Give the connection up; an error the second time."""
         assert not self.aborted
         self.aborted = True
 
 
 class Sandbox:
-    """A lease whose supervisor says what the test says.
+    """A lease whose supervisor is played by the test.
 
     Attributes:
-        released: how it was given back, each time that it was.
-        reset: what follows a run by itself.
+        released: the end of the lease, once for each release.
+        reset: the reset that follows a run; None when there is none.
     """
 
     def __init__(self, *, last: bool = True, booted: bool = True) -> None:
@@ -95,27 +95,27 @@ class Sandbox:
             self.channel.quit(self.channel._greeting)
 
     def plan_reset(self) -> Reset | None:
-        """As the test said."""
+        """Return the reset that the test chose."""
         return self.reset
 
     def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
-        """What the run has changed."""
+        """Return the files that the run changed."""
         return files
 
     def release(self, end: LeaseEnd) -> None:
-        """Keeps how it was given back."""
+        """Note the end of the lease."""
         self.released.append(end)
 
     def say(self, *events: Event) -> None:
-        """Sends the events, in one piece of the stream."""
+        """Send events to the channel, in one piece of the stream."""
         self.say_bytes(encode(*events))
 
     def say_bytes(self, data: bytes) -> None:
-        """Sends bytes that may mean nothing."""
+        """Send bytes to the channel, which need not be valid frames."""
         self.channel.data_received(piece(data))
 
     def heard(self) -> list[tuple[object, ...]]:
-        """What was sent to the supervisor since the last time."""
+        """Return the requests that the channel sent since the last call."""
         self.transport.release()
         said = requests(bytes(self.transport.written))
         self.transport.written.clear()
@@ -123,6 +123,6 @@ class Sandbox:
 
 
 async def settle() -> None:
-    """Lets every task run until it waits for something else."""
+    """Let every task run until it waits for another event."""
     for _ in range(5):
         await asyncio.sleep(0)

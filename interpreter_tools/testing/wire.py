@@ -1,4 +1,4 @@
-"""The supervisor's side of the wire, written from ``supervisor/protocol.h`` and not from our codec."""
+"""The supervisor's side of the wire, written from ``supervisor/protocol.h`` and not from the client's codec."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ EXAMPLES: dict[int, Event] = {
 
 
 def frame(kind: int, payload: bytes = b"", *, zeros: int = 0) -> bytes:
-    """One frame."""
+    """Return one frame."""
     return struct.pack("<II", len(payload), kind | zeros << 8) + payload
 
 
 def piece(payload: bytes, stream: int = 1) -> bytes:
-    """A piece of a stream as Docker sends it."""
+    """Return a piece of a stream, in the form in which Docker sends it."""
     return bytes([stream, 0, 0, 0]) + len(payload).to_bytes(4, "big") + payload
 
 
@@ -69,7 +69,7 @@ def _exit(event: Exited) -> bytes:
 
 
 def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911 - one line for each frame of the header
-    """The type and payload that mean an event."""
+    """Return the frame type and the payload of an event."""
     match event:
         case Hello(version, machine, pid):
             return 0x81, struct.pack("<III", version, machine, pid)
@@ -99,28 +99,28 @@ def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911 - one 
 
 
 def encode(*events: Event) -> bytes:
-    """The frames that mean the events."""
+    """Return the frames of events."""
     return b"".join(frame(*payload_of(event)) for event in events)
 
 
 class Reader:
-    """Takes fields off a payload, and minds that none is left."""
+    """Takes fields off a payload."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
 
     def take(self, count: int) -> bytes:
-        """So many bytes."""
+        """Return the next ``count`` bytes."""
         assert len(self.data) >= count
         taken, self.data = self.data[:count], self.data[count:]
         return taken
 
     def number(self, size: int) -> int:
-        """An unsigned number of so many bytes."""
+        """Return an unsigned number of ``size`` bytes."""
         return int.from_bytes(self.take(size), "little")
 
     def string(self) -> bytes:
-        """A string with its length before it."""
+        """Return a string, whose length stands before it."""
         return self.take(self.number(4))
 
 
@@ -175,7 +175,7 @@ _FIELDS: dict[int, Callable[[Reader], tuple[object, ...]]] = {
 
 
 def requests(data: bytes) -> list[tuple[object, ...]]:
-    """What a client says, each as (type, field, field, ...); nothing may be left over."""
+    """Return the requests of a client, each as (type, field, field, ...); no byte may be left over."""
     stream = Reader(data)
     found: list[tuple[object, ...]] = []
     while stream.data:
@@ -189,7 +189,7 @@ def requests(data: bytes) -> list[tuple[object, ...]]:
 
 
 def make_idle(connection: Connection) -> Connection:
-    """Greets and boots."""
+    """Lead a connection through greeting and boot."""
     connection.receive(encode(HELLO))
     connection.boot(BootMode.NONE, uid=UID)
     connection.receive(encode(Ready()))

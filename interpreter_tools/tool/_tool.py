@@ -33,13 +33,13 @@ _NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 
 
 class ToolReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call of the tool comes to.
+    """The answer of the tool to one call of a model.
 
     Attributes:
-        text: what the model is told.
-        is_error: the code did not run, or its outcome is not ``ok``.
-        result: how the run went; None when the arguments could not be understood, so that nothing ran.
-        output_id: what ``CodeExecutionTool.full_output`` knows the result by; None as above.
+        text: the text for the model.
+        is_error: True when the code did not run, or its outcome is not ``ok``.
+        result: the result of the run; None when the arguments could not be understood, so that no program ran.
+        output_id: the id of the result for ``CodeExecutionTool.full_output``; None when ``result`` is None.
     """
 
     text: str
@@ -49,10 +49,11 @@ class ToolReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CodeExecutionTool:
-    """A tool that runs code; made by ``create_code_execution_tool``.
+    """A tool that lets a model run code; made by ``create_code_execution_tool``.
 
-    ``name``, ``description`` and ``json_schema`` are what a model is shown, ``call`` answers it with text, ``execute``
-    gives the result itself, ``stream`` the output as it comes. It can be used by many tasks at once.
+    Models see ``name``, ``description`` and ``json_schema``. ``call`` answers a model with text, ``execute`` returns
+    the result, ``stream`` yields the output while the program runs. Many tasks of one event loop can use a tool at
+    once; from another thread, use ``asyncio.run_coroutine_threadsafe``.
     """
 
     def __init__(self, engine: ExecutionEngine | None, config: EngineConfig | None, options: ToolOptions) -> None:
@@ -71,16 +72,16 @@ class CodeExecutionTool:
     ) -> None:
         await self.cleanup()
 
-    # -- what a model is shown
+    # -- shown to models
 
     @property
     def name(self) -> str:
-        """What models call it."""
+        """The name that models call the tool by."""
         return self._options.name
 
     @property
     def description(self) -> str:
-        """What it does, for models: below 1,024 characters, as some providers take no more."""
+        """The description of the tool for models, below 1,024 characters: some providers take no more."""
         if self._options.description is not None:
             return self._options.description
         parts = [
@@ -95,12 +96,12 @@ class CodeExecutionTool:
 
     @property
     def json_schema(self) -> JsonObject:
-        """The schema of its arguments, with the languages that are registered now."""
+        """The JSON schema of the arguments, with the languages that are registered now."""
         return self._schema(strict=False)
 
     @property
     def strict_json_schema(self) -> JsonObject:
-        """The same as OpenAI's strict mode wants it: all is required, what is optional may be null."""
+        """The JSON schema for OpenAI's strict mode: all arguments are required, and optional ones may be null."""
         return self._schema(strict=True)
 
     def _schema(self, *, strict: bool) -> JsonObject:
@@ -113,28 +114,28 @@ class CodeExecutionTool:
 
     @property
     def _memory(self) -> str:
-        """What a model is told about files of earlier calls."""
+        """The sentence for models about files of earlier calls."""
         if self._options.keeps_files:
             return "Files are kept for later calls, variables are not."
         if self._options.session_id is not None:
             keeps = self._runner.session_keeps_files
             if keeps is None:
-                return ""  # the session is not there yet, or no longer
+                return ""  # the session does not exist yet, or no longer
             if keeps:
                 return "Files are kept for later calls, variables are not."
             return "Files that a call makes are gone with the next call, and so are variables."
         return "Nothing is kept between calls, neither variables nor files."
 
-    # -- where it runs
+    # -- the engine
 
     @property
     def engine(self) -> ExecutionEngine | None:
-        """What runs the code; None before the first call of a tool that makes its own."""
+        """The engine that runs the code; None before the first call of a tool that makes its own."""
         return self._runner.engine
 
     @property
     def session_id(self) -> str | None:
-        """The session that runs belong to, for ``engine.read_file`` and others; None as long as there is none."""
+        """The id of the session of the runs, for ``engine.read_file`` and others; None while there is none."""
         return self._runner.session_id
 
     # -- calling it
@@ -148,17 +149,20 @@ class CodeExecutionTool:
         workspace_sharing: Sharing | None = None,
         **fields: object,
     ) -> ExecutionResult:
-        """Runs what the arguments ask for, to its end.
+        """Run the code of the arguments to its end. Cancelling kills the program.
 
         Args:
-            arguments: an object, or text of JSON, as a model gave it; see ``ToolArguments``.
-            files: contents by path below the workspace, written before the code starts; not for models.
-            workspace_sharing: ``"shared"`` to see the workspace that all such runs of the tool share; None means as the
-                tool was made.
-            fields: arguments by name, over those of the object.
+            arguments: an object, or JSON text, as a model gave it; see ``ToolArguments``.
+            files: contents by path below the workspace, written before the code starts; models cannot give them.
+            workspace_sharing: ``"shared"`` to see the workspace that all such runs of the tool share; None means the
+                tool's own setting.
+            fields: arguments by name, which override those of the object.
+
+        Returns:
+            The result of the run. Code that fails, is killed or reaches a limit gives a result as well.
 
         Raises:
-            InvalidArguments: they cannot be understood; ``render_error`` tells a model what to change.
+            InvalidArguments: the arguments cannot be understood; ``render_error`` tells a model what to change.
             InterpreterToolsError: the infrastructure failed, as in ``ExecutionEngine.run``.
         """
         with blame_arguments():
@@ -174,10 +178,12 @@ class CodeExecutionTool:
         workspace_sharing: Sharing | None = None,
         **fields: object,
     ) -> Execution:
-        """The same as ``execute``, as an ``Execution``, which starts with ``async with``: its output as it comes.
+        """Return a run as an ``Execution``, which ``async with`` starts; arguments as in ``execute``.
+
+        If the task in the ``async with`` is cancelled, the program is killed.
 
         Raises:
-            InvalidArguments: they cannot be understood; nothing was touched.
+            InvalidArguments: the arguments cannot be understood; no program began.
         """
         return self._runner.execution(self._read(arguments, fields), files, sharing=workspace_sharing)
 
@@ -190,16 +196,19 @@ class CodeExecutionTool:
         on_chunk: Callable[[OutputChunk], object] | None = None,
         **fields: object,
     ) -> ToolReply:
-        """Answers a model: with what its program did, or with what was wrong with the call.
+        """Run the code of the arguments and return the answer for the model. Cancelling kills the program.
 
         Args:
             arguments: as in ``execute``.
-            files: the same.
-            on_chunk: is called with each piece of output as it comes.
+            files: as in ``execute``.
+            on_chunk: a function that is called with each piece of output while the program runs.
             fields: as in ``execute``.
 
+        Returns:
+            The answer: the output of the program, or the mistake in the arguments.
+
         Raises:
-            InterpreterToolsError: the infrastructure failed, which is not for a model to mend.
+            InterpreterToolsError: the infrastructure failed; a model cannot mend that.
         """
         try:
             read, notes = read_call(arguments, self._options, fields)
@@ -214,11 +223,11 @@ class CodeExecutionTool:
         return self._reply(read, notes, result)
 
     def reply(self, arguments: object, result: ExecutionResult) -> ToolReply:
-        """What ``call`` would have answered, for those who have followed the output of ``stream`` themselves.
+        """Return the answer of ``call`` for a run that the caller followed with ``stream``.
 
         Args:
-            arguments: what ``stream`` was given.
-            result: how the run went.
+            arguments: the arguments that ``stream`` was given.
+            result: the result of the run.
         """
         return self._reply(*read_call(arguments, self._options, {}), result)
 
@@ -227,12 +236,12 @@ class CodeExecutionTool:
         return ToolReply(text=text, is_error=result.outcome != "ok", result=result, output_id=self._outputs.add(result))
 
     def render(self, result: ExecutionResult, *, language: str = "", max_tokens: int | None = None) -> str:
-        """A result as text for a model.
+        """Return a result as text for a model.
 
         Args:
-            result: what ``execute`` returned.
-            language: what the program was written in, which tells apart who it was that missed something.
-            max_tokens: how long the text may be, at four characters a token; None means the tool's own limit.
+            result: the result that ``execute`` returned.
+            language: the language of the program; the advice after a failure depends on it.
+            max_tokens: the most tokens of the text, at four characters a token; None means the tool's own limit.
         """
         run = Circumstances(
             language=language,
@@ -245,19 +254,22 @@ class CodeExecutionTool:
         return render_result(result, run, max_tokens=max_tokens or self._options.max_tokens)
 
     def render_error(self, error: InterpreterToolsError) -> str:
-        """An error as text for a model: which field is wrong, what was given, and what is allowed."""
+        """Return an error as text for a model: the wrong field, its value, and the values that are allowed."""
         return render_error(error, name=self.name)
 
     def full_output(self, output_id: str) -> ExecutionResult:
-        """The whole result behind a reply's text; those of the last 32 calls are kept.
+        """Return the whole result behind the text of a reply. The tool keeps the results of the last 32 calls.
 
         Raises:
-            UnknownOutput: there is none of that id, or no longer.
+            UnknownOutput: there is no result of that id, or no longer.
         """
         return self._outputs.get(output_id)
 
     async def cleanup(self) -> None:
-        """Closes the engine that the tool has made, if it has, and forgets results. Does nothing the second time."""
+        """Forget the results, and close the engine or session that the tool made. Does nothing the second time.
+
+        If ``cleanup`` is cancelled, the engine is closed first and the cancellation raised then.
+        """
         self._outputs.clear()
         await self._runner.aclose()
 
@@ -293,21 +305,21 @@ def create_code_execution_tool(
     max_tokens: int = 4000,
     **limits: Unpack[RunLimits],
 ) -> CodeExecutionTool:
-    """A tool that lets a model run code; no engine is started before the first call.
+    """Make a tool that lets a model run code. No engine is started before the first call.
 
     Args:
         engine: a started engine, which stays the caller's; None makes one on first use, which ``cleanup`` closes.
-        config: what that one is to be like; only without ``engine``.
-        name: what models call the tool.
-        description: what models are told about it, instead of the tool's own words.
-        languages: those that models may use; None means all that are registered at the time of a call.
-        strategy: whether containers are used again. With ``PER_SESSION``, runs belong to a session that the tool makes
+        config: the configuration of the engine that the tool makes; only without ``engine``.
+        name: the name that models call the tool by.
+        description: the description for models; None means the tool's own.
+        languages: the languages that models may use; None means all that are registered at the time of a call.
+        strategy: the strategy of the runs. With ``PER_SESSION``, runs belong to a session that the tool makes
             on first use: one container for each language, whose files stay until ``cleanup``.
         session_id: a session of ``engine`` that runs belong to instead, which stays the caller's.
         workspace_sharing: ``"shared"`` lets all runs, in whatever language, see one workspace.
-        dependencies: whether models may ask for packages.
+        dependencies: True lets models ask for packages.
         timeout: seconds that a run may take at most, whatever the model asks for; None means no limit.
-        max_tokens: how long a reply may be, at four characters a token.
+        max_tokens: the most tokens of a reply, at four characters a token.
         limits: what programs may use and see, such as ``memory_limit``, ``mounts`` and ``network``; see ``RunLimits``.
             What is left out, or None, is the engine's.
 
