@@ -65,7 +65,7 @@ async def open_attach(
         host, port = endpoint.address
         transport, _ = await loop.create_connection(make, host, port, ssl=tls)
         plain = cast("socket.socket | None", transport.get_extra_info("socket"))
-        if plain is not None:  # a dead path must be noticed: a container may be silent for hours
+        if plain is not None:  # TCP must notice a dead peer: a container may be silent for hours
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     try:
         return await upgraded
@@ -117,7 +117,7 @@ class _Handshake(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         head, _, body = self._received.partition(b"\r\n\r\n")
         status = _STATUS.match(head)
-        if status is not None:  # an error whose end is the end of the connection
+        if status is not None:  # an error answer that ends with the connection
             self._refuse(int(status[1]), _message_of(body))
         else:
             self._refuse(CONNECTION_FAILED, str(exc) if exc else "the engine closed the connection")
@@ -143,7 +143,7 @@ class _Error(msgspec.Struct):
 
 
 def _message_of(body: bytes) -> str:
-    """The engine's text in the body of an error, chunked or not."""
+    """Return the engine's text in the body of an error, chunked or not."""
     start, end = body.find(b"{"), body.rfind(b"}")
     try:
         return msgspec.json.decode(body[start : end + 1], type=_Error).message

@@ -1,4 +1,4 @@
-"""Images that the engine makes of others, from a Dockerfile."""
+"""Images that the engine builds from a Dockerfile."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ async def build_image(
         client: the engine.
         dockerfile: the text of the Dockerfile.
         tag: the image's name.
-        files: what the Dockerfile copies, by name.
+        files: the files that the Dockerfile copies, by name.
         arguments: values of its ``ARG`` lines, and of those that every build has, such as ``http_proxy``.
-        on_line: is given each line that the build says.
+        on_line: is called with each line of the build's output.
         deadline: seconds for all of it.
         network: the Docker network that the steps run in; None means the engine's default.
 
     Raises:
-        DockerApiError: a step failed, or the engine cannot build (status 500), or not in time (status 0).
+        DockerApiError: a step failed or the engine cannot build (status 500), or the deadline passed (status 0).
         DockerUnavailable: the connection broke.
     """
     connection = client._connection  # noqa: SLF001 - this is a method of the client that has a file of its own

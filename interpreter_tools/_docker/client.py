@@ -1,4 +1,4 @@
-"""The Docker engine, as far as it is used here."""
+"""The client of a Docker engine: the calls of its API that this library uses."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ _DEADLINE = 60.0
 _CONNECT_DEADLINE = 10.0
 _IMPORT_DEADLINE = 600.0
 _CLOSE_DEADLINE = 10.0
-_LATE_DEADLINE = 600.0  # how long a creation that nobody waits for any more is followed up
+_LATE_DEADLINE = 600.0  # seconds; a creation whose caller has left is followed up for so long
 _GOING = 5.0  # seconds that an engine may take to remove a container whose program has ended
 _NOT_RUNNING = 409
-_LATE_CHECKS = (0.0, 1.0, 5.0, 30.0)  # where its answer is lost: waits before looking for the container by its name
+_LATE_CHECKS = (0.0, 1.0, 5.0, 30.0)  # seconds to wait before each look for a container whose creation got no answer
 
 
 class DockerClient:
@@ -70,8 +70,8 @@ class DockerClient:
     does not answer within the deadline (status 0). Calls that can be repeated without harm are, a few times.
 
     Attributes:
-        endpoint: where the engine is.
-        version: which engine it is.
+        endpoint: the address of the engine.
+        version: the engine's product and version.
     """
 
     def __init__(self, connection: Connection, version: EngineVersion) -> None:
@@ -89,15 +89,15 @@ class DockerClient:
     async def connect(
         cls, docker_host: str | None = None, *, deadline: float = _DEADLINE, connect_deadline: float = _CONNECT_DEADLINE
     ) -> Self:
-        """The first engine that answers.
+        """Return a client of the first engine that answers.
 
         Args:
-            docker_host: its address; None means what ``find_endpoints`` finds.
+            docker_host: the address of the engine; None means those that ``find_endpoints`` finds.
             deadline: seconds that a call may take.
             connect_deadline: seconds that each address has to answer.
 
         Raises:
-            DockerUnavailable: none answers; the message lists each address and why.
+            DockerUnavailable: no engine answers; the message lists each address and the reason.
         """
         failures: list[str] = []
         for endpoint in await asyncio.to_thread(find_endpoints, docker_host):
@@ -135,20 +135,20 @@ class DockerClient:
         await self.aclose()
 
     async def late_removals(self, *, deadline: float) -> bool:
-        """Wait for the removal of containers that were created too late for anybody to want them.
+        """Wait for the removal of containers that came into being after their callers had left.
 
         Args:
             deadline: seconds.
 
         Returns:
-            Whether none is left.
+            True when no such container is left.
         """
         if self._late:
             await asyncio.wait(self._late, timeout=deadline)
         return not self._late
 
     async def aclose(self, *, deadline: float = _CLOSE_DEADLINE) -> None:
-        """Close the connections. Containers that were created too late for anybody to want them are removed first.
+        """Remove the containers that came into being after their callers had left, then close the connections.
 
         Args:
             deadline: seconds for that removal.
@@ -168,11 +168,11 @@ class DockerClient:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the engine is."""
+        """The address of the engine."""
         return self._connection.endpoint
 
     async def info(self) -> EngineInfo:
-        """What the engine and its host can do."""
+        """Return the abilities of the engine and its host."""
         return await self._connection.request("inspect the engine", "GET", "info", read=read_info)
 
     async def create_container(self, spec: Mapping[str, object], *, name: str | None = None) -> str:
@@ -183,7 +183,7 @@ class DockerClient:
 
         Args:
             spec: the body of ``POST /containers/create``.
-            name: its name; None means one that nothing else has.
+            name: the name of the container; None means a new random one.
 
         Raises:
             ImageMissing: its image is not there.
@@ -223,21 +223,21 @@ class DockerClient:
             lost = True
         except DockerApiError as error:
             if error.status not in {0, GARBLED}:
-                return  # the engine refused after all: nothing was created
+                return  # the engine refused, so no container was created
             lost = True
         except MachineError:
             return
         else:
             with contextlib.suppress(MachineError):  # a dead engine's containers are swept at the next start
                 await self.remove_container(created)
-        if lost:  # the answer is, but the engine may still be at it: look for the name
+        if lost:  # the answer was lost, but the engine may still create the container: look for its name
             for wait in _LATE_CHECKS:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._closing.wait()
                 with contextlib.suppress(MachineError):  # the next engine start, or the next sweep, deals with the rest
                     await self.remove_container(name)
-                if self._closing.is_set():  # there is no later for us
+                if self._closing.is_set():  # the client closes, so it cannot look again later
                     break
 
     async def start_container(self, container_id: str) -> None:
@@ -245,11 +245,11 @@ class DockerClient:
         await self._connection.request("start container", "POST", f"containers/{container_id}/start", read=ignore)
 
     async def inspect_container(self, container_id: str) -> dict[str, Any] | None:
-        """Everything the engine knows of a container; None when there is none."""
+        """Return the engine's description of a container; None when there is no such container."""
         return await self._find("inspect container", f"containers/{container_id}/json", read_object)
 
     async def published_ports(self, container_id: str) -> dict[int, int]:
-        """The host's port by the container's, for each TCP port that a container which runs publishes."""
+        """Return the host's port by the container's, for each TCP port that a running container publishes."""
         path = f"containers/{container_id}/json"
         return await self._connection.request("inspect container", "GET", path, read=read_ports)
 
@@ -272,8 +272,8 @@ class DockerClient:
     async def end_container(self, container_id: str) -> None:
         """Kill a container that its engine removes by itself, and return when it is gone.
 
-        Who removes it as well races with the engine, which logs an error each time. It is removed only when it does not
-        go within a few seconds.
+        A removal by the client would race with the engine's own, and the engine logs an error each time. So the client
+        removes the container only when the engine has not done so within a few seconds.
         """
         try:
             path, params = f"containers/{container_id}/kill", {"signal": "SIGKILL"}
@@ -304,11 +304,11 @@ class DockerClient:
                 raise
 
     async def wait_removed(self, container_id: str, seconds: float) -> bool:
-        """Whether a container is gone within so many seconds.
+        """Wait until a container is gone; return False when it is still there after ``seconds``.
 
         Args:
             container_id: its id or name.
-            seconds: how long to wait.
+            seconds: the longest time to wait.
         """
         path, params = f"containers/{container_id}/wait", {"condition": "removed"}
         try:
@@ -322,7 +322,7 @@ class DockerClient:
         return True
 
     async def list_containers(self, *, labels: Mapping[str, str | None]) -> list[ContainerSummary]:
-        """Containers that bear all the labels, running or not; the value None stands for any value."""
+        """Return the containers that bear all the labels, running or not; the value None stands for any value."""
         params = {"all": "1", "filters": _label_filter(labels)}
         return await self._connection.request(
             "list containers", "GET", "containers/json", params=params, read=read_containers
@@ -331,7 +331,7 @@ class DockerClient:
     async def attach(
         self, container_id: str, protocol_factory: Callable[[], asyncio.Protocol]
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
-        """A container's stdin and stdout as a connection; Docker's stream headers are left in (see ``Demultiplexer``).
+        """Connect to a container's stdin and stdout; Docker's stream headers are left in (see ``Demultiplexer``).
 
         Args:
             container_id: a container, started or not.
@@ -354,9 +354,9 @@ class DockerClient:
                     plain.shutdown(socket.SHUT_RDWR)
 
     async def stat_created_file(self, container_id: str, path: str) -> FileStat | None:
-        """Size, mode and time of a file of a container that was never started; None when it is not there.
+        """Return size, mode and time of a file in a container that was never started; None when there is no such file.
 
-        Never ask for a file of a container that ran somebody's code: the engine follows the links it finds, as root.
+        Never call this for a container that ran user code: the engine follows links in it, as root.
         """
         connection = self._connection
         url = f"{self.endpoint.base_url}/v{self.version.api_version}/containers/{container_id}/archive"
@@ -376,11 +376,11 @@ class DockerClient:
             raise
 
     async def inspect_image(self, name: str) -> ImageInfo | None:
-        """An image; None when it is not there."""
+        """Return the description of an image; None when the engine does not have it."""
         return await self._find("inspect image", f"images/{name}/json", read_image)
 
     async def list_images(self, labels: Mapping[str, str | None]) -> list[ImageSummary]:
-        """Images that bear all the labels; the value None stands for any value."""
+        """Return the images that bear all the labels; the value None stands for any value."""
         params = {"filters": _label_filter(labels)}
         return await self._connection.request(
             "list images", "GET", "images/json", params=params, read=read_listed_images
@@ -446,7 +446,7 @@ class DockerClient:
         await self._remove("remove volume", f"volumes/{name}", {})
 
     async def list_volumes(self, labels: Mapping[str, str | None]) -> list[VolumeSummary]:
-        """Volumes that bear all the labels; the value None stands for any value."""
+        """Return the volumes that bear all the labels; the value None stands for any value."""
         params = {"filters": _label_filter(labels)}
         return await self._connection.request("list volumes", "GET", "volumes", params=params, read=read_volumes)
 
@@ -459,7 +459,7 @@ class DockerClient:
             raise
 
     async def _remove(self, operation: str, path: str, params: Mapping[str, str]) -> bool:
-        """Whether it is gone; else somebody else, the engine itself perhaps, is removing it."""
+        """Remove an object; return False when another client, or the engine itself, is removing it already."""
         try:
             await self._connection.request(operation, "DELETE", path, params=params, read=ignore)
         except DockerApiError as error:

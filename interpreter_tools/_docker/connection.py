@@ -28,7 +28,7 @@ _LONGEST_WAIT = 1.0
 
 
 def _is_transient(error: BaseException) -> bool:
-    """Whether the same request may well work a moment later."""
+    """Return True when the same request may succeed a moment later."""
     return isinstance(error, aiodocker.DockerError) and (error.status >= 500 or error.status == CONNECTION_FAILED)
 
 
@@ -36,9 +36,9 @@ class Connection:
     """Requests to the engine at one endpoint, over a pool of HTTP connections.
 
     Attributes:
-        endpoint: where the engine is.
+        endpoint: the address of the engine.
         tls: the context for TLS; None means plain.
-        docker: aiodocker's client, for what it does better than a plain request.
+        docker: aiodocker's client, for the calls that are more than a plain request.
         deadline: seconds that a request may take, its repetitions included.
     """
 
@@ -56,7 +56,7 @@ class Connection:
 
     @classmethod
     async def open(cls, endpoint: Endpoint, *, deadline: float) -> Self:
-        """A connection to an endpoint; nothing is sent yet.
+        """Return a connection to an endpoint; no request is sent yet.
 
         Raises:
             OSError: a file for TLS cannot be used.
@@ -70,7 +70,7 @@ class Connection:
         await self._session.close()
 
     async def ask_version(self) -> bytes:
-        """The answer to ``GET /version``, which every version of the API understands."""
+        """Return the answer to ``GET /version``, which every version of the API understands."""
         async with self._session.get(f"{self.endpoint.base_url}/version") as response:
             answer = await response.read()
             if response.status >= 400:
@@ -86,12 +86,12 @@ class Connection:
         image: str | None = None,
         deadline: float | None = None,
     ) -> _T:
-        """What a call to the engine returns.
+        """Call the engine, and return the result of the call.
 
         Args:
-            operation: what is asked, for error messages.
-            call: asks it.
-            again: whether it may be repeated: it is idempotent, and the engine failed or the connection broke.
+            operation: a name of the call, for error messages.
+            call: makes the call.
+            again: True for an idempotent call, which is repeated when the engine failed or the connection broke.
             image: the image that a 404 may be about.
             deadline: seconds; None means the connection's.
         """
@@ -120,15 +120,15 @@ class Connection:
         deadline: float | None = None,
         read: Callable[[Any], _T],
     ) -> _T:
-        """Return what the engine's answer to one request says.
+        """Send one request, and return the engine's answer to it.
 
         Args:
-            operation: what is asked, for error messages.
+            operation: a name of the request, for error messages.
             method: of HTTP.
             path: below the API's version.
             params: of the query.
             body: sent as JSON.
-            again: whether it may be repeated; None means GET and DELETE may.
+            again: True when the request may be repeated; None means that GET and DELETE may be.
             image: the image that a 404 may be about.
             deadline: seconds; None means the connection's.
             read: is given the answer, decoded from JSON; an empty one is None. It raises ``ValueError``, ``TypeError``
@@ -139,7 +139,7 @@ class Connection:
         async def send() -> _T:
             if self._session.closed:
                 raise aiodocker.DockerError(CONNECTION_FAILED, "the connection to the Docker engine was closed")
-            # What every call of aiodocker is made of
+            # The method that every call of aiodocker uses
             async with self.docker._query(path, method, params=params, data=data) as response:  # noqa: SLF001
                 answer = await response.read()
             try:

@@ -1,4 +1,4 @@
-"""Where a Docker engine may be found: what the Docker command line would use, then the usual sockets."""
+"""Addresses of Docker engines: that of the Docker command line first, then the usual sockets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SSH_HINT = "forward its socket: ssh -nNT -L /tmp/docker.sock:/var/run/docker.so
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
-    """How to speak TLS with an engine.
+    """The TLS settings for an engine.
 
     Attributes:
         ca: file with the authorities to trust; None means the system's.
-        cert: file with the client's certificate; None means none is shown.
+        cert: file with the client's certificate; None means that no certificate is sent.
         key: file with its key.
-        verify: whether the engine must prove who it is.
+        verify: True when the engine must have a certificate that an authority signed.
     """
 
     ca: str | None = None
@@ -34,7 +34,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
     verify: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """The context for a connection. Reads files, so call it off the event loop.
+        """Return the context for a connection. The method reads files, so call it off the event loop.
 
         Raises:
             OSError: a file cannot be read, or does not hold what it should (``ssl.SSLError``).
@@ -49,13 +49,13 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One address where a Docker engine may answer.
+    """One address of a Docker engine, which may or may not answer.
 
     Attributes:
         url: ``unix:///path``, ``tcp://host:port`` or whatever was configured.
-        source: where the address comes from, in words for an error message.
-        tls: how to speak TLS; None means plain.
-        problem: why the address cannot be used; empty when it can.
+        source: the origin of the address, in words for an error message.
+        tls: the TLS settings; None means plain.
+        problem: the reason why the address cannot be used; empty when it can.
     """
 
     url: str
@@ -76,7 +76,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def base_url(self) -> str:
-        """What HTTP requests start with; the host is a dummy for a Unix socket."""
+        """The first part of the URL of requests; for a Unix socket, the host in it is a dummy."""
         if self.socket_path is not None:
             return "unix://localhost"
         host, port = self.address
@@ -84,10 +84,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_endpoints(docker_host: str | None = None) -> list[Endpoint]:
-    """Addresses to try, in order. Reads files, so call it off the event loop.
+    """Return the addresses to try, in order. The function reads files, so call it off the event loop.
 
-    An address that somebody chose (the argument, ``DOCKER_HOST``, a Docker context) is the only one: running code on
-    another engine than the chosen one would be a surprise. Otherwise: the usual sockets of Docker, then of Podman.
+    A chosen address (the argument, ``DOCKER_HOST``, a Docker context) is the only one: running code on another engine
+    than the chosen one would be a surprise. Otherwise the addresses are the usual sockets of Docker, then of Podman.
 
     Args:
         docker_host: ``unix://`` or ``tcp://`` address, or the path of a socket.
@@ -112,7 +112,7 @@ def find_endpoints(docker_host: str | None = None) -> list[Endpoint]:
 
 
 def _chosen(url: str, source: str, tls: Tls | None) -> Endpoint:
-    """The address somebody chose, with its problem if it has one."""
+    """Return the chosen address, with its problem if it has one."""
     if url.startswith("/"):
         url = f"unix://{url}"
     scheme = url.partition("://")[0]
@@ -134,7 +134,7 @@ def _chosen(url: str, source: str, tls: Tls | None) -> Endpoint:
 
 
 def _tls_of_environment() -> Tls | None:
-    """What ``DOCKER_TLS_VERIFY``, ``DOCKER_TLS`` and ``DOCKER_CERT_PATH`` ask for, read as the Docker CLI does."""
+    """Read ``DOCKER_TLS_VERIFY``, ``DOCKER_TLS`` and ``DOCKER_CERT_PATH`` as the Docker command line does."""
     verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
     if not (verify or os.environ.get("DOCKER_TLS") or os.environ.get("DOCKER_CERT_PATH")):
         return None
@@ -142,7 +142,7 @@ def _tls_of_environment() -> Tls | None:
 
 
 def _tls_of_directory(directory: Path, *, verify: bool) -> Tls:
-    """The files of the usual names in a directory, those that are there."""
+    """Return the TLS settings with the files of the usual names that a directory holds."""
     ca, cert, key = (
         str(path) if path.is_file() else None
         for path in (directory / "ca.pem", directory / "cert.pem", directory / "key.pem")
@@ -155,7 +155,7 @@ def _config_directory() -> Path:
 
 
 def _current_context() -> Endpoint | None:
-    """The engine of the current Docker context; None when that is ``default`` or there is none."""
+    """Return the engine of the current Docker context; None when that is ``default`` or there is none."""
     directory = _config_directory()
     name = os.environ.get("DOCKER_CONTEXT") or ""
     if not name:
@@ -186,7 +186,7 @@ class _Context(msgspec.Struct, rename="pascal"):
 
 
 def _read(path: Path, type_: type[_T], default: _T) -> _T:
-    """A JSON file; the default where it cannot be read, as the Docker command line does."""
+    """Return the content of a JSON file, or the default when it cannot be read, as the Docker command line does."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=type_)
     except (OSError, msgspec.DecodeError):

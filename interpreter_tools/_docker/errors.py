@@ -1,4 +1,4 @@
-"""The one place where what the Docker engine says becomes an exception of ours."""
+"""The translation of the Docker engine's errors into this library's exceptions, in this one place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONNECTION_FAILED = 900
 """The status that aiodocker gives to an error that is no answer: the connection could not be made, or broke."""
 
 GARBLED = 502
-"""The status of an answer that makes no sense."""
+"""The status of an answer that cannot be decoded."""
 
 _GARBLED_HINT = "something between here and the Docker engine changes answers, or it is not a Docker engine"
 _EXCERPT = 200  # characters of an answer
@@ -73,7 +73,7 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
     """Translate whatever the Docker engine, or the way to it, raises in the block.
 
     Args:
-        operation: what is asked of the engine, for the message: ``"create container"``.
+        operation: a name of the request, for the message: ``"create container"``.
         image: the image that a 404 may be about.
         deadline: seconds after which the block gave up, for the message.
 
@@ -116,12 +116,12 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
 
 
 def is_about_image(message: str) -> bool:
-    """Whether the engine's text says that an image is missing: Docker's wording, then Podman's."""
+    """Return True when the engine's text says that an image is missing, in Docker's wording or in Podman's."""
     text = message.lower()
     return "no such image" in text or "image not known" in text or "failed to find image" in text
 
 
 def hint_for(message: str) -> str:
-    """What to do about an engine's text; empty when we do not know."""
+    """Return the hint for an engine's text; empty when there is none."""
     text = message.lower()
     return next((hint for words, hint in _HINTS if words in text), "")

@@ -81,12 +81,12 @@ class Pull:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop listening; the engine gives up what has not been fetched."""
+        """Close the connection, at which the engine stops the pull."""
         await self._lines.aclose()
 
 
 def split_tag(name: str) -> tuple[str, str]:
-    """Repository and version of an image's name: ``"host:5000/a/b:1"`` gives ``("host:5000/a/b", "1")``."""
+    """Split an image's name into repository and version: ``"host:5000/a/b:1"`` gives ``("host:5000/a/b", "1")``."""
     repository, colon, version = name.rpartition(":")
     return (repository, version) if colon and "/" not in version else (name, "latest")
 
@@ -99,7 +99,7 @@ async def import_tree(
     Raises:
         DockerError: the engine refused.
     """
-    # Podman has no ear for a parameter `tag`
+    # Podman ignores the parameter `tag`
     query = urlencode([("fromSrc", "-"), ("repo", tag), *(("changes", change) for change in changes)])
     image_id = ""
     async with connection.docker._query(  # noqa: SLF001 - aiodocker has no call for importing a tree

@@ -25,10 +25,10 @@ class Demultiplexer:
         return f"<Demultiplexer [{self._left} bytes of a piece, {len(self._header)} of a header]>"
 
     def feed(self, data: bytes | memoryview) -> list[bytes | memoryview]:
-        """The payload in ``data``: views of it, without copying; they are good for as long as it is.
+        """Return the payload in ``data`` as views, without copying. The views are valid while ``data`` is.
 
         Raises:
-            ProtocolError: a piece is not of stdout, or the header is none.
+            ProtocolError: a piece is not of stdout, or the bytes are no header.
         """
         size = len(data)
         if size <= self._left:  # the usual case for bulk output: no header in it

@@ -1,4 +1,4 @@
-"""What the Docker engine tells, reduced to what is used here."""
+"""Records of the Docker engine's answers, with the fields that this library uses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "x86_64": "x86_64", "aarch64
 
 
 def machine(architecture: str) -> str:
-    """An architecture as ``uname -m`` names it: Docker says ``amd64`` where the kernel says ``x86_64``."""
+    """Return an architecture as ``uname -m`` names it: Docker says ``amd64``, the kernel ``x86_64``."""
     return _MACHINES.get(architecture, architecture)
 
 
 class EngineVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """Which engine it is.
+    """The product, version and platform of an engine.
 
     Attributes:
         version: its version, such as ``"20.10.24"``.
@@ -38,23 +38,23 @@ class EngineVersion(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
     def speaks(self, major: int, minor: int) -> bool:
-        """Whether the API is at least of that version."""
+        """Return True when the API is at least of that version."""
         parts = self.api_version.split(".")
         return tuple(int(part) for part in parts if part.isdecimal()) >= (major, minor)
 
     def kernel_is(self, major: int, minor: int) -> bool:
-        """Whether the kernel is at least of that version."""
+        """Return True when the kernel is at least of that version."""
         parts = re.match(r"(\d+)\.(\d+)", self.kernel)
         return parts is not None and (int(parts[1]), int(parts[2])) >= (major, minor)
 
     @property
     def is_podman(self) -> bool:
-        """Whether this is Podman behind Docker's API."""
+        """True for Podman behind Docker's API."""
         return "podman" in self.name.lower()
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine and its host can do.
+    """The abilities of an engine and its host.
 
     Attributes:
         id: the engine's own name for itself, the same until it is installed again.
@@ -66,17 +66,17 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
         runtimes: names that ``ContainerConfig.runtime`` may hold.
         default_runtime: the one that is used where none is named.
         security_options: such as ``"name=seccomp,profile=default"``, ``"name=rootless"``.
-        memory_limit: whether it can limit memory.
-        swap_limit: whether it can limit swap.
-        cpu_limit: whether it can limit cores.
-        pids_limit: whether it can limit processes.
+        memory_limit: True when the engine can limit memory.
+        swap_limit: True when the engine can limit swap.
+        cpu_limit: True when the engine can limit cores.
+        pids_limit: True when the engine can limit processes.
         cpus: cores of the host.
         memory: bytes of the host.
-        containers_running: containers that run now, of anybody.
-        images: images it holds.
-        root_dir: where it keeps them, on its host.
-        system_time: its clock.
-        warnings: what it complains about.
+        containers_running: containers of all owners that run now.
+        images: images that the engine holds.
+        root_dir: the engine's directory on its host.
+        system_time: the time of the engine's clock.
+        warnings: the engine's own warnings.
     """
 
     id: str
@@ -102,12 +102,12 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seccomp(self) -> bool:
-        """Whether containers can be given a seccomp profile."""
+        """True when containers can have a seccomp profile."""
         return any(option.startswith("name=seccomp") for option in self.security_options)
 
     @property
     def rootless(self) -> bool:
-        """Whether the engine runs without root."""
+        """True when the engine runs without root."""
         return any(option.startswith("name=rootless") for option in self.security_options)
 
 
@@ -117,7 +117,7 @@ class ContainerSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: its id.
         names: its names, without the leading slash.
-        image: what it was made from, as it was asked for.
+        image: the image that it was made from, by the name that was asked for.
         labels: its labels.
         state: ``"created"``, ``"running"``, ``"paused"``, ``"restarting"``, ``"removing"``, ``"exited"`` or ``"dead"``.
         created: seconds since the epoch, by the engine's clock.
@@ -135,7 +135,7 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One image.
 
     Attributes:
-        id: its digest, ``"sha256:..."``: what identifies it whatever it is called.
+        id: its digest, ``"sha256:..."``, which identifies it under any name.
         tags: its names.
         architecture: the processor as ``uname -m`` names it.
         os: ``"linux"``.
@@ -179,7 +179,7 @@ class VolumeSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: its name.
         labels: its labels.
-        mountpoint: where it lies on the engine's host.
+        mountpoint: its directory on the engine's host.
     """
 
     name: str
@@ -188,12 +188,12 @@ class VolumeSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileStat(msgspec.Struct, frozen=True, rename={"modified": "mtime"}):
-    """What an engine tells of a file in a container.
+    """The engine's description of a file in a container.
 
     Attributes:
         size: bytes.
-        mode: permissions; above them the bits by which Go marks what is no regular file.
-        modified: when its content was written.
+        mode: permissions; above them the bits by which Go marks files that are not regular.
+        modified: the time at which its content was written.
     """
 
     size: int
@@ -297,7 +297,7 @@ class _Volumes(msgspec.Struct, rename="pascal"):
 
 
 def read_version(answer: bytes) -> EngineVersion:
-    """The answer to ``GET /version``."""
+    """Read the answer to ``GET /version``."""
     raw = msgspec.json.decode(answer, type=_Version)
     names = [raw.platform.name] if raw.platform else []
     names += [component.name for component in raw.components or []]
@@ -313,7 +313,7 @@ def read_version(answer: bytes) -> EngineVersion:
 
 
 def read_info(answer: object) -> EngineInfo:
-    """The answer to ``GET /info``."""
+    """Read the answer to ``GET /info``."""
     raw = msgspec.convert(answer, _Info)
     try:
         system_time = datetime.fromisoformat(raw.system_time) if raw.system_time else None
@@ -348,22 +348,22 @@ class _Created(msgspec.Struct, rename="pascal"):
 
 
 def ignore(answer: object) -> None:
-    """Whatever the answer says, that it came is enough."""
+    """Ignore the answer: its arrival is enough."""
     del answer
 
 
 def read_object(answer: object) -> dict[str, Any]:
-    """An answer that nobody has reduced."""
+    """Read an answer that is an object, with all of its fields."""
     return msgspec.convert(answer, dict[str, Any])
 
 
 def read_id(answer: object) -> str:
-    """The answer to ``POST /containers/create``."""
+    """Read the id in the answer to ``POST /containers/create``."""
     return msgspec.convert(answer, _Created).id
 
 
 def read_containers(answer: object) -> list[ContainerSummary]:
-    """The answer to ``GET /containers/json``."""
+    """Read the answer to ``GET /containers/json``."""
     return [_read_container(raw) for raw in msgspec.convert(answer, list[_Container])]
 
 
@@ -375,7 +375,7 @@ def _read_container(raw: _Container) -> ContainerSummary:
 
 
 def read_ports(answer: object) -> dict[int, int]:
-    """The published TCP ports in the answer to ``GET /containers/{id}/json``: the host's by the container's."""
+    """Read the published TCP ports in the answer to ``GET /containers/{id}/json``: the host's by the container's."""
     raw = msgspec.convert(answer, _Inspected).network_settings.ports or {}
     return {
         int(name.removesuffix("/tcp")): int(bindings[0].host_port)
@@ -385,7 +385,7 @@ def read_ports(answer: object) -> dict[int, int]:
 
 
 def read_image(answer: object) -> ImageInfo:
-    """The answer to ``GET /images/{name}/json``."""
+    """Read the answer to ``GET /images/{name}/json``."""
     raw = msgspec.convert(answer, _Image)
     config = raw.config or _ImageConfig()
     return ImageInfo(
@@ -401,7 +401,7 @@ def read_image(answer: object) -> ImageInfo:
 
 
 def read_listed_images(answer: object) -> list[ImageSummary]:
-    """The answer to ``GET /images/json``."""
+    """Read the answer to ``GET /images/json``."""
     return [
         ImageSummary(
             id=raw.id, tags=tuple(raw.repo_tags or ()), labels=raw.labels or {}, size=raw.size, created=raw.created
@@ -411,16 +411,16 @@ def read_listed_images(answer: object) -> list[ImageSummary]:
 
 
 def read_stat(header: str) -> FileStat:
-    """The header ``X-Docker-Container-Path-Stat`` of the answer to ``HEAD /containers/{id}/archive``."""
+    """Read the header ``X-Docker-Container-Path-Stat`` of the answer to ``HEAD /containers/{id}/archive``."""
     return msgspec.json.decode(base64.b64decode(header), type=FileStat)
 
 
 def read_volume(answer: object) -> VolumeSummary:
-    """The answer to ``POST /volumes/create``."""
+    """Read the answer to ``POST /volumes/create``."""
     raw = msgspec.convert(answer, _Volume)
     return VolumeSummary(name=raw.name, labels=raw.labels or {}, mountpoint=raw.mountpoint)
 
 
 def read_volumes(answer: object) -> list[VolumeSummary]:
-    """The answer to ``GET /volumes``."""
+    """Read the answer to ``GET /volumes``."""
     return [read_volume(volume) for volume in msgspec.convert(answer, _Volumes).volumes or []]

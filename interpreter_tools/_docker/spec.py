@@ -1,4 +1,4 @@
-"""What a sandbox is allowed: its limits and walls, as the body of ``POST /containers/create``. Pure."""
+"""The limits and walls of a sandbox, as the body of ``POST /containers/create``. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.model import ContainerConfig
 
 SUPERVISOR_DIRECTORY = "/.interpreter-tools"
-"""Where the volume with the supervisor is mounted, read-only."""
+"""The directory at which the volume with the supervisor is mounted, read-only."""
 
 SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
 
@@ -25,10 +25,10 @@ PYTHON_MODULES = "python-modules"
 """The file below ``SUPERVISOR_DIRECTORY`` with the modules that programs of Python import from us; boot.py reads it."""
 
 STORE_DIRECTORY = "/.interpreter-tools-store"
-"""Where the volume with the dependencies is mounted; only an installer may write there."""
+"""The directory at which the volume with the dependencies is mounted; only an installer may write there."""
 
 WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - paths in the container
-"""Every place in each sandbox that can be written, the workspace first: what the supervisor is told to wipe."""
+"""The writable directories of each sandbox, the workspace first; the supervisor wipes them."""
 
 _KIB = 1 << 10
 _MIB = 1 << 20
@@ -42,8 +42,8 @@ _CAPABILITIES = ("DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
 # An installer gives what a user installed to root
 _INSTALLER_CAPABILITIES = ("CHOWN", *_CAPABILITIES)
 
-# System V and POSIX IPC outlive their process and know no owner that we could wipe by: none can be made. The seccomp
-# profile refuses them too; two walls, as not every runtime has both.
+# System V and POSIX IPC objects outlive their process and have no owner to wipe them by, so none can be made. The
+# seccomp profile refuses them too: not every runtime has both walls.
 _SYSCTLS = {
     "kernel.shmmni": "0",
     "kernel.msgmni": "0",
@@ -79,7 +79,7 @@ program with SIGSYS.
 
 
 class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a specification depends on beside the configuration.
+    """The traits of an engine and its host that a specification depends on, beside the configuration.
 
     Attributes:
         cgroup_version: ``"1"`` or ``"2"``.
@@ -87,10 +87,10 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
         hosts_mount: a mount for ``/etc/hosts``, see ``SupervisorVolume``; None means that the engine must make it.
         seccomp: the seccomp profile, or its path on the engine's host where the engine takes only that (Podman).
         store: the volume that holds the dependencies.
-        podman: whether the engine is Podman. It cannot limit a tmpfs in inodes: memory bounds the number of files.
+        podman: True for Podman, which cannot limit the inodes of a tmpfs: memory bounds the number of files.
         recursive: a read-only mount of a directory makes all that is mounted below it read-only.
         cpus: cores of the host.
-        memory: bytes of the host; 0 means that it does not tell.
+        memory: bytes of the host; 0 means that the host does not tell.
     """
 
     cgroup_version: str = "2"
@@ -115,22 +115,22 @@ def container_spec(
     workspace_volume: str | None = None,
     image_volumes: Sequence[str] = (),
 ) -> dict[str, object]:
-    """The body of ``POST /containers/create`` for a sandbox.
+    """Return the body of ``POST /containers/create`` for a sandbox.
 
     Args:
         image: name or id of its image.
         config: its limits, and its mounts, with real paths.
         volume: the volume that holds the supervisor.
-        labels: whose container it is.
-        traits: what is known of the engine's host.
-        installs: it is an installer: the dependency store can be written in it.
+        labels: the labels of its owner.
+        traits: the traits of the engine's host.
+        installs: True for an installer, which can write the dependency store.
         workspace_volume: a volume, see ``workspace_options``, that is the workspace; None means a tmpfs of its own.
-        image_volumes: places for which the engine would make volumes, as the image asks for them.
+        image_volumes: directories for which the engine would make volumes, because the image asks for them.
     """
     traits = traits or HostTraits()
     return {
         "Image": image,
-        "Hostname": "localhost" if config.network == "none" else "sandbox",  # a name that resolves, and not the id
+        "Hostname": "localhost" if config.network == "none" else "sandbox",  # a name that resolves, unlike the id
         "User": "0:0",
         "Entrypoint": [SUPERVISOR_PATH],
         "Cmd": [f"store={STORE_DIRECTORY}", *WRITABLE, *(mount.path for mount in config.mounts if mount.is_tmpfs)],
@@ -139,7 +139,7 @@ def container_spec(
         "Labels": dict(labels),
         "Tty": False,
         "OpenStdin": True,
-        "StdinOnce": True,  # a client that dies closes the supervisor's stdin, at which it leaves
+        "StdinOnce": True,  # a client that dies closes the supervisor's stdin, at which the supervisor leaves
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": False,
@@ -169,16 +169,16 @@ def host_config(
     image_volumes: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
-    """The part of a specification that limits: ``HostConfig``.
+    """Return ``HostConfig``, the part of a specification with the limits.
 
     Args:
         config: the limits, and the mounts.
         volume: the volume that holds the supervisor.
-        traits: what is known of the engine's host.
-        installs: the dependency store can be written.
+        traits: the traits of the engine's host.
+        installs: True when the dependency store can be written.
         workspace_volume: the volume that is the workspace; None means a tmpfs of its own.
-        image_volumes: places for which the engine would make volumes.
-        labels: of a volume that the engine makes for the workspace, as it is not there.
+        image_volumes: directories for which the engine would make volumes.
+        labels: the labels of a volume that the engine makes for the workspace, if there is none yet.
     """
     ulimits: list[dict[str, object]] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS]
     mounts: list[Mapping[str, object]] = [
@@ -195,7 +195,7 @@ def host_config(
         "CapDrop": ["ALL"],
         "CapAdd": list(_INSTALLER_CAPABILITIES if installs else _CAPABILITIES),
         "IpcMode": "private",
-        "LogConfig": {"Type": "none", "Config": {}},  # a log file is the host's disk, and a quarter of the throughput
+        "LogConfig": {"Type": "none", "Config": {}},  # a log file would fill the host's disk, and slow output
         "Memory": config.memory_bytes,
         "MemorySwap": config.memory_bytes,  # memory and swap together: no swap
         "Mounts": mounts,
@@ -235,10 +235,10 @@ def _volume(name: str, target: str, *, read_only: bool) -> dict[str, object]:
 
 
 def _workspace(name: str, config: ContainerConfig, labels: Mapping[str, str], *, podman: bool) -> dict[str, object]:
-    """The mount of a volume that is the workspace.
+    """Return the mount of a volume that is the workspace.
 
-    The engine makes a volume that is not there. So the mount says what it is to be, as ``workspace_options`` does: one
-    that is made after the session has ended is still limited, and has an owner who removes it.
+    The engine makes a volume that does not exist. So the mount has the options of ``workspace_options``: a volume that
+    is made after the end of the session is still limited, and has an owner who removes it.
     """
     mount = _volume(name, WORKSPACE, read_only=False)
     driver = {"Name": "local", "Options": workspace_options(config, podman=podman)}
@@ -246,16 +246,16 @@ def _workspace(name: str, config: ContainerConfig, labels: Mapping[str, str], *,
 
 
 def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:
-    """Whether the engine can be spared the set-up of a network that consists of nothing but files about it.
+    """Return True when the engine need not set up a network, because the sandbox has none.
 
-    All that it gives a sandbox without network is an /etc/hosts that names localhost, and the host's resolv.conf, for
-    130 of 214 ms from start to running. The kernel provides the loopback interface in any case.
+    The engine's set-up would only add an /etc/hosts that names localhost, and the host's resolv.conf, for 130 of 214 ms
+    from start to running. The kernel provides the loopback interface in any case.
     """
     return config.network == "none" and traits.hosts_mount is not None
 
 
 def workspace_options(config: ContainerConfig, *, podman: bool) -> dict[str, str]:
-    """Options of a volume that several containers have as their workspace: a tmpfs, as long as one of them has it."""
+    """Return the options of a volume that containers share as their workspace: a tmpfs while one of them runs."""
     size = config.workspace_bytes
     options = f"size={size},mode=1777,nosuid,nodev"
     return {"type": "tmpfs", "device": "tmpfs", "o": options if podman else f"{options},nr_inodes={_inodes(size)}"}
@@ -269,7 +269,7 @@ def _inodes(size: int) -> int:
 def _tmpfs(
     config: ContainerConfig, *, podman: bool, own_workspace: bool, image_volumes: Sequence[str]
 ) -> dict[str, str]:
-    """The writable mounts and their options. All of them lie in memory, and together leave some of it to programs."""
+    """Return the writable mounts and their options. All of them lie in memory, and leave some of it to programs."""
     shm = min(_SHM, (config.memory_bytes - config.workspace_bytes - config.tmp_bytes - config.tmpfs_bytes) // 2)
     sizes = dict(zip(WRITABLE, (config.workspace_bytes, config.tmp_bytes, shm), strict=True))
     sizes |= {mount.path: mount.tmpfs_bytes for mount in config.mounts if mount.is_tmpfs}

@@ -1,9 +1,10 @@
-"""The supervisor on its way to any Docker host: a named volume, filled once per version.
+"""The supervisor's way to any Docker host: a named volume, filled once for each version.
 
-An empty volume gets what the image holds at its mount point as soon as a container is created, before anything runs. So
-an image with nothing but the supervisor, and a container of it that is never started, fill the volume: without a mount
-from the host, which a remote engine does not have. That takes about 10 ms, so it is done each time. A volume that
-exists proves nothing, so the file in it is then looked at: its time is set last, and stands for the content.
+Docker fills an empty volume with the image's files at its mount point when a container is created, before anything
+runs. So an image with nothing but the supervisor, and a container of it that is never started, fill the volume. This
+needs no mount from the host, which a remote engine does not have. It takes about 10 ms, so each engine does it. An
+existing volume proves nothing, so the client then checks the file in it: its time is set last, and stands for the
+content.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _CONFLICT = 409
 _HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _HOSTS_NAME = "hosts"
 _SECCOMP_NAME = "seccomp.json"
-_MODE = 0o700  # root's: a program that could read it could watch it, and so the starts of all sandboxes of the host
+_MODE = 0o700  # for root only: a program that could read the file could watch the starts of all sandboxes of the host
 _YEAR_2000 = 946_684_800  # before which the time of the file lies, by its digest
 _ATTEMPTS = 10
 _PATIENCE = 5  # conflicts in a row; about two seconds
@@ -64,8 +65,8 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: the volume's name, to be mounted at ``SUPERVISOR_DIRECTORY``.
         entrypoint: the supervisor's path in the container.
-        mountpoint: where the volume lies on the engine's host.
-        engine: the engine that has it.
+        mountpoint: the directory of the volume on the engine's host.
+        engine: the engine that has the volume.
     """
 
     name: str
@@ -74,27 +75,27 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineVersion
 
     def traits(self, info: EngineInfo) -> HostTraits:
-        """What a sandbox's specification depends on beside its configuration.
+        """Return the traits that a sandbox's specification depends on, beside its configuration.
 
         Args:
-            info: what the engine can do.
+            info: the abilities of the engine.
         """
         podman = self.engine.is_podman
         return HostTraits(
             cgroup_version=info.cgroup_version,
             default_runtime=info.default_runtime,
             hosts_mount=self._hosts_mount(),
-            # Podman opens what it is given as a file of its own host, where the volume lies
+            # Podman takes the path of a file on its own host, where the volume lies
             seccomp=f"{self.mountpoint}/{_SECCOMP_NAME}" if podman else SECCOMP,
             podman=podman,
-            # Docker 25 and Linux 5.12 were the first to know how
+            # Docker 25 and Linux 5.12 introduced recursive read-only mounts
             recursive=not podman and self.engine.speaks(1, 44) and self.engine.kernel_is(5, 12),
             cpus=info.cpus,
             memory=info.memory,
         )
 
     def _hosts_mount(self) -> dict[str, object] | None:
-        """How to mount the one file: by its place on the engine's own host, or as a part of the volume.
+        """Return the mount of /etc/hosts: by its path on the engine's own host, or as a part of the volume.
 
         Docker Desktop takes a path for one of the user's machine, on which its engine does not run.
         """
@@ -107,13 +108,13 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Unfilled(Exception):
-    """The volume does not hold the supervisor, as yet or as ever."""
+    """The volume does not hold the supervisor, or not yet."""
 
 
 async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | None = None) -> SupervisorVolume:
-    """A volume with the supervisor for the engine's processor, made if need be.
+    """Return the volume with the supervisor for the engine's processor; make it if it does not exist.
 
-    Safe to call from many processes at once.
+    Many processes may call this at once.
 
     Args:
         client: the engine.
@@ -144,12 +145,12 @@ async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | Non
 
 
 def is_about_supervisor(error: InterpreterToolsError, volume: str) -> bool:
-    """Whether a container did not start because the supervisor is not in its volume any more."""
+    """Return True when a container did not start because its volume has lost the supervisor."""
     return SUPERVISOR_PATH in error.message or volume in error.message
 
 
 def load_supervisor(architecture: str) -> bytes:
-    """The supervisor for a processor. Reads a file, so call it off the event loop.
+    """Return the supervisor for a processor. The function reads a file, so call it off the event loop.
 
     Args:
         architecture: as ``uname -m`` names it.
@@ -182,7 +183,7 @@ class _Filling:
         self._spec: dict[str, object] = {
             "Image": self._image,
             "Entrypoint": [SUPERVISOR_PATH],
-            "Labels": {**owner.labels(), **self._label},  # so that what a killed client leaves is swept
+            "Labels": {**owner.labels(), **self._label},  # so that the sweep removes it if this client is killed
             "NetworkDisabled": True,
             "HostConfig": {
                 "CapDrop": ["ALL"],
@@ -195,7 +196,7 @@ class _Filling:
         self._conflicts = 0
 
     async def attempt(self) -> VolumeSummary:
-        """Create the container that fills the volume, look into the volume, remove the container; returns the volume.
+        """Create the container that fills the volume, check the volume, remove the container; return the volume.
 
         Raises:
             _Unfilled: the volume does not hold the supervisor.
@@ -221,9 +222,9 @@ class _Filling:
         return volume
 
     async def _create(self) -> str | None:
-        """The container's id; None when another process has one of the same name.
+        """Return the container's id; None when another process has a container of that name.
 
-        The name is the lock: one process at a time creates the container, so nobody copies into the volume beside it.
+        The name is the lock: one process at a time creates the container, so only one copies into the volume.
         """
         try:
             try:
@@ -249,7 +250,7 @@ class _Filling:
             raise _Unfilled("what is in it is not the whole supervisor")
 
     async def _discard_volume(self) -> None:
-        """Remove a volume with something else in it, as only an empty one is filled, and its image."""
+        """Remove a volume with other content, and its image: Docker fills only an empty volume."""
         try:
             await self._client.remove_volume(self.volume)
         except DockerApiError as error:
@@ -260,9 +261,9 @@ class _Filling:
 
 
 def _tree(program: bytes, time: int) -> bytes:
-    """An image's files, where the volume is mounted: the supervisor, and two files that engines take by their path.
+    """Return the files of the image as a tar: the supervisor, and two files that engines take by their path.
 
-    The supervisor must be the last by name, as they are copied in that order; its time is set after its content.
+    The supervisor must be the last by name: Docker copies in that order, and sets a file's time after its content.
     """
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:

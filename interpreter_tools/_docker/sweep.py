@@ -1,8 +1,8 @@
-"""Whose a container is, and the removal of what the dead have left.
+"""Owners of containers and volumes, and the removal of those whose owner is dead.
 
-Labels tell the process that made a container or a volume. A process that is killed leaves containers that were created
-but never started (those that run end by themselves when their stdin is closed); the next one to start removes them.
-What may belong to somebody alive, or to somebody whose life cannot be checked from here, stays.
+Labels name the process that made a container or a volume. A killed process leaves containers that were created but
+never started; running ones end by themselves when their stdin is closed. The next process that starts an engine removes
+them. Containers and volumes stay when their owner may be alive, or when its life cannot be checked from this machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "interpreter-tools."
 OWNER_LABEL = f"{_PREFIX}owner"
-"""On containers and volumes: the id of the ``Owner`` who has made them."""
+"""The label with the id of the ``Owner`` that made a container or a volume."""
 
 _IN_USE = 409
 _GRACE = 60.0  # seconds: another host's client may be between creating and starting
@@ -58,7 +58,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def current(cls) -> Self:
-        """An owner in this process. Reads files, so call it off the event loop."""
+        """Return an owner in this process. The method reads files, so call it off the event loop."""
         pid = os.getpid()
         return cls(
             id=uuid.uuid4().hex,
@@ -71,7 +71,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> Self | None:
-        """The owner that labels tell; None when they tell none that can be understood."""
+        """Return the owner that labels name; None when they name none."""
         with contextlib.suppress(KeyError, ValueError):
             owner = cls(
                 id=labels[OWNER_LABEL],
@@ -85,7 +85,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def labels(self) -> dict[str, str]:
-        """What to put on a container or a volume."""
+        """Return the labels for a container or a volume of this owner."""
         return {
             OWNER_LABEL: self.id,
             f"{_PREFIX}host": self.host,
@@ -97,16 +97,16 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_visible(owner: Owner, here: Owner) -> bool:
-    """Whether a process is of this machine, boot and namespace, so that its id means something here."""
+    """Return True when a process is of this machine, boot and namespace, so that its id is valid here."""
     same = (owner.host, owner.boot_id, owner.pid_namespace) == (here.host, here.boot_id, here.pid_namespace)
     return same and bool(owner.boot_id)
 
 
 def is_dead(owner: Owner, here: Owner) -> bool:
-    """Whether a process of this machine and boot has certainly ended.
+    """Return True when a process of this machine and boot has certainly ended.
 
-    A process id means something in its own namespace only: a client in a container sees other processes than one
-    outside. Reads files, so call it off the event loop.
+    A process id is valid in its own namespace only: a client in a container sees other processes than one outside. The
+    function reads files, so call it off the event loop.
     """
     if not is_visible(owner, here):
         return False
@@ -114,7 +114,7 @@ def is_dead(owner: Owner, here: Owner) -> bool:
         os.kill(owner.pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it is there, and somebody else's
+    except OSError:  # the process exists, and belongs to another user
         pass
     start = _read_start(owner.pid)
     if start is None:  # its directory is hidden from us
@@ -123,23 +123,23 @@ def is_dead(owner: Owner, here: Owner) -> bool:
 
 
 def is_of_earlier_boot(owner: Owner, here: Owner) -> bool:
-    """Whether a process ran on a machine of this name before its last boot; a clone may have that name, too."""
+    """Return True when a process ran on a machine of this name before its last boot; a clone may have that name."""
     return owner.host == here.host and "" not in {owner.boot_id, here.boot_id} and owner.boot_id != here.boot_id
 
 
 class Belonging(msgspec.Struct, frozen=True, kw_only=True):
-    """A container or a volume that a client of ours has made.
+    """A container or a volume that a client of this library made.
 
     Attributes:
         kind: which of the two.
         id: its id; a volume has only its name.
         name: its name.
-        image: what a container was made from; empty for a volume.
+        image: the image of a container; empty for a volume.
         state: of a container, as in ``ContainerSummary``; empty for a volume.
         age: seconds since a container was made; None for a volume, and where the engine tells no time.
-        owner: who has made it; None when its labels cannot be understood.
-        life: of the owner: ``"unknown"`` where that cannot be told from here, as on another machine.
-        abandoned: nobody will ever use it: its owner has certainly ended.
+        owner: the process that made it; None when its labels cannot be understood.
+        life: the state of the owner: ``"unknown"`` when it cannot be checked from here, as on another machine.
+        abandoned: True when its owner has certainly ended, so that no client will use it.
     """
 
     kind: Literal["container", "volume"]
@@ -154,7 +154,7 @@ class Belonging(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def survey(client: DockerClient) -> list[Belonging]:
-    """What clients of ours, this one and others, have on an engine: containers first, the oldest first."""
+    """Return the containers and volumes of all clients on an engine: containers first, the oldest first."""
     containers, volumes = await asyncio.gather(
         client.list_containers(labels={OWNER_LABEL: None}), client.list_volumes({OWNER_LABEL: None})
     )
@@ -172,7 +172,7 @@ async def survey(client: DockerClient) -> list[Belonging]:
 
 
 async def remove(client: DockerClient, belonging: Belonging) -> bool:
-    """Whether it was removed; a volume that a container still uses is left."""
+    """Remove a container or volume; return False for a volume that a container still uses."""
     if belonging.kind == "volume":
         return await _remove_volume(client, belonging.name)
     await client.remove_container(belonging.id)
@@ -225,9 +225,10 @@ def _life(owner: Owner | None, here: Owner) -> Literal["alive", "dead", "unknown
 
 
 def _is_leftover(state: str, age: float | None, owner: Owner | None, here: Owner) -> bool:
-    """Whether a container does not run and is of a machine with our name before its last boot.
+    """Return True for a container that does not run, of a machine with this name before its last boot.
 
-    One that runs stays: after a boot of the engine's machine none does, so it belongs to another machine of that name.
+    A running container stays: no container runs after a boot of the engine's machine, so this one belongs to another
+    machine of that name.
     """
     if owner is None or age is None or not is_of_earlier_boot(owner, here):
         return False
@@ -235,7 +236,7 @@ def _is_leftover(state: str, age: float | None, owner: Owner | None, here: Owner
 
 
 async def _remove_volume(client: DockerClient, name: str) -> bool:
-    """Whether a volume was removed; one that a container still uses is left."""
+    """Remove a volume; return False when a container still uses it."""
     try:
         await client.remove_volume(name)
     except DockerApiError as error:
@@ -260,7 +261,7 @@ def _read_pid_namespace() -> str:
 
 
 def _read_start(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; ``_ENDED`` for a zombie, None when it cannot be read."""
+    """Return a process's start in clock ticks since boot; ``_ENDED`` for a zombie, None when it cannot be read."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

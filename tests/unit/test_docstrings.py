@@ -26,7 +26,6 @@ _NOT_DONE = (
     "_config/",
     "_container/",
     "_dependencies/",
-    "_docker/",
     "_execution/",
     "_languages/",
     "_pool/",
