@@ -25,10 +25,11 @@ InterpreterToolsError
 │   ├── NetworkMissing      a Docker network is not there
 │   ├── InterpreterMissing  an image does not hold the program that the language needs
 │   ├── ArchitectureMismatch  an image is for another kind of processor
-│   └── StoreFailed         the dependency store is full, read-only, or does not answer
+│   └── StoreFailed         the dependency store is full or read-only
 ├── ContainerStartFailed    a container was made but did not come to life
 ├── ContainerLost           a container went away while it was in use
 ├── ProtocolError           a container's supervisor broke the protocol; it cannot be trusted any more
+├── InternalError           this library has a fault
 ├── PoolTimeout             no container became free within the wait limit
 ├── FileRefused             a file could not be written into, or read from, the workspace
 └── ExecutionFailed         raised by ``ExecutionResult.check`` only: the user's code failed
@@ -339,6 +340,10 @@ class ContainerLost(InterpreterToolsError):
 
 class ProtocolError(InterpreterToolsError):
     """A container's supervisor broke the protocol; the container is terminated."""
+
+
+class InternalError(InterpreterToolsError):
+    """This library has a fault: ``__cause__`` is the exception that nobody expected."""
 
 
 class PoolTimeout(InterpreterToolsError, TimeoutError):

@@ -3,50 +3,161 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+import contextlib
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, Self, cast
+
+import anyio
 
 from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker import Demultiplexer
-from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
-from interpreter_tools._protocol import Connection, Event, Fatal, Hello, Refused
+from interpreter_tools._exceptions import (
+    ContainerBusy,
+    ContainerLost,
+    InternalError,
+    InterpreterToolsError,
+    ProtocolError,
+)
+from interpreter_tools._protocol import Connection, Content, Event, Fatal, Hello, is_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LOG = logging.getLogger("interpreter_tools")
 _READ = 128 << 10  # bytes at once; the engine sends 32 KiB pieces, more of them when we are behind
 # Bytes that may wait for room in the kernel before a sender has to wait: more only moves them about, and with none
 # asyncio's TLS transport would pause for good.
 _WRITE_HIGH = 1
 _DRAIN_DEADLINE = 30.0  # seconds; the supervisor takes what it is sent at once, so it does not run any more
 _LEFTOVER = 1024  # bytes of the buffer of a channel that has ended
-
-E = TypeVar("E", bound=Event)
+_SILENCE = (
+    30.0  # seconds without a byte; the supervisor answers at once, but lists 100,000 files on a small share of a core
+)
+_PATIENCE = 5.0  # seconds
+_BATCH = 1 << 20  # bytes of contents for which it is worth to wake a task
+_WAITING = 4 * _BATCH
 
 
 class Listener(Protocol):
-    """Who the events are for while a request or a run is under way."""
+    """Whoever gets the events while a request or a run is under way."""
 
     def receive(self, event: Event) -> None:
-        """The next event, in order."""
+        """Take the next event."""
 
     def lost(self, error: InterpreterToolsError) -> None:
-        """There will be no other event."""
+        """Note that no other event comes, and why."""
 
 
-class _Reply:
-    """A listener for a request with one answer."""
+class Conversation:
+    """The events that answer one request, in order; the iteration ends after the last one.
 
-    def __init__(self) -> None:
-        self.future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self.future.add_done_callback(lambda future: future.cancelled() or future.exception())  # nobody may wait
+    The container has to wait while 4 MiB of contents wait for whoever takes them. A task is woken for a megabyte of
+    contents, and for every other event.
+
+    Args:
+        channel: the stream of the container that was asked.
+        silence: seconds without a byte of the container after which it is given up; None means no limit.
+        patience: seconds for which ``aclose`` waits for the rest of the answer.
+    """
+
+    def __init__(self, channel: Channel, *, silence: float | None, patience: float) -> None:
+        self._channel = channel
+        self._silence = silence
+        self._patience = patience
+        self._events: deque[Event] = deque()
+        self._contents = 0  # bytes of contents among them
+        self._ended = False
+        self._given_up = False
+        self._error: InterpreterToolsError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Conversation [{len(self._events)} waiting, {'ended' if self._ended else 'open'}]>"
 
     def receive(self, event: Event) -> None:
-        if not self.future.done():
-            self.future.set_result(event)
+        """Take the next event."""
+        if is_last(event):
+            self._ended = True
+            self._channel.quit(self)
+        if not self._given_up:
+            self._events.append(event)
+            if isinstance(event, Content):
+                self._contents += len(event.data)
+                if self._contents >= _WAITING and not self._ended:
+                    self._channel.pause()
+        if self._ended or not isinstance(event, Content) or self._contents >= _BATCH:
+            self._wake()
 
     def lost(self, error: InterpreterToolsError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+        """End the iteration with an error, after the events that have come."""
+        self._ended = True
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """Return the next event.
+
+        Raises:
+            ContainerLost, ProtocolError: the container went away, or said nothing for too long.
+            StopAsyncIteration: the last event was taken.
+        """
+        while not self._events:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                raise StopAsyncIteration
+            await self._wait()
+        event = self._events.popleft()
+        if isinstance(event, Content):
+            self._contents -= len(event.data)
+            if self._contents < _BATCH and not self._ended:
+                self._channel.resume()
+        return event
+
+    async def _wait(self) -> None:
+        heard = self._channel.heard
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with awake_timeout(self._silence):
+                await self._waiter
+        except TimeoutError:
+            if self._channel.heard == heard:
+                words = f"the container has said nothing for {self._silence:g} s, though it was asked"
+                self._channel.close(ContainerLost(words, hint="it is paused, or its machine is overloaded"))
+        finally:
+            self._waiter = None
+
+    async def aclose(self) -> None:
+        """Wait for the rest of the answer, or close the channel when it does not come. Idempotent.
+
+        Whoever asks next would take the rest of this answer for their own.
+        """
+        if self._given_up:
+            return
+        self._given_up = True
+        self._events.clear()
+        self._contents = 0
+        if self._ended:
+            return
+        self._channel.resume()
+        try:
+            if self._patience:
+                with anyio.move_on_after(self._patience, shield=True):
+                    while not self._ended:
+                        self._waiter = asyncio.get_running_loop().create_future()
+                        await self._waiter
+        finally:
+            self._waiter = None
+            if not self._ended:
+                self._channel.close(ContainerLost("a request was given up, and its answer did not come"))
 
 
 class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
@@ -70,7 +181,8 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         self.on_lost: Callable[[], None] | None = None
         self._buffer = memoryview(bytearray(_READ))
         self._demultiplexer = Demultiplexer()
-        self._greeting = _Reply()  # listens from the start: the supervisor speaks as soon as it lives
+        # Listens from the start: the supervisor speaks as soon as it lives
+        self._greeting = Conversation(self, silence=None, patience=0.0)
         self._listener: Listener | None = self._greeting
         self._transport: asyncio.Transport | None = None
         self._paused = False
@@ -96,19 +208,30 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         self.data_received(self._buffer[:nbytes])
 
     def data_received(self, data: bytes | memoryview) -> None:
-        """Hands every event in the data to the listener."""
+        """Hand every event in the data to the listener."""
         self.heard += 1
         try:
-            for event in self.connection.receive(b"".join(self._demultiplexer.feed(data))):
-                self._deliver(event)
+            events = self.connection.receive(b"".join(self._demultiplexer.feed(data)))
         except ProtocolError as error:
             self._lose(error)
+            return
+        for event in events:
+            if self.error is None:
+                self._deliver(event)
 
     def _deliver(self, event: Event) -> None:
+        listener = self._listener
         if isinstance(event, Fatal):
             self._lose(ContainerLost(f"the container's supervisor gave up: {event.message}"))
-        elif self._listener is not None:
-            self._listener.receive(event)
+        elif listener is None:  # whoever asks next could take it for their own answer
+            words = f"the container said {type(event).__name__}, and nobody had asked for it"
+            _LOG.warning("%s: it is closed", words)
+            self._lose(ProtocolError(words))
+        else:
+            try:
+                listener.receive(event)
+            except Exception as error:  # noqa: BLE001 - a fault of ours; asyncio would blame the connection for it
+                self._lose(_fault(listener, error))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The container, or its Docker engine, is gone."""
@@ -132,66 +255,79 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
 
     # -- the container's side
 
-    async def expect(self, kind: type[E], *, send: bytes = b"") -> E | Refused:
-        """Sends a request and waits for its one answer.
-
-        Raises:
-            ContainerLost: the container went away.
-            ProtocolError: the answer was something else.
-            ContainerBusy: another request or run is under way.
-        """
-        reply = _Reply()
-        self.listen(reply)
-        try:
-            if send:
-                self.send(send)
-            event = await reply.future
-        finally:
-            self.quit(reply)
-        if not isinstance(event, (kind, Refused)):
-            error = ProtocolError(f"the supervisor answered {type(event).__name__} instead of {kind.__name__}")
-            self._lose(error)
-            raise error
-        return event
-
-    async def greeting(self) -> Hello:
-        """Waits for the supervisor's first word.
-
-        Raises:
-            ContainerLost, ProtocolError: it did not come.
-        """
-        try:
-            event = await self._greeting.future
-        finally:
-            self.quit(self._greeting)
-        assert isinstance(event, Hello), event  # nothing else may come first
-        return event
-
-    def listen(self, listener: Listener) -> None:
-        """Gives the events to a listener until it quits.
+    def free(self) -> Connection:
+        """Return the state machine for the next request, when none is under way.
 
         Raises:
             ContainerLost, ProtocolError: the channel has ended.
-            ContainerBusy: there is another listener.
+            ContainerBusy: another request or a run is under way.
         """
         if self.error is not None:
             raise self.error
         if self._listener is not None:
             raise ContainerBusy("the container is already running something")
+        return self.connection
+
+    def converse(
+        self, request: bytes, *, silence: float | None = _SILENCE, patience: float = _PATIENCE
+    ) -> Conversation:
+        """Send a request and return the events of its answer. Close the answer (``aclose``) to give up the rest of it.
+
+        Args:
+            request: what is sent.
+            silence: seconds without a byte of the container after which it is given up; None means no limit.
+            patience: seconds for which whoever gives up waits for the rest; then the channel is closed.
+
+        Raises:
+            ContainerLost, ProtocolError: the channel has ended.
+            ContainerBusy: another request or a run is under way.
+        """
+        conversation = Conversation(self, silence=silence, patience=patience)
+        self.listen(conversation)
+        self.send(request)
+        return conversation
+
+    async def ask(self, request: bytes, *, silence: float | None = _SILENCE, patience: float = _PATIENCE) -> Event:
+        """Send a request and return its one answer. Cancelling waits for the answer, or closes the channel.
+
+        Args:
+            request: what is sent.
+            silence: see ``converse``.
+            patience: see ``converse``.
+
+        Raises:
+            ContainerLost, ProtocolError: the container went away, or did not answer.
+            ContainerBusy: another request or a run is under way.
+        """
+        async with contextlib.aclosing(self.converse(request, silence=silence, patience=patience)) as answer:
+            return await anext(answer)
+
+    async def greeting(self) -> Hello:
+        """Wait for the supervisor's first word.
+
+        Raises:
+            ContainerLost, ProtocolError: it did not come.
+        """
+        async with contextlib.aclosing(self._greeting) as greeting:
+            event = await anext(greeting)
+        assert isinstance(event, Hello), event  # nothing else may come first
+        return event
+
+    def listen(self, listener: Listener) -> None:
+        """Give the events to a listener until it quits.
+
+        Raises:
+            ContainerLost, ProtocolError: the channel has ended.
+            ContainerBusy: there is another listener.
+        """
+        self.free()
         self._listener = listener
 
     def quit(self, listener: Listener) -> None:
-        """Ends what ``listen`` began."""
+        """End what ``listen`` began. Does nothing for another listener."""
         if self._listener is listener:
             self._listener = None
             self.resume()
-
-    def dismiss(self, error: InterpreterToolsError) -> None:
-        """Tells who listens that nothing more comes for them; the channel goes on."""
-        listener = self._listener
-        if listener is not None:
-            self.quit(listener)
-            listener.lost(error)
 
     def send(self, data: bytes | memoryview) -> None:
         """Queues bytes for the supervisor; nothing when the channel has ended."""
@@ -258,8 +394,21 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.lost(error)
         on_lost, self.on_lost = self.on_lost, None
-        if on_lost is not None:
-            on_lost()
+        try:
+            if listener is not None:
+                listener.lost(error)
+            if on_lost is not None:
+                on_lost()
+        except Exception as fault:  # noqa: BLE001 - a fault of ours, and nobody is left to be told
+            _fault(listener, fault)
+
+
+def _fault(listener: Listener | None, error: Exception) -> InternalError:
+    """Log a fault of this library, and return it as what its user is told."""
+    _LOG.error("a fault of interpreter_tools in %r", listener, exc_info=error)
+    fault = InternalError(
+        f"a fault of interpreter_tools: {error!r}", hint="please report it, with the log of 'interpreter_tools'"
+    )
+    fault.__cause__ = error
+    return fault

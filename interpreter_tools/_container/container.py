@@ -176,12 +176,12 @@ class Container:
         if greeting.machine != _MACHINES.get(self._client.version.arch, greeting.machine):
             raise ArchitectureMismatch(f"the supervisor is not for the Docker host's {self._client.version.arch}")
         data = connection.boot(_BOOT_MODES[shape.boot_mode], shape.boot_command, shape.boot_environment, uid=self.uid)
-        answer = await channel.expect(Ready, send=data)
+        answer = await channel.ask(data, silence=None, patience=0.0)  # the start has a deadline
         if isinstance(answer, Refused):
             program, words = shape.boot_command[0], shown_path(answer.subject).strip()
             detail = words if words != program else os.strerror(answer.errno) if answer.errno else "it ended at once"
             raise InterpreterMissing(program, shape.image, detail)
-        if answer.note:
+        if isinstance(answer, Ready) and answer.note:
             self.left_out = tuple(answer.note.split("; "))
             _LOG.warning("%s: not imported ahead: %s", shape.image, answer.note)
         self.idle_since = time.monotonic()

@@ -8,12 +8,10 @@ import errno
 import os
 from typing import TYPE_CHECKING, Protocol
 
-import anyio
-
 from interpreter_tools._config.paths import shown_path
 from interpreter_tools._container.file_list import FileList
-from interpreter_tools._exceptions import ConfigurationError, ContainerLost, FileRefused, InterpreterToolsError
-from interpreter_tools._protocol import Content, DataFrames, Event, Files, Ready, Refused
+from interpreter_tools._exceptions import ConfigurationError, FileRefused
+from interpreter_tools._protocol import Content, DataFrames, Files, Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Sequence
@@ -23,9 +21,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 """Bytes of a file that are handed on at once."""
 
-_WAITING = 4 * PIECE  # bytes of it that may wait for whoever reads it, before the container has to
 _AT_ONCE = 64 * PIECE  # bytes of it that are asked for at once: who gives up meanwhile has to wait for them
-_PATIENCE = 5.0  # seconds
 
 
 class Source(Protocol):
@@ -47,7 +43,7 @@ class Source(Protocol):
 
 
 def spread(data: bytes | memoryview, spaces: Sequence[memoryview]) -> int:
-    """Copies data into the spaces, from the first on; returns how much had room."""
+    """Copy data into the spaces, from the first on; return how many bytes had room."""
     at = 0
     for space in spaces:
         piece = data[at : at + len(space)]
@@ -57,7 +53,7 @@ def spread(data: bytes | memoryview, spaces: Sequence[memoryview]) -> int:
 
 
 async def pieces_of(source: Source) -> AsyncGenerator[bytes]:
-    """Its contents."""
+    """Yield the contents of a source."""
     offset = 0
     while True:
         space = memoryview(bytearray(PIECE))
@@ -92,19 +88,20 @@ class Streamed:
 
 
 def refusal(refused: Refused) -> FileRefused:
-    """What a container says of a file, as an exception."""
+    """Return a container's refusal of a file as an exception."""
     return FileRefused(shown_path(refused.subject), refused.errno, os.strerror(refused.errno))
 
 
 async def send_file(channel: Channel, path: bytes, source: Source, *, uid: int) -> None:
-    """Writes a file below the workspace; one whose source fails half way, or is given up, is removed again.
+    """Write a file below the workspace. A file whose source fails half way, or is given up, is removed again.
 
-    How the container liked it is told by the next ``start`` or ``sync``.
+    Errors are reported by the next ``start`` or ``sync``.
 
     Raises:
-        ContainerLost, ProtocolError: the container went away.
+        ContainerLost, ProtocolError: the container went away, or takes nothing any more.
+        ContainerBusy: another request or a run is under way.
     """
-    connection = channel.connection
+    connection = channel.free()
     channel.send(connection.open_put(path, uid=uid, mode=source.mode))
     whole = False
     try:
@@ -124,166 +121,48 @@ async def send_file(channel: Channel, path: bytes, source: Source, *, uid: int) 
             channel.send(connection.close_put(whole=whole))
 
 
-class _Answer:
-    """Listens until the last event of an answer has come.
-
-    Attributes:
-        channel: the container's.
-        done: the answer is complete.
-        given_up: nobody waits for the rest of it.
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.given_up = False
-
-    def receive(self, event: Event) -> None:
-        """Takes the next event of the answer."""
-        if isinstance(event, Refused):
-            self.end(refusal(event))
-
-    def lost(self, error: InterpreterToolsError) -> None:
-        """There will be no other."""
-        self.end(error)
-
-    def end(self, error: InterpreterToolsError | None = None) -> None:
-        """The answer is complete."""
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-
-    @contextlib.asynccontextmanager
-    async def asked(self, request: bytes) -> AsyncGenerator[None]:
-        """Listens to the answer of a request; who gives up before its end waits for it, a little."""
-        self.channel.listen(self)
-        try:
-            self.channel.send(request)
-            yield
-        finally:
-            if not self.done.done():
-                await self._give_up()
-            self.done.exception()  # perhaps nobody else asks for it
-            self.channel.quit(self)
-
-    async def _give_up(self) -> None:
-        self.given_up = True
-        self.channel.resume()
-        with anyio.move_on_after(_PATIENCE, shield=True):
-            await asyncio.wait([self.done])
-        if not self.done.done():  # it does not answer: who listens next would take this answer for its own
-            self.channel.close(ContainerLost("the container did not answer"))
-
-    async def ask(self, request: bytes) -> None:
-        """Sends a request and waits for the end of its answer."""
-        async with self.asked(request):
-            await asyncio.shield(self.done)
-
-
-class _Written(_Answer):
-    """How the files that were sent were liked."""
-
-    def receive(self, event: Event) -> None:
-        if isinstance(event, Ready):
-            self.end()
-        else:
-            super().receive(event)
-
-
-class _Listing(_Answer):
-    """The names of files."""
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__(channel)
-        self.files = FileList()
-
-    def receive(self, event: Event) -> None:
-        if isinstance(event, Files):
-            self.files.add(event)
-        elif isinstance(event, Ready):
-            self.end()
-
-
-class _Range(_Answer):
-    """A part of a file, taken as it comes."""
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__(channel)
-        self._pieces: list[bytes] = []
-        self._waiting = 0
-        self._ready = asyncio.Event()
-
-    def receive(self, event: Event) -> None:
-        if not isinstance(event, Content):
-            super().receive(event)
-        elif not event.data:
-            self.end()
-        elif not self.given_up:
-            self._pieces.append(event.data)
-            self._waiting += len(event.data)
-            if self._waiting >= PIECE:
-                self._ready.set()
-            if self._waiting >= _WAITING:
-                self.channel.pause()
-
-    def end(self, error: InterpreterToolsError | None = None) -> None:
-        super().end(error)
-        self._ready.set()
-
-    async def take(self) -> bytes:
-        """What has come: 1 MiB or more, less only at the end, and then nothing."""
-        await self._ready.wait()
-        piece = b"".join(self._pieces)
-        self._pieces.clear()
-        self._waiting = 0
-        if not self.done.done():
-            self._ready.clear()
-            self.channel.resume()
-        elif not piece:
-            self.done.result()
-        return piece
-
-
 async def sync(channel: Channel) -> None:
-    """Waits until every file that was sent is written.
+    """Wait until every file that was sent is written.
 
     Raises:
-        FileRefused: one of them could not be, the first.
-        ContainerLost, ProtocolError: the container went away.
+        FileRefused: one of them could not be written; the first one is named.
+        ContainerLost, ProtocolError: the container went away, or does not answer.
     """
-    await _Written(channel).ask(channel.connection.sync())
+    answer = await channel.ask(channel.free().sync())
+    if isinstance(answer, Refused):
+        raise refusal(answer)
 
 
 async def list_files(channel: Channel) -> tuple[list[tuple[int, bytes]], bool]:
-    """Every regular file below the workspace as (size in bytes, path), and whether there are more than are listed.
+    """Return every regular file below the workspace as (size in bytes, path), and whether there are more of them.
 
     Raises:
-        ContainerLost, ProtocolError: the container went away.
+        ContainerLost, ProtocolError: the container went away, or does not answer.
     """
-    listing = _Listing(channel)
-    await listing.ask(channel.connection.list_files())
-    return listing.files.entries, listing.files.partial
+    files = FileList()
+    async with contextlib.aclosing(channel.converse(channel.free().list_files())) as answer:
+        async for event in answer:
+            if isinstance(event, Files):
+                files.add(event)
+    return files.entries, files.partial
 
 
 async def read_range(channel: Channel, path: bytes, *, uid: int, offset: int, count: int) -> bytes:
-    """At most ``count`` bytes of a file; fewer only at its end.
+    """Return at most ``count`` bytes of a file; fewer only at its end.
 
     Raises:
         FileRefused: there is no such file, or it cannot be read.
-        ContainerLost, ProtocolError: the container went away.
+        ContainerLost, ProtocolError: the container went away, or does not answer.
     """
     async with contextlib.aclosing(_pieces(channel, path, uid=uid, offset=offset, count=count)) as pieces:
         return b"".join([piece async for piece in pieces])
 
 
 async def is_there(channel: Channel, path: bytes, *, uid: int) -> bool:
-    """Something is there under that path, be it a file that can be read or not.
+    """Return whether something has that path, be it a file that can be read or not.
 
     Raises:
-        ContainerLost, ProtocolError: the container went away.
+        ContainerLost, ProtocolError: the container went away, or does not answer.
     """
     try:
         await read_range(channel, path, uid=uid, offset=0, count=0)
@@ -293,7 +172,7 @@ async def is_there(channel: Channel, path: bytes, *, uid: int) -> bool:
 
 
 async def read_file(channel: Channel, path: bytes, *, uid: int) -> AsyncGenerator[bytes]:
-    """The same of a whole file, piece by piece; while they are not taken the container waits."""
+    """Yield a whole file, piece by piece. The container waits while they are not taken."""
     offset = 0
     while True:
         before = offset
@@ -306,8 +185,20 @@ async def read_file(channel: Channel, path: bytes, *, uid: int) -> AsyncGenerato
 
 
 async def _pieces(channel: Channel, path: bytes, *, uid: int, offset: int, count: int) -> AsyncGenerator[bytes]:
-    request = channel.connection.get(path, uid=uid, offset=offset, count=count)
-    part = _Range(channel)
-    async with part.asked(request):
-        while piece := await part.take():
-            yield piece
+    """Yield a part of a file in pieces of 1 MiB or a little more; only the last one is smaller."""
+    request = channel.free().get(path, uid=uid, offset=offset, count=count)
+    parts: list[bytes] = []
+    size = 0
+    async with contextlib.aclosing(channel.converse(request)) as answer:
+        async for event in answer:
+            if isinstance(event, Refused):
+                raise refusal(event)
+            if isinstance(event, Content):
+                parts.append(event.data)
+                size += len(event.data)
+            if size >= PIECE:
+                yield b"".join(parts)
+                parts.clear()
+                size = 0
+    if size:
+        yield b"".join(parts)

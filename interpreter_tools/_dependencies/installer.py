@@ -6,7 +6,7 @@ its client, and what it had staged is replaced by the next attempt.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import errno
 import os
 import time
@@ -21,12 +21,12 @@ from interpreter_tools._exceptions import (
     ContainerLost,
     DockerApiError,
     InterpreterMissing,
-    InterpreterToolsError,
+    ProtocolError,
     StoreFailed,
 )
 from interpreter_tools._execution.installing import Installed
 from interpreter_tools._languages import BASE_ENVIRONMENT
-from interpreter_tools._protocol import Event, Exited, Output, Ready, Refused
+from interpreter_tools._protocol import Exited, Output, Refused
 from interpreter_tools._protocol.constants import Ended, Why
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _TIMED_OUT = 124  # as timeout(1) says it
 _OF_PACKAGE = frozenset({errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENOTDIR})  # it left no plain tree
-_ANSWER_DEADLINE = 300.0  # seconds for staging and publishing: a slow disk is not an error
+_SILENCE = 300.0  # seconds for staging, publishing and the end of a program: a slow disk is not an error
 _WAIT_SLICE = 30.0
 _PACKAGES_FILE = "interpreter-tools-packages.txt"
 
@@ -109,27 +109,6 @@ async def open_installer(
         await host.wait_for_other(name, min(left, _WAIT_SLICE))
 
 
-class _Program:
-    """A listener for one run of an install command."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.ended: asyncio.Future[Exited | Refused] = asyncio.get_running_loop().create_future()
-        self.ended.add_done_callback(lambda future: future.cancelled() or future.exception())
-
-    def receive(self, event: Event) -> None:
-        """Output goes to the sink; files that were changed are nobody's business."""
-        if isinstance(event, Output):
-            self._sink("dependency_stdout" if event.stream == "stdout" else "dependency_stderr", event.data)
-        elif isinstance(event, (Exited, Refused)) and not self.ended.done():
-            self.ended.set_result(event)
-
-    def lost(self, error: InterpreterToolsError) -> None:
-        """The container went away."""
-        if not self.ended.done():
-            self.ended.set_exception(error)
-
-
 async def run_program(
     container: Container,
     words: list[str],
@@ -152,17 +131,17 @@ async def run_program(
     Raises:
         ContainerLost, ProtocolError: the container went away.
     """
-    program = _Program(sink)
-    container.channel.listen(program)
-    try:
-        container.channel.send(
-            container.channel.connection.start(
-                words, environment, uid=container.uid, timeout_ms=round(timeout * 1000), directory=directory
-            )
-        )
-        return await program.ended
-    finally:
-        container.channel.quit(program)
+    request = container.channel.free().start(
+        words, environment, uid=container.uid, timeout_ms=round(timeout * 1000), directory=directory
+    )
+    answer = container.channel.converse(request, silence=timeout + _SILENCE, patience=0.0)
+    async with contextlib.aclosing(answer) as events:
+        async for event in events:
+            if isinstance(event, Output):
+                sink("dependency_stdout" if event.stream == "stdout" else "dependency_stderr", event.data)
+            elif isinstance(event, (Exited, Refused)):
+                return event
+    raise ProtocolError("the supervisor did not say how the installer ended")
 
 
 class Installer:
@@ -188,7 +167,7 @@ class Installer:
         """
         connection, key = self._container.channel.connection, self._requirement.key
         answer = await self._ask(connection.need(key) + connection.sync())
-        if not isinstance(answer, Refused):
+        if answer is None:
             return Installed()
         trust = await self._bring_authorities()
         await self._ask_store(connection.stage(key, uid=self._container.uid))
@@ -200,17 +179,15 @@ class Installer:
                 return Installed(exit_code=1)
         return result
 
-    async def _ask(self, request: bytes) -> Ready | Refused:
-        try:
-            async with asyncio.timeout(_ANSWER_DEADLINE):
-                return await self._container.channel.expect(Ready, send=request)
-        except TimeoutError:
-            raise StoreFailed(f"the dependency store did not answer within {_ANSWER_DEADLINE:g} s") from None
+    async def _ask(self, request: bytes) -> Refused | None:
+        """Return how a request was refused, or None when it was granted."""
+        answer = await self._container.channel.ask(request, silence=_SILENCE, patience=0.0)
+        return answer if isinstance(answer, Refused) else None
 
     async def _ask_store(self, request: bytes, *, by_package: bool = False) -> Refused | None:
-        """How it was refused, if the package itself is to blame."""
+        """Return how a request was refused, where the package itself is to blame."""
         answer = await self._ask(request)
-        if not isinstance(answer, Refused):
+        if answer is None:
             return None
         if by_package and answer.errno in _OF_PACKAGE:
             return answer
@@ -236,7 +213,7 @@ class Installer:
         """Write a file into the installer's workspace."""
         container, connection = self._container, self._container.channel.connection
         refused = await self._ask(connection.put(name.encode(), data, uid=container.uid) + connection.sync())
-        if isinstance(refused, Refused):
+        if refused is not None:
             raise ContainerLost(f"the installer takes no file: {os.strerror(refused.errno)}")
 
     async def _run_command(self, trust: dict[str, str]) -> Installed:

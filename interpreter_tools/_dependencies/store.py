@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from interpreter_tools._config.limits import parse_size
-from interpreter_tools._exceptions import InterpreterToolsError, StoreFailed
-from interpreter_tools._protocol import Event, Ready, Refused, Stored
+from interpreter_tools._exceptions import StoreFailed
+from interpreter_tools._protocol import Refused, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._container.channel import Channel
 
-_DEADLINE = 900.0
+_SILENCE = 900.0  # seconds: to look through or to remove a large store takes a slow disk long
 _FRESH = 3600.0  # seconds in which nothing is removed by itself: whoever had it installed is about to use it
 
 
@@ -65,29 +65,8 @@ def read_manifest(data: bytes | str) -> Manifest:
         return Manifest()
 
 
-class _Listing:
-    """A listener that collects entries."""
-
-    def __init__(self) -> None:
-        self.entries: list[Stored] = []
-        self.ended: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
-        self.ended.add_done_callback(lambda future: future.cancelled() or future.exception())
-
-    def receive(self, event: Event) -> None:
-        """The next entry, or the end."""
-        if isinstance(event, Stored):
-            self.entries.append(event)
-        elif not self.ended.done():
-            self.ended.set_result(event if isinstance(event, Refused) else None)
-
-    def lost(self, error: InterpreterToolsError) -> None:
-        """The container went away."""
-        if not self.ended.done():
-            self.ended.set_exception(error)
-
-
 async def list_store(channel: Channel) -> list[StoreEntry]:
-    """What the store holds, the oldest first.
+    """Return what the store holds, the oldest first.
 
     Args:
         channel: of a container that may write there.
@@ -96,19 +75,16 @@ async def list_store(channel: Channel) -> list[StoreEntry]:
         StoreFailed: it cannot be read.
         ContainerLost, ProtocolError: the container went away.
     """
-    listing = _Listing()
-    channel.listen(listing)
-    try:
-        channel.send(channel.connection.entries())
-        async with asyncio.timeout(_DEADLINE):
-            refused = await listing.ended
-    finally:
-        channel.quit(listing)
-    if refused is not None:
-        raise StoreFailed("the dependency store cannot be read")
+    found: list[Stored] = []
+    async with contextlib.aclosing(channel.converse(channel.free().entries(), silence=_SILENCE)) as answer:
+        async for event in answer:
+            if isinstance(event, Refused):
+                raise StoreFailed("the dependency store cannot be read")
+            if isinstance(event, Stored):
+                found.append(event)
     now = time.time()
     entries: list[StoreEntry] = []
-    for stored in listing.entries:
+    for stored in found:
         manifest = read_manifest(stored.manifest)
         entries.append(
             StoreEntry(
@@ -124,14 +100,13 @@ async def list_store(channel: Channel) -> list[StoreEntry]:
 
 
 async def evict(channel: Channel, name: str) -> None:
-    """Removes an entry.
+    """Remove an entry.
 
     Raises:
         StoreFailed: it cannot be removed.
         ContainerLost, ProtocolError: the container went away.
     """
-    async with asyncio.timeout(_DEADLINE):
-        answer = await channel.expect(Ready, send=channel.connection.evict(name))
+    answer = await channel.ask(channel.free().evict(name), silence=_SILENCE)
     if isinstance(answer, Refused):
         raise StoreFailed(f"{name[:12]} cannot be removed from the dependency store")
 

@@ -335,8 +335,10 @@ class Execution:
         self._wake_consumer()
         if self._starting is not None:
             self._starting.cancel()
-        self._return_lease(end)
-        self.placement.leave()
+        try:
+            self._return_lease(end)
+        finally:
+            self.placement.leave()
 
     def _return_lease(self, end: LeaseEnd) -> None:
         lease, self._lease = self._lease, None

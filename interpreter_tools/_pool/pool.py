@@ -383,9 +383,8 @@ class Pool:
 
     def _discard(self, container: Container, cause: str) -> None:
         self._discards[cause] += 1
-        container.channel.on_lost = None
-        if not self._tasks.spawn(container.aclose):
-            container.channel.close()  # its supervisor then ends it
+        container.channel.close()  # now, as nobody listens to it any more; without this client its supervisor ends too
+        self._tasks.spawn(container.aclose)
 
     def _schedule_expiry(self) -> None:
         """Set the timer to the moment in which the next container expires, unless it is set to an earlier one."""

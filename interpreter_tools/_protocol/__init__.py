@@ -16,6 +16,7 @@ from interpreter_tools._protocol.events import (
     Ready,
     Refused,
     Stored,
+    is_last,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "Reset",
     "State",
     "Stored",
+    "is_last",
 ]

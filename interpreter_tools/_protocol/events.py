@@ -102,3 +102,10 @@ class Fatal(msgspec.Struct, frozen=True):
 Event: TypeAlias = (
     Hello | Ready | Refused | Output | Message | Credit | Files | Exited | Clean | Content | Stored | Fatal
 )
+
+
+def is_last(event: Event) -> bool:
+    """Return whether an event ends the answer to a request."""
+    if isinstance(event, Content):
+        return not event.data
+    return isinstance(event, (Hello, Ready, Refused, Exited, Clean))

@@ -115,8 +115,7 @@ async def move_workspace(source: Record, target: Record) -> None:
         if await _pack_and_unpack(source, target):
             return
     finally:
-        for record in (source, target):
-            await _quiet(record.channel)
+        await _quiet(source.channel, target.channel)
     _LOG.info("a workspace is copied file by file: an image lacks tar, or tar could not copy everything")
     entries, _ = await list_files(source.channel)
     for _, path in entries:
@@ -146,8 +145,13 @@ async def _pack_and_unpack(source: Record, target: Record) -> bool:
     return all(result.outcome == "ok" for result in results)
 
 
-async def _quiet(channel: Channel) -> None:
-    """Make sure that no program of ours is left, whatever has happened."""
-    if channel.error is None and channel.connection.kill():
-        with anyio.CancelScope(shield=True):
-            await settle(channel, deadline=_SETTLE_DEADLINE)
+async def _quiet(*channels: Channel) -> None:
+    """Make sure that no program of ours is left in a container, whatever has happened."""
+    running = [channel for channel in channels if channel.error is None and channel.connection.kill()]
+    with anyio.CancelScope(shield=True):  # both at once: what a container says is always listened to
+        ended = await asyncio.gather(
+            *(settle(channel, deadline=_SETTLE_DEADLINE) for channel in running), return_exceptions=True
+        )
+        for outcome in ended:
+            if isinstance(outcome, BaseException):
+                raise outcome

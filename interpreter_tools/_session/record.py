@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,13 @@ from interpreter_tools._config.results import ContainerMeta
 from interpreter_tools._container.file_list import FileList
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import ContainerLost
-from interpreter_tools._protocol import Event, Exited, Files, Refused, State
+from interpreter_tools._protocol import Files, Refused, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.container import Container
-    from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._pool.lease import PoolLease
     from interpreter_tools._protocol import Reset
     from interpreter_tools._session.run import SessionRun, SessionRuns
@@ -183,27 +182,6 @@ class SessionLease:
             self._runs.take_back(self, end)
 
 
-class _Rest:
-    """Listens to a run that nobody waits for any more."""
-
-    def __init__(self) -> None:
-        self.files = FileList()
-        self.end = LeaseEnd.UNCLEAN
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def receive(self, event: Event) -> None:
-        if isinstance(event, Files):
-            self.files.add(event)
-        elif isinstance(event, (Exited, Refused)) and not self.done.done():
-            if isinstance(event, Refused):
-                self.end = LeaseEnd.UNUSED
-            self.done.set_result(None)
-
-    def lost(self, error: InterpreterToolsError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
 async def settle(channel: Channel, *, deadline: float) -> tuple[LeaseEnd, tuple[str, ...]]:
     """Kill a run whose caller has left, wait for its end, and return how it ended and the files that it has changed.
 
@@ -214,13 +192,13 @@ async def settle(channel: Channel, *, deadline: float) -> tuple[LeaseEnd, tuple[
     Raises:
         ContainerLost: the container went away, or the run did not end in time.
     """
-    rest = _Rest()
-    channel.listen(rest)
-    try:
-        channel.send(channel.connection.kill())
-        with anyio.move_on_after(deadline, shield=True):
-            await rest.done
-            return rest.end, rest.files.names()
-        raise ContainerLost("a program that was killed did not end")
-    finally:
-        channel.quit(rest)
+    files, end = FileList(), LeaseEnd.UNCLEAN
+    with anyio.move_on_after(deadline, shield=True):
+        async with contextlib.aclosing(channel.converse(channel.connection.kill(), patience=0.0)) as rest:
+            async for event in rest:
+                if isinstance(event, Files):
+                    files.add(event)
+                elif isinstance(event, Refused):
+                    end = LeaseEnd.UNUSED
+        return end, files.names()
+    raise ContainerLost("a program that was killed did not end")

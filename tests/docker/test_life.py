@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import pytest
@@ -26,13 +27,15 @@ from interpreter_tools import (
     ExecutionEngine,
     InterpreterToolsError,
     PoolConfig,
+    Session,
 )
+from interpreter_tools._container.channel import Channel
 from interpreter_tools._docker import Owner
 from tests.relay import Relay
 from tests.watch import containers_of, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from interpreter_tools._docker import DockerClient
 
@@ -188,6 +191,31 @@ async def test_paused_container_is_given_up_at_its_deadline(
                 await execution.result()
     await eventually(lambda: containers_of(docker_client, small), lambda found: container not in found)
     assert (await small.run("python", "print(1)")).stdout == "1\n"
+
+
+async def test_files_of_a_container_that_does_not_answer_have_a_deadline(
+    small: ExecutionEngine, docker_client: DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each operation ends with an error in its time; a run without a time limit may be silent for longer."""
+    for method in (Channel.ask, Channel.converse):
+        monkeypatch.setitem(cast("dict[str, object]", method.__kwdefaults__), "silence", 1.0)
+    operations: list[Callable[[Session], Awaitable[object]]] = [
+        lambda session: session.list_workspace_files(),
+        lambda session: session.read_file_binary("a"),
+        lambda session: session.write_file("b", b"b"),
+    ]
+    for operate in operations:
+        async with small.session() as session:
+            result = await session.run("python", "import time; time.sleep(2.5); open('a', 'w')", timeout=None)
+            assert result.generated_files == ("a",)
+            meta = session.info().current_container
+            assert meta is not None
+            inspected = await docker_client.inspect_container(meta.container_id)
+            assert inspected is not None
+            os.kill(inspected["State"]["Pid"], signal.SIGSTOP)
+            with pytest.raises(ContainerLost, match="said nothing for 1 s"):
+                async with asyncio.timeout(8):
+                    await operate(session)
 
 
 async def test_engine_that_breaks_and_comes_back(tmp_path: Path) -> None:

@@ -6,10 +6,16 @@ import asyncio
 
 import pytest
 
-from interpreter_tools._container.channel import Channel
-from interpreter_tools._exceptions import ContainerBusy, ContainerLost, InterpreterToolsError, ProtocolError
-from interpreter_tools._protocol import Clean, Event, Fatal, Hello, Output, Ready, Refused, Reset
-from interpreter_tools._protocol.constants import BootMode, Verdict, Why
+from interpreter_tools._container.channel import Channel, Conversation
+from interpreter_tools._exceptions import (
+    ContainerBusy,
+    ContainerLost,
+    InternalError,
+    InterpreterToolsError,
+    ProtocolError,
+)
+from interpreter_tools._protocol import Event, Fatal, Files, Hello, Output, Ready, Refused
+from interpreter_tools._protocol.constants import BootMode, Why
 from interpreter_tools.testing.sandbox import Sandbox, settle
 from interpreter_tools.testing.wire import EXITED, HELLO, UID, encode, frame, piece
 
@@ -38,6 +44,11 @@ def run(sandbox: Sandbox) -> Notes:
     return notes
 
 
+async def collect(answer: Conversation) -> list[Event]:
+    """The events of an answer."""
+    return [event async for event in answer]
+
+
 async def test_greeting() -> None:
     """It may come before anybody waits for it, or after."""
     early, late = Sandbox(booted=False), Sandbox(booted=False)
@@ -55,9 +66,7 @@ async def test_boot_after_the_greeting() -> None:
     sandbox.say(HELLO)
     await sandbox.channel.greeting()
     channel = sandbox.channel
-    booting = asyncio.create_task(
-        channel.expect(Ready, send=channel.connection.boot(BootMode.FORK, ("python3",), uid=UID))
-    )
+    booting = asyncio.create_task(channel.ask(channel.connection.boot(BootMode.FORK, ("python3",), uid=UID)))
     await settle()
     assert sandbox.heard() == [(0x01, BootMode.FORK, UID, [b"python3"], [])]
     sandbox.say(Ready())
@@ -105,37 +114,126 @@ async def test_request() -> None:
     for answer in (Ready(), Refused(Why.PUT, 28, b"a")):
         sandbox = Sandbox()
         channel = sandbox.channel
-        asking = asyncio.create_task(channel.expect(Ready, send=channel.connection.sync()))
+        asking = asyncio.create_task(channel.ask(channel.free().sync()))
         await settle()
         assert sandbox.heard() == [(0x05,)]
         sandbox.say(answer)
         assert await asking == answer
 
 
-async def test_answer_of_another_kind() -> None:
-    """The container cannot be trusted any more."""
+async def test_cancelled_request_waits_for_its_answer() -> None:
+    """Whoever asks next does not get the answer of somebody else."""
     sandbox = Sandbox()
-    channel = sandbox.channel
-    asking = asyncio.create_task(channel.expect(Ready, send=channel.connection.reset(Reset(1, UID))))
-    await settle()
-    sandbox.say(Clean(Verdict.OK, ""))
-    with pytest.raises(ProtocolError, match="answered Clean instead of Ready"):
-        await asking
-    assert sandbox.transport.aborted
-    assert isinstance(channel.error, ProtocolError)
-
-
-async def test_cancelled_request() -> None:
-    """Nobody listens any more, and its late answer goes nowhere."""
-    sandbox = Sandbox()
-    asking = asyncio.create_task(sandbox.channel.expect(Ready, send=sandbox.channel.connection.sync()))
+    asking = asyncio.create_task(sandbox.channel.ask(sandbox.channel.free().sync()))
     await settle()
     asking.cancel()
+    await settle()
+    with pytest.raises(ContainerBusy):
+        sandbox.channel.free()
+    sandbox.say(Ready())
     with pytest.raises(asyncio.CancelledError):
         await asking
-    sandbox.say(Ready())
     assert sandbox.channel.error is None
     sandbox.channel.listen(Notes())
+
+
+@pytest.mark.parametrize("twice", [False, True])
+async def test_cancelled_request_without_an_answer_ends_the_channel(*, twice: bool) -> None:
+    """After a little patience; at once for whoever is cancelled again."""
+    sandbox = Sandbox()
+    patience = 60.0 if twice else 0.01
+    asking = asyncio.create_task(sandbox.channel.ask(sandbox.channel.free().sync(), patience=patience))
+    await settle()
+    asking.cancel()
+    await settle()
+    if twice:
+        asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert isinstance(sandbox.channel.error, ContainerLost)
+    with pytest.raises(ContainerLost, match="given up"):
+        sandbox.channel.free()
+
+
+async def test_silent_container_is_given_up() -> None:
+    """A request has a deadline, which counts from the last byte that came."""
+    sandbox = Sandbox()
+    with pytest.raises(ContainerLost, match=r"said nothing for 0\.05 s"):
+        await sandbox.channel.ask(sandbox.channel.free().sync(), silence=0.05)
+    assert sandbox.transport.aborted
+
+
+async def test_container_that_answers_slowly_is_not_given_up() -> None:
+    """Every byte begins the deadline anew."""
+    sandbox = Sandbox()
+    answer = sandbox.channel.converse(sandbox.channel.free().list_files(), silence=0.5)
+    said = Files(((1, b"a"),), partial=False), Ready()
+    waiting = asyncio.create_task(collect(answer))
+    data = encode(*said)
+    for at in range(len(data)):
+        await asyncio.sleep(0.03)  # all together: longer than the deadline
+        sandbox.say_bytes(data[at : at + 1])
+    assert await waiting == list(said)
+
+
+async def test_events_of_an_answer_come_in_order_and_end() -> None:
+    """The last one frees the channel, also before anybody has taken it."""
+    sandbox = Sandbox()
+    answer = sandbox.channel.converse(sandbox.channel.free().list_files())
+    said = Files(((1, b"a"),), partial=False), Files(((2, b"b"),), partial=True), Ready()
+    sandbox.say(*said)
+    sandbox.channel.listen(Notes())
+    assert await collect(answer) == list(said)
+    assert await collect(answer) == []
+
+
+async def test_events_that_nobody_has_asked_for_end_the_channel(caplog: pytest.LogCaptureFixture) -> None:
+    """They would be taken for the answer to the next request; and its owner is told."""
+    sandbox = Sandbox()
+    told: list[None] = []
+    sandbox.channel.on_lost = lambda: told.append(None)
+    notes = run(sandbox)
+    sandbox.channel.quit(notes)
+    sandbox.say(Output("stdout", b"late"), EXITED)
+    assert isinstance(sandbox.channel.error, ProtocolError)
+    assert sandbox.transport.aborted
+    assert told == [None]
+    assert "said Output, and nobody had asked" in caplog.text
+    assert "Exited" not in caplog.text
+
+
+class Faulty(Notes):
+    """A listener with a fault."""
+
+    def __init__(self, *, lost: bool = False) -> None:
+        super().__init__()
+        self._faulty_lost = lost
+
+    def receive(self, event: Event) -> None:
+        """Fails."""
+        raise ZeroDivisionError("a fault")
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """Keeps it, or fails."""
+        super().lost(error)
+        if self._faulty_lost:
+            raise ZeroDivisionError("another fault")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_fault_of_a_listener_is_not_blamed_on_the_container(
+    caplog: pytest.LogCaptureFixture, *, lost: bool
+) -> None:
+    """The true exception is told and logged; no other event follows, and nothing reaches asyncio."""
+    sandbox, faulty = Sandbox(), Faulty(lost=lost)
+    sandbox.channel.listen(faulty)
+    sandbox.channel.send(sandbox.channel.connection.start(("true",), {}, uid=UID))
+    sandbox.say(Output("stdout", b"a"), EXITED)
+    assert [type(error) for error in faulty.errors] == [InternalError]
+    assert isinstance(faulty.errors[0].__cause__, ZeroDivisionError)
+    assert sandbox.channel.error is faulty.errors[0]
+    assert "ZeroDivisionError" in caplog.text
+    assert ("another fault" in caplog.text) == lost
 
 
 async def test_one_listener_at_a_time() -> None:

@@ -14,6 +14,8 @@ import pytest
 from interpreter_tools._container.files import (
     PIECE,
     Streamed,
+    is_there,
+    list_files,
     pieces_of,
     read_file,
     read_range,
@@ -180,9 +182,8 @@ async def test_a_file_comes_in_large_pieces() -> None:
     """Small ones are put together; the last is what is left."""
     sandbox = Sandbox()
     async with reading(sandbox) as pieces:
-        first = await taken(pieces, sandbox, *zeros(PIECE + FRAME))
-        assert first == bytes(PIECE + FRAME)
-        assert await taken(pieces, sandbox, Content(b"last"), END) == b"last"
+        assert await taken(pieces, sandbox, *zeros(PIECE + FRAME)) == bytes(PIECE)
+        assert await taken(pieces, sandbox, Content(b"last"), END) == bytes(FRAME) + b"last"
         assert [piece async for piece in pieces] == []
     assert asked(sandbox) == [(0, RANGE)]
 
@@ -212,7 +213,9 @@ async def test_the_container_waits_for_who_reads() -> None:
         assert sandbox.transport.reading
         sandbox.say(*zeros(PIECE))
         assert not sandbox.transport.reading
-        assert len(await anext(pieces)) == 4 * PIECE
+        assert [len(await anext(pieces)) for _ in range(3)] == [PIECE] * 3
+        assert not sandbox.transport.reading
+        assert len(await anext(pieces)) == PIECE
         assert sandbox.transport.reading
         sandbox.say(END)
 
@@ -252,12 +255,28 @@ async def test_a_refusal_is_raised() -> None:
 
 
 async def test_a_container_that_is_lost_does_not_end_the_file() -> None:
-    """What has come is handed out, and then the loss is told: a file is never cut short in silence."""
+    """The loss is told, and what has come of the next piece is not handed out: no file is cut short in silence."""
     sandbox = Sandbox()
     async with reading(sandbox) as pieces:
         await taken(pieces, sandbox, *zeros(PIECE))
         sandbox.say(Content(b"half"))
         sandbox.channel.connection_lost(None)
-        assert await anext(pieces) == b"half"
         with pytest.raises(ContainerLost):
             await anext(pieces)
+
+
+async def test_lost_container_is_told_by_every_request() -> None:
+    """Also by one that follows a request which was given up: the state of the conversation is not what matters."""
+    sandbox = Sandbox()
+    channel = sandbox.channel
+    channel.send(channel.free().list_files())
+    channel.connection_lost(None)
+    for request in (
+        sync(channel),
+        list_files(channel),
+        is_there(channel, b"a", uid=UID),
+        read_range(channel, b"a", uid=UID, offset=0, count=1),
+        send_file(channel, b"a", Streamed(b"", 0o644), uid=UID),
+    ):
+        with pytest.raises(ContainerLost):
+            await request
