@@ -26,7 +26,7 @@ from interpreter_tools._exceptions import (
 )
 from interpreter_tools._execution.installing import Installed
 from interpreter_tools._languages import BASE_ENVIRONMENT
-from interpreter_tools._protocol import Exited, Output, Refused
+from interpreter_tools._protocol import Exited, Output, Refused, Start
 from interpreter_tools._protocol.constants import Ended, Why
 
 if TYPE_CHECKING:
@@ -131,9 +131,8 @@ async def run_program(
     Raises:
         ContainerLost, ProtocolError: the container went away.
     """
-    request = container.channel.free().start(
-        words, environment, uid=container.uid, timeout_ms=round(timeout * 1000), directory=directory
-    )
+    start = Start(words, environment, uid=container.uid, timeout_ms=round(timeout * 1000), directory=directory)
+    request = container.channel.free().start(start)
     answer = container.channel.converse(request, silence=timeout + _SILENCE, patience=0.0)
     async with contextlib.aclosing(answer) as events:
         async for event in events:

@@ -23,7 +23,7 @@ from interpreter_tools._execution.outcome import not_compiled, not_run, ran, ref
 from interpreter_tools._execution.output import OutputBuffer
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._execution.stdin import Stdin
-from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, Output, Refused
+from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, Output, Refused, Start
 from interpreter_tools._protocol.constants import Ended, Flag, Why
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Execution:
 
     def _start_compiler(self, job: Job, compilation: Compilation, lease: Lease, puts: list[bytes]) -> None:
         """Have the program compiled, by a run of its own in the same container, which reads nothing."""
-        started = lease.channel.connection.start(
+        start = Start(
             compilation.argv,
             compilation.environment,
             uid=lease.uid,
@@ -172,7 +172,7 @@ class Execution:
             output_limit=job.output_limit or 0,
             directory=job.directory,
         )
-        lease.channel.send(b"".join((*puts, started)))
+        lease.channel.send(b"".join((*puts, lease.channel.connection.start(start))))
         self._state = _State.COMPILING
         self._arm(compilation.timeout + _BACKSTOP, last=False)
 
@@ -185,7 +185,7 @@ class Execution:
             flags |= Flag.BOOTED
         if lease.last:
             flags |= Flag.LAST
-        started = connection.start(
+        start = Start(
             job.argv,
             job.environment,
             uid=lease.uid,
@@ -195,7 +195,7 @@ class Execution:
             reset=lease.plan_reset(),
             directory=job.directory,
         )
-        channel.send(b"".join((*puts, started)))
+        channel.send(b"".join((*puts, connection.start(start))))
         self._state = _State.RUNNING
         if self._stdin is None:
             self._stdin = Stdin(channel, self._initial_stdin, keep=job.need is not None)

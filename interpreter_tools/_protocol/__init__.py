@@ -1,7 +1,7 @@
 """The conversation with a container's supervisor, without I/O; ``supervisor/protocol.h`` defines it."""
 
 from interpreter_tools._protocol.connection import Connection, State
-from interpreter_tools._protocol.encode import DataFrames, Reset
+from interpreter_tools._protocol.encode import DataFrames, Reset, Start
 from interpreter_tools._protocol.events import (
     Clean,
     Content,
@@ -35,6 +35,7 @@ __all__ = [
     "Ready",
     "Refused",
     "Reset",
+    "Start",
     "State",
     "Stored",
     "is_last",

@@ -23,7 +23,7 @@ from interpreter_tools._protocol.events import Content, Credit, Files, Hello, Ou
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interpreter_tools._protocol.encode import DataFrames, Reset
+    from interpreter_tools._protocol.encode import DataFrames, Reset, Start
     from interpreter_tools._protocol.events import Event
 
 _HEADER = struct.Struct("<IBBH")
@@ -153,33 +153,13 @@ class Connection:
         self._leave(State.IDLE, State.SYNCING)
         return encode.frame(Frame.SYNC)
 
-    def start(
-        self,
-        argv: Sequence[str],
-        environment: Mapping[str, str],
-        *,
-        uid: int,
-        flags: int = 0,
-        timeout_ms: int = 0,
-        output_limit: int = 0,
-        reset: Reset | None = None,
-        directory: str = "/workspace",
-    ) -> bytes:
-        """Runs a program; answered by Refused, or by output and then Exited; then by Clean, where a reset follows."""
-        data = encode.start(
-            argv,
-            environment,
-            uid=uid,
-            flags=flags,
-            timeout_ms=timeout_ms,
-            output_limit=output_limit,
-            reset=reset,
-            directory=directory,
-        )
+    def start(self, start: Start) -> bytes:
+        """Run a program; answered by Refused, or by output and then Exited; then by Clean, where a reset follows."""
+        data = encode.start(start)
         self._leave(State.IDLE, State.STARTING)
         self._stdin_outstanding = 0
         self._files = 0
-        self._after_run = State.IDLE if reset is None else State.RESETTING
+        self._after_run = State.IDLE if start.reset is None else State.RESETTING
         return data
 
     @property

@@ -22,7 +22,7 @@ _GET = struct.Struct("<IQQ")
 
 
 def frame(kind: Frame, *parts: bytes | memoryview) -> bytes:
-    """One frame whose payload is the parts, joined."""
+    """Return one frame whose payload is the parts, joined."""
     return b"".join((_HEADER.pack(sum(map(len, parts)), kind, 0, 0), *parts))
 
 
@@ -103,27 +103,43 @@ class Reset(NamedTuple):
 _NO_RESET = Reset(0, 0)
 
 
-def start(
-    argv: Sequence[str],
-    environment: Mapping[str, str],
-    *,
-    uid: int,
-    flags: int,
-    timeout_ms: int,
-    output_limit: int,
-    reset: Reset | None,
-    directory: str,
-) -> bytes:
+class Start(NamedTuple):
+    """A program to run.
+
+    Attributes:
+        argv: the program and its arguments.
+        environment: its variables.
+        uid: the user that it runs as.
+        flags: how it is started and ended.
+        timeout_ms: how long it may run, in milliseconds; 0 means no limit.
+        output_limit: bytes of output after which it is killed; 0 means no limit.
+        reset: what makes the container as new after the run; None means that the run is not followed by a reset.
+        directory: where it starts.
+    """
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    uid: int
+    flags: int = 0
+    timeout_ms: int = 0
+    output_limit: int = 0
+    reset: Reset | None = None
+    directory: str = "/workspace"
+
+
+def start(wanted: Start) -> bytes:
     """START: run a program."""
-    where = _string(directory.encode("utf-8", "surrogateescape"))
-    strings = _strings(argv, environment)
+    where = _string(wanted.directory.encode("utf-8", "surrogateescape"))
+    strings = _strings(wanted.argv, wanted.environment)
     size = _START.size + len(where) + _COUNTS.size + sum(map(len, strings))
-    variables = sum(len(name) + len(value) for name, value in environment.items())
-    if sum(map(len, argv)) > variables:
-        _check_size(size, field="args", value=f"{len(argv)} words")
-    _check_size(size, field="environment", value=f"{len(environment)} variables")
-    head = _START.pack(uid, flags, timeout_ms, output_limit, *(reset or _NO_RESET))
-    return frame(Frame.START, head, where, _COUNTS.pack(len(argv), len(environment)), *strings)
+    variables = sum(len(name) + len(value) for name, value in wanted.environment.items())
+    if sum(map(len, wanted.argv)) > variables:
+        _check_size(size, field="args", value=f"{len(wanted.argv)} words")
+    _check_size(size, field="environment", value=f"{len(wanted.environment)} variables")
+    numbers = wanted.uid, wanted.flags, wanted.timeout_ms, wanted.output_limit
+    head = _START.pack(*numbers, *(wanted.reset or _NO_RESET))
+    counts = _COUNTS.pack(len(wanted.argv), len(wanted.environment))
+    return frame(Frame.START, head, where, counts, *strings)
 
 
 def reset(wanted: Reset) -> bytes:

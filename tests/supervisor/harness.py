@@ -22,6 +22,7 @@ from interpreter_tools._protocol import (
     Ready,
     Refused,
     Reset,
+    Start,
 )
 from interpreter_tools._protocol.constants import BootMode, Flag, Verdict
 
@@ -246,18 +247,17 @@ class Supervisor:
 
     def start(self, argv: Sequence[str], **options: Unpack[Options]) -> None:
         """Starts a program."""
-        self.send(
-            self.connection.start(
-                argv,
-                options.get("environment", {}),
-                uid=options.get("uid", UID),
-                flags=options.get("flags", Flag(0)),
-                timeout_ms=round(options.get("timeout", 0) * 1000),
-                output_limit=options.get("output_limit", 0),
-                reset=options.get("reset"),
-                directory=options.get("directory", WORKSPACE),
-            )
+        start = Start(
+            argv,
+            options.get("environment", {}),
+            uid=options.get("uid", UID),
+            flags=options.get("flags", Flag(0)),
+            timeout_ms=round(options.get("timeout", 0) * 1000),
+            output_limit=options.get("output_limit", 0),
+            reset=options.get("reset"),
+            directory=options.get("directory", WORKSPACE),
         )
+        self.send(self.connection.start(start))
 
     def refusal(self, argv: Sequence[str], **options: Unpack[Options]) -> Refused:
         """Starts a program that is refused."""

@@ -13,7 +13,7 @@ import pytest
 
 from interpreter_tools._languages.node import NODE_BOOT
 from interpreter_tools._languages.python import PYTHON as PYTHON_LANGUAGE
-from interpreter_tools._protocol import Output, Ready, Refused, Reset
+from interpreter_tools._protocol import Output, Ready, Refused, Reset, Start
 from interpreter_tools._protocol.constants import BootMode, Ended, Flag, Why
 from tests.supervisor.harness import PATIENCE, PYTHON, UID, WORKSPACE, Options, Ran, Supervisor
 
@@ -304,5 +304,5 @@ def test_client_that_leaves_while_its_start_waits(supervisor: Supervisor) -> Non
     """The end of the stream is noticed though nothing is read from it."""
     boot(supervisor, SINGLE)
     run(supervisor, SINGLE, SINGLE.one)
-    supervisor.send(supervisor.connection.start(["main.js"], {}, uid=UID, flags=Flag.BOOTED))
+    supervisor.send(supervisor.connection.start(Start(["main.js"], {}, uid=UID, flags=Flag.BOOTED)))
     assert supervisor.leave() == 0

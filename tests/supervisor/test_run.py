@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools._protocol import Credit, Output, Refused, encode
+from interpreter_tools._protocol import Credit, Output, Refused, Start, encode
 from interpreter_tools._protocol.constants import STDIN_WINDOW, Ended, Flag, Frame, Why
 from tests.supervisor.harness import PYTHON, UID, WORKSPACE, Supervisor
 
@@ -323,6 +323,6 @@ for _ in range({rounds}):
 
 def test_stdin_sent_with_the_start(idle: Supervisor) -> None:
     """A client does not have to wait for the start to be answered."""
-    start = idle.connection.start(["cat"], {}, uid=UID, flags=Flag.STDIN, directory="/")
+    start = idle.connection.start(Start(["cat"], {}, uid=UID, flags=Flag.STDIN, directory="/"))
     idle.send(start + idle.connection.stdin(b"early") + idle.connection.stdin(b""))
     assert idle.finish().stdout == b"early"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpreter_tools._protocol import Connection, Fatal, Files, Output, Reset, State
+from interpreter_tools._protocol import Connection, Fatal, Files, Output, Reset, Start, State
 from interpreter_tools._protocol.constants import BootMode
 from interpreter_tools.testing.wire import HELLO, UID, encode, make_idle
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def start(connection: Connection) -> bytes:
     """Starts a program that does not matter."""
-    return connection.start(("true",), {}, uid=UID)
+    return connection.start(Start(("true",), {}, uid=UID))
 
 
 def run(connection: Connection) -> None:

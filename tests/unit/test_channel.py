@@ -14,7 +14,7 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     ProtocolError,
 )
-from interpreter_tools._protocol import Event, Fatal, Files, Hello, Output, Ready, Refused
+from interpreter_tools._protocol import Event, Fatal, Files, Hello, Output, Ready, Refused, Start
 from interpreter_tools._protocol.constants import BootMode, Why
 from interpreter_tools.testing.sandbox import Sandbox, settle
 from interpreter_tools.testing.wire import EXITED, HELLO, UID, encode, frame, piece
@@ -40,7 +40,7 @@ def run(sandbox: Sandbox) -> Notes:
     """Starts a program and listens."""
     notes = Notes()
     sandbox.channel.listen(notes)
-    sandbox.channel.send(sandbox.channel.connection.start(("true",), {}, uid=UID))
+    sandbox.channel.send(sandbox.channel.connection.start(Start(("true",), {}, uid=UID)))
     return notes
 
 
@@ -227,7 +227,7 @@ async def test_fault_of_a_listener_is_not_blamed_on_the_container(
     """The true exception is told and logged; no other event follows, and nothing reaches asyncio."""
     sandbox, faulty = Sandbox(), Faulty(lost=lost)
     sandbox.channel.listen(faulty)
-    sandbox.channel.send(sandbox.channel.connection.start(("true",), {}, uid=UID))
+    sandbox.channel.send(sandbox.channel.connection.start(Start(("true",), {}, uid=UID)))
     sandbox.say(Output("stdout", b"a"), EXITED)
     assert [type(error) for error in faulty.errors] == [InternalError]
     assert isinstance(faulty.errors[0].__cause__, ZeroDivisionError)

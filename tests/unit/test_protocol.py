@@ -25,6 +25,7 @@ from interpreter_tools._protocol import (
     Ready,
     Refused,
     Reset,
+    Start,
     State,
 )
 from interpreter_tools._protocol.constants import (
@@ -150,10 +151,10 @@ def test_life_of_a_container() -> None:
 def test_reset_that_follows_a_run() -> None:
     """Its answer comes behind the end; a run that was refused has none."""
     connection = connection_in(State.IDLE)
-    connection.start(("true",), {}, uid=UID, flags=Flag.LAST, reset=Reset(1000, UID + 1))
+    connection.start(Start(("true",), {}, uid=UID, flags=Flag.LAST, reset=Reset(1000, UID + 1)))
     connection.receive(encode(Refused(Why.NEED, 0, b"key")))
     assert connection.state is State.IDLE
-    connection.start(("true",), {}, uid=UID, flags=Flag.LAST, reset=Reset(1000, UID + 1))
+    connection.start(Start(("true",), {}, uid=UID, flags=Flag.LAST, reset=Reset(1000, UID + 1)))
     said: list[Event] = [EXITED, Clean(Verdict.FILES, "/tmp")]
     assert connection.receive(encode(EXITED)) == said[:1]
     assert connection.state is State.RESETTING

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interpreter_tools._exceptions import ConfigurationError, UsageError
-from interpreter_tools._protocol import Connection, DataFrames, Reset, State
+from interpreter_tools._protocol import Connection, DataFrames, Reset, Start, State
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, BootMode, Flag
 from interpreter_tools.testing.wire import UID, requests
 
@@ -55,14 +55,7 @@ def test_start_says(
     """Everything about a run in one frame."""
     uid, flags, timeout_ms, output_limit = numbers
     said = connection_in(State.IDLE).start(
-        argv,
-        environment,
-        uid=uid,
-        flags=flags,
-        timeout_ms=timeout_ms,
-        output_limit=output_limit,
-        reset=reset,
-        directory=directory,
+        Start(argv, environment, uid, flags, timeout_ms, output_limit, reset, directory)
     )
     variables = [f"{name}={value}" for name, value in environment.items()]
     assert requests(said) == [
@@ -99,7 +92,7 @@ def test_short_requests_say() -> None:
 def test_words_that_are_not_utf8_go_through() -> None:
     """As everywhere in Python."""
     ((*_, directory, argv, environment),) = requests(
-        connection_in(State.IDLE).start(("a\udcff",), {"B\udc80": "\udcfe"}, uid=UID, directory="/\udcfd")
+        connection_in(State.IDLE).start(Start(("a\udcff",), {"B\udc80": "\udcfe"}, uid=UID, directory="/\udcfd"))
     )
     assert (directory, argv, environment) == (b"/\xfd", [b"a\xff"], [b"B\x80=\xfe"])
 
@@ -109,7 +102,7 @@ def test_environment_that_does_not_fit(environment: dict[str, str]) -> None:
     """Refused before anything is sent, with another way; the conversation goes on."""
     connection = connection_in(State.IDLE)
     with pytest.raises(ConfigurationError, match="is too large") as caught:
-        connection.start(("true",), environment, uid=UID)
+        connection.start(Start(("true",), environment, uid=UID))
     assert caught.value.field == "environment"
     assert "file" in caught.value.hint
     assert connection.state is State.IDLE
@@ -120,7 +113,7 @@ def test_environment_that_does_not_fit(environment: dict[str, str]) -> None:
 def test_arguments_that_do_not_fit() -> None:
     """Refused by their own name, beside an environment that fits."""
     with pytest.raises(ConfigurationError, match="is too large") as caught:
-        connection_in(State.IDLE).start(("cat", "x" * MAX_PAYLOAD), {"A": "b"}, uid=UID)
+        connection_in(State.IDLE).start(Start(("cat", "x" * MAX_PAYLOAD), {"A": "b"}, uid=UID))
     assert caught.value.field == "args"
 
 
@@ -130,8 +123,8 @@ def test_largest_environment_that_fits() -> None:
     around = len(start(connection_in(State.IDLE))) - 8
     value = "x" * (MAX_PAYLOAD - around - 4 - len("A="))
     with pytest.raises(ConfigurationError):
-        connection.start(("true",), {"A": value + "x"}, uid=UID)
-    assert len(connection.start(("true",), {"A": value}, uid=UID)) == 8 + MAX_PAYLOAD
+        connection.start(Start(("true",), {"A": value + "x"}, uid=UID))
+    assert len(connection.start(Start(("true",), {"A": value}, uid=UID))) == 8 + MAX_PAYLOAD
 
 
 @pytest.mark.parametrize("state", State)
