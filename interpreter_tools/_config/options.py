@@ -118,6 +118,8 @@ class RunOptions(RunLimits, total=False):
             ``PER_SESSION`` session see its workspace, unless the session is ``"shared"`` and the run ``"isolated"``.
         run_app: run a file of the workspace, or of a mounted directory, instead of code.
         args: the program's arguments, as ``sys.argv[1:]`` or ``"$@"`` shows them; no shell splits or expands them.
+        merge_output: True sends stderr where stdout goes, as ``2>&1`` does: the chunks, and the result's ``stdout``,
+            hold both in the order of writing. A compiler's messages are merged in the same way.
         capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
     """
 
@@ -131,6 +133,7 @@ class RunOptions(RunLimits, total=False):
     workspace_sharing: Literal["isolated", "shared"]
     run_app: RunApp | None
     args: Sequence[str]
+    merge_output: bool
     capture: bool
 
 
@@ -165,6 +168,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool
     run_app: RunApp | None
     args: tuple[str, ...]
+    merge_output: bool
     capture: bool
 
     def without_limits_of_run(self, own: ContainerConfig) -> Self:
@@ -276,6 +280,7 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         dependencies=options.get("dependencies", ()),
         auto_dependencies=_check_auto(options.get("auto_dependencies")),
         system_dependencies=options.get("system_dependencies"),
+        merge_output=bool(take(options.get("merge_output", False), bool, "merge_output")),
         capture=options.get("capture", True),
     )
 

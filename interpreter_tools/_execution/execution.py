@@ -168,6 +168,7 @@ class Execution:
             compilation.argv,
             compilation.environment,
             uid=lease.uid,
+            flags=Flag.MERGED if job.merge_output else Flag(0),
             timeout_ms=max(1, round(compilation.timeout * 1000)),
             output_limit=job.output_limit or 0,
             directory=job.directory,
@@ -185,6 +186,8 @@ class Execution:
             flags |= Flag.BOOTED
         if lease.last:
             flags |= Flag.LAST
+        if job.merge_output:
+            flags |= Flag.MERGED
         start = Start(
             job.argv,
             job.environment,

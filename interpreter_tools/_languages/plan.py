@@ -85,6 +85,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         directory: where the program starts.
         timeout: seconds; None means no limit.
         output_limit: bytes; None means no limit.
+        merge_output: stderr goes where stdout goes.
         need: what of the dependency store the program uses.
         compilation: what compiles the program first; None where it is run as it is.
     """
@@ -97,6 +98,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     timeout: float | None
     output_limit: int | None
+    merge_output: bool = False
     need: Need | None = None
     compilation: Compilation | None = None
 
@@ -190,6 +192,7 @@ def plan(
     directory: str,
     timeout: float | None,
     output_limit: int | None,
+    merge_output: bool = False,
     need: Need | None = None,
     run_app: RunApp | None = None,
     args: Sequence[str] = (),
@@ -227,6 +230,7 @@ def plan(
         directory=directory if run_app is None else run_app.directory,
         timeout=timeout,
         output_limit=output_limit,
+        merge_output=merge_output,
         need=need,
         compilation=compilation,
     )

@@ -55,6 +55,7 @@ class Flag(IntFlag):
     STDIN = 1
     BOOTED = 2
     LAST = 4
+    MERGED = 16
 
 
 class BootMode(IntEnum):

@@ -119,6 +119,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             offline=self.options.container.network == "none",
             timeout=self.options.timeout,
             output_limit=self.options.output_limit,
+            merge_output=self.options.merge_output,
             run_app=self.options.run_app,
             args=self.options.args,
             cpus=self.options.container.cpus,

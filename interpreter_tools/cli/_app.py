@@ -109,6 +109,7 @@ async def run(
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     limits: Limits | None = None,
     port: Annotated[list[int] | None, Parameter(alias="-p", negative="")] = None,
+    merge_output: Flag = False,
     json: Flag = False,
     config: Path | None = None,
     docker_host: str | None = None,
@@ -130,6 +131,7 @@ async def run(
         out: A directory for the files that the program makes in its working directory.
         limits: What the program may use and see.
         port: A port of the program, to be reached on 127.0.0.1; which one there is told. May be repeated.
+        merge_output: Send what the program writes to stderr to stdout, in the order of writing.
         json: Print the result as JSON instead of streaming the output.
         config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
@@ -152,6 +154,7 @@ async def run(
         limits=limits or Limits(),
         ports=tuple(port or ()),
         out=out,
+        merge_output=merge_output,
         config_file=config,
         docker_host=docker_host,
     )

@@ -37,6 +37,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     ports: tuple[int, ...]
     out: Path | None
+    merge_output: bool
     config_file: Path | None
     docker_host: str | None
 
@@ -86,7 +87,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             name = None
         language = language or guess_language(name, code)
         files = {path: Path(local).read_bytes() for path, local in map(_file, self.files)}
-        options: RunOptions = {"files": files, "args": self.args}
+        options: RunOptions = {"files": files, "args": self.args, "merge_output": self.merge_output}
         if name is not None and name not in files and keeps_name(name, language):
             options["files"] = {**files, name: code}
             options["run_app"] = RunApp(entry_file=name)

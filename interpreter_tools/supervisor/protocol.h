@@ -73,6 +73,7 @@
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
 #define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */
 #define IT_FLAG_LAST 4u   /* boot no other interpreter when it ends: an IT_RESET has to come before another IT_START */
+#define IT_FLAG_MERGED 16u /* stderr is the pipe of stdout, so that one IT_STDOUT after another keeps the order of both */
 
 /* in the mode of IT_PUT: what is there now makes way, whatever it is. A file or link is removed, a directory gets another name */
 #define IT_PUT_REPLACE 0x80000000u
@@ -136,8 +137,9 @@
 
 /*
  * The hand-over to a booted interpreter, on its descriptor 3 (a stream socket, closed before any user code runs):
- * u32 length of the rest, u32 uid, then NUL-terminated strings: the working directory, argc in decimal, argv (argv[0] is the
- * code file), then the environment as NAME=value until the end. It closes descriptor 3 and runs the code.
+ * u32 length of the rest, u32 uid, u32 flags of the IT_START, then NUL-terminated strings: the working directory, argc in decimal, argv
+ * (argv[0] is the code file), then the environment as NAME=value until the end. It closes descriptor 3, puts descriptor 1 in the place of 2
+ * for IT_FLAG_MERGED, and runs the code.
  *
  * An IT_BOOT_SINGLE interpreter is started as the run's user and holds the program's stdin, stdout and stderr from the start. It
  * writes one byte 'r' to descriptor 3 when it is ready.

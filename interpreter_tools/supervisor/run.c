@@ -92,7 +92,7 @@ static void parse(struct cursor *payload, struct start *start, char *space)
 	start->directory = copy_text(payload, &space);
 	start->argc = take_u16(payload);
 	start->envc = take_u16(payload);
-	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~(IT_FLAG_STDIN | IT_FLAG_BOOTED | IT_FLAG_LAST)))
+	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~(IT_FLAG_STDIN | IT_FLAG_BOOTED | IT_FLAG_LAST | IT_FLAG_MERGED)))
 		die("protocol: a start as uid %u with flags %u", start->uid, start->flags);
 	if (start->reset_ms && !(start->flags & IT_FLAG_LAST))
 		die("protocol: a start with a reset that is not the last");
@@ -138,7 +138,8 @@ static bool start_booted(const struct start *start)
 {
 	static char message[IT_MAX_PAYLOAD + 64];
 	char count[16];
-	size_t at = 8;
+	uint32_t head[3] = {0, start->uid, start->flags};
+	size_t at = sizeof head;
 	snprintf(count, sizeof count, "%u", start->argc);
 	at = append(message, at, start->directory);
 	at = append(message, at, count);
@@ -146,7 +147,7 @@ static bool start_booted(const struct start *start)
 		at = append(message, at, start->argv[i]);
 	for (uint16_t i = 0; i < start->envc; i++)
 		at = append(message, at, start->envp[i]);
-	uint32_t head[2] = {(uint32_t)(at - 4), start->uid};
+	head[0] = (uint32_t)(at - sizeof head[0]);
 	memcpy(message, head, sizeof head);
 	run.pid = boot_hand_over(message, at, &run.pipes);
 	if (run.pid < 0)
@@ -166,6 +167,8 @@ static bool start_exec(const struct start *start)
 	struct program program = {
 		.uid = start->uid, .directory = start->directory, .argv = start->argv, .envp = start->envp, .channel = -1};
 	memcpy(program.stdio, theirs, sizeof theirs);
+	if (start->flags & IT_FLAG_MERGED)
+		program.stdio[2] = theirs[1];
 	run.pid = spawn(&program, &why);
 	int error = errno;
 	for (int i = 0; i < 3; i++)

@@ -71,6 +71,38 @@ async def test_interleaved_streams_keep_every_byte_in_order(engine: ExecutionEng
     assert (result.outcome, result.truncated) == ("ok", False)
 
 
+IN_TURNS = {
+    "python": "import sys\nfor i in range(20):\n    print('o', i)\n    print('e', i, file=sys.stderr)",
+    "javascript": "for (let i = 0; i < 20; i++) { console.log('o', i); console.error('e', i) }",
+    "typescript": "for (let i: number = 0; i < 20; i++) { console.log('o', i); console.error('e', i) }",
+    "shell": "for i in $(seq 0 19); do echo o $i; echo e $i >&2; done",
+}
+
+
+@pytest.mark.parametrize("strategy", [ContainerStrategy.PER_EXECUTION, POOL])
+@pytest.mark.parametrize("language", IN_TURNS)
+async def test_merged_output_keeps_the_order_of_forty_writes(
+    engine: ExecutionEngine, language: str, strategy: ContainerStrategy
+) -> None:
+    """All of it is stdout: in the chunks, and in the result."""
+    async with engine.stream(language, IN_TURNS[language], merge_output=True, strategy=strategy) as execution:
+        chunks = await take(execution)
+        result = await execution.result()
+    assert result.stdout == "".join(f"o {i}\ne {i}\n" for i in range(20))
+    assert joined(chunks, "stdout").decode() == result.stdout
+    assert (result.stderr, result.outcome) == ("", "ok")
+
+
+async def test_merged_output_of_an_error_follows_what_came_before_it(engine: ExecutionEngine) -> None:
+    """A traceback is in its place, and counts for the limit as all output does."""
+    code = "import os, sys\nprint('before')\nos.write(2, b'now')\nraise SystemExit('after')"
+    result = await engine.run("python", code, merge_output=True)
+    assert (result.stdout, result.stderr, result.exit_code) == ("before\nnowafter\n", "", 1)
+    flood = "import os\nwhile True: os.write(2, b'x' * 1000)"
+    result = await engine.run("python", flood, merge_output=True, output_limit=5000)
+    assert (result.outcome, len(result.stdout), result.stderr) == ("output_limit", 5000, "")
+
+
 async def test_streams_do_not_overtake_each_other_by_much(engine: ExecutionEngine) -> None:
     """What is written after a pause comes after what was written before it, on whichever stream."""
     code = "for i in 1 2 3 4 5 6; do echo out$i; sleep 0.05; echo err$i >&2; sleep 0.05; done"

@@ -35,6 +35,7 @@ class Interpreter(NamedTuple):
     identity: str
     answer: str
     descriptors: str
+    turns: str
 
 
 assert PYTHON_LANGUAGE.boot is not None
@@ -64,6 +65,15 @@ for fd in os.listdir("/proc/self/fd"):
     except FileNotFoundError:
         pass  # the directory that was listed
 """,
+    turns="""
+import os, subprocess, sys
+for i in range(3):
+    print("a")
+    print("b", file=sys.stderr)
+    os.write(1, b"c")
+    os.write(2, b"d")
+    subprocess.run(["sh", "-c", "echo e >&2"])
+""",
 )
 SINGLE = Interpreter(
     mode=BootMode.SINGLE,
@@ -84,6 +94,16 @@ try { process.kill(1, 9) } catch (error) { console.log(error.code) }
 const fs = require("fs");
 for (const fd of fs.readdirSync("/proc/self/fd"))
   try { console.log(fd, fs.readlinkSync("/proc/self/fd/" + fd).split(":")[0]) } catch {}
+""",
+    turns="""
+const fs = require("fs");
+for (let i = 0; i < 3; i++) {
+  console.log("a");
+  console.error("b");
+  fs.writeSync(1, "c");
+  fs.writeSync(2, "d");
+  require("child_process").spawnSync("sh", ["-c", "echo e >&2"], { stdio: "inherit" });
+}
 """,
 )
 
@@ -134,6 +154,17 @@ def test_booted_run_holds_three_descriptors(supervisor: Supervisor, interpreter:
     assert [links.pop(fd) for fd in "012"] == ["pipe"] * 3
     own = {"anon_inode", "pipe", "/dev/null"} if interpreter is SINGLE else set[str]()  # of Node's event loop
     assert set(links.values()) <= own
+
+
+def test_booted_run_merges_its_output(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """For one run: the next one has two pipes again."""
+    merged = run(supervisor, interpreter, interpreter.turns, flags=Flag.MERGED)
+    assert (merged.stdout, merged.stderr) == (b"a\nb\ncde\n" * 3, b"")
+    apart = run(supervisor, interpreter, interpreter.turns)
+    assert (apart.stdout, apart.stderr) == (b"a\nc" * 3, b"b\nde\n" * 3)
+    output = run(supervisor, interpreter, interpreter.descriptors, flags=Flag.MERGED).stdout.decode()
+    links = dict(line.split() for line in output.splitlines())
+    assert [links.pop(fd) for fd in "012"] == ["pipe"] * 3
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])

@@ -51,6 +51,12 @@ def test_program_holds_three_descriptors(idle: Supervisor) -> None:
     assert idle.shell('echo a > /dev/stdout; echo b > "/proc/self/fd/2"').stderr == b"b\n"
 
 
+def test_merged_output_is_one_pipe(idle: Supervisor) -> None:
+    """What the program and its children write to stderr comes as stdout, in the order of writing."""
+    ran = idle.shell("for i in 1 2 3 4; do echo o$i; sh -c 'echo e$0 >&2' $i; done", flags=Flag.MERGED)
+    assert (ran.stdout, ran.stderr) == (b"o1\ne1\no2\ne2\no3\ne3\no4\ne4\n", b"")
+
+
 def test_frames_that_a_program_writes_are_output(idle: Supervisor) -> None:
     """To whatever descriptor there could be."""
     frame = encode.frame(Frame.EXIT, bytes(48))

@@ -227,11 +227,15 @@
     return data;
   };
 
-  // [directory, argc, ...argv, ...environment, '']; the user id before them is ours already
+  // [directory, argc, ...argv, ...environment, '']; of the flags before them only IT_FLAG_MERGED is for us, and the user id is ours already
   const handOver = () => {
-    const words = read(read(4).readUInt32LE(0)).toString('utf8', 4).split('\0');
+    const message = read(read(4).readUInt32LE(0));
     fs.closeSync(3);
-    return words;
+    if (message.readUInt32LE(4) & 16) {
+      fs.closeSync(2);
+      fs.openSync('/proc/self/fd/1', fs.constants.O_WRONLY); // the lowest number that is free: 2
+    }
+    return message.toString('utf8', 8).split('\0');
   };
 
   const become = ([directory, count, ...words]) => {

@@ -333,15 +333,18 @@ def _child(control, channel, streams, usual, libc):
         uid = int.from_bytes(message[:4], "little")
         posix.setresgid(uid, uid, uid)
         posix.setresuid(uid, uid, uid)
+        if message[4] & 16:  # IT_FLAG_MERGED
+            posix.dup2(1, 2)
+        program = message[8:]
         if libc is None:
-            _start(message[4:].split(b"\0"))
+            _start(program.split(b"\0"))
         libc(
             "prctl", 4, 1, 0, 0, 0
         )  # PR_SET_DUMPABLE, which changing the uid took: /proc/self is the program's own again
-        if message[4:] == usual and not _preloaded:
+        if program == usual and not _preloaded:
             posix.chdir("/workspace")
         else:
-            _become(message[4:].split(b"\0"), libc)
+            _become(program.split(b"\0"), libc)
         if _preloaded:
             _sow()
     except BaseException:
