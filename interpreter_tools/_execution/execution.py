@@ -154,7 +154,8 @@ class Execution:
         connection = lease.channel.connection
         puts = [connection.need(job.need.key, link=job.need.link, path=job.need.path)] if job.need else []
         puts += [
-            connection.put(path, data, uid=lease.uid, replace=path == job.code_path) for path, data in job.files.items()
+            connection.put_for_run(path, data, uid=lease.uid, replace=path == job.code_path)
+            for path, data in job.files.items()
         ]
         compilation = job.compilation
         if compilation is None or (lease.uid, compilation.key) in lease.channel.compiled:
@@ -188,6 +189,8 @@ class Execution:
             flags |= Flag.LAST
         if job.merge_output:
             flags |= Flag.MERGED
+        if self._placed is not None and self._placed.lists:
+            flags |= Flag.LIST
         start = Start(
             job.argv,
             job.environment,
@@ -238,7 +241,7 @@ class Execution:
             self._exited = event
             self._output.finish()
             assert self._lease is not None
-            self._session_generated = self._lease.ended(self._files.names())
+            self._session_generated = self._lease.ended(self._files)
             self._finish(None, LeaseEnd.UNCLEAN if event.unclean else LeaseEnd.CLEAN)
         else:
             assert isinstance(event, Refused), event
@@ -266,7 +269,7 @@ class Execution:
                 lease.channel.compiled.add((lease.uid, job.compilation.key))
             self._start_program(job, lease, [])
         else:
-            lease.ended(())
+            lease.ended(FileList())
             self._finish(None, LeaseEnd.UNCLEAN if exited.unclean else LeaseEnd.CLEAN)
 
     def _take_message(self, message: Message) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._container.channel import Channel
+    from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.lease_end import LeaseEnd
     from interpreter_tools._protocol import Reset
 
@@ -44,7 +45,7 @@ class Lease(Protocol):
         """The container's reset, where that is to follow a run which begins now; else it waits to be asked for."""
         ...
 
-    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+    def ended(self, files: FileList) -> tuple[str, ...]:
         """Takes note of what the run has changed; what all runs of its session have."""
         ...
 

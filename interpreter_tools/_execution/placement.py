@@ -33,11 +33,13 @@ class Placed(NamedTuple):
         job: what to run in it.
         lease: the container.
         missing: what to install when the supervisor does not find the packages of the run; None without packages.
+        lists: let the supervisor also tell which files the run leaves alone.
     """
 
     job: Job
     lease: Lease
     missing: Missing | None = None
+    lists: bool = False
 
 
 class Run(Protocol):

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.container import Container
+    from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.lease_end import LeaseEnd
     from interpreter_tools._pool.pool import Pool
     from interpreter_tools._protocol import Reset
@@ -50,9 +51,9 @@ class PoolLease:
         """The container's reset, where that is to follow a run which begins now; else it waits to be asked for."""
         return self.container.plan_reset() if self.container.shape.resets_at_once else None
 
-    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+    def ended(self, files: FileList) -> tuple[str, ...]:
         """The files that the runs so far have made: there is no run but this one."""
-        return files
+        return files.names()
 
     def detach(self) -> Container:
         """Takes the container out of its pool: whoever called removes it in the end. Instead of ``release``."""

@@ -12,6 +12,7 @@ from interpreter_tools._protocol.constants import (
     HEADER_SIZE,
     MAX_PAYLOAD,
     PUT_REPLACE,
+    PUT_RUN,
     STDIN_WINDOW,
     VERSION,
     BootMode,
@@ -116,21 +117,30 @@ class Connection:
         self._leave(State.GREETED, State.BOOTING)
         return data
 
-    def put(
-        self, path: bytes, data: bytes | memoryview, *, uid: int, mode: int = 0o644, replace: bool = False
-    ) -> bytes:
-        """Write a file below the workspace; how it went is told at the next ``start`` or ``sync``.
+    def put(self, path: bytes, data: bytes | memoryview, *, uid: int, mode: int = 0o644) -> bytes:
+        """Write a file below the workspace, over a regular file that is there; the next ``sync`` tells how it went.
 
         Args:
             path: where, below the workspace.
             data: the file's contents.
             uid: the file's owner.
             mode: the file's permissions.
-            replace: whatever has that path makes way: a file or link is removed, a directory gets another name. Else
-                only a regular file that the user may write is overwritten.
         """
         self._require(State.IDLE)
-        return encode.put(path, data, mode=mode | (PUT_REPLACE if replace else 0), uid=uid)
+        return encode.put(path, data, mode=mode, uid=uid)
+
+    def put_for_run(self, path: bytes, data: bytes | memoryview, *, uid: int, replace: bool = False) -> bytes:
+        """Write a file of the next run, whose ``start`` tells how it went; one that is refused undoes it.
+
+        Args:
+            path: where, below the workspace.
+            data: the file's contents.
+            uid: the file's owner.
+            replace: whatever has that path makes way: a file or link is removed, a directory gets another name. Else
+                only a regular file is replaced.
+        """
+        self._require(State.IDLE)
+        return encode.put(path, data, mode=0o644 | PUT_RUN | (PUT_REPLACE if replace else 0), uid=uid)
 
     def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
         """Begins a file whose contents follow, piece by piece."""

@@ -10,7 +10,9 @@ HEADER_SIZE: Final = 8
 MAX_PAYLOAD: Final = 65536
 STDIN_WINDOW: Final = 65536
 MESSAGE_SIZE: Final = 65000
+PUT_RUN: Final = 0x40000000
 PUT_REPLACE: Final = 0x80000000
+FILES_UNCHANGED: Final = 0x8000000000000000
 
 
 class Frame(IntEnum):
@@ -55,6 +57,7 @@ class Flag(IntFlag):
     STDIN = 1
     BOOTED = 2
     LAST = 4
+    LIST = 8
     MERGED = 16
 
 

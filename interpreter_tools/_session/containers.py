@@ -19,6 +19,8 @@ from interpreter_tools._session.record import Record
 from interpreter_tools._session.shared_workspace import SharedWorkspace
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from interpreter_tools._config.model import ContainerConfig
     from interpreter_tools._container.container import Container
     from interpreter_tools._container.shape import Shape
@@ -229,9 +231,13 @@ class SessionContainers:
         self.history.append(record)
         return record
 
-    def note_generated(self, record: Record, files: tuple[str, ...]) -> tuple[str, ...]:
-        """Takes note of what a run has changed; what all runs have."""
+    def note_generated(
+        self, record: Record, files: tuple[str, ...], *, gone: AbstractSet[str] = frozenset()
+    ) -> tuple[str, ...]:
+        """Note what a run has changed, and which files of earlier runs are gone; return what all runs have changed."""
         record.generated = frozenset(files)
+        record.made -= gone
+        self.generated -= gone - set[str]().union(*(holder.made for holder in self.holders))
         record.made.update(files)
         self.generated.update(files)
         return tuple(sorted(self.generated))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._container.channel import Channel
+    from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.lease_end import LeaseEnd
     from interpreter_tools._execution.placement import Run
     from interpreter_tools._protocol import Reset
@@ -72,9 +73,9 @@ class _Visit:
         """None: the container stays as it is."""
         return None
 
-    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+    def ended(self, files: FileList) -> tuple[str, ...]:
         """Return the files that were changed."""
-        return files
+        return files.names()
 
     def release(self, end: LeaseEnd) -> None:
         """Do nothing: the session has the container."""

@@ -171,9 +171,9 @@ class SessionLease:
         """Kills the program."""
         self.channel.send(self.channel.connection.kill())
 
-    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
-        """Takes note of what the run has changed; what all runs of the session have."""
-        return self._runs.note_generated(self.record, files)
+    def ended(self, files: FileList) -> tuple[str, ...]:
+        """Note what the run has changed and removed; return what all runs of the session have changed."""
+        return self._runs.note_generated(self.record, files.names(), gone=files.gone(self.record.made))
 
     def release(self, end: LeaseEnd) -> None:
         """Give the container back. Does nothing the second time."""

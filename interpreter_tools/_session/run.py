@@ -14,6 +14,7 @@ from interpreter_tools._session.record import settle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from interpreter_tools._execution.placement import Missing, Placed, Run
@@ -194,9 +195,11 @@ class SessionRuns:
 
     # -- the run ends
 
-    def note_generated(self, record: Record, files: tuple[str, ...]) -> tuple[str, ...]:
-        """Takes note of what a run has changed; what all runs have."""
-        return self._containers.note_generated(record, files)
+    def note_generated(
+        self, record: Record, files: tuple[str, ...], *, gone: AbstractSet[str] = frozenset()
+    ) -> tuple[str, ...]:
+        """Note what a run has changed and removed; return what all runs have changed."""
+        return self._containers.note_generated(record, files, gone=gone)
 
     def take_back(self, lease: SessionLease, end: LeaseEnd) -> None:
         """End a run: do with its container what the table says."""

@@ -362,7 +362,8 @@ class Session(SessionFiles):
                     return fitting
                 await self._check_code(demand.code_path, self._containers.seen_by(fitting.shape))
                 lease = run.lease = await self._lease(run, fitting.shape, demand.options)
-                return Placed(await self._prepare(lease, demand, fitting), lease, fitting.missing)
+                job = await self._prepare(lease, demand, fitting)
+                return Placed(job, lease, fitting.missing, lists=bool(lease.record.made))
         except BaseException:
             if run.lease is not None:
                 run.lease.release(LeaseEnd.UNUSED)

@@ -105,10 +105,11 @@ struct level { /* a directory on the way down, held open, so that a swapped one 
 	ino_t inode;
 	uint32_t length; /* of its path */
 	bool moved;      /* it, or one above it */
+	bool same;       /* it holds the names that it held before the run */
 };
 
 static struct {
-	bool busy, all, partial;
+	bool busy, all, unchanged, partial;
 	struct level stack[MAX_DEPTH];
 	uint32_t depth, total;
 	uint64_t spent_us;
@@ -205,6 +206,18 @@ static void leave_directory(void)
 	closedir(list.stack[--list.depth].directory);
 }
 
+/* A name that comes or goes changes the change time of its directory. */
+static void push_level(struct level level, const struct stat *status)
+{
+	level.same = !level.moved && before(status->st_ctim, seen.mark);
+	list.stack[list.depth++] = level;
+	if (!list.unchanged || !level.same)
+		return;
+	if (level.length == 0)
+		list.path[0] = '/';
+	list_add(IT_FILES_UNCHANGED, level.length ? level.length : 1);
+}
+
 static void enter_directory(const struct level *level, const char *name, size_t length, const struct stat *status)
 {
 	struct place place = {.directory = status->st_ino, .parent = level->inode, .name = hash(name)};
@@ -217,7 +230,7 @@ static void enter_directory(const struct level *level, const char *name, size_t 
 		remember_place(!seen.current, place);
 	uint32_t end = level->length + (uint32_t)length;
 	list.path[end] = '/';
-	list.stack[list.depth++] = (struct level){below, status->st_ino, end + 1, moved};
+	push_level((struct level){.directory = below, .inode = status->st_ino, .length = end + 1, .moved = moved}, status);
 }
 
 /* What is mounted beneath the workspace is left out: it may be a large directory of the host, where others write as well. */
@@ -240,15 +253,18 @@ static void take_entry(const struct level *level, const char *name)
 			seen.last_change = status.st_ctim;
 		if (list.all || level->moved || changed_since_mark(&status))
 			list_add((uint64_t)status.st_size, level->length + (uint32_t)length);
+		else if (list.unchanged && !level->same)
+			list_add((uint64_t)status.st_size | IT_FILES_UNCHANGED, level->length + (uint32_t)length);
 	}
 }
 
-void changes_list(bool all)
+void changes_list(bool all, bool unchanged)
 {
 	struct stat root;
 	DIR *top = open_directory(files_workspace(), ".");
 	list.busy = true;
 	list.all = all;
+	list.unchanged = unchanged;
 	list.used = 4;
 	list.count = 0;
 	list.total = list.depth = 0;
@@ -256,7 +272,7 @@ void changes_list(bool all)
 	list.partial = !top || fstat(dirfd(top), &root) < 0;
 	if (!list.partial) {
 		list.device = root.st_dev;
-		list.stack[list.depth++] = (struct level){.directory = top, .inode = root.st_ino};
+		push_level((struct level){.directory = top, .inode = root.st_ino}, &root);
 	} else if (top) {
 		closedir(top);
 	}

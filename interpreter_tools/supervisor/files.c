@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -39,6 +40,34 @@ static bool component_allowed(const char *name, size_t length)
 }
 
 /*
+ * What the files of the run to come have changed so far, the latest first: a START that is refused undoes it.
+ * What was in the place of a file lies aside until then, under another name in the same directory.
+ */
+struct deed {
+	struct deed *before;
+	uint32_t uid, length;
+	bool directory;
+	char aside[256]; /* empty: nothing was there */
+	char path[];
+};
+
+static struct deed *deeds;
+static uint32_t noting; /* the user whose file belongs to the run to come; 0: what is written is there to stay */
+
+static void note(struct text path, const char *aside, bool directory)
+{
+	if (!noting)
+		return;
+	struct deed *deed = malloc(sizeof *deed + path.length);
+	if (!deed)
+		die("no memory for the files of a run");
+	*deed = (struct deed){.before = deeds, .uid = noting, .length = path.length, .directory = directory};
+	snprintf(deed->aside, sizeof deed->aside, "%s", aside);
+	memcpy(deed->path, path.at, path.length);
+	deeds = deed;
+}
+
+/*
  * Opens the directory that holds the last component, which it returns in name. With create, directories that are missing are made.
  * The caller closes the descriptor; -1 and errno on failure.
  */
@@ -63,6 +92,7 @@ static int open_parent(struct text path, bool create, char name[256])
 		if (next < 0 && errno == ENOENT && create && mkdirat(directory, name, 0777) == 0) {
 			next = openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 			changes_put_directory(directory, next, name);
+			note((struct text){path.at, (uint32_t)(slash - path.at)}, "", true);
 		}
 		int error = errno;
 		close(directory);
@@ -134,19 +164,74 @@ static void put_remove(void)
 }
 
 /*
- * Moves out of the way what a program has put where a file must go: a file of any kind, a link, or a directory, which keeps what is in it under
- * another name. When that fails, the put does, and tells why.
+ * Moves out of the way what is where a file of a run must go: with IT_PUT_REPLACE a file of any kind, a link, or a directory, else a regular
+ * file. It gets another name in the same directory, until the run begins or is refused. A directory keeps that name. True when something was there.
  */
-static void make_way(uint32_t uid, struct text path)
+static bool make_way(struct text path, bool any)
 {
-	char name[256], aside[256 + 32];
-	int parent = refusal_waits() || become(uid) < 0 ? -1 : open_parent(path, false, name);
-	if (parent >= 0 && unlinkat(parent, name, 0) < 0 && errno == EISDIR) {
-		snprintf(aside, sizeof aside, "%.200s.%llu", name, (unsigned long long)now_us()); /* no two have the same time */
-		(void)renameat(parent, name, parent, aside);
+	char name[256], aside[256];
+	struct stat status;
+	bool moved = false;
+	if (become(noting) == 0) {
+		int parent = open_parent(path, false, name);
+		if (parent >= 0 && fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && (any || S_ISREG(status.st_mode))) {
+			snprintf(aside, sizeof aside, "%.200s.%llu", name, (unsigned long long)now_us()); /* no two have the same time */
+			moved = renameat(parent, name, parent, aside) == 0;
+			if (moved)
+				note(path, aside, false);
+			else
+				put_failed(errno);
+		}
+		close_fd(&parent);
 	}
-	close_fd(&parent);
 	become(0);
+	return moved;
+}
+
+static void undo(int parent, const char *name, const struct deed *deed)
+{
+	struct stat status;
+	(void)unlinkat(parent, name, deed->directory ? AT_REMOVEDIR : 0);
+	if (*deed->aside && renameat(parent, deed->aside, parent, name) == 0 && fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(status.st_mode))
+		changes_put(&status); /* its change time is new, and no run's doing */
+}
+
+/* The run is refused: what was there before its files is there again. */
+void files_undo(void)
+{
+	for (struct deed *deed; (deed = deeds); free(deed)) {
+		char name[256];
+		deeds = deed->before;
+		if (become(deed->uid) == 0) {
+			int parent = open_parent((struct text){deed->path, deed->length}, false, name);
+			if (parent >= 0)
+				undo(parent, name, deed);
+			close_fd(&parent);
+		}
+		become(0);
+	}
+}
+
+/* The run begins: what its files replaced is removed. With begun false, the files can still be undone, but where they replaced others. */
+void files_keep(bool begun)
+{
+	for (struct deed **link = &deeds, *deed; (deed = *link);) {
+		char name[256];
+		if (*deed->aside && become(deed->uid) == 0) {
+			int parent = open_parent((struct text){deed->path, deed->length}, false, name);
+			if (parent >= 0)
+				(void)unlinkat(parent, deed->aside, 0); /* a directory stays */
+			close_fd(&parent);
+		}
+		become(0);
+		if (begun || *deed->aside) {
+			*link = deed->before;
+			free(deed);
+		} else {
+			link = &deed->before;
+		}
+	}
 }
 
 /* What follows a refused file, or a missing entry of the store, is not written: so the client knows which files are there, and is told one refusal. */
@@ -157,7 +242,7 @@ void files_put(struct cursor *payload)
 	take_end(payload);
 	if (put.open)
 		die("protocol: a put inside a put");
-	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~(07777u | IT_PUT_REPLACE)))
+	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~(07777u | IT_PUT_RUN | IT_PUT_REPLACE)) || (mode & (IT_PUT_RUN | IT_PUT_REPLACE)) == IT_PUT_REPLACE)
 		die("protocol: a put as uid %u with mode %o", uid, mode);
 	put.open = true;
 	put.refused = false;
@@ -165,10 +250,13 @@ void files_put(struct cursor *payload)
 	put.uid = uid;
 	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
 	memcpy(put.path, path.at, put.length);
-	if (mode & IT_PUT_REPLACE)
-		make_way(uid, path);
+	noting = mode & IT_PUT_RUN && !refusal_waits() ? uid : 0;
+	bool replaces = noting && make_way(path, mode & IT_PUT_REPLACE);
 	if (!refusal_waits() && (put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
 		put_failed(errno);
+	if (put.fd >= 0 && !replaces)
+		note(path, "", false);
+	noting = 0;
 }
 
 void files_data(struct cursor *payload)

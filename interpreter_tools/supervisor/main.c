@@ -129,7 +129,7 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		break;
 	case IT_LIST:
 		take_end(payload);
-		changes_list(true);
+		changes_list(true, false);
 		break;
 	case IT_GET:
 		files_get(payload);

@@ -43,7 +43,7 @@
 
 /* client to supervisor */
 #define IT_BOOT 0x01    /* u8 mode, u8 0, u16 argc, u16 envc, u32 uid of the first run, argc + envc strings: what to boot ahead */
-#define IT_PUT 0x02     /* u32 mode (07777 or IT_PUT_REPLACE), u32 uid, string path below the workspace: a file's contents follow */
+#define IT_PUT 0x02     /* u32 mode (07777 or IT_PUT_*), u32 uid, string path below the workspace: a file's contents follow */
 #define IT_DATA 0x03    /* bytes of the file */
 #define IT_DONE 0x04    /* empty: the file is complete */
 #define IT_SYNC 0x05    /* empty: report how the puts went */
@@ -72,11 +72,20 @@
  */
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
 #define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */
+#define IT_FLAG_LIST 8u   /* let the IT_FILES at the end also tell what the run has left alone, see IT_FILES_UNCHANGED */
 #define IT_FLAG_LAST 4u   /* boot no other interpreter when it ends: an IT_RESET has to come before another IT_START */
 #define IT_FLAG_MERGED 16u /* stderr is the pipe of stdout, so that one IT_STDOUT after another keeps the order of both */
 
-/* in the mode of IT_PUT: what is there now makes way, whatever it is. A file or link is removed, a directory gets another name */
+/* in the mode of IT_PUT: the file belongs to the next run. When its IT_START is refused, what was there before is there again */
+#define IT_PUT_RUN 0x40000000u
+/* with IT_PUT_RUN: what is there now makes way, whatever it is. A file or link is removed, a directory gets another name */
 #define IT_PUT_REPLACE 0x80000000u
+
+/*
+ * Added to the size in IT_FILES: the run has left this alone. It is a file, in a directory in which others came or went; or a directory, whose path
+ * ends with a slash ("/" is the workspace), in which every file is still there that was before the run.
+ */
+#define IT_FILES_UNCHANGED 0x8000000000000000u
 
 /* boot modes */
 #define IT_BOOT_NONE 0   /* nothing: every run is an exec */

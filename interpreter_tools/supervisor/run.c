@@ -33,7 +33,7 @@ static struct {
 	enum phase phase;
 	uint32_t uid, outcome, flags;
 	pid_t pid;
-	bool exited, last, gathers;
+	bool exited, last, lists, gathers;
 	bool err_first;                  /* stderr's turn: the last one was stdout's, and took all the room */
 	int status;
 	struct pipes pipes;
@@ -92,7 +92,8 @@ static void parse(struct cursor *payload, struct start *start, char *space)
 	start->directory = copy_text(payload, &space);
 	start->argc = take_u16(payload);
 	start->envc = take_u16(payload);
-	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~(IT_FLAG_STDIN | IT_FLAG_BOOTED | IT_FLAG_LAST | IT_FLAG_MERGED)))
+	const uint32_t known = IT_FLAG_STDIN | IT_FLAG_BOOTED | IT_FLAG_LAST | IT_FLAG_LIST | IT_FLAG_MERGED;
+	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~known))
 		die("protocol: a start as uid %u with flags %u", start->uid, start->flags);
 	if (start->reset_ms && !(start->flags & IT_FLAG_LAST))
 		die("protocol: a start with a reset that is not the last");
@@ -197,9 +198,12 @@ void run_start(struct cursor *payload)
 	if (booted && !boot_serves(start.uid))
 		die("protocol: a start as uid %u for an interpreter that was not booted for it", start.uid);
 	if (refused(&start)) {
+		files_undo();
 		store_unlink();
 		return;
 	}
+	if (booted || program_exists(start.argv[0]))
+		files_keep(false); /* the program may look at once, and shall not see what they replaced */
 	store_link(start.uid);
 	files_home(start.uid);
 	changes_mark();
@@ -207,10 +211,12 @@ void run_start(struct cursor *payload)
 	struct usage before = cgroup_read();
 	uint64_t started_us = now_us();
 	if (booted ? !start_booted(&start) : !start_exec(&start)) {
+		files_undo();
 		store_unlink();
 		boot_ahead(); /* the one that was parked may have been retired for it */
 		return;
 	}
+	files_keep(true);
 	pid_t pid = run.pid;
 	struct pipes pipes = run.pipes;
 	memset(&run, 0, sizeof run);
@@ -224,6 +230,7 @@ void run_start(struct cursor *payload)
 	run.limit = start.limit;
 	run.outcome = IT_EXITED;
 	run.last = start.flags & IT_FLAG_LAST;
+	run.lists = start.flags & IT_FLAG_LIST;
 	run.reset_ms = start.reset_ms;
 	run.next_uid = start.next_uid;
 	feed_begin(start.flags & IT_FLAG_STDIN, &run.pipes.in);
@@ -396,7 +403,7 @@ static void advance(void)
 			return;
 		messages_end();
 		store_unlink();
-		changes_list(false);
+		changes_list(false, run.lists);
 		run.phase = LISTING;
 	}
 	if (run.phase == LISTING && changes_step())

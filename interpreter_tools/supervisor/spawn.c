@@ -176,6 +176,30 @@ static void exec_one(char **argv, char **envp)
 	errno = found;
 }
 
+static bool is_program(const char *path)
+{
+	struct stat status;
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 0111);
+}
+
+bool program_exists(const char *names)
+{
+	const char *path = getenv("PATH");
+	if (!path || !*path)
+		path = DEFAULT_PATH;
+	if (strchr(names, '/'))
+		return *names != '/' || is_program(names);
+	for (; *names; names += strcspn(names, ":"), names += *names == ':') {
+		for (const char *at = path; *at; at += strcspn(at, ":"), at += *at == ':') {
+			char file[4096];
+			int size = snprintf(file, sizeof file, "%.*s/%.*s", (int)strcspn(at, ":"), at, (int)strcspn(names, ":"), names);
+			if (*at == '/' && size < (int)sizeof file && is_program(file))
+				return true;
+		}
+	}
+	return false;
+}
+
 static void exec_by_name(char **argv, char **envp)
 {
 	if (strchr(argv[0], '/')) {

@@ -88,6 +88,7 @@ struct program {
 struct pipes { /* our ends of a program's stdio; -1 when closed */
 	int in, out, err;
 };
+bool program_exists(const char *names); /* where it is looked up; true as well for a path that is relative */
 pid_t spawn(const struct program *program, uint32_t *why); /* -1 and errno when it could not be started */
 int open_pipes(struct pipes *ours, int theirs[3]);
 void close_pipes(struct pipes *pipes);
@@ -147,6 +148,8 @@ void files_data(struct cursor *payload);
 void files_done(void);
 void files_drop(void);
 void files_closed(void);        /* dies when a put is still open */
+void files_keep(bool begun);    /* the next run begins, or is about to: its files are there to stay */
+void files_undo(void);          /* it does not begin: they go, and what they replaced comes back */
 void files_home(uint32_t uid);  /* see that the run's user has one */
 void files_get(struct cursor *payload);
 bool files_reading(void);
@@ -159,7 +162,8 @@ void changes_put(const struct stat *status); /* a file as we have left it */
 void changes_put_directory(int parent, int directory, const char *name); /* the same */
 bool changes_settled(void);     /* the clock has ticked since the last change; a run is not started before */
 void changes_mark(void);        /* a run starts: what changes from here on is its doing */
-void changes_list(bool all);    /* begin a list of IT_FILES: every file, or those that changed since the mark */
+/* Begin a list of IT_FILES: every file, or those that changed since the mark; and with unchanged what IT_FLAG_LIST asks for. */
+void changes_list(bool all, bool unchanged);
 bool changes_listing(void);
 bool changes_step(void);        /* true: the list is complete, now or before */
 void changes_forget(void);

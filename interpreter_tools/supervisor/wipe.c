@@ -294,6 +294,7 @@ void wipe_step(void)
 void wipe_reset(uint32_t deadline_ms, uint32_t next_uid)
 {
 	boot_retire(); /* one that waits for the user before, as no run has taken it */
+	files_undo();
 	wipe.busy = true;
 	wipe.next_uid = next_uid;
 	wipe.due_us = now_us();

@@ -9,6 +9,7 @@ from interpreter_tools._container.channel import Channel
 from interpreter_tools.testing.wire import UID, encode, make_idle, piece, requests
 
 if TYPE_CHECKING:
+    from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.lease_end import LeaseEnd
     from interpreter_tools._protocol import Event, Reset
 
@@ -98,9 +99,9 @@ class Sandbox:
         """Return the reset that the test chose."""
         return self.reset
 
-    def ended(self, files: tuple[str, ...]) -> tuple[str, ...]:
+    def ended(self, files: FileList) -> tuple[str, ...]:
         """Return the files that the run changed."""
-        return files
+        return files.names()
 
     def release(self, end: LeaseEnd) -> None:
         """Note the end of the lease."""

@@ -21,7 +21,7 @@ from interpreter_tools import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
 pytestmark = pytest.mark.docker
@@ -145,6 +145,11 @@ async def test_workspace_that_is_full(engine: ExecutionEngine) -> None:
         await session.write_file("small", b"small")
 
 
+async def texts() -> AsyncGenerator[str]:
+    """What no file is made from."""
+    yield "text"
+
+
 async def test_sources_that_are_no_files(engine: ExecutionEngine, tmp_path: Path) -> None:
     """Are named, and nothing hangs."""
     os.mkfifo(tmp_path / "fifo")
@@ -155,7 +160,7 @@ async def test_sources_that_are_no_files(engine: ExecutionEngine, tmp_path: Path
         with pytest.raises(ConfigurationError, match="not a directory"):
             await session.copy_directory_into_workspace(tmp_path / "missing")
         with pytest.raises(ConfigurationError, match="encode"):
-            await session.write_file("a", "text")  # pyright: ignore[reportArgumentType]
+            await session.write_file("a", texts())  # pyright: ignore[reportArgumentType]
 
 
 async def test_a_gigabyte_flows_through_little_memory(engine: ExecutionEngine, tmp_path: Path) -> None:

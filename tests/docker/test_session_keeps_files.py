@@ -182,3 +182,19 @@ async def test_programs_of_the_caller_are_not_taken_for_code(engine: ExecutionEn
         await session.write_file("main.py", b"print('mine')")
         with pytest.raises(ConfigurationError, match="holds a file that was put into the workspace"):
             await session.run("python", "print(1)")
+
+
+@pytest.mark.parametrize("kind", ["default", "per_execution_shared"])
+async def test_generated_directory_that_is_renamed(engine: ExecutionEngine, kind: str, tmp_path: Path) -> None:
+    """Its files are generated files under their new names, and no longer under the old ones."""
+    session = engine.session(KINDS[kind].config)
+    await session.run("shell", "mkdir -p out/deep; echo 1 > out/one; echo 2 > out/deep/two; echo 3 > three; : > four")
+    moved = await session.run("shell", "mv out final; mv three drei; rm four")
+    assert moved.generated_files == ("drei", "final/deep/two", "final/one")
+    assert moved.session_generated_files == ("drei", "final/deep/two", "final/one")
+    again = await session.run("python", "")
+    assert (again.generated_files, again.session_generated_files) == ((), moved.session_generated_files)
+    assert await session.list_workspace_files(only_generated=True) == list(moved.session_generated_files)
+    kept = await session.aclose(keep_generated=tmp_path)
+    assert {str(path.relative_to(tmp_path)) for path in kept} == set(moved.session_generated_files)
+    assert (tmp_path / "final/deep/two").read_bytes() == b"2\n"

@@ -71,26 +71,31 @@ def containers(info: SessionInfo) -> tuple[list[str], ContainerMeta | None]:
 
 
 async def files_of(session: Session) -> set[str]:
-    """The files of a session, without the code of its runs."""
-    return {name for name in await session.list_workspace_files() if not name.startswith("main.")}
+    """The files of a session, without the code of its first run."""
+    return {name for name in await session.list_workspace_files() if name != "main.sh"}
+
+
+_BROUGHT = {"made": b"another", "new/deep/file": b"1"}  # what a run that is refused would have written
 
 
 async def refused(session: Session, cause: str, missing: str) -> None:
     """A run that does not begin."""
     if cause == "directory":
         with pytest.raises(ConfigurationError, match="working_dir"):
-            await session.run("shell", "echo ran > ran", working_dir="/nowhere")
+            await session.run("shell", "echo ran > ran", working_dir="/nowhere", files=_BROUGHT)
     elif cause == "program":
         with pytest.raises(InterpreterMissing):
-            await session.run(missing, "x")
+            await session.run(missing, "x", files=_BROUGHT)
     elif cause == "file":
         with pytest.raises(FileRefused, match="big"):
-            await session.run("shell", "echo ran > ran", files={"big": bytes(8 << 20)})
+            await session.run("shell", "echo ran > ran", files=_BROUGHT | {"big": bytes(8 << 20)})
     elif cause == "environment":
+        variables = {f"V{n}": "x" * 1000 for n in range(80)}
         with pytest.raises(ConfigurationError):
-            await session.run("shell", "echo ran > ran", environment={f"V{n}": "x" * 1000 for n in range(80)})
+            await session.run("shell", "echo ran > ran", environment=variables, files=_BROUGHT)
     elif cause == "packages":
-        assert (await session.run("python", "", dependencies=[NO_PACKAGE])).outcome == "dependency_error"
+        result = await session.run("python", "", dependencies=[NO_PACKAGE], files=_BROUGHT)
+        assert result.outcome == "dependency_error"
     else:
         async with session.stream("python", "", dependencies=[NO_PACKAGE]):
             pass
@@ -117,6 +122,8 @@ async def test_run_that_never_began_changes_nothing(
         assert after.last_executed_at == before.last_executed_at
         if kind == "per_execution":
             assert containers(after) == containers(before)
+        there = set((await session.run("shell", "ls -A")).stdout.split())
+        assert there == {"between", "given", "main.sh"} | ({"made"} if KINDS[kind].keeps_files else set[str]())
         again = await session.run("shell", "cat given between")
         assert again.stdout == "12"
         assert made.session_generated_files == again.session_generated_files == ("made",)

@@ -330,7 +330,7 @@ def test_put_that_replaces_has_its_way(idle: Supervisor, deed: str) -> None:
     """Whatever a program left under that name, the file is there, and is a plain one."""
     assert idle.shell(deed).exited.exit_code == 0
     for text in (b"first\n", b"second\n"):
-        idle.send(idle.connection.put(b"code", text, uid=UID, replace=True))
+        idle.send(idle.connection.put_for_run(b"code", text, uid=UID, replace=True))
         assert idle.shell("cat code; test -f code -a ! -L code").stdout == text
 
 
@@ -338,16 +338,16 @@ def test_put_that_replaces_keeps_the_files_of_a_directory(idle: Supervisor) -> N
     """They lie under another name, once, however often that happens."""
     for number in range(3):
         idle.shell(f"mkdir code; echo {number} > code/x")
-        idle.send(idle.connection.put(b"code", b"", uid=UID, replace=True))
+        idle.send(idle.connection.put_for_run(b"code", b"", uid=UID, replace=True))
         idle.shell("rm code")
     assert idle.shell("cat code.*/x").stdout == b"0\n1\n2\n"
 
 
 def test_put_that_replaces_changes_no_other_name_of_the_file(idle: Supervisor) -> None:
     """A program that keeps its code under a second name keeps it."""
-    idle.send(idle.connection.put(b"code", b"one", uid=UID, replace=True))
+    idle.send(idle.connection.put_for_run(b"code", b"one", uid=UID, replace=True))
     idle.shell("ln code kept")
-    idle.send(idle.connection.put(b"code", b"two", uid=UID, replace=True))
+    idle.send(idle.connection.put_for_run(b"code", b"two", uid=UID, replace=True))
     assert idle.shell("cat kept code").stdout == b"onetwo"
 
 

@@ -18,7 +18,7 @@ from interpreter_tools import (
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._execution.placement import Placed
 from interpreter_tools._protocol import Clean, Files, Reset, State
-from interpreter_tools._protocol.constants import MAX_PAYLOAD, STDIN_WINDOW, Ended, Flag, Verdict
+from interpreter_tools._protocol.constants import MAX_PAYLOAD, PUT_RUN, STDIN_WINDOW, Ended, Flag, Verdict
 from interpreter_tools.testing.executions import Placing, execution_of, exited, job, out, started
 from interpreter_tools.testing.sandbox import Sandbox, settle
 from interpreter_tools.testing.wire import EXITED, UID
@@ -43,10 +43,10 @@ async def test_start_is_one_write() -> None:
     )
     execution = await execution_of(sandbox, work).__aenter__()
     assert sandbox.heard() == [
-        (0x02, 0o644, UID, b"main.py"),
+        (0x02, 0o644 | PUT_RUN, UID, b"main.py"),
         (0x03, b"code"),
         (0x04,),
-        (0x02, 0o644, UID, b"d/x"),
+        (0x02, 0o644 | PUT_RUN, UID, b"d/x"),
         (0x04,),
         (0x06, UID, Flag.LAST, 1500, 99, (0, 0), b"/tmp", [b"python3", b"/workspace/main.py"], [b"A=1"]),
     ]
