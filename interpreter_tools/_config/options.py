@@ -25,6 +25,7 @@ from interpreter_tools._config.model import (
 )
 from interpreter_tools._config.mounts import Mount, check_mounts
 from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._config.patterns import Pattern, check_patterns
 from interpreter_tools._exceptions import ConfigurationError
 
 
@@ -120,6 +121,9 @@ class RunOptions(RunLimits, total=False):
         args: the program's arguments, as ``sys.argv[1:]`` or ``"$@"`` shows them; no shell splits or expands them.
         merge_output: True sends stderr where stdout goes, as ``2>&1`` does: the chunks, and the result's ``stdout``,
             hold both in the order of writing. A compiler's messages are merged in the same way.
+        collect: patterns of files to bring along as ``result.files``, of those that the run makes or changes:
+            ``"*.png"`` matches in any directory, ``"out/*.csv"`` in one, ``"out/**"`` all below it. At most 1,000 files
+            and 64 MiB.
         capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
     """
 
@@ -134,6 +138,7 @@ class RunOptions(RunLimits, total=False):
     run_app: RunApp | None
     args: Sequence[str]
     merge_output: bool
+    collect: Sequence[str]
     capture: bool
 
 
@@ -168,6 +173,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool
     run_app: RunApp | None
     args: tuple[str, ...]
+    collect: tuple[Pattern, ...]
     merge_output: bool
     capture: bool
 
@@ -281,6 +287,7 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         auto_dependencies=_check_auto(options.get("auto_dependencies")),
         system_dependencies=options.get("system_dependencies"),
         merge_output=bool(take(options.get("merge_output", False), bool, "merge_output")),
+        collect=check_patterns(options.get("collect", ()), field="collect"),
         capture=options.get("capture", True),
     )
 

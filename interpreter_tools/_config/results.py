@@ -134,6 +134,9 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         generated_files_partial: True when more files exist than were listed: over 100,000, too deep, or too slow to
             list.
         session_generated_files: regular files that all runs of the session so far made or changed.
+        files: contents by path of the generated files that match the run's ``collect`` patterns.
+        files_partial: True when a file that matches is missing: over 1,000 or 64 MiB in all, unreadable, not listed, or
+            not read within 60 seconds.
         workspace_dir: the directory of the run's files, inside the container.
         results: the results that the program displayed, in order: at most 1,000 results and 64 MiB.
         results_truncated: True when the program displayed more, which was dropped.
@@ -162,6 +165,8 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     generated_files: tuple[str, ...] = ()
     generated_files_partial: bool = False
     session_generated_files: tuple[str, ...] = ()
+    files: dict[str, bytes] = {}
+    files_partial: bool = False
     workspace_dir: str = "/workspace"
     results: tuple[DisplayResult, ...] = ()
     results_truncated: bool = False

@@ -17,6 +17,7 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     StoreFailed,
 )
+from interpreter_tools._execution.collecting import Collected
 from interpreter_tools._execution.displays import Displays
 from interpreter_tools._execution.installing import KILLED, InstallWait
 from interpreter_tools._execution.outcome import not_compiled, not_run, ran, refusal
@@ -27,8 +28,9 @@ from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, O
 from interpreter_tools._protocol.constants import Ended, Flag, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from interpreter_tools._config.patterns import Pattern
     from interpreter_tools._config.results import DependencyStream, ExecutionResult, OutputChunk, Stream
     from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.lease import Lease
@@ -51,6 +53,7 @@ class _State(Enum):
     INSTALLING = auto()
     COMPILING = auto()
     RUNNING = auto()
+    COLLECTING = auto()
     ENDED = auto()
 
 
@@ -66,7 +69,9 @@ class Execution:
         placement: finds a container for the run.
     """
 
-    def __init__(self, placement: Placement, *, stdin: bytes | None, capture: bool) -> None:
+    def __init__(
+        self, placement: Placement, *, stdin: bytes | None, capture: bool, collect: Sequence[Pattern] = ()
+    ) -> None:
         self.placement = placement
         self._wait: InstallWait | None = None
         self._failure: Installed | None = None  # why no program ran, where that is a result
@@ -84,6 +89,8 @@ class Execution:
         self._compiled: Exited | None = None  # how the compiler ended
         self._exited: Exited | None = None
         self._files = FileList()
+        self._collected = Collected(collect)
+        self._collecting: asyncio.Task[None] | None = None
         self._session_generated: tuple[str, ...] = ()
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
@@ -198,7 +205,7 @@ class Execution:
             flags=flags,
             timeout_ms=0 if job.timeout is None else max(1, round(job.timeout * 1000)),
             output_limit=job.output_limit or 0,
-            reset=lease.plan_reset(),
+            reset=None if self._collected.is_asked else lease.plan_reset(),
             directory=job.directory,
         )
         channel.send(b"".join((*puts, connection.start(start))))
@@ -242,7 +249,7 @@ class Execution:
             self._output.finish()
             assert self._lease is not None
             self._session_generated = self._lease.ended(self._files)
-            self._finish(None, LeaseEnd.UNCLEAN if event.unclean else LeaseEnd.CLEAN)
+            self._collect(self._lease, LeaseEnd.UNCLEAN if event.unclean else LeaseEnd.CLEAN)
         else:
             assert isinstance(event, Refused), event
             assert self._placed is not None
@@ -254,6 +261,34 @@ class Execution:
                 argv = job.compilation.argv if self._state is _State.COMPILING and job.compilation else job.argv
                 error = refusal(event, program=argv[0], image=self._placed.lease.image)
                 self._finish(error, LeaseEnd.UNUSED)
+
+    def _collect(self, lease: Lease, end: LeaseEnd) -> None:
+        """End a run whose program has ended, once the files that were asked for are read."""
+        paths = self._collected.wanted(self._files)
+        if not paths:
+            self._finish(None, end)
+            return
+        self._state = _State.COLLECTING
+        if self._backstop is not None:
+            self._backstop.cancel()
+        lease.channel.quit(self)
+        lease.channel.resume()
+        self._collecting = asyncio.create_task(self._read_files(lease, paths, end))
+
+    async def _read_files(self, lease: Lease, paths: Sequence[bytes], end: LeaseEnd) -> None:
+        """Read the files that were asked for, and end the run."""
+        error: InterpreterToolsError | None = ExecutionClosed("the files of the run could not be read")
+        try:
+            await self._collected.read(lease.channel, paths, uid=lease.uid)
+            error = None
+        except InterpreterToolsError as lost:
+            error = lost
+        finally:
+            self._collecting = None
+            if self._state is _State.ENDED:  # the caller has left meanwhile
+                self._return_lease(end)
+            else:
+                self._finish(error, end)
 
     def _end_compiler(self, exited: Exited) -> None:
         """Start the program that was compiled; end the run where it was not."""
@@ -342,7 +377,10 @@ class Execution:
         if self._starting is not None:
             self._starting.cancel()
         try:
-            self._return_lease(end)
+            if self._collecting is None:
+                self._return_lease(end)
+            else:
+                self._collecting.cancel()  # it returns the lease, once what was asked of the container is answered
         finally:
             self.placement.leave()
 
@@ -444,6 +482,7 @@ class Execution:
                 self._displays,
                 self._files,
                 self._session_generated,
+                collected=self._collected,
                 dependency_time=seconds,
                 compile_time=0.0 if self._compiled is None else self._compiled.wall_us / 1e6,
             )

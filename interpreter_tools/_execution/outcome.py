@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.results import Outcome
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._exceptions import InterpreterToolsError
+    from interpreter_tools._execution.collecting import Collected
     from interpreter_tools._execution.displays import Displays
     from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.output import OutputBuffer
@@ -60,6 +61,7 @@ def ran(
     files: FileList,
     session_files: tuple[str, ...],
     *,
+    collected: Collected,
     dependency_time: float,
     compile_time: float,
 ) -> ExecutionResult:
@@ -87,6 +89,8 @@ def ran(
         generated_files=files.names(),
         generated_files_partial=files.partial,
         session_generated_files=session_files,
+        files=collected.files,
+        files_partial=collected.partial,
         workspace_dir=WORKSPACE,
         results=tuple(displays.results),
         results_truncated=displays.truncated,

@@ -79,7 +79,9 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 
     def execution(self, placement: Placement) -> Execution:
         """Return the run, not started."""
-        return Execution(placement, stdin=self.options.stdin, capture=self.options.capture)
+        return Execution(
+            placement, stdin=self.options.stdin, capture=self.options.capture, collect=self.options.collect
+        )
 
     async def complete(
         self, host: Host, *, elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
