@@ -85,6 +85,7 @@ static int set_up(char **mounts)
 	files_open(mounts);
 	messages_open();
 	wipe_baseline(mounts);
+	landlock_open();
 	filter_install();
 	return open_signals();
 }

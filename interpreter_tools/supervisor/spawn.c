@@ -131,7 +131,7 @@ static int take_identity(uint32_t uid)
 	return setresuid(uid, uid, uid);
 }
 
-/* First to go when memory is short, whatever else runs in the container. Not fatal: gVisor has no such file. */
+/* The process goes first when memory is short, and cannot change that: see landlock.c. Not fatal: gVisor has no such file. */
 void prefer_for_oom(pid_t pid)
 {
 	char path[40];
@@ -233,7 +233,7 @@ static _Noreturn void child(const struct program *program, int report)
 	umask(022);
 	if (program->uid)
 		prefer_for_oom(getpid());
-	if (place_descriptors(program) == 0 && take_identity(program->uid) == 0) {
+	if (place_descriptors(program) == 0 && landlock_enter() == 0 && take_identity(program->uid) == 0) {
 		if (chdir(program->directory) == 0)
 			exec_by_name(program->argv, program->envp);
 		else

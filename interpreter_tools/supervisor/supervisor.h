@@ -6,7 +6,7 @@
  * A file is a noun: base.c (clock, die, cursor), wire.c (frames in and out), refusal.c (the error that waits to be told), boot.c (the
  * interpreter booted ahead of need), run.c (one run), feed.c (its stdin), messages.c (what it tells beside its output), spawn.c (one new process), files.c (the workspace),
  * changes.c (which of its files are new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets
- * go), cgroup.c (the kernel's counters), filter.c (what programs may not use up), main.c (the loop).
+ * go), cgroup.c (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to), main.c (the loop).
  *
  * One loop, which never waits for anything but its poll: what takes long is a phase. A phase does a step of at most STEP_US, says by its
  * X_due_us() when the next one is due, and no frame of the client is read before it is over, except by a run.
@@ -199,6 +199,10 @@ void filter_install(void);     /* what bounds every program from now on, us too 
 int filter_fd(void);           /* readable when a call waits for our word; -1: none ever does */
 void filter_event(void);
 void filter_forget(void);      /* a run starts: what the one before was refused is no matter of its own */
+
+/* landlock.c */
+void landlock_open(void);
+int landlock_enter(void);      /* this process, for good; -1 and errno when that failed */
 
 /* cgroup.c */
 struct usage {

@@ -178,6 +178,30 @@ async def test_program_over_its_memory_is_oom(single: ExecutionEngine) -> None:
     await assert_unharmed(single, discards)
 
 
+_STEPS_BACK = """
+for process in /proc/self /proc/$$; do
+  for value in -1000 -1 0 999; do
+    (echo $value > $process/oom_score_adj) 2> /dev/null && echo "$process takes $value"
+  done
+  cat $process/oom_score_adj
+done
+"""
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("shell", _STEPS_BACK),
+        ("python", f"import subprocess; subprocess.run(['sh', '-c', {_STEPS_BACK!r}])"),
+        ("javascript", f"require('child_process').spawnSync('sh', ['-c', {_STEPS_BACK!r}], {{stdio: 'inherit'}})"),
+    ],
+)
+async def test_no_program_steps_back_when_memory_is_short(engine: ExecutionEngine, language: str, code: str) -> None:
+    """It goes first; else a small one that fills the memory would have the kernel take the supervisor."""
+    result = await engine.run(language, code)
+    assert (result.stdout, result.stderr) == ("1000\n1000\n", "")
+
+
 async def test_child_over_the_memory_dies_alone(single: ExecutionEngine) -> None:
     """Its parent sees SIGKILL and goes on, and ends as it likes; the result tells of the child beside that."""
     code = """

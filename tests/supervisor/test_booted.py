@@ -174,6 +174,25 @@ def test_booted_exit_codes(supervisor: Supervisor, interpreter: Interpreter, cod
     assert (exited.ended, exited.exit_code, exited.signal) == (Ended.EXITED, code, 0)
 
 
+def test_booted_run_goes_first_when_memory_is_short(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """And cannot change that, nor can a program beside the interpreter."""
+    file = "/proc/self/oom_score_adj"
+    code = f"""
+try:
+    open("{file}", "w").write("999")
+except PermissionError:
+    print(open("{file}").read(), end="")
+"""
+    if interpreter is SINGLE:
+        code = f"""
+const fs = require("fs");
+try {{ fs.writeFileSync("{file}", "999") }} catch (error) {{ process.stdout.write(fs.readFileSync("{file}")) }}
+"""
+    for _ in range(2):
+        assert run(supervisor, interpreter, code).stdout == b"1000\n"
+        assert supervisor.shell(f"echo 999 > {file} || cat {file}").stdout == b"1000\n"
+
+
 def test_booted_run_that_never_ends_is_killed(supervisor: Supervisor, interpreter: Interpreter) -> None:
     """And the next one finds an interpreter."""
     exited = run(supervisor, interpreter, interpreter.endless, timeout=0.2).exited
@@ -299,11 +318,12 @@ def test_child_that_dies_before_its_run_is_replaced(supervisor: Supervisor) -> N
     boot(supervisor, FORK)
     (zygote,) = supervisor.children()
 
-    def kill() -> None:
+    def kill(*, ends: bool = False) -> None:
         until(lambda: len(supervisor.children(zygote)) == 1)
         (parked,) = supervisor.children(zygote)
         os.kill(parked, signal.SIGKILL)
-        until(lambda: parked not in supervisor.children(zygote))
+        if not ends:  # else the zygote goes, too, and with it what could be read of its children
+            until(lambda: parked not in supervisor.children(zygote))
 
     kill()
     supervisor.start(["sh", "-c", "read line; echo $line"], flags=Flag.STDIN)
@@ -311,8 +331,9 @@ def test_child_that_dies_before_its_run_is_replaced(supervisor: Supervisor) -> N
     supervisor.send(supervisor.connection.stdin(b"still here\n"))
     assert supervisor.finish().stdout == b"still here\n"
     assert run(supervisor, FORK, FORK.one).stdout == b"1\n"
-    for _ in range(3):
-        kill()
+    kill()
+    kill()
+    kill(ends=True)
     assert "the interpreter booted ahead is gone" in supervisor.fatal()
 
 

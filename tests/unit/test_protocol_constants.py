@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from enum import IntEnum
 
 _HEADER = Path(interpreter_tools.__file__).with_name("supervisor") / "protocol.h"
+_PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 _DEFINE = re.compile(r"#define IT_(\w+) (0x[0-9a-f]+|\d+)u?\s*(?:/\*.*)?")
 
 
@@ -53,6 +54,17 @@ def test_every_enumeration_is_compared() -> None:
         if isinstance(value, type) and value.__module__ == constants.__name__
     }
     assert found == {"Frame", "Flag", "BootMode", "Ended", "Why", "Verdict"}
+
+
+def test_page_and_header_hold_the_same_numbers() -> None:
+    """Each has a row of its own, and the frames are in the table of their sender."""
+    page = _PAGE.read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(0x[0-9a-f]+|\d+)` \|", page, re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    assert {name: int(number, 0) for name, number in rows} == defined()
+    _, client, supervisor = re.split(r"^## From the (?:client|supervisor)$", page, flags=re.MULTILINE)
+    for frame in Frame:
+        assert f"| `{frame.name}` | `0x{frame:02x}` |" in (supervisor if frame >= 0x80 else client)
 
 
 def test_only_the_supervisor_speaks_with_the_high_bit() -> None:
