@@ -1,4 +1,4 @@
-/* What every other file stands on: the clock, the two ways to leave, descriptors, and the cursor over a payload. It calls none of them. */
+/* What every other file stands on: the clock, the two ways to leave, descriptors, and the cursor over a payload. */
 #include "supervisor.h"
 
 #include <fcntl.h>

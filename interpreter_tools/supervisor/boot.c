@@ -1,15 +1,15 @@
 /*
  * The interpreter booted ahead of need.
  *
- * IT_BOOT_FORK: a zygote, root without powers, never runs user code; at our word it forks a child that waits (parked) for one hand-over, and
- * as its parent it tells how the child ended.
- * The child is still root's, out of every program's reach, and switches to the run's user when it is handed the run.
+ * IT_BOOT_FORK: a zygote, which is root without powers and never runs user code. When we ask, it forks a child that
+ * waits (parked) for one hand-over. As the child's parent, the zygote tells how the child ended. The parked child is
+ * still root's, where no program reaches it. It switches to the run's user when it is handed the run.
  *
- * IT_BOOT_SINGLE: the parked process is our own child, booted for one run and as that run's user, as a process with threads switches
- * slowly. So it must not live beside another program of that user: such a program retires it first.
+ * IT_BOOT_SINGLE: the parked process is our own child, booted for one run. It is the run's user from the start, as a
+ * process with threads switches slowly. So no other program of that user may run beside it: such a program retires it.
  *
- * An interpreter that dies before its run is booted again: a program beside it may have filled the memory. After MOST_LOST in a row
- * something else is wrong, and the container is of no use.
+ * An interpreter that dies before its run is booted again: a program beside it may have filled the memory. After
+ * MOST_LOST in a row something else is wrong, and the container is of no use.
  */
 #include "supervisor.h"
 
@@ -94,8 +94,8 @@ static void drop_next(void)
 }
 
 /*
- * An interpreter is dead, or was never made. The first boot that fails is told to the client; a later one is tried again. Its stderr, if there
- * is one, holds the reason.
+ * An interpreter is dead, or was never made. The first boot that fails is told to the client; a later one is tried
+ * again. Its stderr, if there is one, holds the reason.
  */
 static void boot_failed(int error, int errors)
 {
@@ -175,8 +175,8 @@ static void start_zygote(void)
 	close_fd(&zygote.errors);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 && pipe2(words, O_CLOEXEC | O_NONBLOCK) == 0 &&
 	    (null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0) {
-		struct program program = {
-			.directory = "/", .argv = boot.argv, .envp = boot.envp, .stdio = {null, null, words[1]}, .channel = control[1]};
+		struct program program = {.directory = "/", .argv = boot.argv, .envp = boot.envp, .channel = control[1]};
+		memcpy(program.stdio, (int[3]){null, null, words[1]}, sizeof program.stdio);
 		zygote.pid = spawn(&program, &why);
 		error = zygote.pid < 0 ? errno : 0;
 	} else {
@@ -224,12 +224,12 @@ static void ask_for_child(void)
 		char space[CMSG_SPACE(sizeof theirs)];
 	} control = {0};
 	struct iovec iov = {.iov_base = "f", .iov_len = 1};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
 	control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof theirs), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(&control.header), theirs, sizeof theirs);
 	zygote.idle = false;
-	ssize_t sent = sendmsg(zygote.control, &message, MSG_NOSIGNAL); /* when this fails it is dead, which is noticed by its end */
-	(void)sent;
+	(void)!sendmsg(zygote.control, &message, MSG_NOSIGNAL); /* it fails when the zygote is dead, and the loop notices that */
 	for (int i = 0; i < 4; i++)
 		close(theirs[i]);
 }

@@ -1,9 +1,9 @@
 /*
  * The files of the workspace, and which of them a run has changed.
  *
- * A file is changed when the kernel's change time of it lies after the mark that was set at the start of the run. A directory that a run has
- * moved changes the paths of files whose own times it leaves alone: so it is remembered where each directory was, and everything below one that
- * is elsewhere now is changed.
+ * A file is changed when its change time lies after the mark that was set at the start of the run. A directory that
+ * was moved changes the paths of files, but not their times. So the place of each directory is remembered, and
+ * everything below one that has moved is changed.
  */
 #include "supervisor.h"
 
@@ -34,8 +34,8 @@ struct place {
 
 static struct {
 	/*
-	 * Files put lately, as they were left. Change times are the kernel's and cannot be forged, but within one tick of its clock they cannot
-	 * tell a program's write from ours; the modification time can, as ours is set back.
+	 * Files put lately, as they were left. Change times are the kernel's and cannot be forged, but within one tick of
+	 * its clock they cannot tell a program's write from ours; the modification time can, as ours is set back.
 	 */
 	struct remembered put_lately[REMEMBERED];
 	size_t put_count;

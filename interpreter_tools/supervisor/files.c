@@ -1,8 +1,9 @@
 /*
  * The workspace: files written into it and read from it as the sandbox user.
  *
- * A path is walked one component at a time by descriptors and never through a symbolic link, so nothing that a program plants, or swaps meanwhile, leads
- * out of the workspace; and as the files are touched with the user's own identity, there is nothing to gain by leading.
+ * A path is walked one component at a time, by descriptors and never through a symbolic link. So nothing that a program
+ * plants, or swaps meanwhile, leads out of the workspace. Files are opened with the user's own identity. So such a link
+ * would gain nothing.
  */
 #include "supervisor.h"
 
@@ -36,7 +37,8 @@ int files_workspace(void)
 
 static bool component_allowed(const char *name, size_t length)
 {
-	return length > 0 && length < 256 && !(length == 1 && name[0] == '.') && !(length == 2 && name[0] == '.' && name[1] == '.');
+	bool itself = length == 1 && name[0] == '.', parent = length == 2 && name[0] == '.' && name[1] == '.';
+	return length > 0 && length < 256 && !itself && !parent;
 }
 
 /*
@@ -234,7 +236,10 @@ void files_keep(bool begun)
 	}
 }
 
-/* What follows a refused file, or a missing entry of the store, is not written: so the client knows which files are there, and is told one refusal. */
+/*
+ * No file is written after one that was refused, or after an entry of the store that is missing. So the client knows
+ * which files are there, and is told one refusal.
+ */
 void files_put(struct cursor *payload)
 {
 	uint32_t mode = take_u32(payload), uid = take_u32(payload);

@@ -1,10 +1,12 @@
 /*
- * A second system call filter, which every program inherits from us. The engine's profile (seccomp.json) says which calls there are; this filter
- * looks at their arguments, and bounds what the kernel charges to no control group: a run could take the host's memory beyond its own limit.
+ * A second system call filter, which every program inherits from us. The engine's profile (seccomp.json) says which
+ * calls there are. This filter looks at their arguments. It bounds what the kernel charges to no control group, as a
+ * run could take the host's memory with that, beyond its own limit.
  *
- * A netlink socket keeps 200 KB of answers that nobody reads, and a record lock takes 200 bytes. Everyday programs need a few of both: Node's
- * os.networkInterfaces asks netlink, SQLite locks its database. So the kernel asks us before each of these calls, and we count what is held. The same
- * goes for TCP and UDP where version 1 of control groups does not charge what they hold.
+ * A netlink socket keeps 200 KB of answers that nobody reads, and a record lock takes 200 bytes. Everyday programs
+ * need a few of both: Node's os.networkInterfaces asks netlink, SQLite locks its database. So the kernel asks us
+ * before each of these calls, and we count what is held. The same goes for TCP and UDP where version 1 of control
+ * groups does not charge what they hold.
  */
 #include "supervisor.h"
 
@@ -27,7 +29,7 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 #define X32_BIT 0x40000000u  /* a call of the x32 table, which the kernel may know and the rules below do not */
-#define REFUSED_US 1000000u  /* for so long nothing is counted again: reading /proc/locks stops every lock of the host for a moment */
+#define REFUSED_US 1000000u  /* until a table that is slow to read is read again */
 
 #ifndef SO_ATTACH_REUSEPORT_CBPF
 #define SO_ATTACH_REUSEPORT_CBPF 51
@@ -136,13 +138,14 @@ void filter_event(void)
 /*
  * Arguments that are an int are compared by their low half, which is all that the kernel reads.
  *
- * - Socket filters and filters like this one are code that the kernel compiles into memory which all of the host shares. A kernel without seccomp
- *   answers as we do, and programs know such kernels.
- * - Two processes with one table of files: a lock's owner could be dead, and the lock would not be in /proc/locks. Threads share it, too, but die
- *   together. Locks of an open file (F_OFD_SETLK) say nothing of their owner.
- * - A larger buffer for what a socket has received is let pass as done, as one beyond the host's net.core.rmem_max is: that may be 4 MB each.
- * - A limit of 1 for core dumps is the one that the kernel heeds also where core_pattern names a program (core(5)): setting another is let pass as
- *   done, and changes nothing.
+ * - Socket filters and filters like this one are code that the kernel compiles into memory which all of the host
+ *   shares. A kernel without seccomp answers as we do, and programs know such kernels.
+ * - Two processes with one table of files: a lock's owner could be dead, and the lock would not be in /proc/locks.
+ *   Threads share it, too, but die together. Locks of an open file (F_OFD_SETLK) say nothing of their owner.
+ * - A larger buffer for what a socket has received is let pass as done, as one beyond the host's net.core.rmem_max
+ *   is: that may be 4 MB each.
+ * - A limit of 1 for core dumps is the one that the kernel heeds also where core_pattern names a program (core(5)):
+ *   setting another is let pass as done, and changes nothing.
  */
 static bool install(unsigned flags, uint32_t counted)
 {
@@ -152,15 +155,18 @@ static bool install(unsigned flags, uint32_t counted)
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1),
 			REFUSE(ENOSYS),
 		IF(SYS_socket, 0, 7),
-			LOAD(args[0]), IF(AF_NETLINK, 0, 1), RETURN(counted), IF(AF_INET, 1, 0), IF(AF_INET6, 0, 1), RETURN(inet), ALLOW,
+			LOAD(args[0]), IF(AF_NETLINK, 0, 1), RETURN(counted),
+			IF(AF_INET, 1, 0), IF(AF_INET6, 0, 1), RETURN(inet), ALLOW,
 		IF(SYS_fcntl, 0, 8),
 			LOAD(args[1]), IF(F_SETLK, 1, 0), IF(F_SETLKW, 0, 1), RETURN(counted),
 			IF(F_OFD_SETLK, 1, 0), IF(F_OFD_SETLKW, 0, 1), REFUSE(EINVAL), ALLOW,
 		IF(SYS_clone, 0, 5),
-			LOAD(args[0]), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CLONE_FILES | CLONE_THREAD), IF(CLONE_FILES, 0, 1), REFUSE(EPERM), ALLOW,
+			LOAD(args[0]), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CLONE_FILES | CLONE_THREAD),
+			IF(CLONE_FILES, 0, 1), REFUSE(EPERM), ALLOW,
 		IF(SYS_setsockopt, 0, 11),
 			LOAD(args[1]), IF(SOL_SOCKET, 0, 8),
-			LOAD(args[2]), IF(SO_RCVBUF, 0, 1), REFUSE(0), IF(SO_ATTACH_FILTER, 3, 0), IF(SO_ATTACH_BPF, 2, 0), IF(SO_ATTACH_REUSEPORT_CBPF, 1, 0),
+			LOAD(args[2]), IF(SO_RCVBUF, 0, 1), REFUSE(0),
+			IF(SO_ATTACH_FILTER, 3, 0), IF(SO_ATTACH_BPF, 2, 0), IF(SO_ATTACH_REUSEPORT_CBPF, 1, 0),
 			IF(SO_ATTACH_REUSEPORT_EBPF, 0, 1), REFUSE(EPERM), ALLOW,
 		IF(SYS_seccomp, 0, 1),
 			REFUSE(ENOSYS),
@@ -171,7 +177,7 @@ static bool install(unsigned flags, uint32_t counted)
 		IF(SYS_prlimit64, 0, 13),
 			LOAD(args[1]), IF(RLIMIT_CORE, 0, 10),
 			LOAD(args[2]), IF(0, 0, 2), LOAD_HIGH(args[2]), IF(0, 6, 0), /* asks only */
-			LOAD(args[3]), IF(0, 0, 2), LOAD_HIGH(args[3]), IF(0, 1, 0), /* wants to know the old one, which we cannot write */
+			LOAD(args[3]), IF(0, 0, 2), LOAD_HIGH(args[3]), IF(0, 1, 0), /* asks for the old one, too */
 			REFUSE(EPERM), REFUSE(0), ALLOW,
 		ALLOW,
 	};
@@ -186,7 +192,9 @@ static bool kernel_asks(void)
 {
 	struct utsname name;
 	unsigned major, minor;
-	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major > 5 || (major == 5 && minor >= 5));
+	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		return false;
+	return major > 5 || (major == 5 && minor >= 5);
 }
 
 void filter_install(void)
@@ -194,7 +202,7 @@ void filter_install(void)
 	const struct rlimit no_core = {1, 1};
 	setrlimit(RLIMIT_CORE, &no_core); /* the engine has set it, unless it could not */
 	if (kernel_asks() && install(SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_RET_USER_NOTIF))
-		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP); /* faster, where the kernel knows how */
+		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP); /* faster, since Linux 6.6 */
 	else if (!install(0, SECCOMP_RET_ALLOW))
 		die("cannot install the filter of system calls: %s", strerror(errno));
 }

@@ -1,11 +1,11 @@
 /*
  * A wall around the zygote and every program, see landlock(7): they open nothing below /proc for writing.
  *
- * A process may lower its own oom_score_adj there. The kernel then kills a small program last, though that fills the memory with files that
- * are in no directory (memfd_create). The zygote and the supervisor would go before it.
+ * A process may lower its own oom_score_adj there. The kernel then kills a small program last, though that fills the
+ * memory with files that are in no directory (memfd_create). The zygote and the supervisor would go before it.
  *
- * Everything outside of /proc is as it was. A kernel without Landlock has no such wall. Nor has one with its first version, which forbids
- * every move of a file to another directory.
+ * Everything outside of /proc is as it was. A kernel without Landlock has no such wall. Nor has one with its first
+ * version, which forbids every move of a file to another directory.
  */
 #include "supervisor.h"
 
@@ -24,7 +24,7 @@
 
 static int ruleset = -1; /* -1: the kernel has no such wall */
 
-/* Allow it for the file, or for all that is below the directory. A link is left out: it leads to what is allowed for itself, or to /proc. */
+/* Allow it for the file, or for all below the directory. A link needs no rule: where it leads to, there is one. */
 static void allow(int root, const char *name, uint64_t access)
 {
 	struct landlock_path_beneath_attr rule = {.allowed_access = access};
@@ -37,7 +37,7 @@ static void allow(int root, const char *name, uint64_t access)
 	close_fd(&fd);
 }
 
-/* A rule holds for all that is below its directory, so the root itself must have none: each name in it gets its own, but /proc. */
+/* A rule holds for all that is below its directory. So the root has none for writing: each name in it has one, but /proc. */
 void landlock_open(void)
 {
 	struct landlock_ruleset_attr attributes = {.handled_access_fs = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REFER};

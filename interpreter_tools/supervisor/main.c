@@ -48,8 +48,8 @@ static void drop_inheritable(void)
 }
 
 /*
- * SIGCHLD is the only signal that is listened to. All others keep their defaults, which the kernel does not apply to PID 1 when they come from
- * inside; one that is blocked would be delivered all the same.
+ * SIGCHLD is the only signal that is listened to. All others keep their defaults, which the kernel does not apply to
+ * PID 1 when they come from inside; one that is blocked would be delivered all the same.
  */
 static int open_signals(void)
 {
@@ -70,7 +70,8 @@ static int set_up(char **mounts)
 	if (getpid() != 1)
 		die("the supervisor must be PID 1 of a container");
 	umask(022);
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 || chdir("/") < 0)
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+	    chdir("/") < 0)
 		die("cannot drop what is not needed: %s", strerror(errno));
 	drop_inheritable();
 	if (fcntl(STDIN_FILENO, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 || fcntl(STDOUT_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)

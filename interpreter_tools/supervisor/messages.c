@@ -1,9 +1,10 @@
 /*
  * What the processes of a run tell the client beside their output: pictures and tables that they display, for one.
  *
- * They connect to a local socket and send pieces, each u32 length and that many bytes; a piece becomes one IT_MESSAGE. It is passed on behind all
- * that was in the program's pipes when it came, and answered with u32 0 then: a sender that waits for the answer keeps its messages in their
- * place among its output. What is in a piece is the client's business.
+ * They connect to a local socket and send pieces, each u32 length and that many bytes; a piece becomes one
+ * IT_MESSAGE. It is passed on behind all that was in the program's pipes when it came, and answered with u32 0 then:
+ * a sender that waits for the answer keeps its messages in their place among its output. What is in a piece is the
+ * client's business.
  *
  * Only processes of the run's user are heard. A connection holds one piece at most, so nothing here grows.
  */
@@ -47,12 +48,14 @@ static void watch(int operation, int fd, struct connection *connection)
 void messages_open(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	memcpy(address.sun_path + 1, IT_MESSAGES, sizeof IT_MESSAGES - 1); /* abstract: it lies in no directory, and no program can take it away */
+	/* an abstract name is in no directory, and no program can take it away */
+	memcpy(address.sun_path + 1, IT_MESSAGES, sizeof IT_MESSAGES - 1);
 	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof IT_MESSAGES);
 	for (size_t i = 0; i < MOST_CONNECTIONS; i++)
 		messages.connections[i].fd = -1;
 	messages.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (messages.listener >= 0 && (bind(messages.listener, (struct sockaddr *)&address, length) < 0 || listen(messages.listener, 16) < 0))
+	if (messages.listener >= 0 &&
+	    (bind(messages.listener, (struct sockaddr *)&address, length) < 0 || listen(messages.listener, 16) < 0))
 		close_fd(&messages.listener);
 	if (messages.listener < 0)
 		return;
@@ -136,7 +139,8 @@ static void read_piece(struct connection *connection)
 	if (!connection->piece) {
 		uint32_t length;
 		memcpy(&length, connection->head, sizeof length);
-		if (length == 0 || length > IT_MESSAGE_SIZE || !(connection->piece = malloc(sizeof connection->number + length))) {
+		if (length == 0 || length > IT_MESSAGE_SIZE ||
+		    !(connection->piece = malloc(sizeof connection->number + length))) {
 			drop(connection);
 			return;
 		}

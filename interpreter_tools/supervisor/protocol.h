@@ -9,11 +9,11 @@
  *     u16 zero        must be 0
  *     payload
  *
- * All integers are little-endian. A "string" is u32 length followed by that many bytes, without a terminator; so no frame holds more
- * than IT_MAX_PAYLOAD / 4 of them. There is no other limit to the number of arguments and variables.
- * Both sides are tolerant of nothing: an unknown type, a non-zero reserved field, a payload that is too long, too short or
- * longer than its fields, or a frame that the state below does not allow ends the conversation. The supervisor then sends
- * IT_FATAL and leaves; the client discards the container.
+ * All integers are little-endian. A "string" is u32 length followed by that many bytes, without a terminator; so no
+ * frame holds more than IT_MAX_PAYLOAD / 4 of them. There is no other limit to the number of arguments and variables.
+ * Both sides are tolerant of nothing: an unknown type, a non-zero reserved field, a payload that is too long, too
+ * short or longer than its fields, or a frame that the state below does not allow ends the conversation. The
+ * supervisor then sends IT_FATAL and leaves; the client discards the container.
  *
  *     state      client may send                                   supervisor answers
  *     GREETED    (supervisor sent IT_HELLO) IT_BOOT                IT_READY, or IT_REFUSED
@@ -25,11 +25,13 @@
  *                IT_START                                          nothing, or IT_REFUSED (state stays IDLE)
  *                IT_RESET                                          IT_CLEAN
  *                IT_LIST                                           IT_FILES repeated, IT_READY
- *                IT_GET                                            IT_CONTENT repeated (empty: the end); or IT_REFUSED, also in their middle
+ *                IT_GET                                            IT_CONTENT repeated (empty: the end); IT_REFUSED may come
+ *                                                                  in place of each
  *                IT_STAGE, IT_PUBLISH, IT_EVICT                    IT_READY, or IT_REFUSED
  *                IT_ENTRIES                                        IT_STORED repeated, then IT_READY; or IT_REFUSED
- *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_MESSAGE, IT_CREDIT; at the end IT_FILES
- *                                                                  repeated, IT_EXIT, IT_CLEAN if the start asked for a reset, then IDLE
+ *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_MESSAGE, IT_CREDIT; at the end
+ *                                                                  IT_FILES repeated, IT_EXIT, IT_CLEAN if the start asked
+ *                                                                  for a reset, then IDLE
  *
  * IT_KILL and IT_STDIN that arrive while IDLE raced with the end of the run and are ignored.
  */
@@ -50,12 +52,12 @@
 #define IT_START 0x06   /* see below */
 #define IT_STDIN 0x07   /* bytes for the program; empty: end of file */
 #define IT_KILL 0x08    /* empty: kill the run; its outcome becomes IT_KILLED */
-#define IT_RESET 0x09   /* u32 deadline in ms, u32 uid of the next run: kill, wipe, verify, boot; what is left then is the verdict */
+#define IT_RESET 0x09   /* u32 deadline in ms, u32 uid of the next run: kill, wipe, verify, boot */
 #define IT_LIST 0x0a    /* empty: every regular file below the workspace */
 #define IT_DROP 0x11    /* empty: instead of IT_DONE, the rest of the file will not come: it is removed */
 #define IT_GET 0x0b     /* u32 uid, u64 offset, u64 count in bytes, string path below the workspace: read it as that user */
-#define IT_NEED 0x0c    /* string key, string link, string path: the next run needs that entry of the store. Unless the link is empty, */
-                        /* one of that name in the workspace leads to that path in the entry while the run lasts */
+#define IT_NEED 0x0c    /* string key, string link, string path: the next run needs that entry of the store. Unless the link is */
+                        /* empty, one of that name in the workspace leads to that path in the entry while the run lasts */
 
 /* client to the supervisor of an installer, where the store can be written; a key is 64 hexadecimal digits */
 #define IT_STAGE 0x0d   /* u32 uid, string key: STORE/.KEY/target and STORE/.KEY/tmp, empty and that user's */
@@ -64,11 +66,12 @@
 #define IT_ENTRIES 0x10 /* empty: every entry of the store, and what is left of some */
 
 /*
- * IT_START: u32 uid (also the gid), u32 flags (IT_FLAG_*), u32 timeout in ms (0: none), u64 output limit in bytes of stdout and
- * stderr together (0: none), u32 deadline in ms and u32 uid of the IT_RESET that is to follow by itself (0 and 0: none; else with
- * IT_FLAG_LAST), string working directory, u16 argc, u16 envc, then argc + envc strings ("NAME=value").
- * argv[0] without a slash is looked up in the PATH that the supervisor itself was given (the image's), never in the program's. It may
- * name several programs with colons between them: the first that is there is started.
+ * IT_START: u32 uid (also the gid), u32 flags (IT_FLAG_*), u32 timeout in ms (0: none), u64 output limit in bytes of
+ * stdout and stderr together (0: none), u32 deadline in ms and u32 uid of the IT_RESET that is to follow by itself (0
+ * and 0: none; else with IT_FLAG_LAST), string working directory, u16 argc, u16 envc, then argc + envc strings
+ * ("NAME=value"). argv[0] without a slash is looked up in the PATH that the supervisor itself was given (the
+ * image's), never in the program's. It may name several programs with colons between them: the first that is there is
+ * started.
  */
 #define IT_FLAG_STDIN 1u  /* leave stdin open for IT_STDIN; else the program reads end of file */
 #define IT_FLAG_BOOTED 2u /* hand the run to the interpreter booted ahead; argv[0] is then the code file */
@@ -96,12 +99,12 @@
 #define IT_HELLO 0x81   /* u32 IT_VERSION, u32 machine (ELF e_machine), u32 pid */
 #define IT_READY 0x82   /* bytes: what there is to say of the interpreter that IT_BOOT named, at most 1024; else empty */
 #define IT_REFUSED 0x83 /* u32 IT_WHY_*, u32 errno, string subject (a path or a program) */
-#define IT_STORED 0x84  /* u64 size in bytes, u64 time of its publication in s since the epoch, string name (a key; after '.' one being */
-                        /* staged, after '-' one being removed), string manifest */
+#define IT_STORED 0x84  /* u64 size in bytes, u64 time of publication in s since the epoch, string name (a key; after '.' */
+                        /* one being staged, after '-' one being removed), string manifest */
 #define IT_STDOUT 0x85  /* bytes */
 #define IT_STDERR 0x86  /* bytes */
 #define IT_CREDIT 0x87  /* u32 bytes of stdin that were taken */
-#define IT_FILES 0x88   /* u16 count, u16 flags (1: the list is partial), then count of {u64 size, string path below the workspace} */
+#define IT_FILES 0x88   /* u16 count, u16 flags (1: the list is partial), then count of {u64 size, string path} */
 #define IT_EXIT 0x89    /* see below */
 #define IT_CLEAN 0x8a   /* u32 verdict (IT_CLEAN_*), string what was left */
 #define IT_CONTENT 0x8b /* bytes of a file; empty: its end */
@@ -134,12 +137,13 @@
 #define IT_CLEAN_SOCKETS 3   /* a socket outlived its process */
 
 /*
- * Every process of a run's user may connect to the abstract local socket IT_MESSAGES, up to 16 at a time, and send pieces: u32 length, 1 to
- * IT_MESSAGE_SIZE, and that many bytes. Each becomes one IT_MESSAGE with the number of its connection, the run's first being 1, behind all that
- * was in the program's pipes when it came whole, and is answered with u32 0 then. Pieces are claims of the program, like its output.
+ * Every process of a run's user may connect to the abstract local socket IT_MESSAGES, up to 16 at a time, and send
+ * pieces: u32 length, 1 to IT_MESSAGE_SIZE, and that many bytes. Each becomes one IT_MESSAGE with the number of its
+ * connection, the run's first being 1, behind all that was in the program's pipes when it came whole, and is answered
+ * with u32 0 then. Pieces are claims of the program, like its output.
  *
- * The pieces of the Python package interpreter_tools_display: u8 kind ('d': a display), u8 more (1: the next piece of this connection goes on
- * with it), bytes of JSON.
+ * The pieces of the Python package interpreter_tools_display: u8 kind ('d': a display), u8 more (1: the next piece of
+ * this connection goes on with it), bytes of JSON.
  */
 #define IT_MESSAGES "interpreter-tools"
 #define IT_MESSAGE_SIZE 65000 /* bytes */
@@ -153,9 +157,10 @@
  * An IT_BOOT_SINGLE interpreter is started as the run's user and holds the program's stdin, stdout and stderr from the start. It
  * writes one byte 'r' to descriptor 3 when it is ready.
  *
- * An IT_BOOT_FORK interpreter holds /dev/null as 0, 1, 2 and a SOCK_SEQPACKET socket as 3. It sends 'r', and up to 1024 bytes for IT_READY,
- * when it is ready. Then it serves one packet at a time: 'f' with four descriptors (SCM_RIGHTS: stdin, stdout, stderr, hand-over) forks a child
- * that makes them its 0, 1, 2, 3, waits on 3 as above and then switches to the uid. It answers 'e' and i32 errno; or 'p' and i32 pid, and when
- * the child has ended 's', i32 wait status, u64 cpu time in us, u64 peak resident memory in KiB.
+ * An IT_BOOT_FORK interpreter holds /dev/null as 0, 1, 2 and a SOCK_SEQPACKET socket as 3. It sends 'r', and up to
+ * 1024 bytes for IT_READY, when it is ready. Then it serves one packet at a time: 'f' with four descriptors
+ * (SCM_RIGHTS: stdin, stdout, stderr, hand-over) forks a child that makes them its 0, 1, 2, 3, waits on 3 as above
+ * and then switches to the uid. It answers 'e' and i32 errno; or 'p' and i32 pid, and when the child has ended 's',
+ * i32 wait status, u64 cpu time in us, u64 peak resident memory in KiB.
  */
 #endif

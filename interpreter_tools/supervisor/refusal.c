@@ -1,8 +1,9 @@
 /*
- * The error that waits to be told: of a file that could not be written, or of an entry of the store that is missing. The client sends such
- * requests without waiting for an answer, and learns of the first that failed from IT_START or IT_SYNC.
+ * The error that waits to be told: of a file that could not be written, or of an entry of the store that is missing.
+ * The client sends such requests without waiting for an answer, and learns of the first that failed from IT_START or
+ * IT_SYNC.
  *
- * There is one, and it dies when it is told: a run that was refused for one reason leaves no other reason behind for the next run.
+ * There is one, and it is forgotten when it is told. So a refused run leaves no other reason behind for the next run.
  */
 #include "supervisor.h"
 

@@ -22,8 +22,8 @@
 #define MOST_FRAMES 8          /* of output, before the client and the clock have their turn again */
 
 /*
- * What comes first is passed on at once. What follows within this time is passed on together, unless it is much: every piece costs the Docker
- * engine and the client as much as a large one.
+ * What comes first is passed on at once. What follows within this time is passed on together, unless it is much:
+ * every piece costs the Docker engine and the client as much as a large one.
  */
 #define GATHER_US 250
 
@@ -235,7 +235,7 @@ void run_start(struct cursor *payload)
 	run.next_uid = start.next_uid;
 	feed_begin(start.flags & IT_FLAG_STDIN, &run.pipes.in);
 	messages_begin(run.uid);
-	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* room for a program that ends before its reader has read; the kernel may decline */
+	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* a program may end before its output is read; the kernel may decline */
 }
 
 void run_stdin(struct cursor *payload)
@@ -369,8 +369,9 @@ static bool all_ended(void)
 }
 
 /*
- * Every writer is dead, so both pipes end; after an unclean end they might not, and what is there is all there will be. A descriptor of a
- * pipe that is on its way between two sockets which hold each other has no process, and keeps the pipe open until the kernel finds it.
+ * Every writer is dead, so both pipes end. After an unclean end they might not, and what is there is all there will
+ * be. A descriptor of a pipe may be on its way between two sockets that hold each other. It has no process, and keeps
+ * the pipe open until the kernel collects it.
  */
 static bool all_drained(void)
 {
@@ -428,8 +429,8 @@ void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib)
 
 void run_adopted(void)
 {
-	if (run.phase == RUNNING && kill(run.pid, 0) < 0 && errno == ESRCH) /* the zygote died between its child's end and telling it */
-		run_exited(SIGKILL, 0, 0);
+	if (run.phase == RUNNING && kill(run.pid, 0) < 0 && errno == ESRCH)
+		run_exited(SIGKILL, 0, 0); /* the zygote died before it could tell the end of its child */
 }
 
 static void reaped(pid_t pid, int status, const struct rusage *usage)
@@ -506,7 +507,7 @@ static int64_t due_us(void)
 		return -1;
 	case RUNNING:
 		if (feed_waits() && run.pipes.in < 0)
-			return 0; /* stdin that nobody reads any more is dropped now: there is no pipe whose event would tell us to */
+			return 0; /* nobody reads it any more. It is dropped now, as no pipe is left whose event would wake us */
 		if (!run.deadline_us)
 			return -1;
 		return run.outcome != IT_EXITED ? RETRY_US : us_until(run.deadline_us); /* killed, but not yet gone */
@@ -521,8 +522,8 @@ static int64_t due_us(void)
 }
 
 /*
- * Nothing watches the output while it is gathered, so that time must end the wait: also when it is over by now. And nothing watches a message that
- * waited for the output before it, which has been written since.
+ * Nothing watches the output while it is gathered. So the wait must end when the time for that is over. Nothing watches
+ * a message either that waited for the output before it, when that has been written since.
  */
 int64_t run_due_us(void)
 {

@@ -1,7 +1,11 @@
 /*
- * The proof that a run has left no socket, in four parts: the kernel's counters of the network namespace; where they differ, its tables, which
- * tell what is meant to be there; the names of unix sockets; and what outlives a socket, TIME_WAIT and the flow labels of IPv6, both of
- * which the next user could read, and would be hindered by.
+ * The proof that a run has left no socket. It has four parts:
+ *
+ * - the kernel's counters of the network namespace;
+ * - where they differ, its tables, which tell what is meant to be there;
+ * - the names of unix sockets;
+ * - what outlives a socket: TIME_WAIT, and the flow labels of IPv6. The next user could read them, and they would be
+ *   in its way.
  */
 #include "supervisor.h"
 
@@ -36,8 +40,9 @@ static struct counts {
 } counts_at_start, counts_when_booted;
 
 /*
- * The kernel's counters of sockets of this network namespace: "TCP: inuse 2 orphan 0 ...". The tables of TCP have a hash slot for each
- * socket that the whole host could ever hold, and are walked from end to end: 9 ms where there are 262144 slots, and nothing in them.
+ * The kernel's counters of sockets of this network namespace: "TCP: inuse 2 orphan 0 ...". The tables of TCP have a
+ * hash slot for each socket that the whole host could ever hold, and are walked from end to end: 9 ms where there are
+ * 262144 slots, and nothing in them.
  */
 static struct counts read_counts(void)
 {
@@ -113,8 +118,9 @@ void sockets_booted(void)
 }
 
 /*
- * Sockets that were sent through each other and never received live on without a process, and with them all that was sent along: memory, too,
- * and pipes. The kernel collects them when a socket of that family is closed, of whoever it may be.
+ * Sockets that were sent through each other and never received live on without a process, and with them all that was
+ * sent along: memory, too, and pipes. The kernel collects them when a socket of that family is closed, of whoever it
+ * may be.
  */
 void sockets_collect(void)
 {

@@ -28,14 +28,15 @@ void close_pipes(struct pipes *pipes)
 }
 
 /*
- * The pipes' inodes belong to root, so a program could not open /dev/stdout (a link to its own descriptor) without the mode; nobody else
- * gets at them, as /proc/PID/fd asks for more. gVisor refuses to change it.
+ * The pipes' inodes belong to root, so a program could not open /dev/stdout (a link to its own descriptor) without
+ * the mode; nobody else gets at them, as /proc/PID/fd asks for more. gVisor refuses to change it.
  */
 int open_pipes(struct pipes *ours, int theirs[3])
 {
 	int ends[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
 	for (int i = 0; i < 3; i++) {
-		if (pipe2(ends[i], O_CLOEXEC) < 0 || (fchmod(ends[i][0], 0666) < 0 && errno != EPERM) || fcntl(ends[i][i == 0], F_SETFL, O_NONBLOCK) < 0) {
+		if (pipe2(ends[i], O_CLOEXEC) < 0 || (fchmod(ends[i][0], 0666) < 0 && errno != EPERM) ||
+		    fcntl(ends[i][i == 0], F_SETFL, O_NONBLOCK) < 0) {
 			int error = errno;
 			for (int j = 0; j < 3; j++) {
 				close_fd(&ends[j][0]);
@@ -52,7 +53,7 @@ int open_pipes(struct pipes *ours, int theirs[3])
 	return 0;
 }
 
-/* gVisor knows no file system identity. The effective one serves as well there: a real id of root's keeps signals and tracers away. */
+/* gVisor has no file system identity. The effective one serves as well: the real id is root's, so no program reaches us. */
 static int become_effectively(uint32_t uid)
 {
 	if (uid == 0)
@@ -61,8 +62,9 @@ static int become_effectively(uint32_t uid)
 }
 
 /*
- * Leaving uid 0 also takes the capabilities that override file permissions; coming back restores them (capabilities(7)). Neither call tells
- * whether it worked, but the next tells what is in force, and is asked for no identity that there is.
+ * Leaving uid 0 also takes the capabilities that override file permissions, and coming back restores them: see
+ * capabilities(7). Neither call tells whether it worked. But a call with an identity that does not exist changes
+ * nothing, and returns the one that is in force.
  */
 int become(uint32_t uid)
 {
@@ -78,10 +80,11 @@ int become(uint32_t uid)
 }
 
 /*
- * kill(-1) reaches the processes whose real or saved id is our real or effective id. The effective id becomes the user's, and the real id one
- * that no process of a container has: so the booted interpreters, which are root's, are not reached. The saved id stays 0, so that we can
- * return. No id by which a signal could be sent to us becomes the user's: neither the real nor the saved one, see kill(2). And as the three
- * differ, the user cannot trace us, see ptrace(2).
+ * kill(-1) reaches the processes whose real or saved id is our real or effective id. The effective id becomes the
+ * user's, and the real id one that no process of a container has: so the booted interpreters, which are root's, are
+ * not reached. The saved id stays 0, so that we can return. No id by which a signal could be sent to us becomes the
+ * user's: neither the real nor the saved one, see kill(2). And as the three differ, the user cannot trace us, see
+ * ptrace(2).
  *
  * The kernel walks the list of processes with forks shut out, so nothing is missed and a fork bomb ends at once.
  */

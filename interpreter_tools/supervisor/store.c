@@ -1,9 +1,14 @@
 /*
  * The dependency store: one directory a key, shared by every sandbox of a Docker host, which see it read-only.
  *
- * In a sandbox the client asks for entries by their key, and a run may see one through a link in its workspace. In an installer an
- * entry is staged, filled by a program that runs as an unprivileged user, and published by a rename, so that what is half done is
- * never seen. Names: "KEY" is an entry, ".KEY" one being filled, "-KEY" one being removed.
+ * In a sandbox the client asks for entries by their key, and a run may see one through a link in its workspace. In an
+ * installer an entry is staged, filled by a program of an unprivileged user, and published by a rename. So nobody sees
+ * an entry that is half done. Names: "KEY" is an entry, ".KEY" one being filled, "-KEY" one being removed.
+ *
+ * Two things here are one step, however large the entry is: to settle it when it is published, and to measure it for a
+ * list. Neither can delay a run: the client asks for them in installers only, where no run of a user ever is, and
+ * between the programs of the installer. Neither takes memory for what it finds. A client that leaves meanwhile is
+ * noticed after the step, and its engine kills the container from outside without asking us.
  */
 #include "supervisor.h"
 
@@ -121,7 +126,9 @@ void store_unlink(void)
 {
 	char target[sizeof link_of_run.target];
 	if (link_of_run.made) {
-		ssize_t length = become(link_of_run.uid) == 0 ? readlinkat(files_workspace(), link_of_run.name, target, sizeof target) : -1;
+		ssize_t length = -1;
+		if (become(link_of_run.uid) == 0)
+			length = readlinkat(files_workspace(), link_of_run.name, target, sizeof target);
 		if (length == (ssize_t)strlen(link_of_run.target) && !memcmp(target, link_of_run.target, (size_t)length))
 			unlinkat(files_workspace(), link_of_run.name, 0);
 		become(0);
@@ -291,8 +298,8 @@ static int write_manifest(int target, struct text manifest)
 }
 
 /*
- * Whoever else has published the same key meanwhile has published the same thing. One step, however large the entry: nothing else goes on in an
- * installer, whose program has ended, and most of the time is the kernel's, in syncfs.
+ * Whoever else has published the same key meanwhile has published the same thing. Most of the time is the kernel's, in
+ * syncfs, which cannot be cut into steps.
  */
 static int publish(const char *key, const char *name, struct text manifest)
 {
@@ -302,8 +309,8 @@ static int publish(const char *key, const char *name, struct text manifest)
 	tree.error = target < 0 ? errno : 0;
 	if (!tree.error) {
 		walk(&tree, target);
-		if (!tree.error && (fchown(target, 0, 0) < 0 || fchmod(target, 0755) < 0 || write_manifest(target, manifest) < 0 ||
-				    syncfs(store.fd) < 0))
+		if (!tree.error && (fchown(target, 0, 0) < 0 || fchmod(target, 0755) < 0 ||
+				    write_manifest(target, manifest) < 0 || syncfs(store.fd) < 0))
 			tree.error = errno;
 		if (!tree.error && renameat(staging, "target", store.fd, key) < 0 && errno != EEXIST && errno != ENOTEMPTY)
 			tree.error = errno;

@@ -3,13 +3,16 @@
  * (protocol.h), runs one program at a time as an unprivileged user, and leaves when the conversation ends, which takes the
  * whole container with it.
  *
- * A file is a noun: base.c (clock, die, cursor), wire.c (frames in and out), refusal.c (the error that waits to be told), boot.c (the
- * interpreter booted ahead of need), run.c (one run), feed.c (its stdin), messages.c (what it tells beside its output), spawn.c (one new process), files.c (the workspace),
- * changes.c (which of its files are new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets
- * go), cgroup.c (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to), main.c (the loop).
+ * A file is a noun: base.c (clock, die, cursor), wire.c (frames in and out), refusal.c (the error that waits to be
+ * told), boot.c (the interpreter booted ahead of need), run.c (one run), feed.c (its stdin), messages.c (what it
+ * tells beside its output), spawn.c (one new process), files.c (the workspace), changes.c (which of its files are
+ * new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets go), cgroup.c
+ * (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to), main.c
+ * (the loop).
  *
- * One loop, which never waits for anything but its poll: what takes long is a phase. A phase does a step of at most STEP_US, says by its
- * X_due_us() when the next one is due, and no frame of the client is read before it is over, except by a run.
+ * One loop, which never waits for anything but its poll: what takes long is a phase. A phase does a step of at most
+ * STEP_US, says by its X_due_us() when the next one is due, and no frame of the client is read before it is over,
+ * except by a run.
  */
 #ifndef INTERPRETER_TOOLS_SUPERVISOR_H
 #define INTERPRETER_TOOLS_SUPERVISOR_H
@@ -27,7 +30,9 @@
 #define MAX_PATH 4096    /* PATH_MAX */
 #define MAX_STRINGS (IT_MAX_PAYLOAD / 4) /* of one frame: each has its u32 length */
 #define BULK_BYTES 32768 /* reads of at least this size are forwarded without batching */
+#ifndef STEP_US
 #define STEP_US 10000    /* the longest that a phase keeps the loop, but for a single call of the kernel */
+#endif
 #define FIRST_UID 1000u  /* below are the image's own users */
 #define LAST_UID 0x7ffffffeu
 
@@ -106,7 +111,8 @@ void boot_for(uint32_t uid);    /* the next run will be that user's */
 bool boot_serves(uint32_t uid);
 void boot_retire(void);         /* before another program of its user starts */
 bool boot_pending(void);        /* an interpreter is on its way */
-pid_t boot_hand_over(const void *message, size_t length, struct pipes *pipes); /* its process, whose pipes become the caller's; -1: it is gone */
+/* Returns the process of the run, whose pipes become the caller's; -1: the interpreter is gone. */
+pid_t boot_hand_over(const void *message, size_t length, struct pipes *pipes);
 bool boot_reaped(pid_t pid);    /* a child of ours ended: was it a booted one? */
 bool boot_owns(pid_t pid);      /* it is the zygote, or parked */
 bool boot_parks(void);          /* an interpreter is parked or on its way, and with it the sockets of its hand-over */
@@ -131,7 +137,7 @@ void messages_begin(uint32_t uid); /* a run of that user starts */
 int messages_fd(void);             /* readable when there is something to do; -1: nothing is waited for */
 void messages_output(bool is_stderr, size_t bytes); /* so much of the program's output has been passed on, or dropped */
 bool messages_ready(const struct pipes *pipes);     /* a message waits, and nothing is in its way */
-bool messages_pass(const struct pipes *pipes);      /* pass on what can be now; true when a message waits for what goes before it */
+bool messages_pass(const struct pipes *pipes);      /* pass on what can be now; true when a message still waits */
 void messages_end(void);
 
 /* feed.c: the descriptor is our end of the program's stdin */

@@ -26,9 +26,9 @@ struct mount {
 };
 
 /*
- * Names in the root of a writable mount that are, or lead to, another mount: a directory of the host, perhaps, in which nothing must ever be
- * removed. The directories that lead there are root's, so a program can neither move them nor leave anything in them; and what is another
- * writable mount is wiped as such.
+ * Names in the root of a writable mount that are, or lead to, another mount: a directory of the host, perhaps, in
+ * which nothing must ever be removed. The directories that lead there are root's, so a program can neither move them
+ * nor leave anything in them; and what is another writable mount is wiped as such.
  */
 struct kept {
 	const DIR *root;
@@ -57,7 +57,8 @@ static void in_use(const struct mount *mount, uint64_t *blocks, uint64_t *inodes
 {
 	struct statfs status;
 	if (fstatfs(dirfd(mount->root), &status) < 0 || status.f_type != TMPFS)
-		die("%s must be a tmpfs: this runtime shows it as something else, which cannot be limited and wiped", mount->path);
+		die("%s must be a tmpfs: this runtime shows it as something else, which cannot be limited and wiped",
+		    mount->path);
 	*blocks = status.f_blocks - status.f_bfree;
 	*inodes = status.f_files - status.f_ffree;
 }
@@ -94,7 +95,7 @@ static void keep_way_to(const char *point)
 		const char *name = point + length + 1;
 		size_t size = strcspn(name, "/");
 		if (layout.kept_count == MAX_KEPT || size >= sizeof layout.kept->name)
-			die("too many layout.mounts beneath %s", layout.mounts[i].path);
+			die("too many mounts beneath %s", layout.mounts[i].path);
 		layout.kept[layout.kept_count].root = layout.mounts[i].root;
 		memcpy(layout.kept[layout.kept_count].name, name, size);
 		layout.kept[layout.kept_count++].name[size] = 0;
@@ -120,8 +121,8 @@ static void find_kept(void)
 }
 
 /*
- * runc gives a mount the mode of the image's directory of that name, where there is one. A volume has the right mode from its beginning, and where
- * the engine has user ids of its own, its root belongs to nobody here.
+ * runc gives a mount the mode of the image's directory of that name, where there is one. A volume has the right mode
+ * from its beginning, and where the engine has user ids of its own, its root belongs to nobody here.
  */
 static void open_to_everybody(const struct mount *mount)
 {
@@ -183,11 +184,12 @@ static void empty(int root, const char *name)
 static bool wipe_mount(const struct mount *mount)
 {
 	int root = dirfd(mount->root);
-	bool anything = true;
-	while (anything && !step_over()) {
+	for (bool anything = true; anything;) {
 		anything = false;
 		rewinddir(mount->root);
-		for (struct dirent *entry; (entry = readdir(mount->root)) && !step_over();) {
+		for (struct dirent *entry; (entry = readdir(mount->root));) {
+			if (step_over())
+				return false; /* the names that were not looked at may be anything */
 			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_kept(mount, entry->d_name))
 				continue;
 			anything = true;
@@ -197,7 +199,7 @@ static bool wipe_mount(const struct mount *mount)
 			}
 		}
 	}
-	return !anything;
+	return true;
 }
 
 bool wipe_directory(int fd)

@@ -3,11 +3,13 @@
  *
  * Input: one buffer that holds at least one whole frame; frames are handed out in place.
  *
- * Output: one buffer. A frame of program output, or of a list, is only made when no other one waits, so a client that does not read stops the
- * program by its own full pipe. No request is read before there is room for its answer. So nothing grows, and nothing ever waits for room.
+ * Output: one buffer. A frame of program output, or of a list, is made only when no other one waits. So a client that
+ * does not read stops the program: the program's own pipe is full. No request is read before there is room for its
+ * answer. So nothing grows, and nothing ever waits for room.
  *
- * In bulk, both pipes are given rests. Whoever copies them on moves one page at a time, and to be woken for each page costs more than to move it: a pipe
- * that has just run full, or has brought but a little of a large frame, is left alone until there is more to do.
+ * In bulk, both pipes are given rests. Whoever copies them on moves one page at a time, and to be woken for a page costs
+ * more than to move it. So a pipe is left alone for REST_US when it has just run full, or when it has brought only a
+ * little of a large frame.
  */
 #include "supervisor.h"
 
@@ -203,7 +205,7 @@ void wire_farewell(const char *words, size_t length)
 
 ssize_t wire_forward(uint8_t type, int fd, size_t most)
 {
-	size_t size = IT_MAX_PAYLOAD - IT_HEADER_SIZE; /* a frame of whole pages: whoever copies it on then copies large pieces only */
+	size_t size = IT_MAX_PAYLOAD - IT_HEADER_SIZE; /* a frame of whole pages is copied on in large pieces only */
 	ssize_t got = read(fd, out.bytes + IT_HEADER_SIZE, most < size ? most : size);
 	if (got > 0) {
 		put_header(out.bytes, type, (size_t)got);

@@ -26,9 +26,20 @@ _FLAGS = (
 @pytest.fixture(scope="session")
 def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sanitized supervisor, compiled by ``CC`` or ``cc``."""
-    binary = tmp_path_factory.mktemp("build") / "supervisor"
+    return _built(tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture
+def binary_of_short_steps(tmp_path: Path) -> Path:
+    """The same, but every phase is cut into many steps: each ends anywhere."""
+    return _built(tmp_path, "-DSTEP_US=100")
+
+
+def _built(directory: Path, *flags: str) -> Path:
+    binary = directory / "supervisor"
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    subprocess.run([*compiler, *_FLAGS, *map(str, sorted(_SOURCES.glob("*.c"))), "-o", str(binary)], check=True)
+    sources = map(str, sorted(_SOURCES.glob("*.c")))
+    subprocess.run([*compiler, *_FLAGS, *flags, *sources, "-o", str(binary)], check=True)
     return binary
 
 

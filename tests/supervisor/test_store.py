@@ -291,6 +291,20 @@ def test_entries_tell_size_time_and_manifest(installer: Supervisor) -> None:
     assert found[f".{OTHER}"].manifest == b""
 
 
+def test_removal_is_whole_wherever_its_steps_end(binary_of_short_steps: Path) -> None:
+    """Of an entry, of a place that was staged before, and of a workspace."""
+    tree = "for i in $(seq 100); do mkdir d && cd d && touch a b c; done"
+    with make_installer(binary_of_short_steps) as installer:
+        installer.boot()
+        for _ in range(5):
+            fill(installer, tree)
+        assert publish(installer) == Ready()
+        assert evict(installer) == Ready()
+        assert entries(installer) == {}
+        assert installer.shell(tree).exited.exit_code == 0
+        assert installer.reset(deadline=30) == ""
+
+
 def test_evicted_entry_is_gone(installer: Supervisor) -> None:
     """With all that is in it; a second time is no error."""
     fill(installer, "for i in $(seq 100); do mkdir d && cd d && touch a b c; done")
