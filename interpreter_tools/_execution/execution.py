@@ -160,10 +160,9 @@ class Execution:
     def _start(self, job: Job, lease: Lease) -> None:
         connection = lease.channel.connection
         puts = [connection.need(job.need.key, link=job.need.link, path=job.need.path)] if job.need else []
-        puts += [
-            connection.put_for_run(path, data, uid=lease.uid, replace=path == job.code_path)
-            for path, data in job.files.items()
-        ]
+        puts += [connection.put_for_run(path, data, uid=lease.uid) for path, data in job.files.items()]
+        if job.code is not None:
+            puts.append(connection.put_for_run(job.code_path, job.code, uid=lease.uid, is_code=True))
         compilation = job.compilation
         if compilation is None or (lease.uid, compilation.key) in lease.channel.compiled:
             self._start_program(job, lease, puts)

@@ -3,7 +3,7 @@
 from interpreter_tools._languages.compilation import Compilation
 from interpreter_tools._languages.config import CompileStep, InterpreterBoot, LanguageConfig
 from interpreter_tools._languages.installers import DependencyPlan
-from interpreter_tools._languages.plan import BASE_ENVIRONMENT, Job, Need, boot_environment, job_files, plan
+from interpreter_tools._languages.plan import BASE_ENVIRONMENT, Job, Need, boot_environment, job_code, job_files, plan
 from interpreter_tools._languages.registry import LanguageRegistry
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "LanguageRegistry",
     "Need",
     "boot_environment",
+    "job_code",
     "job_files",
     "plan",
 ]

@@ -10,7 +10,7 @@ import msgspec
 
 from interpreter_tools._config.model import as_bytes
 from interpreter_tools._config.paths import WORKSPACE, check_path
-from interpreter_tools._exceptions import ConfigurationError, InvalidPath
+from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages.compilation import Compilation, plan_compilation
 from interpreter_tools._languages.first_line import command_of_first_line
 
@@ -80,8 +80,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         argv: the program and its arguments; for a booted interpreter the code file.
         booted: the run goes to the interpreter booted ahead.
         environment: the program's variables, all of them.
-        files: contents by path below the workspace, the code among them.
-        code_path: which of the files is the code. Whatever is there makes way for it; None where an app is run.
+        files: contents by path below the workspace.
+        code_path: the name of the code's file; a file of that name in the workspace stays as it is.
+        code: the code; None where an app is run.
         directory: where the program starts.
         timeout: seconds; None means no limit.
         output_limit: bytes; None means no limit.
@@ -94,7 +95,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     booted: bool
     environment: dict[str, str]
     files: dict[bytes, bytes]
-    code_path: bytes | None = None
+    code_path: bytes = b""
+    code: bytes | None = None
     directory: str
     timeout: float | None
     output_limit: int | None
@@ -160,31 +162,32 @@ def _plain_text(code: bytes) -> bytes:
     return code
 
 
-def job_files(
-    language: LanguageConfig, code: str | bytes, files: Mapping[str, str | bytes], *, run_app: RunApp | None = None
-) -> dict[bytes, bytes]:
-    """Contents by path below the workspace: the code, unless an app is run, and the files that come with it.
+def job_files(files: Mapping[str, str | bytes]) -> dict[bytes, bytes]:
+    """Return the contents of a run's files by path below the workspace.
 
     Raises:
-        InvalidPath: a file's path does not lie beneath the workspace, or is that of the code.
-        ConfigurationError: the code or a file cannot be written, or both code and an app are to be run.
+        InvalidPath: a file's path does not lie beneath the workspace.
+        ConfigurationError: a file holds neither text nor bytes.
     """
-    code_path = language.code_filename.encode()
-    contents: dict[bytes, bytes] = {}
-    for name, data in files.items():
-        path = check_path(name)
-        if path == code_path and run_app is None:
-            raise InvalidPath(name, "is where the code itself goes")
-        contents[path] = as_bytes(data, field=f"files.{name}")
+    return {check_path(name): as_bytes(data, field=f"files.{name}") for name, data in files.items()}
+
+
+def job_code(code: str | bytes, *, run_app: RunApp | None = None) -> bytes | None:
+    """Return the bytes of a run's code; None where an app is run.
+
+    Raises:
+        ConfigurationError: the code cannot be written, or both code and an app are to be run.
+    """
     if run_app is None:
-        contents[code_path] = encode_code(code)
-    elif code:
+        return encode_code(code)
+    if code:
         raise ConfigurationError("code", "...", "is given beside run_app", hint="leave the code empty")
-    return contents
+    return None
 
 
 def plan(
     language: LanguageConfig,
+    code: bytes | None,
     files: dict[bytes, bytes],
     *,
     image_environment: Mapping[str, str],
@@ -200,7 +203,7 @@ def plan(
     compile_timeout: float = 60.0,
     offline: bool = False,
 ) -> Job:
-    """Return the job that runs the code file, which is among the files, or an app, with its arguments."""
+    """Return the job that runs the code, or an app, with its arguments."""
     code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
     variables = {**_environment(language, image_environment, cpus, offline=offline), **environment}
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
@@ -209,16 +212,16 @@ def plan(
     if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
         variables = language.dependencies.visible(variables, need.target)
     compilation, made = None, ""
-    first_line = command_of_first_line(language, files.get(_below_workspace(code_file), b""))
+    text = files.get(_below_workspace(code_file), b"") if code is None else code
+    first_line = command_of_first_line(language, text)
     if first_line is not None:
         booted, command = False, (*first_line, code_file)
     elif booted:
         command = (code_file,)
     else:
         if language.compile is not None:
-            text = None if run_app is not None else files.get(language.code_filename.encode())
             compilation, made = plan_compilation(
-                language.compile, text, file=code_file, environment=variables, timeout=compile_timeout
+                language.compile, code, file=code_file, environment=variables, timeout=compile_timeout
             )
         command = tuple(word.replace("{file}", code_file).replace("{directory}", made) for word in language.run_command)
     return Job(
@@ -226,7 +229,8 @@ def plan(
         booted=booted,
         environment=variables,
         files=files,
-        code_path=language.code_filename.encode() if run_app is None else None,
+        code_path=language.code_filename.encode(),
+        code=code,
         directory=directory if run_app is None else run_app.directory,
         timeout=timeout,
         output_limit=output_limit,

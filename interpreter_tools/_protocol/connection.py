@@ -11,7 +11,7 @@ from interpreter_tools._protocol import encode
 from interpreter_tools._protocol.constants import (
     HEADER_SIZE,
     MAX_PAYLOAD,
-    PUT_REPLACE,
+    PUT_CODE,
     PUT_RUN,
     STDIN_WINDOW,
     VERSION,
@@ -129,18 +129,18 @@ class Connection:
         self._require(State.IDLE)
         return encode.put(path, data, mode=mode, uid=uid)
 
-    def put_for_run(self, path: bytes, data: bytes | memoryview, *, uid: int, replace: bool = False) -> bytes:
+    def put_for_run(self, path: bytes, data: bytes | memoryview, *, uid: int, is_code: bool = False) -> bytes:
         """Write a file of the next run, whose ``start`` tells how it went; one that is refused undoes it.
 
         Args:
             path: where, below the workspace.
             data: the file's contents.
             uid: the file's owner.
-            replace: whatever has that path makes way: a file or link is removed, a directory gets another name. Else
-                only a regular file is replaced.
+            is_code: the file is the code of the run: it takes the place of no other file, and is gone when the run ends
+                (``IT_PUT_CODE``). Else a regular file of that name is replaced.
         """
         self._require(State.IDLE)
-        return encode.put(path, data, mode=0o644 | PUT_RUN | (PUT_REPLACE if replace else 0), uid=uid)
+        return encode.put(path, data, mode=0o644 | PUT_RUN | (PUT_CODE if is_code else 0), uid=uid)
 
     def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
         """Begins a file whose contents follow, piece by piece."""

@@ -139,7 +139,7 @@ def _check_entry(info: zipfile.ZipInfo, prefix: str) -> str:
 
 
 def with_archives(
-    mounts: Sequence[Mount], files: Mapping[bytes, bytes], *, limit: int, reserved: bytes, field: str
+    mounts: Sequence[Mount], files: Mapping[bytes, bytes], *, limit: int, field: str
 ) -> dict[bytes, bytes]:
     """The files of a run together with those of its archives, which give way to the run's own.
 
@@ -147,7 +147,6 @@ def with_archives(
         mounts: as configured; those of other kinds are passed over.
         files: what the run is given, by path below the workspace.
         limit: bytes that the workspace holds.
-        reserved: where the code goes, which no archive may hold.
         field: the mounts' path in the configuration.
 
     Raises:
@@ -161,11 +160,6 @@ def with_archives(
         left = limit - sum(map(len, contents.values()))
         for name, data in zip_files(mount, limit=left, field=where).items():
             path = name.encode("utf-8", "surrogateescape")
-            if path == reserved:
-                hint = "give the mount a target of its own, such as 'project'"
-                raise ConfigurationError(
-                    f"{where}.source", mount.source, f"holds {name!r}, where the code itself goes", hint=hint
-                )
             if path in contents:
                 raise ConfigurationError(f"{where}.source", mount.source, f"holds {name!r}, as another archive does")
             contents[path] = data

@@ -34,7 +34,7 @@ def looks_for_packages(demand: Demand) -> bool:
 
 
 def _has_header(demand: Demand, plan: DependencyPlan) -> bool:
-    return plan.kind == "pip" and HEADER in demand.code
+    return plan.kind == "pip" and demand.code is not None and HEADER in demand.code
 
 
 async def find_packages(demand: Demand, host: Host, read: Read) -> tuple[Packages, tuple[str, ...]]:
@@ -65,7 +65,7 @@ async def find_packages(demand: Demand, host: Host, read: Read) -> tuple[Package
     if app is not None:
         declared = await app_packages(demand.language, app, read, hosts=hosts)
     elif _has_header(demand, plan) and options.auto_dependencies is not False:
-        declared = script_header(demand.code, hosts=hosts)
+        declared = script_header(demand.code or b"", hosts=hosts)
     notes.extend(declared.notes)
     own = add_packages(kind, own, declared.packages, field=declared.field)
     if declared.python and plan.inventory and not python_is_met(declared.python, (found := await inventory()).version):

@@ -12,7 +12,7 @@ from interpreter_tools._exceptions import ImageMissing
 from interpreter_tools._execution.execution import Execution
 from interpreter_tools._execution.outcome import Prepared
 from interpreter_tools._execution.placement import Missing, Placed
-from interpreter_tools._languages import LanguageConfig, LanguageRegistry, job_files, plan
+from interpreter_tools._languages import LanguageConfig, LanguageRegistry, job_code, job_files, plan
 from interpreter_tools._runtime.preparing import find_packages, looks_for_packages
 
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         language: what the code is written in.
         options: how it is to run.
-        files: what its workspace is to hold, the code among it, by path.
-        code: the program; empty where an app is run.
+        code: the program; None where an app is run.
+        files: what its workspace is to hold beside that, by path.
         packages: what must be installed for it.
         prepared: what is decided about packages while the run is prepared.
     """
 
     language: LanguageConfig
     options: Resolved
+    code: bytes | None
     files: dict[bytes, bytes]
-    code: bytes
     packages: Packages
     prepared: Prepared
 
@@ -61,21 +61,16 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """
         found = LanguageRegistry.get(language)
         resolved = resolve(config, options, session=session)
-        files = job_files(found, code, resolved.files, run_app=resolved.run_app)
+        files = job_files(resolved.files)
         packages = check_packages(found, resolved.dependencies, resolved.system_dependencies, config)
         return cls(
             language=found,
             options=resolved,
+            code=job_code(code, run_app=resolved.run_app),
             files=files,
-            code=b"" if resolved.run_app is not None else files[found.code_filename.encode()],
             packages=packages,
             prepared=Prepared(dependencies=packages.own, system_dependencies=packages.system),
         )
-
-    @property
-    def code_path(self) -> bytes | None:
-        """Where in the workspace the code goes; None where an app is run."""
-        return None if self.options.run_app is not None else self.language.code_filename.encode()
 
     def execution(self, placement: Placement) -> Execution:
         """Return the run, not started."""
@@ -92,7 +87,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
             host: reads what is mounted.
             elsewhere: reads what neither the run brings nor a mount shows; None where there is no such place.
         """
-        files = await host.with_archives(self.language, self.options.container, self.files)
+        files = await host.with_archives(self.options.container, self.files)
         if not looks_for_packages(self):
             return self if files is self.files else msgspec.structs.replace(self, files=files)
 
@@ -114,6 +109,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """
         return plan(
             self.language,
+            self.code,
             self.files,
             image_environment=fitting.shape.image_environment if image_environment is None else image_environment,
             environment=self.options.environment,

@@ -297,9 +297,7 @@ class Host:
             return await asyncio.to_thread(read_mounted, container.mounts, path)
         return given
 
-    async def with_archives(
-        self, language: LanguageConfig, container: ContainerConfig, files: dict[bytes, bytes]
-    ) -> dict[bytes, bytes]:
+    async def with_archives(self, container: ContainerConfig, files: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """A run's files, and those of the archives among its container's mounts.
 
         Raises:
@@ -312,7 +310,6 @@ class Host:
             container.mounts,
             files,
             limit=container.workspace_bytes,
-            reserved=language.code_filename.encode(),
             field="container.mounts",
         )
 

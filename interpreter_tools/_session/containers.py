@@ -213,11 +213,6 @@ class SessionContainers:
             raise
         return lease
 
-    def seen_by(self, shape: Shape) -> Record | None:
-        """One whose workspace a run of that shape will see; None when there is none as yet, or no longer."""
-        record = self._own.get(shape.key) if shape.workspace_volume is None else self._anchor
-        return None if record is None or record.channel.error is not None else record
-
     def note(self, container: Container, uid: int | None) -> Record:
         """Takes note of one that the session has from now on.
 

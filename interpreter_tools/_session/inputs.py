@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from interpreter_tools._config.model import as_bytes
 from interpreter_tools._config.paths import check_path, shown_path
-from interpreter_tools._container.files import Streamed, is_there, pieces_of, send_file, sync
+from interpreter_tools._container.files import Streamed, pieces_of, send_file, sync
 from interpreter_tools._exceptions import ConfigurationError, FileRefused
 from interpreter_tools._session.host_files import HostFile, Meter, size_of, walk
 from interpreter_tools._session.reader import FileReader
@@ -65,7 +65,6 @@ class SessionInputs(ABC):
 
     def __init__(self) -> None:
         self._staging = Staging()  # files that no container has yet, or that every container to come gets
-        self._given: set[tuple[str, bytes]] = set()  # files that the caller put into a workspace
 
     # -- answered by the session
 
@@ -158,41 +157,12 @@ class SessionInputs(ABC):
     def _arrived(self, holder: Holder, paths: Iterable[bytes]) -> None:
         """Note the files that a container has now."""
         holder.baseline.update(paths)
-        self._note_given(holder, paths)
         for path in paths:
             staged = self._staging.get(path)
             if staged is not None:
                 staged.fresh = False
             if not self._keeps_inputs:
                 self._staging.discard(path)
-
-    def _note_given(self, holder: Holder, paths: Iterable[bytes]) -> None:
-        """Note files as the caller's own, unless they are staged for every run and so known anyway."""
-        if not self._keeps_inputs:
-            self._given.update((holder.workspace, path) for path in paths)
-
-    async def _check_code(self, path: bytes | None, holder: Holder | None) -> None:
-        """Refuse a run whose code would overwrite a file that the caller put into the workspace.
-
-        Args:
-            path: the file that the code is written to; None when it is written to none.
-            holder: the container with the workspace that the run will see; None while there is none.
-
-        Raises:
-            ConfigurationError: the code would overwrite such a file.
-        """
-        if path is None:
-            return
-        if path not in self._staging:
-            if holder is None or (holder.workspace, path) not in self._given:
-                return
-            if not await is_there(holder.channel, path, uid=holder.uid):
-                self._given.discard((holder.workspace, path))
-                return
-        name = shown_path(path)
-        reason = "is where the code would be written, and holds a file that was put into the workspace"
-        hint = f"give that file another name, or run it: run_app=RunApp(entry_file={name!r})"
-        raise ConfigurationError("code", name, reason, hint=hint)
 
     async def copy_file_into_workspace(
         self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None

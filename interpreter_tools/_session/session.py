@@ -360,7 +360,6 @@ class Session(SessionFiles):
                 fitting = await self._fit(demand)
                 if isinstance(fitting, Missing):
                     return fitting
-                await self._check_code(demand.code_path, self._containers.seen_by(fitting.shape))
                 lease = run.lease = await self._lease(run, fitting.shape, demand.options)
                 job = await self._prepare(lease, demand, fitting)
                 return Placed(job, lease, fitting.missing, lists=bool(lease.record.made))
@@ -375,7 +374,6 @@ class Session(SessionFiles):
         await record.container.apply_limits(demand.options.container)
         await self._deliver(lease)
         record.begin(demand.files, fitting.key)
-        self._note_given(record, demand.files.keys() - {demand.code_path})
         return demand.job(fitting, image_environment=record.container.shape.image_environment)
 
     async def _read_input(self, path: str) -> bytes | None:
@@ -405,10 +403,7 @@ class Session(SessionFiles):
             return fitting
         fitting = await self._fit_shared(demand, options)
         if isinstance(fitting, Fitting):
-            before, now = await self._containers.join(fitting.shape)
-            self._given = {
-                (now.workspace if workspace == before.workspace else workspace, path) for workspace, path in self._given
-            }
+            await self._containers.join(fitting.shape)
         return fitting
 
     async def _fit_shared(self, demand: Demand, options: Resolved) -> Fitting | Missing:

@@ -138,6 +138,7 @@ static struct {
 	int fd;
 	bool open;    /* between IT_PUT and IT_DONE or IT_DROP, also when the file could not be opened */
 	bool refused; /* its error is the one that is told next */
+	bool is_code;
 	mode_t mode;
 	uint32_t uid;
 	char path[MAX_PATH];
@@ -165,8 +166,80 @@ static void put_remove(void)
 	become(0);
 }
 
+static struct {
+	bool there, aside;
+	uint32_t uid;
+	char path[MAX_PATH + 1], place[MAX_PATH + 2]; /* as the client names it, and where it is */
+	uint32_t length;
+	struct stat status;                           /* as we have left it */
+} code;
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* The end of the run: its code goes, and a file that the program has made of it stays. */
+void files_remove_code(void)
+{
+	char name[256];
+	struct stat status;
+	if (!code.there)
+		return;
+	code.there = false;
+	if (become(code.uid) == 0) {
+		int parent = open_parent((struct text){code.place, (uint32_t)strlen(code.place)}, false, name);
+		if (parent >= 0 && fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&status, &code.status))
+			(void)unlinkat(parent, name, 0);
+		close_fd(&parent);
+	}
+	become(0);
+}
+
+static bool is_taken(uint32_t uid, struct text path)
+{
+	char name[256];
+	struct stat status;
+	int parent = become(uid) < 0 ? -1 : open_parent(path, false, name);
+	bool taken = parent >= 0 && fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+	close_fd(&parent);
+	become(0);
+	return taken;
+}
+
+/* Returns where the code goes. */
+static struct text place_code(uint32_t uid, struct text path)
+{
+	files_remove_code(); /* of a run that was given up before it began */
+	code.uid = uid;
+	code.length = path.length < MAX_PATH ? path.length : MAX_PATH;
+	memcpy(code.path, path.at, code.length);
+	code.path[code.length] = 0;
+	const char *last = strrchr(code.path, '/');
+	int before = last ? (int)(last + 1 - code.path) : 0;
+	code.aside = is_taken(uid, path);
+	snprintf(code.place, sizeof code.place, "%.*s%s%s", before, code.path, code.aside ? "." : "", code.path + before);
+	return (struct text){code.place, (uint32_t)strlen(code.place)};
+}
+
+void files_name_code(char **argv)
+{
+	static char changed[2 * MAX_PATH];
+	if (!code.there || !code.aside)
+		return;
+	for (; *argv; argv++) {
+		size_t length = strlen(*argv), before = length - code.length;
+		if (length <= code.length || length >= MAX_PATH || (*argv)[before - 1] != '/' || strcmp(*argv + before, code.path) != 0)
+			continue;
+		snprintf(changed, sizeof changed, "%.*s%s", (int)before, *argv, code.place);
+		*argv = changed;
+		return;
+	}
+}
+
 /*
- * Moves out of the way what is where a file of a run must go: with IT_PUT_REPLACE a file of any kind, a link, or a directory, else a regular
+ * Moves out of the way what is where a file of a run must go: with IT_PUT_CODE a file of any kind, a link, or a directory, else a regular
  * file. It gets another name in the same directory, until the run begins or is refused. A directory keeps that name. True when something was there.
  */
 static bool make_way(struct text path, bool any)
@@ -247,16 +320,19 @@ void files_put(struct cursor *payload)
 	take_end(payload);
 	if (put.open)
 		die("protocol: a put inside a put");
-	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~(07777u | IT_PUT_RUN | IT_PUT_REPLACE)) || (mode & (IT_PUT_RUN | IT_PUT_REPLACE)) == IT_PUT_REPLACE)
+	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~(07777u | IT_PUT_RUN | IT_PUT_CODE)) || (mode & (IT_PUT_RUN | IT_PUT_CODE)) == IT_PUT_CODE)
 		die("protocol: a put as uid %u with mode %o", uid, mode);
 	put.open = true;
 	put.refused = false;
 	put.mode = mode & 07777u;
 	put.uid = uid;
+	put.is_code = mode & IT_PUT_CODE;
+	if (put.is_code)
+		path = place_code(uid, path);
 	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
 	memcpy(put.path, path.at, put.length);
 	noting = mode & IT_PUT_RUN && !refusal_waits() ? uid : 0;
-	bool replaces = noting && make_way(path, mode & IT_PUT_REPLACE);
+	bool replaces = noting && make_way(path, put.is_code);
 	if (!refusal_waits() && (put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
 		put_failed(errno);
 	if (put.fd >= 0 && !replaces)
@@ -296,6 +372,9 @@ void files_done(void)
 		put_remove();
 	} else {
 		changes_put(&status);
+		code.there = code.there || put.is_code;
+		if (put.is_code)
+			code.status = status;
 	}
 	close_fd(&put.fd);
 }

@@ -81,8 +81,12 @@
 
 /* in the mode of IT_PUT: the file belongs to the next run. When its IT_START is refused, what was there before is there again */
 #define IT_PUT_RUN 0x40000000u
-/* with IT_PUT_RUN: what is there now makes way, whatever it is. A file or link is removed, a directory gets another name */
-#define IT_PUT_REPLACE 0x80000000u
+/*
+ * With IT_PUT_RUN: the file is the code of the run, and takes the place of no file of a user. Where something has its name, it is written under the
+ * same name with a dot before it, and what has that name makes way: a file or link is removed, a directory gets another name. An argument of
+ * IT_START that ends in "/" and the code's path is changed then. The file is removed when the run ends, unless the run changed it.
+ */
+#define IT_PUT_CODE 0x80000000u
 
 /*
  * Added to the size in IT_FILES: the run has left this alone. It is a file, in a directory in which others came or went; or a directory, whose path

@@ -207,6 +207,7 @@ void run_start(struct cursor *payload)
 	store_link(start.uid);
 	files_home(start.uid);
 	changes_mark();
+	files_name_code(start.argv);
 	filter_forget();
 	struct usage before = cgroup_read();
 	uint64_t started_us = now_us();
@@ -404,6 +405,7 @@ static void advance(void)
 			return;
 		messages_end();
 		store_unlink();
+		files_remove_code();
 		changes_list(false, run.lists);
 		run.phase = LISTING;
 	}

@@ -158,6 +158,8 @@ void files_keep(bool begun);    /* the next run begins, or is about to: its file
 void files_undo(void);          /* it does not begin: they go, and what they replaced comes back */
 void files_home(uint32_t uid);  /* see that the run's user has one */
 void files_get(struct cursor *payload);
+void files_name_code(char **argv); /* in the arguments of a run, where it is not where the client said */
+void files_remove_code(void);
 bool files_reading(void);
 void files_event(void);         /* send more of the file being read; needs !wire_pending() */
 int files_workspace(void);      /* its descriptor */

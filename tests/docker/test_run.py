@@ -27,6 +27,7 @@ from interpreter_tools import (
     PoolConfig,
     UnknownLanguage,
 )
+from tests.watch import ONE_SHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,10 +165,13 @@ async def test_paths_that_lead_elsewhere_are_refused_at_once(engine: ExecutionEn
     assert caught.value.path == path
 
 
-async def test_the_place_of_the_code_is_taken(engine: ExecutionEngine) -> None:
-    """A file must not silently replace the code, or the other way round."""
-    with pytest.raises(InvalidPath, match="where the code itself goes"):
-        await engine.run("python", "print(1)", files={"main.py": b"print(2)"})
+@pytest.mark.parametrize("strategy", ONE_SHOT)
+async def test_file_of_the_name_of_the_code(engine: ExecutionEngine, strategy: ContainerStrategy) -> None:
+    """It stays what it is, and the program can read it; the code is run from beside it."""
+    code = "import os; print(open('main.py').read(), os.getcwd()); import main"
+    result = await engine.run("python", code, files={"main.py": "print(2)"}, strategy=strategy)
+    assert (result.stdout, result.stderr) == ("print(2) /workspace\n2\n", "")
+    assert result.generated_files == ()
 
 
 async def test_file_that_cannot_be_written_is_told(engine: ExecutionEngine) -> None:

@@ -23,7 +23,7 @@ def brought(supervisor: Supervisor, *, replaced: bytes = b"main") -> None:
     connection = supervisor.connection
     for path in (b"new", b"a/b/c", b"a/b/d", b"kept/new", b"kept/file", b"file"):
         supervisor.send(connection.put_for_run(path, b"brought\n", uid=UID))
-    supervisor.send(connection.put_for_run(replaced, b"code", uid=UID, replace=True))
+    supervisor.send(connection.put_for_run(replaced, b"code", uid=UID, is_code=True))
 
 
 @pytest.mark.parametrize("code", [b"main", b"link", b"dir", b"kept/file"])
@@ -69,7 +69,7 @@ def test_file_that_is_sent_between_runs_outlives_a_refusal(idle: Supervisor) -> 
 def test_full_workspace_refuses_a_run_and_keeps_what_it_had(idle: Supervisor) -> None:
     """The old contents are there still when there is no room for the new ones."""
     idle.shell("echo old > file; echo code > main; head -c 255m /dev/zero > filler")
-    idle.send(idle.connection.put_for_run(b"main", b"other", uid=UID, replace=True))
+    idle.send(idle.connection.put_for_run(b"main", b"other", uid=UID, is_code=True))
     for path in (b"file", b"second", b"third"):
         idle.send(idle.connection.put_for_run(path, bytes(1 << 20), uid=UID))
     idle.start(["true"])

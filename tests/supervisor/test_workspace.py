@@ -317,38 +317,63 @@ def test_list_has_an_end(idle: Supervisor) -> None:
 @pytest.mark.parametrize(
     "deed",
     [
+        "echo mine > code; chmod 600 code",
         "mkfifo code",
         "ln -s /etc/passwd code",
         "ln -s code code",
-        "mkdir code",
         "mkdir -p code/a/b; echo mine > code/a/b/c; chmod 0 code/a code",
         "echo old > code; chmod 0 code",
         "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"code\")'",
     ],
 )
-def test_put_that_replaces_has_its_way(idle: Supervisor, deed: str) -> None:
-    """Whatever a program left under that name, the file is there, and is a plain one."""
-    assert idle.shell(deed).exited.exit_code == 0
-    for text in (b"first\n", b"second\n"):
-        idle.send(idle.connection.put_for_run(b"code", text, uid=UID, replace=True))
-        assert idle.shell("cat code; test -f code -a ! -L code").stdout == text
+@pytest.mark.parametrize("other", ["", "mkdir .code", "mkfifo .code", "ln -s /etc/passwd .code", "echo x > .code"])
+def test_code_takes_the_place_of_no_file(idle: Supervisor, deed: str, other: str) -> None:
+    """Whatever a program left under its name stays; the code is run from beside it, and is gone then."""
+    assert idle.shell(f"{deed}; {other}").exited.exit_code == 0
+    before = idle.shell("ls -ld code; stat -c %i code").stdout
+    for text in (b"echo $0 first\n", b"echo $0 second\n"):
+        idle.send(idle.connection.put_for_run(b"code", text, uid=UID, is_code=True))
+        ran = idle.run(["sh", f"{WORKSPACE}/code"])
+        assert ran.stdout == f"{WORKSPACE}/.code ".encode() + text.split()[2] + b"\n"
+        assert not any(path == b".code" for path in ran.files)
+    assert idle.shell("ls -ld code; stat -c %i code").stdout == before
+    assert idle.shell("test -f .code && echo there").stdout == b""
 
 
-def test_put_that_replaces_keeps_the_files_of_a_directory(idle: Supervisor) -> None:
-    """They lie under another name, once, however often that happens."""
-    for number in range(3):
-        idle.shell(f"mkdir code; echo {number} > code/x")
-        idle.send(idle.connection.put_for_run(b"code", b"", uid=UID, replace=True))
-        idle.shell("rm code")
-    assert idle.shell("cat code.*/x").stdout == b"0\n1\n2\n"
+def test_code_is_gone_when_its_run_ends(idle: Supervisor) -> None:
+    """And is in no list of files; a program sees it under its own name meanwhile."""
+    for _ in range(2):
+        idle.send(idle.connection.put_for_run(b"code", b"ls -A; echo $0\n", uid=UID, is_code=True))
+        ran = idle.run(["sh", f"{WORKSPACE}/code"])
+        assert ran.stdout == f"code\n{WORKSPACE}/code\n".encode()
+        assert ran.files == {}
+    assert idle.shell("ls -A").stdout == b""
 
 
-def test_put_that_replaces_changes_no_other_name_of_the_file(idle: Supervisor) -> None:
-    """A program that keeps its code under a second name keeps it."""
-    idle.send(idle.connection.put_for_run(b"code", b"one", uid=UID, replace=True))
-    idle.shell("ln code kept")
-    idle.send(idle.connection.put_for_run(b"code", b"two", uid=UID, replace=True))
-    assert idle.shell("cat kept code").stdout == b"onetwo"
+@pytest.mark.parametrize("deed", ["echo more >> $0", "echo other > x; mv x $0", "ln $0 kept", "chmod +x $0"])
+def test_file_that_a_program_made_of_its_code_stays(idle: Supervisor, deed: str) -> None:
+    """It is the program's own now, and the next code is written beside it."""
+    idle.send(idle.connection.put_for_run(b"code", f"{deed}\n".encode(), uid=UID, is_code=True))
+    assert b"code" in idle.run(["sh", f"{WORKSPACE}/code"]).files or deed.startswith(("ln", "chmod"))
+    idle.send(idle.connection.put_for_run(b"code", b"echo $0\n", uid=UID, is_code=True))
+    assert idle.run(["sh", f"{WORKSPACE}/code"]).stdout == f"{WORKSPACE}/.code\n".encode()
+
+
+def test_code_of_a_run_that_is_refused_is_gone(idle: Supervisor) -> None:
+    """Its run never began."""
+    idle.send(idle.connection.put_for_run(b"code", b"", uid=UID, is_code=True))
+    idle.refusal(["no-such-program", f"{WORKSPACE}/code"])
+    idle.send(idle.connection.put_for_run(b"code", b"", uid=UID, is_code=True))
+    idle.refusal(["sh", f"{WORKSPACE}/code"], directory="/nowhere")
+    assert idle.shell("ls -A").stdout == b""
+
+
+def test_directory_in_the_way_of_hidden_code_keeps_its_files(idle: Supervisor) -> None:
+    """They lie under another name then."""
+    idle.shell("echo mine > code; mkdir .code; echo kept > .code/x")
+    idle.send(idle.connection.put_for_run(b"code", b"echo ran\n", uid=UID, is_code=True))
+    assert idle.run(["sh", f"{WORKSPACE}/code"]).stdout == b"ran\n"
+    assert idle.shell("cat .code.*/x").stdout == b"kept\n"
 
 
 @pytest.mark.parametrize("deed", ["mkfifo code", "mkdir code", "ln -s /etc/passwd code"])

@@ -20,7 +20,8 @@ def job(language: LanguageConfig, code: str, **variables: str) -> Job:
     """The job of a program."""
     return plan(
         language,
-        {language.code_filename.encode(): code.encode()},
+        code.encode(),
+        {},
         image_environment={},
         environment=variables,
         directory="/workspace",

@@ -18,7 +18,7 @@ from interpreter_tools import (
     UnknownLanguage,
 )
 from interpreter_tools._container.images import image_name
-from interpreter_tools._languages import BASE_ENVIRONMENT, Job, boot_environment, job_files, plan
+from interpreter_tools._languages import BASE_ENVIRONMENT, Job, boot_environment, job_code, job_files, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,8 @@ def plan_of(
     """The job for an empty program."""
     return plan(
         language,
-        job_files(language, "", {}),
+        b"",
+        {},
         image_environment=image or {},
         environment=environment or {},
         directory="/workspace",
@@ -269,9 +270,8 @@ def test_files_of_a_job(code: str | bytes, files: dict[str, bytes]) -> None:
     """The code as it is, NUL included, and what comes with it."""
     raw = code.encode() if isinstance(code, str) else code
     assume(not raw.startswith(codecs.BOM_UTF8) and b"\r\n" not in raw)
-    contents = job_files(ruby(), code, files)
-    assert contents.pop(b"main.rb") == raw
-    assert contents == {name.encode(): data for name, data in files.items()}
+    assert job_code(code) == raw
+    assert job_files(files) == {name.encode(): data for name, data in files.items()}
 
 
 @pytest.mark.parametrize(
@@ -286,44 +286,37 @@ def test_files_of_a_job(code: str | bytes, files: dict[str, bytes]) -> None:
 )
 def test_code_of_another_system(code: str | bytes, written: bytes) -> None:
     """A byte order mark goes; line ends become plain where most are not; data in a program with plain ones stays."""
-    assert job_files(ruby(), code, {})[b"main.rb"] == written
-
-
-@pytest.mark.parametrize("name", ["main.rb", "./main.rb", ".//main.rb"])
-def test_file_in_the_place_of_the_code(name: str) -> None:
-    """However its path is written."""
-    with pytest.raises(InvalidPath, match="is where the code itself goes"):
-        job_files(ruby(), "", {name: b""})
+    assert job_code(code) == written
 
 
 def test_file_that_cannot_be_written() -> None:
     """Its path leads elsewhere, or it is neither text nor bytes."""
     with pytest.raises(InvalidPath, match="leads upwards"):
-        job_files(ruby(), "", {"../x": b""})
-    assert job_files(ruby(), "", {"/workspace/a.txt": "\u00e4"})[b"a.txt"] == b"\xc3\xa4"
+        job_files({"../x": b""})
+    assert job_files({"/workspace/a.txt": "\u00e4"})[b"a.txt"] == b"\xc3\xa4"
     files: dict[str, Any] = {"a.txt": 1}
     with pytest.raises(ConfigurationError, match="neither text nor bytes") as caught:
-        job_files(ruby(), "", files)
+        job_files(files)
     assert caught.value.field == "files.a.txt"
 
 
 @pytest.mark.parametrize("data", [bytearray(b"x"), memoryview(b"x")])
 def test_files_are_kept_as_bytes(data: bytearray | memoryview) -> None:
     """What the caller changes later does not reach the sandbox."""
-    assert type(job_files(ruby(), "", cast("dict[str, bytes]", {"a": data}))[b"a"]) is bytes
+    assert type(job_files(cast("dict[str, bytes]", {"a": data}))[b"a"]) is bytes
 
 
 def test_code_with_a_lone_surrogate() -> None:
     """No encoding can express it; the place is named."""
     with pytest.raises(ConfigurationError, match="at character 3 is a lone surrogate") as caught:
-        job_files(ruby(), "abc\ud800", {})
+        job_code("abc\ud800")
     assert (caught.value.field, caught.value.value) == ("code", "\ud800")
 
 
 @pytest.mark.parametrize("code", [b"abc", bytearray(b"abc"), memoryview(b"abc"), "abc"])
 def test_code_is_text_or_bytes(code: str | bytes) -> None:
     """Of any kind; what the caller changes later does not reach the program."""
-    written = job_files(ruby(), code, {})[b"main.rb"]
+    written = job_code(code)
     assert (written, type(written)) == (b"abc", bytes)
 
 
@@ -331,6 +324,6 @@ def test_code_is_text_or_bytes(code: str | bytes) -> None:
 def test_code_that_is_neither_is_refused(code: object) -> None:
     """By its name."""
     with pytest.raises(ConfigurationError, match="is not a program") as caught:
-        job_files(ruby(), cast("str", code), {})
+        job_code(cast("str", code))
     assert (caught.value.field, caught.value.value) == ("code", code)
     assert "as a text, or as bytes" in caught.value.hint

@@ -391,16 +391,13 @@ def test_archive_larger_than_the_workspace_is_refused(tmp_path: Path) -> None:
 
 
 def test_files_of_the_run_win_over_those_of_archives(tmp_path: Path) -> None:
-    """But the code itself is nobody's to bring, and two archives do not hold the same file."""
+    """But two archives do not hold the same file."""
     mount = Mount(source=zip_of(tmp_path, {"a": b"old", "b": b"B"}), target="/workspace", kind="zip")
 
-    def merge(*mounts: Mount, reserved: bytes = b"main.py") -> dict[bytes, bytes]:
-        files = {b"a": b"new", b"main.py": b"code"}
-        return with_archives(mounts, files, limit=MIB, reserved=reserved, field="container.mounts")
+    def merge(*mounts: Mount) -> dict[bytes, bytes]:
+        return with_archives(mounts, {b"a": b"new"}, limit=MIB, field="container.mounts")
 
-    assert merge(mount, Mount(target="room")) == {b"a": b"new", b"b": b"B", b"main.py": b"code"}
-    with pytest.raises(ConfigurationError, match="where the code itself goes"):
-        merge(mount, reserved=b"b")
+    assert merge(mount, Mount(target="room")) == {b"a": b"new", b"b": b"B"}
     with pytest.raises(ConfigurationError, match="as another archive does"):
         merge(mount, mount)
 

@@ -58,7 +58,7 @@ def test_figures_of_an_engine_are_plain_as_well() -> None:
     pool = PoolStats(shape="python", discards={"used": 8}, **counts)
     stats = EngineStats(pools=(pool,), discards={"used": 8}, **counts)
     assert stats.to_dict() == {
-        "pools": [pool.to_dict()],
+        "pools": [{**pool.to_dict(), "left_out": []}],
         "discards": {"used": 8},
         "background_failures": 0,
         **counts,
