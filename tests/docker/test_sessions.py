@@ -105,7 +105,7 @@ async def test_shared_workspace_across_languages(own_engine: ExecutionEngine, st
             "const lines = require('fs').readFileSync('d/n2', 'utf8').split('\\n');"
             "console.log(process.getuid()); console.log(lines.sort().join())",
         )
-        assert python.stdout.splitlines() == [shell.stdout.strip(), "['d', 'in.txt', 'main.py', 'main.sh']"]
+        assert python.stdout.splitlines() == [shell.stdout.strip(), "['d', 'in.txt', 'main.py']"]
         assert node.stdout.splitlines() == [shell.stdout.strip(), ",1,2,3"]
         assert node.session_generated_files == ("d/n2", "d/numbers")
         assert await session.read_file_binary("d/n2") == b"\n2\n1\n3"
@@ -156,7 +156,7 @@ async def test_session_by_id(own_engine: ExecutionEngine) -> None:
     assert info.current_container is not None
     assert info.current_container.image_name == "interpreter-tools/shell:1"
     python = info.container_history[0]
-    assert {"in/data.json", "notes/hello.txt", "main.py"} == python.baseline_files
+    assert {"in/data.json", "notes/hello.txt"} == python.baseline_files
     assert python.generated_files == {"out.json"} == python.session_generated_files
     assert info.last_executed_at is not None
     assert info.created_at < info.last_executed_at
