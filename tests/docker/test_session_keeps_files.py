@@ -183,7 +183,6 @@ async def test_programs_of_the_caller_are_not_taken_for_code(engine: ExecutionEn
         assert (await session.run("python", "print(open('main.py').read())")).stdout == "print('mine')\n"
 
 
-
 @pytest.mark.parametrize("kind", ["default", "per_execution_shared"])
 async def test_generated_directory_that_is_renamed(engine: ExecutionEngine, kind: str, tmp_path: Path) -> None:
     """Its files are generated files under their new names, and no longer under the old ones."""
