@@ -1,7 +1,7 @@
-"""Commands and files of one session, as sandbox backends want them: side by side, anywhere in the container.
+"""Commands and files of one session for sandbox backends: side by side, anywhere in the container.
 
-A session's own runs take turns, and nothing that they start outlives them. Backends of agents' frameworks need more:
-several commands at once, and servers that go on in the background. So one long run of the session is a host for them,
+A session's own runs take turns, and no process that they start outlives them. Backends of agents' frameworks need more:
+several commands at once, and servers that go on in the background. So one long run of the session hosts the commands,
 ``_command_host.py``, which the image's own Python 3 runs.
 """
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from interpreter_tools._engine import ExecutionEngine
     from interpreter_tools._session.session import Session
 
-MOST_FILE = 256 << 20  # bytes of a file that are read into memory where a framework has no limit of its own
+MOST_FILE = 256 << 20  # bytes of a file that are read into memory when a framework has no limit of its own
 _MOST_ENTRIES = 64 << 20  # bytes of a directory's listing
-_REFUSED = 127  # exit code of what is done to a file, when standard error is the kernel's error number
+_REFUSED = 127  # exit code of a file operation whose standard error is the kernel's error number
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a command went.
+    """The end and the output of a command.
 
     Attributes:
         exit_code: 0 to 255; 128 + signal when a signal ended it, 127 or 126 when the program could not be started.
-        stdout: what it wrote there, up to the limit.
-        stderr: the same for standard error; empty when it went to ``stdout``.
-        outcome: ``ended`` by itself, or killed for one of its limits.
+        stdout: its standard output, up to the limit.
+        stderr: its standard error, up to the limit; empty when it was merged into ``stdout``.
+        outcome: ``ended`` when it ended by itself; else the limit for which it was killed.
         failure: the kernel's error number when the program could not be started, or 0.
     """
 
@@ -53,14 +53,14 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commands:
-    """What runs side by side in a session.
+    """The commands that run side by side in a session.
 
-    The session's own runs, and what the engine does to its files, have their turn once no command runs, and nothing
-    that commands have left in the background. It is cleaned up after ``idle_timeout`` seconds without a command,
-    whatever is in the background.
+    The session's own runs and file operations have their turn once no command runs, and no process that commands left
+    in the background. The session is cleaned up after ``idle_timeout`` seconds without a command, even with processes
+    in the background.
 
     Args:
-        session: one of the strategy ``PER_SESSION``.
+        session: a session of the strategy ``PER_SESSION``.
     """
 
     def __init__(self, session: Session) -> None:
@@ -69,22 +69,22 @@ class Commands:
 
     @classmethod
     def open(cls, engine: ExecutionEngine, config: SessionConfig | None = None) -> Commands:
-        """Those of a new session.
+        """Return the commands of a new session.
 
         Raises:
             EngineClosed: the engine does not run.
-            SessionExists, TooManySessions: there can be no such session.
+            SessionExists, TooManySessions: the session cannot be made.
         """
         return cls._of(engine.session(config, strategy=ContainerStrategy.PER_SESSION))
 
     @classmethod
     def attach(cls, engine: ExecutionEngine, session_id: str) -> Commands:
-        """Those of a session that is there.
+        """Return the commands of an existing session.
 
         Raises:
             EngineClosed: the engine does not run.
             UnknownSession: there is no such session.
-            ConfigurationError: it is of another strategy, so what one run leaves is not there for the next.
+            ConfigurationError: the session is of another strategy, so a run does not find the files of the run before.
         """
         session = engine.get_session(session_id)
         if session.config.strategy is not ContainerStrategy.PER_SESSION:
@@ -93,7 +93,7 @@ class Commands:
 
     @classmethod
     def _of(cls, session: Session) -> Commands:
-        """The same for everybody who asks: their host is one run, and a session's runs take turns."""
+        """Return the one ``Commands`` of a session: its host is one run, and a session's runs take turns."""
         found = session.guest
         if not isinstance(found, cls):
             found = session.guest = cls(session)
@@ -101,11 +101,11 @@ class Commands:
 
     @property
     def session_id(self) -> str:
-        """The session's name."""
+        """The id of the session."""
         return self._session.id
 
     def working_dir(self) -> str:
-        """Where commands start, as the session's configuration says.
+        """Return the directory that commands start in, from the session's configuration.
 
         Raises:
             SessionClosed: the session was cleaned up.
@@ -125,18 +125,18 @@ class Commands:
         output_limit: int | None = None,
         merge: bool = False,
     ) -> Ended:
-        """Runs a program to its end; what it leaves in the background, in a session of its own, goes on.
+        """Run a program to its end. Processes that it leaves in the background, in a session of their own, go on.
 
-        Cancelling it, as either of its limits, kills it and what it has started, except what is detached.
+        Cancelling kills the program and the processes that it started, except detached ones. So do its limits.
 
         Args:
             command: the program and its arguments.
-            cwd: where it starts; None means the working directory, to which a relative path is relative.
+            cwd: the directory that it starts in, relative to the working directory; None means the working directory.
             environment: variables beside the session's.
             stdin: its standard input.
             timeout: seconds; None means no limit.
             output_limit: bytes of each output; None means no limit.
-            merge: standard error goes where standard output does.
+            merge: True sends standard error to standard output.
 
         Raises:
             ConfigurationError: an argument cannot work.
@@ -159,66 +159,66 @@ class Commands:
         return await self._call(request, stdin=stdin, timeout=timeout, output_limit=output_limit)
 
     def make_way(self) -> None:
-        """Somebody waits for the session, which is theirs once nothing runs."""
+        """Give the session up once no command runs: another call waits for it."""
         self._link.make_way()
 
     async def aclose(self) -> None:
-        """Cleans the session up, with all that runs in it. Does nothing the second time."""
+        """Clean the session up, with all processes in it. Does nothing the second time."""
         await self._session.aclose()
 
     # -- files, by any absolute path that the session's user can reach
 
     async def read_file(self, path: str, *, limit: int) -> bytes:
-        """A regular file's bytes.
+        """Return the bytes of a regular file.
 
         Raises:
-            OSError: it cannot be read, and why; EFBIG when it is larger than the limit.
+            OSError: the file cannot be read; the error says why. EFBIG: it is larger than the limit.
         """
         return await self._do("read", path, limit=limit)
 
     async def write_file(self, path: str, data: bytes) -> None:
-        """Writes a regular file; directories on the way are made, links are followed.
+        """Write a regular file. Missing directories of its path are made, and links are followed.
 
         Raises:
-            OSError: it cannot be written, and why.
+            OSError: the file cannot be written; the error says why.
         """
         await self._do("write", path, stdin=data)
 
     async def describe(self, path: str) -> tuple[bool, int | None]:
-        """Whether it is a directory, and a regular file's size in bytes.
+        """Return True for a directory, else False, and the size of a regular file in bytes.
 
         Raises:
-            OSError: it is not there, or cannot be seen.
+            OSError: there is no such file, or it cannot be seen.
         """
         return msgspec.json.decode(await self._do("describe", path), type=tuple[bool, int | None])
 
     async def list_directory(self, path: str) -> list[tuple[str, bool, int | None]]:
-        """Names, whether each is a directory, and the sizes of regular files, sorted by name.
+        """Return the entries of a directory by name: name, True for a directory, and a regular file's size in bytes.
 
         Raises:
-            OSError: it is no directory, or cannot be read.
+            OSError: the path is no directory, or cannot be read.
         """
         entries = json.loads(await self._do("list", path, output_limit=_MOST_ENTRIES))
         return cast("list[tuple[str, bool, int | None]]", [tuple(entry) for entry in entries])
 
     async def make_directory(self, path: str) -> None:
-        """Makes a directory, with those on the way, unless it is there.
+        """Make a directory and its parents, unless it exists.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: the directory cannot be made.
         """
         await self._do("make_directory", path)
 
     async def remove(self, path: str, *, keep: str) -> None:
-        """Removes a file or a link, or a directory with all that is in it.
+        """Remove a file or a link, or a directory with its content.
 
         Raises:
-            OSError: it cannot be removed; EBUSY when ``keep`` is it, or lies beneath it.
+            OSError: the path cannot be removed. EBUSY: ``keep`` is that path, or lies beneath it.
         """
         await self._do("remove", path, keep=keep)
 
     async def real_path(self, path: str) -> str:
-        """Where a path leads, as ``os.path.realpath`` says there."""
+        """Return the path that links lead to, as ``os.path.realpath`` does in the container."""
         return str(json.loads(await self._do("real_path", path)))
 
     async def _do(

@@ -1,15 +1,16 @@
 # pyright: basic
-"""Runs commands side by side, in a sandbox: what ``_command_link.py`` talks to.
+"""The host: it runs commands side by side in a sandbox, for ``link.py``.
 
-It is one long run of a session, in the image's own Python (3.8 or newer), as the session's user. Frames come on
+The host is one long run of a session, in the image's own Python (3.8 or newer), as the session's user. Frames come on
 standard input and leave on standard output: kind (one byte), the command's number and the payload's length (32 bits
 each, big endian), payload; those that leave end with a newline, so that no byte waits to become a character.
 
-In: ``i`` a piece of a command's standard input, ``r`` start it (JSON), ``k`` kill it, ``l`` leave once nothing runs any
-more. Out: ``o`` and ``e`` what it wrote, ``x`` its end (JSON).
+In: ``i`` a piece of a command's standard input, ``r`` start it (JSON), ``k`` kill it, ``l`` leave once no command runs
+any more. Out: ``o`` and ``e`` its output, ``x`` its end (JSON).
 
-A command leads a session of its own. Killing it ends that session's processes; what has made a session of its own is
-detached and goes on, as it does when the command ends. A command's end is its own exit, whoever still holds its output.
+A command leads a session of its own. Killing it ends that session's processes. A process that made a session of its own
+is detached and goes on, as it does when the command ends. A command ends with its own exit, even while another process
+holds its output.
 """
 
 import sys
@@ -32,7 +33,7 @@ LEFT = 1 << 20  # bytes taken at most from a pipe whose command has ended: as mu
 
 
 class Command:
-    """One that runs, or has left pipes open."""
+    """A command that runs, or that left pipes open."""
 
     def __init__(self, number, pid, pipes):
         self.number = number
@@ -42,7 +43,7 @@ class Command:
 
 
 class Host:
-    """The one loop."""
+    """The loop that serves all commands."""
 
     def __init__(self):
         self.poll = select.poll()
@@ -124,7 +125,7 @@ class Host:
             os.close(descriptor)
 
     def copy(self, descriptor):
-        """Takes a piece of output, and tells its size. Nobody wants that of a command that has ended."""
+        """Read a piece of output and return its size; drop the output of a command that has ended."""
         command = self.by_pipe[descriptor]
         try:
             data = os.read(descriptor, PIECE)
@@ -168,10 +169,10 @@ class Host:
         if given is not None:
             os.close(given)
         command = self.commands.get(number)
-        if command is None:  # all of its input was not there yet
+        if command is None:  # not started yet: a part of its input has not come
             tell_end(number, 128 + signal.SIGKILL, signal.SIGKILL)
             return
-        send_signal(-command.pid)  # a program that forks all the while: its whole group dies at once, the rest soon
+        send_signal(-command.pid)  # for a program that keeps forking: its whole group dies at once, the rest soon
         for _ in range(100):
             found = [pid for pid, session in processes() if session == command.pid]
             if not found:
@@ -183,12 +184,12 @@ class Host:
 def send_signal(pid):
     try:
         os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # it is gone; what has become another user's is not ours to kill
+    except (ProcessLookupError, PermissionError):  # the process is gone, or belongs to another user now
         pass
 
 
 def processes():
-    """Those of our user that live, with the session that each belongs to."""
+    """Yield the live processes of the session's user, with the session that each belongs to."""
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             try:
@@ -219,7 +220,7 @@ def tell_end(number, code, signalled, failure=0, subject=""):
 
 
 def spawn(request, descriptors):
-    """Starts a program: not by fork(2), which copies the page tables of this interpreter for three milliseconds."""
+    """Start a program without fork(2), which would copy the page tables of this interpreter for three milliseconds."""
     command, environment = request["command"], {**os.environ, **request["environment"]}
     os.chdir(request["cwd"])
     program = find(command[0], environment.get("PATH", os.defpath))
@@ -228,7 +229,7 @@ def spawn(request, descriptors):
 
 
 def find(program, path):
-    """The file that a shell would start."""
+    """Return the file that a shell would start."""
     if "/" in program:
         return program
     failure = errno.ENOENT
@@ -242,7 +243,7 @@ def find(program, path):
 
 
 def fork(request, descriptors):
-    """Starts what is done to a file, in a process that may wait, fail and be killed as any other."""
+    """Start a file operation in a process of its own, which may wait, fail and be killed as any other."""
     pid = os.fork()
     if pid:
         return pid
@@ -295,7 +296,7 @@ def write(path):
 
 
 def open_regular(path, flags):
-    """A file; never a pipe or a terminal that somebody would have to be waited for."""
+    """Open a regular file; never a pipe or a terminal, which could block."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o644)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISDIR(mode):
@@ -356,7 +357,7 @@ FILE_ACTIONS = {
 
 
 def stand_apart():
-    """Keeps the commands, whose user we are, away from our descriptors and memory; adopts what they leave behind."""
+    """Keep commands of the same user away from this process's descriptors and memory; adopt their orphans."""
     import ctypes
 
     libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The way to the host for commands in a session: its life, its frames, and what waits for them."""
+"""The client's side of the host for commands in a session: its life, its frames, and the calls that wait."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HEAD = struct.Struct(">cII")
 _MOST = 1 << 20  # bytes of a frame
 _PIECE = 1 << 18  # bytes of standard input in a frame
 _KILL_DEADLINE = 5.0  # seconds that a killed command may take to end before everything in the session is killed
-_LAST_WORDS = 2000  # bytes of what a host that failed has to say
+_LAST_WORDS = 2000  # bytes of the last output of a host that failed
 
 
 class End(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Command:
-    """One that runs.
+    """A command that runs.
 
     Args:
         limit: bytes that are kept of each output; None means all.
@@ -57,13 +57,13 @@ class Command:
 
     def __init__(self, limit: int | None) -> None:
         loop = asyncio.get_running_loop()
-        self.stopped: asyncio.Future[Outcome] = loop.create_future()  # it has ended, or is to be killed
-        self.ended: asyncio.Future[End | None] = loop.create_future()  # None: it was never started
+        self.stopped: asyncio.Future[Outcome] = loop.create_future()  # the command has ended, or is to be killed
+        self.ended: asyncio.Future[End | None] = loop.create_future()  # None: the command was never started
         self.output = {b"o": bytearray(), b"e": bytearray()}
         self.limit = limit
 
     def receive(self, kind: bytes, data: bytes) -> None:
-        """Takes a piece of output; what is beyond the limit is dropped."""
+        """Keep a piece of output, up to the limit."""
         kept = self.output[kind]
         if self.limit is not None and len(kept) + len(data) > self.limit:
             data = data[: self.limit - len(kept)]
@@ -71,32 +71,32 @@ class Command:
         kept += data
 
     def stop(self, outcome: Outcome) -> None:
-        """Tells who waits that it is over, and why; the first reason counts."""
+        """Wake the call that waits for the command, with the reason; the first reason counts."""
         if not self.stopped.done():
             self.stopped.set_result(outcome)
 
     def end(self, end: End | None) -> None:
-        """It does not run any more."""
+        """Note the end of the command."""
         if not self.ended.done():
             self.ended.set_result(end)
         self.stop("ended")
 
     def fail(self, error: InterpreterToolsError) -> None:
-        """Nobody knows how it went."""
+        """Note an error instead of the end of the command."""
         for future in (self.ended, self.stopped):
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # it may be that nobody asks for it
+                future.exception()  # perhaps no call waits for it
 
 
 class CommandLink:
-    """The host for commands in a session, which is started when it is needed.
+    """The link to the host for commands in a session. The host is started when a command needs it.
 
-    While it is there, the session is not idle to itself; so it is cleaned up from here after ``idle_timeout`` seconds
-    without a command, whatever runs in the background.
+    A session with a host is never idle by its own count. So the link cleans the session up after ``idle_timeout``
+    seconds without a command, even with processes in the background.
 
     Args:
-        session: where it runs.
+        session: the session that the host runs in.
     """
 
     def __init__(self, session: Session) -> None:
@@ -114,15 +114,16 @@ class CommandLink:
     async def run(
         self, command: Command, request: bytes, *, stdin: bytes, timeout: float | None
     ) -> tuple[End | None, Outcome]:
-        """Has the host do something, and waits for its end; cancelling kills it, as its limits do.
+        """Send a request to the host, and wait for the end of its command. Cancelling kills the command, as limits do.
 
         Returns:
-            How it ended, None where the host left at that moment and it is to be tried again; and why.
+            The end of the command, or None when the host left at that moment and the call is to be repeated; and the
+            outcome.
 
         Raises:
             ContainerLost: the container is gone.
             SessionClosed: the session was cleaned up.
-            ProtocolError: the host did what it should not.
+            ProtocolError: the host broke the protocol.
         """
         while self._execution is None:
             await self._start()
@@ -152,7 +153,7 @@ class CommandLink:
                 self._await_next()
 
     def _await_next(self) -> None:
-        """Nothing runs now. The session is not idle to itself while the host is there, so its time is kept here."""
+        """Start the session's idle time: no command runs, and a session with a host is never idle by its own count."""
         seconds = self._session.config.idle_timeout
         if seconds is not None and self._execution is not None:
             self._idle = asyncio.get_running_loop().call_later(seconds, lambda: self._spawn(self._expire()))
@@ -162,14 +163,14 @@ class CommandLink:
 
     async def _send(self, kind: bytes, number: int, payload: bytes = b"") -> None:
         if self._execution is not None:
-            with contextlib.suppress(ExecutionClosed):  # the host has ended; each command is told how
+            with contextlib.suppress(ExecutionClosed):  # the host has ended, and `_ended` tells each command
                 await self._execution.send_stdin(_HEAD.pack(kind, number, len(payload)) + payload)
 
     async def _kill(self, number: int, command: Command) -> None:
         with anyio.move_on_after(_KILL_DEADLINE, shield=True):
             await self._send(b"k", number)
             await asyncio.wait([command.ended])
-        if not command.ended.done() and self._execution is not None:  # even the host does not answer
+        if not command.ended.done() and self._execution is not None:  # the host does not answer either
             with anyio.move_on_after(_KILL_DEADLINE, shield=True):
                 await self._execution.kill()
                 await asyncio.wait([command.ended])
@@ -199,7 +200,7 @@ class CommandLink:
             ) as execution:
                 self._execution = execution
                 started.set_result(None)
-                if self._wanted:  # while the host was on its way
+                if self._wanted:  # another call asked for the turn while the host started
                     self.make_way()
                 received = bytearray()
                 async for chunk in execution:
@@ -216,7 +217,7 @@ class CommandLink:
             self._execution = self._serving = None
             if not started.done():
                 started.set_exception(error)
-                started.exception()  # it may be that nobody waits any more
+                started.exception()  # perhaps no call waits any more
             for command in self._commands.values():
                 command.fail(error)
         finally:
@@ -227,7 +228,7 @@ class CommandLink:
                 command.fail(ProtocolError("the host for commands was left"))
 
     def _ended(self, result: ExecutionResult, said: str) -> None:
-        """The host has ended: by itself when nothing ran, with all commands when it was killed."""
+        """Tell each command the end of the host, which left by itself without commands, or was killed with them."""
         self._execution = self._serving = None
         if result.exit_code == 0 and self._wanted:
             end = None
@@ -264,7 +265,7 @@ class CommandLink:
         del received[:start]
 
     def make_way(self) -> None:
-        """Somebody waits for the session: the host leaves once nothing runs, and the next command starts another."""
+        """Have the host leave once no command runs: another call waits for the session."""
         self._wanted = True
         self._spawn(self._send(b"l", 0))
 

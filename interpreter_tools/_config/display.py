@@ -1,4 +1,4 @@
-"""What a program displays: pictures, tables and text, each in one or more representations."""
+"""The results that a program displays: pictures, tables and text, each in one or more representations."""
 
 from __future__ import annotations
 

@@ -77,12 +77,12 @@ def kinds_of(struct: type[msgspec.Struct]) -> Mapping[str, Any]:
 
 
 def members_of(kind: object) -> tuple[Any, ...]:
-    """What a union is made of; what is none is its own only member."""
+    """Return the members of a union; a type that is no union is its only member."""
     return get_args(kind) if get_origin(kind) in {UnionType, Union} else (kind,)
 
 
 def check_fields(struct: msgspec.Struct, path: str = "") -> None:
-    """Gives each field of a new Struct its annotated type: a list becomes a tuple, a text a member of its enum.
+    """Give each field of a new Struct its annotated type: a list becomes a tuple, a text a member of its enum.
 
     Dictionaries are copied: what the caller changes later does not reach the Struct.
 

@@ -1,4 +1,4 @@
-"""How installers reach an index: proxies, and the certificate authorities that vouch for it, as they are configured."""
+"""The configured way to a package index: proxies, and the certificate authorities that vouch for it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SCHEMES = ("http", "https", "socks4", "socks5", "socks5h")
 
 
 def read_certificates(path: str) -> list[bytes]:
-    """The certificates of a PEM file, and nothing else that it may hold; blocks.
+    """Return the certificates of a PEM file, without its other content. The function blocks.
 
     Raises:
-        ValueError: there are none, with what is wrong.
+        ValueError: the file holds no certificate; the message says why.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not make us wait
@@ -40,10 +40,10 @@ def read_certificates(path: str) -> list[bytes]:
 
 
 def check_bundle(path: str | None, *, field: str) -> None:
-    """Refuses a file of certificate authorities that is of no use; reads it.
+    """Refuse a file of certificate authorities that cannot be used. The function reads the file.
 
     Raises:
-        ConfigurationError: it is not there, cannot be read, or holds no certificate.
+        ConfigurationError: the file does not exist, cannot be read, or holds no certificate.
     """
     if path is None:
         return
@@ -57,10 +57,10 @@ def check_bundle(path: str | None, *, field: str) -> None:
 
 
 def check_proxy(url: str | None, *, field: str) -> None:
-    """Refuses what is no address of a proxy.
+    """Refuse a text that is no address of a proxy.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: the text is no such address.
     """
     if url is None:
         return
@@ -77,10 +77,10 @@ def check_proxy(url: str | None, *, field: str) -> None:
 
 
 def check_no_proxy(hosts: str | None, *, field: str) -> None:
-    """Refuses what is no list of hosts.
+    """Refuse a text that is no list of hosts.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: the text is no such list.
     """
     if hosts is not None and (not isinstance(hosts, str) or not hosts.isprintable()):  # pyright: ignore[reportUnnecessaryIsInstance]
         hint = "give names between commas, such as 'localhost,.example'; '*' means no proxy at all"

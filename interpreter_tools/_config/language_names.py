@@ -1,4 +1,4 @@
-"""Which names mean a language: kept by the registry of languages, for what must not depend on it."""
+"""The names of languages, kept by the registry of languages for modules that must not import it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LANGUAGE_NAMES: set[str] = set()
 
 
 def check_languages(images: Mapping[str, str], *, field: str, beside: Collection[str] = ()) -> None:
-    """Refuses images of languages that nobody knows: a misspelt one would never be used.
+    """Refuse images of unknown languages: the image of a misspelt language would never be used.
 
     Args:
         images: images by language, as ``EngineConfig.images``.

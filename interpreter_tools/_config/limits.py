@@ -12,7 +12,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?)?b?", re.IGNORECASE)
 
 
 def parse_size(value: str | int, *, field: str, least: int = 1) -> int:
-    """Bytes meant by a number of bytes or a text such as ``"512m"``, ``"1.5g"`` or ``"64 KiB"`` (powers of 1024).
+    """Return the bytes of a number or a text such as ``"512m"``, ``"1.5g"`` or ``"64 KiB"`` (powers of 1024).
 
     Raises:
         ConfigurationError: the value is not an amount, or is below ``least`` bytes.
@@ -35,7 +35,7 @@ def parse_size(value: str | int, *, field: str, least: int = 1) -> int:
 
 
 def parse_cpus(value: str | float, *, field: str) -> float:
-    """Cores meant by a number or a text such as ``"0.5"``.
+    """Return the cores of a number or a text such as ``"0.5"``.
 
     Raises:
         ConfigurationError: the value is not a number of cores, or not at least 0.01 of one.
@@ -51,7 +51,7 @@ def parse_cpus(value: str | float, *, field: str) -> float:
 
 
 def check_seconds(value: float | None, *, field: str) -> float | None:
-    """The same number of seconds; None stands for no limit.
+    """Return a number of seconds unchanged; None means no limit.
 
     Raises:
         ConfigurationError: the value is not a number above zero and below 40 days.
@@ -66,7 +66,7 @@ def check_seconds(value: float | None, *, field: str) -> float | None:
 
 
 def check_count(value: int, *, field: str, least: int) -> int:
-    """The same count.
+    """Return a count unchanged.
 
     Raises:
         ConfigurationError: the value is not a whole number of at least ``least``.

@@ -1,4 +1,4 @@
-"""What a sandbox gets from outside, and where it appears: plain data and its rules. Pure."""
+"""The mounts of a sandbox: plain data and its rules. Pure."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def check_mounts(mounts: Sequence[Mount], *, field: str) -> None:
-    """Looks at mounts by themselves; whether the sources are there is seen before a container is made.
+    """Check mounts without their sources, which are checked before a container is made.
 
     Args:
         mounts: all of one container.

@@ -1,4 +1,4 @@
-"""Which paths lie beneath the workspace."""
+"""The check of paths beneath the workspace."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ def check_path(path: str) -> bytes:
 
 
 def shown_path(path: bytes) -> str:
-    """A path as text; bytes that are not UTF-8 become what ``os.fsencode`` turns back into them."""
+    """Return a path as text; bytes that are not UTF-8 become surrogate escapes, as in ``os.fsdecode``."""
     return path.decode("utf-8", "surrogateescape")

@@ -198,7 +198,7 @@ class _Text(str):
 
 
 def _put(tree: dict[str, object], name: str, value: _Text, kind: type[msgspec.Struct]) -> None:
-    """Puts a value at the place that a variable's name tells; what is beneath a dictionary keeps its letters."""
+    """Put a value at the place that a variable's name means; keys of a dictionary keep their letters."""
     path: list[str] = []
     node: object = kind
     rest = name

@@ -1,4 +1,4 @@
-"""A container's stream: bytes from the Docker engine to events of the supervisor, and back."""
+"""The channel: a container's stream, which turns bytes from the Docker engine into events, and requests into bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("interpreter_tools")
 _READ = 128 << 10  # bytes at once; the engine sends 32 KiB pieces, more of them when we are behind
-# Bytes that may wait for room in the kernel before a sender has to wait: more only moves them about, and with none
+# Bytes that may wait for room in the kernel before a sender has to wait. More would only be copied about; with 0,
 # asyncio's TLS transport would pause for good.
 _WRITE_HIGH = 1
 _DRAIN_DEADLINE = 30.0  # seconds; the supervisor takes what it is sent at once, so it does not run any more
@@ -161,17 +161,18 @@ class Conversation:
 
 
 class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
-    """The attach stream of one container. Made before the container starts; ends with it.
+    """The attach stream of one container. It is made before the container starts, and ends with it.
 
-    What arrives is read into one buffer, and put together from there: bulk comes page by page, and an event for each
+    Bytes are read into one buffer and put together from there: bulk output comes page by page, and an event for each
+        page
     would cost more than the copy.
 
     Attributes:
         connection: the state machine whose bytes go through here.
-        error: why the channel ended; None while it lives.
+        error: the error that ended the channel; None while it lives.
         compiled: what was compiled in the container, as user id and key; a reset makes it another user's container.
-        heard: how often something came from the container.
-        on_lost: called once when it ends, other than by ``close``.
+        heard: the number of times that bytes came from the container.
+        on_lost: called once when the channel ends, except by ``close``.
     """
 
     def __init__(self) -> None:
@@ -195,16 +196,16 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
     # -- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Takes the upgraded connection over."""
+        """Take the upgraded connection over."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go."""
+        """Return the buffer for the next bytes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """They are there."""
+        """Handle the bytes that arrived in the buffer."""
         self.data_received(self._buffer[:nbytes])
 
     def data_received(self, data: bytes | memoryview) -> None:
@@ -234,7 +235,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
                 self._lose(_fault(listener, error))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The container, or its Docker engine, is gone."""
+        """End the channel: the container or its Docker engine is gone."""
         cause = f": {exc}" if exc else ""
         self._lose(
             ContainerLost(
@@ -244,11 +245,11 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         )
 
     def pause_writing(self) -> None:
-        """The container does not take what is sent to it."""
+        """Make senders wait: the container does not take what is sent."""
         self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        """It takes more again."""
+        """Let senders go on: the container takes more again."""
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
@@ -330,17 +331,17 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
             self.resume()
 
     def send(self, data: bytes | memoryview) -> None:
-        """Queues bytes for the supervisor; nothing when the channel has ended."""
+        """Queue bytes for the supervisor. Does nothing after the channel's end."""
         if self._transport is not None and self.error is None:
             self._transport.write(data)
 
     @property
     def holds_on(self) -> bool:
-        """What was sent last has not left: a buffer that it lies in must not be used again."""
+        """True while sent bytes have not left: their buffer must not be used again."""
         return self._transport is not None and self._transport.get_write_buffer_size() > 0
 
     async def drain(self) -> None:
-        """Waits until what was sent has left, or as good as.
+        """Wait until nearly all bytes that were sent have left.
 
         Raises:
             ContainerLost, ProtocolError: the channel has ended.
@@ -355,32 +356,32 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
             raise self.error
 
     def pause(self) -> None:
-        """Reads no more: the program's next writes will wait."""
+        """Stop reading, so that the program's next writes wait."""
         if not self._paused and self._transport is not None and self.error is None:
             self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Reads again."""
+        """Read again."""
         if self._paused and self._transport is not None and self.error is None:
             self._paused = False
             self._transport.resume_reading()
 
     @property
     def awaited(self) -> bool:
-        """Somebody waits for the container: it is to say something, and may."""
+        """True while a listener waits for the container, and reading is not paused."""
         return self._listener is not None and not self._paused and self.error is None
 
     @property
     def paused(self) -> bool:
-        """No output is read because its consumer is behind."""
+        """True while no output is read, because its consumer is behind."""
         return self._paused
 
     def close(self, error: InterpreterToolsError | None = None) -> None:
-        """Ends the conversation; the supervisor leaves, and the container with it.
+        """End the conversation; the supervisor leaves, and the container ends.
 
         Args:
-            error: what whoever still listens is told.
+            error: the error for the listener; None means a general one.
         """
         self.on_lost = None
         self._lose(error or ContainerLost("the container was closed"))

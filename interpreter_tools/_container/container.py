@@ -43,17 +43,18 @@ _CLOSE_DEADLINE = 30.0
 _RESET_DEADLINE_MS = 2000
 _BOOT_MODES = {None: BootMode.NONE, "fork": BootMode.FORK, "single": BootMode.SINGLE}
 
-# A user id counts across containers (inotify instances, for one), so each container and each reset takes the next.
+# The kernel counts some things by user id across containers, inotify instances for one. So each container and each
+# reset takes the next id.
 _FIRST_UID, _UIDS = 10_000, 50_000
 _uids = itertools.count(secrets.randbelow(_UIDS))
 _uids_in_use: set[int] = set()
 
 
 def take_uid() -> int:
-    """Return a user id that nothing else in this process uses, until ``give_back_uid``.
+    """Return a user id that no other container of this process has, until ``give_back_uid``.
 
     Raises:
-        MachineError: all of them are in use.
+        MachineError: all user ids are in use.
     """
     if len(_uids_in_use) >= _UIDS:
         raise MachineError(f"all {_UIDS} user ids of sandboxes are in use", hint="end containers or sessions")
@@ -64,7 +65,7 @@ def take_uid() -> int:
 
 
 def give_back_uid(uid: int) -> None:
-    """End what ``take_uid`` began. Does nothing for a user id that is not in use."""
+    """Give back a user id of ``take_uid``. Does nothing for a user id that is not in use."""
     _uids_in_use.discard(uid)
 
 
@@ -74,13 +75,13 @@ class Container:
     Attributes:
         id: its id on the Docker engine.
         name: its name there.
-        ports: where the ports of its configuration are reachable on 127.0.0.1 of the engine's machine.
+        ports: the port on 127.0.0.1 of the engine's machine, for each port of its configuration.
         left_out: modules of ``ContainerConfig.preload`` that were not imported, each with the reason.
-        shape: what it is.
-        channel: its stream.
+        shape: its shape.
+        channel: its channel.
         uid: the user that programs run as; another one after each reset.
-        born: when it started, on the monotonic clock.
-        idle_since: when it was last used.
+        born: the time of its start, on the monotonic clock.
+        idle_since: the time at which it was last used, on the same clock.
         uses: runs so far.
     """
 
@@ -116,19 +117,19 @@ class Container:
         traits: HostTraits,
         installer: str | None = None,
     ) -> Self:
-        """Creates and starts a container, and waits until an interpreter is booted in it.
+        """Create and start a container, and wait until an interpreter is booted in it.
 
         Args:
             client: the engine.
-            shape: what it is to be.
+            shape: the shape of the container.
             volume: the volume that holds the supervisor.
-            labels: whose it is.
-            traits: what is known of the engine's host.
-            installer: its name, for one that installs dependencies.
+            labels: the labels of its owner.
+            traits: the traits of the engine's host.
+            installer: the name of an installer's container; None for a sandbox.
 
         Raises:
             ImageMissing: the image is gone.
-            InterpreterMissing: the image does not hold what the language boots.
+            InterpreterMissing: the image does not hold the interpreter.
             ContainerStartFailed: the supervisor did not come to life.
             NetworkMissing: there is no such network.
             DockerApiError, DockerUnavailable: the Docker engine refused.
@@ -187,13 +188,13 @@ class Container:
         self.idle_since = time.monotonic()
 
     def plan_reset(self) -> Reset:
-        """What makes it as new, for another user: told the supervisor with the run that it follows, or when asked."""
+        """Return the reset to send: with the next START, or later as RESET."""
         if self._reset is None:
             self._reset = Reset(_RESET_DEADLINE_MS, take_uid())
         return self._reset
 
     def ask_for_reset(self) -> None:
-        """Has it wiped, unless the run that has ended was told to be followed by that; answered by Clean."""
+        """Send RESET, unless it was sent with the START of the run; answered by Clean."""
         if self._reset is None:
             self.channel.send(self.channel.connection.reset(self.plan_reset()))
 
@@ -204,7 +205,7 @@ class Container:
             give_back_uid(planned.uid)
 
     def was_reset(self, answer: Clean) -> str | None:
-        """Takes the next user; what the last run left behind, or None when nothing did."""
+        """Take the next user after a reset; return the things that the last run left, or None when it left none."""
         assert self._reset is not None
         planned, self._reset = self._reset, None
         if answer.verdict is not Verdict.OK:
@@ -216,15 +217,15 @@ class Container:
         return None
 
     async def apply_limits(self, config: ContainerConfig) -> None:
-        """Limits it from now on, see ``LiveLimits.apply``; no request is made where nothing changes."""
+        """Set the container's limits, see ``LiveLimits.apply``; ask the engine only when a limit changes."""
         await self._limits.apply(config)
 
     async def restore_limits(self) -> None:
-        """Limits the container again as it was made; no request is made where it is."""
+        """Set the limits that the container was made with; ask the engine only when a limit changes."""
         await self._limits.restore()
 
     async def aclose(self) -> None:
-        """Kills and removes the container, within 30 seconds. Does nothing the second time."""
+        """Kill and remove the container, within 30 seconds. Does nothing the second time."""
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,4 @@
-"""The files that a container lists, piece by piece, and no more of them than this side can hold."""
+"""The list of a container's files: it arrives piece by piece, and is bounded."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MOST = 16 << 20  # bytes of paths; a program can make 100,000 files with paths 
 
 
 class FileList:
-    """Files and their sizes in bytes, as they were listed.
+    """Files and their sizes in bytes, as a container listed them.
 
     Attributes:
-        entries: size and path of each.
-        partial: there are more.
+        entries: size and path of each file.
+        partial: True when more files exist than were listed.
     """
 
     def __init__(self) -> None:

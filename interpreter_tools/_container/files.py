@@ -1,4 +1,4 @@
-"""Files on their way into a container and out of it, piece by piece: nothing holds a whole one."""
+"""File transfers into a container and out of it, piece by piece: no whole file is held in memory."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from interpreter_tools._container.channel import Channel
 
 PIECE = 1 << 20
-"""Bytes of a file that are handed on at once."""
+"""Bytes of a file in one piece."""
 
 _AT_ONCE = 64 * PIECE  # bytes of it that are asked for at once: who gives up meanwhile has to wait for them
 
 
 class Source(Protocol):
-    """What a file is made from; files that wait on this side can be sent more than once."""
+    """The contents of a file to send. Staged files can be sent more than once."""
 
     @property
     def mode(self) -> int:
-        """Its permissions."""
+        """The permissions of the file."""
         ...
 
     async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
-        """Reads contents into the spaces, from the first on; returns how many bytes, 0 at the end.
+        """Read contents into the spaces, in order; return the number of bytes, 0 at the end.
 
         Args:
-            spaces: where they go.
-            offset: how much of the file was read before; some sources come but once, and go on from there.
+            spaces: the buffers for the contents.
+            offset: bytes of the file that were read before; a source that can be read only once goes on from there.
         """
         ...
 
@@ -65,7 +65,7 @@ async def pieces_of(source: Source) -> AsyncGenerator[bytes]:
 
 
 class Streamed:
-    """Contents that come but once."""
+    """Contents that can be read only once."""
 
     def __init__(self, data: bytes | AsyncIterable[bytes], mode: int) -> None:
         self._waiting = memoryview(data if isinstance(data, bytes) else b"")
@@ -73,7 +73,7 @@ class Streamed:
         self.mode = mode
 
     async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
-        """Reads on, until the end of what has come."""
+        """Read on from the place where the last call ended."""
         del offset
         while not self._waiting and self._coming is not None:
             piece = await anext(self._coming, None)

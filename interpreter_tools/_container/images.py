@@ -1,4 +1,4 @@
-"""Which image a language runs in, and what the Docker host knows of it."""
+"""The images of languages, and the Docker host's descriptions of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def image_name(language: LanguageConfig, *, override: str | None, images: Mapping[str, str]) -> str:
-    """The image for a language: of the call, of the configuration, of the environment, or the language's own."""
+    """Return the image for a language: of the call, the configuration, the environment, or the language's own."""
     if override is not None:
         return override
     variable = "INTERPRETER_TOOLS_IMAGE_" + re.sub(r"\W", "_", language.language).upper()
@@ -33,15 +33,15 @@ class ImageCatalog:
     def __init__(self, client: DockerClient) -> None:
         self._client = client
         self._known: dict[str, ImageInfo] = {}
-        # One for each name. Callers come to the pool in the order in which they called, also the first ones.
+        # One lock for each name, so that the first callers reach the pool in the order of their calls.
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def find(self, name: str) -> ImageInfo:
-        """What the Docker host knows of an image.
+        """Return the Docker host's description of an image.
 
         Raises:
-            ImageMissing: it has none of that name.
-            ArchitectureMismatch: it is for another kind of processor than the host's.
+            ImageMissing: the host has no image of that name.
+            ArchitectureMismatch: the image is for another kind of processor than the host's.
         """
         async with self._turns[name]:
             known = self._known.get(name)
@@ -61,7 +61,7 @@ class ImageCatalog:
         return image
 
     async def has(self, name: str) -> bool:
-        """Whether the Docker host has an image; one that it once had is believed to be there."""
+        """Return True when the Docker host has an image, or had it when it was last asked."""
         try:
             await self.find(name)
         except ImageMissing:
@@ -69,5 +69,5 @@ class ImageCatalog:
         return True
 
     def forget(self, name: str) -> None:
-        """Asks again the next time: the image was removed, or replaced."""
+        """Forget an image that was removed or replaced, so that the next call asks the host again."""
         self._known.pop(name, None)

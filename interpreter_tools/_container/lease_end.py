@@ -1,4 +1,4 @@
-"""How the lease of a container ended."""
+"""The end of the lease of a container."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from enum import Enum, auto
 
 
 class LeaseEnd(Enum):
-    """What a run did to its container.
+    """The four ends of a lease, by the state in which the run left the container.
 
     Attributes:
         UNUSED: no program began. The run was refused, its packages were not installed, or its caller left before.
-        CLEAN: the program ended, and nothing of it lives on.
-        UNCLEAN: the program ended, but a process outlived the kill, or what the run left is in doubt.
+        CLEAN: the program ended, and none of its processes lives on.
+        UNCLEAN: the program ended, but a process outlived the kill, or the state of the container is in doubt.
         LEFT: the caller left before the program's end, or the container went away.
     """
 

@@ -1,4 +1,4 @@
-"""Limits of a container that runs, changed for a run of its own and set back after it."""
+"""The limits of a running container, changed for one run and set back after it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class LiveLimits:
-    """Memory, cores and processes of one container; asks the engine only where something is to change.
+    """Memory, cores and processes of one container. The engine is asked only when a limit changes.
 
     Args:
         client: the container's engine.
         container_id: its id.
-        config: what it was made with.
+        config: the configuration that it was made with.
         cpus: cores of the engine's host.
     """
 
@@ -33,11 +33,11 @@ class LiveLimits:
         return f"<LiveLimits {self._id[:12]} [{'in doubt' if self._set is None else self._set}]>"
 
     async def apply(self, config: ContainerConfig) -> None:
-        """Limits memory, without swap, cores and processes; no request is made where they are limited so already.
+        """Limit memory (without swap), cores and processes; ask the engine only when a limit changes.
 
         Args:
-            config: the limits. Memory is all that the container may take, its files in memory included: a program that
-                fills the workspace beyond that is ``oom``. No limit of cores means all of the host's.
+            config: the limits. The memory limit includes the container's files in memory: a program that fills the
+                workspace beyond it ends as ``oom``. No limit of cores means all cores of the host.
 
         Raises:
             DockerApiError: the container holds more memory already, or the host has fewer cores.
@@ -48,7 +48,7 @@ class LiveLimits:
         if wanted == self._set:
             return
         memory, cores, pids = wanted
-        # Both at once: the engine puts them into the order that the kernel wants, and swap stays out
+        # Both in one request: the engine puts them into the order that the kernel wants, and adds no swap
         changes: dict[str, object] = {"Memory": memory, "MemorySwap": memory}
         if self._set is None or self._set[1] != cores:
             changes["NanoCpus"] = round(cores * 1_000_000_000)
@@ -65,7 +65,7 @@ class LiveLimits:
             self._set = wanted
 
     async def restore(self) -> None:
-        """Limits the container again as it was made; no request is made where it is."""
+        """Set the limits that the container was made with; ask the engine only when a limit changes."""
         await self.apply(self._config)
 
     def _wanted(self, config: ContainerConfig) -> tuple[int, float, int]:

@@ -1,4 +1,4 @@
-"""What makes two containers interchangeable."""
+"""The shape of a container: all that makes two containers interchangeable."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         image: the image's name.
         image_id: its digest.
         image_environment: its variables.
-        config: limits and network, without what belongs to single runs.
-        boot_mode: how an interpreter is booted ahead; None when none is.
+        config: limits and network, without the settings of single runs.
+        boot_mode: the way in which an interpreter is booted ahead; None when none is.
         boot_command: its command.
         boot_environment: its variables.
-        image_volumes: places for which the image asks for volumes.
-        identities: device and inode of what is mounted from this machine: another one needs another container.
-        reused: containers go back after a verified reset.
+        image_volumes: directories for which the image asks for volumes.
+        identities: device and inode of each mount from this machine; a replaced file needs another container.
+        reused: True when containers go back after a verified reset.
         workspace_volume: the volume that is the workspace; None means a tmpfs of the container's own.
         uid: the user that programs run as; None means one that no other container has.
     """
@@ -51,17 +51,17 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None = None
 
     def private(self, workspace_volume: str, uid: int) -> Shape:
-        """The same for one session: its workspace and its user."""
+        """Return the shape with the workspace and the user of one session."""
         return msgspec.structs.replace(self, workspace_volume=workspace_volume, uid=uid)
 
     @property
     def resets_at_once(self) -> bool:
-        """A reset follows its run by itself; else it waits for a pause, as an interpreter is booted that takes long."""
+        """True when a reset follows the run at once; False when it waits for a pause, because the boot takes long."""
         return self.reused and self.boot_mode != "single"
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Equal for containers that can replace each other."""
+        """The key of the shape, equal for containers that can replace each other."""
         config = self.config
         return (
             self.image,
@@ -93,15 +93,15 @@ def shape_of(
     reused: bool,
     sources: Sequence[Source] = (),
 ) -> Shape:
-    """The shape of the containers that run a language in an image.
+    """Return the shape of the containers that run a language in an image.
 
     Args:
-        language: what runs.
-        image: what is known of the image.
+        language: the language.
+        image: the description of the image.
         name: the image's name.
         config: limits and network.
-        reused: containers go back after a verified reset.
-        sources: the configuration's mounts, as they were found.
+        reused: True when containers go back after a verified reset.
+        sources: the sources of the configuration's mounts.
     """
     environment = dict(variable.split("=", 1) for variable in image.environment if "=" in variable)
     return Shape(

@@ -1,4 +1,4 @@
-"""What mounts take from this machine, looked at before a container is made. Reads files: call it off the event loop."""
+"""The sources of mounts on this machine. Their checks read files: call them off the event loop."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _KERNEL = ("/proc", "/sys", "/dev")  # what is in there is the machine itself
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A mount whose source is there.
+    """A mount whose source exists.
 
     Attributes:
         mount: the same mount, with the source's real path and its kind.
-        identity: device and inode: a file that was replaced is another one, though its path is the same.
+        identity: device and inode, which differ for a replaced file of the same path.
     """
 
     mount: Mount
@@ -32,16 +32,16 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_sources(mounts: Sequence[Mount], *, local: bool, sockets: Iterable[str], field: str) -> tuple[Source, ...]:
-    """The mounts that a container is made with: all but the archives, whose files come with each run.
+    """Return the mounts that a container is made with: all but archives, whose files come with each run.
 
     Args:
-        mounts: as configured.
-        local: the engine is on this machine; else its host's paths are not looked at, and must be absolute.
+        mounts: the configured mounts.
+        local: True when the engine is on this machine; else paths must be absolute, and are not checked.
         sockets: the engine's own sockets, which no sandbox may have.
         field: their path in the configuration.
 
     Raises:
-        ConfigurationError: a source is not there, is not of its kind, or would open the host to the sandbox.
+        ConfigurationError: a source does not exist, is not of its kind, or would open the host to the sandbox.
     """
     guarded = [os.path.realpath(path) for path in {*_SOCKETS, *sockets}] if local else []
     found: list[Source] = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interpreter_tools._dependencies.sink import Sink
 
 FILE = "interpreter-tools-authorities.pem"
-"""What the file is called in a container."""
+"""The name of the file in a container."""
 
 CONFIGURED = "ca_bundle"
 
@@ -37,11 +37,11 @@ JOIN = (
     "target=$1; shift; "
     'for file; do if [ -f "$file" ] && [ -r "$file" ]; then cat -- "$file" && echo || exit; fi; done >>"$target"'
 )
-"""A script of sh that adds those of the image: its arguments are our file, and the files that ``of_image`` names."""
+"""A script of sh that adds the image's authorities; its arguments are that file, and those that ``of_image`` names."""
 
 
 class Authorities(msgspec.Struct, frozen=True):
-    """Where they come from.
+    """The files that certificate authorities come from.
 
     Attributes:
         files: paths on this machine, by the setting or variable that names them.
@@ -51,7 +51,7 @@ class Authorities(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, configured: str | None, environment: Mapping[str, str]) -> Authorities:
-        """Those of the configuration, else of every variable that programs of this machine go by."""
+        """Return the files of the configuration, else those of every variable that programs of this machine use."""
         if configured is not None:
             return cls({CONFIGURED: configured})
         files: dict[str, str] = {}
@@ -62,7 +62,7 @@ class Authorities(msgspec.Struct, frozen=True):
         return cls(files)
 
     async def read(self, sink: Sink) -> bytes:
-        """Their certificates, each once; empty where there are none. A variable that leads nowhere is told of.
+        """Return the certificates, each once; empty when there are none. The sink gets a note about a missing file.
 
         Raises:
             ConfigurationError: the file of the configuration cannot be read any more.
@@ -79,11 +79,11 @@ class Authorities(msgspec.Struct, frozen=True):
 
 
 def of_image(image_environment: Mapping[str, str]) -> list[str]:
-    """The files where an image may have its own."""
+    """Return the files in which an image may have its own authorities."""
     named = (image_environment.get(name) for name in (*_VARIABLES, *_NPM))
     return list(dict.fromkeys(filter(None, (*named, *_USUAL))))
 
 
 def variables(path: str, image_environment: Mapping[str, str]) -> dict[str, str]:
-    """What makes programs trust the authorities in a file of the container."""
+    """Return the variables that make programs trust the authorities in a file of the container."""
     return dict.fromkeys((*_VARIABLES, *(name for name in _NPM if name in image_environment)), path)

@@ -54,10 +54,10 @@ _CODES = (
 
 
 def write_dockerfile(requirement: Requirement, *, with_authorities: bool = False) -> str:
-    """What the image is made by.
+    """Return the Dockerfile of a derived image.
 
     Args:
-        requirement: what is in it.
+        requirement: the packages in it.
         with_authorities: certificate authorities are brought for the time of the installation.
     """
     command = json.dumps(["/bin/sh", "-c", _SCRIPT, "sh", *requirement.packages])
@@ -75,7 +75,7 @@ def write_dockerfile(requirement: Requirement, *, with_authorities: bool = False
 async def build_derived(
     client: DockerClient, requirement: Requirement, settings: IndexSettings, sink: Sink, *, timeout: float, network: str
 ) -> Installed:
-    """Builds the image with the packages.
+    """Build the image with the packages.
 
     Raises:
         DockerApiError: the engine cannot build at all, or not in time.

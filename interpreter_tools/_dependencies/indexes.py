@@ -1,4 +1,4 @@
-"""Where packages come from: what the configuration says, else the host's own settings.
+"""The settings for package indexes: the configuration's, else the host's own.
 
 Of those, only what means the same in a container, which the host's loopback does not; nor does a file of the host,
 but the certificates in it do.
@@ -37,7 +37,7 @@ _NPM_REGISTRY = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
 
 
 class IndexSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an installer is told beside the packages.
+    """The settings of an installer, beside the packages.
 
     Attributes:
         index: where packages come from, which decides what they are: part of the key.
@@ -52,12 +52,12 @@ class IndexSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def proxies(self) -> dict[str, str]:
-        """What every build of an image knows of the way to the network."""
+        """The proxies for builds of images."""
         return {name: value for name, value in self.network.items() if name.lower() in {*_PROXIES, "no_proxy"}}
 
     @property
     def environment(self) -> dict[str, str]:
-        """The installer's variables."""
+        """The variables of the installer."""
         return {**self.network, **self.index}
 
     @classmethod
@@ -117,7 +117,7 @@ def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 
 def _leads_away(url: str) -> bool:
-    """Whether a URL means the same in a container: not a file of this host, nor its loopback."""
+    """Return True when a URL means the same in a container: it names neither a file of this host nor its loopback."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host = parts.hostname or ""

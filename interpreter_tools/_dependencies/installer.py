@@ -46,18 +46,18 @@ _PACKAGES_FILE = "interpreter-tools-packages.txt"
 
 
 class Host(Protocol):
-    """What installers ask of the engine."""
+    """The part of the engine that installers use."""
 
     async def create_installer(self, shape: Shape, name: str) -> Container:
-        """A container that may write into the store."""
+        """Return a container that may write into the store."""
         ...
 
     async def wait_for_other(self, name: str, seconds: float) -> None:
-        """Waits until a container of that name is gone, at most so long; one whose client is dead is removed."""
+        """Wait until a container of that name is gone, or the time is up; remove it when its client is dead."""
 
 
 def installer_shape(shape: Shape, config: EngineConfig, *, network: str | None = None) -> Shape:
-    """The shape of the containers that install for containers of another.
+    """Return the shape of the installers for containers of another shape.
 
     Args:
         shape: the other.
@@ -90,7 +90,7 @@ def installer_shape(shape: Shape, config: EngineConfig, *, network: str | None =
 async def open_installer(
     host: Host, shape: Shape, name: str, *, timeout: float, on_wait: Callable[[], None]
 ) -> Container:
-    """The one container of that name; waits while another process has it.
+    """Return the installer of a name; wait while another process has a container of that name.
 
     Raises:
         StoreFailed: the other one did not end in time.
@@ -156,7 +156,7 @@ class Installer:
         self._timeout = timeout
 
     async def install(self) -> Installed:
-        """Installs, unless somebody else has meanwhile.
+        """Install the packages, unless another client has done so meanwhile.
 
         Raises:
             StoreFailed: the store is full or cannot be written.

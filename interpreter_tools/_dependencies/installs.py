@@ -1,4 +1,4 @@
-"""Installations under way in one engine: one for each key, however many wait for it."""
+"""The installations of one engine: one for each key, with any number of waiters."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ _CLOSED = "the engine was closed while packages were installed"
 
 
 class Ticket:
-    """A place among those who wait for an installation."""
+    """The place of a waiter for an installation."""
 
     def __init__(self, install: Install, waiter: Waiter) -> None:
         self._install: Install | None = install
         self._waiter = waiter
 
     def leave(self) -> None:
-        """Waits no longer; an installation that nobody waits for is given up. Does nothing the second time."""
+        """Stop waiting; an installation without waiters is cancelled. Does nothing the second time."""
         install, self._install = self._install, None
         if install is not None:
             install.leave(self._waiter)
 
 
 class Install:
-    """One installation, for all who wait for it."""
+    """One installation, for all of its waiters."""
 
     def __init__(self, installs: Installs, requirement: Requirement) -> None:
         self._installs = installs
@@ -71,21 +71,21 @@ class Install:
         return f"<Install {self.requirement.key[:12]} [{len(self._waiters)} waiting]>"
 
     def join(self, waiter: Waiter) -> Ticket:
-        """Tells a waiter what was written so far, and from now on what happens."""
+        """Add a waiter, which gets the output so far, and the output and the end from now on."""
         for stream, data in self._written:
             waiter.installer_wrote(stream, data)
         self._waiters.append(waiter)
         return Ticket(self, waiter)
 
     def leave(self, waiter: Waiter) -> None:
-        """Ends what ``join`` began."""
+        """Remove a waiter."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)
         if not self._waiters and not self._ended:
             self.cancel(EngineClosed(_CLOSED))
 
     def write(self, stream: DependencyStream, data: bytes) -> None:
-        """Passes output on."""
+        """Pass output on to the waiters."""
         if self._size > _KEPT:
             return
         self._size += len(data)
@@ -96,7 +96,7 @@ class Install:
             waiter.installer_wrote(stream, data)
 
     def end(self, result: Installed | InterpreterToolsError) -> None:
-        """Tells everybody how it ended; the next one who asks begins anew. Does nothing the second time."""
+        """Tell the waiters the end; the next call begins a new installation. Does nothing the second time."""
         if self._ended:
             return
         self._ended = True
@@ -106,13 +106,13 @@ class Install:
             waiter.installed(result)
 
     def cancel(self, error: InterpreterToolsError) -> None:
-        """Gives it up."""
+        """Cancel the installation."""
         self.end(error)
         if self._scope is not None:
             self._scope.cancel()
 
     async def run(self) -> None:
-        """Installs; every way out tells those who wait."""
+        """Install, and tell the waiters the end, whatever it is."""
         with anyio.CancelScope() as self._scope:
             if self._ended:  # before its turn came
                 return
@@ -128,7 +128,7 @@ class Install:
 
 
 class Installs:
-    """What an engine installs, and knows of what is to be installed.
+    """The installations and requirements of an engine.
 
     Args:
         client: the Docker engine.
@@ -202,7 +202,7 @@ class Installs:
         return install.join(waiter)
 
     def forget(self, install: Install) -> None:
-        """It has ended."""
+        """Remove an installation that has ended."""
         if self._running.get(install.requirement.key) is install:
             del self._running[install.requirement.key]
 
@@ -240,7 +240,7 @@ class Installs:
             gone.set()
 
     async def fill(self, install: Install) -> None:
-        """Installs into the store."""
+        """Install into the store."""
         requirement, timeout = install.requirement, self._config.dependency_timeout
         async with self._alone(install, installer_shape(requirement.shape, self._config)) as container:
             result = await Installer(container, requirement, self._settings, install.write, timeout=timeout).install()
@@ -248,7 +248,7 @@ class Installs:
             await self._tidy(container, requirement.key, failed=result.exit_code != 0)
 
     async def build(self, install: Install) -> None:
-        """Makes a derived image, unless another client has meanwhile."""
+        """Make a derived image, unless another client has done so meanwhile."""
         requirement, config = install.requirement, self._config
         async with self._alone(install, installer_shape(requirement.shape, config, network="none")):
             if await self._client.inspect_image(requirement.image) is not None:
@@ -266,7 +266,7 @@ class Installs:
             )
 
     async def _tidy(self, container: Container, key: str, *, failed: bool) -> None:
-        """Removes what a failure has left, or what is too much."""
+        """Remove the rest of a failed installation, or entries beyond the size of the store."""
         try:
             if failed:
                 await evict(container.channel, f".{key}")
@@ -276,7 +276,7 @@ class Installs:
             _LOG.warning("the dependency store could not be tidied", exc_info=True)
 
     def aclose(self) -> None:
-        """Gives every installation up."""
+        """Cancel every installation."""
         self._closed = True
         for install in tuple(self._running.values()):
             install.cancel(EngineClosed(_CLOSED))

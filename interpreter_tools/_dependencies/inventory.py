@@ -1,4 +1,4 @@
-"""What an image has for a language: asked once, in a container of its own without a network."""
+"""The inventory of an image for a language, asked once in a container of its own without a network."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _REMEMBERED = 64  # images
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image has for a language.
+    """The packages and modules that an image has for a language.
 
     Attributes:
-        version: of the interpreter.
+        version: the version of the interpreter.
         standard: modules of the standard library.
         modules: all that a program can load, as far as it lies where every program finds it.
         packages: names of what is installed, as the language's installer knows them.
@@ -46,7 +46,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Host(Protocol):
-    """What this module asks of the engine."""
+    """The part of the engine that this module uses."""
 
     async def create(self, shape: Shape) -> Container:
         """Start a container that no pool counts."""

@@ -1,4 +1,4 @@
-"""What a run needs, and the key of the place where it is kept."""
+"""The packages that a run needs, with the key of their place."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def need(self) -> Need:
-        """What the supervisor is asked for."""
+        """The request to the supervisor."""
         link, path = self.plan.link or ("", "")
         return Need(key=self.key, target=f"{STORE_DIRECTORY}/{self.key}", link=link, path=path)
 
@@ -53,7 +53,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
         return f"{DERIVED_REPOSITORY}:{self.key}"
 
     def manifest(self) -> bytes:
-        """What an entry tells of itself."""
+        """The manifest of the entry."""
         packages = tuple(map(without_hashes, self.packages))
         return _ENCODER.encode({"language": self.language, "packages": packages, "image": self.shape.image})
 

@@ -1,4 +1,4 @@
-"""Where an installer's output goes."""
+"""The sink of an installer's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in the dependency store, and what has to go."""
+"""The entries of the dependency store, and their removal."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class StoreEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """It can be used."""
+        """True when the entry is complete."""
         return self.name[0] not in ".-"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry tells of itself; written by us, but read with care."""
+    """The description of an entry. Installers write it; it is read with care."""
 
     language: str = ""
     packages: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(data: bytes | str) -> Manifest:
-    """A manifest; an empty one when it cannot be understood."""
+    """Return a manifest; an empty one when it cannot be understood."""
     try:
         return msgspec.json.decode(data or b"{}", type=Manifest)
     except msgspec.DecodeError:
@@ -114,7 +114,7 @@ async def evict(channel: Channel, name: str) -> None:
 def choose(
     entries: Sequence[StoreEntry], *, older_than: float | None, max_size: int | None, everything: bool = False
 ) -> list[StoreEntry]:
-    """What is to be removed: what is too old, then the oldest while all together is too large.
+    """Return the entries to remove: those that are too old, then the oldest while all together are too large.
 
     Leftovers go when they are older than an hour, as a fresh one may belong to an installation that is under way.
 
@@ -141,7 +141,7 @@ def choose(
 
 
 async def prune_to_size(channel: Channel, config: EngineConfig, *, keep: str) -> None:
-    """Makes room when the store has become larger than it may be; what is fresh stays.
+    """Evict entries when the store is larger than its limit; fresh entries stay.
 
     Raises:
         InterpreterToolsError: something could not be removed.

@@ -1,4 +1,4 @@
-"""Which packages a run needs: those asked for by their right names, those that the code imports, and what they need.
+"""The packages that a run needs: those asked for, under their right names, those of its imports, and their own needs.
 
 Nothing is guessed: what an import is called in an index comes from a table, and only a package that is on a list of
 well-known ones is taken because of an import. Anyone can write a package of any name into an index.
@@ -47,7 +47,7 @@ _ENDS = {"pip": (".py", "/__init__.py"), "npm": ("", ".js", ".mjs", ".cjs", ".ts
 
 
 class Packages(msgspec.Struct, frozen=True, kw_only=True):
-    """What is installed for a run.
+    """The packages to install for a run.
 
     Attributes:
         own: packages of the language, normalised specifiers.
@@ -70,7 +70,7 @@ class Read(Protocol):
 
 
 def is_standard(kind: Kind, specifier: str, inventory: Inventory) -> bool:
-    """Whether a specifier names a module that the language itself brings."""
+    """Return True when a specifier names a module of the language itself."""
     name = package_name(kind, specifier)
     if kind == "pip":
         return name.replace("-", "_") in inventory.standard
@@ -124,7 +124,7 @@ async def correct(
 
 
 def _may_be_standard(kind: Kind, specifier: str) -> bool:
-    """Whether it is worth asking the image: a plain name that no well-known package has, or one that Python has."""
+    """Return True when the image must be asked: a plain name of no well-known package, or one that Python has."""
     if specifier.startswith("-"):
         return False
     name = package_name(kind, specifier)
@@ -239,7 +239,7 @@ class _Imports:
         return package if package in known_packages("npm") else None
 
     async def _find(self, path: str) -> bool:
-        """Whether the program has a file of its own for a module, which is then read, too."""
+        """Return True when the program has a file of its own for a module; read that file, too."""
         for end in _ENDS[self._kind]:
             file = f"{path}{end}"
             if file in self._files:

@@ -1,4 +1,4 @@
-"""What a program displays, put together from the pieces that its processes send."""
+"""The results that a program displays, put together from the pieces that its processes send."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _MOST_BYTES = 64 << 20  # of all messages of a run
 
 
 class Displays:
-    """The results of one run, bounded in count and bytes: what a program displays beyond that is dropped.
+    """The results of one run, bounded in count and bytes: results beyond the bounds are dropped.
 
     Attributes:
-        results: what was displayed so far, in order.
-        truncated: something was dropped.
+        results: the results displayed so far, in order.
+        truncated: True when a result was dropped.
     """
 
     def __init__(self) -> None:

@@ -18,19 +18,19 @@ _ATTEMPTS = 3  # an entry may be evicted between its installation and its use, b
 
 
 class Place(Protocol):
-    """A place among those who wait."""
+    """The place of a waiter for an installation."""
 
     def leave(self) -> None:
-        """Waits no longer."""
+        """Stop waiting."""
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
-    """How an installation ended.
+    """The end of an installation.
 
     Attributes:
-        exit_code: the installer's; 0 means that the packages are there.
+        exit_code: the exit code of the installer; 0 means that the packages are installed.
         signal: the signal that ended it, or None.
-        outcome: what it makes of the run.
+        outcome: the outcome of the run after a failed installation.
     """
 
     exit_code: int = 0
@@ -43,17 +43,17 @@ KILLED = Installed(exit_code=137, signal=9, outcome="killed")
 
 
 class Waiter(Protocol):
-    """Who waits for an installation."""
+    """A run that waits for an installation."""
 
     def installer_wrote(self, stream: DependencyStream, data: bytes) -> None:
-        """Output, live; what was written before is told first."""
+        """Handle a piece of the installer's output; earlier output comes first."""
 
     def installed(self, result: Installed | InterpreterToolsError) -> None:
-        """It has ended: by itself, or by what the infrastructure failed to do."""
+        """Handle the end of the installation: its result, or the error of the infrastructure."""
 
 
 class Join(Protocol):
-    """Waits for the installation of a set of packages, or begins it."""
+    """Begins the installation of a set of packages, or joins the one that runs."""
 
     def __call__(self, waiter: Waiter) -> Place:
         """Return the waiter's place among those who wait."""
@@ -61,11 +61,11 @@ class Join(Protocol):
 
 
 class InstallWait:
-    """From the first missing package to the start of the program, for one run.
+    """The wait of one run, from the first missing package to the start of the program.
 
     Args:
-        wrote: takes the installer's output.
-        ended: takes how an installation ended.
+        wrote: called with the installer's output.
+        ended: called with the end of an installation.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class InstallWait:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """The seconds that the wait has taken so far."""
         return self._passed
 
     def begin(self, join: Join) -> bool:
@@ -110,28 +110,28 @@ class InstallWait:
         return True
 
     def installer_wrote(self, stream: DependencyStream, data: bytes) -> None:
-        """Output of the installer."""
+        """Pass on a piece of the installer's output."""
         if not self._left:
             self._wrote(stream, data)
 
     def installed(self, result: Installed | InterpreterToolsError) -> None:
-        """The installation has ended."""
+        """Pass on the end of the installation."""
         self._place = None
         if not self._left:
             self._ended(result)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
-        """Does what follows; it ends with the wait."""
+        """Run a coroutine in a task that ends with the wait."""
         self._task = asyncio.create_task(work, name="interpreter-tools-begin")
 
     def over(self) -> None:
-        """The program starts, or never will."""
+        """End the wait: the program starts, or never will."""
         if self._over is not None and not self._over.done():
             self._passed = asyncio.get_running_loop().time() - self._began
             self._over.set_result(None)
 
     def leave(self) -> None:
-        """The run has ended."""
+        """End the wait and its tasks: the run has ended."""
         self._left = True
         self.over()
         place, self._place = self._place, None

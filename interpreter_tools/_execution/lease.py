@@ -1,4 +1,4 @@
-"""What a run needs of whoever lends it a container."""
+"""The lease of a container, as a run sees it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Lease(Protocol):
 
     @property
     def channel(self) -> Channel:
-        """Its stream."""
+        """The channel of the container."""
         ...
 
     @property
@@ -28,25 +28,25 @@ class Lease(Protocol):
 
     @property
     def image(self) -> str:
-        """What it was made from."""
+        """The image of the container."""
         ...
 
     @property
     def ports(self) -> Mapping[int, int]:
-        """Where its published ports are reachable."""
+        """The port on 127.0.0.1 of the Docker host for each published port."""
         ...
 
     @property
     def last(self) -> bool:
-        """It is reset or discarded after this run."""
+        """True when the container is reset or terminated after this run."""
         ...
 
     def plan_reset(self) -> Reset | None:
-        """The container's reset, where that is to follow a run which begins now; else it waits to be asked for."""
+        """Return the reset that follows a run which begins now; None when the reset is sent later."""
         ...
 
     def ended(self, files: FileList) -> tuple[str, ...]:
-        """Takes note of what the run has changed; what all runs of its session have."""
+        """Note the files that the run changed; return those of all runs of the session."""
         ...
 
     def release(self, end: LeaseEnd) -> None:

@@ -1,4 +1,4 @@
-"""What callers are told of a run: how it ended, or why it did not begin."""
+"""The results and errors of runs, made from the ends that the supervisor reports."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _OUTCOMES: dict[Ended, Outcome] = {
 
 
 class Prepared(msgspec.Struct, kw_only=True):
-    """What was decided about a run's packages while it was prepared; told with its result.
+    """The decisions about a run's packages; the result of the run has them.
 
     Attributes:
         dependencies: packages of the language.
         system_dependencies: packages of the distribution.
-        notes: what was done otherwise than it was asked for.
+        notes: sentences about options that were not followed.
     """
 
     dependencies: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Prepared(msgspec.Struct, kw_only=True):
     notes: tuple[str, ...] = ()
 
     def tell(self, result: ExecutionResult) -> ExecutionResult:
-        """Return a result that tells of it."""
+        """Return a result with these decisions."""
         if not (self.dependencies or self.system_dependencies or self.notes):
             return result
         return msgspec.structs.replace(
@@ -65,7 +65,7 @@ def ran(
     dependency_time: float,
     compile_time: float,
 ) -> ExecutionResult:
-    """The result of a program that ran, however it ended."""
+    """Return the result of a program that ran, with any end."""
     outcome = _OUTCOMES.get(exited.ended)
     if outcome is None:
         outcome = "ok" if exited.exit_code == 0 else "oom" if exited.oom_kills else "error"
@@ -98,7 +98,7 @@ def ran(
 
 
 def not_compiled(exited: Exited, output: OutputBuffer, *, timeout: float, dependency_time: float) -> ExecutionResult:
-    """Return the result of code that its compiler did not take, or that took too long to compile."""
+    """Return the result of code that its compiler refused, or that took too long to compile."""
     stderr = output.text("compile_stderr")
     if exited.ended is Ended.TIMEOUT:
         stderr += f"interpreter-tools: the compiler was stopped after {timeout:g} s (EngineConfig.compile_timeout)\n"
@@ -125,7 +125,7 @@ def not_compiled(exited: Exited, output: OutputBuffer, *, timeout: float, depend
 
 
 def not_run(failure: Installed, output: OutputBuffer, *, dependency_time: float) -> ExecutionResult:
-    """The result of code that did not run, as what it depends on could not be installed."""
+    """Return the result of code that did not run, because its packages could not be installed."""
     return ExecutionResult(
         stdout="",
         stderr="",
@@ -144,12 +144,12 @@ def not_run(failure: Installed, output: OutputBuffer, *, dependency_time: float)
 
 
 def refusal(refused: Refused, *, program: str, image: str) -> InterpreterToolsError:
-    """Why a program was not started.
+    """Return the error for a program that was not started.
 
     Args:
-        refused: what the container said.
-        program: what was to be started.
-        image: what the container was made from.
+        refused: the answer of the container.
+        program: the program that was to be started.
+        image: the image of the container.
     """
     subject, detail = shown_path(refused.subject), os.strerror(refused.errno)
     if refused.why is Why.PUT:

@@ -1,4 +1,4 @@
-"""The output of one run: what waits for its consumer, and what is kept for the result."""
+"""The output of one run: the chunks that wait for their consumer, and the text that is kept for the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def whole_characters(data: bytes) -> int:
-    """How many of the bytes end where a UTF-8 character does; at most 3 are left over.
+    """Return the number of bytes up to the end of the last whole UTF-8 character; at most 3 are left over.
 
     Bytes that can never become a character count as whole: a decoder replaces them at once.
     """
@@ -31,9 +31,9 @@ class OutputBuffer:
     """Chunks in the order they came, cut between characters.
 
     Attributes:
-        captures: the output is kept as text for the result.
-        waiting: bytes that nobody has taken yet.
-        queueing: chunks are kept for a consumer; else only the captured text grows.
+        captures: True keeps the output as text for the result.
+        waiting: bytes that no consumer has taken yet.
+        queueing: True keeps chunks for a consumer; False lets only the captured text grow.
     """
 
     def __init__(self, *, capture: bool) -> None:
@@ -45,7 +45,7 @@ class OutputBuffer:
         self._captured: dict[Stream, bytearray] = {}  # an object for each write would cost far more
 
     def feed(self, stream: Stream, data: bytes) -> None:
-        """Adds what the program wrote."""
+        """Add output of the program."""
         split = self._split.pop(stream, b"")
         if split:
             data = split + data
@@ -57,13 +57,13 @@ class OutputBuffer:
             self._add(stream, data)
 
     def show(self, result: DisplayResult) -> None:
-        """Add what the program displayed."""
+        """Add a result that the program displayed."""
         if self.queueing:
             self._chunks.append(DisplayChunk("display", (result.text or "").encode(), result))
             self.waiting += _size(self._chunks[-1])
 
     def finish(self) -> None:
-        """The output has ended: what is left of a character never becomes whole."""
+        """End the output: the rest of a character never becomes whole."""
         for stream, data in self._split.items():
             self._add(stream, data)
         self._split.clear()
@@ -79,7 +79,7 @@ class OutputBuffer:
             self.waiting += len(data)
 
     def pop(self) -> OutputChunk | None:
-        """The next chunk, or None when there is none now."""
+        """Return the next chunk, or None when there is none now."""
         if not self._chunks:
             return None
         chunk = self._chunks.popleft()
@@ -87,13 +87,13 @@ class OutputBuffer:
         return chunk
 
     def drop(self) -> None:
-        """Nobody takes chunks any more."""
+        """Drop all chunks, and keep none from now on."""
         self.queueing = False
         self._chunks.clear()
         self.waiting = 0
 
     def text(self, stream: Stream) -> str:
-        """What was captured of a stream; what is not UTF-8 becomes U+FFFD."""
+        """Return the captured text of a stream; bytes that are not UTF-8 become U+FFFD."""
         return self._captured.get(stream, b"").decode("utf-8", "replace")
 
 

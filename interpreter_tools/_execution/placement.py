@@ -1,4 +1,4 @@
-"""Where a run takes place: a container that it has, or packages that must be installed before it gets one."""
+"""The place of a run: a container, or packages that must be installed before the run gets one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Missing(NamedTuple):
     """Packages that have to be installed first.
 
     Attributes:
-        key: of the set of packages.
-        join: waits for their installation, or begins it.
+        key: the key of the set of packages.
+        join: begins their installation, or joins the one that runs.
     """
 
     key: str
@@ -30,9 +30,9 @@ class Placed(NamedTuple):
     """A container for a run.
 
     Attributes:
-        job: what to run in it.
+        job: the job to run in it.
         lease: the container.
-        missing: what to install when the supervisor does not find the packages of the run; None without packages.
+        missing: the packages to install when the supervisor does not find them; None without packages.
         lists: let the supervisor also tell which files the run leaves alone.
     """
 

@@ -1,4 +1,4 @@
-"""What is on its way to a program's stdin, within the window that the supervisor grants."""
+"""The bytes on their way to a program's stdin, within the window that the supervisor grants."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Stdin:
-    """Bytes that wait until the program has read those before them.
+    """The stdin of one run: a queue of bytes that wait until the program has read earlier ones.
 
     Args:
-        channel: of the program's container.
-        initial: all that the program gets; None leaves it open.
-        keep: the start may be refused, and tried again.
+        channel: the channel of the program's container.
+        initial: the whole of stdin; None leaves it open.
+        keep: True when the START may be refused and repeated, so that sent bytes must be kept.
     """
 
     def __init__(self, channel: Channel, initial: bytes | None, *, keep: bool = False) -> None:
@@ -42,7 +42,7 @@ class Stdin:
             self._queued += len(data)
 
     def pump(self) -> None:
-        """Sends what the window has room for."""
+        """Send the bytes that the window has room for."""
         connection = self._channel.connection
         while self._pending and connection.stdin_room:
             head = self._pending[0]
@@ -64,7 +64,7 @@ class Stdin:
                 sender.set_result(None)
 
     def credited(self) -> None:
-        """The program reads: it has started."""
+        """Send more after credit: the program reads, so it has started."""
         self._kept = None
         self.pump()
 
@@ -78,7 +78,7 @@ class Stdin:
         self.pump()
 
     async def send(self, data: bytes) -> None:
-        """Waits until the bytes are on their way; later bytes never overtake earlier ones.
+        """Queue bytes, and wait until they are on their way; later bytes never overtake earlier ones.
 
         Raises:
             ExecutionClosed: stdin was closed, or the program has ended.
@@ -92,12 +92,12 @@ class Stdin:
         await sender
 
     def close(self) -> None:
-        """End of file after what is still on its way."""
+        """Send end of file after the bytes that still wait."""
         self._closing = True
         self.pump()
 
     def abandon(self) -> None:
-        """The program has ended: nothing that waits will be read."""
+        """Drop the bytes that wait, and fail their senders: the program has ended."""
         self._closing = self._ended = True
         self._pending.clear()
         while self._senders:

@@ -19,7 +19,7 @@ _IN_DIRECTORY = 'rm -rf "$1" && mkdir -p "$1" && shift && exec "$@"'
 
 
 class Compilation(msgspec.Struct, frozen=True, kw_only=True):
-    """What compiles the program of one run.
+    """The command that compiles the program of one run.
 
     Attributes:
         key: names what comes out, for runs of the same text; empty where it must not be used again.

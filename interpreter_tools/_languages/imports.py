@@ -1,4 +1,4 @@
-"""Which modules a program loads, read with the parser of its language; nothing of the program is run.
+"""The modules that a program loads, read with the parser of its language; no part of the program is run.
 
 The parsers are tree-sitter's, with the grammars of Python, JavaScript and TypeScript. They read programs with errors,
 and with newer syntax than that of this interpreter, and take no more stack for a program that is nested deeply.
@@ -166,7 +166,7 @@ def _read_python(captures: dict[str, list[Node]]) -> Iterator[Imported]:
 
 
 def _only_checked(node: Node) -> bool:
-    """Whether only type checkers see an import."""
+    """Return True when only type checkers see an import."""
     for above, below in _ancestors(node):
         if above.type == "if_statement" and below == above.child_by_field_name("consequence"):
             condition = "".join(_text(above.child_by_field_name("condition")).split()).strip("()")
@@ -219,7 +219,7 @@ def _fallbacks(attempt: Node) -> tuple[str, ...] | None:
 
 
 def _catches(handler: Node) -> bool:
-    """Whether an ``except`` catches a module that is not there."""
+    """Return True when an ``except`` catches a missing module."""
     value = handler.child_by_field_name("value")
     if value is None:
         return True
@@ -230,7 +230,7 @@ def _catches(handler: Node) -> bool:
 
 
 def _suppresses(statement: Node) -> bool:
-    """Whether a ``with`` is ``contextlib.suppress(ImportError)``."""
+    """Return True when a ``with`` is ``contextlib.suppress(ImportError)``."""
     head = _text(statement.named_children[0])
     return "suppress" in head and any(name in head for name in _CAUGHT)
 
@@ -285,7 +285,7 @@ def _caught(awaited: Node) -> bool:
 
 
 def _only_types(node: Node) -> bool:
-    """Whether nothing is left of a statement of TypeScript when its types are taken out."""
+    """Return True when a statement of TypeScript has only types."""
     if any(child.type == "type" for child in node.children):
         return True
     clauses = [child for child in node.named_children if child.type in {"import_clause", "export_clause"}]

@@ -1,4 +1,4 @@
-"""How a language's packages are installed, and how its programs find them."""
+"""The plans by which packages of languages are installed and found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KINDS = ("pip", "npm", "system", "words")
 
 
 class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a language's packages are installed, and how its programs find them.
+    """The plan by which a language's packages are installed, and its programs find them.
 
     ``{target}`` stands for the directory that holds the packages: one for each set of packages, shared by all runs that
     ask for the same set, which cannot write there. A command that installs may name ``{final}``, too: the path that the

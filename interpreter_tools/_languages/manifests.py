@@ -35,7 +35,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 HEADER = b"# /// script"
-"""What begins the header of a script that lists its packages (PEP 723)."""
+"""The first line of the header of a script that lists its packages (PEP 723)."""
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # as PEP 723 gives it
 _NOT_READ = ("Pipfile", "setup.py", "setup.cfg", "environment.yml")
@@ -43,7 +43,7 @@ _DEPTH = 8  # of lists that include lists
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list of packages asks for.
+    """The packages that a list asks for.
 
     Attributes:
         field: the list's name, for messages.
@@ -121,7 +121,7 @@ def script_header(code: bytes, *, hosts: frozenset[str]) -> Declared:
 
 
 def python_is_met(wanted: str, version: str) -> bool:
-    """Whether a version of Python is among those that a list is for."""
+    """Return True when a list is for a version of Python."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 - slow, and few runs need it
     from packaging.version import InvalidVersion  # noqa: PLC0415
 

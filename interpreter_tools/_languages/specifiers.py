@@ -1,6 +1,6 @@
-"""What a package may be called: checked before anything is touched, and passed on as one argument, never to a shell.
+"""The check of package specifiers, before any installation; each is passed on as one argument, never to a shell.
 
-Nothing that leads elsewhere than to the index or registry is taken: no path, no repository, no option, and a URL only
+A specifier must lead to the index or registry: paths, repositories and options are refused, and a URL is taken only
 of a host that ``EngineConfig.allowed_index_hosts`` names. A list of packages may hold options of pip's: the module
 ``manifests`` checks those, and they stand among the packages from then on, as lines that begin with a dash.
 """

@@ -24,7 +24,7 @@ class PoolLease:
 
     @property
     def channel(self) -> Channel:
-        """Its stream."""
+        """The channel of the container."""
         return self.container.channel
 
     @property
@@ -34,29 +34,29 @@ class PoolLease:
 
     @property
     def image(self) -> str:
-        """What it was made from."""
+        """The image of the container."""
         return self.container.shape.image
 
     @property
     def ports(self) -> Mapping[int, int]:
-        """Where its published ports are reachable."""
+        """The port on 127.0.0.1 of the Docker host for each published port."""
         return self.container.ports
 
     @property
     def last(self) -> bool:
-        """It is reset or discarded after this run."""
+        """True when the container is reset or terminated after this run."""
         return True
 
     def plan_reset(self) -> Reset | None:
-        """The container's reset, where that is to follow a run which begins now; else it waits to be asked for."""
+        """Return the reset that follows a run which begins now; None when the reset is sent later."""
         return self.container.plan_reset() if self.container.shape.resets_at_once else None
 
     def ended(self, files: FileList) -> tuple[str, ...]:
-        """The files that the runs so far have made: there is no run but this one."""
+        """Return the files of all runs of the session so far: without a session, those of this run."""
         return files.names()
 
     def detach(self) -> Container:
-        """Takes the container out of its pool: whoever called removes it in the end. Instead of ``release``."""
+        """Take the container out of its pool, instead of ``release``. The caller has to remove it in the end."""
         pool, self._pool = self._pool, None
         assert pool is not None, "the lease was given back"
         pool.let_go(self.container)

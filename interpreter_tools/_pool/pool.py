@@ -1,4 +1,4 @@
-"""Warm containers of one shape: lent, replaced ahead of need, and given up in time."""
+"""The pool: warm containers of one shape, leased to runs, replaced ahead of need, and expired in time."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("interpreter_tools")
 _BACK_OFF = (0.1, 10.0)  # seconds before the next try after a failure: the first, and the most
 
-# Starting a container keeps a small machine busy for 100 ms. So a replacement is not started in the moment in which a
-# run is: a short run ends first (measured: 4 ms instead of 11), a long one is hardly delayed.
+# Starting a container keeps a small machine busy for 100 ms. So a replacement starts a little after the run: a short
+# run ends first (measured: 4 ms instead of 11), and a long one is hardly delayed.
 _REFILL_DELAY = 0.05
 _REFILL_AFTER_RUN = 0.002
 _SHORTEST_EXPIRY = 0.01  # seconds
@@ -69,8 +69,8 @@ class _Waiter:
 class Pool:
     """The containers of one shape.
 
-    A container is either idle, busy or starting; ``size`` bounds the three together. Decisions are made without an
-    await (``_balance``), what follows from them is done by tasks of the engine.
+    A container is either idle, busy or starting; ``size`` bounds the three together. ``_balance`` decides without an
+    await, and tasks of the engine do the work.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Pool:
         return f"<Pool {self.shape.label} [{len(self._busy)} busy, {len(self._idle)} idle, {self._starting} starting]>"
 
     def stats(self) -> PoolStats:
-        """What there is now, and what happened so far."""
+        """Return the numbers of containers now, and of events so far."""
         return PoolStats(
             shape=f"{self.shape.label} {self.shape.image}",
             idle=len(self._idle),
@@ -131,12 +131,12 @@ class Pool:
     # -- lending
 
     async def lease(self) -> PoolLease:
-        """A container, at once when one is idle; else in turn, when there is one.
+        """Return a lease of a container: at once when one is idle, else when the caller's turn comes.
 
         Raises:
-            PoolTimeout: none became free within the wait limit.
+            PoolTimeout: no container became free within the wait limit.
             PoolClosed: the pool was closed meanwhile.
-            InterpreterToolsError: none could be started, and why.
+            InterpreterToolsError: no container could be started; the error says why.
         """
         if self._idle and not self._waiters:
             container = self._idle.pop()
@@ -156,7 +156,7 @@ class Pool:
         return PoolLease(self, container)
 
     async def _wait(self) -> Container:
-        """A container that is counted as busy already."""
+        """Return a container that is counted as busy already."""
         if self._closed:
             raise PoolClosed("the pool is closed")
         waiter = _Waiter()
@@ -179,7 +179,7 @@ class Pool:
             raise
 
     def _too_late(self) -> PoolTimeout:
-        """Return what a caller is told who has waited long enough."""
+        """Return the error for a caller whose wait limit has passed."""
         assert self._config.wait_timeout is not None
         if self._busy or (self._failure is None and not self._starting):
             return PoolTimeout(repr(self), self._config.wait_timeout)
@@ -217,12 +217,12 @@ class Pool:
         return "uses" if container.uses >= self._config.max_uses else None
 
     def let_go(self, container: Container) -> None:
-        """Ends a lease whose container does not come back and is not to be removed."""
+        """End a lease whose container does not come back, and which the caller removes."""
         self._busy.discard(container)
         self._balance_in(_REFILL_AFTER_RUN)
 
     def _was_reset(self, container: Container, cause: str | None) -> None:
-        """It is as new; or it must go, and why."""
+        """Keep a container whose reset succeeded, or terminate it for a cause."""
         if cause is None and not self._closed:
             self._arrive(container)
         else:
@@ -232,16 +232,16 @@ class Pool:
     # -- keeping up
 
     def keep(self, floor: int) -> None:
-        """Keeps at least so many containers idle or starting, as far as its size allows."""
+        """Keep at least ``floor`` containers idle or starting, as far as the size of the pool allows."""
         self._floor = max(self._floor, floor)
         self._balance()
 
     async def warm(self) -> None:
-        """Waits until as many are idle as are to be kept.
+        """Wait until as many containers are idle as the pool keeps.
 
         Raises:
             PoolClosed: the pool is closed.
-            InterpreterToolsError: none could be started, and why.
+            InterpreterToolsError: no container could be started; the error says why.
         """
         if self._closed:
             raise PoolClosed("the pool is closed")
@@ -261,18 +261,18 @@ class Pool:
             self._peak, self._peak_at = demand, time.monotonic()
 
     def _wanted_idle(self) -> int:
-        """Idle containers to have: one for each caller who waits; else as many as were lately needed at once."""
+        """Return how many idle containers to have: one for each waiting caller, else as many as runs lately needed."""
         return len(self._waiters) or max(self._floor, self._peak)
 
     def _balance_in(self, delay: float) -> None:
-        """Balances after so many seconds; at once when callers wait."""
+        """Balance after ``delay`` seconds; at once when callers wait."""
         if self._waiters:
             self._balance()
         elif not self._closed:
             asyncio.get_running_loop().call_later(delay, self._balance)
 
     def _balance(self) -> None:
-        """Starts what is missing."""
+        """Start the containers that are missing."""
         if self._closed or (self._retry is not None and not self._waiters):
             return
         coming = len(self._idle) + self._starting + len(self._resets)
@@ -308,7 +308,7 @@ class Pool:
             self._balance()
 
     def _arrive(self, container: Container) -> None:
-        """A container is free: for the one who has waited longest, or to be kept."""
+        """Give a free container to the caller that has waited longest, or keep it."""
         if self._closed or container.channel.error is not None:
             self._discard(container, "closed" if self._closed else "lost")
             self._balance()
@@ -333,13 +333,13 @@ class Pool:
     def _failed(self, error: InterpreterToolsError, begun: float) -> None:
         """Tell callers that a container could not be started.
 
-        The caller who has waited longest is told; all are where the next attempt would end in the same way. A caller
-        who came after the attempt began gets an attempt of his own, as the fault may be mended by then; but not where
-        an attempt takes as long as the engine is given.
+        The caller that has waited longest gets the error; all callers get it when the next attempt would fail in the
+        same way. A caller that came after the attempt began gets an attempt of its own, because the fault may be mended
+        by then; but not when an attempt takes the whole deadline of the engine.
 
         Args:
-            error: why.
-            begun: when the attempt began, on the monotonic clock.
+            error: the error of the attempt.
+            begun: the time at which the attempt began, on the monotonic clock.
         """
         self._discards["failed"] += 1
         self._failure = error
@@ -361,7 +361,7 @@ class Pool:
         self._balance()
 
     def _back_off(self) -> None:
-        """Starts none for a while, which is longer each time until one has served a run."""
+        """Start no container for a while. The while grows each time, until a container has served a run."""
         if self._retry is None and not self._closed:
             delay = min(_BACK_OFF[0] * 2**self._failures, _BACK_OFF[1])
             self._failures += 1
@@ -418,7 +418,7 @@ class Pool:
         self._balance()
 
     async def aclose(self) -> None:
-        """Fails those who wait and gives every idle container up; busy ones follow when their run ends."""
+        """Fail the waiting callers, and terminate every idle container; busy ones follow when their run ends."""
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,4 @@
-"""The containers of a pool between two runs: when they are reset."""
+"""The resets of a pool's containers between two runs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("interpreter_tools")
 
-# A reset after which an interpreter boots that takes long (Node.js: 100 ms) would disturb the runs beside it. While
-# others are ready, it waits for a pause in them (measured: 8 ms for a run instead of 40). With none ready, one
-# comes back for each caller who waits, or for the next: to boot all delays the run under way (70 ms instead of 6).
+# A reset with a slow boot after it (Node.js: 100 ms) would slow the runs beside it. While other containers are ready,
+# the reset waits for a pause (measured: 8 ms for a run instead of 40). With no container ready, one is reset for each
+# waiting caller, at least one; resetting all would slow the current run (70 ms instead of 6).
 _PAUSE = 0.05  # seconds
 _DEADLINE = 5.0  # seconds for the answer; the container's own is shorter
 
 
 class _Reset:
-    """A reset under way: listens for its answer, and tells once how it went."""
+    """A reset under way: it listens for the answer, and reports the result once."""
 
     def __init__(self, container: Container, ended: Callable[[_Reset, str | None], None]) -> None:
         self.container = container
@@ -32,7 +32,7 @@ class _Reset:
         self._timer = asyncio.get_running_loop().call_later(_DEADLINE, self._end, "reset: deadline")
 
     def begin(self) -> None:
-        """Asks for it."""
+        """Send the reset."""
         try:
             self.container.channel.listen(self)
             self.container.ask_for_reset()
@@ -49,7 +49,7 @@ class _Reset:
         self._end("reset: lost")
 
     def give_up(self) -> None:
-        """Its pool closes."""
+        """End the reset: the pool closes."""
         self._end("closed")
 
     def _end(self, cause: str | None) -> None:
@@ -59,12 +59,12 @@ class _Reset:
 
 
 class Resets:
-    """Used containers, until they have been reset.
+    """Used containers that wait for their reset.
 
     Args:
-        slow: an interpreter boots after each.
-        needed: how many containers have to come back now; 0 while others are ready.
-        done: is told of each container why it must go, or None when it is as new.
+        slow: True when an interpreter boots after each reset.
+        needed: returns the number of containers that the pool needs now; 0 while others are ready.
+        done: called for each container with the cause to terminate it, or with None after a verified reset.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class Resets:
         return f"<Resets [{len(self._active)} under way, {len(self._used)} to come]>"
 
     def add(self, container: Container) -> None:
-        """Takes a container whose run has ended."""
+        """Add a container whose run has ended."""
         self._used.append(container)
         self.review()
 
     def review(self) -> None:
-        """Begins what should not wait any longer; the demand has changed."""
+        """Begin the resets that should not wait any longer, after a change of the demand."""
         self._stop_timer()
         if not self._slow:
             self._begin(len(self._used))
@@ -107,7 +107,7 @@ class Resets:
         self._begin(len(self._used))
 
     def close(self) -> None:
-        """Gives all of them up."""
+        """Terminate all of the containers."""
         self._stop_timer()
         for reset in tuple(self._active):
             reset.give_up()

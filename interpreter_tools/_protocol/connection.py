@@ -1,4 +1,4 @@
-"""One conversation as a state machine: what may be said, what may come back, and nothing else."""
+"""One conversation with a supervisor: a state machine that refuses what its state does not allow."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from interpreter_tools._protocol.events import Event
 
 _HEADER = struct.Struct("<IBBH")
-_MAX_FILES = 200_000  # the supervisor lists at most half as many; a list without end is an attack
+_MAX_FILES = 200_000  # the supervisor lists at most half as many; an endless list is an attack
 
 
 class State(Enum):
-    """Where the conversation is."""
+    """The states of the conversation."""
 
     CONNECTED = auto()
     GREETED = auto()
@@ -112,7 +112,7 @@ class Connection:
     def boot(
         self, mode: BootMode, argv: Sequence[str] = (), environment: Mapping[str, str] | None = None, *, uid: int
     ) -> bytes:
-        """Names the interpreter to boot ahead, and the user of the first run; answered by Ready or Refused."""
+        """Name the interpreter to boot ahead, and the user of the first run; answered by Ready or Refused."""
         data = encode.boot(mode, argv, environment or {}, uid=uid)
         self._leave(State.GREETED, State.BOOTING)
         return data
@@ -143,23 +143,23 @@ class Connection:
         return encode.put(path, data, mode=0o644 | PUT_RUN | (PUT_CODE if is_code else 0), uid=uid)
 
     def open_put(self, path: bytes, *, uid: int, mode: int = 0o644) -> bytes:
-        """Begins a file whose contents follow, piece by piece."""
+        """Begin a file whose contents follow, piece by piece."""
         data = encode.open_put(path, mode=mode, uid=uid)
         self._leave(State.IDLE, State.PUTTING)
         return data
 
     def put_data(self, frames: DataFrames, count: int) -> memoryview:
-        """The next bytes of the file, the first ``count`` that were filled into the frames."""
+        """Continue the file with the first ``count`` bytes that were filled into the frames."""
         self._require(State.PUTTING)
         return frames.first(count)
 
     def close_put(self, *, whole: bool) -> bytes:
-        """Ends the file; one that is not whole is removed. How it went is told at the next ``start`` or ``sync``."""
+        """End the file; remove it if it is not whole. Errors are reported by the next ``start`` or ``sync``."""
         self._leave(State.PUTTING, State.IDLE)
         return encode.frame(Frame.DONE if whole else Frame.DROP)
 
     def sync(self) -> bytes:
-        """Asks how the puts went; answered by Ready or Refused."""
+        """Ask for the errors of the puts; answered by Ready or Refused."""
         self._leave(State.IDLE, State.SYNCING)
         return encode.frame(Frame.SYNC)
 
@@ -174,11 +174,11 @@ class Connection:
 
     @property
     def stdin_room(self) -> int:
-        """Bytes that may be sent to the program now; none when the run is over."""
+        """The bytes that may be sent to the program now; 0 when the run is over."""
         return STDIN_WINDOW - self._stdin_outstanding if self.state in _ACTIVE else 0
 
     def stdin(self, data: bytes) -> bytes:
-        """Sends bytes to the program, at most ``stdin_room``; empty means end of file. Nothing when the run is over."""
+        """Send at most ``stdin_room`` bytes to the program; none means end of file. Does nothing after the end."""
         if self.state not in _ACTIVE:
             return b""
         if len(data) > self.stdin_room:
@@ -187,58 +187,58 @@ class Connection:
         return encode.frame(Frame.STDIN, data)
 
     def kill(self) -> bytes:
-        """Kills the run; nothing when it is over."""
+        """Kill the run. Does nothing after its end."""
         return encode.frame(Frame.KILL) if self.state in _ACTIVE else b""
 
     def reset(self, reset: Reset) -> bytes:
-        """Kills, wipes and verifies, then boots for the next user; answered by Clean."""
+        """Kill, wipe and verify, then boot for the next user; answered by Clean."""
         data = encode.reset(reset)
         self._leave(State.IDLE, State.RESETTING)
         return data
 
     def list_files(self) -> bytes:
-        """Asks for every regular file below the workspace; answered by Files, repeated, then Ready."""
+        """Ask for every regular file below the workspace; answered by Files, repeated, then Ready."""
         self._leave(State.IDLE, State.LISTING)
         self._files = 0
         return encode.frame(Frame.LIST)
 
     def get(self, path: bytes, *, uid: int, offset: int = 0, count: int = (1 << 63) - 1) -> bytes:
-        """Reads a file, or ``count`` bytes of it; answered by Content, repeated until an empty one, or Refused."""
+        """Read a file, or ``count`` bytes of it; answered by Content, repeated until an empty one, or by Refused."""
         data = encode.get(path, uid=uid, offset=offset, count=count)
         self._leave(State.IDLE, State.READING)
         return data
 
     def need(self, key: str, *, link: str = "", path: str = "") -> bytes:
-        """Says that the next run needs an entry of the store; a missing one is told at ``start`` or ``sync``.
+        """Name an entry of the store that the next run needs; ``start`` or ``sync`` reports a missing one.
 
         Args:
-            key: the entry's.
-            link: the name of a link in the workspace that leads to it while the run lasts; empty means none.
-            path: where in the entry it leads.
+            key: the key of the entry.
+            link: the name of a link to it in the workspace while the run lasts; empty means none.
+            path: the path in the entry that the link leads to.
         """
         self._require(State.IDLE)
         return encode.need(key.encode(), link.encode(), path.encode())
 
     def stage(self, key: str, *, uid: int) -> bytes:
-        """Begins an entry of the store that a user is to fill; answered by Ready or Refused."""
+        """Begin an entry of the store for a user to fill; answered by Ready or Refused."""
         data = encode.stage(key.encode(), uid=uid)
         self._leave(State.IDLE, State.SYNCING)
         return data
 
     def publish(self, key: str, manifest: bytes) -> bytes:
-        """Makes what was staged an entry; answered by Ready or Refused."""
+        """Make the staged files an entry of the store; answered by Ready or Refused."""
         data = encode.publish(key.encode(), manifest)
         self._leave(State.IDLE, State.SYNCING)
         return data
 
     def evict(self, name: str) -> bytes:
-        """Removes an entry of the store, or what is left of one; answered by Ready or Refused."""
+        """Remove an entry of the store, or the rest of one; answered by Ready or Refused."""
         data = encode.evict(name.encode())
         self._leave(State.IDLE, State.SYNCING)
         return data
 
     def entries(self) -> bytes:
-        """Asks what is in the store; answered by Stored, repeated, then Ready, or by Refused."""
+        """Ask for the entries of the store; answered by Stored, repeated, then Ready, or by Refused."""
         self._leave(State.IDLE, State.STORE_LISTING)
         self._files = 0
         return encode.frame(Frame.ENTRIES)
@@ -246,10 +246,10 @@ class Connection:
     # -- what the supervisor says
 
     def receive(self, data: bytes) -> list[Event]:
-        """The events in the next bytes of the stream.
+        """Take the next bytes of the stream, and return the events in them.
 
         Raises:
-            ProtocolError: the bytes are not what the protocol allows now; the conversation is over.
+            ProtocolError: the protocol does not allow these bytes now; the conversation is over.
         """
         events: list[Event] = []
         at, end = 0, len(data)
@@ -273,7 +273,7 @@ class Connection:
         return events
 
     def _begin(self) -> None:
-        """Checks a header before anything of its payload is kept."""
+        """Check a header before its payload is kept."""
         length, kind, zero, zeros = _HEADER.unpack(self._header)
         self._header.clear()
         if length > MAX_PAYLOAD or zero or zeros:
@@ -309,7 +309,7 @@ class Connection:
                 self.state = _EXPECTED[self.state][frame]
 
     def _check(self, event: Event) -> Event:
-        """What one frame cannot tell by itself."""
+        """Check an event against the conversation: a frame alone cannot show these faults."""
         if isinstance(event, Hello) and event.version != VERSION:
             raise ProtocolError(f"the supervisor speaks version {event.version} of the protocol, not {VERSION}")
         if isinstance(event, Credit):

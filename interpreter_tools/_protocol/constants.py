@@ -62,7 +62,7 @@ class Flag(IntFlag):
 
 
 class BootMode(IntEnum):
-    """How an interpreter is booted ahead of need."""
+    """The ways to boot an interpreter ahead of need."""
 
     NONE = 0
     FORK = 1
@@ -70,7 +70,7 @@ class BootMode(IntEnum):
 
 
 class Ended(IntEnum):
-    """Why a run ended."""
+    """The reasons why a run ended."""
 
     EXITED = 0
     TIMEOUT = 1
@@ -79,7 +79,7 @@ class Ended(IntEnum):
 
 
 class Why(IntEnum):
-    """Why something was refused."""
+    """The reasons why a request was refused."""
 
     PUT = 1
     PROGRAM = 2
@@ -91,7 +91,7 @@ class Why(IntEnum):
 
 
 class Verdict(IntEnum):
-    """How a reset went."""
+    """The results of a reset."""
 
     OK = 0
     PROCESSES = 1

@@ -1,4 +1,4 @@
-"""Payloads to events; every field is checked, and nothing may be left over."""
+"""The decoder of payloads to events: it checks every field, and refuses bytes that are left over."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MAX_PATH = 4096  # PATH_MAX
 
 
 def _text(payload: bytes, at: int, length: int) -> bytes:
-    """The string that a payload ends with."""
+    """Return the string that a payload ends with."""
     if len(payload) != at + length:
         raise ValueError
     return payload[at:]
@@ -138,10 +138,10 @@ _DECODERS: dict[int, Callable[[bytes], Event]] = {
 
 
 def decode(frame: Frame, payload: bytes) -> Event:
-    """The event that a whole frame means.
+    """Return the event of a whole frame.
 
     Raises:
-        ProtocolError: the payload is not exactly what the frame's fields say.
+        ProtocolError: the payload does not have exactly the fields of that frame.
     """
     try:
         return _DECODERS[frame](payload)

@@ -1,4 +1,4 @@
-"""Requests to frames."""
+"""The encoder of requests to frames."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def _string(data: bytes) -> bytes:
 
 
 def _strings(argv: Sequence[str], environment: Mapping[str, str]) -> list[bytes]:
-    """Arguments and variables; text that is not UTF-8 goes through ``surrogateescape``, as everywhere in Python."""
+    """Encode arguments and variables; bytes that are not UTF-8 are surrogate escapes, as everywhere in Python."""
     words = [*argv, *(f"{name}={value}" for name, value in environment.items())]
     return [_string(word.encode("utf-8", "surrogateescape")) for word in words]
 
 
 def _check_size(size: int, *, field: str, value: object) -> None:
-    """Comes before the strings are counted: those that fit into a frame also fit into an u16."""
+    """Refuse a payload that is too large, before its strings are counted: a count that fits into a frame fits a u16."""
     if size > MAX_PAYLOAD:
         reason = f"is too large: {size} bytes together with the command, of {MAX_PAYLOAD}"
         raise ConfigurationError(field, value, reason, hint="put large data into a file, or send it through stdin")
 
 
 def boot(mode: BootMode, argv: Sequence[str], environment: Mapping[str, str], *, uid: int) -> bytes:
-    """BOOT: the interpreter to boot ahead."""
+    """Encode BOOT: the interpreter to boot ahead."""
     strings = _strings(argv, environment)
     _check_size(_BOOT.size + sum(map(len, strings)), field="boot.command", value="...")
     return frame(Frame.BOOT, _BOOT.pack(mode, 0, len(argv), len(environment), uid), *strings)
 
 
 def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> bytes:
-    """PUT, DATA and DONE: one whole file."""
+    """Encode PUT, DATA and DONE: one whole file."""
     view = memoryview(data)
     pieces = (view[at : at + MAX_PAYLOAD] for at in range(0, len(view), MAX_PAYLOAD))
     frames = [frame(Frame.DATA, piece) for piece in pieces]
@@ -59,15 +59,15 @@ def put(path: bytes, data: bytes | memoryview, *, mode: int, uid: int) -> bytes:
 
 
 def open_put(path: bytes, *, mode: int, uid: int) -> bytes:
-    """PUT: a file whose contents follow."""
+    """Encode PUT: a file whose contents follow."""
     return frame(Frame.PUT, _PUT.pack(mode, uid), _string(path))
 
 
 class DataFrames:
-    """DATA, repeated: room for 256 KiB of a file, which is read to where it is sent from.
+    """A buffer of DATA frames for 256 KiB of a file, which is read straight into them.
 
     Attributes:
-        spaces: where the contents go, in order.
+        spaces: the parts of the buffer for the contents, in order.
     """
 
     __slots__ = ("_buffer", "spaces")
@@ -78,7 +78,7 @@ class DataFrames:
         self.spaces = [self._buffer[at + HEADER_SIZE : at + size] for at in range(0, 4 * size, size)]
 
     def first(self, count: int) -> memoryview:
-        """The frames with the first ``count`` bytes that were filled in."""
+        """Return the frames with the first ``count`` bytes that were filled in."""
         at = 0
         while count:
             length = min(count, MAX_PAYLOAD)
@@ -89,10 +89,10 @@ class DataFrames:
 
 
 class Reset(NamedTuple):
-    """What makes a container as new, between two runs: kill, wipe, verify.
+    """The reset of a container between two runs: kill, wipe, verify.
 
     Attributes:
-        deadline_ms: how long it may take, in milliseconds; what is left then is the verdict.
+        deadline_ms: milliseconds that it may take; after them, whatever is left decides the verdict.
         uid: the user of the next run.
     """
 
@@ -128,7 +128,7 @@ class Start(NamedTuple):
 
 
 def start(wanted: Start) -> bytes:
-    """START: run a program."""
+    """Encode START: run a program."""
     where = _string(wanted.directory.encode("utf-8", "surrogateescape"))
     strings = _strings(wanted.argv, wanted.environment)
     size = _START.size + len(where) + _COUNTS.size + sum(map(len, strings))
@@ -143,30 +143,30 @@ def start(wanted: Start) -> bytes:
 
 
 def reset(wanted: Reset) -> bytes:
-    """RESET: kill, wipe, verify."""
+    """Encode RESET: kill, wipe, verify."""
     return frame(Frame.RESET, _RESET.pack(*wanted))
 
 
 def need(key: bytes, link: bytes, path: bytes) -> bytes:
-    """NEED: an entry of the store."""
+    """Encode NEED: an entry of the store."""
     return frame(Frame.NEED, _string(key), _string(link), _string(path))
 
 
 def stage(key: bytes, *, uid: int) -> bytes:
-    """STAGE: begin an entry."""
+    """Encode STAGE: begin an entry."""
     return frame(Frame.STAGE, _LENGTH.pack(uid), _string(key))
 
 
 def publish(key: bytes, manifest: bytes) -> bytes:
-    """PUBLISH: what was staged becomes an entry."""
+    """Encode PUBLISH: make the staged files an entry."""
     return frame(Frame.PUBLISH, _string(key), _string(manifest))
 
 
 def evict(name: bytes) -> bytes:
-    """EVICT: remove an entry."""
+    """Encode EVICT: remove an entry."""
     return frame(Frame.EVICT, _string(name))
 
 
 def get(path: bytes, *, uid: int, offset: int, count: int) -> bytes:
-    """GET: read a file, or a part of it."""
+    """Encode GET: read a file, or a part of it."""
     return frame(Frame.GET, _GET.pack(uid, offset, count), _string(path))

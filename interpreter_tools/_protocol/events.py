@@ -1,4 +1,4 @@
-"""What the supervisor says."""
+"""The events that a supervisor's frames mean."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Hello(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """The last request is done; after a boot, ``note`` is what there is to say about the interpreter."""
+    """The last request is done; after a boot, ``note`` describes the interpreter."""
 
     note: str = ""
 
@@ -39,14 +39,14 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A piece of what a process of the run says beside its output; ``connection`` tells one sender from another."""
+    """A piece of a message that a process of the run sends beside its output; ``connection`` identifies the sender."""
 
     connection: int
     data: bytes
 
 
 class Credit(msgspec.Struct, frozen=True):
-    """So many bytes of stdin were taken."""
+    """The supervisor took ``count`` bytes of stdin."""
 
     count: int
 
@@ -72,7 +72,7 @@ class Exited(msgspec.Struct, frozen=True):
 
 
 class Clean(msgspec.Struct, frozen=True):
-    """How the reset went, and what was left."""
+    """The result of a reset, and the things that it could not remove."""
 
     verdict: Verdict
     left: str
@@ -85,7 +85,7 @@ class Content(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """An entry of the store, or what is left of one; sizes in bytes, times in seconds since the epoch."""
+    """An entry of the store, or the rest of one; sizes in bytes, times in seconds since the epoch."""
 
     size: int
     modified: int
@@ -94,7 +94,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Fatal(msgspec.Struct, frozen=True):
-    """The supervisor leaves, and says why."""
+    """The supervisor leaves; ``message`` says why."""
 
     message: str
 

@@ -1,1 +1,1 @@
-"""What an engine holds, and a request on its way to a container."""
+"""The resources of an engine, and a request on its way to a container."""

@@ -1,7 +1,7 @@
-"""Engines whose event loop was closed without ``aclose``: their containers are made to end.
+"""The guard that ends the containers of engines whose event loop was closed without ``aclose``.
 
-A closed event loop runs nothing, and the sockets of its transports stay open for as long as somebody holds the engine.
-Nothing tells that a loop was closed, so one thread for the whole process looks.
+A closed event loop runs no code, and the sockets of its transports stay open while the engine is referenced. A loop
+does not report that it was closed, so one thread for the whole process checks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _INTERVAL = 0.5  # seconds
 
 
 class Guarded(Protocol):
-    """What may be left behind by its event loop."""
+    """An engine that its event loop may leave behind."""
 
     @property
     def is_orphaned(self) -> bool:
-        """Its event loop was closed."""
+        """True when the event loop was closed."""
         ...
 
     def sever(self) -> None:
@@ -29,7 +29,7 @@ class Guarded(Protocol):
 
 
 class LoopGuard:
-    """Watches over engines, from a daemon thread that runs while there are any."""
+    """Watches over engines from a daemon thread, which runs while there are engines."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class LoopGuard:
                 self._thread.start()
 
     def discard(self, guarded: Guarded) -> None:
-        """The engine was closed."""
+        """Stop watching over an engine: it was closed."""
         with self._lock:
             self._guarded.discard(guarded)
             if not self._guarded:
@@ -67,4 +67,4 @@ class LoopGuard:
 
 
 GUARD = LoopGuard()
-"""The one of this process."""
+"""The guard of this process."""

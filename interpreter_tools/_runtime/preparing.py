@@ -1,4 +1,4 @@
-"""Which packages a run needs beyond those that it asks for: its app's, its script's, those of its imports."""
+"""The packages that a run needs beyond its ``dependencies``: those of its app, its script and its imports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_A_LANGUAGE = ("pip", "npm")
 
 
 def looks_for_packages(demand: Demand) -> bool:
-    """Whether anything is to be found out about a run's packages; most runs have none."""
+    """Return True when the packages of a run must be looked for; most runs have none."""
     plan = demand.language.dependencies
     if plan is None:
         return False

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Cleanup:
-    """A task that ends a session: a caller who is cancelled does not leave it half done.
+    """A task that ends a session: a cancelled caller does not leave it half done.
 
     Attributes:
         target: the directory of this machine that generated files go to; None means that none are kept.
@@ -32,16 +32,16 @@ class Cleanup:
 
     @property
     def is_mine(self) -> bool:
-        """The task that asks is the one that does it."""
+        """True in the task that does the clean-up."""
         return asyncio.current_task() is self._task
 
     @property
     def is_over(self) -> bool:
-        """It has ended the session, or failed to."""
+        """True when the clean-up has ended the session, or has failed."""
         return self._task.done()
 
     async def result(self) -> list[Path]:
-        """What was copied. It is over when this returns; who is cancelled and the last to wait gives the copying up."""
+        """Wait for the clean-up and return the copies. If the last waiter is cancelled, the copying is given up."""
         self._waiting += 1
         try:
             return await asyncio.shield(self._task)
@@ -55,7 +55,7 @@ class Cleanup:
             self._waiting -= 1
 
     async def over(self, *, within: float | None = None) -> None:
-        """Waits until it is over, whatever becomes of it; after so many seconds, the copying is given up."""
+        """Wait until the clean-up is over, with any result; give the copying up after ``within`` seconds."""
         await asyncio.wait([self._task], timeout=within)
         if not self._task.done():
             self.copying.cancel()

@@ -31,7 +31,7 @@ _HISTORY = 1000
 
 
 class SessionContainers:
-    """Which containers a session has, and which of them hold its files.
+    """The containers of a session, with those that hold its files.
 
     Attributes:
         current: the one of the last run; None before the first.
@@ -60,7 +60,7 @@ class SessionContainers:
 
     @property
     def holders(self) -> list[Record]:
-        """Those that hold files, where one is looked for first at the front; the shared workspace counts once.
+        """Live containers with files, in lookup order; the shared workspace counts once.
 
         It comes first in a session whose runs share it, else those come first that were used last.
         """
@@ -94,7 +94,7 @@ class SessionContainers:
 
     @property
     def lost(self) -> ContainerLost | None:
-        """What there is to say of files that are gone with their container; None where all are there."""
+        """The error for files that went away with their container; None when no file is lost."""
         gone = [record for record in self._records() if record.channel.error is not None]
         if any(record.is_shared and record.channel.error is None for record in self._records()):
             gone = [record for record in gone if not record.is_shared]
@@ -109,7 +109,7 @@ class SessionContainers:
         )
 
     def check(self) -> None:
-        """Forgets those that are gone, and what they held, because a run begins that would miss it.
+        """Forget lost containers and their files, because a run begins that would miss them.
 
         Raises:
             ContainerLost: one is gone; that is told once.
@@ -139,7 +139,7 @@ class SessionContainers:
         return await self._workspace.volume()
 
     def stands_apart(self, shape: Shape) -> bool:
-        """Whether the session's files are in a container of another shape, which no other one can see into."""
+        """Return True when the session's files are in a container of another shape, invisible to other containers."""
         return not self.shares and any(
             not record.is_shared and key != shape.key and record.channel.error is None
             for key, record in self._own.items()
@@ -214,7 +214,7 @@ class SessionContainers:
         return lease
 
     def note(self, container: Container, uid: int | None) -> Record:
-        """Takes note of one that the session has from now on.
+        """Note a container that the session has from now on.
 
         Args:
             container: the container.
@@ -293,7 +293,7 @@ class SessionContainers:
         return list({id(record): record for record in kept if record is not None}.values())
 
     def _drop(self, record: Record) -> None:
-        """Forgets a container that is gone."""
+        """Forget a container that is gone."""
         record.is_running = False
         self._own = {key: kept for key, kept in self._own.items() if kept is not record}
         if self.current is record:
@@ -303,7 +303,7 @@ class SessionContainers:
         self._host.discard(record.container)
 
     async def aclose(self) -> None:
-        """Removes what the session has still; what comes later is given up at once."""
+        """Terminate the session's containers, and each later one at once."""
         self._closed = True
         records = self._records()
         if self._workspace is not None:

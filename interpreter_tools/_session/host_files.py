@@ -55,7 +55,7 @@ class HostFile:
 
     @classmethod
     def open(cls, path: Path, *, report: Callable[[int], None]) -> HostFile:
-        """Opens a regular file; blocks, so call it off the event loop.
+        """Open a regular file. The method blocks, so call it off the event loop.
 
         Raises:
             ConfigurationError: it is not there, cannot be read, or is no regular file.
@@ -73,7 +73,7 @@ class HostFile:
         return cls(path, descriptor, status, report)
 
     async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
-        """Reads on; in another thread what has to come from the disk."""
+        """Read on; read from the disk in another thread."""
         try:
             count = os.preadv(self._descriptor, spaces, offset, os.RWF_NOWAIT)
         except OSError:  # it would have to wait, or the file system cannot tell
@@ -82,7 +82,7 @@ class HostFile:
         return count
 
     def close(self) -> None:
-        """Closes it."""
+        """Close the file."""
         os.close(self._descriptor)
 
 
@@ -101,7 +101,7 @@ def host_path(path: str | os.PathLike[str], *, field: str) -> Path:
 
 
 def host_file(path: str | os.PathLike[str], *, field: str) -> Path:
-    """The same of a file.
+    """Return the path of a file on this machine.
 
     Raises:
         ConfigurationError: it cannot be the path of one.

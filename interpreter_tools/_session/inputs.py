@@ -53,7 +53,7 @@ class Holder(Protocol):
         ...
 
     async def restore_limits(self) -> None:
-        """Ends the limits of its last run: files may take more memory than that run was given."""
+        """End the limits of its last run: files may take more memory than that run might."""
         ...
 
 

@@ -56,7 +56,7 @@ class _Visit:
 
     @property
     def image(self) -> str:
-        """What it was made from."""
+        """The image of the container."""
         return self._record.container.shape.image
 
     @property

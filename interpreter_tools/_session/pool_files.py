@@ -1,4 +1,4 @@
-"""What a run in a pool has made, kept on this side because its container is wiped next."""
+"""The files that a run in a pool made, kept on this machine because its container is wiped next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 64 << 20  # bytes, all files together
 
 
 async def keep_files(record: Record, names: Iterable[str], kept: Staging) -> None:
-    """Takes those files, up to 64 MiB; one that does not fit any more, or cannot be read, is left out.
+    """Copy the files, up to 64 MiB; leave out a file that does not fit any more, or cannot be read.
 
     Args:
         record: the container.

@@ -84,11 +84,11 @@ class Record:
         self.baseline -= self._added
 
     async def restore_limits(self) -> None:
-        """Ends the limits of its last run; no request is made where they are its own."""
+        """End the limits of its last run; ask the engine only when a limit changes."""
         await self.container.restore_limits()
 
     def meta(self, session_id: str, session_generated: frozenset[str]) -> ContainerMeta:
-        """What callers are told."""
+        """Return the description for callers."""
         return ContainerMeta(
             session_id=session_id,
             container_id=self.container.id,
@@ -137,12 +137,12 @@ class SessionLease:
 
     @property
     def image(self) -> str:
-        """What it was made from."""
+        """The image of the container."""
         return self.record.container.shape.image
 
     @property
     def ports(self) -> Mapping[int, int]:
-        """Where its published ports are reachable."""
+        """The port on 127.0.0.1 of the Docker host for each published port."""
         return self.record.container.ports
 
     @property
@@ -156,7 +156,7 @@ class SessionLease:
 
     @property
     def strategy(self) -> ContainerStrategy:
-        """How the session got the container."""
+        """The strategy under which the session got the container."""
         if self.pooled is None:
             return ContainerStrategy.PER_SESSION
         reused = self.record.container.shape.reused
@@ -168,7 +168,7 @@ class SessionLease:
         return self.channel.connection.state in _ACTIVE
 
     def kill(self) -> None:
-        """Kills the program."""
+        """Kill the program."""
         self.channel.send(self.channel.connection.kill())
 
     def ended(self, files: FileList) -> tuple[str, ...]:

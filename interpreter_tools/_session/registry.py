@@ -32,11 +32,11 @@ class Sessions:
         return f"<Sessions [{len(self._by_id)} open]>"
 
     def open(self, config: SessionConfig) -> Session:
-        """A new session, or the one of that name where the configuration allows.
+        """Return a new session, or the one of that id if the configuration allows.
 
         Raises:
-            SessionExists: one of that name is there, and must be new, or is of another kind.
-            TooManySessions: there are as many as may be.
+            SessionExists: a session of that id exists, and must be new, or its configuration differs.
+            TooManySessions: the engine holds ``EngineConfig.max_sessions`` sessions.
         """
         found = self._by_id.get(config.session_id) if config.session_id is not None else None
         if found is not None:
@@ -92,7 +92,7 @@ class Sessions:
         self._schedule()
 
     async def aclose(self) -> None:
-        """Cleans every session up."""
+        """Clean every session up."""
         if self._expiry is not None:
             self._expiry.cancel()
         ends = (session.end(patience=_PATIENCE) for session in tuple(self._by_id.values()))
@@ -102,7 +102,7 @@ class Sessions:
 
 
 def _kind(config: SessionConfig) -> SessionConfig:
-    """The same without what is about finding the session."""
+    """Return a configuration without the fields that only find the session."""
     return msgspec.structs.replace(config, session_id=None, enforce_new_session=False)
 
 

@@ -31,7 +31,7 @@ END_DEADLINE = 5.0
 
 
 class _Then(Enum):
-    """What becomes of the container of a run that has ended.
+    """The next step for the container of a run that has ended.
 
     Attributes:
         STAY: it is the session's own, and serves its next run.

@@ -46,12 +46,12 @@ class SharedWorkspace:
             self._shapes.append(shape)
 
     async def close_pools(self) -> None:
-        """Gives up the containers that wait for a run in it."""
+        """Terminate the idle containers of the workspace."""
         for shape in self._shapes:
             await self._host.close_pool(shape)
 
     async def aclose(self) -> None:
-        """Removes it, as soon as no container uses it."""
+        """Remove the volume as soon as no container uses it."""
         await self.close_pools()
         if self._making is not None:
             await asyncio.wait([self._making])

@@ -37,7 +37,7 @@ class Staged:
 
     @classmethod
     async def take(cls, data: bytes | AsyncIterable[bytes], *, mode: int = 0o644) -> Staged:
-        """Keeps the contents."""
+        """Return a staged file with the contents."""
         staged = cls(mode=mode)
         try:
             if isinstance(data, bytes):
@@ -76,11 +76,11 @@ class Staged:
         return self._disk.read(count)
 
     async def read_into(self, spaces: Sequence[memoryview], offset: int) -> int:
-        """Reads its contents from there on."""
+        """Read the contents from an offset on."""
         return spread(await self.read(offset, sum(map(len, spaces))), spaces)
 
     def close(self) -> None:
-        """Forgets it."""
+        """Drop the contents."""
         self._memory.clear()
         if self._disk is not None:
             self._disk.close()
@@ -108,7 +108,7 @@ class Staging:
         return list(self._files.items())
 
     def check(self, path: bytes) -> None:
-        """Makes sure that a file can lie beside the others.
+        """Refuse a file that cannot lie beside the others.
 
         Raises:
             FileRefused: it would have to be in one of them, or one of them in it.
@@ -122,13 +122,13 @@ class Staging:
             raise FileRefused(shown_path(path), errno.EISDIR, f"it is a directory: {shown_path(other)!r} was written")
 
     def put(self, path: bytes, staged: Staged) -> None:
-        """Keeps a file."""
+        """Keep a file."""
         self.discard(path)
         self._files[path] = staged
         self._directories.update(_parents(path))
 
     def discard(self, path: bytes) -> None:
-        """Forgets a file."""
+        """Forget a file."""
         old = self._files.pop(path, None)
         if old is None:
             return
@@ -139,7 +139,7 @@ class Staging:
                 del self._directories[parent]
 
     def clear(self) -> None:
-        """Forgets every file."""
+        """Forget every file."""
         for path in list(self._files):
             self.discard(path)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """Who has a session for themselves, in the order in which they asked."""
+    """The turns of a session: one caller at a time has it, in the order of the calls."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -30,19 +30,19 @@ class Turns:
         return self._lock.locked()
 
     async def take(self, *, within: float | None = None) -> bool:
-        """Waits for the turn; False when it did not come within so many seconds."""
+        """Wait for the turn; return False when it did not come within ``within`` seconds."""
         with anyio.move_on_after(within):
             await self._lock.acquire()
             return True
         return False
 
     def end(self) -> None:
-        """Gives the turn to the next."""
+        """Give the turn to the next caller."""
         self._lock.release()
 
     @contextmanager
     def interruptible(self, error: Callable[[], InterpreterToolsError]) -> Generator[None]:
-        """What whoever has the turn waits for; ``interrupt`` ends it, and the error is raised."""
+        """Let ``interrupt`` end a wait of the caller that has the turn, by raising an error in it."""
         with anyio.CancelScope() as scope:
             self._scope = scope
             try:
@@ -53,6 +53,6 @@ class Turns:
             raise error() from None
 
     def interrupt(self) -> None:
-        """Ends what whoever has the turn waits for."""
+        """End the interruptible wait of the caller that has the turn."""
         if self._scope is not None:
             self._scope.cancel()

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class AnthropicTool(BetaAsyncBuiltinFunctionTool):
-    """The tool as Anthropic's package takes it; itself one of ``tool_runner``'s tools.
+    """The tool in the form of Anthropic's package; it is itself one of ``tool_runner``'s tools.
 
     Args:
-        tool: what runs the code; it stays the caller's to clean up.
+        tool: the tool; the caller cleans it up.
     """
 
     def __init__(self, tool: CodeExecutionTool) -> None:
@@ -40,7 +40,7 @@ class AnthropicTool(BetaAsyncBuiltinFunctionTool):
         }
 
     async def handle(self, block: ToolUseBlock) -> ToolResultBlockParam:
-        """Runs what the model asks for.
+        """Run the call of a model.
 
         Args:
             block: one of the message's ``tool_use`` blocks.
@@ -49,13 +49,13 @@ class AnthropicTool(BetaAsyncBuiltinFunctionTool):
             The block for the next user message; marked as an error unless the program's outcome is ``ok``.
 
         Raises:
-            InterpreterToolsError: the infrastructure failed, which is not for a model to mend.
+            InterpreterToolsError: the infrastructure failed; a model cannot mend that.
         """
         reply = await self.tool.call(block.input)
         return {"type": "tool_result", "tool_use_id": block.id, "content": reply.text, "is_error": reply.is_error}
 
     def to_dict(self) -> BetaToolParam:
-        """The definition, as ``tool_runner`` asks for it."""
+        """Return the definition, as ``tool_runner`` asks for it."""
         return {
             "name": self.tool.name,
             "description": self.tool.description,
@@ -63,7 +63,7 @@ class AnthropicTool(BetaAsyncBuiltinFunctionTool):
         }
 
     async def call(self, input: object) -> str:  # noqa: A002 - the name is Anthropic's
-        """Runs what the model asks for, as ``tool_runner`` calls it.
+        """Run the call of a model, as ``tool_runner`` does.
 
         Raises:
             ToolError: the program's outcome is not ``ok``; the runner tells the model.

@@ -46,14 +46,14 @@ _TIMED_OUT = 124  # exit code, as that of timeout(1) and of deepagents' own back
 
 
 class InterpreterToolsSandbox(BaseSandbox):
-    """A session of an engine as deepagents' sandbox: commands side by side, files, what goes on in the background.
+    """A session of an engine as deepagents' sandbox: commands side by side, files, background processes.
 
-    ``async with`` makes the session and cleans it up. The methods that await run in the engine's event loop; those that
-    do not are for other threads, and refuse to block the loop. The image needs Python 3, as the default one has.
+    ``async with`` makes the session and cleans it up. Coroutine methods run in the engine's event loop; the other
+    methods are for other threads, and refuse to block the loop. The image needs Python 3, as the default one has.
 
     Args:
-        engine: it stays the caller's to close.
-        config: how the session is to be; its strategy is always ``PER_SESSION``.
+        engine: the engine; the caller closes it.
+        config: the configuration of the session; its strategy is always ``PER_SESSION``.
         timeout: seconds that a command may take unless it says otherwise; None means no limit.
     """
 
@@ -80,7 +80,7 @@ class InterpreterToolsSandbox(BaseSandbox):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Cleans the session up, with all that runs in it. Does nothing the second time."""
+        """Clean the session up, with all processes in it. Does nothing the second time."""
         opened, self._open = self._open, None
         if opened is not None:
             await opened[0].aclose()
@@ -94,11 +94,11 @@ class InterpreterToolsSandbox(BaseSandbox):
         config: SessionConfig | None = None,
         timeout: float | None = 120.0,
     ) -> Generator[Self]:
-        """The same for programs without asyncio, with an engine and an event loop of its own, in a thread.
+        """Yield a sandbox for programs without asyncio, with an engine and an event loop of its own, in a thread.
 
         Args:
-            engine_config: how the engine is to be.
-            config: how the session is to be.
+            engine_config: the configuration of the engine.
+            config: the configuration of the session.
             timeout: seconds that a command may take unless it says otherwise; None means no limit.
         """
         with (
@@ -114,14 +114,14 @@ class InterpreterToolsSandbox(BaseSandbox):
         return self._open
 
     async def _await(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
-        """Awaits in the engine's event loop, whichever is the caller's; cancelling goes through."""
+        """Await a coroutine in the engine's event loop, from any loop. Cancelling cancels the coroutine."""
         _, loop = self._use()
         if asyncio.get_running_loop() is loop:
             return await work()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
 
     def _wait(self, work: Callable[[], Coroutine[object, object, T]]) -> T:
-        """Blocks the caller's thread meanwhile; what interrupts it cancels the work."""
+        """Block the caller's thread until a coroutine ends; an interrupt of the thread cancels the coroutine."""
         _, loop = self._use()
         if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one that does not raise
             raise EngineMisused(
@@ -136,25 +136,25 @@ class InterpreterToolsSandbox(BaseSandbox):
 
     @property
     def id(self) -> str:
-        """The session's name."""
+        """The id of the session."""
         return self._use()[0].session_id
 
     # -- commands
 
     def execute(self, command: str, *, timeout: int | None = None) -> ExecuteResponse:
-        """Runs a text for ``sh``; see ``aexecute``."""
+        """Run a text for ``sh``; see ``aexecute``."""
         return self._wait(functools.partial(self._execute, command, timeout))
 
     async def aexecute(self, command: str, *, timeout: int | None = None) -> ExecuteResponse:
-        """Runs a text for ``sh`` to its end. Cancelling it kills it.
+        """Run a text for ``sh`` to its end. Cancelling kills it.
 
         Args:
             command: the text.
             timeout: seconds; None means the sandbox's, 0 no limit.
 
         Returns:
-            Both outputs as they came, and the exit code: 124 when the time was up, which the output then says. Output
-            beyond ``EngineConfig.output_limit`` ends the command, and is told by ``truncated``.
+            Both outputs in the order of arrival, and the exit code: 124 after the time limit, which the output names.
+            Output beyond ``EngineConfig.output_limit`` ends the command and sets ``truncated``.
         """
         return await self._await(functools.partial(self._execute, command, timeout))
 
@@ -179,11 +179,11 @@ class InterpreterToolsSandbox(BaseSandbox):
     # -- files
 
     def upload_files(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
-        """Writes files; see ``aupload_files``."""
+        """Write files; see ``aupload_files``."""
         return self._wait(functools.partial(self._upload, files))
 
     async def aupload_files(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
-        """Writes files by their absolute paths, and makes directories on the way; each response tells how it went."""
+        """Write files by their absolute paths, with missing directories; each response has the error of its file."""
         return await self._await(functools.partial(self._upload, files))
 
     async def _upload(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
@@ -198,11 +198,11 @@ class InterpreterToolsSandbox(BaseSandbox):
         return responses
 
     def download_files(self, paths: list[str]) -> list[FileDownloadResponse]:
-        """Reads files; see ``adownload_files``."""
+        """Read files; see ``adownload_files``."""
         return self._wait(functools.partial(self._download, paths))
 
     async def adownload_files(self, paths: list[str]) -> list[FileDownloadResponse]:
-        """Reads files by their absolute paths, up to 256 MiB each; each response tells how it went."""
+        """Read files by their absolute paths, up to 256 MiB each; each response has the error of its file."""
         return await self._await(functools.partial(self._download, paths))
 
     async def _download(self, paths: list[str]) -> list[FileDownloadResponse]:
@@ -224,7 +224,7 @@ def _absolute(path: str) -> str:
 
 
 def _word(error: OSError | ConfigurationError) -> str:
-    """The protocol's word for what went wrong, where it has one."""
+    """Return the protocol's word for an error, else the error's own text."""
     if isinstance(error, FileNotFoundError):
         return FILE_NOT_FOUND
     if isinstance(error, PermissionError):

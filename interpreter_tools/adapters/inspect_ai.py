@@ -1,6 +1,6 @@
-"""A sandbox for Inspect: ``Task(..., sandbox="interpreter-tools")``, once this package and ``inspect-ai`` are there.
+"""A sandbox for Inspect: ``Task(..., sandbox="interpreter-tools")``, with ``inspect-ai`` and this package installed.
 
-How it is to be, a TOML file says: ``sandbox=("interpreter-tools", "my.toml")``, or ``interpreter-tools.toml`` in the
+A TOML file configures it: ``sandbox=("interpreter-tools", "my.toml")``, or ``interpreter-tools.toml`` in the
 task's directory; or ``SandboxEnvironmentSpec("interpreter-tools", SandboxConfig(image="...", network="bridge"))``.
 """
 
@@ -50,7 +50,7 @@ _ROOM_FOR_TOOLS = 256 << 20  # bytes of memory that a sandbox must have for that
 
 
 class SandboxConfig(BaseModel, frozen=True):
-    """What a sample's sandbox is made of; attributes as in ``ContainerConfig``, and None means the engine's."""
+    """The configuration of a sample's sandbox; attributes as in ``ContainerConfig``, and None means the engine's."""
 
     image: str | None = None
     memory_limit: str | int | None = None
@@ -60,7 +60,7 @@ class SandboxConfig(BaseModel, frozen=True):
     environment: tuple[tuple[str, str], ...] | None = None
 
     def over(self, container: ContainerConfig) -> ContainerConfig:
-        """The container's configuration with these changes.
+        """Return the container's configuration with these changes.
 
         Raises:
             ConfigurationError: a value cannot work.
@@ -74,7 +74,7 @@ class SandboxConfig(BaseModel, frozen=True):
 
 
 async def _engine_config(config: SandboxEnvironmentConfigType | None) -> EngineConfig:
-    """The engine for a task's configuration: of the file that it names, or of the places where it may be."""
+    """Return the engine's configuration for a task: from the file that it names, or from the usual files."""
     found = await asyncio.to_thread(EngineConfig.load, config if isinstance(config, str) else None)
     container = found.container
     if isinstance(config, SandboxConfig):
@@ -93,16 +93,16 @@ class _Engines:
 
     @classmethod
     def here(cls) -> _Engines:
-        """Those of the running event loop."""
+        """Return the engines of the running event loop."""
         return _ENGINES.setdefault(asyncio.get_running_loop(), cls())
 
     @property
     def users(self) -> int:
-        """How many tasks and samples use one."""
+        """The number of tasks and samples that use an engine."""
         return sum(users for _, users in self._engines.values())
 
     async def acquire(self, config: SandboxEnvironmentConfigType | None) -> ExecutionEngine:
-        """One that runs, until it is released as often as it was acquired."""
+        """Return a running engine. It runs until it was released as often as it was acquired."""
         if config is not None and not isinstance(config, (str, SandboxConfig)):
             hint = f"give the name of a TOML file, or interpreter_tools.adapters.inspect_ai.{SandboxConfig.__name__}"
             raise ConfigurationError("sandbox.config", type(config).__name__, "is not known", hint=hint)
@@ -114,7 +114,7 @@ class _Engines:
             return engine
 
     async def release(self, config: SandboxEnvironmentConfigType | None) -> None:
-        """Nobody may use it any more."""
+        """Release an engine; close it after the last release."""
         async with self._lock:
             engine, users = self._engines[config]
             if users > 1:
@@ -129,7 +129,7 @@ _ENGINES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Engines] = weakr
 
 @sandboxenv(name="interpreter-tools")  # pyright: ignore[reportUntypedClassDecorator]
 class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
-    """A session of an engine as Inspect's sandbox: commands side by side, files, what goes on in the background.
+    """A session of an engine as Inspect's sandbox: commands side by side, files, background processes.
 
     Commands run as the session's user; there is no other, and no root. The image needs Python 3, as the default one
     has.
@@ -143,7 +143,7 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
 
     @classmethod
     async def task_init(cls, task_name: str, config: SandboxEnvironmentConfigType | None) -> None:
-        """Starts the engine of a task's samples.
+        """Start the engine of a task's samples.
 
         Raises:
             ConfigurationError: the configuration cannot work.
@@ -158,14 +158,14 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
 
     @classmethod
     async def task_cleanup(cls, task_name: str, config: SandboxEnvironmentConfigType | None, cleanup: bool) -> None:
-        """Ends the engine; its containers end with it, also where Inspect is asked to leave them."""
+        """Close the engine with its containers, even when Inspect is asked to leave them."""
         await _Engines.here().release(config)
 
     @classmethod
     async def sample_init(
         cls, task_name: str, config: SandboxEnvironmentConfigType | None, metadata: dict[str, str]
     ) -> dict[str, SandboxEnvironment]:
-        """Makes the session of a sample."""
+        """Make the session of a sample."""
         engine = await _Engines.here().acquire(config)
         try:
             return {"default": cls(Commands.open(engine, SessionConfig(idle_timeout=None)))}
@@ -181,7 +181,7 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
         environments: dict[str, SandboxEnvironment],
         interrupted: bool,
     ) -> None:
-        """Removes the session of a sample, with all that runs in it."""
+        """Remove the session of a sample, with all processes in it."""
         for environment in environments.values():
             try:
                 await environment.as_type(cls).aclose()
@@ -189,26 +189,26 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
                 await _Engines.here().release(config)
 
     async def aclose(self) -> None:
-        """Removes the session, with all that runs in it."""
+        """Remove the session, with all processes in it."""
         await self._commands.aclose()
 
     @classmethod
     def default_concurrency(cls) -> int:
-        """As many sandboxes as Inspect gives Docker."""
+        """Return the number of sandboxes that Inspect gives Docker."""
         return 2 * (os.cpu_count() or 1)
 
     @classmethod
     def config_files(cls) -> list[str]:
-        """What is looked for beside a task."""
+        """Return the names of configuration files that Inspect looks for beside a task."""
         return [_CONFIG_FILE]
 
     @classmethod
     def config_deserialize(cls, config: dict[str, object]) -> BaseModel:
-        """The configuration that a log holds."""
+        """Return the configuration that a log holds."""
         return SandboxConfig.model_validate(config)
 
     def default_polling_interval(self) -> float:
-        """Seconds between two looks at a command of ``exec_remote``; one costs a few milliseconds."""
+        """Return the seconds between two polls of a command of ``exec_remote``; a poll costs a few milliseconds."""
         return 0.2
 
     # -- commands
@@ -224,20 +224,20 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
         timeout_retry: bool = True,
         concurrency: bool = True,
     ) -> ExecResult[str]:
-        """Runs a command to its end. Cancelling it, or a limit, kills it.
+        """Run a command to its end. Cancelling kills it, and so does a limit.
 
         Args:
             cmd: the program and its arguments.
             input: its standard input.
-            cwd: where it starts, relative to the working directory.
+            cwd: the directory that it starts in, relative to the working directory.
             env: variables beside the sandbox's.
             user: None; a sandbox has one user.
             timeout: seconds; None means no limit.
-            timeout_retry: without meaning: a command that was killed is not run again.
-            concurrency: without meaning.
+            timeout_retry: ignored: a killed command is not run again.
+            concurrency: ignored.
 
         Raises:
-            TimeoutError: it ran for too long.
+            TimeoutError: the command ran for too long.
             PermissionError: the program may not be run.
             OSError: the directory cannot be entered.
             OutputLimitExceededError: one of its outputs grew beyond Inspect's limit.
@@ -267,10 +267,10 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
     # -- files
 
     async def write_file(self, file: str, contents: str | bytes) -> None:
-        """Writes a file; directories on the way are made.
+        """Write a file, with missing directories.
 
         Raises:
-            OSError: it cannot be written, and why.
+            OSError: the file cannot be written; the error says why.
         """
         data = contents.encode() if isinstance(contents, str) else contents
         with _unavailable():
@@ -283,12 +283,12 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
     async def read_file(self, file: str, text: Literal[False]) -> bytes: ...
 
     async def read_file(self, file: str, text: bool = True) -> str | bytes:
-        """A file's text in UTF-8, or its bytes.
+        """Return a file's text, which must be UTF-8, or its bytes.
 
         Raises:
-            OSError: it cannot be read, and why.
-            UnicodeDecodeError: it is not UTF-8.
-            OutputLimitExceededError: it is larger than Inspect's limit.
+            OSError: the file cannot be read; the error says why.
+            UnicodeDecodeError: the file is not UTF-8.
+            OutputLimitExceededError: the file is larger than Inspect's limit.
         """
         with _unavailable():
             try:
@@ -307,7 +307,7 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
 
 @contextmanager
 def _unavailable() -> Generator[None]:
-    """The framework's word for a sandbox that is gone or cannot be started."""
+    """Turn errors of a sandbox that is gone or cannot be started into the framework's error."""
     try:
         yield
     except (

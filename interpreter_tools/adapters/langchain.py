@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class LangChainTool(BaseTool):
-    """The tool as chains and graphs take it.
+    """The tool in the form for chains and graphs.
 
     A call's content is the text for the model, its artifact the ``ExecutionResult``. In a graph that is streamed with
-    ``stream_mode="custom"``, output appears as it comes: ``{"tool": ..., "stream": "stdout", "text": ...}``. Cancelling
-    a call kills its run.
+    ``stream_mode="custom"``, output appears while the program runs: ``{"tool": ..., "stream": "stdout", "text": ...}``.
+    Cancelling a call kills its run.
 
     Args:
-        tool: what runs the code; it stays the caller's to clean up.
+        tool: the tool; the caller cleans it up.
     """
 
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
@@ -37,7 +37,7 @@ class LangChainTool(BaseTool):
 
     @property
     def tool_call_schema(self) -> ArgsSchema:
-        """What models are shown, with the languages that are registered now."""
+        """The schema that models see, with the languages that are registered now."""
         return {**self._tool.json_schema, "description": self._tool.description}
 
     def _run(self, **arguments: object) -> Never:
@@ -58,7 +58,7 @@ class LangChainTool(BaseTool):
 
 
 def _stream_writer() -> StreamWriter | None:
-    """The graph's, if there is a graph."""
+    """Return the stream writer of the graph; None outside of a graph."""
     try:
         return get_stream_writer()
     except (RuntimeError, KeyError):  # outside of any chain, and in a chain without a graph

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class _Metadata(ToolMetadata):
-    """What models are shown, with a schema that is no pydantic model."""
+    """The description of the tool for models, with a schema that is no pydantic model."""
 
     def __init__(self, tool: CodeExecutionTool) -> None:
         super().__init__(name=tool.name, description=tool.description)
@@ -22,10 +22,10 @@ class _Metadata(ToolMetadata):
 
 
 class LlamaIndexTool(AsyncBaseTool):
-    """The tool as agents take it. An output's ``raw_output`` is the ``ExecutionResult``.
+    """The tool in the form for agents. An output's ``raw_output`` is the ``ExecutionResult``.
 
     Args:
-        tool: what runs the code; it stays the caller's to clean up.
+        tool: the tool; the caller cleans it up.
     """
 
     def __init__(self, tool: CodeExecutionTool) -> None:
@@ -33,15 +33,15 @@ class LlamaIndexTool(AsyncBaseTool):
 
     @property
     def metadata(self) -> ToolMetadata:
-        """What models are shown, with the languages that are registered now."""
+        """The description of the tool for models, with the languages that are registered now."""
         return _Metadata(self.tool)
 
     def call(self, *arguments: object, **fields: object) -> Never:
-        """Refuses to run."""
+        """Refuse to run: the tool is for asynchronous agents only."""
         raise NotImplementedError(f"{self.tool.name} is asyncio only: use `await tool.acall(...)`")
 
     async def acall(self, *arguments: object, **fields: object) -> ToolOutput:
-        """Runs what the model asks for; cancelling it kills the run."""
+        """Run the call of a model. Cancelling kills the run."""
         reply = await self.tool.call(arguments[0] if arguments else fields)
         return ToolOutput(
             tool_name=self.tool.name,

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class OpenAITool:
-    """The tool as OpenAI's own package takes it, in strict mode: the model's arguments follow the schema.
+    """The tool in the form of OpenAI's package, in strict mode: the model's arguments follow the schema.
 
     Args:
-        tool: what runs the code; it stays the caller's to clean up.
+        tool: the tool; the caller cleans it up.
     """
 
     def __init__(self, tool: CodeExecutionTool) -> None:
@@ -68,16 +68,16 @@ class OpenAITool:
     async def handle(
         self, call: ResponseFunctionToolCall | ChatCompletionMessageFunctionToolCall
     ) -> FunctionCallOutput | ChatCompletionToolMessageParam:
-        """Runs what the model asks for.
+        """Run the call of a model.
 
         Args:
             call: a ``function_call`` item of a response, or one of a chat message's ``tool_calls``.
 
         Returns:
-            What goes into the next request's ``input`` or ``messages``.
+            The item for the next request's ``input`` or ``messages``.
 
         Raises:
-            InterpreterToolsError: the infrastructure failed, which is not for a model to mend.
+            InterpreterToolsError: the infrastructure failed; a model cannot mend that.
         """
         if isinstance(call, ResponseFunctionToolCall):
             reply = await self.tool.call(call.arguments)

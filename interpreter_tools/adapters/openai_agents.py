@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 def openai_agents_tool(tool: CodeExecutionTool) -> FunctionTool:
-    """The tool as an agent takes it. A run that the caller cancels is killed.
+    """Return the tool in the form for an agent. A cancelled run is killed.
 
     Args:
-        tool: what runs the code; it stays the caller's to clean up.
+        tool: the tool; the caller cleans it up.
 
     Returns:
-        A tool whose calls raise ``InterpreterToolsError`` when the infrastructure fails; the agent's run ends with the
-        SDK's ``UserError``, whose cause that is.
+        A tool whose calls raise ``InterpreterToolsError`` when the infrastructure fails. The agent's run then ends with
+        the SDK's ``UserError``, which has this error as its cause.
     """
 
     async def invoke(context: ToolContext[object], arguments: str) -> str:
         return (await tool.call(arguments)).text
 
     def renew(context: RunContextWrapper[object], agent: AgentBase) -> bool:
-        """The SDK asks this before each request: the one moment to tell of languages that were registered since."""
+        """Update the languages in the schema; the SDK calls this before each request."""
         face.params_json_schema = tool.strict_json_schema
         return True
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def pydantic_ai_tool(tool: CodeExecutionTool) -> Tool[object]:
-    """The tool as an agent takes it. Its return's metadata is the ``ExecutionResult``.
+    """Return the tool in the form for an agent. The metadata of its return is the ``ExecutionResult``.
 
-    Arguments that cannot be understood are asked for again, within the agent's number of retries. A run that the caller
-    cancels is killed.
+    The agent asks the model again for arguments that cannot be understood, within its number of retries. A cancelled
+    run is killed.
 
     Args:
-        tool: what runs the code; it stays the caller's to clean up.
+        tool: the tool; the caller cleans it up.
     """
 
     async def run(**arguments: object) -> ToolReturn:
@@ -31,7 +31,7 @@ def pydantic_ai_tool(tool: CodeExecutionTool) -> Tool[object]:
         return ToolReturn(reply.text, metadata=reply.result)
 
     async def renew(context: RunContext[object], definition: ToolDefinition) -> ToolDefinition:
-        """The agent asks this before each request, so languages that were registered since are told."""
+        """Return the definition with the languages registered now; the agent calls this before each request."""
         return dataclasses.replace(definition, parameters_json_schema=tool.json_schema)
 
     face: Tool[object] = Tool.from_schema(run, tool.name, tool.description, tool.json_schema)
@@ -40,10 +40,10 @@ def pydantic_ai_tool(tool: CodeExecutionTool) -> Tool[object]:
 
 
 def pydantic_ai_toolset(tool: CodeExecutionTool, *, id: str | None = None) -> FunctionToolset[object]:  # noqa: A002
-    """The same as a toolset, which can be filtered, prefixed or combined with others.
+    """Return the tool as a toolset, which can be filtered, prefixed or combined with others.
 
     Args:
-        tool: what runs the code; it stays the caller's to clean up.
+        tool: the tool; the caller cleans it up.
         id: the toolset's name, which durable execution needs.
     """
     return FunctionToolset([pydantic_ai_tool(tool)], id=id)

@@ -49,17 +49,17 @@ PROVIDER = "interpreter-tools"
 
 
 class SandboxWorkspaceBackend:
-    """A session of an engine as a workspace: commands side by side, files, links, and what goes on in the background.
+    """A session of an engine as a workspace: commands side by side, files, links, and background processes.
 
     The first operation makes the session. It lives until the engine ends, is cleaned up by
     ``engine.cleanup_session(backend.ref.id)``, or was not used for ``SessionConfig.idle_timeout`` seconds; another
-    backend reaches it by its ref, as long as the engine lives. Commands run as the session's user, with what its
-    ``ContainerConfig`` allows. The image needs Python 3, as the default one has.
+    backend reaches it by its ref while the engine lives. Commands run as the session's user, within the limits of its
+    ``ContainerConfig``. The image needs Python 3, as the default one has.
 
     Args:
-        engine: it stays the caller's to close.
-        ref: a session that is there already; None means a new one.
-        config: how a new one is to be; its strategy is always ``PER_SESSION``.
+        engine: the engine; the caller closes it.
+        ref: the ref of an existing session; None means a new one.
+        config: the configuration of a new session; its strategy is always ``PER_SESSION``.
 
     Raises:
         ConfigurationError: the ref is of another provider.
@@ -80,11 +80,11 @@ class SandboxWorkspaceBackend:
 
     @property
     def ref(self) -> WorkspaceRef | None:
-        """The session's name, once there is one."""
+        """The ref of the session; None before the first operation."""
         return self._ref
 
     def _use(self) -> Commands:
-        """Decides without await, so first operations share one session."""
+        """Return the commands of the session, without an await: concurrent first operations share one session."""
         if self._commands is None:
             if self._ref is None:
                 self._commands = Commands.open(self._engine, self._config)
@@ -99,7 +99,7 @@ class SandboxWorkspaceBackend:
         return None if limit is None else parse_size(limit, field="output_limit")
 
     async def working_dir(self) -> str:
-        """Where commands start, and relative paths too, without links.
+        """Return the directory, without links, in which commands and relative paths start.
 
         Raises:
             WorkspaceUnavailableError: the session is gone.
@@ -117,19 +117,19 @@ class SandboxWorkspaceBackend:
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> CommandResult:
-        """Runs a command to its end. Cancelling it, or its limit, kills it; what is detached goes on.
+        """Run a command to its end. Cancelling kills it, and so does its limit; detached processes go on.
 
         Args:
             command: program and arguments, or with ``shell`` a text for ``sh``.
-            shell: which of the two it is.
+            shell: True for a text for ``sh``.
             env: variables beside the session's.
             timeout: seconds; None means no limit.
 
         Raises:
             TypeError: a text without ``shell``, or arguments with it.
             ValueError: an argument cannot work.
-            WorkspaceTimeoutError: it ran for too long.
-            WorkspaceOutputLimitError: it wrote more than ``EngineConfig.output_limit``.
+            WorkspaceTimeoutError: the command ran for too long.
+            WorkspaceOutputLimitError: the command wrote more than ``EngineConfig.output_limit``.
             WorkspaceUnavailableError: the session is gone.
         """
         if isinstance(command, str) != shell:
@@ -150,23 +150,23 @@ class SandboxWorkspaceBackend:
     # -- files
 
     async def read_bytes(self, path: str) -> bytes:
-        """A file's bytes, at most 256 MiB."""
+        """Return the bytes of a file, at most 256 MiB."""
         with _unavailable():
             return await self._use().read_file(path, limit=MOST_FILE)
 
     async def write_bytes(self, path: str, data: bytes) -> None:
-        """Writes a file, and makes the directories on the way."""
+        """Write a file, with missing directories."""
         with _unavailable():
             await self._use().write_file(path, data)
 
     async def stat(self, path: str) -> FileEntry:
-        """What is there."""
+        """Return the description of a path."""
         with _unavailable():
             is_dir, size = await self._use().describe(path)
         return FileEntry(name=posixpath.basename(posixpath.normpath(path)), path=path, is_dir=is_dir, size=size)
 
     async def list_dir(self, path: str) -> Sequence[FileEntry]:
-        """What is in a directory."""
+        """Return the entries of a directory."""
         with _unavailable():
             entries = await self._use().list_directory(path)
         return [
@@ -175,15 +175,15 @@ class SandboxWorkspaceBackend:
         ]
 
     async def make_dir(self, path: str) -> None:
-        """Makes a directory, unless it is there."""
+        """Make a directory, unless it exists."""
         with _unavailable():
             await self._use().make_directory(path)
 
     async def remove(self, path: str) -> None:
-        """Removes a file, a link, or a directory with all that is in it.
+        """Remove a file, a link, or a directory with its content.
 
         Raises:
-            ValueError: it is the working directory, or above it.
+            ValueError: the path is the working directory, or above it.
         """
         directory = await self.working_dir()
         with _unavailable():
@@ -195,7 +195,7 @@ class SandboxWorkspaceBackend:
                 raise
 
     async def exists(self, path: str) -> bool:
-        """Whether something is there."""
+        """Return True when the path exists."""
         try:
             await self.stat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -203,7 +203,7 @@ class SandboxWorkspaceBackend:
         return True
 
     async def realpath(self, path: str) -> str:
-        """Where a path leads."""
+        """Return the path that links lead to."""
         with _unavailable():
             return await self._use().real_path(path)
 
@@ -212,8 +212,8 @@ class SandboxWorkspace(AbstractCapability[object]):
     """Gives each of an agent's runs a session, or the one that the run's ``workspace`` or message history names.
 
     Args:
-        engine: it stays the caller's to close.
-        config: how new sessions are to be.
+        engine: the engine; the caller closes it.
+        config: the configuration of new sessions.
     """
 
     def __init__(self, engine: ExecutionEngine, *, config: SessionConfig | None = None) -> None:
@@ -221,7 +221,7 @@ class SandboxWorkspace(AbstractCapability[object]):
         self._config = config
 
     def get_workspace(self, ctx: RunContext[object], *, ref: WorkspaceRef | None) -> WorkspaceBackend | None:
-        """The session of that name, a new one for None, and None where the name is another provider's."""
+        """Return the session of a ref, a new one for None, and None for the ref of another provider."""
         if ref is not None and ref.provider != PROVIDER:
             return None
         return SandboxWorkspaceBackend(self._engine, ref=ref, config=self._config)
@@ -229,7 +229,7 @@ class SandboxWorkspace(AbstractCapability[object]):
 
 @contextmanager
 def _unavailable() -> Generator[None]:
-    """The framework's word for a session that is gone."""
+    """Turn errors of a session that is gone into the framework's error."""
     try:
         yield
     except (ContainerLost, EngineClosed, SessionClosed, UnknownSession) as error:

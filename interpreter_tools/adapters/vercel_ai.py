@@ -19,40 +19,40 @@ _SHOWN = 16_000  # characters of output that are shown while the program runs
 
 
 class Piece(TypedDict):
-    """What a call yields: output as it comes, and at last the text for the model, whose ``stream`` is ``"reply"``."""
+    """A piece that a call yields: output, or at last the text for the model, whose ``stream`` is ``"reply"``."""
 
     stream: str
     text: str
 
 
 class Reply(events.Aggregator[Piece, str, str]):
-    """What a call has come to: its output so far while it runs, the text for the model when it has ended."""
+    """The result of a call: the output so far while it runs, the text for the model after its end."""
 
     def __init__(self) -> None:
         self._text = ""
 
     def feed(self, item: Piece) -> None:
-        """Takes in what the call yields."""
+        """Add a piece that the call yields."""
         self._text = item["text"] if item["stream"] == "reply" else excerpt(self._text + item["text"], _SHOWN)
 
     def snapshot(self) -> str:
-        """What is to be shown."""
+        """Return the text to show."""
         return self._text
 
     @classmethod
     def to_model_input(cls, snapshot: str) -> str:
-        """The same: it was made for the model."""
+        """Return the snapshot unchanged: it was made for the model."""
         return snapshot
 
 
 class VercelAITool(AgentTool):
-    """The tool as agents take it.
+    """The tool in the form for agents.
 
     Output comes as ``PartialToolCallResult`` events while the program runs. Leaving the agent's stream kills the run.
-    Where the infrastructure fails, the agent's loop tells the model so, as of every exception.
+    When the infrastructure fails, the agent's loop tells the model, as it does for every exception.
 
     Args:
-        tool: what runs the code; it stays the caller's to clean up.
+        tool: the tool; the caller cleans it up.
     """
 
     _code: CodeExecutionTool
@@ -77,6 +77,6 @@ class VercelAITool(AgentTool):
 
     @property
     def tool(self) -> tools.Tool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What models are shown, with the languages that are registered when an agent's run begins."""
+        """The description of the tool for models, with the languages registered when an agent's run begins."""
         spec = tools.ToolSpec(description=self._code.description, params=self._code.json_schema)
         return tools.Tool(kind="function", name=self._code.name, spec=spec)

@@ -1,4 +1,4 @@
-"""The commands and their options. What does the work is imported when it is needed: ``--help`` is to be quick."""
+"""The commands and their options. The modules that do the work are imported late, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interpreter_tools.cli._client import import_client
 from interpreter_tools.cli._limits import Limits, Words
 
 STDIN = "\0stdin"
-"""What ``-`` is replaced by: cyclopts takes it for an option. No file can have this name."""
+"""The replacement of ``-``, which cyclopts takes for an option. No file can have this name."""
 
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
 

@@ -1,4 +1,4 @@
-"""Asks the person at the terminal."""
+"""Questions to the person at the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``interpreter-tools clean``: removes what clients of ours have left, and with ``--all`` whatever is ours."""
+"""``interpreter-tools clean``: removes the containers and volumes of dead clients, with ``--all`` of all clients."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     """One line of ``--json``.
 
     Attributes:
-        kind: what it is.
+        kind: the kind of the object.
         name: its id or name.
-        removed: it is gone; False for a dry run, and for what is still in use.
+        removed: True when it is gone; False for a dry run, and for an object in use.
     """
 
     kind: Literal["container", "volume", "image"]
@@ -57,11 +57,11 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find(client: DockerClient, *, everything: bool) -> list[Item]:
-    """What would be removed, in the order in which it can be.
+    """Return the objects to remove, in the order in which they can be removed.
 
     Args:
         client: the engine.
-        everything: also what belongs to those who are alive, or may be, and what all of them share.
+        everything: True adds the objects of owners that are or may be alive, and those that all clients share.
     """
     found = [item for item in await survey_named(client) if everything or item.abandoned]
     if not everything:
@@ -77,7 +77,7 @@ async def find(client: DockerClient, *, everything: bool) -> list[Item]:
 
 
 async def remove_item(client: DockerClient, item: Item) -> bool:
-    """Whether it was removed; a volume or image that is in use is left."""
+    """Remove an object; return False for a volume or image that is in use."""
     if not isinstance(item, (SharedVolume, OwnImage)):
         return await remove(client, item)
     try:
@@ -90,7 +90,7 @@ async def remove_item(client: DockerClient, item: Item) -> bool:
 
 
 async def run_clean(*, everything: bool, dry_run: bool, yes: bool, as_json: bool, docker_host: str | None) -> int:
-    """Remove what is to go, tell what went, and return the command's status."""
+    """Remove the objects, print them, and return the command's status."""
     try:
         docker_host = docker_host or (await anyio.to_thread.run_sync(load_settings, "clean")).docker_host
         async with await DockerClient.connect(docker_host) as client:
@@ -117,7 +117,7 @@ async def _settle(client: DockerClient, item: Item, *, tell: bool, dry_run: bool
 
 
 def describe(item: Item) -> str:
-    """An item in words: ``"container 0123456789ab (running, 5 min, pid 7 on box, alive)"``."""
+    """Return an item in words: ``"container 0123456789ab (running, 5 min, pid 7 on box, alive)"``."""
     if isinstance(item, (SharedVolume, OwnImage)):
         return f"{_kind(item)} {one_line(item.name)}"
     owner = tell_owner(item.owner, item.life)
@@ -127,7 +127,7 @@ def describe(item: Item) -> str:
 
 
 async def _ask(items: Sequence[Item]) -> bool:
-    """Whether they may go; where nobody can be asked they may not."""
+    """Ask whether the items may be removed; return False when there is no terminal to ask on."""
     for item in items:
         sys.stderr.write(f"  {describe(item)}\n")
     living = sum(not isinstance(item, (SharedVolume, OwnImage)) and not item.abandoned for item in items)

@@ -1,4 +1,4 @@
-"""``interpreter-tools deps``: what is installed for runs, what goes, and what is installed ahead."""
+"""``interpreter-tools deps``: list, remove and install the packages of runs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds meant by a text such as ``30d``, ``12h``, ``90m`` or ``10s``.
+    """Return the seconds of a text such as ``30d``, ``12h``, ``90m`` or ``10s``.
 
     Raises:
-        ConfigurationError: it is no time.
+        ConfigurationError: the text is no time.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
@@ -44,10 +44,10 @@ def parse_duration(text: str) -> float:
 
 
 def read_requirements(text: str) -> list[str]:
-    """The packages that a requirements file names.
+    """Return the packages that a requirements file names.
 
     Raises:
-        ConfigurationError: it holds an option, or leads elsewhere.
+        ConfigurationError: the file holds an option, or names another file.
     """
     lines = requirement_lines(text)
     for number, package in lines:
@@ -58,7 +58,7 @@ def read_requirements(text: str) -> list[str]:
 
 
 def _config(store: str | None, docker_host: str | None) -> EngineConfig:
-    """The user's configuration with the options over it."""
+    """Return the user's configuration, with the command's options in it."""
     loaded = load_settings("deps")
     return msgspec.structs.replace(
         loaded,
@@ -86,7 +86,7 @@ def _age(seconds: float) -> str:
 
 
 def _short(entry: StoreEntry) -> str:
-    """A name that fits on a line: the first digits of the key."""
+    """Return a name that fits on a line: the first digits of the key."""
     return entry.name.rpartition(":")[2][: 13 if not entry.whole else 12]
 
 
@@ -97,7 +97,7 @@ def _what(entry: StoreEntry) -> str:
 
 
 async def run_list(*, as_json: bool, store: str | None, docker_host: str | None) -> int:
-    """Print what is installed and return the command's status."""
+    """Print the installed packages and return the command's status."""
     try:
         config = await anyio.to_thread.run_sync(_config, store, docker_host)
         async with DependencyStore(config) as opened:
@@ -126,7 +126,7 @@ async def run_prune(
     store: str | None,
     docker_host: str | None,
 ) -> int:
-    """Remove what is to go, print it, and return the command's status."""
+    """Remove entries, print them, and return the command's status."""
     said = "would remove" if dry_run else "removed"
     console = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -155,7 +155,7 @@ async def run_warm(
     store: str | None,
     docker_host: str | None,
 ) -> int:
-    """Install packages, pass on what the installer says, and return its status."""
+    """Install packages, pass the installer's output on, and return its status."""
     try:
         wanted = list(packages)
         if requirements is not None:

@@ -1,4 +1,4 @@
-"""Guesses a program's language."""
+"""The guess of a program's language."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHEBANG = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?(\S+)")
 
 
 def guess_language(name: str | None, code: bytes) -> str:
-    """The language that a file's suffix means, or the one that its first line names; Python for code without either.
+    """Return the language of a file's suffix, or of its first line; Python for code without either.
 
     Args:
         name: the file's name; None for code that has none.
@@ -45,7 +45,7 @@ def guess_language(name: str | None, code: bytes) -> str:
 
 
 def keeps_name(name: str, language: str) -> bool:
-    """Whether a program may run under its file's own name: interpreters go by the suffix, or do not look at it."""
+    """Return True when a program may run under its file's own name: the interpreter takes its suffix, or ignores it."""
     suffix = PurePath(name).suffix.lower()
     return _by_suffix(suffix) == LanguageRegistry.get(language).language or (
         not suffix and language in {"python", "shell", "bash"}
@@ -68,7 +68,7 @@ def _by_suffix(suffix: str) -> str | None:
 
 
 def _interpreter(code: bytes) -> str:
-    """The program that the first line names, if it does."""
+    """Return the program that the first line names; empty when it names none."""
     match = _SHEBANG.match(code.partition(b"\n")[0])
     return "" if match is None else PurePath(match[1].decode("utf-8", "replace")).name
 

@@ -39,7 +39,7 @@ FLAGS = {
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What programs may use and see; None where an option was not given."""
+    """The limits of programs; None for an option that was not given."""
 
     timeout: Annotated[
         str | None, Parameter(help="Run time, such as 30, 90s or 5m; 0 means no limit. Usually 60 s.")

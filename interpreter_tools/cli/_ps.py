@@ -1,4 +1,4 @@
-"""``interpreter-tools ps``: the containers of interpreter-tools on an engine, and whose they are."""
+"""``interpreter-tools ps``: the containers of interpreter-tools on an engine, and their owners."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _HEADING = ("CONTAINER", "IMAGE", "STATE", "AGE", "OWNER")
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """One container, as ``--json`` tells it.
+    """One container in the output of ``--json``.
 
     Attributes:
         id: its id.
         name: its name.
-        image: what it was made from.
+        image: the image that it was made from.
         state: ``"created"``, ``"running"``, ``"exited"`` and the like.
         age: seconds since it was made; None where the engine tells no time.
         pid: the process that owns it; None where its labels do not tell.
@@ -63,21 +63,21 @@ async def run_ps(*, as_json: bool, docker_host: str | None) -> int:
 
 
 async def survey_named(client: DockerClient) -> list[Belonging]:
-    """What there is, with the names of images in place of the digests by which we ask for them."""
+    """Return the containers and volumes, with the names of images in place of their digests."""
     found, images = await survey(client), await client.list_images({})
     names = {image.id: image.tags[0] for image in images if image.tags}
     return [msgspec.structs.replace(item, image=names.get(item.image, item.image)) for item in found]
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows in columns that are as wide as they need."""
+    """Return rows as text, in columns of the width that they need."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "".join(f"{line}\n" for line in lines)
 
 
 def tell_age(seconds: float | None) -> str:
-    """An age in the largest unit that leaves a whole number: ``"5 min"``."""
+    """Return an age in the largest unit that leaves a whole number: ``"5 min"``."""
     if seconds is None:
         return "?"
     for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
@@ -87,7 +87,7 @@ def tell_age(seconds: float | None) -> str:
 
 
 def tell_owner(owner: Owner | None, life: str) -> str:
-    """Who it is, and whether it is alive."""
+    """Return the owner as text, with its state."""
     return "unknown" if owner is None else f"pid {owner.pid} on {one_line(owner.host)}, {life}"
 
 

@@ -1,4 +1,4 @@
-"""What ``interpreter-tools run`` was asked for, and the configuration and options that it means. Reads files."""
+"""The request of ``interpreter-tools run``, and the configuration and options that it means. Reads files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be run; attributes as the command's options.
+    """The program to run and its options; attributes as the command's options.
 
     With neither ``file`` nor ``code`` the program comes from standard input.
     """

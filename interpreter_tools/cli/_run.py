@@ -107,7 +107,7 @@ class _Run:
 
 
 async def _keep(session: Session, target: Path) -> None:
-    """Copies what the program has made, and tells what that is."""
+    """Copy the files that the program made, and print their names."""
     kept = await session.aclose(keep_generated=target)
     names = sorted(file_name(path.relative_to(target)) for path in kept)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -122,7 +122,7 @@ def _save_results(result: ExecutionResult, target: Path) -> None:
 
 
 def _notes(result: ExecutionResult, stderr: bytes, language: str, request: Request) -> Iterator[str]:
-    """What the program's own output does not tell."""
+    """Return notes about the run that the program's own output does not tell."""
     if (note := _ENDS.get(result.outcome)) is not None:
         yield note
     if result.outcome != "error":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationError
 
-# The library's own hints are for who writes Python; these are for who calls tools.
+# The library's own hints are for authors of Python code; these are for callers of tools.
 _HINTS: dict[type[InterpreterToolsError], str] = {
     UnknownLanguage: "use one of these",
     UnknownSession: "it was closed, or not used for an hour: create_session makes a new one",
@@ -36,13 +36,13 @@ _HINTS: dict[type[InterpreterToolsError], str] = {
 
 
 def explain(error: InterpreterToolsError) -> str:
-    """What happened, and what to do about it."""
+    """Return the failure and the way out, as text for a model."""
     return explain_error(error, hint=_HINTS.get(type(error)))
 
 
 @contextmanager
 def as_tool_errors() -> Generator[None]:
-    """What the library raises, as errors of tools."""
+    """Turn the errors of the library into errors of tools."""
     try:
         yield
     except InterpreterToolsError as error:
@@ -51,7 +51,7 @@ def as_tool_errors() -> Generator[None]:
 
 @contextmanager
 def as_resource_errors() -> Generator[None]:
-    """What the library raises, as errors of resources."""
+    """Turn the errors of the library into errors of resources."""
     try:
         yield
     except InterpreterToolsError as error:
@@ -62,7 +62,7 @@ def as_resource_errors() -> Generator[None]:
 
 
 def wrong_arguments(error: ValidationError) -> str:
-    """Which arguments are wrong, and how: one line each."""
+    """Return one line for each wrong argument, with the reason."""
     lines: list[str] = []
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         name = ".".join(str(part) for part in detail["loc"])

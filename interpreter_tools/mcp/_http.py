@@ -1,4 +1,4 @@
-"""Streamable HTTP."""
+"""The server over streamable HTTP."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LOOPBACK = "127.0.0.1"
 
 
 class HttpAddress(msgspec.Struct, frozen=True):
-    """Where to listen.
+    """The address to listen on.
 
     Attributes:
         host: a name or address.
-        port: 0 means any that is free.
+        port: the port; 0 means a free one.
     """
 
     host: str
@@ -36,10 +36,10 @@ class HttpAddress(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """``HOST:PORT``, ``[ADDRESS]:PORT``, or a port alone, which means loopback.
+        """Read ``HOST:PORT``, ``[ADDRESS]:PORT``, or a port alone, which means loopback.
 
         Raises:
-            ConfigurationError: it is none of these.
+            ConfigurationError: the text is none of these.
         """
         host, _, port = text.rpartition(":")
         if not port.isascii() or not port.isdigit() or int(port) > 65535 or (text.startswith(":")):
@@ -50,12 +50,12 @@ class HttpAddress(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """The host as it stands in URLs."""
+        """The host in the form of URLs."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def is_loopback(self) -> bool:
-        """Only this machine can reach it."""
+        """True when only this machine can reach the address."""
         if self.host == "localhost":
             return True
         try:
@@ -65,9 +65,9 @@ class HttpAddress(msgspec.Struct, frozen=True):
 
 
 async def serve_http(server: MCPServer[State], address: HttpAddress) -> None:
-    """Serve streamable HTTP until SIGINT or SIGTERM; the address is told on stderr once it can be reached.
+    """Serve streamable HTTP until SIGINT or SIGTERM; print the address on stderr once it can be reached.
 
-    Whoever reaches it can run code and needs no password, so beyond loopback that is said, too.
+    A client that reaches the server can run code without a password. Beyond loopback, a line on stderr says so.
 
     Raises:
         ConfigurationError: the address cannot be listened on.
@@ -83,7 +83,7 @@ async def serve_http(server: MCPServer[State], address: HttpAddress) -> None:
 
 
 def _security(address: HttpAddress) -> TransportSecuritySettings:
-    """On loopback no web page may reach the server by a name of its own that leads here (DNS rebinding)."""
+    """Return the settings against DNS rebinding: on loopback, a web page must not reach the server by its own name."""
     if not address.is_loopback:
         return TransportSecuritySettings(enable_dns_rebinding_protection=False)
     hosts = sorted({address.shown, "127.0.0.1", "localhost", "[::1]"})

@@ -1,4 +1,4 @@
-"""Output as progress notifications: soon, but neither too many nor too large."""
+"""The output of runs as progress notifications, limited in number and size."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _KEPT = 1 << 16  # characters that may wait; a program that is faster loses the 
 
 
 class Follower:
-    """Takes a run's output and reports it: the first at once, then at most ten notifications a second.
+    """Reports a run's output: the first piece at once, then at most ten notifications a second.
 
-    There is no task of its own: output is waited for no longer than until what was kept back is due.
+    The follower has no task of its own: it waits for output until the notification that it holds back is due.
 
     Args:
         execution: the run.
-        report: sends one notification: how many bytes there have been, and a text.
+        report: sends one notification: the number of bytes so far, and a text.
     """
 
     def __init__(self, execution: Execution, report: Callable[[float, str], Awaitable[None]]) -> None:
@@ -39,7 +39,7 @@ class Follower:
         self._due = 0.0
 
     async def follow(self) -> None:
-        """Until the output ends."""
+        """Report the output until it ends."""
         while True:
             chunk: OutputChunk | None = None
             ended = False

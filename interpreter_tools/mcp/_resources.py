@@ -1,4 +1,4 @@
-"""Resources: sessions' files, ``interpreter-tools://{session_id}/{path}``, and output that was too long to be told."""
+"""Resources: sessions' files, ``interpreter-tools://{session_id}/{path}``, and output too long for an answer."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _LISTED = 1000
 
 
 def shown(path: str) -> str:
-    r"""Return a path as it can be shown: bytes that are not UTF-8, and what acts on a reader, are escaped."""
+    r"""Return a path that is safe to show: bytes that are not UTF-8, and control characters, are escaped."""
     return one_line(path)
 
 
 def uri_of(session_id: str, path: str) -> str:
-    """The address of a file."""
+    """Return the address of a file."""
     return f"{SCHEME}://{session_id}/{quote(os.fsencode(path))}"
 
 
 def output_uri_of(output_id: str, stream: str) -> str:
-    """The address of all that a run wrote to a stream."""
+    """Return the address of the whole output of a run on one stream."""
     return f"{SCHEME}-output://{output_id}/{stream}"
 
 
 def media_type(uri: str, contents: str | bytes) -> str:
-    """What a file probably holds, by its name; text is text where the name says otherwise."""
+    """Return the media type of a file, by its name; text stays text, even when the name says otherwise."""
     guessed, packed = mimetypes.guess_type(unquote(urlsplit(uri).path))
     if guessed is not None and packed is None:
         return guessed
@@ -46,9 +46,9 @@ def media_type(uri: str, contents: str | bytes) -> str:
 
 
 async def list_resources(state: State) -> list[Resource]:
-    """The files of every session, up to a thousand.
+    """Return the files of every session, up to a thousand.
 
-    A session in which something runs is not waited for: of its files, those are listed that its runs have made.
+    The list does not wait for a busy session: it has only the files that the session's runs made.
     """
     resources: list[Resource] = []
     for session in tuple(state.sessions.values()):

@@ -1,4 +1,4 @@
-"""What the tools answer: data with a schema for programs, and a text for models."""
+"""The answers of the tools: data with a schema for programs, and a text for models."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class _Answer(BaseModel):
 
 
 class FullOutput(_Answer):
-    """All that was written to a stream."""
+    """The whole output on one stream."""
 
     stream: Stream
     uri: str = Field(description="of the resource that holds it, until later runs take its place")
 
 
 class RunReport(_Answer):
-    """How a run went."""
+    """The result of a run."""
 
     outcome: Outcome = Field(description="ok means exit code 0; anything else is a failure of the code")
     exit_code: int = Field(description="128 + signal where a signal ended the program")
@@ -90,13 +90,13 @@ class FileText(_Answer):
 def report(
     result: ExecutionResult, run: Circumstances, *, session_id: str | None, outputs: Outputs
 ) -> tuple[RunReport, str]:
-    """The answer for a run: data, and a text for a model.
+    """Return the answer for a run: data, and a text for a model.
 
     Args:
-        result: how it went.
-        run: what it was allowed to do.
-        session_id: where it ran; None for a sandbox that is gone.
-        outputs: keeps what is not in the answer.
+        result: the result of the run.
+        run: the circumstances of the run.
+        session_id: the session of the run; None for a run without one.
+        outputs: keeps the output that is not in the answer.
     """
     streams = render_streams(result, max_tokens=MAX_TOKENS)
     cut: list[Stream] = [name for name, (_, missing) in streams.items() if missing]
@@ -120,6 +120,6 @@ def report(
 
 
 def files_of(session_id: str, paths: list[str]) -> SessionReport:
-    """A session and its files, at most as many as an answer names."""
+    """Return a session and its files, at most as many as an answer names."""
     files = [SessionFile(path=shown(path), uri=uri_of(session_id, path)) for path in paths[:LISTED]]
     return SessionReport(session_id=session_id, files=files, files_left_out=len(paths) - len(files))

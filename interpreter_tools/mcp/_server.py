@@ -1,4 +1,4 @@
-"""The server: tools whose languages are those that are known when they are asked for, and resources."""
+"""The server: its tools, which name the languages registered at the time of the request, and its resources."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ _TOOLS: tuple[tuple[Callable[..., Awaitable[object]], ToolAnnotations], ...] = (
     (tools.read_file, _LOOKS),
 )
 
-# Whose resources are being listed: the SDK's public hook for it does not tell.
+# The client whose resources are being listed: the SDK's public hook does not pass it.
 _state: ContextVar[State | None] = ContextVar("interpreter_tools_mcp_state", default=None)
 
 
 def create_server(engine_config: EngineConfig | None = None) -> MCPServer[State]:
-    """A server that runs code; its engine starts and closes with it.
+    """Return a server that runs code; its engine starts and closes with it.
 
     Args:
-        engine_config: sizes, limits and images; the defaults suit a small machine.
+        engine_config: sizes, limits and images; None means the defaults, which suit a small machine.
     """
     server = _Server(
         "interpreter-tools",
@@ -96,7 +96,7 @@ async def _read_output(output_id: str, stream: str, ctx: tools.Ctx) -> str:
 
 
 async def _tell_state(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    # Over HTTP there are several clients, and the id of a session is the key to its files: it is not told to others.
+    # Over HTTP there are several clients, and the id of a session is the key to its files: other clients do not see it.
     token = _state.set(ctx.lifespan_context if ctx.request is None else None)
     try:
         return await call_next(ctx)
@@ -105,10 +105,10 @@ async def _tell_state(ctx: ServerRequestContext[Any, Any], call_next: CallNext) 
 
 
 class _Server(MCPServer[State]):
-    """What the SDK's server does not do by itself."""
+    """The SDK's server with current languages, plain errors, and resources of the client's sessions."""
 
     async def list_tools(self) -> list[Tool]:
-        """The tools, with the languages that are known now."""
+        """Return the tools, with the languages that are registered now."""
         languages = LanguageRegistry.names()
         return [
             _with_languages(tool, languages) if tool.name == "execute_code" else tool
@@ -118,7 +118,7 @@ class _Server(MCPServer[State]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[State, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """Calls a tool; what is wrong with its arguments is said in a line each."""
+        """Call a tool; an answer about wrong arguments has one line for each."""
         notes: list[str] = []
         known = await self._arguments_of(name)
         if name == "execute_code":
@@ -142,14 +142,14 @@ class _Server(MCPServer[State]):
         return None
 
     async def list_resources(self) -> list[Resource]:
-        """The files of the client's sessions."""
+        """Return the files of the client's sessions."""
         state = _state.get()
         return [] if state is None else await list_resources(state)
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[State, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        """A file, with the media type that its name tells."""
+        """Return a file, with the media type of its name."""
         contents = await super().read_resource(uri, context)
         if isinstance(contents, list):
             for item in contents:
@@ -158,7 +158,7 @@ class _Server(MCPServer[State]):
 
 
 def _with_notes(result: CallToolResult | InputRequiredResult, notes: list[str]) -> CallToolResult | InputRequiredResult:
-    """The answer with what is said of its call, at the end."""
+    """Return the answer with the notes about its call at the end."""
     if notes and isinstance(result, CallToolResult):
         content = [*result.content, TextContent(type="text", text="\n".join(notes))]
         return result.model_copy(update={"content": content})

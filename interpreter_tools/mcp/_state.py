@@ -1,4 +1,4 @@
-"""What a server holds while it runs: the engine and the sessions made through it."""
+"""The state of a running server: the engine, and the sessions made through it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class State:
     """The engine and its sessions.
 
     Attributes:
-        sessions: those that were made and not closed, by id; one that has expired is found out when it is used.
-        outputs: what runs wrote that was too long to be told whole.
+        sessions: the sessions that were made and not closed, by id; an expired one is noticed when it is used.
+        outputs: the output of runs that was too long for an answer.
     """
 
     def __init__(self, engine: ExecutionEngine) -> None:
@@ -33,18 +33,18 @@ class State:
         self._engine = engine
 
     async def engine(self) -> ExecutionEngine:
-        """The engine, running. Where Docker was not there at the server's start, it is looked for again.
+        """Return the engine, running. If Docker was missing at the server's start, look for it again.
 
         Raises:
-            MachineError: it is still not there.
+            MachineError: Docker is still missing.
         """
         return await self._engine.start()
 
     async def open(self) -> Session:
-        """A new session, whose runs share one workspace over all languages.
+        """Return a new session, whose runs share one workspace for all languages.
 
         Raises:
-            TooManySessions: there are as many as may be.
+            TooManySessions: the engine holds as many sessions as it may.
         """
         engine = await self.engine()
         self.sessions = {name: session for name, session in self.sessions.items() if session.info().is_active}
@@ -53,10 +53,10 @@ class State:
         return session
 
     async def session(self, session_id: str) -> Session:
-        """The session of that name.
+        """Return the session of an id.
 
         Raises:
-            UnknownSession: there is none.
+            UnknownSession: there is no such session.
         """
         await self.engine()
         session = self.sessions.get(session_id)
@@ -65,7 +65,7 @@ class State:
         return session
 
     async def close(self, session_id: str) -> None:
-        """Kills what runs in a session, and removes its files.
+        """Kill the run of a session, and remove its files.
 
         Raises:
             UnknownSession: there is none.
@@ -77,7 +77,7 @@ class State:
 
 @asynccontextmanager
 async def running(config: EngineConfig | None) -> AsyncGenerator[State]:
-    """An engine for the time of a server. One that cannot start is told to whoever calls a tool, who can be helped."""
+    """Yield the state of a server. The tools report an engine that cannot start: their callers can act on it."""
     async with _closing(ExecutionEngine(config)) as engine:
         try:
             await engine.start()

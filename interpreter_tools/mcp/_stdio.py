@@ -1,4 +1,4 @@
-"""Standard input and output as a transport that ends when it is told to."""
+"""Standard input and output as a transport that can be ended."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _PIECE = 1 << 16
 
 
 class Lines:
-    """The lines of a descriptor, as the SDK's transport takes them.
+    """The lines of a descriptor, in the form that the SDK's transport takes.
 
-    The SDK's own reader waits in a thread that nothing can interrupt: Ctrl-C would wait for the client's next message.
+    The SDK's own reader waits in a thread that cannot be interrupted: Ctrl-C would wait for the client's next message.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         kind = os.fstat(descriptor).st_mode
-        # epoll(7) refuses files and some devices, which never make one wait
+        # epoll(7) refuses files and some devices, which never block
         self._waits = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(descriptor)
         self._pieces: list[bytes] = []
         self._lines: list[bytes] = []  # the next one last
@@ -60,7 +60,7 @@ async def serve_stdio(server: MCPServer[State]) -> bool:
     """Serve one client over standard input and output, until it closes them or SIGTERM comes.
 
     Returns:
-        Whether it was SIGTERM.
+        True when SIGTERM ended it.
     """
     lowlevel = server._lowlevel_server  # noqa: SLF001 - `run_stdio_async` takes no other input
     loop = asyncio.get_running_loop()

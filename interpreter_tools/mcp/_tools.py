@@ -1,4 +1,4 @@
-"""The tools. What they take is lenient where the meaning is plain: models leave out, quote and nest as they like."""
+"""The tools. They accept arguments whose meaning is plain: models leave out, quote and nest as they like."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ Ctx: TypeAlias = Context[State, object]
 SessionId = Annotated[str, Field(description="from create_session")]
 FilePath = Annotated[str, Field(description="relative to the session's workspace, such as data/in.csv")]
 
-# A text whose type is not plain `str` would be parsed by the SDK where it happens to hold JSON.
+# The SDK would parse a text that holds JSON if its type were not plain `str`.
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]  # pyright: ignore[reportUnknownLambdaType]
 
 
 def _as_text(value: object) -> object:
-    """What a file is to hold: a list or an object is written as JSON."""
+    """Return the contents for a file; a list or an object is written as JSON."""
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
     return "" if value is None else value
@@ -73,7 +73,7 @@ def _as_text(value: object) -> object:
 Contents = Annotated[str, BeforeValidator(_as_text)]
 
 
-# How long a run may take is the engine's affair.
+# The engine limits the time of a run.
 _OPTIONS = ToolOptions(timeout=None)
 _KEEPING = "to keep files, run in a session from create_session"
 _BESIDE = ("session_id", "files")
@@ -88,10 +88,10 @@ _PICTURE_MOST = 2 << 20  # bytes of one
 
 
 def understand(arguments: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
-    """The arguments of ``execute_code``, read as liberally as the tool reads them, and what is said of them.
+    """Return the arguments of ``execute_code``, read as the tool reads them, and notes about them.
 
     Raises:
-        InvalidArguments: their meaning is not plain.
+        InvalidArguments: the meaning of an argument is not plain.
     """
     fields = read_fields(arguments, beside=_BESIDE)
     beside = {name: fields.pop(name) for name in _BESIDE if name in fields}
@@ -103,7 +103,7 @@ def understand(arguments: Mapping[str, object]) -> tuple[dict[str, object], list
 def plain_names(
     tool: str, arguments: Mapping[str, object], known: Sequence[str]
 ) -> tuple[dict[str, object], list[str]]:
-    """The arguments of another tool by their own names, and what is said of those that there are not."""
+    """Return the arguments of another tool by their own names, and notes about arguments that do not exist."""
     found: dict[str, object] = {}
     ignored: list[str] = []
     for name, value in arguments.items():
@@ -267,7 +267,7 @@ async def read_file(
 
 
 def _told(answer: FileText, *, size: int) -> str:
-    """A file as text for a model; base64 is not repeated, as it stands beside this already."""
+    """Return a file as text for a model; base64 is left out, because the data of the answer has it."""
     if answer.encoding == "utf-8":
         more = "" if answer.next_offset is None else f"\n[read on at offset {answer.next_offset}]"
         return answer.content + more
@@ -275,7 +275,7 @@ def _told(answer: FileText, *, size: int) -> str:
 
 
 def _picture(data: bytes) -> ImageContent | None:
-    """A picture as models see it; None for what is none of the kinds that they know."""
+    """Return a picture in the form for models; None for data of a kind that they do not know."""
     kind = next((kind for mark, kind in _PICTURES.items() if data.startswith(mark)), None)
     if kind is None and data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         kind = "image/webp"
@@ -283,13 +283,13 @@ def _picture(data: bytes) -> ImageContent | None:
 
 
 def _displayed(shown: DisplayResult) -> ImageContent | None:
-    """The picture among the forms of something that a program has displayed."""
+    """Return the picture among the forms of a displayed result."""
     data = shown.png or shown.jpeg
     return None if data is None or len(data) > _PICTURE_MOST else _picture(data)
 
 
 async def _pictures(state: State, session_id: str, names: Sequence[str]) -> list[ContentBlock]:
-    """The pictures that a run has made, the first few that are not too large; the next run is not waited for."""
+    """Return the first few pictures that a run made and that are not too large; do not wait for the next run."""
     shown: list[ContentBlock] = []
     for name in names[:_LISTED]:
         session = state.sessions.get(session_id)

@@ -1,4 +1,4 @@
-"""Makes a bare machine ready: the Docker engine and the default images; and finds out what one lacks."""
+"""The set-up of a bare machine (the Docker engine and the default images), and the checks that find what it lacks."""
 
 from interpreter_tools.setup.doctor import Check, diagnose
 from interpreter_tools.setup.errors import ProgramFailed, SetupFailed

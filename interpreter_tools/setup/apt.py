@@ -1,4 +1,4 @@
-"""What apt-get says while it works, as a measure of how far it is."""
+"""The progress of apt-get, read from its output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AptMeter:
         return f"<AptMeter {self._steps} of {self._packages * _STEPS_PER_PACKAGE}>"
 
     def feed(self, line: str) -> tuple[float, str] | None:
-        """How far it is (0 to 1) and what it does; None when the line tells nothing new."""
+        """Return the progress (0 to 1) and a description; None when the line tells nothing new."""
         counts = _COUNTS.match(line)
         if counts is not None:
             self._packages = int(counts[1]) + int(counts[2])
@@ -41,6 +41,6 @@ class AptMeter:
 
 
 def _package(rest: str) -> str:
-    """The package in ``http://host/debian bookworm/main amd64 jq amd64 1.6-2.1 [64.9 kB]``."""
+    """Return the package in ``http://host/debian bookworm/main amd64 jq amd64 1.6-2.1 [64.9 kB]``."""
     words = rest.split()
     return words[3] if len(words) > 3 else rest

@@ -32,7 +32,7 @@ MANUAL_DIRECTORIES = tuple(f"/usr/share/man/man{section}" for section in range(1
 """Images hold no manual pages, but their directories: scripts of packages put links there, and fail without them."""
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-"""Where an image keeps the certificate authorities that it trusts."""
+"""The file in an image with the certificate authorities that it trusts."""
 
 _WITHOUT = tuple(f"usr/share/{name}" for name in ("doc", "man", "info", "locale", "lintian", "doc-base"))
 _KEPT = {

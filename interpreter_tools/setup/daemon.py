@@ -15,7 +15,7 @@ import anyio
 from interpreter_tools.setup.errors import SetupFailed
 
 LOG = Path("/var/log/interpreter-tools-dockerd.log")
-"""What a ``dockerd`` that was started here says; what came before is in a file beside it, with ``.1`` at its end."""
+"""The log of a ``dockerd`` that was started here; earlier lines are in a file beside it, with ``.1`` at its end."""
 
 _LOG_LIMIT = 16 << 20
 _LOG_SECONDS = 2.0
@@ -63,7 +63,7 @@ class Dockerd:
         return f"<Dockerd {self.pid} [{'running' if self.runs() else 'dead'}]>"
 
     def runs(self) -> bool:
-        """Whether it is alive."""
+        """Return True when it is alive."""
         if self._status is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -138,7 +138,7 @@ def remove_leftovers() -> list[str]:
 
 
 def is_listening() -> bool:
-    """Whether something accepts connections at the engine's usual socket, be it that it never answers."""
+    """Return True when a process accepts connections at the engine's usual socket, even if it never answers."""
     return _probe(Path("/var/run/docker.sock")) == 0
 
 

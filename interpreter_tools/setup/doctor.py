@@ -1,4 +1,4 @@
-"""Finds out what a machine lacks: checks from the engine up to a timed run."""
+"""The checks of a machine, from the engine up to a timed run."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _SETUP = "run `interpreter-tools setup`"
 
 
 class Check(msgspec.Struct, frozen=True):
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at.
-        ok: whether it is as it should be.
-        detail: what was found.
-        remedy: what to do about it; empty when it is ok.
-        needed: whether code cannot run, or not safely, without it.
+        name: the thing that was checked.
+        ok: True when it is as it should be.
+        detail: the state that was found.
+        remedy: the way to mend it; empty when it is ok.
+        needed: True when code cannot run, or not safely, without it.
     """
 
     name: str
@@ -96,7 +96,7 @@ async def _check_engine(client: DockerClient) -> list[Check]:
 
 
 def check_version(api_version: str, machine: str, kernel: str) -> list[Check]:
-    """Whether the engine is new enough, and its processor one that we have a supervisor for."""
+    """Check that the engine is new enough, and that there is a supervisor for its processor."""
     numbers = tuple(int(part) for part in api_version.split(".") if part.isdigit())
     return [
         Check(
@@ -115,7 +115,7 @@ def check_version(api_version: str, machine: str, kernel: str) -> list[Check]:
 
 
 def check_info(info: EngineInfo) -> list[Check]:
-    """What the engine says of its host: limits, storage, runtimes, seccomp, memory."""
+    """Check the engine's host: limits, storage, runtimes, seccomp, memory."""
     limits = {"memory": info.memory_limit, "cpu": info.cpu_limit, "pids": info.pids_limit}
     lacking = [name for name, there in limits.items() if not there]
     cgroup_hint = "use cgroup v2, or mount the missing controllers (package cgroupfs-mount)"
@@ -161,7 +161,7 @@ def check_info(info: EngineInfo) -> list[Check]:
 
 
 def check_kernel_memory(cgroup_version: str, *, counts: bool) -> Check:
-    """Whether the kernel's own memory can be taken beyond a container's limit, see SECURITY.md.
+    """Check that a container cannot take the kernel's own memory beyond its limit, see SECURITY.md.
 
     Args:
         cgroup_version: ``"1"`` or ``"2"``.
@@ -185,7 +185,7 @@ def check_kernel_memory(cgroup_version: str, *, counts: bool) -> Check:
 
 
 def check_tables(files: int, terminals: int, pids: int) -> list[Check]:
-    """Whether one container could empty a table that all of the host shares.
+    """Check that one container cannot use up a table that the whole host shares.
 
     Args:
         files: what the host may have open, ``fs.file-max``.

@@ -1,4 +1,4 @@
-"""Finds the Docker engine; where there is none, installs and starts it."""
+"""The search for the Docker engine, which is installed and started when there is none."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def open_engine(docker_host: str | None, *, consent: Consent, report: Repo
 
 
 def _is_ours(docker_host: str | None) -> bool:
-    """Whether the engine that was asked for, if any, is the one that this machine's ``dockerd`` would be."""
+    """Return True when the engine that was asked for, if any, is that of this machine's ``dockerd``."""
     asked = docker_host or os.environ.get("DOCKER_HOST", "")
     context = os.environ.get("DOCKER_CONTEXT", "default")
     return asked in _SOCKETS if asked else context in {"", "default"}

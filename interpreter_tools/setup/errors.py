@@ -1,4 +1,4 @@
-"""What a set-up cannot do; the tree is that of ``interpreter_tools._exceptions``.
+"""The errors of a set-up; the tree is that of ``interpreter_tools._exceptions``.
 
 MachineError
 └── SetupFailed     this machine could not be set up; the hint says what to do by hand

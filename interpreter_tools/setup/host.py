@@ -1,4 +1,4 @@
-"""What this machine is, and how its administrator wants the network used: apt, proxies, certificates."""
+"""The description of this machine, and its administrator's network settings: apt, proxies, certificates."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OsRelease(msgspec.Struct, frozen=True):
 
     @property
     def has_apt(self) -> bool:
-        """Whether its packages are Debian's."""
+        """True when its packages are Debian's."""
         return bool(self.family & {"debian", "ubuntu"})
 
 
@@ -65,7 +65,7 @@ class AptSource(msgspec.Struct, frozen=True):
 
 
 class AptSettings(msgspec.Struct, frozen=True):
-    """How the host's apt fetches, as lines of ``apt.conf``.
+    """The settings of the host's apt for downloads, as lines of ``apt.conf``.
 
     Attributes:
         lasting: what may stay in an image.
@@ -94,7 +94,7 @@ def read_os_release(text: str | None = None) -> OsRelease:
 
 
 def is_root() -> bool:
-    """Whether we may install packages and make device files."""
+    """Return True when this process may install packages and make device files."""
     return os.geteuid() == 0
 
 
@@ -110,7 +110,7 @@ def split_certificates(bundle: str) -> list[str]:
 
 
 def build_environment(home: str) -> dict[str, str]:
-    """What programs inside an image that is being built get of our environment: proxies, npm's settings and pip's."""
+    """Return the variables for programs inside an image that is being built: proxies, npm's settings and pip's."""
     passed = {
         name: value
         for name, value in os.environ.items()
@@ -145,7 +145,7 @@ def parse_apt_settings(dump: str) -> AptSettings:
 
 
 async def read_apt_settings() -> AptSettings:
-    """How this machine's apt fetches."""
+    """Return the settings of this machine's apt for downloads."""
     return parse_apt_settings(await run_program(["apt-config", "dump"], keep=10_000))
 
 
@@ -156,7 +156,7 @@ def parse_sources(text: str) -> list[AptSource]:
 
 
 def choose_sources(sources: list[AptSource], family: frozenset[str]) -> list[AptSource]:
-    """Those of the distribution itself: what a third party adds to the host has no place in an image."""
+    """Return the sources of the distribution itself: images have no packages of third parties."""
     return [source for source in sources if source.origin.lower() in family]
 
 

@@ -1,4 +1,4 @@
-"""Decides how each image comes here: it is there already, a registry has it, or it is built."""
+"""The way of each image to this machine: it exists already, a registry has it, or it is built."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ImageReady(msgspec.Struct, frozen=True):
 
 
 def choose_targets(names: Sequence[str]) -> list[Recipe | str]:
-    """What is to be made ready: recipes, and names of images that only a registry can have.
+    """Return the images to make ready: recipes, and names of images that only a registry can have.
 
     Args:
         names: languages, short names of ours, or images; none of them means the default languages. A language whose
@@ -125,7 +125,7 @@ class ImageProvider:
         return [self._ready[image_of(target)] for target in targets]
 
     async def _is_present(self, target: Recipe | str) -> bool:
-        """Whether an image is there as it should be; one of ours that an older recipe made is made again."""
+        """Return True when an image exists and is current; an image of an older recipe is made again."""
         found = await self._client.inspect_image(image_of(target))
         if found is None:
             return False

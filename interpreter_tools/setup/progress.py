@@ -1,4 +1,4 @@
-"""What a set-up says while it is at work: typed events, which a command line or a notebook shows as it likes."""
+"""The progress of a set-up: typed events, which a command line or a notebook shows in its own way."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ REGISTRY_VARIABLE = "INTERPRETER_TOOLS_REGISTRY"
 
 _FIRST_ANSWER_SECONDS = 20.0
 PULL_SHARE = 0.8
-"""What part of making an image from an official one the pull is."""
+"""The share of the pull in making an image from an official one."""
 
 _DOWNLOAD_SHARE = 0.7
 _BUILD_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
@@ -57,7 +57,7 @@ class LayerMeter:
         return f"<LayerMeter {len(self._layers)} layers, {self._highest:.0%}>"
 
     def feed(self, progress: PullProgress) -> float:
-        """How far the pull is now, 0 to 1."""
+        """Return the progress of the pull, 0 to 1."""
         part = progress.current / progress.total if progress.total else 0.0
         match progress.status:
             case "Pulling fs layer" | "Waiting":
@@ -78,7 +78,7 @@ class LayerMeter:
 
 
 def official_reference(recipe: Recipe) -> str:
-    """Where a recipe's official image is: at Docker Hub, or at the registry that the environment names."""
+    """Return the reference of a recipe's official image, at Docker Hub or at the registry of the environment."""
     registry = (
         os.environ.get(REGISTRY_VARIABLE, "").strip().removeprefix("https://").removeprefix("http://").rstrip("/")
     )

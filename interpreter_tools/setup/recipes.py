@@ -1,4 +1,4 @@
-"""What the default images hold, whether they come from a registry or are built here."""
+"""The contents of the images, which come from a registry or are built on this machine."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """What the recipe says, in short: an image of another digest is made again by the next set-up."""
+        """The digest of the recipe: the next set-up makes an image of another digest again."""
         said = (_FORMAT, msgspec.to_builtins(self), ADD_LOCALES, MANUAL_DIRECTORIES)
         return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:16]
 
     @property
     def is_debian(self) -> bool:
-        """Whether the official image is one of Debian's, to which its packages are to be added."""
+        """True when the official image is one of Debian's, to which packages are added."""
         return self.official.startswith("debian:")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SetupResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a set-up has made ready.
+    """The result of a set-up.
 
     Attributes:
         engine: the engine's address.

@@ -1,4 +1,4 @@
-"""An interactive shell over a sandbox: code in any language, commands, and plain language where there is a model.
+"""An interactive shell over a sandbox: code in any language, commands, and plain language if there is a model.
 
 Needs the extra ``shell``; ``interpreter-tools shell`` starts it.
 """

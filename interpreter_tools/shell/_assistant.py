@@ -1,4 +1,4 @@
-"""The model: turns plain language into programs, runs them, and mends what fails."""
+"""The assistant: a model that turns plain language into programs, runs them, and corrects those that fail."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from interpreter_tools.shell._output import Display
     from interpreter_tools.shell._sandbox import Sandbox
 
-_REQUESTS = 30  # to the model, for one input
+_REQUESTS = 30  # requests to the model for one input
 _REMEMBERED = 400_000  # bytes of earlier messages, as JSON, that are sent along
-_SEEN = 20  # of the user's own runs that the model is told of with the next input
-_SEEN_TOKENS = 1000  # of each
+_SEEN = 20  # runs of the user that the model is told of with the next input
+_SEEN_TOKENS = 1000  # tokens of each such run
 _SHOWN = 2000  # characters of a provider's error
 
 _INSTRUCTIONS = """\
@@ -44,10 +44,10 @@ _MEND = "That last run of mine failed. Find out why, tell me in a sentence, and 
 
 
 async def find_model(name: str) -> Model:
-    """The model of that name, such as ``openai:gpt-5``; its key comes from the provider's own variable.
+    """Return the model of a name such as ``openai:gpt-5``; its key comes from the provider's own variable.
 
     Raises:
-        ConfigurationError: there is no such model, or it cannot be used: no key, or a package is missing.
+        ConfigurationError: there is no such model, its key is missing, or a package is missing.
     """
     try:
         return await anyio.to_thread.run_sync(infer_model, name)
@@ -60,9 +60,9 @@ class Assistant:
 
     Args:
         model: the model.
-        sandbox: where they run.
-        display: where they are shown.
-        tries: how many programs may fail in a row before the model has to give up.
+        sandbox: the sandbox that programs run in.
+        display: the display that programs are shown on.
+        tries: the number of programs that may fail in a row before the model has to give up.
     """
 
     def __init__(self, model: Model, *, sandbox: Sandbox, display: Display, tries: int) -> None:
@@ -80,7 +80,7 @@ class Assistant:
     # -- the conversation
 
     async def ask(self, words: str) -> int:
-        """Does what the words ask for.
+        """Have the model do what the words ask for.
 
         Returns:
             0, or 1 when the model cannot be reached or has given up.
@@ -101,7 +101,7 @@ class Assistant:
             self._turns.append(run.result.new_messages())
         except (InterpreterToolsError, OSError):
             raise
-        except Exception as error:  # noqa: BLE001 - providers' libraries raise what they like, and the shell is to go on
+        except Exception as error:  # noqa: BLE001 - providers' libraries raise any exception, and the shell must go on
             stopped = "stopped: it went on although no try was left"
             told = stopped if self._failed >= self._tries else excerpt(str(error), _SHOWN)
             self._display.error(f"the model: {told}")
@@ -117,24 +117,24 @@ class Assistant:
         return int(self._failed >= self._tries)
 
     async def mend(self, language: str, code: str, result: ExecutionResult) -> int:
-        """Finds out why the user's own program failed, and runs a corrected one."""
+        """Have the model find out why the user's own program failed, and run a corrected one."""
         self.saw(language, code, result)
         self._display.note(f"looking into it, at most {self._tries} tries; Ctrl-C stops that")
         return await self.ask(_MEND)
 
     def saw(self, language: str, code: str, result: ExecutionResult) -> None:
-        """The user has run something; the model is told of it with the next input."""
+        """Note a run of the user; the model is told of it with the next input."""
         text = self._sandbox.tool.render(result, language=language, max_tokens=_SEEN_TOKENS)
         self._seen.append(f"I ran this {language} program:\n{excerpt(code, _SEEN_TOKENS * 4)}\nThat came out:\n{text}")
         del self._seen[:-_SEEN]
 
     def reset(self) -> None:
-        """Forgets what was said and run."""
+        """Forget the conversation and the runs."""
         self._seen.clear()
         self._turns.clear()
 
     def _forget(self) -> None:
-        """Leaves out what was said long ago: whole turns, as a call of the tool belongs to its answer."""
+        """Remove the oldest turns: whole turns, because a call of the tool belongs to its answer."""
         left = _REMEMBERED
         for number, turn in reversed(list(enumerate(self._turns))):
             left -= len(ModelMessagesTypeAdapter.dump_json(turn))
@@ -158,11 +158,13 @@ class Assistant:
 
     def _tool(self) -> Tool[object]:
         async def run(**arguments: object) -> str:
-            async with self._one_at_a_time:  # models ask for several at once, and people read one after another
+            async with (
+                self._one_at_a_time
+            ):  # models ask for several programs at once, and people read one after another
                 return await self._run(arguments)
 
         async def renew(context: RunContext[object], definition: ToolDefinition) -> ToolDefinition | None:
-            """Languages that were registered since are told; without a try left there is no tool."""
+            """Return the tool with the languages registered now; None when no try is left."""
             if self._failed >= self._tries:
                 return None
             return dataclasses.replace(definition, parameters_json_schema=self._sandbox.tool.json_schema)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     Handler: TypeAlias = Callable[[Shell, str], Awaitable[None]]
 
-_ENTRIES = 30  # of the history that are shown
-_FILES = 200  # that are listed
+_ENTRIES = 30  # entries of the history that are shown
+_FILES = 200  # files that are listed
 
 _HELP = """\
 What you type is
@@ -42,9 +42,9 @@ class Command(msgspec.Struct, frozen=True):
 
     Attributes:
         usage: its name and arguments.
-        about: what it does.
-        run: does it; raises an error of ours, or an ``OSError``, where it cannot.
-        takes: how its argument is completed: ``"files"``, ``"paths"``, ``"languages"``, or not.
+        about: its description.
+        run: the function that does it; raises an error of this library, or an ``OSError``, when it cannot.
+        takes: the completion of its argument: ``"files"``, ``"paths"``, ``"languages"``, or none.
     """
 
     usage: str
@@ -54,7 +54,7 @@ class Command(msgspec.Struct, frozen=True):
 
 
 async def run_command(shell: Shell, name: str, rest: str) -> int:
-    """Runs a command.
+    """Run a command.
 
     Returns:
         The status: 2 when there is no such command.

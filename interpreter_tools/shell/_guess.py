@@ -1,4 +1,4 @@
-"""Guesses what words without a mark are: a command for a shell, a program, or plain language."""
+"""A guess for input without a mark: a shell command, a program, or plain language."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _VALUE = (
 
 
 def is_shell_command(text: str) -> bool:
-    """Whether the text begins as a command that shells know, and goes on as one."""
+    """Return True when the text begins and goes on as a command that shells know."""
     first = re.match(r"[a-z][a-z0-9]*", text)
     if first is None:
         return False
@@ -46,7 +46,7 @@ def is_shell_command(text: str) -> bool:
 
 
 def is_program(text: str, language: str) -> bool:
-    """Whether the text is certainly a program in a language, rather than words that happen to look like one."""
+    """Return True when the text is certainly a program in a language, and not words that look like one."""
     if language in {"javascript", "typescript"}:
         return _JAVASCRIPT.match(text) is not None
     if language != "python":
@@ -56,12 +56,12 @@ def is_program(text: str, language: str) -> bool:
 
 
 def is_prose(text: str, language: str) -> bool:
-    """Whether the text is rather words than a program that is wrong."""
+    """Return True when the text is more likely words than a program with a mistake."""
     return language == "python" and _PROSE.fullmatch(text) is not None and parse_python(text) is None
 
 
 def parse_python(text: str) -> ast.Module | None:
-    """The program; None where it is none."""
+    """Return the syntax tree of a program; None when the text is no program."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What was typed, kept from one shell to the next."""
+"""The history of inputs, kept from one shell to the next."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def history_file(environ: Mapping[str, str]) -> Path:
-    """Where it is: in the user's state directory.
+    """Return the path of the history file, in the user's state directory.
 
     Args:
-        environ: may hold ``XDG_STATE_HOME``.
+        environ: environment variables; ``XDG_STATE_HOME`` names the state directory.
     """
     state = environ.get("XDG_STATE_HOME")
     directory = Path(state) if state else Path.home() / ".local" / "state"
@@ -24,7 +24,7 @@ def history_file(environ: Mapping[str, str]) -> Path:
 
 
 def open_history(path: Path) -> History:
-    """The history in a file that only its owner can read; one in memory where there can be no such file."""
+    """Return the history in a file that only its owner can read, or in memory when the file cannot be made."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
@@ -35,7 +35,7 @@ def open_history(path: Path) -> History:
 
 
 def search_history(history: History, text: str, *, most: int) -> list[str]:
-    """The inputs that hold a text, in whatever case; the last ones, oldest first."""
+    """Return the last inputs that contain a text, oldest first; upper and lower case are the same."""
     wanted = text.lower()
     found = [entry for entry in history.get_strings() if wanted in entry.lower()]
     return found[-most:]

@@ -1,4 +1,4 @@
-"""Where inputs come from: a prompt on a terminal, or lines of a pipe or file."""
+"""The sources of inputs: a prompt on a terminal, or lines of a pipe or file."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _ASKS = re.compile(r"\binput\s*\(|\bstdin\b|\bgets\b|(?:^|[;&|(\s])read\s+[-\w]"
 
 
 class Reader(Protocol):
-    """Gives inputs, one after another."""
+    """A source of inputs."""
 
     async def read(self) -> str:
-        """The next one.
+        """Return the next input.
 
         Raises:
-            EOFError: there is none any more.
-            KeyboardInterrupt: it was given up.
+            EOFError: there is no further input.
+            KeyboardInterrupt: the user gave the input up.
         """
         ...
 
@@ -53,11 +53,11 @@ class Prompt:
     """A prompt on the terminal.
 
     Args:
-        label: what stands before the cursor.
-        needs_more: whether an input goes on in the next line.
-        history: what was typed before.
-        completer: what may come next.
-        lexer: what colours it has.
+        label: the text before the cursor.
+        needs_more: returns True when an input goes on in the next line.
+        history: the inputs before.
+        completer: the completions.
+        lexer: the colours.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Prompt:
         self._session: PromptSession[str] = PromptSession(
             history=history,
             completer=completer,
-            complete_while_typing=False,  # it would hide the history behind the arrow keys
+            complete_while_typing=False,  # completion while typing would hide the history behind the arrow keys
             complete_style=CompleteStyle.READLINE_LIKE,
             auto_suggest=AutoSuggestFromHistory(),
             enable_history_search=True,
@@ -86,12 +86,12 @@ class Prompt:
         )
 
     async def read(self) -> str:
-        """What was typed."""
-        # Signals are the shell's: the prompt would forget our handler after its own.
+        """Return the text that the user typed."""
+        # The shell handles signals: the prompt would not restore the shell's handler after its own.
         return await self._session.prompt_async([("bold", f"{self._label()}> ")], handle_sigint=False)
 
     def interrupt(self) -> None:
-        """Gives up what is being typed, as Ctrl-C does."""
+        """Give up the input that is being typed, as Ctrl-C does."""
         app = self._session.app
         if app.is_running and not app.is_done:
             app.exit(exception=KeyboardInterrupt())
@@ -117,7 +117,7 @@ class Prompt:
 
 
 def _terminal() -> Output:
-    """One that is not asked where its cursor is: some never answer, and there is no menu to find room for."""
+    """Return an output that never asks the terminal for its cursor: some terminals do not answer."""
     output = create_output()
     if isinstance(output, Vt100_Output):
         output.enable_cpr = False
@@ -125,19 +125,19 @@ def _terminal() -> Output:
 
 
 def asks_for_input(code: str) -> bool:
-    """Whether a program looks as if it read what is typed.
+    """Return True when a program looks as if it reads standard input.
 
-    Only then it gets that: for all others, what is typed while they run is the next input.
+    Only such a program gets the lines typed while it runs. For all others, these lines are the next input.
     """
     return _ASKS.search(code) is not None
 
 
 async def feed_typed(execution: Execution, on_line: Callable[[], object]) -> None:
-    """Gives a program what is typed on the terminal, line by line, for as long as it runs; Ctrl-D ends it.
+    """Send the lines typed on the terminal to a program while it runs; Ctrl-D ends its input.
 
     Args:
         execution: the program.
-        on_line: is called for each line.
+        on_line: a function that is called for each line.
     """
     with contextlib.suppress(ExecutionClosed):
         while True:
@@ -151,24 +151,24 @@ async def feed_typed(execution: Execution, on_line: Callable[[], object]) -> Non
 
 
 class Lines:
-    """Inputs from a pipe or a file: lines, or several where one goes on.
+    """Inputs from a pipe or a file: single lines, or several lines of one input.
 
     Args:
-        needs_more: whether an input goes on in the next line.
-        descriptor: what they are read from.
+        needs_more: returns True when an input goes on in the next line.
+        descriptor: the file descriptor to read from.
     """
 
     def __init__(self, *, needs_more: Callable[[str], bool], descriptor: int = 0) -> None:
         self._needs_more = needs_more
         self._descriptor = descriptor
         kind = os.fstat(descriptor).st_mode
-        # epoll(7) refuses files: they never make one wait
+        # epoll(7) refuses files, which never block
         self._waits = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(descriptor)
         self._pending = b""
         self._ended = False
 
     async def read(self) -> str:
-        """The next input."""
+        """Return the next input."""
         line = await self._line()
         if line is None:
             raise EOFError

@@ -1,4 +1,4 @@
-"""What one input leaves for the next, beside files: Python's variables, the shell's directory and variables."""
+"""The memory between inputs, beside files: Python's variables, the shell's directory and variables."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 _DIRECTORY = ".interpreter-tools"
 
-# The input is read like a file of one's own: it can set variables, and go to another directory. All variables are
-# exported, as bash then writes them down in a form that it can read; it refuses its own arrays when it reads them,
-# which does no harm. A trap of the input's own takes the place of ours.
+# The shell sources the input, so that the input can set variables and change the directory. All variables are exported,
+# because bash then writes them in a form that it can read. Bash refuses its own arrays when it reads them, which does
+# no harm. A trap that the input sets replaces this one.
 _BASH = """\
 [ -r /workspace/.interpreter-tools/shell ] && . /workspace/.interpreter-tools/shell 2> /dev/null
 trap '{
@@ -27,10 +27,10 @@ set -a
 
 
 def remembering(language: str, code: str) -> tuple[str, Mapping[str, bytes]]:
-    """The program by which an input sees what earlier ones have left, and the files that it needs.
+    """Return the program that runs an input with the memory of earlier inputs, and the files that it needs.
 
     Args:
-        language: the input's.
+        language: the language of the input.
         code: the input.
     """
     if language == "python":
@@ -41,7 +41,7 @@ def remembering(language: str, code: str) -> tuple[str, Mapping[str, bytes]]:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a file of the workspace is only there for this."""
+    """Return True for a file of the workspace that holds the memory."""
     return path.startswith(f"{_DIRECTORY}/")
 
 

@@ -1,4 +1,4 @@
-"""What the shell writes: programs' output as it comes, notes of its own, code in colours, and a spinner meanwhile."""
+"""The output of the shell: the output of programs, notes, code in colours, and a spinner."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _NOTES = {
     "dependency_error": "did not start: its packages could not be installed",
     "compile_error": "did not start: it could not be compiled",
 }
-_NAMED = 8  # files that are told by name
+_NAMED = 8  # files that a note names
 
 
 class Display:
-    """Where everything goes.
+    """The display on standard output and standard error.
 
-    Nothing that a program writes can act on a terminal; to a pipe or file its output goes byte for byte. Notes go to
-    standard error where standard output is no terminal.
+    A program's output cannot control the terminal. To a pipe or file it goes byte for byte. Notes go to standard error
+    when standard output is no terminal.
     """
 
     def __init__(self) -> None:
@@ -59,14 +59,14 @@ class Display:
     # -- while something goes on
 
     def busy(self, what: str) -> None:
-        """Shows a spinner, until anything else is written."""
+        """Show a spinner until the next output."""
         self.idle()
         if self.on_terminal:
             self._status = self._console.status(Text(harmless(what), style="dim"))
             self._status.start()
 
     def idle(self) -> None:
-        """Takes the spinner away."""
+        """Remove the spinner."""
         status, self._status = self._status, None
         if status is not None:
             status.stop()
@@ -74,7 +74,7 @@ class Display:
     # -- programs
 
     def chunk(self, chunk: OutputChunk) -> None:
-        """A piece of a program's output."""
+        """Write a piece of a program's output."""
         self.idle()
         if chunk.stream == "display":
             return
@@ -86,7 +86,7 @@ class Display:
         self._write(stream.feed(chunk.text), chunk.stream)
 
     def end_output(self) -> None:
-        """The program has ended: what comes next begins a line of its own."""
+        """End a program's output: the next output begins a new line."""
         self.idle()
         streams, self._streams = self._streams, {}
         for name, stream in streams.items():
@@ -96,12 +96,12 @@ class Display:
         self._at_line_start = True
 
     def echoed(self, *, line: bool) -> None:
-        """The terminal itself has written what was typed: a line, or something such as ``^C``."""
+        """Note that the terminal echoed typed text: a line, or a part of one such as ``^C``."""
         self.idle()
         self._at_line_start = line
 
     def outcome(self, result: ExecutionResult) -> None:
-        """How it went, where its output does not tell."""
+        """Write the outcome of a run, unless its output tells it."""
         if note := _NOTES.get(result.outcome):
             self.error(note)
         elif result.outcome == "error":
@@ -123,15 +123,15 @@ class Display:
     # -- the shell itself
 
     def note(self, text: str) -> None:
-        """Something by the way."""
+        """Write a note."""
         self._print(Text(harmless(text), style="dim"))
 
     def error(self, text: str) -> None:
-        """Something that went wrong."""
+        """Write an error."""
         self._print(Text(harmless(text), style="red"))
 
     def say(self, text: str) -> None:
-        """What was asked for, as plain text."""
+        """Write the answer to a command, as plain text."""
         if self.on_terminal:
             self._print(Text(harmless(text)))
         else:
@@ -139,14 +139,14 @@ class Display:
             _write_all(1, f"{text}\n".encode("utf-8", "surrogateescape"))
 
     def markdown(self, text: str) -> None:
-        """What the model says."""
+        """Write the words of the model."""
         if self.on_terminal:
             self._print(Markdown(harmless(text), hyperlinks=False))
         else:
             self.say(text)
 
     def code(self, language: str, code: str, packages: Sequence[str]) -> None:
-        """What the model is about to run."""
+        """Write the code that the model is about to run."""
         self.note(f"── {language}{' with ' + ', '.join(packages) if packages else ''}")
         shown = harmless(code.strip("\n"))
         self._print(Syntax(shown, language, theme="ansi_dark", background_color="default", word_wrap=True))
@@ -157,7 +157,7 @@ class Display:
 
 
 def _show_all_letters(stream: object) -> None:
-    """What the terminal's encoding cannot hold is written as escapes."""
+    """Write characters that the terminal's encoding cannot hold as escapes."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
 

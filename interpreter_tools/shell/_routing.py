@@ -1,4 +1,4 @@
-"""What is to be done with what was typed: a command of the shell, code in some language, or words for the model."""
+"""The route of an input: a command of the shell, code in a language, or words for the model."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SCRIPTS = frozenset({"javascript", "typescript"})
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What is to be done with an input.
+    """The meaning of an input.
 
     Attributes:
         kind: ``"nothing"``; ``"command"``: one of the shell's own; ``"run"``: code; ``"ask"``: words for the model.
         text: the command's arguments, the code, or the words.
         name: the command's name, or the language.
-        marked: the user said so, by a prefix or a fence, rather than that it was guessed.
+        marked: True when the user chose it by a prefix or a fence; False when it was guessed.
     """
 
     kind: Literal["nothing", "command", "run", "ask"]
@@ -45,12 +45,12 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def route(given: str, *, language: str, asks: bool) -> Route:
-    """What is to be done with an input.
+    """Return the meaning of an input.
 
     Args:
-        given: what was typed.
-        language: that of code without a mark.
-        asks: there is a model to ask.
+        given: the text that was typed.
+        language: the language of code without a mark.
+        asks: True when there is a model.
 
     Raises:
         UnknownLanguage: a fence names a language that is not registered.
@@ -71,7 +71,7 @@ def route(given: str, *, language: str, asks: bool) -> Route:
 
 
 def _marked(text: str, language: str) -> Route | None:
-    """Where the user says which language it is."""
+    """Return the route that a prefix or a fence chooses; None without such a mark."""
     if text.startswith("!"):
         return Route("run", text[1:].strip(), SHELL, marked=True)
     fence, code = unfence(text)
@@ -92,17 +92,17 @@ def _known(name: str) -> str | None:
 
 
 def needs_more(given: str, *, language: str, asks: bool) -> bool:
-    """Whether an input goes on in the next line: an open fence, block, bracket or quote, or a backslash at its end.
+    """Return True when an input goes on: an open fence, block, bracket or quote, or a backslash at its end.
 
     Args:
-        given: what was typed so far.
-        language: that of code without a mark.
-        asks: there is a model to ask.
+        given: the text that was typed so far.
+        language: the language of code without a mark.
+        asks: True when there is a model.
     """
     if _in_fence(given):
         return True
     if given.endswith(("\n", "\\")):
-        return given.endswith("\\")  # an empty line ends whatever is open
+        return given.endswith("\\")  # an empty line ends an open input
     prefix = _PREFIX.fullmatch(given.strip())
     if prefix is not None:
         return _known(prefix[1]) is not None
@@ -116,7 +116,7 @@ def needs_more(given: str, *, language: str, asks: bool) -> bool:
 
 
 def indent_after(given: str) -> str:
-    """What the next line begins with, further in than this one: after a colon that opens a block."""
+    """Return the indentation of the next line: deeper than this one after a colon that opens a block."""
     last = given.rpartition("\n")[2].rstrip()
     prefix = _PREFIX.fullmatch(given.strip())
     is_prefix = prefix is not None and _known(prefix[1]) is not None
@@ -145,7 +145,7 @@ def _in_fence(given: str) -> bool:
 
 
 def _opens_block(given: str) -> bool:
-    """A first line such as ``def f(x):``, which is no sentence."""
+    """Return True for a first line such as ``def f(x):``, which is no sentence."""
     return re.match(r"(?:async |class |def |for |while |if |with |try\b|match |@).*:\s*$", given) is not None
 
 
@@ -162,7 +162,7 @@ def _python_goes_on(code: str) -> bool:
 
 
 def _open_brackets(code: str) -> bool:
-    """Brackets that are open outside of strings and comments."""
+    """Return the number of open brackets outside of strings and comments."""
     plain = _STRINGS.sub("", code)
     if "`" in plain or "/*" in plain:
         return True

@@ -1,4 +1,4 @@
-"""The session that everything runs in: one workspace for all languages, for the user and for the model."""
+"""The session of the shell: one workspace for all languages, for the user and for the model."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Sandbox:
-    """A session, the tool by which the model runs things in it, and what the user has asked for.
+    """The session, the model's tool for running programs in it, and the packages that the user asked for.
 
     Attributes:
-        session: the session; another one after each reset.
-        tool: runs the model's programs in it.
-        packages: what the user's programs find installed, by language.
-        files: the names of the files in the workspace, as they were when they were last looked at.
+        session: the session; a new one after each reset.
+        tool: the tool that runs the model's programs in the session.
+        packages: the packages for the user's programs, by language.
+        files: the names of the files in the workspace, as of the last ``look``.
     """
 
     def __init__(self, engine: ExecutionEngine) -> None:
@@ -48,13 +48,13 @@ class Sandbox:
         *,
         feed: Callable[[Execution], Coroutine[object, object, None]] | None = None,
     ) -> ExecutionResult:
-        """Runs the user's code to its end; one that is cancelled is killed.
+        """Run the user's code to its end. Cancelling kills it.
 
         Args:
             language: its language.
             code: the code.
-            on_chunk: is called with each piece of output as it comes.
-            feed: gives it input for as long as it runs; without, it has none.
+            on_chunk: a function that is called with each piece of output.
+            feed: a coroutine function that sends input while the code runs; None means no input.
         """
         packages = self.packages.get(language, [])
         program, files = remembering(language, code)
@@ -68,14 +68,14 @@ class Sandbox:
             return await execution.result()
 
     async def look(self) -> list[str]:
-        """The names of the files in the workspace, but for those that programs are written to."""
+        """Return the names of the files in the workspace, without the files that programs are written to."""
         programs = {LanguageRegistry.get(name).code_filename for name in LanguageRegistry.names()}
         names = await self.session.list_workspace_files()
         self.files = [name for name in names if name not in programs and not is_ours(name)]
         return self.files
 
     async def reset(self) -> None:
-        """Removes the session with its files, and begins another."""
+        """Remove the session with its files, and make a new one."""
         await self.session.aclose()
         self.packages.clear()
         self.files = []

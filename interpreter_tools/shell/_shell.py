@@ -1,4 +1,4 @@
-"""The shell: reads an input, does it, and reads the next one."""
+"""The shell: a loop that reads an input and handles it."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _END = (signal.SIGTERM, signal.SIGHUP)
 
 
 class ShellOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a shell is to be.
+    """The options of a shell.
 
     Attributes:
-        language: that of code without a mark.
+        language: the language of code without a mark.
         tries: programs of the model that may fail in a row.
-        history: the file that keeps what was typed; None means one in the user's state directory.
+        history: the file that keeps the inputs; None means a file in the user's state directory.
 
     Raises:
         UnknownLanguage: no such language is registered.
@@ -68,13 +68,13 @@ class ShellOptions(msgspec.Struct, frozen=True, kw_only=True):
 async def run_shell(
     config: EngineConfig | None = None, options: ShellOptions | None = None, *, model: Model | str | None = None
 ) -> int:
-    """Runs a shell on this process's standard streams until its input ends.
+    """Run a shell on this process's standard streams until its input ends.
 
     Args:
         config: limits, images and the Docker engine.
-        options: how the shell is to be.
-        model: what plain language goes to: a model of PydanticAI, or its name; one that cannot be used is told, and the
-            shell goes on without.
+        options: the options of the shell.
+        model: the model for plain language: a model of PydanticAI, or its name. The shell says when a model cannot be
+            used, and goes on without it.
 
     Returns:
         The status: on a terminal 0, else that of the last input, as of other shells; 128 and the signal's number when a
@@ -89,16 +89,16 @@ async def run_shell(
 
 
 class Shell:
-    """What the parts of a shell have in common.
+    """The state of a shell, which its commands share.
 
     Attributes:
-        sandbox: where things run.
-        display: where they are shown.
-        language: that of code without a mark.
-        assistant: the model; None where there is none.
-        mends: whether the model looks into the user's own programs that fail.
-        history: what was typed.
-        leaving: this input is the last one.
+        sandbox: the sandbox that programs run in.
+        display: the display of the shell.
+        language: the language of code without a mark.
+        assistant: the model; None when there is none.
+        mends: True when the model looks into the user's own programs that fail.
+        history: the inputs.
+        leaving: True when the shell ends after this input.
     """
 
     def __init__(self, engine: ExecutionEngine, options: ShellOptions) -> None:
@@ -135,7 +135,7 @@ class Shell:
     # -- the loop
 
     async def run(self, model: Model | str | None) -> int:
-        """Reads and does one input after another, and returns the status."""
+        """Read and handle one input after another; return the status."""
         status = 0
         with self._signals():
             try:
@@ -170,7 +170,7 @@ class Shell:
         return await self._lines.read()
 
     async def _do(self, text: str) -> int:
-        """Does an input in a task of its own, which Ctrl-C cancels."""
+        """Handle an input in a task of its own, which Ctrl-C cancels."""
         self._task = task = asyncio.create_task(self._handle(text))
         try:
             await asyncio.wait([task])
@@ -207,7 +207,7 @@ class Shell:
                 loop.remove_signal_handler(number)
 
     def _interrupt(self, end: Callable[[int], None]) -> None:
-        """Ctrl-C ends what runs, or gives up what is typed; where nobody types, it ends the shell as well."""
+        """Handle Ctrl-C: end the input that runs, or give up the typed one; without a terminal, end the shell."""
         if self._prompt is None:
             end(signal.SIGINT)
         elif self._task is not None:
@@ -231,7 +231,7 @@ class Shell:
             self.display.error(str(error))
             return SANDBOX_FAILED
         except BrokenPipeError:
-            raise  # nobody reads any more
+            raise  # the reader of the output is gone
         except OSError as error:
             self.display.error(f"{error.filename or 'error'}: {error.strerror}")
             return 1
@@ -261,7 +261,7 @@ class Shell:
         await feed_typed(execution, lambda: self.display.echoed(line=True))
 
     def _hint(self, found: Route, result: ExecutionResult) -> None:
-        """What a person may not know after a failure."""
+        """Write the hint after a failure that users may not know."""
         package = missing_package(result, found.name)
         if package is not None:
             language = "" if found.name == self.language else f"{found.name}: "
@@ -272,10 +272,10 @@ class Shell:
     # -- the model
 
     async def use_model(self, model: Model | str | None) -> None:
-        """Has plain language go to another model, or to none.
+        """Send plain language to another model, or to none.
 
         Raises:
-            ConfigurationError: it cannot be used; the one before stays.
+            ConfigurationError: the model cannot be used; the one before stays.
         """
         if model is None:
             self.assistant = None
@@ -304,5 +304,5 @@ class Shell:
 
 
 def _is_failure(result: ExecutionResult) -> bool:
-    """Whether there is something to mend: `grep` that finds nothing says nothing, and is right."""
+    """Return True for a failure to mend: a `grep` that finds no line fails silently, and needs no mending."""
     return result.outcome != "ok" and (result.outcome != "error" or bool(result.stderr.strip()))

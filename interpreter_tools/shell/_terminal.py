@@ -1,7 +1,7 @@
-"""What a program has written, as a terminal may be given it.
+"""A program's output, made safe for a terminal.
 
-A sandbox's output is an attacker's: a terminal's control sequences move the cursor over what was written before, change
-its title, fill the clipboard, or have it type answers. Colours pass, all other sequences are left out, and control and
+A sandbox's output is an attacker's: control sequences move the cursor over earlier text, change the terminal's title,
+fill the clipboard, or have the terminal type answers. Colours pass, all other sequences are left out, and control and
 invisible characters are shown as escapes.
 """
 
@@ -13,7 +13,7 @@ from interpreter_tools._text import harmless
 
 _COLOURS = re.compile(r"\x1b\[([0-9;:]{0,40})m")
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)\Z")
-_KEPT = 4096  # characters of a sequence that is waited for
+_KEPT = 4096  # characters of an incomplete sequence that are kept
 _RESET = "\x1b[0m"
 _FOREGROUND, _BACKGROUND = (*range(30, 38), 39, *range(90, 98)), (*range(40, 48), 49, *range(100, 108))
 _PLAIN = frozenset({0, 1, 2, 3, 4, 7, 9, *range(21, 26), 27, 29, *_FOREGROUND, *_BACKGROUND})
@@ -23,7 +23,7 @@ class TerminalText:
     """One stream of a program, piece by piece; a sequence may be cut anywhere.
 
     Args:
-        colours: whether colours pass.
+        colours: True lets colours pass.
     """
 
     def __init__(self, *, colours: bool) -> None:
@@ -32,7 +32,7 @@ class TerminalText:
         self._coloured = False
 
     def feed(self, text: str) -> str:
-        """What of it can be shown now."""
+        """Return the text that can be shown now."""
         text = self._held + text
         self._held = ""
         unfinished = _UNFINISHED.search(text)
@@ -42,7 +42,7 @@ class TerminalText:
         return self._clean(text)
 
     def finish(self) -> str:
-        """What is left, and the end of its colours."""
+        """Return the rest of the text, and the end of its colours."""
         held, self._held = self._held, ""
         reset = _RESET if self._coloured else ""
         self._coloured = False
@@ -62,12 +62,12 @@ class TerminalText:
 
 
 def _shown(text: str) -> str:
-    # A carriage return is how progress is shown: it stays within the program's own line.
+    # Programs show progress with a carriage return: it stays within the program's own line.
     return "\r".join(map(harmless, text.split("\r"))) if "\r" in text else harmless(text)
 
 
 def _is_colour(parameters: str) -> bool:
-    """Colours and weights; nothing that blinks or hides."""
+    """Return True for colours and weights, False for blinking and hidden text."""
     numbers = [int(number or 0) for number in re.split("[;:]", parameters)]
     while numbers:
         number = numbers.pop(0)

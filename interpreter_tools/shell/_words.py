@@ -1,4 +1,4 @@
-"""What the prompt knows of the words that are typed: what may come next, and in which colours they are shown."""
+"""The completions and the colours of the prompt."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Words(Completer):
     """Completes commands and what they take, prefixes of languages, and names of files.
 
     Args:
-        commands: what each command takes: ``"languages"``, ``"files"`` of the workspace, ``"paths"`` of this machine,
-            or nothing.
+        commands: the argument of each command: ``"languages"``, ``"files"`` of the workspace, ``"paths"`` of this
+            machine, or nothing.
         files: the files of the workspace.
     """
 
@@ -38,7 +38,7 @@ class Words(Completer):
         self._paths = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """What may stand at the cursor."""
+        """Return the completions at the cursor."""
         before = document.text_before_cursor
         if not before.startswith("/"):
             yield from self._of_code(before)
@@ -66,16 +66,16 @@ class Words(Completer):
 
 
 def _beginning(word: str, known: Iterable[str]) -> Iterable[Completion]:
-    # A name with control characters would be typed as such.
+    # A name with control characters would put them into the input.
     fitting = (name for name in known if name.startswith(word) and name.isprintable())
     return (Completion(name, start_position=-len(word)) for name in fitting)
 
 
 class Colours(Lexer):
-    """Shows code in the colours of its language, whatever that turns out to be while it is typed.
+    """Shows code in the colours of its language, which may change while it is typed.
 
     Args:
-        routed: what an input is.
+        routed: returns the route of an input.
     """
 
     def __init__(self, routed: Callable[[str], Route]) -> None:
@@ -83,7 +83,7 @@ class Colours(Lexer):
         self._lexers: dict[str, Lexer] = {}
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
-        """The styles of each line."""
+        """Return a function for the styles of each line."""
         try:
             found = self._routed(document.text)
         except UnknownLanguage:

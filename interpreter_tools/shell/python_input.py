@@ -1,8 +1,8 @@
 # pyright: basic, reportAttributeAccessIssue=false
-"""Runs inside the sandbox: the user's Python input, with the variables that earlier ones have left.
+"""The user's Python input inside the sandbox, with the variables of earlier inputs.
 
-What pickle can hold is kept, in a file of the workspace; modules are imported again, and functions and classes that
-inputs have defined are defined again from their source.
+Variables that pickle can hold are kept in a file of the workspace. Modules are imported again. Functions and classes
+that inputs have defined are defined again from their source.
 """
 
 import ast
@@ -41,7 +41,7 @@ def _run(names, sources):
 
 
 def _note_lines(name, code):
-    """For tracebacks."""
+    """Register the source lines of an input, for tracebacks."""
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
 
 
@@ -53,19 +53,19 @@ def _load(names, sources):
         return
     sources.update(kept["sources"])
     for name, module in kept["modules"].items():
-        with contextlib.suppress(ImportError):  # its package is not asked for any more; using it tells
+        with contextlib.suppress(ImportError):  # its package is not asked for any more; using it raises an error
             names[name] = importlib.import_module(module)
     values = _load_values(names, kept["values"])  # defaults of functions may need them
     for name, source in sources.items():
         where = f"{_NAME[:-1]} {name}>"
         _note_lines(where, source)
-        with contextlib.suppress(Exception):  # it needs something that could not be kept; using it tells
+        with contextlib.suppress(Exception):  # it needs a value that could not be kept; using it raises an error
             exec(compile(source, where, "exec"), names)
     _load_values(names, values)
 
 
 def _load_values(names, values):
-    """Those that cannot be made yet, as their classes are not there, are returned."""
+    """Load the values, and return those whose classes are not defined yet."""
     left = {}
     for name, data in values.items():
         try:
@@ -99,7 +99,7 @@ def _save(names, sources):
 
 
 def _is_defined(name, value, sources):
-    """A function or class that an input has defined, and not something else that has got its name since."""
+    """Return True for a function or class that an input defined, and that still has its name."""
     return name in sources and getattr(value, "__module__", None) == "__main__" and value.__qualname__ == name
 
 

@@ -1,4 +1,4 @@
-"""The tool that models call to run code, and what it is made of."""
+"""The tool that models call to run code, and its parts."""
 
 from interpreter_tools.tool._arguments import ToolArguments
 from interpreter_tools.tool._tool import CodeExecutionTool, ToolReply, create_code_execution_tool

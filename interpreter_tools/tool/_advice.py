@@ -1,4 +1,4 @@
-"""What a model should do after a run that failed, in a sentence or two."""
+"""Advice to a model after a failed run, in a sentence or two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LOOKED_AT = 8192  # characters at the end of stderr in which the cause is looked for
 _NAME = r"[A-Za-z0-9_@][A-Za-z0-9_.@/+-]{0,100}"
 
-# Packages of Python whose name is not that of the module: the ones that models import most.
+# Python packages whose name differs from that of their module: the ones that models import most.
 _PACKAGES = {
     "bs4": "beautifulsoup4",
     "Crypto": "pycryptodome",
@@ -162,18 +162,18 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".webp", ".html")
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run was allowed to do.
+    """The circumstances of a run, on which the advice depends.
 
     Attributes:
-        language: what it was written in.
-        timeout: the seconds it was given; None: no limit.
-        longest: the most seconds it could have asked for; None: no limit.
-        dependencies: whether packages may be asked for, and which it asked for.
-        networked: whether it had a network.
-        keeps_files: files of earlier runs are there for later ones.
-        keeping: how its files could have been kept; empty where they are kept, or cannot be.
+        language: the language of the program.
+        timeout: seconds that it might take; None means no limit.
+        longest: the most seconds that it could have asked for; None means no limit.
+        dependencies: the packages that it asked for; None when no packages may be asked for.
+        networked: True when it had a network.
+        keeps_files: True when later runs see the files of earlier ones.
+        keeping: the way to keep its files; empty when they are kept, or cannot be.
         code: the program.
-        notes: what was made of the call, where that was not plain.
+        notes: sentences about the call, where its meaning was not plain.
     """
 
     language: str
@@ -188,12 +188,12 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
-    """What to do next, best first; nothing for a run that went well."""
+    """Return the advice, the best first; none for a run that went well."""
     return [said for _, said in find_advice(result, run)]
 
 
 def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, str]]:
-    """The same, each sentence with the name of the rule that it comes from."""
+    """Return the advice, each sentence with the name of its rule."""
     notes = [("call", note) for note in run.notes]
     if result.outcome == "error":
         return [*_causes(result, result.stderr[-_LOOKED_AT:], run), *_losses(result, run), *notes]
@@ -210,13 +210,13 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
 
 
 def missing_package(result: ExecutionResult, language: str) -> str | None:
-    """The package that a program failed for; None where it was not that."""
+    """Return the missing package for which a program failed; None when the failure had another cause."""
     found = _missing(result.stderr[-_LOOKED_AT:], language) if result.outcome == "error" else None
     return None if found is None or found.endswith(".") else found
 
 
 def missing_module(stderr: str) -> str | None:
-    """The name of the module that a program could not import, as the program has it."""
+    """Return the name of the module that a program could not import, as the program writes it."""
     text = stderr[-_LOOKED_AT:]
     return _last(_PYTHON, text) or _last(_NODE, text)
 
@@ -285,7 +285,7 @@ def _signal(number: int) -> str:
 
 
 def _undefined(stderr: str, run: Circumstances) -> str | None:
-    """What to do about a name that a program uses and does not define."""
+    """Return the advice about a name that a program uses and does not define."""
     name = _last(_NAME_ERROR, stderr) if run.language == "python" else _last(_REFERENCE_ERROR, stderr)
     if name is None:
         return None
@@ -295,7 +295,7 @@ def _undefined(stderr: str, run: Circumstances) -> str | None:
 
 
 def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, str]]:
-    """What nobody will see, unless something is done about it."""
+    """Return the advice about output and files that will be lost."""
     if result.generated_files and run.keeping:
         yield "keeping", f"Its files are gone with its sandbox: {run.keeping}."
     made = bool(result.results) or any(name.lower().endswith(_PICTURES) for name in result.generated_files)
@@ -315,7 +315,7 @@ def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, 
 
 
 def _missing(stderr: str, language: str) -> str | None:
-    """The package that is not there; or a sentence, ending in a full stop, where no package would help."""
+    """Return the missing package; or a sentence, ending in a full stop, when no package would help."""
     if match := _last(_PYTHON, stderr):
         return _python_package(match)
     if match := _last(_NODE, stderr):

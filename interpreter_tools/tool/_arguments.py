@@ -1,4 +1,4 @@
-"""The tool's arguments: what a model may say, and what it is taken to mean."""
+"""The tool's arguments, and the reading of what models write for them."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ _VERSIONS = {"pip": "==", "npm": "@"}  # what stands between a package's name an
 
 
 class ToolArguments(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call of the tool asks for. The descriptions are what models read.
+    """The arguments of a call of the tool. Models read the descriptions of the fields.
 
     Attributes:
         language: a name from the registry.
         code: the program.
         dependencies: packages to install first.
         timeout: seconds of run time; None means the tool's limit.
-        stdin: what the program reads from standard input.
+        stdin: the text of the program's standard input.
         args: the program's arguments.
     """
 
@@ -90,7 +90,7 @@ _NAMES = ToolArguments.__struct_fields__
 
 @contextlib.contextmanager
 def blame_arguments() -> Generator[None]:
-    """What the engine finds wrong with an argument is told as every other fault of the arguments."""
+    """Turn errors of the engine about an argument into ``InvalidArguments``."""
     try:
         yield
     except ConfigurationError as error:
@@ -101,21 +101,21 @@ def blame_arguments() -> Generator[None]:
 
 
 def read_arguments(given: object, options: ToolOptions, more: Mapping[str, object]) -> ToolArguments:
-    """What was asked for: an object, text of JSON, or a fenced program, as far as the meaning is plain.
+    """Read the arguments from an object, JSON text, or a fenced program, as far as the meaning is plain.
 
     Args:
-        given: what a model gave; None when everything is in ``more``.
-        options: how the tool is to be.
-        more: arguments by name, over the others.
+        given: the arguments from a model; None when all of them are in ``more``.
+        options: the options of the tool.
+        more: arguments by name, which override the others.
 
     Raises:
-        InvalidArguments: the meaning is not plain, or is not allowed; the error tells a model what to change.
+        InvalidArguments: the meaning is not plain, or is not allowed; the error tells a model the way out.
     """
     return _understand(given, options, more)[0]
 
 
 def read_call(given: object, options: ToolOptions, more: Mapping[str, object]) -> tuple[ToolArguments, tuple[str, ...]]:
-    """The same with the program as it was meant, and what was made of the call: sentences for the model.
+    """Read the arguments with the program as it was meant, and return sentences about the changes for the model.
 
     Raises:
         InvalidArguments: as above.
@@ -155,13 +155,13 @@ def _understand(
 
 
 def _names_of(given: object, more: Mapping[str, object]) -> set[str]:
-    """The names that a call's arguments came with."""
+    """Return the names that a call's arguments came with."""
     inside = set[str]() if given is None else {name.strip().lower() for name in _as_object(given)}
     return inside | {name.lower() for name in more}
 
 
 def _ignored(names: Sequence[str], known: Sequence[str]) -> str:
-    """A sentence about arguments that there are not."""
+    """Return a sentence about arguments that do not exist."""
     shown = _list([one_line(name)[:64] for name in names[:8]])
     meant = [close[0] for name in names if (close := difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75))]
     guess = f" Did you mean {_list(meant)}?" if meant else ""
@@ -182,27 +182,27 @@ def _check_fence(fence: str | None, language: str) -> None:
 
 
 def read_fields(given: object, *, beside: Sequence[str] = ()) -> dict[str, object]:
-    """The arguments by the fields' own names, their values as they were given; what is null is left out.
+    """Return the arguments by the names of the fields, with their values unchanged; null values are left out.
 
     Args:
-        given: as above.
-        beside: names of further fields, which somebody else reads.
+        given: the arguments from a model.
+        beside: names of further fields, which the caller reads.
 
     Raises:
-        InvalidArguments: it is no object, or one field is given twice.
+        InvalidArguments: the arguments are no object, or one field is given twice.
     """
     return _named(_as_object(given), (*_NAMES, *beside))[0]
 
 
 def ignored_fields(given: object, *, beside: Sequence[str] = ()) -> str:
-    """A sentence about arguments that there are not, and that are ignored; empty where there are none."""
+    """Return a sentence about arguments that do not exist and are ignored; empty when there are none."""
     names = (*_NAMES, *beside)
     ignored = _named(_as_object(given), names)[1]
     return _ignored(ignored, names) if ignored else ""
 
 
 def _as_object(given: object) -> dict[str, object]:
-    """The arguments by name, as they were called."""
+    """Return the arguments by the names that the model wrote."""
     value = given
     if isinstance(value, (bytes, bytearray)):
         value = bytes(value).decode("utf-8", "replace")
@@ -233,7 +233,7 @@ def _from_text(text: str) -> object:
 
 
 def _named(given: dict[str, object], names: Sequence[str]) -> tuple[dict[str, object], list[str]]:
-    """The arguments by the fields' own names, and the names that are none."""
+    """Return the arguments by the names of the fields, and the names that are no field."""
     fields: dict[str, object] = {}
     ignored: list[str] = []
     for name, value in given.items():
@@ -251,7 +251,7 @@ def _named(given: dict[str, object], names: Sequence[str]) -> tuple[dict[str, ob
 
 
 def _code(given: object, ignored: Sequence[str] = ()) -> tuple[str, str | None]:
-    """The program, and the language that its fence names."""
+    """Return the program, and the language that its fence names."""
     if is_texts(given):
         given = join_lines(given)
     if given is None:
@@ -312,7 +312,7 @@ def _dependencies(given: object, language: str) -> list[str]:
 
 
 def _versions(given: Mapping[object, object], language: str) -> object:
-    """Names with versions, as a package.json lists them, one text each; as it is where that is not plain."""
+    """Return packages with versions, as in a package.json, as one text each; unchanged if the meaning is not plain."""
     plan = LanguageRegistry.get(language).dependencies
     between = _VERSIONS.get("" if plan is None else plan.kind)
     if between is None or not is_texts([*given, *given.values()]):
@@ -350,7 +350,7 @@ def _stdin(given: object) -> str | None:
 
 
 def _args(given: object) -> list[str]:
-    """The program's arguments: a list, or one text as a command line would hold it."""
+    """Return the program's arguments from a list, or from one text in the form of a command line."""
     if isinstance(given, str) and given.lstrip().startswith("["):
         with contextlib.suppress(ValueError):
             given = read_json(given)

@@ -1,4 +1,4 @@
-"""Text cut down to a budget: head and tail stay, what was cut is said, and nothing in it can act on its reader.
+"""Excerpts of text within a budget: head and tail stay, a marker counts the cut, and control characters are escaped.
 
 The work depends on the budget only, not on the text: a run can write 16 MiB.
 """
@@ -15,10 +15,10 @@ MARKER = 64  # characters at most that the note about a cut takes
 
 
 def excerpt(text: str, budget: int, *, head: float = 0.5) -> str:
-    """The text, made harmless, in at most ``budget`` characters.
+    """Return the text, made harmless, in at most ``budget`` characters.
 
     Args:
-        text: what a program wrote.
+        text: the output of a program.
         budget: characters; at least ``MARKER``.
         head: the share of the budget that is for the beginning when the middle is cut out.
     """
@@ -26,7 +26,7 @@ def excerpt(text: str, budget: int, *, head: float = 0.5) -> str:
 
 
 def shorten(text: str, budget: int, *, head: float = 0.5) -> tuple[str, int]:
-    """The same, and how many characters were cut out of the middle."""
+    """Return the excerpt, and the number of characters that were cut out of the middle."""
     if len(text) <= budget * _WIDEST:
         whole = harmless(text)
         if len(whole) <= budget:
@@ -38,7 +38,7 @@ def shorten(text: str, budget: int, *, head: float = 0.5) -> tuple[str, int]:
 
 
 def _pieces(text: str, start: int, end: int) -> list[tuple[int, int, str | None]]:
-    """Spans of the text with what is shown for them; None where they are shown as they are."""
+    """Return spans of the text with their replacements; None for a span that is shown unchanged."""
     found: list[tuple[int, int, str | None]] = []
     at = start
     for match in SPECIAL.finditer(text, start, end):
@@ -52,7 +52,7 @@ def _pieces(text: str, start: int, end: int) -> list[tuple[int, int, str | None]
 
 
 def _head(text: str, room: int) -> tuple[str, int]:
-    """The beginning that fits, and where the rest begins."""
+    """Return the beginning that fits, and the index of the rest."""
     parts: list[str] = []
     at = 0
     for start, end, shown in _pieces(text, 0, min(len(text), room * _WIDEST)):
@@ -72,7 +72,7 @@ def _head(text: str, room: int) -> tuple[str, int]:
 
 
 def _tail(text: str, room: int, least: int) -> tuple[str, int]:
-    """The end that fits, and where it begins; not before ``least``."""
+    """Return the end that fits, and the index at which it begins, not before ``least``."""
     parts: list[str] = []
     at = len(text)
     for start, end, shown in reversed(_pieces(text, max(least, at - room * _WIDEST), at)):
@@ -92,7 +92,7 @@ def _tail(text: str, room: int, least: int) -> tuple[str, int]:
 
 
 def _whole(text: str, at: int, *, step: int) -> int:
-    """A place near ``at`` that lies between what is seen as two characters."""
+    """Return an index near ``at`` that does not cut a visible character."""
     place = at
     for _ in range(_JOINED):
         if not 0 < place < len(text):

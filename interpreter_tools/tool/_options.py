@@ -1,4 +1,4 @@
-"""How a tool is to be."""
+"""Options of the code execution tool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a tool is to be; attributes as in ``create_code_execution_tool``.
+    """The options of a tool; attributes as in ``create_code_execution_tool``.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -49,11 +49,11 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def keeps_files(self) -> bool:
-        """Files stay from one call to the next, in a session of the tool's own."""
+        """True when files stay from one call to the next, in a session of the tool's own."""
         return self.strategy is ContainerStrategy.PER_SESSION or self.workspace_sharing == "shared"
 
     def allowed_languages(self) -> Sequence[str]:
-        """The languages that are registered now and allowed."""
+        """Return the languages that are registered now and allowed."""
         if self.languages is None:
             return LanguageRegistry.offered()
         return sorted({LanguageRegistry.get(name).language for name in self.languages})

@@ -1,4 +1,4 @@
-"""The last results, whole, for those who want more than the model was shown."""
+"""The whole results of the last calls, for readers who want more than the excerpt for the model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Outputs:
-    """Results by id. The oldest go first, and the newest is always there; nobody can guess an id.
+    """Results by id. The oldest are dropped first, and the newest is always kept; ids cannot be guessed.
 
     Args:
-        most: how many are kept.
-        most_text: characters of text that they hold together.
+        most: the number of results that are kept.
+        most_text: characters of text that the results may hold together.
     """
 
     def __init__(self, *, most: int = 32, most_text: int = 64 << 20) -> None:
@@ -30,7 +30,7 @@ class Outputs:
         return f"<Outputs [{len(self._results)} kept]>"
 
     def add(self, result: ExecutionResult) -> str:
-        """Keeps a result and returns its id."""
+        """Keep a result and return its id."""
         output_id = secrets.token_hex(16)
         self._results[output_id] = result
         self._text += _size(result)
@@ -40,10 +40,10 @@ class Outputs:
         return output_id
 
     def get(self, output_id: str) -> ExecutionResult:
-        """The result of that id.
+        """Return the result of an id.
 
         Raises:
-            UnknownOutput: there is none, or no longer.
+            UnknownOutput: there is no result of that id, or no longer.
         """
         try:
             return self._results[output_id]
@@ -51,7 +51,7 @@ class Outputs:
             raise UnknownOutput(output_id) from None
 
     def clear(self) -> None:
-        """Forgets all of them."""
+        """Drop all results."""
         self._results.clear()
         self._text = 0
 

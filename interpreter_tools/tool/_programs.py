@@ -1,4 +1,4 @@
-"""Programs that models call in a shell and that a sandbox does not have, and what to do instead."""
+"""Programs that models call in a shell and that a sandbox does not have, with an alternative for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSTEAD = {
     **dict.fromkeys(("docker", "podman", "systemctl", "service"), _SERVICE),
     **dict.fromkeys(("open", "xdg-open", "code", "vim", "nano", "vi", "less", "more"), _WINDOW),
 }
-"""What to do in place of calling a program, as a sentence."""
+"""The alternative to a program, as a sentence."""
 
 PACKAGES = {
     **dict.fromkeys(("convert", "magick", "identify"), "imagemagick"),

@@ -1,4 +1,4 @@
-"""A result as text for a model: what happened, what to do next, and as much of the output as the budget allows."""
+"""Results as text for a model: the outcome, the advice, and as much of the output as the budget allows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NAME = 200  # characters of one file's name
 
 
 def render_result(result: ExecutionResult, run: Circumstances, *, max_tokens: int) -> str:
-    """What a model is told. The same result always reads the same: nothing in it is a measured time.
+    """Return a result as text for a model. Equal results give equal text: it holds no measured time.
 
     Args:
-        result: how the run went.
-        run: what it was allowed to do.
-        max_tokens: how long the text may be, at four characters a token.
+        result: the result of the run.
+        run: the circumstances of the run.
+        max_tokens: the most tokens of the text, at four characters a token.
     """
     budget = max_tokens * _CHARACTERS
     head = [_status(result)]
@@ -43,25 +43,25 @@ def render_result(result: ExecutionResult, run: Circumstances, *, max_tokens: in
 
 
 def render_streams(result: ExecutionResult, *, max_tokens: int) -> dict[Stream, tuple[str, int]]:
-    """What was written, by stream, made harmless and cut to the same budget; and how many characters were cut.
+    """Return the output by stream, made harmless and cut to the budget, and the number of characters that were cut.
 
-    Only streams that hold something are there, and the installer's only where the installation failed.
+    Empty streams are left out, and the installer's too, unless the installation failed.
     """
     written: dict[Stream, str] = {name: text for name, text in _streams(result).items() if text}
     return _excerpts(written, max_tokens * _CHARACTERS)
 
 
 def render_error(error: InterpreterToolsError, *, name: str) -> str:
-    """What a model is told when its call could not be run."""
+    """Return the text for a model whose call could not be run."""
     return f"{harmless(name)} did not run the code. {explain_error(error)}"
 
 
 def explain_error(error: InterpreterToolsError, *, hint: str | None = None) -> str:
-    """What went wrong, and what to do about it.
+    """Return the failure and the way out, as text.
 
     Args:
-        error: what the library raised.
-        hint: what to do instead of the error's own hint, which is for programmers.
+        error: the error of the library.
+        hint: a hint in place of the error's own, which is for programmers.
     """
     todo = hint or error.hint
     return harmless(f"{error.message}.\nWhat to do: {todo}." if todo else f"{error.message}.")
@@ -80,7 +80,7 @@ def _streams(result: ExecutionResult) -> dict[Stream, str]:
 
 
 def _excerpts(streams: Mapping[Stream, str], room: int) -> dict[Stream, tuple[str, int]]:
-    """The streams within so many characters together; the end of an error tells more than its beginning."""
+    """Return excerpts of the streams within ``room`` characters; the end of an error tells more than its beginning."""
     rooms = _share(max(room, _LEAST * max(len(streams), 1)), list(streams.values()))
     return {
         name: shorten(text, most, head=0.5 if "stdout" in name else 0.25)
@@ -98,7 +98,7 @@ def _status(result: ExecutionResult) -> str:
 
 
 def _files(result: ExecutionResult, room: int) -> str:
-    """The files that the run made, as many as there is room for."""
+    """Return a list of the files that the run made, as many as there is room for."""
     if not result.generated_files:
         return ""
     names: list[str] = []
@@ -119,7 +119,7 @@ def _short(name: str) -> str:
 
 
 def _share(room: int, texts: list[str]) -> list[int]:
-    """Budgets for the texts: equal, and what one does not need goes to the others."""
+    """Return equal budgets for the texts; the rest of a short text's budget goes to the others."""
     rooms = [0] * len(texts)
     left = room
     for place, index in enumerate(sorted(range(len(texts)), key=lambda index: len(texts[index]))):

@@ -1,7 +1,7 @@
-"""Programs that were damaged on their way: what a model wrote, of what arrived.
+"""The repair of programs that were damaged on their way from a model.
 
-Something is taken for damage only where the program cannot be meant as it stands: a Python program must not parse as it
-is, and parse afterwards.
+A program is repaired only when it cannot be meant as it stands: a Python program must fail to parse before the repair,
+and parse after it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def block_in_prose(text: str) -> tuple[str, str] | None:
 
 
 def repair(code: str, language: str) -> tuple[str, str]:
-    """Return the program that was meant, and what was made of it in words; an empty text where it is as it came.
+    """Return the program that was meant, and a sentence about the repair; an empty text for an unchanged program.
 
     Args:
         code: the program as it came.
@@ -82,7 +82,7 @@ def repair(code: str, language: str) -> tuple[str, str]:
 
 
 def _parses(code: str, language: str) -> bool:
-    """Whether it is a Python program as it stands; nobody can tell of other languages."""
+    """Return True for a Python program that parses; False for other languages, which are not parsed."""
     if language != _PYTHON:
         return False
     try:
@@ -94,7 +94,7 @@ def _parses(code: str, language: str) -> bool:
 
 
 def _without_prompts(code: str, language: str) -> str | None:
-    """Return the input of a transcript of an interactive session; None where it is none."""
+    """Return the input of a transcript of an interactive session; None for other code."""
     lines = code.splitlines()
     first = next((line for line in lines if line.strip()), "")
     if language in _SHELLS and re.match(r"\$ \S", first) and all(re.match(r"\$ |\s*$", line) for line in lines):

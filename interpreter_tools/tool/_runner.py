@@ -1,4 +1,4 @@
-"""From validated arguments to a run: the one place that knows what the engine is asked for."""
+"""The way from validated arguments to a run of the engine."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Sharing: TypeAlias = Literal["isolated", "shared"]
 
 
 class Runner:
-    """Turns calls into runs, in an engine that is given, or made on first use and then its own.
+    """Turns calls into runs, in the caller's engine, or in one that is made on first use.
 
-    Runs that have files in common belong to a session: one of the caller's, or one that is made when it is needed and
-    lives until ``aclose``.
+    Runs that share files belong to a session: the caller's, or one that is made when it is needed and lives until
+    ``aclose``.
 
     Args:
-        engine: what runs them; None makes one.
-        config: what that one is to be like.
-        options: how the tool is to be.
+        engine: the caller's engine; None makes one.
+        config: the configuration of the engine that is made.
+        options: the options of the tool.
 
     Raises:
-        ConfigurationError: the tool is to be something that cannot be.
+        ConfigurationError: the options contradict each other.
     """
 
     def __init__(self, engine: ExecutionEngine | None, config: EngineConfig | None, options: ToolOptions) -> None:
@@ -56,12 +56,12 @@ class Runner:
 
     @property
     def engine(self) -> ExecutionEngine | None:
-        """What runs the code; None before an own one is made."""
+        """The engine that runs the code; None before one is made."""
         return self._given or self._own
 
     @property
     def networked(self) -> bool:
-        """Whether programs have a network."""
+        """True when programs have a network."""
         engine = self.engine
         config = engine.config if engine is not None else self._config
         default = "none" if config is None else config.container.network
@@ -69,22 +69,22 @@ class Runner:
 
     @property
     def session_id(self) -> str | None:
-        """The session that runs belong to; None as long as there is none."""
+        """The id of the session of the runs; None while there is none."""
         return self._options.session_id if self._session is None else self._session.id
 
     def execution(
         self, arguments: ToolArguments, files: Mapping[str, bytes], *, sharing: Sharing | None = None
     ) -> Execution:
-        """The run that is asked for; it begins, and its engine with it, with ``async with``.
+        """Return the run of a call; ``async with`` starts it, and its engine if need be.
 
         Args:
-            arguments: what a model asks for.
-            files: what the workspace is to hold beforehand.
-            sharing: whether this one run sees the session's shared workspace; None means as the tool was made.
+            arguments: the arguments of the call.
+            files: contents for the workspace, by path.
+            sharing: ``"shared"`` shows this run the session's shared workspace; None means the tool's own setting.
 
         Raises:
-            InvalidArguments: packages are asked for, and the tool was made without.
-            EngineClosed: it was closed.
+            InvalidArguments: packages are asked for, and the tool was made without them.
+            EngineClosed: the engine was closed.
         """
         self._check_open()
         options = self._run_options(arguments)
@@ -104,7 +104,7 @@ class Runner:
         return Execution(LaterPlacement(make), stdin=_stdin(arguments), capture=True)
 
     async def aclose(self) -> None:
-        """Closes the engine and the session that are our own. Does nothing the second time."""
+        """Close the engine and the session that this object made. Does nothing the second time."""
         self._closed = True
         if self._own is not None:
             await self._own.aclose()
@@ -123,7 +123,7 @@ class Runner:
 
     @property
     def session_keeps_files(self) -> bool | None:
-        """Whether the caller's session keeps files for later calls; None when there is none, or it cannot be asked."""
+        """True when the caller's session keeps files for later calls; None without such a session."""
         if self._options.session_id is None or self.engine is None:
             return None
         try:

@@ -1,4 +1,4 @@
-"""The tool's JSON schema, as models are shown it."""
+"""The tool's JSON schema, as models see it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _SCHEMA = cast("JsonObject", _COMPONENTS["ToolArguments"])
 def arguments_schema(
     languages: Sequence[str], *, timeout: float | None, dependencies: bool = True, strict: bool = False
 ) -> JsonObject:
-    """The schema of the tool's arguments, a new object each time.
+    """Return the schema of the tool's arguments, a new object each time.
 
     Args:
-        languages: what ``language`` can be.
-        timeout: the most seconds that ``timeout`` can be.
-        dependencies: whether packages can be asked for.
-        strict: as OpenAI's structured outputs want it: every field is required, what is optional may be null, and
-            nothing is said that their grammar does not know.
+        languages: the values of ``language``.
+        timeout: the largest value of ``timeout``, in seconds.
+        dependencies: True when packages can be asked for.
+        strict: True for OpenAI's structured outputs: every field is required, optional ones may be null, and keywords
+            that their grammar does not know are left out.
     """
     schema = copy.deepcopy(_SCHEMA)
     properties = cast("dict[str, JsonObject]", schema["properties"])

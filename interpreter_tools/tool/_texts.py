@@ -1,4 +1,4 @@
-"""What models write where something else was asked for: text of JSON, code in fences, lists and numbers as texts."""
+"""The reading of texts that models write in place of values: JSON, code in fences, lists and numbers as texts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _NESTING = 4  # times that one text of JSON is taken out of another
 
 
 def unfence(text: str) -> tuple[str | None, str]:
-    """The code that a text holds, and the language that its fence names.
+    """Return the code that a text holds, and the language that its fence names.
 
-    Only a text that is one fenced block and nothing else is taken apart: no program starts with a fence.
+    Only a text that is exactly one fenced block is taken apart: no program starts with a fence.
 
     Returns:
-        The fence's first word, or None, and the code; a text without a fence comes back as it is.
+        The fence's first word, or None, and the code; a text without a fence comes back unchanged.
     """
     match = _FENCE.fullmatch(text.strip())
     if match is None:
@@ -49,12 +49,12 @@ def unfence(text: str) -> tuple[str | None, str]:
 
 
 def read_json(text: str) -> object:
-    """What a text of JSON means, also in a fence, with line breaks inside strings, or with JSON inside of a string.
+    """Return the value of a JSON text, also in a fence, with line breaks inside strings, or as JSON inside of a string.
 
-    Words around a fence do no harm, nor does Python's notation: quotes of the other kind, a comma at the end.
+    Words around a fence are ignored. Python's notation is accepted: single quotes, a comma at the end.
 
     Raises:
-        ValueError: the text is not JSON; the message says where.
+        ValueError: the text is not JSON; the message names the place.
     """
     value: object = text
     for _ in range(_NESTING):
@@ -88,24 +88,24 @@ def _load(text: str) -> object:
 
 
 def is_null(value: object) -> bool:
-    """Whether it stands for nothing, in whatever language: ``"null"``, ``"None"``, a text of blanks."""
+    """Return True for a value that means null in some language: ``"null"``, ``"None"``, a text of blanks."""
     return value is None or (isinstance(value, str) and value.strip().lower() in {*_NULLS, ""})
 
 
 def is_texts(value: object) -> TypeGuard[list[str] | tuple[str, ...]]:
-    """Whether the value is a list of texts."""
+    """Return True for a list of texts."""
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)  # pyright: ignore[reportUnknownVariableType]
 
 
 def join_lines(lines: list[str] | tuple[str, ...]) -> str:
-    """The program that a list of lines stands for, whether they bring their line ends or not."""
+    """Return the program of a list of lines, with or without line ends in them."""
     if all(line.endswith("\n") for line in lines[:-1]):
         return "".join(lines)
     return "\n".join(lines)
 
 
 def read_seconds(text: str) -> float | None:
-    """The seconds that ``"30"``, ``"30s"``, ``"1.5 minutes"`` or ``"500 ms"`` mean; None when it means none."""
+    """Return the seconds that ``"30"``, ``"30s"``, ``"1.5 minutes"`` or ``"500 ms"`` mean; None for other text."""
     match = _SECONDS.fullmatch(text.strip())
     if match is None:
         return None
@@ -115,12 +115,12 @@ def read_seconds(text: str) -> float | None:
 
 
 def is_command(text: str) -> bool:
-    """Whether it is an install command: ``"pip install numpy"``."""
+    """Return True for an install command: ``"pip install numpy"``."""
     return _COMMAND.match(text.strip()) is not None
 
 
 def split_requirements(text: str) -> list[str]:
-    """The packages that one text names, separated by commas, line breaks or blanks, or as an install command.
+    """Return the packages that one text names, separated by commas, line breaks or blanks, or as an install command.
 
     A comma inside brackets (``name[a,b]``) or before a version (``name>=1,<2``) separates nothing.
     """

@@ -313,7 +313,7 @@ def _rehearse():
 
 
 def _child(control, channel, streams, usual, libc):
-    """Waits for the hand-over, and becomes the program that it asks for."""
+    """Wait for the hand-over, and become the program that it asks for."""
     try:
         posix.setsid()
         try:
@@ -439,7 +439,7 @@ def _directory(path):
 
 
 def _run():
-    """Runs the file and returns the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
+    """Run the file and return the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
     path = sys.argv[0]
     try:
         exec(compile(_read(path), path, "exec", 0, True), _modules["__main__"].__dict__)
@@ -510,7 +510,7 @@ def _end(status, libc):
 
 
 def _finish():
-    """What Py_FinalizeEx does that a program can see: threads, atexit, flushing, destructors. False: output is lost."""
+    """End as Py_FinalizeEx does: threads, atexit, flushing, destructors. Return False when output is lost."""
     try:
         threading = _modules.get("threading")
         if threading is not None:
@@ -540,10 +540,10 @@ def _finish():
 
 
 def _new_modules():
-    """Those that the zygote did not hold, and the program itself.
+    """Return the modules that the zygote did not hold, and the program itself.
 
-    What is new comes last, behind the program, and most programs import nothing new: then no name is looked at, as
-    that would copy the page it lies in.
+    New modules come last, behind the program. Most programs import no new module: then no name is read, because a read
+    would copy the page it lies in.
     """
     if len(_modules) == len(_known) and next(reversed(_modules)) == "__main__":
         return ["__main__"]

@@ -47,7 +47,7 @@ def make_environment(target, final):
 
 
 def split(target, file):
-    """Writes the requirements and the constraints, which begin with ``-c``, into files of their own."""
+    """Write the requirements and the constraints, which begin with ``-c``, into files of their own."""
     with open(file, encoding="utf-8") as given:
         lines = given.read().splitlines()
     constraints = [line[3:] for line in lines if line.startswith("-c ")]
@@ -103,7 +103,7 @@ def compile_all(target, compile_file):
 
 
 def main(target, final, file):
-    """Installs, compiles, and returns the installer's status."""
+    """Install, compile, and return the installer's status."""
     packages = make_environment(target, final)
     python, uv = f"{target}/bin/python3", find("uv")
     if uv:

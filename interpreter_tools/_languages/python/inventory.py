@@ -30,7 +30,7 @@ def distributions():
 
 
 def has(need):
-    """Whether the image has a library (``libx.so.1``), a header (``x.h``) or a program."""
+    """Return True when the image has a library (``libx.so.1``), a header (``x.h``) or a program."""
     if need.endswith(".h"):
         places = ["/usr/include", "/usr/local/include", sysconfig.get_path("include")]
     elif ".so" in need:

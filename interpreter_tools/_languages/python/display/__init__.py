@@ -1,5 +1,5 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
-"""What a program displays, in the sandbox: pictures, tables and text that travel to the caller as results of their own.
+"""The display of pictures, tables and text in the sandbox, which travel to the caller as results of their own.
 
 The zygote of boot.py holds this package in source, and imports it when a program imports a library that can show
 something. It needs nothing but the standard library.

@@ -1,5 +1,5 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
-"""How a library that can show something is completed, right after a program has imported it; boot.py calls this."""
+"""The hooks into libraries that can show something; boot.py calls them right after a program's import."""
 
 import os
 import sys

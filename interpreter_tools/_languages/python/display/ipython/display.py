@@ -1,5 +1,5 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
-"""What programs written for notebooks use most of ``IPython.display``."""
+"""The part of ``IPython.display`` that programs written for notebooks use most."""
 
 import base64
 import json
