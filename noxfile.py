@@ -113,7 +113,7 @@ def examples(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The figures of the README; as root, on an idle machine."""
     _install(session)
-    _set_up(session)
+    _set_up(session, "python", "javascript", "shell", "data", "gcc")
     _run(session, "python", "-m", "bench", *(session.posargs or ("--json", ".nox/bench.json")))
 
 

@@ -1,4 +1,4 @@
-"""Runs benchmarks one after the other: ``python -m bench [--json FILE] [NAME...]``, all of them where none is named.
+"""Runs benchmarks one after the other: ``python -m bench [--quick] [--json FILE] [NAME...]``; without names, all.
 
 Each runs in a process of its own. The status is 1 when one misses a target or cannot be run.
 """
@@ -15,6 +15,11 @@ import msgspec
 
 from bench._report import Row, machine, write_json
 
+QUICK = {"memory": 1500, "sustained": 5, "startup": 7, "compiled": 7, "fresh": 2, "dependencies": 3}
+"""How much of a benchmark ``--quick`` measures, in its own unit; of the others, as many rounds as :data:`ROUNDS`."""
+
+ROUNDS = 3
+
 
 class _File(msgspec.Struct):
     rows: list[Row]
@@ -25,6 +30,7 @@ def main() -> int:
     known = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(known)}")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: some six minutes for all of them")
     parser.add_argument("--json", metavar="FILE", help="write all figures to a file")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(known))
@@ -37,9 +43,10 @@ def main() -> int:
         for name in arguments.names or known:
             written = Path(scratch, f"{name}.json")
             print(f"\n{name}", flush=True)
-            status = subprocess.run(
-                [sys.executable, "-m", f"bench.{name}", "--json", str(written)], check=False
-            ).returncode
+            command = [sys.executable, "-m", f"bench.{name}", "--json", str(written)]
+            if arguments.quick:
+                command.append(str(QUICK.get(name, ROUNDS)))
+            status = subprocess.run(command, check=False).returncode
             if not written.exists():
                 failed.append(f"{name} (status {status})")
                 continue

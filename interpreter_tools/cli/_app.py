@@ -46,10 +46,14 @@ More:   interpreter-tools run --help""",
 Examples:
   interpreter-tools setup                  what Python, JavaScript, TypeScript and shell need; asks first
   interpreter-tools setup --yes python     only Python's image; for scripts
+  interpreter-tools setup go rust data     images of further languages, and Python's for data science
+  interpreter-tools setup --list           the images that there are, and their languages
   interpreter-tools setup --update         make the images again"""
 )
 async def setup(
     *names: str,
+    everything: Annotated[Flag, Parameter(name="--all")] = False,
+    listed: Annotated[Flag, Parameter(name="--list")] = False,
     yes: Annotated[Flag, Parameter(alias="-y")] = False,
     update: Flag = False,
     json: Flag = False,
@@ -59,14 +63,18 @@ async def setup(
 
     Args:
         names: Languages or images; without any, those of Python, JavaScript, TypeScript and shell.
+        everything: Make every image of --list ready, which takes about 8 GB.
+        listed: Print the images that can be made ready with their languages, and do nothing else.
         yes: Install and start whatever is missing without asking.
         update: Make images again that are there already.
-        json: Print what was made ready as JSON.
+        json: Print what was made ready, or the list, as JSON.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    from interpreter_tools.cli._setup import run_setup  # noqa: PLC0415
+    from interpreter_tools.cli._setup import list_images, run_setup  # noqa: PLC0415
 
-    return await run_setup(names, yes=yes, update=update, as_json=json, docker_host=docker_host)
+    if listed:
+        return list_images(as_json=json)
+    return await run_setup(names, all_images=everything, yes=yes, update=update, as_json=json, docker_host=docker_host)
 
 
 @app.command(

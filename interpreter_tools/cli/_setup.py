@@ -14,7 +14,7 @@ from rich.table import Column
 
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools.cli._ask import ask_terminal
-from interpreter_tools.setup import set_up
+from interpreter_tools.setup import KNOWN_IMAGES, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,24 @@ _STEP_WIDTH = 8
 _BAR_WIDTH = 16
 
 
-async def run_setup(names: Sequence[str], *, yes: bool, update: bool, as_json: bool, docker_host: str | None) -> int:
+def list_images(*, as_json: bool) -> int:
+    """Print the images that set-up knows how to make, and return the command's status."""
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(KNOWN_IMAGES)).decode() + "\n")
+        return 0
+    width = max(len(known.name) for known in KNOWN_IMAGES)
+    for known in KNOWN_IMAGES:
+        languages = ", ".join(known.languages) or f"for runs with --image {known.image}"
+        sys.stdout.write(f"{known.name:<{width}}  {languages}{' (made by default)' if known.default else ''}\n")
+    return 0
+
+
+async def run_setup(
+    names: Sequence[str], *, all_images: bool, yes: bool, update: bool, as_json: bool, docker_host: str | None
+) -> int:
     """Set this machine up, show how it goes on stderr, and return the command's status."""
+    if all_images:
+        names = [*(known.name for known in KNOWN_IMAGES), *names]
     console = Console(stderr=True)
     display = _Bars(console) if console.is_terminal else _Lines()
     try:

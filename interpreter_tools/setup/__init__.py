@@ -2,15 +2,17 @@
 
 from interpreter_tools.setup.doctor import Check, diagnose
 from interpreter_tools.setup.errors import ProgramFailed, SetupFailed
-from interpreter_tools.setup.images import ImageReady
+from interpreter_tools.setup.images import KNOWN_IMAGES, ImageReady, KnownImage
 from interpreter_tools.setup.packages import Consent, refuse
 from interpreter_tools.setup.progress import Progress, Reporter, ignore
 from interpreter_tools.setup.run import SetupResult, set_up
 
 __all__ = [
+    "KNOWN_IMAGES",
     "Check",
     "Consent",
     "ImageReady",
+    "KnownImage",
     "ProgramFailed",
     "Progress",
     "Reporter",

@@ -16,7 +16,7 @@ from interpreter_tools.setup.build import ImageBuilder
 from interpreter_tools.setup.errors import SetupFailed
 from interpreter_tools.setup.progress import Progress
 from interpreter_tools.setup.pull import PULL_SHARE, derive, official_reference, pull
-from interpreter_tools.setup.recipes import DEFAULT_LANGUAGES, IMAGE_LABEL, RECIPE_LABEL, Recipe, find_recipe
+from interpreter_tools.setup.recipes import DEFAULT_LANGUAGES, IMAGE_LABEL, RECIPE_LABEL, RECIPES, Recipe, find_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,34 @@ class ImageReady(msgspec.Struct, frozen=True):
     image: str
     source: Source
     seconds: float
+
+
+class KnownImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that set-up knows how to make.
+
+    Attributes:
+        name: its short name, which set-up takes.
+        image: its whole name.
+        languages: the languages that run in it unless told otherwise; none where it has to be named for a run.
+        default: it is made when nothing is named.
+    """
+
+    name: str
+    image: str
+    languages: tuple[str, ...]
+    default: bool
+
+
+KNOWN_IMAGES = tuple(
+    KnownImage(
+        name=recipe.name,
+        image=recipe.image,
+        languages=recipe.languages,
+        default=bool(set(recipe.languages) & set(DEFAULT_LANGUAGES)),
+    )
+    for recipe in RECIPES
+)
+"""Every image that set-up knows how to make."""
 
 
 def choose_targets(names: Sequence[str]) -> list[Recipe | str]:
