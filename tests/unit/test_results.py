@@ -55,7 +55,7 @@ def test_output_that_was_not_utf8_is_json() -> None:
 def test_figures_of_an_engine_are_plain_as_well() -> None:
     """With those of its pools."""
     counts: dict[str, Any] = {"idle": 1, "busy": 2, "starting": 3, "waiting": 4, "hits": 5, "misses": 6, "refills": 7}
-    pool = PoolStats(shape="python", discards={"used": 8}, **counts)
+    pool = PoolStats(shape="python", discards={"used": 8}, left_out=(), **counts)
     stats = EngineStats(pools=(pool,), discards={"used": 8}, **counts)
     assert stats.to_dict() == {
         "pools": [{**pool.to_dict(), "left_out": []}],
