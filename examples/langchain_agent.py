@@ -1,7 +1,7 @@
-"""A LangGraph agent with the tool, its output streamed while the program runs.
+"""A LangChain agent with the tool, its output streamed while the program runs.
 
-pip install "interpreter-tools[langchain]". Without a model in LANGCHAIN_MODEL, LangChain's fake one answers; for
-LANGCHAIN_MODEL=openai:gpt-5-mini, say: pip install langchain langchain-openai, and set OPENAI_API_KEY.
+pip install "interpreter-tools[langchain]" langchain. Without a model in LANGCHAIN_MODEL, LangChain's fake one answers;
+for LANGCHAIN_MODEL=openai:gpt-5-mini, say: pip install langchain-openai, and set OPENAI_API_KEY.
 """
 
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false, reportUnknownVariableType=false
@@ -9,12 +9,11 @@ LANGCHAIN_MODEL=openai:gpt-5-mini, say: pip install langchain langchain-openai, 
 import asyncio
 import os
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self, cast
 
-from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
-from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode, tools_condition
+from langchain.agents import create_agent
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 
 from interpreter_tools import create_code_execution_tool
 from interpreter_tools.adapters.langchain import LangChainTool
@@ -32,36 +31,23 @@ class FakeModel(GenericFakeChatModel):
         return self
 
 
-def model() -> BaseChatModel:
-    """The real one, if it is named."""
-    if "LANGCHAIN_MODEL" in os.environ:
-        from langchain.chat_models import init_chat_model  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
-
-        return init_chat_model(os.environ["LANGCHAIN_MODEL"])
-    return FakeModel(messages=iter([AIMessage("", tool_calls=[CALL]), AIMessage("Those are the squares.")]))
+MODEL = os.environ.get("LANGCHAIN_MODEL") or FakeModel(
+    messages=iter([AIMessage("", tool_calls=[CALL]), AIMessage("Those are the squares.")])
+)
 
 
 async def main() -> None:
-    """Builds the usual loop of model and tools, and prints the program's output as it comes, then the answer."""
+    """Print the program's output as it comes, then the answer."""
     async with create_code_execution_tool() as tool:
-        tools = [LangChainTool(tool)]
-        thinker = model().bind_tools(tools)
-
-        async def think(state: MessagesState) -> dict[str, list[AnyMessage]]:
-            answer = await thinker.ainvoke(state["messages"])
-            if not answer.tool_calls:
-                print(answer.text)
-            return {"messages": [answer]}
-
-        graph = StateGraph(MessagesState)
-        graph.add_node("think", think)
-        graph.add_node("tools", ToolNode(tools))
-        graph.add_edge(START, "think")
-        graph.add_conditional_edges("think", tools_condition)
-        graph.add_edge("tools", "think")
-        question = MessagesState(messages=[HumanMessage(QUESTION)])
-        async for chunk in graph.compile().astream(question, stream_mode="custom"):
-            print(chunk["stream"], "now:", chunk["text"], end="")
+        agent = create_agent(MODEL, tools=[LangChainTool(tool)])
+        chunks = cast("Any", agent).astream({"messages": [HumanMessage(QUESTION)]}, stream_mode=["custom", "values"])
+        answer = ""
+        async for mode, chunk in chunks:
+            if mode == "custom":
+                print(chunk["stream"], "now:", chunk["text"], end="")
+            else:
+                answer = chunk["messages"][-1].text
+        print(answer)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,9 @@ from interpreter_tools import EngineConfig, ExecutionEngine
 
 PROGRAMS = {
     "python": """
-import os, sys, time
+import os, sys
 print("Python", sys.version.split()[0], "as user", os.getuid())
-for number in range(3, 0, -1):
-    print(number, end=" ", flush=True)
-    time.sleep(0.3)
-print("- a warning", file=sys.stderr)
+print("squares:", [number**2 for number in range(5)])
 """,
     "javascript": "console.log(`Node.js ${process.version}:`, [3, 1, 2].sort((a, b) => a - b));",
     "typescript": "const square = (x: number): number => x * x;\nconsole.log(`TypeScript: ${square(7)}`);",

@@ -57,6 +57,13 @@ async def test_what_is_shown_and_when(engine: ExecutionEngine, end: str, count: 
     assert len(result.results) == count
 
 
+async def test_figure_after_an_import_of_ipython(engine: ExecutionEngine) -> None:
+    """IPython's stand-in has the version that matplotlib reads when both are imported."""
+    code = "from IPython.display import display\n" + PLOT + "plt.show()"
+    result = await engine.run("python", code, dependencies=["matplotlib"])
+    assert [display.png is not None for display in result.check().results] == [True]
+
+
 async def test_figures_that_were_left_open(engine: ExecutionEngine) -> None:
     """They are shown at the end for who asks for that: tools do, as notebooks do."""
     code = PLOT + "plt.figure(); plt.plot([3])"

@@ -41,7 +41,7 @@ PRINTS = {
     "shared_workspace.py": ["sum 15", "all generated files: numbers.txt sorted.txt", "1 2 3 4 5"],
     "shell_jq.py": ['{"ids":[2,3],"total":13}', "files: data/1.json data/2.json data/3.json"],
     "quickstart.py": [
-        "3 2 1 -",
+        "squares: [0, 1, 4, 9, 16]",
         "-- python: ok, exit code 0",
         "[ 1, 2, 3 ]",
         "TypeScript: 49",
@@ -55,6 +55,12 @@ PRINTS = {
         "error: 'nowhere' is not there: call again with dependencies=[\"nowhere\"].",
     ],
     "vercel_ai_agent.py": ["stdout now: 385\nDone."],
+    "automatic_dependencies.py": ['{"numbers": [1, 2, 3]}\ninstalled: pyyaml'],
+    "blocking_threads.py": ["squares: 0 1 4 9\n1\n2\n3\nnote: kept"],
+    "compiled_c.py": ["42\ncompiled again: False\ncompile_error - True"],
+    "fastapi_server.py": [],
+    "preload.py": ["sooner: True"],
+    "results.py": ["displayed: ", "now a chart\ndisplayed: ", "table: ", "picture: PNG - chart: bar Fruit"],
     "ruby.py": ['{"1":1,"2":4,"3":9,"4":16,"5":25}'],
 }
 

@@ -1,7 +1,9 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 """Stands in for IPython where that is not installed: programs written for notebooks import ``IPython.display``."""
 
-__version__ = "0"
+# matplotlib reads the version when it is imported after this module: from 8.24 on it asks IPython for no backend.
+version_info = (9, 0, 0, "")
+__version__ = "9.0.0"
 
 
 def get_ipython():
