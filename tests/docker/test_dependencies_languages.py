@@ -170,6 +170,13 @@ async def test_javascript_package_that_is_not_there(engine: ExecutionEngine) -> 
 # -- shells
 
 
+async def test_system_package_with_alternatives_for_its_manual_pages(engine: ExecutionEngine) -> None:
+    """Its links go into the directories of manual pages, which images without manual pages have all the same."""
+    code = "psql --version && readlink -e /etc/alternatives/psql.1.gz; test -d /usr/share/man/man7"
+    result = (await engine.run("shell", code, dependencies=["postgresql-client"])).check()
+    assert result.stdout.startswith("psql (PostgreSQL) ")
+
+
 async def test_system_package(engine: ExecutionEngine) -> None:
     """Becomes an image of its own, once, and only for runs that ask for it."""
     missing = await engine.run("shell", "tree --version")

@@ -64,6 +64,27 @@ async def test_figure_after_an_import_of_ipython(engine: ExecutionEngine) -> Non
     assert [display.png is not None for display in result.check().results] == [True]
 
 
+async def test_labels_in_chinese_japanese_and_korean_are_drawn(engine: ExecutionEngine) -> None:
+    """The default image has a font for them, and matplotlib finds it: a missing glyph would be a warning."""
+    title = "plt.title('\u6e29\u5ea6 \u30b0\u30e9\u30d5 \ud55c\uad6d')\n"
+    code = "import warnings\nwarnings.simplefilter('always', UserWarning)\n" + PLOT + title + "plt.show()"
+    result = await engine.run("python", code, dependencies=["matplotlib"])
+    assert (result.outcome, result.stdout, result.stderr) == ("ok", "", "")
+    assert len(result.results) == 1
+
+
+async def test_list_of_fonts_comes_with_the_package(engine: ExecutionEngine) -> None:
+    """It is made when matplotlib is installed: no run looks for fonts, which takes a tenth of a second."""
+    code = """
+import glob, matplotlib
+import matplotlib.font_manager
+print(len(glob.glob(matplotlib.get_data_path() + "/fontlist-*.json")), glob.glob(matplotlib.get_cachedir() + "/font*"))
+print(matplotlib.font_manager.findfont("DejaVu Sans").startswith(matplotlib.get_data_path()))
+"""
+    result = (await engine.run("python", code, dependencies=["matplotlib"])).check()
+    assert (result.stdout, result.stderr) == ("1 []\nTrue\n", "")
+
+
 async def test_figures_that_were_left_open(engine: ExecutionEngine) -> None:
     """They are shown at the end for who asks for that: tools do, as notebooks do."""
     code = PLOT + "plt.figure(); plt.plot([3])"

@@ -161,6 +161,23 @@ async def test_rewritten_module_is_imported_anew(engine: ExecutionEngine) -> Non
             assert {*wrote.generated_files, *result.generated_files} == {"own.py"}
 
 
+@pytest.mark.parametrize("name", ["de_DE.UTF-8", "en_US.utf8", "fr_FR.UTF-8", "zh_CN.UTF-8", "C.UTF-8"])
+async def test_common_locales_are_there(engine: ExecutionEngine, name: str) -> None:
+    """For numbers, and for the names of days."""
+    code = "import locale, sys; locale.setlocale(locale.LC_ALL, sys.argv[1]); print(locale.getlocale()[1].upper())"
+    assert (await engine.run("python", code, args=[name])).check().stdout == "UTF-8\n"
+
+
+async def test_german_numbers_and_days(engine: ExecutionEngine) -> None:
+    """As a German reads them."""
+    code = """
+import locale, time
+locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
+print(locale.format_string("%.1f", 1234567.8, grouping=True), time.strftime("%A", (2024, 1, 1, 0, 0, 0, 0, 1, 0)))
+"""
+    assert (await engine.run("python", code)).check().stdout == "1.234.567,8 Montag\n"
+
+
 async def test_hash_seed_may_be_drawn_anew(engine: ExecutionEngine) -> None:
     """The runs of one container share it, unless one asks for a Python of its own."""
     code, environment = "print(hash('a'))", {"PYTHONHASHSEED": "random"}

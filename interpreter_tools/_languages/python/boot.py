@@ -8,6 +8,7 @@ These differences are left:
 - Standard output is line-buffered, so that it can be watched.
 - The end skips what only frees memory. Functions that C code left for ``exit`` run if the program imported a module and
   has no other thread; what C code wrote to ``stdout`` is flushed always.
+- ``sys.meta_path`` has one finder more, in front of Python's own: it completes the libraries that display.
 - Modules that ``ContainerConfig.preload`` names, and what they import, are in ``sys.modules`` before the program
   begins. A program that has modules of those names of its own, in its directory or among its packages, gets a Python
   of its own.

@@ -102,6 +102,39 @@ def compile_all(target, compile_file):
         os.waitpid(child, 0)
 
 
+def share_font_list(packages, python):
+    """Let runs read matplotlib's list of fonts, which each would make anew for a tenth of a second.
+
+    matplotlib writes that list into the user's home, which every sandbox has anew, and reads it there. Where it looks
+    is changed only when the list is there; a version that keeps the list elsewhere stays as it is.
+    """
+    import py_compile
+    import shutil
+
+    home = f"{os.environ['TMPDIR']}/matplotlib"
+    os.makedirs(home)
+    environment = {**os.environ, "MPLCONFIGDIR": home}
+    silent = [(os.POSIX_SPAWN_OPEN, descriptor, "/dev/null", os.O_WRONLY, 0) for descriptor in (1, 2)]
+    command = [python, "-c", "import matplotlib.font_manager"]
+    os.waitpid(os.posix_spawn(python, command, environment, file_actions=silent), 0)
+    source = f"{packages}/matplotlib/font_manager.py"
+    with open(source, encoding="utf-8") as file:
+        before = file.read()
+    after = before.replace('mpl.get_cachedir(), f"fontlist', 'mpl.get_data_path(), f"fontlist')
+    lists = [name for name in os.listdir(home) if name.startswith("fontlist-")]
+    if after == before or not lists:
+        return
+    for name in lists:
+        shutil.copyfile(f"{home}/{name}", f"{packages}/matplotlib/mpl-data/{name}")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(after)
+    py_compile.compile(source, quiet=2)
+
+
+PREPARE = {"matplotlib": share_font_list}
+"""What is done once for a package, by its directory, so that runs need not: they cannot write beside it."""
+
+
 def main(target, final, file):
     """Install, compile, and return the installer's status."""
     packages = make_environment(target, final)
@@ -118,6 +151,9 @@ def main(target, final, file):
     if status == 0:
         settle(target, final)
         compile_all(packages, py_compile.compile)
+        for name, prepare in PREPARE.items():
+            if os.path.isdir(f"{packages}/{name}"):
+                prepare(packages, python)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
