@@ -90,7 +90,8 @@ def docker(session: nox.Session) -> None:
     """What needs a real Docker engine."""
     _install(session)
     _set_up(session)
-    _run(session, "pytest", "-m", "docker", "tests/docker", "tests/cli", "tests/mcp", "tests/setup", *session.posargs)
+    folders = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
+    _run(session, "pytest", "-m", "docker", *folders, *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -152,11 +152,13 @@
 #define IT_MESSAGES "interpreter-tools"
 #define IT_MESSAGE_SIZE 65000 /* bytes */
 
+#define IT_HAND_OVER_MERGED 0x80000000u /* no uid is that large */
+
 /*
  * The hand-over to a booted interpreter, on its descriptor 3 (a stream socket, closed before any user code runs):
- * u32 length of the rest, u32 uid, u32 flags of the IT_START, then NUL-terminated strings: the working directory, argc in decimal, argv
- * (argv[0] is the code file), then the environment as NAME=value until the end. It closes descriptor 3, puts descriptor 1 in the place of 2
- * for IT_FLAG_MERGED, and runs the code.
+ * u32 length of the rest, u32 uid, then NUL-terminated strings: the working directory, argc in decimal, argv (argv[0] is the
+ * code file), then the environment as NAME=value until the end. It closes descriptor 3 and runs the code. With IT_HAND_OVER_MERGED in the uid it
+ * first puts descriptor 1 in the place of 2.
  *
  * An IT_BOOT_SINGLE interpreter is started as the run's user and holds the program's stdin, stdout and stderr from the start. It
  * writes one byte 'r' to descriptor 3 when it is ready.

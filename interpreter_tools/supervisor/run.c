@@ -139,8 +139,7 @@ static bool start_booted(const struct start *start)
 {
 	static char message[IT_MAX_PAYLOAD + 64];
 	char count[16];
-	uint32_t head[3] = {0, start->uid, start->flags};
-	size_t at = sizeof head;
+	size_t at = 8;
 	snprintf(count, sizeof count, "%u", start->argc);
 	at = append(message, at, start->directory);
 	at = append(message, at, count);
@@ -148,7 +147,8 @@ static bool start_booted(const struct start *start)
 		at = append(message, at, start->argv[i]);
 	for (uint16_t i = 0; i < start->envc; i++)
 		at = append(message, at, start->envp[i]);
-	head[0] = (uint32_t)(at - sizeof head[0]);
+	uint32_t merged = start->flags & IT_FLAG_MERGED ? IT_HAND_OVER_MERGED : 0;
+	uint32_t head[2] = {(uint32_t)(at - 4), start->uid | merged};
 	memcpy(message, head, sizeof head);
 	run.pid = boot_hand_over(message, at, &run.pipes);
 	if (run.pid < 0)

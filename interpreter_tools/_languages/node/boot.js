@@ -227,15 +227,15 @@
     return data;
   };
 
-  // [directory, argc, ...argv, ...environment, '']; of the flags before them only IT_FLAG_MERGED is for us, and the user id is ours already
+  // [directory, argc, ...argv, ...environment, '']; the user id before them, which may bear IT_HAND_OVER_MERGED, is ours already
   const handOver = () => {
     const message = read(read(4).readUInt32LE(0));
     fs.closeSync(3);
-    if (message.readUInt32LE(4) & 16) {
+    if (message[3] & 0x80) {
       fs.closeSync(2);
       fs.openSync('/proc/self/fd/1', fs.constants.O_WRONLY); // the lowest number that is free: 2
     }
-    return message.toString('utf8', 8).split('\0');
+    return message.toString('utf8', 4).split('\0');
   };
 
   const become = ([directory, count, ...words]) => {

@@ -331,12 +331,12 @@ def _child(control, channel, streams, usual, libc):
             posix._exit(0)  # the supervisor is gone
         control.detach()  # no object that a program might find is to close what is its own by then
         posix.closerange(3, channel.detach() + 1)  # it came last, as the highest
-        uid = int.from_bytes(message[:4], "little")
+        uid = int.from_bytes(message[:4], "little") & 0x7FFFFFFF
         posix.setresgid(uid, uid, uid)
         posix.setresuid(uid, uid, uid)
-        if message[4] & 16:  # IT_FLAG_MERGED
+        if message[3] & 0x80:  # IT_HAND_OVER_MERGED
             posix.dup2(1, 2)
-        program = message[8:]
+        program = message[4:]
         if libc is None:
             _start(program.split(b"\0"))
         libc(
@@ -575,10 +575,12 @@ def _flush():
 
 def _tell_ignored(stream, error):
     """Tell of standard output that could not be flushed, as Python itself does at its end."""
-    place = "on flushing sys.stdout:" if sys.version_info >= (3, 13) else f"in: {stream!r}"
+    message, place = "Exception ignored on flushing sys.stdout", None
+    if sys.version_info < (3, 13):
+        message, place = None, stream
     try:
-        sys.stderr.write(f"Exception ignored {place}\n")
-        sys.__excepthook__(type(error), _without_our_frame(error), None)
+        shown = _without_our_frame(error)
+        sys.unraisablehook(sys.UnraisableHookArgs((type(shown), shown, shown.__traceback__, message, place)))
     except BaseException:  # there is nobody left to tell
         pass
 
