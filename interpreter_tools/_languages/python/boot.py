@@ -1,4 +1,4 @@
-# pyright: basic, reportArgumentType=false, reportOptionalCall=false, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false
+# pyright: basic, reportArgumentType=false, reportOptionalCall=false, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false, reportAbstractUsage=false, reportGeneralTypeIssues=false, reportCallIssue=false
 """A pristine Python that forks for each run: the zygote of ``IT_BOOT_FORK`` in supervisor/protocol.h.
 
 It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child behaves
