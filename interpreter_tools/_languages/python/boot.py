@@ -1,4 +1,4 @@
-# pyright: basic, reportArgumentType=false, reportOptionalCall=false, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false, reportAbstractUsage=false, reportGeneralTypeIssues=false, reportCallIssue=false
+# pyright: basic, reportArgumentType=false, reportOptionalCall=false, reportAttributeAccessIssue=false, reportMissingImports=false, reportOptionalMemberAccess=false
 """A pristine Python that forks for each run: the zygote of ``IT_BOOT_FORK`` in supervisor/protocol.h.
 
 It runs inside the sandbox as ``python3 -c``, with the standard library of the image and nothing else. The child behaves
@@ -575,14 +575,19 @@ def _flush():
 
 def _tell_ignored(stream, error):
     """Tell of standard output that could not be flushed, as Python itself does at its end."""
-    message, place = "Exception ignored on flushing sys.stdout", None
-    if sys.version_info < (3, 13):
-        message, place = None, stream
+    place = "on flushing sys.stdout:" if sys.version_info >= (3, 13) else f"in: {stream!r}"
+    traceback = _modules.get("traceback")
     try:
-        shown = _without_our_frame(error)
-        sys.unraisablehook(sys.UnraisableHookArgs((type(shown), shown, shown.__traceback__, message, place)))
+        sys.stderr.write(f"Exception ignored {place}\n")
+        if sys.version_info >= (3, 13):
+            _modules["traceback"] = None  # then the error is shown by C code, which draws no carets
+        sys.__excepthook__(type(error), _without_our_frame(error), None)
     except BaseException:  # there is nobody left to tell
         pass
+    if traceback is None:
+        _modules.pop("traceback", None)
+    else:
+        _modules["traceback"] = traceback
 
 
 _zygote()
