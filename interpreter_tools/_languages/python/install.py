@@ -132,7 +132,7 @@ def share_font_list(packages, python):
 
 
 PREPARE = {"matplotlib": share_font_list}
-"""What is done once for a package, by its directory, so that runs need not: they cannot write beside it."""
+"""A step for each package that needs one after its installation, by its directory: runs cannot write there."""
 
 
 def main(target, final, file):
