@@ -14,10 +14,18 @@ from typing import TYPE_CHECKING
 from anthropic.lib.tools import BetaAsyncBuiltinFunctionTool, ToolError
 
 if TYPE_CHECKING:
-    from anthropic.types import ToolParam, ToolResultBlockParam, ToolUseBlock
+    from anthropic.types import (
+        Base64ImageSourceParam,
+        ImageBlockParam,
+        TextBlockParam,
+        ToolParam,
+        ToolResultBlockParam,
+        ToolUseBlock,
+    )
     from anthropic.types.beta import BetaToolParam
+    from anthropic.types.beta.beta_tool_result_block_param import Content as BetaContent
 
-    from interpreter_tools.tool import CodeExecutionTool
+    from interpreter_tools.tool import CodeExecutionTool, ToolReply
 
 
 class AnthropicTool(BetaAsyncBuiltinFunctionTool):
@@ -52,7 +60,8 @@ class AnthropicTool(BetaAsyncBuiltinFunctionTool):
             InterpreterToolsError: the infrastructure failed; a model cannot mend that.
         """
         reply = await self.tool.call(block.input)
-        return {"type": "tool_result", "tool_use_id": block.id, "content": reply.text, "is_error": reply.is_error}
+        content = _content(reply) if reply.pictures else reply.text
+        return {"type": "tool_result", "tool_use_id": block.id, "content": content, "is_error": reply.is_error}
 
     def to_dict(self) -> BetaToolParam:
         """Return the definition, as ``tool_runner`` asks for it."""
@@ -62,7 +71,7 @@ class AnthropicTool(BetaAsyncBuiltinFunctionTool):
             "input_schema": self.tool.json_schema,
         }
 
-    async def call(self, input: object) -> str:  # noqa: A002 - the name is Anthropic's
+    async def call(self, input: object) -> str | list[BetaContent]:  # noqa: A002 - the name is Anthropic's
         """Run the call of a model, as ``tool_runner`` does.
 
         Raises:
@@ -70,5 +79,18 @@ class AnthropicTool(BetaAsyncBuiltinFunctionTool):
         """
         reply = await self.tool.call(input)
         if reply.is_error:
-            raise ToolError(reply.text)
-        return reply.text
+            raise ToolError([*_content(reply)] if reply.pictures else reply.text)
+        return [*_content(reply)] if reply.pictures else reply.text
+
+
+def _content(reply: ToolReply) -> list[TextBlockParam | ImageBlockParam]:
+    """The reply as blocks: the text, and what was displayed as pictures."""
+    blocks: list[TextBlockParam | ImageBlockParam] = [{"type": "text", "text": reply.text}]
+    for picture in reply.pictures:
+        source: Base64ImageSourceParam = {
+            "type": "base64",
+            "media_type": picture.mime_type,
+            "data": picture.base64,
+        }
+        blocks.append({"type": "image", "source": source})
+    return blocks

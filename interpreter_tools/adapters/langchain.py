@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class LangChainTool(BaseTool):
     """The tool in the form for chains and graphs.
 
-    A call's content is the text for the model, its artifact the ``ExecutionResult``. In a graph that is streamed with
-    ``stream_mode="custom"``, output appears while the program runs: ``{"tool": ..., "stream": "stdout", "text": ...}``.
-    Cancelling a call kills its run.
+    A call's content is the text for the model, as blocks where pictures were displayed; its artifact is the
+    ``ExecutionResult``. In a graph that is streamed with ``stream_mode="custom"``, output appears as it comes:
+    ``{"tool": ..., "stream": "stdout", "text": ...}``. Cancelling a call kills its run.
 
     Args:
         tool: the tool; the caller cleans it up.
@@ -44,7 +44,7 @@ class LangChainTool(BaseTool):
         message = f"{self.name} is asyncio only: use `await tool.ainvoke(...)`, or `ainvoke` or `astream` of the graph"
         raise NotImplementedError(message)
 
-    async def _arun(self, **arguments: object) -> tuple[str, ExecutionResult]:
+    async def _arun(self, **arguments: object) -> tuple[str | list[dict[str, str]], ExecutionResult]:
         writer = _stream_writer()
 
         def write(chunk: OutputChunk) -> None:
@@ -54,7 +54,10 @@ class LangChainTool(BaseTool):
         reply = await self._tool.call(arguments, on_chunk=write if writer is not None else None)
         if reply.result is None:
             raise ToolException(reply.text)
-        return reply.text, reply.result
+        if not reply.pictures:
+            return reply.text, reply.result
+        pictures = [{"type": "image", "base64": shown.base64, "mime_type": shown.mime_type} for shown in reply.pictures]
+        return [{"type": "text", "text": reply.text}, *pictures], reply.result
 
 
 def _stream_writer() -> StreamWriter | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Never
 
+from llama_index.core.base.llms.types import ImageBlock, TextBlock
 from llama_index.core.tools import AsyncBaseTool, ToolMetadata, ToolOutput
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ class LlamaIndexTool(AsyncBaseTool):
         reply = await self.tool.call(arguments[0] if arguments else fields)
         return ToolOutput(
             tool_name=self.tool.name,
-            content=reply.text,
+            blocks=[
+                TextBlock(text=reply.text),
+                *(ImageBlock(image=shown.data, image_mimetype=shown.mime_type) for shown in reply.pictures),
+            ],
             raw_input={"args": arguments, "kwargs": fields},
             raw_output=reply.result,
             is_error=reply.is_error,

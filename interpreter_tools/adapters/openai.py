@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         ChatCompletionMessageFunctionToolCall,
         ChatCompletionToolMessageParam,
     )
-    from openai.types.responses import FunctionToolParam
+    from openai.types.responses import FunctionToolParam, ResponseFunctionCallOutputItemListParam
     from openai.types.responses.response_input_param import FunctionCallOutput
 
-    from interpreter_tools.tool import CodeExecutionTool
+    from interpreter_tools.tool import CodeExecutionTool, ToolReply
 
 
 class OpenAITool:
@@ -81,6 +81,16 @@ class OpenAITool:
         """
         if isinstance(call, ResponseFunctionToolCall):
             reply = await self.tool.call(call.arguments)
-            return {"type": "function_call_output", "call_id": call.call_id, "output": reply.text}
+            return {"type": "function_call_output", "call_id": call.call_id, "output": _output(reply)}
         reply = await self.tool.call(call.function.arguments)
-        return {"role": "tool", "tool_call_id": call.id, "content": reply.text}
+        return {"role": "tool", "tool_call_id": call.id, "content": reply.text}  # pictures cannot be in it
+
+
+def _output(reply: ToolReply) -> str | ResponseFunctionCallOutputItemListParam:
+    """The reply as an output: the text, and what was displayed as pictures."""
+    if not reply.pictures:
+        return reply.text
+    pictures: ResponseFunctionCallOutputItemListParam = [
+        {"type": "input_image", "image_url": picture.url} for picture in reply.pictures
+    ]
+    return [{"type": "input_text", "text": reply.text}, *pictures]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agents import FunctionTool
+from agents import FunctionTool, ToolOutputImage, ToolOutputText
 
 if TYPE_CHECKING:
     from agents import AgentBase, RunContextWrapper
@@ -24,8 +24,11 @@ def openai_agents_tool(tool: CodeExecutionTool) -> FunctionTool:
         the SDK's ``UserError``, which has this error as its cause.
     """
 
-    async def invoke(context: ToolContext[object], arguments: str) -> str:
-        return (await tool.call(arguments)).text
+    async def invoke(context: ToolContext[object], arguments: str) -> str | list[ToolOutputText | ToolOutputImage]:
+        reply = await tool.call(arguments)
+        if not reply.pictures:
+            return reply.text
+        return [ToolOutputText(text=reply.text), *(ToolOutputImage(image_url=shown.url) for shown in reply.pictures)]
 
     def renew(context: RunContextWrapper[object], agent: AgentBase) -> bool:
         """Update the languages in the schema; the SDK calls this before each request."""

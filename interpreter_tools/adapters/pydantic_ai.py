@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from pydantic_ai import FunctionToolset, ModelRetry, Tool, ToolReturn
+from pydantic_ai import BinaryContent, FunctionToolset, ModelRetry, Tool, ToolReturn
 
 if TYPE_CHECKING:
     from pydantic_ai import RunContext
@@ -28,7 +28,8 @@ def pydantic_ai_tool(tool: CodeExecutionTool) -> Tool[object]:
         reply = await tool.call(arguments)
         if reply.result is None:
             raise ModelRetry(reply.text)
-        return ToolReturn(reply.text, metadata=reply.result)
+        pictures = [BinaryContent(shown.data, media_type=shown.mime_type) for shown in reply.pictures]
+        return ToolReturn([reply.text, *pictures] if pictures else reply.text, metadata=reply.result)
 
     async def renew(context: RunContext[object], definition: ToolDefinition) -> ToolDefinition:
         """Return the definition with the languages registered now; the agent calls this before each request."""

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from interpreter_tools._config.model import EngineConfig
 
 _INSTRUCTIONS = """\
-Runs code in locked-down containers, at once. A run is a program of its own: print what is to be seen. It has no network
-unless the operator gave it one. Files stay only in a session: create_session, then give its id to execute_code.
+Runs code in locked-down containers, at once. A run is a program of its own: print what is to be seen; plots and
+pictures that it shows come back as pictures. It has no network unless the operator gave it
+one. Files stay only in a session: create_session, then give its id to execute_code.
 """
 _DESCRIPTION = """\
 Run a program in a fresh, locked-down sandbox and get its output, exit code and the files that it made.

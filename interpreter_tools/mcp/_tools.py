@@ -32,13 +32,14 @@ from interpreter_tools.mcp._state import State
 from interpreter_tools.tool._advice import Circumstances
 from interpreter_tools.tool._arguments import ignored_fields, read_call, read_fields
 from interpreter_tools.tool._options import ToolOptions
+from interpreter_tools.tool._pictures import pictures_of, read_picture, showing_figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interpreter_tools._config.display import DisplayResult
     from interpreter_tools._config.options import RunOptions
     from interpreter_tools._execution.execution import Execution
+    from interpreter_tools.tool._pictures import Picture
 
 _LISTED = 200  # files among which pictures are looked for
 _LINKS = 20  # files of a session that a run's answer links to
@@ -82,7 +83,6 @@ _OTHER_NAMES = {
     **dict.fromkeys(("contents", "text", "data", "body", "file_text"), "content"),
     **dict.fromkeys(("session", "id", "sessionid"), "session_id"),
 }
-_PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 _PICTURES_SHOWN = 4  # pictures of a session that a run's answer shows
 _PICTURE_MOST = 2 << 20  # bytes of one
 
@@ -141,7 +141,12 @@ async def execute_code(
     """Run a program. The server adds which languages there are."""
     state = ctx.request_context.lifespan_context
     with as_tool_errors():
-        options: RunOptions = {"stdin": _encode(stdin, field="stdin")}
+        config = (await state.engine()).config
+        options: RunOptions = {
+            "stdin": _encode(stdin, field="stdin"),
+            "auto_dependencies": True,
+            "environment": showing_figures(language, {}, config.container.environment),
+        }
         if timeout is not None:
             options["timeout"] = timeout
         if files:
@@ -155,7 +160,6 @@ async def execute_code(
             await Follower(execution, lambda progress, text: ctx.report_progress(progress, message=text)).follow()
             result = await execution.result()
     installs = LanguageRegistry.get(language).dependencies is not None
-    config = (await state.engine()).config
     run = Circumstances(
         language=language,
         code=code,
@@ -171,7 +175,7 @@ async def execute_code(
         ResourceLink(type="resource_link", name=full.stream, uri=full.uri, description=f"all of {full.stream}")
         for full in answer.full_output
     ]
-    content += [picture for shown in result.results if (picture := _displayed(shown)) is not None][:_PICTURES_SHOWN]
+    content += [_image(picture) for picture in pictures_of(result.results)]
     if session_id:
         content += await _pictures(state, session_id, result.generated_files)
         content += [_link(session_id, path) for path in result.generated_files[:_LINKS]]
@@ -276,16 +280,12 @@ def _told(answer: FileText, *, size: int) -> str:
 
 def _picture(data: bytes) -> ImageContent | None:
     """Return a picture in the form for models; None for data of a kind that they do not know."""
-    kind = next((kind for mark, kind in _PICTURES.items() if data.startswith(mark)), None)
-    if kind is None and data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        kind = "image/webp"
-    return None if kind is None else ImageContent(type="image", data=base64.b64encode(data).decode(), mime_type=kind)
+    picture = read_picture(data)
+    return None if picture is None else _image(picture)
 
 
-def _displayed(shown: DisplayResult) -> ImageContent | None:
-    """Return the picture among the forms of a displayed result."""
-    data = shown.png or shown.jpeg
-    return None if data is None or len(data) > _PICTURE_MOST else _picture(data)
+def _image(picture: Picture) -> ImageContent:
+    return ImageContent(type="image", data=picture.base64, mime_type=picture.mime_type)
 
 
 async def _pictures(state: State, session_id: str, names: Sequence[str]) -> list[ContentBlock]:

@@ -8,6 +8,7 @@ from interpreter_tools._background import beside
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.shell._memory import is_ours, remembering
 from interpreter_tools.tool import create_code_execution_tool
+from interpreter_tools.tool._pictures import showing_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -60,7 +61,15 @@ class Sandbox:
         program, files = remembering(language, code)
         stdin = b"" if feed is None else None
         async with (
-            self.session.stream(language, program, files=files, stdin=stdin, dependencies=packages) as execution,
+            self.session.stream(
+                language,
+                program,
+                files=files,
+                stdin=stdin,
+                dependencies=packages,
+                auto_dependencies=True,
+                environment=showing_figures(language, {}, self.engine.config.container.environment),
+            ) as execution,
             beside(None if feed is None else feed(execution)),
         ):
             async for chunk in execution:

@@ -31,6 +31,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     session_id: str | None = None
     workspace_sharing: Literal["isolated", "shared"] = "isolated"
     dependencies: bool = True
+    auto_dependencies: bool = True
     timeout: float | None = 60.0
     max_tokens: int = 4000
     limits: RunLimits = {}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from interpreter_tools._text import file_name, harmless
 from interpreter_tools.tool._advice import advice
-from interpreter_tools.tool._excerpt import MARKER, shorten
+from interpreter_tools.tool._excerpt import MARKER, excerpt, shorten
+from interpreter_tools.tool._screen import at_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,8 @@ def render_result(result: ExecutionResult, run: Circumstances, *, max_tokens: in
         head.append("\n".join(notes)[:_ADVICE])
     if files := _files(result, budget // 4):
         head.append(files)
+    if displayed := _displayed(result, budget // 4):
+        head.append(displayed)
     top = "\n".join(head)
     written: dict[Stream, str] = {name: text for name, text in _streams(result).items() if text.strip()}
     room = budget - len(top) - sum(len(name) + 3 for name in written)
@@ -69,7 +72,7 @@ def explain_error(error: InterpreterToolsError, *, hint: str | None = None) -> s
 
 def _streams(result: ExecutionResult) -> dict[Stream, str]:
     installing = result.outcome == "dependency_error"
-    return {
+    written: dict[Stream, str] = {
         "dependency_stderr": result.dependency_stderr if installing else "",
         "dependency_stdout": result.dependency_stdout if installing else "",
         "compile_stderr": result.compile_stderr,
@@ -77,6 +80,7 @@ def _streams(result: ExecutionResult) -> dict[Stream, str]:
         "stdout": result.stdout,
         "stderr": result.stderr,
     }
+    return {name: at_the_end(text) for name, text in written.items()}
 
 
 def _excerpts(streams: Mapping[Stream, str], room: int) -> dict[Stream, tuple[str, int]]:
@@ -112,6 +116,27 @@ def _files(result: ExecutionResult, room: int) -> str:
     rest = f" and {more:,} more" if more else ""
     some = ", and others that were not listed" if result.generated_files_partial else ""
     return f"files in {result.workspace_dir}: {', '.join(names)}{rest}{some}"
+
+
+def _displayed(result: ExecutionResult, room: int) -> str:
+    """What the program displayed: pictures by their kind and size, all else as text, as much as there is room for."""
+    if not result.results:
+        return ""
+    room = max(room, _LEAST)
+    lines: list[str] = []
+    for number, shown in enumerate(result.results, 1):
+        picture = shown.picture
+        if picture is not None:
+            line = f"  {number}. {harmless(picture[0])}, {len(picture[1]):,} bytes"
+        else:
+            text = shown.text or shown.markdown or shown.latex or ", ".join(shown.formats())
+            line = f"  {number}. {excerpt(text, max(room // 2, MARKER))}"
+        room -= len(line) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    more = len(result.results) - len(lines)
+    return "\n".join(["displayed:", *lines, *([f"  and {more:,} more"] if more else [])])
 
 
 def _short(name: str) -> str:

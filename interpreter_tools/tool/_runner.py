@@ -9,10 +9,12 @@ from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments, UsageError
 from interpreter_tools._execution.execution import Execution
 from interpreter_tools._execution.placement import LaterPlacement
+from interpreter_tools.tool._pictures import showing_figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interpreter_tools._config.model import ContainerConfig
     from interpreter_tools._config.options import RunOptions
     from interpreter_tools._execution.placement import Placement
     from interpreter_tools._session.session import Session
@@ -94,6 +96,10 @@ class Runner:
 
         async def make() -> Placement:
             engine = await self._start_engine()
+            container = self._container(engine)
+            options["environment"] = showing_figures(
+                arguments.language, self._options.limits.get("environment", {}), container.environment
+            )
             if self._options.session_id is not None:
                 where = {"language": arguments.language, "code": arguments.code}
                 return engine.stream_code(self._options.session_id, **where, **options).placement
@@ -131,6 +137,12 @@ class Runner:
         except UsageError:
             return None
 
+    def _container(self, engine: ExecutionEngine) -> ContainerConfig:
+        """How the containers of runs are, before their own limits."""
+        if self._options.session_id is None:
+            return engine.config.container
+        return engine.get_session(self._options.session_id).config.container or engine.config.container
+
     def _own_session(self, engine: ExecutionEngine) -> Session:
         if self._session is None:
             self._session = engine.session(
@@ -160,6 +172,7 @@ class Runner:
                 hint = "do without packages"
                 raise InvalidArguments("dependencies", arguments.dependencies, "cannot be installed", hint=hint)
             options["dependencies"] = arguments.dependencies
+        options["auto_dependencies"] = given.dependencies and given.auto_dependencies
         if given.strategy is not ContainerStrategy.PER_EXECUTION:
             options["strategy"] = given.strategy
         if given.workspace_sharing == "shared":

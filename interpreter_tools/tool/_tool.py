@@ -15,6 +15,7 @@ from interpreter_tools.tool._advice import Circumstances
 from interpreter_tools.tool._arguments import ToolArguments, blame_arguments, read_call
 from interpreter_tools.tool._options import ToolOptions
 from interpreter_tools.tool._outputs import Outputs
+from interpreter_tools.tool._pictures import Picture, pictures_of
 from interpreter_tools.tool._render import render_error, render_result
 from interpreter_tools.tool._runner import Runner, Sharing
 from interpreter_tools.tool._schema import JsonObject, arguments_schema
@@ -40,12 +41,15 @@ class ToolReply(msgspec.Struct, frozen=True, kw_only=True):
         is_error: True when the code did not run, or its outcome is not ``ok``.
         result: the result of the run; None when the arguments could not be understood, so that no program ran.
         output_id: the id of the result for ``CodeExecutionTool.full_output``; None when ``result`` is None.
+        pictures: what the program displayed, as pictures for the model: four at most, of 4 MiB together. ``text`` names
+            all that was displayed.
     """
 
     text: str
     is_error: bool
     result: ExecutionResult | None = None
     output_id: str | None = None
+    pictures: tuple[Picture, ...] = ()
 
 
 class CodeExecutionTool:
@@ -88,6 +92,7 @@ class CodeExecutionTool:
             "Runs a complete program in a sandbox.",
             "Returns what it wrote to stdout and stderr, its exit code, and the names of the files that it made.",
             "Only what is printed is returned: print the values you want to know.",
+            "Plots and pictures that it shows come back as pictures.",
             self._memory,
             "" if self._runner.networked else "The program has no network.",
             "" if self._options.timeout is None else f"It may run for {self._options.timeout:g} seconds.",
@@ -233,7 +238,13 @@ class CodeExecutionTool:
 
     def _reply(self, arguments: ToolArguments, notes: tuple[str, ...], result: ExecutionResult) -> ToolReply:
         text = render_result(result, self._circumstances(arguments, notes), max_tokens=self._options.max_tokens)
-        return ToolReply(text=text, is_error=result.outcome != "ok", result=result, output_id=self._outputs.add(result))
+        return ToolReply(
+            text=text,
+            is_error=result.outcome != "ok",
+            result=result,
+            output_id=self._outputs.add(result),
+            pictures=pictures_of(result.results),
+        )
 
     def render(self, result: ExecutionResult, *, language: str = "", max_tokens: int | None = None) -> str:
         """Return a result as text for a model.
@@ -301,6 +312,7 @@ def create_code_execution_tool(
     session_id: str | None = None,
     workspace_sharing: Literal["isolated", "shared"] = "isolated",
     dependencies: bool = True,
+    auto_dependencies: bool = True,
     timeout: float | None = 60.0,
     max_tokens: int = 4000,
     **limits: Unpack[RunLimits],
@@ -318,6 +330,8 @@ def create_code_execution_tool(
         session_id: a session of ``engine`` that runs belong to instead, which stays the caller's.
         workspace_sharing: ``"shared"`` lets all runs, in whatever language, see one workspace.
         dependencies: True lets models ask for packages.
+        auto_dependencies: whether well-known packages that a program imports are installed without being asked for;
+            only with ``dependencies``.
         timeout: seconds that a run may take at most, whatever the model asks for; None means no limit.
         max_tokens: the most tokens of a reply, at four characters a token.
         limits: what programs may use and see, such as ``memory_limit``, ``mounts`` and ``network``; see ``RunLimits``.
@@ -334,6 +348,7 @@ def create_code_execution_tool(
         session_id=session_id,
         workspace_sharing=workspace_sharing,
         dependencies=dependencies,
+        auto_dependencies=auto_dependencies,
         timeout=timeout,
         max_tokens=max_tokens,
         limits=limits,

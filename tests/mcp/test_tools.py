@@ -297,6 +297,16 @@ async def test_pictures_come_as_pictures_and_once(tmp_path: Path) -> None:
         assert str(read).count("/+4=") == 1
 
 
+async def test_displayed_pictures_come_as_pictures(tmp_path: Path) -> None:
+    """Also a figure that was left open, whose packages nobody asked for."""
+    async with connect("memory", tmp_path) as server:
+        code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])"
+        ran = await server.client.call_tool("execute_code", {"language": "python", "code": code})
+        (picture,) = [part for part in ran.content if isinstance(part, ImageContent)]
+        assert (picture.mime_type, base64.b64decode(picture.data)[:4]) == ("image/png", b"\x89PNG"), text_of(ran)
+        assert "displayed:\n  1. image/png, " in text_of(ran)
+
+
 async def test_content_may_be_an_object(tmp_path: Path) -> None:
     """It is written as JSON; arguments by other names are taken, and those that there are not are told."""
     async with connect("memory", tmp_path) as server:

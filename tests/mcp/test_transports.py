@@ -207,7 +207,7 @@ def test_end_of_input_ends_the_server() -> None:
 def test_wrong_address_is_told() -> None:
     """Before anything starts."""
     done = call("mcp", "--http", "nowhere")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith(b"interpreter-tools mcp: --http: 'nowhere' is no address")
 
 
