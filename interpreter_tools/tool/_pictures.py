@@ -1,4 +1,4 @@
-"""Pictures that programs display, as models take them, and what has figures that were left open shown."""
+"""Pictures that programs display, in the form for models, and the variable that shows figures left open."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _files(result: ExecutionResult, room: int) -> str:
 
 
 def _displayed(result: ExecutionResult, room: int) -> str:
-    """What the program displayed: pictures by their kind and size, all else as text, as much as there is room for."""
+    """Return the displayed results: pictures by their kind and size, all else as text, as much as there is room for."""
     if not result.results:
         return ""
     room = max(room, _LEAST)

@@ -138,7 +138,7 @@ class Runner:
             return None
 
     def _container(self, engine: ExecutionEngine) -> ContainerConfig:
-        """How the containers of runs are, before their own limits."""
+        """Return the configuration of the containers of runs."""
         if self._options.session_id is None:
             return engine.config.container
         return engine.get_session(self._options.session_id).config.container or engine.config.container

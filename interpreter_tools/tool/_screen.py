@@ -1,4 +1,4 @@
-"""What a terminal would show at the end: a progress bar that was painted 1,000 times is one line."""
+"""The text that a terminal shows at the end: a progress bar that was painted 1,000 times is one line."""
 
 from __future__ import annotations
 
