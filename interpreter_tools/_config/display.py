@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection
+
+    Representation: TypeAlias = str | bytes
+else:
+    Representation = object  # msgspec decodes no union of both: in JSON, bytes are base64
 
 CHART = "application/vnd.interpreter-tools.chart+json"
 """A chart as data, as ``DisplayResult.chart`` has it."""
@@ -60,11 +64,16 @@ class DisplayResult(msgspec.Struct, frozen=True, kw_only=True):
         update: it takes the place of the earlier result of that name.
     """
 
-    data: dict[str, str | bytes]
+    data: dict[str, Representation]
     metadata: dict[str, object] = msgspec.field(default_factory=dict[str, object])
     is_main_result: bool = False
     display_id: str | None = None
     update: bool = False
+
+    def __post_init__(self) -> None:
+        for mime, item in self.data.items():
+            if isinstance(item, str) and is_binary(mime):  # it was decoded from JSON
+                self.data[mime] = base64.b64decode(item)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{mime} [{len(item)}]" for mime, item in self.data.items())

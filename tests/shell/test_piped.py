@@ -147,10 +147,10 @@ async def test_signal_ends_it_and_leaves_nothing_behind(number: signal.Signals, 
 def test_mistakes_are_told_before_anything_is_touched():
     """With the way out."""
     done = shell("", "--language", "cobol")
-    assert done.returncode == 125
+    assert done.returncode == 2
     assert done.stderr.startswith(b"interpreter-tools shell: unknown language 'cobol'")
     done = shell("", "--tries", "0")
-    assert done.returncode == 125
+    assert done.returncode == 2
     assert b"tries: 0" in done.stderr
 
 

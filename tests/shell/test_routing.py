@@ -102,18 +102,18 @@ def test_javascript_is_told_from_words():
 
 def test_languages_that_are_registered_later_are_known():
     """By prefix and fence."""
-    fence = "```awk\n{ print }\n```"
+    fence = "```toylang\n{ print }\n```"
     with pytest.raises(UnknownLanguage):
         routed(fence)
     awk = LanguageConfig(
-        language="awk", default_image="x", code_filename="main.awk", run_command=("awk", "-f", "{file}")
+        language="toylang", default_image="x", code_filename="main.toy", run_command=("awk", "-f", "{file}")
     )
     LanguageRegistry.register(awk)
     try:
-        assert routed(fence) == ("run", "awk", "{ print }\n")
-        assert routed("awk: { print }") == ("run", "awk", "{ print }")
+        assert routed(fence) == ("run", "toylang", "{ print }\n")
+        assert routed("toylang: { print }") == ("run", "toylang", "{ print }")
     finally:
-        LanguageRegistry.unregister("awk")
+        LanguageRegistry.unregister("toylang")
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ async def test_output_cannot_act_on_the_terminal(tmp_path: Path):
         raw = screen.raw[begin:].replace(b"\x1b[6n", b"", 2)  # the prompt's own, after each input
         assert shown[-3].startswith("abcdred\\x9b5n\\u202e")
         assert "never ended" in shown[-2]
-        assert listed == ["x\\n"]
+        assert listed == ["\\x1b[2Jx\\n"]
         assert b"\x1b[31mred\x1b[0m" in raw
         assert not any(
             bad in raw for bad in (b"\x1b]", b"\x07", b"\x1b[6n", b"\x1b[2J", "\x9b".encode(), "\u202e".encode())

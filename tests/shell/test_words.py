@@ -18,7 +18,7 @@ from interpreter_tools.shell._words import Words
         ("/he", ["/help"]),
         ("/get ", ["a.txt", "'b c/d.txt'"]),
         ("/get b", ["'b c/d.txt'"]),
-        ("/lang ja", ["javascript"]),
+        ("/lang javas", ["javascript"]),
         ("/reset ", []),
         ("/nothing ", []),
         ("!cat a", ["a.txt"]),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pydantic
 import pytest
 
-from interpreter_tools import EngineStats, ExecutionResult, PoolStats
+from interpreter_tools import DisplayResult, EngineStats, ExecutionResult, PoolStats
 
 
 def result_of(**fields: object) -> ExecutionResult:
@@ -77,3 +78,10 @@ def test_result_goes_through_web_frameworks() -> None:
     assert adapter.json_schema()["title"] == "ExecutionResult"
     with pytest.raises(pydantic.ValidationError):
         adapter.validate_python({"stdout": "x"})
+
+
+def test_result_comes_back_from_json() -> None:
+    """With pictures as bytes: JSON holds them as base64."""
+    shown = DisplayResult(data={"image/png": b"\x89PNG\xff", "text/plain": "x", "image/svg+xml": "<svg/>"})
+    result = result_of(results=(shown,), files={"a": b"\xff"})
+    assert msgspec.json.decode(result.to_json(), type=ExecutionResult) == result

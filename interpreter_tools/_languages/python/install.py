@@ -135,6 +135,18 @@ PREPARE = {"matplotlib": share_font_list}
 """A step for each package that needs one after its installation, by its directory: runs cannot write there."""
 
 
+def pip_options():
+    """Return the options that this version of pip needs.
+
+    From 24.2 on, pip asks the system for certificates, and then cannot speak TLS with an index that has an IP address
+    for a name. The certificates that an installer trusts are in a file, which the old way reads.
+    """
+    from importlib.metadata import version
+
+    is_new = [int(part) for part in version("pip").split(".")[:2]] >= [24, 2]
+    return ["--use-deprecated=legacy-certs"] if is_new else []
+
+
 def main(target, final, file):
     """Install, compile, and return the installer's status."""
     packages = make_environment(target, final)
@@ -143,7 +155,7 @@ def main(target, final, file):
         command = [uv, "pip", "install", "--no-config", "--no-cache", "--python", python, "--no-progress"]
     else:
         command = [python, "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-input"]
-        command += ["--no-warn-script-location", "--progress-bar", "off"]
+        command += ["--no-warn-script-location", "--progress-bar", "off", *pip_options()]
     pid = os.spawnv(os.P_NOWAIT, command[0], [*command, *split(target, file)])
     import py_compile  # while the installer is at work
 
