@@ -23,7 +23,7 @@ async def main() -> None:
     """Registers Ruby, asks, and prints what the script printed and the answer."""
     LanguageRegistry.register(RUBY)
     async with create_code_execution_tool() as tool:
-        print("languages:", *LanguageRegistry.names())
+        print("languages:", *LanguageRegistry.offered())
         result = await Agent(MODEL, tools=[pydantic_ai_tool(tool)]).run(QUESTION)
     for message in result.all_messages():
         for part in message.parts:

@@ -10,7 +10,8 @@ ANSWERS = [
     '{"language": "Python", "code": "print(sum(range(1, 11)))"}',
     {"lang": "js", "code": ["const n = 10;", "console.log(n * (n + 1) / 2)"], "timeout": "5s"},
     "```sh\nseq 10 | paste -sd+ | bc\n```",
-    {"language": "python", "code": "import sklearn"},
+    {"language": "python", "code": "import yaml\nprint(yaml.safe_load('a: 1'))"},
+    {"language": "python", "code": "print(result)"},
     {"language": "cobol", "code": "DISPLAY 55."},
 ]
 

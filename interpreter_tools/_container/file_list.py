@@ -21,11 +21,13 @@ class FileList:
     Attributes:
         entries: size and path of each file.
         partial: True when more files exist than were listed.
+        tells_unchanged: True when the run was started with ``Flag.LIST``: files that it left alone are told as well.
     """
 
     def __init__(self) -> None:
         self.entries: list[tuple[int, bytes]] = []
         self.partial = False
+        self.tells_unchanged = False
         self._unchanged: set[bytes] = set()  # files, and directories with a slash at the end whose files are all there
         self._size = 0
 
@@ -46,7 +48,7 @@ class FileList:
 
     def gone(self, names: Iterable[str]) -> set[str]:
         """Return which files of before are there no longer, by a list that also tells of unchanged ones."""
-        if not self._unchanged or self.partial:
+        if not self.tells_unchanged or self.partial:
             return set()
         there = {path for _, path in self.entries} | self._unchanged
         paths = {name: name.encode("utf-8", "surrogateescape") for name in names}

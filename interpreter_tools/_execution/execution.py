@@ -197,6 +197,7 @@ class Execution:
             flags |= Flag.MERGED
         if self._placed is not None and self._placed.lists:
             flags |= Flag.LIST
+            self._files.tells_unchanged = True
         start = Start(
             job.argv,
             job.environment,

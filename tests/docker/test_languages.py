@@ -77,33 +77,33 @@ exit 3
 def awk() -> Iterator[LanguageConfig]:
     """A language of this test's own."""
     config = LanguageConfig(
-        language="awk",
+        language="toyawk",
         default_image=SHELL_IMAGE,
         code_filename="main.awk",
         run_command=("awk", "-f", "{file}"),
-        aliases=("mawk", "gawk"),
+        aliases=("toymawk", "toygawk"),
         environment={"AWKPATH": "/workspace"},
     )
     LanguageRegistry.register(config)
     yield config
-    LanguageRegistry.unregister("awk")
+    LanguageRegistry.unregister("toyawk")
 
 
 async def test_registered_language_runs_like_any_other(engine: ExecutionEngine, awk: LanguageConfig) -> None:
     """One object is all it takes: streams, exit codes, files, limits, pools."""
-    assert LanguageRegistry.get("gawk") is awk
-    assert "awk" in LanguageRegistry.names()
+    assert LanguageRegistry.get("toygawk") is awk
+    assert "toyawk" in LanguageRegistry.names()
     code = 'BEGIN { print ENVIRON["AWKPATH"] } { sum += $1 } END { print sum > "out.txt"; print "sum", sum; exit 4 }'
-    result = await engine.run("awk", code, stdin=b"1\n2\n39\n", strategy=POOL)
+    result = await engine.run("toyawk", code, stdin=b"1\n2\n39\n", strategy=POOL)
     assert (result.stdout, result.exit_code, result.generated_files) == ("/workspace\nsum 42\n", 4, ("out.txt",))
-    looping = await engine.run("mawk", "BEGIN { while (1) {} }", timeout=0.3)
+    looping = await engine.run("toymawk", "BEGIN { while (1) {} }", timeout=0.3)
     assert looping.outcome == "timeout"
-    async with engine.stream("awk", "{ print toupper($0); fflush() }", strategy=POOL) as execution:
+    async with engine.stream("toyawk", "{ print toupper($0); fflush() }", strategy=POOL) as execution:
         await execution.send_stdin(b"hi\n")
         assert (await anext(execution)).text == "HI\n"
-    LanguageRegistry.unregister("awk")
+    LanguageRegistry.unregister("toyawk")
     with pytest.raises(UnknownLanguage):
-        await engine.run("gawk", "")
+        await engine.run("toygawk", "")
 
 
 async def test_registered_language_may_boot_ahead(engine: ExecutionEngine) -> None:

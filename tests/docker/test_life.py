@@ -168,8 +168,8 @@ async def test_supervisor_that_is_killed_is_told(small: ExecutionEngine, docker_
     """Though the kernel takes the whole container with it."""
     async with small.stream("python", FOREVER) as execution:
         await anext(execution)
-        (container,) = await containers_of(docker_client, small)
-        inspected = await docker_client.inspect_container(container)
+        found = await eventually(lambda: containers_of(docker_client, small), lambda found: len(found) == 1)
+        inspected = await docker_client.inspect_container(*found)
         assert inspected is not None
         os.kill(inspected["State"]["Pid"], 9)
         with pytest.raises(ContainerLost):

@@ -46,7 +46,8 @@ async def test_signals_to_the_supervisor_change_nothing(engine: ExecutionEngine,
 FILLS = """
 import os
 WHO
-open("/proc/self/oom_score_adj", "w").write("0")
+try: open("/proc/self/oom_score_adj", "w").write("0")
+except PermissionError: pass  # where the kernel has Landlock
 f = os.memfd_create("x")
 while True: os.write(f, b"x" * (1 << 20))
 """

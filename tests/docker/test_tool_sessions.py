@@ -119,7 +119,7 @@ async def test_mounts_are_seen(engine: ExecutionEngine, directory: Path) -> None
 async def test_packages_are_installed(engine: ExecutionEngine) -> None:
     """Also for the first call of a tool whose engine starts with it, and however they are listed."""
     code = "import six; print(six.__name__)"
-    tool = create_code_execution_tool(engine=engine)
+    tool = create_code_execution_tool(engine=engine, auto_dependencies=False)
     reply = await tool.call(language="python", code=code)
     assert 'call again with dependencies=["six"]' in reply.text
     reply = await tool.call(language="python", code=code, dependencies="six")
