@@ -113,6 +113,8 @@ async def run(
     code: Annotated[str | None, Parameter(alias="-c")] = None,
     language: Annotated[str | None, Parameter(alias="-l")] = None,
     dep: Words = None,
+    system_dep: Words = None,
+    auto_dep: Flag = False,
     with_file: Annotated[Words, Parameter(name="--file", alias="-f")] = None,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     limits: Limits | None = None,
@@ -135,6 +137,8 @@ async def run(
         code: The program itself, instead of a file.
         language: Its language; otherwise known from the file's suffix, then its first line, then Python.
         dep: A package to install first, or several between commas, as the language's installer takes them.
+        system_dep: A package of the image's distribution to install first, or several between commas.
+        auto_dep: Install the well-known packages that the program imports.
         with_file: A local file to put beneath the working directory, or PATH=LOCAL for another name; may be repeated.
         out: A directory for the files that the program makes in its working directory.
         limits: What the program may use and see.
@@ -158,6 +162,8 @@ async def run(
         args=tuple("-" if word == STDIN else word for word in words),
         language=language,
         dependencies=tuple(dep or ()),
+        system_dependencies=tuple(system_dep or ()),
+        auto_dependencies=auto_dep,
         files=tuple(with_file or ()),
         limits=limits or Limits(),
         ports=tuple(port or ()),

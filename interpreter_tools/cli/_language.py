@@ -58,9 +58,12 @@ def _by_suffix(suffix: str) -> str | None:
         return None
     for names in (LanguageRegistry.registered, LanguageRegistry.names):  # those of installed packages take longer
         known = names()
-        for name in known:
-            config = LanguageRegistry.get(name)
-            if suffix == PurePath(config.code_filename).suffix or suffix.removeprefix(".") in config.aliases:
+        configs = [LanguageRegistry.get(name) for name in known]
+        for config in configs:  # first: Deno's and Bun's programs have the suffix of TypeScript's, too
+            if suffix.removeprefix(".") in config.aliases:
+                return config.language
+        for config in configs:
+            if suffix == PurePath(config.code_filename).suffix:
                 return config.language
         if _MORE_SUFFIXES.get(suffix) in known:
             return _MORE_SUFFIXES[suffix]

@@ -33,6 +33,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     args: tuple[str, ...]
     language: str | None
     dependencies: tuple[str, ...]
+    system_dependencies: tuple[str, ...]
+    auto_dependencies: bool
     files: tuple[str, ...]
     limits: Limits
     ports: tuple[int, ...]
@@ -97,6 +99,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         packages = [package for text in self.dependencies for package in split_requirements(text)]
         if packages:
             options["dependencies"] = packages
+        if self.system_dependencies:
+            options["system_dependencies"] = [
+                name for text in self.system_dependencies for name in text.split(",") if name
+            ]
+        if self.auto_dependencies:
+            options["auto_dependencies"] = True
         return language, code, options
 
     def _read_code(self) -> bytes:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _OTHERS = {
     "args": "ARGS",
     "dependencies": "--dep",
+    "system_dependencies": "--system-dep",
+    "auto_dependencies": "--auto-dep",
+    "merge_output": "--merge-output",
+    "collect": "--out, which keeps all files",
     "files": "--file",
     "run_app": "FILE, which runs under its own name",
     "stdin": "standard input",
