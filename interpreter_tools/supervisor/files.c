@@ -332,7 +332,8 @@ void files_put(struct cursor *payload)
 	put.length = path.length < MAX_PATH ? path.length : MAX_PATH;
 	memcpy(put.path, path.at, put.length);
 	noting = mode & IT_PUT_RUN && !refusal_waits() ? uid : 0;
-	bool replaces = noting && make_way(path, put.is_code);
+	bool is_free = put.is_code && !code.aside; /* place_code has just looked */
+	bool replaces = noting && !is_free && make_way(path, put.is_code);
 	if (!refusal_waits() && (put.fd = open_file(uid, path, O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
 		put_failed(errno);
 	if (put.fd >= 0 && !replaces)
