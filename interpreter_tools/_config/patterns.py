@@ -1,4 +1,4 @@
-"""Which files of a run come along with its result."""
+"""Patterns that say which files of a run come along with its result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ Pattern = tuple[str, ...]
 
 
 def check_patterns(patterns: Sequence[str], *, field: str) -> tuple[Pattern, ...]:
-    """Return the parts of each pattern. One without a slash is that of a name, in whatever directory.
+    """Return the parts of each pattern. A pattern without a slash matches a file name in any directory.
+
+    Args:
+        patterns: as the caller gives them, ``"out/*.csv"``.
+        field: the option that they come from, for the error.
 
     Raises:
-        ConfigurationError: they are one text, or one of them cannot be the pattern of a file below the workspace.
+        ConfigurationError: ``patterns`` is one text, or one pattern can match no file below the workspace.
     """
     if isinstance(patterns, (str, bytes)):
         raise ConfigurationError(field, patterns, "is one text", hint=f"give a list of patterns: [{patterns!r}]")
@@ -44,7 +48,7 @@ def matches(path: str, patterns: Sequence[Pattern]) -> bool:
 
 
 def _matches(parts: Sequence[str], pattern: Pattern) -> bool:
-    """Follow all ways to match at once, so that the time is bounded whatever the path is."""
+    """Follow all ways to match at once, so that no path and no pattern takes long."""
     last = len(pattern) - 1
     reached = _beyond_stars({0}, pattern)
     for part in parts:
@@ -56,7 +60,10 @@ def _matches(parts: Sequence[str], pattern: Pattern) -> bool:
 
 
 def _beyond_stars(reached: set[int], pattern: Pattern) -> set[int]:
-    """Add what is reached as ``**`` also stands for no directory; at the end of a pattern it stands for a name."""
+    """Add the positions behind each ``**`` that is reached: it also stands for no directory.
+
+    At the end of a pattern ``**`` stands for at least a file name.
+    """
     for at, part in enumerate(pattern[:-1]):
         if part == "**" and at in reached:
             reached.add(at + 1)

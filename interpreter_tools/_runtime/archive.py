@@ -1,7 +1,7 @@
-"""A zip archive as files for the workspace. Nothing is unpacked here: what comes out goes into the sandbox.
+"""Read a zip archive as files for the workspace. Nothing is unpacked on this machine: the files go into the sandbox.
 
-An archive may be an attacker's as well: it promises a directory of its own size, names, sizes and contents, and each of
-them may be a lie. Reads files: call it off the event loop.
+The archive may come from an attacker. It states the size of its directory, and the names, sizes and contents of its
+files: each may be a lie. These functions read files; call them off the event loop.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedE
 
 
 class _Refused(Exception):
-    """Why an archive is not taken."""
+    """An archive is refused; the text says why."""
 
 
 class _File(io.FileIO):
-    """A file of which no more than a directory's worth is ever read at once."""
+    """A file that refuses to be read by more than ``_LARGEST_DIRECTORY`` bytes at once."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """At most so many bytes; all that is left where none is given."""
+        """Return at most ``size`` bytes, or all that is left where no size is given."""
         if size is None or size < 0:
             size = os.fstat(self.fileno()).st_size - self.tell()
         if size > _LARGEST_DIRECTORY:
@@ -48,16 +48,17 @@ class _File(io.FileIO):
 
 
 def zip_files(mount: Mount, *, limit: int, field: str) -> dict[str, bytes]:
-    """The files of an archive, by their paths below the workspace.
+    """Return the files of an archive by their paths below the workspace.
 
     Args:
         mount: one of kind ``"zip"``.
-        limit: bytes that they may hold together, and the archive itself.
+        limit: bytes that the files may hold together; also the largest size of the archive itself.
         field: the mount's path in the configuration.
 
     Raises:
-        ConfigurationError: the archive is not there, is none, or is refused: for a name that leads elsewhere or comes
-            twice, an entry that is a link, encrypted or packed in a way other than deflate, or for its size.
+        ConfigurationError: the archive does not exist, is no zip archive, or is refused: for a name that leads out of
+            the workspace or comes twice, for an entry that is a link, encrypted, or packed in another way than deflate,
+            or for its size.
     """
     assert mount.source is not None
     source = mount.source
@@ -93,7 +94,7 @@ def _read(file: _File, mount: Mount, limit: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _check(infos: Sequence[zipfile.ZipInfo], mount: Mount, limit: int, archive_size: int) -> dict[str, zipfile.ZipInfo]:
-    """The entries that are files, by path below the workspace."""
+    """Check all entries. Return those that are files, by their paths below the workspace."""
     most = max(_FEWEST_FILES, limit // _BYTES_PER_FILE)
     if len(infos) > most:
         raise _Refused(f"holds {len(infos)} entries; the workspace has room for {most}")
@@ -141,11 +142,11 @@ def _check_entry(info: zipfile.ZipInfo, prefix: str) -> str:
 def with_archives(
     mounts: Sequence[Mount], files: Mapping[bytes, bytes], *, limit: int, field: str
 ) -> dict[bytes, bytes]:
-    """The files of a run together with those of its archives, which give way to the run's own.
+    """Return the files of a run and those of its archives. Where both have a path, the run's own file stays.
 
     Args:
-        mounts: as configured; those of other kinds are passed over.
-        files: what the run is given, by path below the workspace.
+        mounts: as configured; mounts of another kind than ``"zip"`` are passed over.
+        files: the run's own files, by their paths below the workspace.
         limit: bytes that the workspace holds.
         field: the mounts' path in the configuration.
 

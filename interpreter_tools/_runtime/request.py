@@ -1,4 +1,4 @@
-"""What a caller asks for, as far as it is known before there is a container for it; with or without a session."""
+"""The request for a run, as it is known before a container is there; with or without a session."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that is asked for.
+    """A request for a run, checked.
 
     Attributes:
-        language: what the code is written in.
-        options: how it is to run.
+        language: the language of the code.
+        options: the options of the run, complete.
         code: the program; None where an app is run.
-        files: what its workspace is to hold beside that, by path.
-        packages: what must be installed for it.
-        prepared: what is decided about packages while the run is prepared.
+        files: the files that its workspace gets, by path.
+        packages: the packages that must be installed for it.
+        prepared: the decisions about packages, made while the run is prepared.
     """
 
     language: LanguageConfig
@@ -54,10 +54,17 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         *,
         session: SessionConfig | None = None,
     ) -> Self:
-        """What a call asks for.
+        """Check the arguments of a call and return its request.
+
+        Args:
+            config: of the engine.
+            language: the name of the language, or an alias.
+            code: the program; empty where an app is run.
+            options: as the caller gave them.
+            session: the configuration of the session, if the call belongs to one.
 
         Raises:
-            UsageError: it cannot work.
+            UsageError: an argument cannot work; the error names it.
         """
         found = LanguageRegistry.get(language)
         resolved = resolve(config, options, session=session)
@@ -73,7 +80,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def execution(self, placement: Placement) -> Execution:
-        """Return the run, not started."""
+        """Return the run. It is not started yet."""
         return Execution(
             placement, stdin=self.options.stdin, capture=self.options.capture, collect=self.options.collect
         )
@@ -81,11 +88,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     async def complete(
         self, host: Host, *, elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
     ) -> Demand:
-        """Return the same with its archives' files, and with all the packages that it needs.
+        """Return the request with the files of its archives, and with all packages that its code needs.
 
         Args:
-            host: reads what is mounted.
-            elsewhere: reads what neither the run brings nor a mount shows; None where there is no such place.
+            host: reads the files of mounts.
+            elsewhere: reads a file that neither the run brings nor a mount shows; None where there is no such place.
         """
         files = await host.with_archives(self.options.container, self.files)
         if not looks_for_packages(self):
@@ -101,11 +108,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, files=files, packages=packages)
 
     def job(self, fitting: Fitting, *, image_environment: dict[str, str] | None = None) -> Job:
-        """What the container is told.
+        """Return what the container must be told to run this.
 
         Args:
-            fitting: what fits it.
-            image_environment: variables of the image that its container was made from; None means those of ``fitting``.
+            fitting: the shape of the container, and where the packages are.
+            image_environment: the variables of the container's image; None means those of ``fitting``.
         """
         return plan(
             self.language,
@@ -127,7 +134,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolPlacement:
-    """Places a run without a session: in a container of a pool."""
+    """The way of a run without a session to its container: a pool."""
 
     def __init__(self, host: Host, request: Demand) -> None:
         self._host = host
@@ -135,7 +142,7 @@ class PoolPlacement:
         self._complete = False
 
     async def acquire(self, run: Run) -> Placed | Missing:
-        """Return a container for the run, or what must be installed first."""
+        """Return a container for the run, or the packages that must be installed first."""
         run.prepared = self._request.prepared
         host = self._host
         if not self._complete:
@@ -154,4 +161,4 @@ class PoolPlacement:
             return fitting.image  # the image with its packages was pruned meanwhile
 
     def leave(self) -> None:
-        """Do nothing: the pool has its container back."""
+        """Do nothing: the pool already has its container back."""

@@ -1,4 +1,4 @@
-"""What an engine holds while it runs: the Docker client, images, pools, and the tasks that look after them."""
+"""The holdings of a running engine: the Docker client, images, pools, and the tasks that look after them."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ _SWEEP = 300.0  # seconds between two sweeps
 
 
 class Fitting(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run with packages finds them.
+    """The container that fits a run, and the place of the run's packages.
 
     Attributes:
-        shape: what its container has to be.
+        shape: the shape of the container.
         need: the entry of the dependency store; None where there is none, or where the image holds the packages.
-        missing: what to install when the packages are not there; None without any.
-        image: the derived image with system packages, to be made again when it has gone; None without any.
+        missing: the installation for when the packages are not there; None for a run without packages.
+        image: the derived image with system packages, made again when it has gone; None without system packages.
     """
 
     shape: Shape
@@ -80,7 +80,7 @@ class Fitting(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str | None:
-        """The key of the packages; None without any."""
+        """The key of the packages; None for a run without packages."""
         return None if self.missing is None else self.missing.key
 
 
@@ -113,22 +113,25 @@ class Host:
         return f"<Host [{len(self.pools)} pools, {'closed' if self.closed else 'open'}]>"
 
     def begin(self) -> None:
-        """Begin to look after containers, and after what dead clients have left."""
+        """Start the tasks that watch the containers and remove what dead clients have left."""
         GUARD.add(self)
         self.tasks.serve(self._watch)
         self.tasks.serve(self._sweep)
 
     @property
     def is_orphaned(self) -> bool:
-        """The event loop was closed, and this was not."""
+        """True when the event loop was closed while the engine was still open."""
         return self.loop.is_closed() and not self.closed
 
     def sever(self) -> None:
-        """Break the stream of every container, after the event loop was closed: they end. For another thread."""
+        """Break the stream of every container, so that all containers end.
+
+        For the time after the event loop was closed; another thread calls this.
+        """
         self.client.sever()
 
     async def _sweep(self) -> None:
-        """Remove what dead clients have left, now and from time to time."""
+        """Remove what dead clients have left: now, and every ``_SWEEP`` seconds."""
         while True:
             try:
                 await sweep(self.client)
@@ -137,9 +140,9 @@ class Host:
             await asyncio.sleep(_SWEEP)
 
     async def _watch(self) -> None:
-        """Look after containers that say nothing though somebody waits for them: a paused one is given up.
+        """Give up each container that is paused or gone and says nothing while somebody waits for it.
 
-        A run without a time limit, and a file that is read, would wait for it for ever.
+        Without this, a run without a time limit and the reading of a file would wait for ever.
         """
         before: dict[Container, int] = {}
         while True:
@@ -173,7 +176,7 @@ class Host:
             container.channel.close(ContainerLost(cause, hint=hint))
 
     def check_home(self) -> None:
-        """Refuses to be used from elsewhere than where it was started.
+        """Refuse a use from another process or event loop than the one that started the engine.
 
         Raises:
             EngineMisused: this is another process, or another event loop.
@@ -188,7 +191,7 @@ class Host:
             raise EngineMisused("the engine belongs to another event loop", hint="start an engine in each event loop")
 
     def check(self) -> None:
-        """Refuses to be used from elsewhere than where it was started, and after its end.
+        """Refuse a use from another process or event loop, and a use after the end of the engine.
 
         Raises:
             EngineMisused: this is another process, or another event loop.
@@ -206,12 +209,12 @@ class Host:
         workspace_volume: str | None = None,
         uid: int | None = None,
     ) -> Shape:
-        """What a run's container has to be.
+        """Return the shape of the container that a run needs.
 
         Args:
-            language: what runs in it.
-            options: of the run.
-            workspace_volume: what it has for a workspace, if not a tmpfs of its own.
+            language: the language of the run.
+            options: the options of the run.
+            workspace_volume: the volume of its workspace; None means a tmpfs of its own.
             uid: the user that programs run as; None means that each container takes the next.
 
         Raises:
@@ -235,12 +238,12 @@ class Host:
         workspace_volume: str | None = None,
         uid: int | None = None,
     ) -> Fitting | Missing:
-        """Return the shape for a run that uses packages, or the image that has to be made first.
+        """Return the shape for a run that uses packages, or the image that must be made first.
 
         Args:
-            language: what runs.
-            options: of the run.
-            packages: what it uses.
+            language: the language of the run.
+            options: the options of the run.
+            packages: the packages that it uses.
             workspace_volume: see ``shape``.
             uid: see ``shape``.
         """
@@ -267,12 +270,12 @@ class Host:
         return Fitting(shape=shape, need=required.need, missing=self.installs.missing(required), image=image)
 
     async def inventory(self, language: LanguageConfig, options: Resolved) -> Inventory:
-        """Return what the image of a run has for a language."""
+        """Return the packages and modules that the image of a run has for a language."""
         assert language.dependencies is not None
         return await self._inventories.get(language.dependencies, await self.shape(language, options))
 
     async def _find_sources(self, container: ContainerConfig) -> tuple[Source, ...]:
-        """What a container's mounts take from this machine."""
+        """Return the files and directories of this machine that a container's mounts use."""
         if not container.mounts:
             return ()
         socket = self.client.endpoint.socket_path
@@ -285,12 +288,12 @@ class Host:
         )
 
     async def read_given(self, container: ContainerConfig, files: dict[bytes, bytes], path: str) -> bytes | None:
-        """A file that a run is given, by its absolute path in the container; None where there is none.
+        """Return the content of a file that a run is given, or None where there is no such file.
 
         Args:
-            container: what its mounts are.
-            files: what is written into the workspace for it.
-            path: the path.
+            container: the configuration that names its mounts.
+            files: the files that are written into its workspace.
+            path: the absolute path of the file in the container.
         """
         given = files.get(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
         if given is None and container.mounts and self.client.endpoint.socket_path is not None:
@@ -298,7 +301,7 @@ class Host:
         return given
 
     async def with_archives(self, container: ContainerConfig, files: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """A run's files, and those of the archives among its container's mounts.
+        """Return a run's files, and those of the archives among its container's mounts.
 
         Raises:
             ConfigurationError: an archive cannot be used.
@@ -314,7 +317,7 @@ class Host:
         )
 
     def pool(self, shape: Shape) -> Pool:
-        """The containers of a shape."""
+        """Return the pool of a shape; make it if there is none."""
         pool = self.pools.get(shape.key)
         if pool is None:
             size = self.config.pool.size_on(cpus=self.traits.cpus, memory=self.traits.memory)
@@ -323,20 +326,20 @@ class Host:
         return pool
 
     async def close_pool(self, shape: Shape) -> None:
-        """Gives up the containers of a shape that nobody will ask for again."""
+        """Close the pool of a shape that nobody will ask for again."""
         pool = self.pools.pop(shape.key, None)
         if pool is not None:
             await pool.aclose()
 
     async def create_volume(self, name: str, options: Mapping[str, str]) -> str:
-        """Makes a volume that is ours, and returns its name."""
+        """Create a volume that bears the labels of this engine. Return its name."""
         await self.client.create_volume(name, self.owner.labels(), options=options)
         return name
 
     async def remove_volume(self, name: str) -> None:
         """Remove a volume as soon as the containers that use it are gone.
 
-        A container whose creation is under way would bring it back: then it is removed after that.
+        A container that is being created with the volume would bring it back: then the volume is removed after that.
         """
         if self._mounting[name]:
             self._unwanted.add(name)
@@ -355,11 +358,11 @@ class Host:
             _LOG.warning("the volume %s could not be removed; the next engine's start removes it", name, exc_info=True)
 
     async def create(self, shape: Shape) -> Container:
-        """Starts a container that no pool counts.
+        """Start a container that no pool counts.
 
         Raises:
             EngineClosed: the engine was closed meanwhile.
-            InterpreterToolsError: it could not be started, and why.
+            InterpreterToolsError: the container could not be started; the error says why.
         """
         container = await self._create(shape)
         if container is None:
@@ -367,7 +370,7 @@ class Host:
         return container
 
     async def _create(self, shape: Shape) -> Container | None:
-        """A container; None when the engine was closed before its turn came."""
+        """Start a container. Return None when the engine was closed before its turn came."""
         volume = shape.workspace_volume
         with self._mounts(volume):
             async with self._creating:
@@ -383,7 +386,7 @@ class Host:
 
     @contextlib.contextmanager
     def _mounts(self, volume: str | None) -> Generator[None]:
-        """Note that a container is created with a volume for its workspace, which is removed late if it has to be."""
+        """Note that a container is being created with a volume; remove an unwanted volume when that is over."""
         if volume is None:
             yield
             return
@@ -399,7 +402,7 @@ class Host:
                     self.tasks.spawn(self.remove_volume, volume)
 
     async def _start(self, shape: Shape, installer: str | None = None) -> Container:
-        """Start a container; where the supervisor is missing, its volume is filled again first."""
+        """Start a container. Where the supervisor is missing, fill its volume again and start once more."""
         try:
             return await self._start_once(shape, installer)
         except (ContainerStartFailed, DockerApiError) as error:
@@ -420,31 +423,31 @@ class Host:
         return container
 
     async def _refill(self) -> bool:
-        """Fill the supervisor's volume, which somebody has removed. Return whether it is as it was."""
+        """Fill the supervisor's volume again, as somebody has removed it. Return whether it has the same name."""
         async with self._refilling:
             volume = await ensure_supervisor_volume(self.client)
         return volume.name == self.volume
 
     async def create_installer(self, shape: Shape, name: str) -> Container:
-        """Starts the container of that name, which may write into the dependency store."""
+        """Start an installer of that name: a container that may write into the dependency store."""
         return await self._start(shape, name)
 
     async def wait_for_other(self, name: str, seconds: float) -> None:
-        """Waits until a container of that name is gone; one whose client is dead is removed."""
+        """Wait until the container of that name is gone. Remove it where its client is dead."""
         await sweep(self.client)
         await self.client.wait_removed(name, seconds)
 
     def discard(self, container: Container) -> None:
-        """Removes a container in the background."""
+        """Remove a container in the background."""
         container.channel.on_lost = None
         if not self.tasks.spawn(container.aclose):
             container.channel.close()  # its supervisor then ends it
 
     async def aclose(self, *, deadline: float) -> None:
-        """End every run and remove every container and volume.
+        """End all runs, and remove all containers and volumes of this engine.
 
         Args:
-            deadline: when it is over, on the clock of the event loop.
+            deadline: the time of the event loop at which to give up.
         """
         self.closed = True
         GUARD.discard(self)
@@ -462,7 +465,7 @@ class Host:
             await self.client.aclose(deadline=share(_CLIENT_SHARE))
 
     async def _remove_rest(self, seconds: float) -> None:
-        """Remove what bears the label of this engine and is still there, as some removal failed or came too late."""
+        """Remove what still bears the label of this engine: some removal failed or came too late."""
         labels: dict[str, str | None] = {OWNER_LABEL: self.owner.id}
         try:
             async with asyncio.timeout(seconds):

@@ -70,8 +70,8 @@ static void note(struct text path, const char *aside, bool directory)
 }
 
 /*
- * Opens the directory that holds the last component, which it returns in name. With create, directories that are missing are made.
- * The caller closes the descriptor; -1 and errno on failure.
+ * Opens the directory that holds the last component of a path, and returns that component in name. With create, it makes the
+ * directories that are missing. The caller closes the descriptor; -1 and errno on failure.
  */
 static int open_parent(struct text path, bool create, char name[256])
 {
@@ -239,8 +239,9 @@ void files_name_code(char **argv)
 }
 
 /*
- * Moves out of the way what is where a file of a run must go: with IT_PUT_CODE a file of any kind, a link, or a directory, else a regular
- * file. It gets another name in the same directory, until the run begins or is refused. A directory keeps that name. True when something was there.
+ * Moves away what stands where a file of a run must go: a regular file; with any also a link, a directory, or another kind of
+ * file. It gets another name in the same directory, until the run begins or is refused. A directory keeps that other name.
+ * True when something was there.
  */
 static bool make_way(struct text path, bool any)
 {
@@ -267,8 +268,8 @@ static void undo(int parent, const char *name, const struct deed *deed)
 {
 	struct stat status;
 	(void)unlinkat(parent, name, deed->directory ? AT_REMOVEDIR : 0);
-	if (*deed->aside && renameat(parent, deed->aside, parent, name) == 0 && fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISREG(status.st_mode))
+	if (*deed->aside && renameat(parent, deed->aside, parent, name) == 0 &&
+	    fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode))
 		changes_put(&status); /* its change time is new, and no run's doing */
 }
 
@@ -288,7 +289,10 @@ void files_undo(void)
 	}
 }
 
-/* The run begins: what its files replaced is removed. With begun false, the files can still be undone, but where they replaced others. */
+/*
+ * The run begins: removes what its files replaced. With begun false, the files that replaced nothing can still be removed
+ * again; those that replaced something stay.
+ */
 void files_keep(bool begun)
 {
 	for (struct deed **link = &deeds, *deed; (deed = *link);) {
@@ -320,7 +324,8 @@ void files_put(struct cursor *payload)
 	take_end(payload);
 	if (put.open)
 		die("protocol: a put inside a put");
-	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~(07777u | IT_PUT_RUN | IT_PUT_CODE)) || (mode & (IT_PUT_RUN | IT_PUT_CODE)) == IT_PUT_CODE)
+	bool code_alone = (mode & (IT_PUT_RUN | IT_PUT_CODE)) == IT_PUT_CODE;
+	if (uid < FIRST_UID || uid > LAST_UID || (mode & ~(07777u | IT_PUT_RUN | IT_PUT_CODE)) || code_alone)
 		die("protocol: a put as uid %u with mode %o", uid, mode);
 	put.open = true;
 	put.refused = false;

@@ -82,15 +82,16 @@
 /* in the mode of IT_PUT: the file belongs to the next run. When its IT_START is refused, what was there before is there again */
 #define IT_PUT_RUN 0x40000000u
 /*
- * With IT_PUT_RUN: the file is the code of the run, and takes the place of no file of a user. Where something has its name, it is written under the
- * same name with a dot before it, and what has that name makes way: a file or link is removed, a directory gets another name. An argument of
- * IT_START that ends in "/" and the code's path is changed then. The file is removed when the run ends, unless the run changed it.
+ * With IT_PUT_RUN: the file is the code of the run, and takes the place of no file of a user. Where something has its name,
+ * the code is written under the same name with a dot before it, and what has that name makes way: a file or link is removed, a
+ * directory gets another name. An argument of IT_START that ends in "/" and the code's path is changed then. The file is
+ * removed when the run ends, unless the run changed it.
  */
 #define IT_PUT_CODE 0x80000000u
 
 /*
- * Added to the size in IT_FILES: the run has left this alone. It is a file, in a directory in which others came or went; or a directory, whose path
- * ends with a slash ("/" is the workspace), in which every file is still there that was before the run.
+ * Added to the size in IT_FILES: the run has left this alone. It is a file, in a directory in which others came or went; or a
+ * directory, whose path ends with a slash ("/" is the workspace), in which every file is still there that was before the run.
  */
 #define IT_FILES_UNCHANGED 0x8000000000000000u
 
@@ -157,8 +158,8 @@
 /*
  * The hand-over to a booted interpreter, on its descriptor 3 (a stream socket, closed before any user code runs):
  * u32 length of the rest, u32 uid, then NUL-terminated strings: the working directory, argc in decimal, argv (argv[0] is the
- * code file), then the environment as NAME=value until the end. It closes descriptor 3 and runs the code. With IT_HAND_OVER_MERGED in the uid it
- * first puts descriptor 1 in the place of 2.
+ * code file), then the environment as NAME=value until the end. It closes descriptor 3 and runs the code. With
+ * IT_HAND_OVER_MERGED in the uid it first puts descriptor 1 in the place of 2.
  *
  * An IT_BOOT_SINGLE interpreter is started as the run's user and holds the program's stdin, stdout and stderr from the start. It
  * writes one byte 'r' to descriptor 3 when it is ready.
