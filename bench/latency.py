@@ -52,8 +52,8 @@ async def first_chunk(engine: ExecutionEngine) -> float:
 
 async def lease_once(engine: ExecutionEngine) -> float:
     """Milliseconds until a warm container is ours."""
-    host = engine._use().host
-    pool = host.pool(await host.shape(LanguageRegistry.get("python"), resolve(EngineConfig(), RunOptions())))
+    runtime = engine._use().runtime
+    pool = runtime.pool(await runtime.shape(LanguageRegistry.get("python"), resolve(EngineConfig(), RunOptions())))
     started = time.perf_counter()
     lease = await pool.lease()
     taken = (time.perf_counter() - started) * 1e3

@@ -48,7 +48,9 @@ async def idle(language: str) -> tuple[float, float]:
         await asyncio.sleep(2)
         own: list[float] = []
         shims: list[float] = []
-        for container in await client.list_containers(labels={"interpreter-tools.owner": engine._use().host.owner.id}):
+        for container in await client.list_containers(
+            labels={"interpreter-tools.owner": engine._use().runtime.owner.id}
+        ):
             details = await client.inspect_container(container.id)
             assert details is not None
             pid = details["State"]["Pid"]

@@ -19,8 +19,8 @@ from interpreter_tools._config.results import EngineStats
 from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume
 from interpreter_tools._exceptions import EngineClosed, InterpreterToolsError, PoolClosed
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._runtime.request import Demand, PoolPlacement
-from interpreter_tools._runtime.runtime import Host
+from interpreter_tools._runtime.request import PoolPlacement, RunRequest
+from interpreter_tools._runtime.runtime import Runtime
 from interpreter_tools._session.host_files import data_directory, host_path
 from interpreter_tools._session.registry import Sessions
 
@@ -47,23 +47,23 @@ _LOG.addHandler(logging.NullHandler())  # the application decides where warnings
 class _Running:
     """The resources of an engine between its start and its close."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.sessions = Sessions(host)
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.sessions = Sessions(runtime)
 
     async def aclose(self) -> None:
         """End everything, within the one deadline of ``ExecutionEngine.aclose``."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLOSE_DEADLINE
-        self.host.closed = True
-        self.host.installs.aclose()  # a session waits for its run, and the run may wait for an installation
+        self.runtime.closed = True
+        self.runtime.installs.aclose()  # a session waits for its run, and the run may wait for an installation
         ending = asyncio.create_task(self.sessions.aclose())
         try:
             await asyncio.wait([ending], timeout=_CLOSE_DEADLINE * _SESSIONS_SHARE)
             if not ending.done():
                 _LOG.warning("sessions could not be cleaned up in time; their containers are removed all the same")
         finally:
-            await self.host.aclose(deadline=deadline)
+            await self.runtime.aclose(deadline=deadline)
             ending.cancel()  # the client is closed, so the clean-up has nothing left to wait for
             await asyncio.wait([ending], timeout=_LAST_WAIT)
 
@@ -97,7 +97,7 @@ class ExecutionEngine:
         return f"<ExecutionEngine {state}>"
 
     def __del__(self) -> None:
-        if self._running is not None and not self._closed and self._running.host.pid == os.getpid():
+        if self._running is not None and not self._closed and self._running.runtime.pid == os.getpid():
             warnings.warn(f"{self!r} was not closed: use `async with` or `await engine.aclose()`", ResourceWarning, 2)
 
     @property
@@ -127,7 +127,7 @@ class ExecutionEngine:
             if self._closed:
                 raise EngineClosed("the engine was closed", hint="make another ExecutionEngine")
             if self._running is not None:
-                self._running.host.check_home()
+                self._running.runtime.check_home()
                 return self
             LanguageRegistry.register_all(self._config.languages)
             for language in self._config.prewarm:
@@ -138,9 +138,9 @@ class ExecutionEngine:
                 await running.aclose()
                 raise EngineClosed("the engine was closed while it started", hint="make another ExecutionEngine")
             self._running = running
-            running.host.begin()
+            running.runtime.begin()
             for language in self._config.prewarm:
-                running.host.tasks.spawn(self._prewarm, language)
+                running.runtime.tasks.spawn(self._prewarm, language)
         return self
 
     async def _connect(self) -> DockerClient:
@@ -161,7 +161,7 @@ class ExecutionEngine:
                 raise
             traits = msgspec.structs.replace(volume.traits(await info), store=self._config.dependency_store)
             owner = await asyncio.to_thread(Owner.current)
-            running = _Running(Host(self._config, client, owner, volume.name, traits))
+            running = _Running(Runtime(self._config, client, owner, volume.name, traits))
         except BaseException:
             await client.aclose()
             raise
@@ -190,10 +190,12 @@ class ExecutionEngine:
             EngineClosed: the engine is not running.
             InterpreterToolsError: a container could not be started; the error says why.
         """
-        host = self._use().host
+        runtime = self._use().runtime
         for name in languages or self._config.prewarm:
-            shape = await host.shape(LanguageRegistry.get(name), resolve(self._config, RunOptions(strategy=strategy)))
-            pool = host.pool(shape)
+            shape = await runtime.shape(
+                LanguageRegistry.get(name), resolve(self._config, RunOptions(strategy=strategy))
+            )
+            pool = runtime.pool(shape)
             pool.keep(self._config.pool.min_size)
             await pool.warm()
 
@@ -214,7 +216,7 @@ class ExecutionEngine:
             EngineMisused: the engine belongs to another event loop or process.
         """
         if self._running is not None:
-            self._running.host.check_home()
+            self._running.runtime.check_home()
         running, self._running = self._running, None
         self._closed = True
         if running is not None:
@@ -270,9 +272,9 @@ class ExecutionEngine:
         Raises:
             UsageError: the call cannot work as it was made; no program began.
         """
-        host = self._use().host
-        demand = Demand.read(self._config, language, code, options)
-        return demand.execution(PoolPlacement(host, demand))
+        runtime = self._use().runtime
+        request = RunRequest.read(self._config, language, code, options)
+        return request.execution(PoolPlacement(runtime, request))
 
     # -- sessions
 
@@ -455,7 +457,7 @@ class ExecutionEngine:
         Raises:
             EngineClosed: the engine is not running.
         """
-        pools = tuple(pool.stats() for pool in self._use().host.pools.values())
+        pools = tuple(pool.stats() for pool in self._use().runtime.pools.values())
         discards: Counter[str] = Counter()
         for pool in pools:
             discards.update(pool.discards)
@@ -469,7 +471,7 @@ class ExecutionEngine:
             misses=sum(pool.misses for pool in pools),
             refills=sum(pool.refills for pool in pools),
             discards=dict(discards),
-            background_failures=self._use().host.tasks.failures,
+            background_failures=self._use().runtime.tasks.failures,
         )
 
     def _use(self) -> _Running:
@@ -478,5 +480,5 @@ class ExecutionEngine:
         running = self._running
         if running is None:
             raise EngineClosed("the engine was not started", hint="use `async with ExecutionEngine() as engine`")
-        running.host.check_home()
+        running.runtime.check_home()
         return running

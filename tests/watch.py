@@ -74,7 +74,7 @@ async def eventually(look: Callable[[], Awaitable[T]], right: Callable[[T], bool
 async def idle_container(engine: ExecutionEngine) -> Container:
     """The container of an engine's only pool, as soon as one waits there."""
     assert engine._running is not None
-    (pool,) = engine._running.host.pools.values()
+    (pool,) = engine._running.runtime.pools.values()
 
     async def idle() -> list[Container]:
         return pool._idle
@@ -86,7 +86,7 @@ async def idle_container(engine: ExecutionEngine) -> Container:
 def owner_of(engine: ExecutionEngine) -> str:
     """The id that an engine labels its containers with."""
     assert engine._running is not None
-    return engine._running.host.owner.id
+    return engine._running.runtime.owner.id
 
 
 async def containers_of(client: DockerClient, engine: ExecutionEngine | str) -> dict[str, str]:

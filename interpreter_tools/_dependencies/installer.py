@@ -45,8 +45,8 @@ _WAIT_SLICE = 30.0
 _PACKAGES_FILE = "interpreter-tools-packages.txt"
 
 
-class Host(Protocol):
-    """The part of the engine that installers use."""
+class Runtime(Protocol):
+    """The part of the engine's runtime that installers use."""
 
     async def create_installer(self, shape: Shape, name: str) -> Container:
         """Return a container that may write into the store."""
@@ -88,7 +88,7 @@ def installer_shape(shape: Shape, config: EngineConfig, *, network: str | None =
 
 
 async def open_installer(
-    host: Host, shape: Shape, name: str, *, timeout: float, on_wait: Callable[[], None]
+    runtime: Runtime, shape: Shape, name: str, *, timeout: float, on_wait: Callable[[], None]
 ) -> Container:
     """Return the installer of a name; wait while another process has a container of that name.
 
@@ -98,7 +98,7 @@ async def open_installer(
     deadline = time.monotonic() + timeout
     while True:
         try:
-            return await host.create_installer(shape, name)
+            return await runtime.create_installer(shape, name)
         except DockerApiError as error:
             if error.status != 409 and "already in use" not in error.detail:  # Podman says 500
                 raise
@@ -106,7 +106,7 @@ async def open_installer(
         left = deadline - time.monotonic()
         if left <= 0:
             raise StoreFailed(f"another client has been installing for {timeout:g} s", hint=f"look at container {name}")
-        await host.wait_for_other(name, min(left, _WAIT_SLICE))
+        await runtime.wait_for_other(name, min(left, _WAIT_SLICE))
 
 
 async def run_program(

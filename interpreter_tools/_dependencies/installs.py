@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.results import DependencyStream
     from interpreter_tools._container.container import Container
     from interpreter_tools._container.shape import Shape
-    from interpreter_tools._dependencies.installer import Host
+    from interpreter_tools._dependencies.installer import Runtime
     from interpreter_tools._docker import DockerClient
     from interpreter_tools._execution.installing import Waiter
     from interpreter_tools._languages import DependencyPlan, LanguageConfig
@@ -133,14 +133,14 @@ class Installs:
     Args:
         client: the Docker engine.
         config: the engine's configuration.
-        host: makes containers.
+        runtime: creates containers.
         tasks: where installations run.
     """
 
-    def __init__(self, client: DockerClient, config: EngineConfig, *, host: Host, tasks: BackgroundTasks) -> None:
+    def __init__(self, client: DockerClient, config: EngineConfig, *, runtime: Runtime, tasks: BackgroundTasks) -> None:
         self._client = client
         self._config = config
-        self._host = host
+        self._runtime = runtime
         self._tasks = tasks
         self._settings = IndexSettings.of(config)
         self.allowed_hosts = allowed_hosts(config)
@@ -225,7 +225,7 @@ class Installs:
             told = True
 
         container = await open_installer(
-            self._host,
+            self._runtime,
             shape,
             f"interpreter-tools-install-{lock}",
             timeout=config.dependency_timeout,

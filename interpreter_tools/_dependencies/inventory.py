@@ -45,8 +45,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     has: frozenset[str] = frozenset()
 
 
-class Host(Protocol):
-    """The part of the engine that this module uses."""
+class Runtime(Protocol):
+    """The part of the engine's runtime that this module uses."""
 
     async def create(self, shape: Shape) -> Container:
         """Start a container that no pool counts."""
@@ -57,12 +57,12 @@ class Inventories:
     """The inventories of an engine's images, each asked for once.
 
     Args:
-        host: makes containers.
+        runtime: creates containers.
         config: the engine's configuration.
     """
 
-    def __init__(self, host: Host, config: EngineConfig) -> None:
-        self._host = host
+    def __init__(self, runtime: Runtime, config: EngineConfig) -> None:
+        self._runtime = runtime
         self._config = config
         self._known: dict[tuple[str, tuple[str, ...]], Inventory] = {}
         self._locks: dict[tuple[str, tuple[str, ...]], anyio.Lock] = {}
@@ -104,7 +104,7 @@ class Inventories:
             if len(written[stream]) <= _MOST_BYTES:
                 written[stream] += data
 
-        container = await self._host.create(installer_shape(shape, self._config, network="none"))
+        container = await self._runtime.create(installer_shape(shape, self._config, network="none"))
         try:
             ended = await run_program(
                 container,

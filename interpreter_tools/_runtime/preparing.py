@@ -14,66 +14,66 @@ if TYPE_CHECKING:
     from interpreter_tools._dependencies.inventory import Inventory
     from interpreter_tools._dependencies.wanted import Read
     from interpreter_tools._languages import DependencyPlan
-    from interpreter_tools._runtime.request import Demand
-    from interpreter_tools._runtime.runtime import Host
+    from interpreter_tools._runtime.request import RunRequest
+    from interpreter_tools._runtime.runtime import Runtime
 
 _OF_A_LANGUAGE = ("pip", "npm")
 
 
-def looks_for_packages(demand: Demand) -> bool:
+def looks_for_packages(request: RunRequest) -> bool:
     """Return True when the packages of a run must be looked for; most runs have none."""
-    plan = demand.language.dependencies
+    plan = request.language.dependencies
     if plan is None:
         return False
     return bool(
-        demand.packages.own
-        or demand.options.run_app is not None
-        or (demand.options.auto_dependencies and plan.inventory)
-        or _has_header(demand, plan)
+        request.packages.own
+        or request.options.run_app is not None
+        or (request.options.auto_dependencies and plan.inventory)
+        or _has_header(request, plan)
     )
 
 
-def _has_header(demand: Demand, plan: DependencyPlan) -> bool:
-    return plan.kind == "pip" and demand.code is not None and HEADER in demand.code
+def _has_header(request: RunRequest, plan: DependencyPlan) -> bool:
+    return plan.kind == "pip" and request.code is not None and HEADER in request.code
 
 
-async def find_packages(demand: Demand, host: Host, read: Read) -> tuple[Packages, tuple[str, ...]]:
+async def find_packages(request: RunRequest, runtime: Runtime, read: Read) -> tuple[Packages, tuple[str, ...]]:
     """Return all the packages that a run needs, and what was decided about them.
 
     Args:
-        demand: the run.
-        host: knows the images.
+        request: the run.
+        runtime: knows the images.
         read: reads files that the program will see.
 
     Raises:
         ConfigurationError: a list of packages cannot be used.
         InterpreterToolsError: the image cannot be asked for what it has.
     """
-    plan, options = demand.language.dependencies, demand.options
+    plan, options = request.language.dependencies, request.options
     assert plan is not None
     kind, app = plan.kind, options.run_app
-    hosts = host.installs.allowed_hosts
+    hosts = runtime.installs.allowed_hosts
 
     async def inventory() -> Inventory:
-        return await host.inventory(demand.language, options)
+        return await runtime.inventory(request.language, options)
 
-    own, notes = demand.packages.own, list[str]()
+    own, notes = request.packages.own, list[str]()
     if plan.inventory:
         own, changed = await correct(kind, own, inventory)
         notes.extend(changed)
     declared = Declared()
     if app is not None:
-        declared = await app_packages(demand.language, app, read, hosts=hosts)
-    elif _has_header(demand, plan) and options.auto_dependencies is not False:
-        declared = script_header(demand.code or b"", hosts=hosts)
+        declared = await app_packages(request.language, app, read, hosts=hosts)
+    elif _has_header(request, plan) and options.auto_dependencies is not False:
+        declared = script_header(request.code or b"", hosts=hosts)
     notes.extend(declared.notes)
     own = add_packages(kind, own, declared.packages, field=declared.field)
     if declared.python and plan.inventory and not python_is_met(declared.python, (found := await inventory()).version):
         notes.append(f"{declared.field} asks for Python {declared.python}; the image has {found.version}")
-    system = demand.packages.system
+    system = request.packages.system
     if kind in _OF_A_LANGUAGE and plan.inventory:
         if options.auto_dependencies:
-            path, code = await _program(demand, read)
+            path, code = await _program(request, read)
             if code is not None and grammar_of(path) is not None:
                 imported, refused = await imported_packages(
                     kind, await inventory(), read, path=path, code=code, asked=own
@@ -87,9 +87,9 @@ async def find_packages(demand: Demand, host: Host, read: Read) -> tuple[Package
     return Packages(own=own, system=system), tuple(notes)
 
 
-async def _program(demand: Demand, read: Read) -> tuple[str, bytes | None]:
+async def _program(request: RunRequest, read: Read) -> tuple[str, bytes | None]:
     """Return the path and the contents of the program, whose imports are read."""
-    app = demand.options.run_app
+    app = request.options.run_app
     if app is not None:
         return app.path, await read(app.path)
-    return f"{WORKSPACE}/{demand.language.code_filename}", demand.code
+    return f"{WORKSPACE}/{request.language.code_filename}", request.code

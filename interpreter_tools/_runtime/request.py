@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from interpreter_tools._config.options import RunOptions
     from interpreter_tools._execution.placement import Placement, Run
     from interpreter_tools._languages import Job
-    from interpreter_tools._runtime.runtime import Fitting, Host
+    from interpreter_tools._runtime.runtime import Fitting, Runtime
 
 
-class Demand(msgspec.Struct, frozen=True, kw_only=True):
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request for a run, checked.
 
     Attributes:
@@ -86,23 +86,23 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     async def complete(
-        self, host: Host, *, elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
-    ) -> Demand:
+        self, runtime: Runtime, *, elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
+    ) -> RunRequest:
         """Return the request with the files of its archives, and with all packages that its code needs.
 
         Args:
-            host: reads the files of mounts.
+            runtime: reads the files of mounts.
             elsewhere: reads a file that neither the run brings nor a mount shows; None where there is no such place.
         """
-        files = await host.with_archives(self.options.container, self.files)
+        files = await runtime.with_archives(self.options.container, self.files)
         if not looks_for_packages(self):
             return self if files is self.files else msgspec.structs.replace(self, files=files)
 
         async def read(path: str) -> bytes | None:
-            found = await host.read_given(self.options.container, files, path)
+            found = await runtime.read_given(self.options.container, files, path)
             return found if found is not None or elsewhere is None else await elsewhere(path)
 
-        packages, notes = await find_packages(self, host, read)
+        packages, notes = await find_packages(self, runtime, read)
         prepared = self.prepared
         prepared.dependencies, prepared.system_dependencies, prepared.notes = packages.own, packages.system, notes
         return msgspec.structs.replace(self, files=files, packages=packages)
@@ -136,25 +136,25 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 class PoolPlacement:
     """The way of a run without a session to its container: a pool."""
 
-    def __init__(self, host: Host, request: Demand) -> None:
-        self._host = host
+    def __init__(self, runtime: Runtime, request: RunRequest) -> None:
+        self._runtime = runtime
         self._request = request
         self._complete = False
 
     async def acquire(self, run: Run) -> Placed | Missing:
         """Return a container for the run, or the packages that must be installed first."""
         run.prepared = self._request.prepared
-        host = self._host
+        runtime = self._runtime
         if not self._complete:
-            self._request = await self._request.complete(host)
+            self._request = await self._request.complete(runtime)
             self._complete = True
         request = self._request
-        fitting = await host.fit(request.language, request.options, request.packages)
+        fitting = await runtime.fit(request.language, request.options, request.packages)
         if isinstance(fitting, Missing):
             return fitting
         job = request.job(fitting)
         try:
-            return Placed(job, await host.pool(fitting.shape).lease(), fitting.missing)
+            return Placed(job, await runtime.pool(fitting.shape).lease(), fitting.missing)
         except ImageMissing:
             if fitting.image is None:
                 raise

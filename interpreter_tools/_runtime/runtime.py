@@ -84,7 +84,7 @@ class Fitting(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.missing is None else self.missing.key
 
 
-class Host:
+class Runtime:
     """One Docker engine in the service of one ``ExecutionEngine``, and of the event loop that started it."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Host:
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
         self.closed = False
-        self.installs = Installs(client, config, host=self, tasks=self.tasks)
+        self.installs = Installs(client, config, runtime=self, tasks=self.tasks)
         self._inventories = Inventories(self, config)
         self._creating = anyio.CapacityLimiter(config.pool.parallel_creates)
         self._containers: weakref.WeakSet[Container] = weakref.WeakSet()
@@ -110,7 +110,7 @@ class Host:
         self._refilling = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<Host [{len(self.pools)} pools, {'closed' if self.closed else 'open'}]>"
+        return f"<Runtime [{len(self.pools)} pools, {'closed' if self.closed else 'open'}]>"
 
     def begin(self) -> None:
         """Start the tasks that watch the containers and remove what dead clients have left."""

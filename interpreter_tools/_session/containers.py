@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from interpreter_tools._container.container import Container
     from interpreter_tools._container.shape import Shape
     from interpreter_tools._pool.lease import PoolLease
-    from interpreter_tools._runtime.runtime import Host
+    from interpreter_tools._runtime.runtime import Runtime
 
 _HISTORY = 1000
 
@@ -40,8 +40,8 @@ class SessionContainers:
         generated: what runs have made or changed; without what is known to be gone.
     """
 
-    def __init__(self, host: Host, session_id: str, config: ContainerConfig, *, shares: bool) -> None:
-        self._host = host
+    def __init__(self, runtime: Runtime, session_id: str, config: ContainerConfig, *, shares: bool) -> None:
+        self._runtime = runtime
         self._session_id = session_id
         self._config = config
         self.shares = shares
@@ -124,7 +124,7 @@ class SessionContainers:
         self._anchor = self._anchor or (shared[-1] if shared else None)
         if self._anchor is None and self._workspace is not None:
             # A container that waits in a pool may keep it alive by chance: what was told to be gone must be gone.
-            self._host.tasks.spawn(self._workspace.aclose)
+            self._runtime.tasks.spawn(self._workspace.aclose)
             self._workspace = None
         self.generated &= set[str]().union(*(record.made for record in self.holders))
         raise self._loss(gone[0])
@@ -134,8 +134,8 @@ class SessionContainers:
     async def volume(self) -> str:
         """The volume of the workspace that runs share."""
         if self._workspace is None:
-            options = workspace_options(self._config, podman=self._host.traits.podman)
-            self._workspace = SharedWorkspace(self._host, options)
+            options = workspace_options(self._config, podman=self._runtime.traits.podman)
+            self._workspace = SharedWorkspace(self._runtime, options)
         return await self._workspace.volume()
 
     def stands_apart(self, shape: Shape) -> bool:
@@ -184,13 +184,13 @@ class SessionContainers:
         record = self._own.get(shape.key)
         if record is None:
             if shape.workspace_volume is None:
-                container = (await self._host.pool(shape).lease()).detach()
+                container = (await self._runtime.pool(shape).lease()).detach()
             else:
-                container = await self._host.create(shape)
+                container = await self._runtime.create(shape)
             try:
                 self.check()
             except ContainerLost:
-                self._host.discard(container)
+                self._runtime.discard(container)
                 raise
             record = self._own[shape.key] = self.note(container, None)
         return record
@@ -205,7 +205,7 @@ class SessionContainers:
             self._workspace.note(shape)
         if shape.reused:
             self.current = None  # what could not be kept of its last run is not missed any more
-        lease = await self._host.pool(shape).lease()
+        lease = await self._runtime.pool(shape).lease()
         try:
             self.check()
         except ContainerLost:
@@ -245,7 +245,7 @@ class SessionContainers:
             used: a program ran, so that files are looked for there first.
         """
         if self._closed:
-            self._host.discard(record.container)
+            self._runtime.discard(record.container)
             return
         if not used:
             if record.is_shared and self._anchor is None:
@@ -261,7 +261,7 @@ class SessionContainers:
     def hold(self, record: Record) -> None:
         """The container of this run holds the files now; that of the last one is not needed any more."""
         if self._closed:
-            self._host.discard(record.container)
+            self._runtime.discard(record.container)
             return
         old = {id(kept): kept for kept in (self.current, self._anchor if record.is_shared else None) if kept}
         self.current = record
@@ -270,7 +270,7 @@ class SessionContainers:
         for kept in old.values():
             if kept is not record and kept is not self._anchor:
                 kept.is_running = False
-                self._host.discard(kept.container)
+                self._runtime.discard(kept.container)
 
     def return_unused(self, record: Record) -> bool:
         """Forget a pool's container in which no program ran; False when the session must hold it.
@@ -300,7 +300,7 @@ class SessionContainers:
             self.current = None
         if self._anchor is record:
             self._anchor = None
-        self._host.discard(record.container)
+        self._runtime.discard(record.container)
 
     async def aclose(self) -> None:
         """Terminate the session's containers, and each later one at once."""

@@ -14,7 +14,7 @@ from interpreter_tools._session.session import Session
 
 if TYPE_CHECKING:
     from interpreter_tools._config.model import SessionConfig
-    from interpreter_tools._runtime.runtime import Host
+    from interpreter_tools._runtime.runtime import Runtime
 
 _LOG = logging.getLogger("interpreter_tools")
 _PATIENCE = 10.0  # seconds that a copy of generated files to this machine may go on when the engine closes
@@ -23,8 +23,8 @@ _PATIENCE = 10.0  # seconds that a copy of generated files to this machine may g
 class Sessions:
     """Sessions that can be used; one that nobody has used for its idle time is cleaned up."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._by_id: dict[str, Session] = {}
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -48,12 +48,12 @@ class Sessions:
                 raise SessionExists(found.id, "with another configuration")
             found.used = time.monotonic()
             return found
-        most = self._host.config.max_sessions
+        most = self._runtime.config.max_sessions
         if len(self._by_id) >= most:
             raise TooManySessions(
                 f"there are {most} sessions", hint="clean some up, or raise EngineConfig.max_sessions"
             )
-        session = Session(config, host=self._host, on_close=self._forget)
+        session = Session(config, runtime=self._runtime, on_close=self._forget)
         self._by_id[session.id] = session
         self._schedule()
         return session
@@ -88,7 +88,7 @@ class Sessions:
             due = _due(session)
             if due is not None and due <= now:
                 self._forget(session)
-                self._host.tasks.spawn(session.aclose)
+                self._runtime.tasks.spawn(session.aclose)
         self._schedule()
 
     async def aclose(self) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from interpreter_tools._execution.placement import Missing, Placed, Run
-    from interpreter_tools._runtime.request import Demand
-    from interpreter_tools._runtime.runtime import Host
+    from interpreter_tools._runtime.request import RunRequest
+    from interpreter_tools._runtime.runtime import Runtime
     from interpreter_tools._session.containers import SessionContainers
     from interpreter_tools._session.record import Record, SessionLease
     from interpreter_tools._session.staging import Staging
@@ -87,7 +87,7 @@ class SessionRun:
 
     def __init__(
         self,
-        request: Demand,
+        request: RunRequest,
         *,
         place: Callable[[SessionRun], Awaitable[Placed | Missing]],
         take_turn: Callable[[SessionRun], Awaitable[None]],
@@ -152,12 +152,12 @@ class SessionRuns:
     def __init__(
         self,
         session_id: str,
-        host: Host,
+        runtime: Runtime,
         containers: SessionContainers,
         kept: Staging,
     ) -> None:
         self._session_id = session_id
-        self._host = host
+        self._runtime = runtime
         self._containers = containers
         self._kept = kept
         self.running: SessionRun | None = None
@@ -205,12 +205,12 @@ class SessionRuns:
         """End a run: do with its container what the table says."""
         after = _Then.LOSE if lease.channel.error is not None else _TABLE[lease.strategy, end]
         if after is _Then.SETTLE:
-            if self._host.tasks.spawn(self._settle, lease):
+            if self._runtime.tasks.spawn(self._settle, lease):
                 return
             lease.channel.close()
             after = _Then.LOSE
         elif after is _Then.SAVE_FILES:
-            if lease.record.generated and self._host.tasks.spawn(self._save_files, lease):
+            if lease.record.generated and self._runtime.tasks.spawn(self._save_files, lease):
                 return
             after = _Then.GIVE_BACK
         self._finish(lease, after, end)

@@ -20,7 +20,7 @@ from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._languages.manifests import MOST_BYTES
-from interpreter_tools._runtime.request import Demand
+from interpreter_tools._runtime.request import RunRequest
 from interpreter_tools._runtime.runtime import Fitting
 from interpreter_tools._session.cleanup import Cleanup
 from interpreter_tools._session.containers import SessionContainers
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from interpreter_tools._exceptions import ContainerLost
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools._languages import Job
-    from interpreter_tools._runtime.runtime import Host
+    from interpreter_tools._runtime.runtime import Runtime
     from interpreter_tools._session.record import Record
 
 _CLOSE_DEADLINE = 20.0  # seconds for the containers, after those below
@@ -79,13 +79,13 @@ class Session(SessionFiles):
             not kept.
     """
 
-    def __init__(self, config: SessionConfig, *, host: Host, on_close: Callable[[Session], None]) -> None:
+    def __init__(self, config: SessionConfig, *, runtime: Runtime, on_close: Callable[[Session], None]) -> None:
         super().__init__()
         self.config = config
         self.id = config.session_id or secrets.token_hex(16)
         self.created_at = datetime.now(UTC)
         self.used = time.monotonic()
-        self._host = host
+        self._runtime = runtime
         self._on_close = on_close
         self._state = _State.OPEN
         self.guest: Guest | None = None
@@ -94,9 +94,9 @@ class Session(SessionFiles):
         self._uid = take_uid()
         weakref.finalize(self, give_back_uid, self._uid)
         shares = config.workspace_sharing == "shared"
-        self._containers = SessionContainers(host, self.id, self._container_config, shares=shares)
+        self._containers = SessionContainers(runtime, self.id, self._container_config, shares=shares)
         self._generated = self._containers.generated
-        self._runs = SessionRuns(self.id, host, self._containers, self._kept)
+        self._runs = SessionRuns(self.id, runtime, self._containers, self._kept)
         self._cleanup: Cleanup | None = None
 
     def __repr__(self) -> str:
@@ -205,7 +205,7 @@ class Session(SessionFiles):
             sizes = {path: size for path, size in (await self._list()).items() if shown_path(path) in self._generated}
             await anyio.Path(target).mkdir(parents=True, exist_ok=True)
             return await self._copy_all(sizes, b"", target)
-        self._host.check()
+        self._runtime.check()
         raise SessionBusy(f"to keep the files of the session {self.id!r} was given up", hint="clean it up again")
 
     def info(self) -> SessionInfo:
@@ -244,12 +244,12 @@ class Session(SessionFiles):
         self._turns.end()
 
     def _check_open(self) -> None:
-        self._host.check()
+        self._runtime.check()
         if self._state is not _State.OPEN:
             raise SessionClosed(f"the session {self.id!r} is {self._state.name.lower()}")
 
     def _interrupted(self) -> EngineClosed | SessionClosed:
-        if self._host.closed:
+        if self._runtime.closed:
             return EngineClosed("the engine was closed meanwhile", hint="make another ExecutionEngine")
         return SessionClosed(f"the session {self.id!r} was cleaned up meanwhile")
 
@@ -298,7 +298,7 @@ class Session(SessionFiles):
 
     @property
     def _container_config(self) -> ContainerConfig:
-        return self.config.container or self._host.config.container
+        return self.config.container or self._runtime.config.container
 
     @property
     def _size_limit(self) -> int:
@@ -333,9 +333,9 @@ class Session(SessionFiles):
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
         """Return a run as an ``Execution``, which takes its turn in ``async with``; see ``ExecutionEngine.stream``."""
         self._check_open()
-        demand = Demand.read(self._host.config, language, code, options, session=self.config)
-        run = SessionRun(demand, place=self._place_run, take_turn=self._take_turn_for, end_turn=self._end_turn_of_run)
-        return demand.execution(run)
+        request = RunRequest.read(self._runtime.config, language, code, options, session=self.config)
+        run = SessionRun(request, place=self._place_run, take_turn=self._take_turn_for, end_turn=self._end_turn_of_run)
+        return request.execution(run)
 
     async def _take_turn_for(self, run: SessionRun) -> None:
         await self._take_turn()
@@ -351,30 +351,30 @@ class Session(SessionFiles):
             with self._turns.interruptible(self._interrupted):
                 self._check_open()
                 self._containers.check()
-                demand = run.request
+                request = run.request
                 if not run.is_complete:
-                    begins_empty = self._keeps_inputs and not demand.options.shared
+                    begins_empty = self._keeps_inputs and not request.options.shared
                     elsewhere = self._read_input if begins_empty else self._read_workspace
-                    demand = run.request = await demand.complete(self._host, elsewhere=elsewhere)
+                    request = run.request = await request.complete(self._runtime, elsewhere=elsewhere)
                     run.is_complete = True
-                fitting = await self._fit(demand)
+                fitting = await self._fit(request)
                 if isinstance(fitting, Missing):
                     return fitting
-                lease = run.lease = await self._lease(run, fitting.shape, demand.options)
-                job = await self._prepare(lease, demand, fitting)
+                lease = run.lease = await self._lease(run, fitting.shape, request.options)
+                job = await self._prepare(lease, request, fitting)
                 return Placed(job, lease, fitting.missing, lists=bool(lease.record.made))
         except BaseException:
             if run.lease is not None:
                 run.lease.release(LeaseEnd.UNUSED)
             raise
 
-    async def _prepare(self, lease: SessionLease, demand: Demand, fitting: Fitting) -> Job:
+    async def _prepare(self, lease: SessionLease, request: RunRequest, fitting: Fitting) -> Job:
         """Make a container ready for its run: its limits, its files, and the job."""
         record = lease.record
-        await record.container.apply_limits(demand.options.container)
+        await record.container.apply_limits(request.options.container)
         await self._deliver(lease)
-        record.begin(demand.files, fitting.key)
-        return demand.job(fitting, image_environment=record.container.shape.image_environment)
+        record.begin(request.files, fitting.key)
+        return request.job(fitting, image_environment=record.container.shape.image_environment)
 
     async def _read_input(self, path: str) -> bytes | None:
         """Return a file that each run gets anew, by its path in the sandbox; None when there is none."""
@@ -390,25 +390,27 @@ class Session(SessionFiles):
         except FileRefused:
             return None
 
-    async def _fit(self, demand: Demand) -> Fitting | Missing:
+    async def _fit(self, request: RunRequest) -> Fitting | Missing:
         """Find the container that fits a run, and move the session's files where another language needs them."""
-        options = demand.options
+        options = request.options
         if options.strategy is ContainerStrategy.PER_SESSION:
             options = options.without_limits_of_run(self._container_config)
         per_execution = options.strategy is ContainerStrategy.PER_EXECUTION
         if options.shared and (self._containers.shares or per_execution):
-            return await self._fit_shared(demand, options)
-        fitting = await self._host.fit(demand.language, options, demand.packages)
+            return await self._fit_shared(request, options)
+        fitting = await self._runtime.fit(request.language, options, request.packages)
         if isinstance(fitting, Missing) or not options.shared or not self._containers.stands_apart(fitting.shape):
             return fitting
-        fitting = await self._fit_shared(demand, options)
+        fitting = await self._fit_shared(request, options)
         if isinstance(fitting, Fitting):
             await self._containers.join(fitting.shape)
         return fitting
 
-    async def _fit_shared(self, demand: Demand, options: Resolved) -> Fitting | Missing:
+    async def _fit_shared(self, request: RunRequest, options: Resolved) -> Fitting | Missing:
         volume = await self._containers.volume()
-        return await self._host.fit(demand.language, options, demand.packages, workspace_volume=volume, uid=self._uid)
+        return await self._runtime.fit(
+            request.language, options, request.packages, workspace_volume=volume, uid=self._uid
+        )
 
     async def _lease(self, run: SessionRun, shape: Shape, options: Resolved) -> SessionLease:
         if options.strategy is ContainerStrategy.PER_SESSION:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._container.shape import Shape
-    from interpreter_tools._runtime.runtime import Host
+    from interpreter_tools._runtime.runtime import Runtime
 
 
 class SharedWorkspace:
@@ -22,9 +22,9 @@ class SharedWorkspace:
         made: what runs have made or changed in it.
     """
 
-    def __init__(self, host: Host, options: Mapping[str, str]) -> None:
+    def __init__(self, runtime: Runtime, options: Mapping[str, str]) -> None:
         self.made: set[str] = set()
-        self._host = host
+        self._runtime = runtime
         self._options = options
         self._name = f"interpreter-tools-workspace-{secrets.token_hex(8)}"
         self._making: asyncio.Task[str] | None = None
@@ -37,7 +37,7 @@ class SharedWorkspace:
         """The volume's name; who asks first has it made, also when cancelled meanwhile: we must know what is there."""
         making = self._making
         if making is None or (making.done() and (making.cancelled() or making.exception() is not None)):
-            making = self._making = asyncio.create_task(self._host.create_volume(self._name, self._options))
+            making = self._making = asyncio.create_task(self._runtime.create_volume(self._name, self._options))
         return await asyncio.shield(making)
 
     def note(self, shape: Shape) -> None:
@@ -48,11 +48,11 @@ class SharedWorkspace:
     async def close_pools(self) -> None:
         """Terminate the idle containers of the workspace."""
         for shape in self._shapes:
-            await self._host.close_pool(shape)
+            await self._runtime.close_pool(shape)
 
     async def aclose(self) -> None:
         """Remove the volume as soon as no container uses it."""
         await self.close_pools()
         if self._making is not None:
             await asyncio.wait([self._making])
-            await self._host.remove_volume(self._name)
+            await self._runtime.remove_volume(self._name)

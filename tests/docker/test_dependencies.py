@@ -65,9 +65,9 @@ async def names_in_store(engine: ExecutionEngine) -> set[str]:
 
     running = engine._running
     assert running is not None
-    (pool, *_) = running.host.pools.values()
+    (pool, *_) = running.runtime.pools.values()
     shape = installer_shape(pool.shape, engine._config)
-    container = await running.host.create_installer(shape, f"interpreter-tools-test-{uuid.uuid4().hex}")
+    container = await running.runtime.create_installer(shape, f"interpreter-tools-test-{uuid.uuid4().hex}")
     try:
         return {entry.name for entry in await list_store(container.channel)}
     finally:
@@ -232,7 +232,7 @@ async def test_engine_that_closes_ends_its_installations(store: str, docker_clie
     await engine.start()
     task = asyncio.create_task(engine.run("toy", name, dependencies=[name]))
     await eventually(lambda: installers(docker_client, engine), bool)
-    owner = engine._running.host.owner.id if engine._running else ""
+    owner = engine._running.runtime.owner.id if engine._running else ""
     await engine.aclose()
     with pytest.raises(Exception, match="closed"):
         await task

@@ -149,7 +149,7 @@ async def test_busy_container_that_dies_is_told(small: ExecutionEngine, command:
     async with small.stream("python", FOREVER) as execution:
         await anext(execution)
         assert small._running is not None
-        (container,) = (busy.id for pool in small._running.host.pools.values() for busy in pool._busy)
+        (container,) = (busy.id for pool in small._running.runtime.pools.values() for busy in pool._busy)
         waiting = [asyncio.ensure_future(wait()) for wait in (execution.result, execution.result)]
         await docker(*command, container)
         async with asyncio.timeout(5):
@@ -293,7 +293,7 @@ from interpreter_tools import *
 async def main():
     engine = await ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=2))).start()
     await engine.warm()
-    print(engine._running.host.owner.id)
+    print(engine._running.runtime.owner.id)
 asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(

@@ -51,13 +51,13 @@ async def test_removed_supervisor_is_brought_back(docker_client: DockerClient, m
     config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
         assert engine._running is not None
-        host = engine._running.host
-        name = host.volume
+        runtime = engine._running.runtime
+        name = runtime.volume
         try:
             assert (await engine.run("shell", "echo one")).stdout == "one\n"
-            for pool in host.pools.values():
+            for pool in runtime.pools.values():
                 await pool.aclose()
-            host.pools.clear()
+            runtime.pools.clear()
 
             async def removed() -> bool:
                 for container in await containers_of(docker_client, engine):

@@ -210,7 +210,7 @@ async def test_published_port_is_reachable_from_the_host_on_loopback_only(docker
             async with engine.stream("python", SERVE, timeout=60, strategy=POOL) as execution:
                 async for _chunk in execution:
                     break
-                (pool,) = engine._running.host.pools.values()  # type: ignore[union-attr]
+                (pool,) = engine._running.runtime.pools.values()  # type: ignore[union-attr]
                 (container,) = pool._busy
                 assert container.ports.keys() == {8000, 9000}
                 port = container.ports[8000]

@@ -96,7 +96,9 @@ async def test_used_ones_are_replaced_ahead_of_the_next_run(docker_client: Docke
         stats = engine.stats()
         assert (stats.hits, stats.misses, stats.refills, stats.discards) == (4, 0, 6, {"used": 4})
         await eventually(lambda: containers_of(docker_client, engine), lambda found: len(found) == 2)
-        assert "0 busy, 2 idle, 0 starting" in repr(engine._running and next(iter(engine._running.host.pools.values())))
+        assert "0 busy, 2 idle, 0 starting" in repr(
+            engine._running and next(iter(engine._running.runtime.pools.values()))
+        )
 
 
 async def test_pool_grows_with_demand_and_shrinks_again() -> None:

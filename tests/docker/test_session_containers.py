@@ -59,7 +59,7 @@ async def test_lost_shared_workspace_is_told_once(
         await session.run("shell", "touch a")
         if warm:
             assert own_engine._running is not None
-            (pool,) = own_engine._running.host.pools.values()
+            (pool,) = own_engine._running.runtime.pools.values()
             pool.keep(1)
             await pool.warm()
         await lose(docker_client, session)

@@ -38,7 +38,7 @@ def engine_with(**pool: object) -> ScriptedEngine:
 def only_pool(engine: ScriptedEngine) -> Pool:
     """The one pool that an engine has."""
     assert engine._running is not None
-    (pool,) = engine._running.host.pools.values()
+    (pool,) = engine._running.runtime.pools.values()
     return pool
 
 
@@ -76,7 +76,7 @@ async def test_background_failure_does_not_stop_a_pool() -> None:
     """A task that fails in an unforeseen way leaves the engine as it was."""
     async with engine_with(max_size=2) as engine:
         assert engine._running is not None
-        tasks = engine._running.host.tasks
+        tasks = engine._running.runtime.tasks
 
         async def fail() -> None:
             raise OSError(28, "No space left on device")

@@ -21,7 +21,7 @@ from interpreter_tools.testing.wire import EXITED
 
 if TYPE_CHECKING:
     from interpreter_tools._execution.installing import Waiter
-    from interpreter_tools._runtime.request import Demand
+    from interpreter_tools._runtime.request import RunRequest
     from interpreter_tools._session.record import SessionLease
 
 
@@ -66,7 +66,10 @@ class Turned:
             return Placed(job(), lease)
 
         run = SessionRun(
-            cast("Demand", SimpleNamespace(prepared=None)), place=place, take_turn=take_turn, end_turn=self.turns.end
+            cast("RunRequest", SimpleNamespace(prepared=None)),
+            place=place,
+            take_turn=take_turn,
+            end_turn=self.turns.end,
         )
         return Execution(run, stdin=b"", capture=True), lease
 
