@@ -378,22 +378,35 @@ void boot_event(void)
 	}
 }
 
-pid_t boot_hand_over(const void *message, size_t length, struct pipes *pipes)
+/* A socket takes far more than a frame's payload before it would block. False: nobody is there to take it. */
+static bool hand(const char *at, size_t length)
 {
-	const char *at = message;
+	while (length > 0) {
+		ssize_t done = send(next.hand_over, at, length, MSG_NOSIGNAL);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return false;
+		at += done;
+		length -= (size_t)done;
+	}
+	return true;
+}
+
+/* A run begins with the last byte. An interpreter that dies before that has not begun; one that dies then is told as killed. */
+pid_t boot_hand_over(const char *message, size_t length, struct pipes *pipes, void (*begins)(void))
+{
+	size_t last = begins ? 1 : 0;
 	pid_t pid = next.pid;
 	if (boot.state != PARKED)
 		return -1;
 	if (zygote.pid)
 		prefer_for_oom(pid); /* not before: it must outlive a program that runs beside it */
-	while (length > 0) { /* a socket takes far more than a frame's payload before it would block */
-		ssize_t done = send(next.hand_over, at, length, MSG_NOSIGNAL);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -1;
-		at += done;
-		length -= (size_t)done;
+	if (!hand(message, length - last))
+		return -1;
+	if (begins) {
+		begins();
+		hand(message + length - last, last);
 	}
 	*pipes = next.pipes;
 	next.pipes = (struct pipes){-1, -1, -1};

@@ -289,14 +289,20 @@ void files_undo(void)
 	}
 }
 
-/*
- * The run begins: removes what its files replaced. With begun false, the files that replaced nothing can still be removed
- * again; those that replaced something stay.
- */
-void files_keep(bool begun)
+bool files_replace(void)
 {
-	for (struct deed **link = &deeds, *deed; (deed = *link);) {
+	for (const struct deed *deed = deeds; deed; deed = deed->before)
+		if (*deed->aside)
+			return true;
+	return false;
+}
+
+/* The run begins: what its files replaced is removed, and nothing can be undone any more. */
+void files_keep(void)
+{
+	for (struct deed *deed; (deed = deeds); free(deed)) {
 		char name[256];
+		deeds = deed->before;
 		if (*deed->aside && become(deed->uid) == 0) {
 			int parent = open_parent((struct text){deed->path, deed->length}, false, name);
 			if (parent >= 0)
@@ -304,12 +310,6 @@ void files_keep(bool begun)
 			close_fd(&parent);
 		}
 		become(0);
-		if (begun || *deed->aside) {
-			*link = deed->before;
-			free(deed);
-		} else {
-			link = &deed->before;
-		}
 	}
 }
 

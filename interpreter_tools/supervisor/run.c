@@ -134,6 +134,12 @@ static size_t append(char *to, size_t at, const char *text)
 	return at + length;
 }
 
+/* The program shall not see what its files have replaced; nor shall that be gone when it does not start. */
+static void (*begins(void))(void)
+{
+	return files_replace() ? files_keep : NULL;
+}
+
 /* False: refused, as the interpreter could not be booted, or died just now. */
 static bool start_booted(const struct start *start)
 {
@@ -150,7 +156,7 @@ static bool start_booted(const struct start *start)
 	uint32_t merged = start->flags & IT_FLAG_MERGED ? IT_HAND_OVER_MERGED : 0;
 	uint32_t head[2] = {(uint32_t)(at - 4), start->uid | merged};
 	memcpy(message, head, sizeof head);
-	run.pid = boot_hand_over(message, at, &run.pipes);
+	run.pid = boot_hand_over(message, at, &run.pipes, begins());
 	if (run.pid < 0)
 		send_refused(IT_WHY_RESOURCE, EAGAIN, start->argv[0], strlen(start->argv[0]));
 	return run.pid >= 0;
@@ -166,7 +172,7 @@ static bool start_exec(const struct start *start)
 		return false;
 	}
 	struct program program = {
-		.uid = start->uid, .directory = start->directory, .argv = start->argv, .envp = start->envp, .channel = -1};
+		.uid = start->uid, .directory = start->directory, .argv = start->argv, .envp = start->envp, .channel = -1, .begins = begins()};
 	memcpy(program.stdio, theirs, sizeof theirs);
 	if (start->flags & IT_FLAG_MERGED)
 		program.stdio[2] = theirs[1];
@@ -202,8 +208,6 @@ void run_start(struct cursor *payload)
 		store_unlink();
 		return;
 	}
-	if (booted || program_exists(start.argv[0]))
-		files_keep(false); /* the program may look at once, and shall not see what they replaced */
 	store_link(start.uid);
 	files_home(start.uid);
 	changes_mark();
@@ -217,7 +221,7 @@ void run_start(struct cursor *payload)
 		boot_ahead(); /* the one that was parked may have been retired for it */
 		return;
 	}
-	files_keep(true);
+	files_keep();
 	pid_t pid = run.pid;
 	struct pipes pipes = run.pipes;
 	memset(&run, 0, sizeof run);

@@ -12,8 +12,10 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NO_ID ((uid_t)-1) /* no id at all, which changes nothing: setfsuid(2) */
@@ -179,30 +181,6 @@ static void exec_one(char **argv, char **envp)
 	errno = found;
 }
 
-static bool is_program(const char *path)
-{
-	struct stat status;
-	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 0111);
-}
-
-bool program_exists(const char *names)
-{
-	const char *path = getenv("PATH");
-	if (!path || !*path)
-		path = DEFAULT_PATH;
-	if (strchr(names, '/'))
-		return *names != '/' || is_program(names);
-	for (; *names; names += strcspn(names, ":"), names += *names == ':') {
-		for (const char *at = path; *at; at += strcspn(at, ":"), at += *at == ':') {
-			char file[4096];
-			int size = snprintf(file, sizeof file, "%.*s/%.*s", (int)strcspn(at, ":"), at, (int)strcspn(names, ":"), names);
-			if (*at == '/' && size < (int)sizeof file && is_program(file))
-				return true;
-		}
-	}
-	return false;
-}
-
 static void exec_by_name(char **argv, char **envp)
 {
 	if (strchr(argv[0], '/')) {
@@ -217,6 +195,8 @@ static void exec_by_name(char **argv, char **envp)
 	}
 	exec_one(argv, envp);
 }
+
+#define UNHELD 0 /* no failure: the kernel has refused the trace */
 
 struct failure {
 	uint32_t why;
@@ -234,6 +214,10 @@ static _Noreturn void child(const struct program *program, int report)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	umask(022);
+	if (program->begins && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0) {
+		struct failure unheld = {.why = UNHELD};
+		(void)!write(report, &unheld, sizeof unheld);
+	}
 	if (program->uid)
 		prefer_for_oom(getpid());
 	if (place_descriptors(program) == 0 && landlock_enter() == 0 && take_identity(program->uid) == 0) {
@@ -245,6 +229,20 @@ static _Noreturn void child(const struct program *program, int report)
 	failure.error = errno;
 	(void)!write(report, &failure, sizeof failure);
 	_exit(127);
+}
+
+/*
+ * Calls what must be done when no exec can fail any more, and before the program's first instruction. There is only one
+ * place between the two: a traced process stops there.
+ */
+static void begin(const struct program *program, pid_t pid, bool held)
+{
+	siginfo_t stop = {0};
+	while (held && waitid(P_PID, (id_t)pid, &stop, WSTOPPED | WEXITED | WNOWAIT) < 0 && errno == EINTR)
+		;
+	program->begins();
+	if (stop.si_code == CLD_TRAPPED) /* else it is dead, and reaped like any other */
+		ptrace(PTRACE_DETACH, pid, NULL, NULL);
 }
 
 pid_t spawn(const struct program *program, uint32_t *why)
@@ -261,13 +259,19 @@ pid_t spawn(const struct program *program, uint32_t *why)
 	}
 	int error = errno;
 	close(report[1]);
-	struct failure failure = {0};
-	if (pid > 0 && read(report[0], &failure, sizeof failure) == (ssize_t)sizeof failure) {
+	struct failure failure;
+	bool held = program->begins;
+	while (pid > 0 && read(report[0], &failure, sizeof failure) == (ssize_t)sizeof failure) {
+		held = false;
+		if (failure.why == UNHELD)
+			continue;
 		*why = failure.why;
 		error = failure.error;
 		pid = -1; /* the child itself is reaped like any orphan */
 	}
 	close(report[0]);
+	if (pid > 0 && program->begins)
+		begin(program, pid, held);
 	errno = error;
 	return pid;
 }

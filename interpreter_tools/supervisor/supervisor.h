@@ -89,11 +89,11 @@ struct program {
 	char **argv, **envp;
 	int stdio[3];
 	int channel;        /* becomes descriptor 3; -1: none */
+	void (*begins)(void); /* called when the start cannot fail any more, before the program sees anything; NULL: nothing is */
 };
 struct pipes { /* our ends of a program's stdio; -1 when closed */
 	int in, out, err;
 };
-bool program_exists(const char *names); /* where it is looked up; true as well for a path that is relative */
 pid_t spawn(const struct program *program, uint32_t *why); /* -1 and errno when it could not be started */
 int open_pipes(struct pipes *ours, int theirs[3]);
 void close_pipes(struct pipes *pipes);
@@ -112,7 +112,7 @@ bool boot_serves(uint32_t uid);
 void boot_retire(void);         /* before another program of its user starts */
 bool boot_pending(void);        /* an interpreter is on its way */
 /* Returns the process of the run, whose pipes become the caller's; -1: the interpreter is gone. */
-pid_t boot_hand_over(const void *message, size_t length, struct pipes *pipes);
+pid_t boot_hand_over(const char *message, size_t length, struct pipes *pipes, void (*begins)(void));
 bool boot_reaped(pid_t pid);    /* a child of ours ended: was it a booted one? */
 bool boot_owns(pid_t pid);      /* it is the zygote, or parked */
 bool boot_parks(void);          /* an interpreter is parked or on its way, and with it the sockets of its hand-over */
@@ -154,7 +154,8 @@ void files_data(struct cursor *payload);
 void files_done(void);
 void files_drop(void);
 void files_closed(void);        /* dies when a put is still open */
-void files_keep(bool begun);    /* the next run begins, or is about to: its files are there to stay */
+bool files_replace(void);       /* files of the run to come have taken the place of others, which lie aside */
+void files_keep(void);          /* the run begins: its files are there to stay, and what they replaced goes */
 void files_undo(void);          /* it does not begin: they go, and what they replaced comes back */
 void files_home(uint32_t uid);  /* see that the run's user has one */
 void files_get(struct cursor *payload);

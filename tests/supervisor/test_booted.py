@@ -36,6 +36,7 @@ class Interpreter(NamedTuple):
     answer: str
     descriptors: str
     turns: str
+    look: str
 
 
 assert PYTHON_LANGUAGE.boot is not None
@@ -74,6 +75,7 @@ for i in range(3):
     os.write(2, b"d")
     subprocess.run(["sh", "-c", "echo e >&2"])
 """,
+    look="import os; print(','.join(sorted(os.listdir('.'))), open('file').read())",
 )
 SINGLE = Interpreter(
     mode=BootMode.SINGLE,
@@ -105,6 +107,7 @@ for (let i = 0; i < 3; i++) {
   require("child_process").spawnSync("sh", ["-c", "echo e >&2"], { stdio: "inherit" });
 }
 """,
+    look="const fs = require('fs'); console.log(fs.readdirSync('.').sort().join(), fs.readFileSync('file', 'utf8'))",
 )
 
 
@@ -335,6 +338,32 @@ def test_child_that_dies_before_its_run_is_replaced(supervisor: Supervisor) -> N
     kill()
     kill(ends=True)
     assert "the interpreter booted ahead is gone" in supervisor.fatal()
+
+
+def test_start_on_a_dead_interpreter_leaves_no_file_behind(supervisor: Supervisor) -> None:
+    """It is dead before it is handed the run, and nobody has noticed."""
+    boot(supervisor, FORK)
+    supervisor.shell("echo old > file")
+    (zygote,) = supervisor.children()
+    until(lambda: len(supervisor.children(zygote)) == 1)
+    (parked,) = supervisor.children(zygote)
+    os.kill(zygote, signal.SIGSTOP)
+    os.kill(parked, signal.SIGKILL)
+    until(lambda: Path(f"/proc/{parked}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    supervisor.send(supervisor.connection.put_for_run(b"file", b"brought\n", uid=UID))
+    supervisor.start(["main.py"], flags=Flag.BOOTED)
+    assert supervisor.wait(Refused).why is Why.RESOURCE
+    os.kill(zygote, signal.SIGCONT)
+    assert supervisor.shell("cat file; ls").stdout == b"old\nfile\n"
+
+
+def test_booted_run_sees_nothing_of_what_its_files_replaced(supervisor: Supervisor, interpreter: Interpreter) -> None:
+    """It begins once that is gone."""
+    supervisor.shell(f"echo old > file; echo old > {interpreter.file}")
+    supervisor.send(supervisor.connection.put_for_run(b"file", b"brought", uid=UID))
+    supervisor.send(supervisor.connection.put_for_run(interpreter.file.encode(), interpreter.look.encode(), uid=UID))
+    supervisor.start([f"{WORKSPACE}/{interpreter.file}"], flags=Flag.BOOTED)
+    assert supervisor.finish().stdout == f"file,{interpreter.file} brought\n".encode()
 
 
 def test_single_interpreter_is_gone_before_another_program_starts(supervisor: Supervisor) -> None:

@@ -9,12 +9,12 @@ import pytest
 from interpreter_tools._container.file_list import FileList
 from interpreter_tools._protocol import Files, Ready, Refused
 from interpreter_tools._protocol.constants import Flag, Why
-from tests.supervisor.harness import UID, Supervisor
+from tests.supervisor.harness import UID, WORKSPACE, Supervisor
 
 _LOOK = "find . -printf '%p %y %s %m\\n' | sort; cat file kept/file; readlink link"
 _MAKE = (
     "mkdir -p kept dir/below; echo old > file; echo old > kept/file; chmod 600 file; ln -s file link;"
-    "echo x > dir/below/x"
+    "echo x > dir/below/x; echo '#!/no/such/interpreter' > broken; chmod 755 broken"
 )
 
 
@@ -27,14 +27,14 @@ def brought(supervisor: Supervisor, *, replaced: bytes = b"main") -> None:
 
 
 @pytest.mark.parametrize("code", [b"main", b"link", b"dir", b"kept/file"])
-@pytest.mark.parametrize("cause", ["directory", "program", "file"])
+@pytest.mark.parametrize("cause", ["directory", "program", "file", "exec"])
 def test_start_that_is_refused_leaves_no_file_behind(idle: Supervisor, cause: str, code: bytes) -> None:
     """What was there is there again, with its contents and mode, and no run has changed it."""
     before = idle.shell(f"{_MAKE}; {_LOOK}").stdout
     brought(idle, replaced=code)
     if cause == "file":
         idle.send(idle.connection.put_for_run(b"new/impossible", b"", uid=UID))
-    program = "no-such-program" if cause == "program" else "true"
+    program = {"program": "no-such-program", "exec": f"{WORKSPACE}/broken"}.get(cause, "true")
     idle.start([program], directory="/none" if cause == "directory" else "/")
     assert isinstance(idle.wait(Refused), Refused)
     ran = idle.shell(_LOOK)
@@ -47,7 +47,7 @@ def test_start_that_is_accepted_keeps_its_files(idle: Supervisor) -> None:
     idle.shell(_MAKE)
     brought(idle)
     ran = idle.shell("find . -type f | sort; cat file kept/file a/b/c main")
-    names = "./a/b/c ./a/b/d ./dir/below/x ./file ./kept/file ./kept/new ./main ./new"
+    names = "./a/b/c ./a/b/d ./broken ./dir/below/x ./file ./kept/file ./kept/new ./main ./new"
     assert ran.stdout.decode().split() == [*names.split(), "brought", "brought", "brought", "code"]
     assert ran.files == {}
     idle.start(["no-such-program"])
