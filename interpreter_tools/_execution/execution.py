@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
@@ -90,7 +91,7 @@ class Execution:
         self._exited: Exited | None = None
         self._files = FileList()
         self._collected = Collected(collect)
-        self._collecting: asyncio.Task[None] | None = None
+        self._collecting: asyncio.Task[InterpreterToolsError | None] | None = None
         self._session_generated: tuple[str, ...] = ()
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
@@ -273,19 +274,27 @@ class Execution:
             self._backstop.cancel()
         lease.channel.quit(self)
         lease.channel.resume()
-        self._collecting = asyncio.create_task(self._read_files(lease, paths, end))
+        self._collecting = asyncio.create_task(self._read_files(lease, paths))
+        # not in a `finally` of the task: a task that is cancelled before its first step never enters its function
+        self._collecting.add_done_callback(functools.partial(self._files_read, end))
 
-    async def _read_files(self, lease: Lease, paths: Sequence[bytes], end: LeaseEnd) -> None:
-        """Read the files that were asked for, and end the run."""
-        error: InterpreterToolsError | None = ExecutionClosed("the files of the run could not be read")
+    async def _read_files(self, lease: Lease, paths: Sequence[bytes]) -> InterpreterToolsError | None:
+        """Read the files that were asked for; return the error that ended the reading."""
         try:
             await self._collected.read(lease.channel, paths, uid=lease.uid)
-            error = None
-        except InterpreterToolsError as lost:
-            error = lost
+        except InterpreterToolsError as error:
+            return error
+        return None
+
+    def _files_read(self, end: LeaseEnd, task: asyncio.Task[InterpreterToolsError | None]) -> None:
+        """End the run, or give the container back where the caller has left meanwhile."""
+        self._collecting = None
+        error: InterpreterToolsError | None = ExecutionClosed("the files of the run could not be read")
+        try:
+            if not task.cancelled():
+                error = task.result()
         finally:
-            self._collecting = None
-            if self._state is _State.ENDED:  # the caller has left meanwhile
+            if self._state is _State.ENDED:
                 self._return_lease(end)
             else:
                 self._finish(error, end)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from interpreter_tools import ContainerStrategy, SessionConfig
-from tests.watch import PER_EXECUTION, PER_SESSION, POOL
+from tests.watch import PER_EXECUTION, PER_SESSION, POOL, eventually
 
 if TYPE_CHECKING:
     from interpreter_tools import ExecutionEngine
@@ -59,11 +60,16 @@ async def test_more_than_may_come(engine: ExecutionEngine) -> None:
     )
 
 
-async def test_stream_that_is_left_while_files_come(engine: ExecutionEngine) -> None:
-    """It costs nothing that others need, and the next run finds a clean container."""
-    for _ in range(5):
-        async with engine.stream("shell", "truncate -s 60M a; echo", collect=["a"], strategy=POOL) as execution:
+async def test_stream_that_is_left_while_files_come(own_engine: ExecutionEngine) -> None:
+    """At any moment: its container is given back, and the next run finds a clean one."""
+    for steps in range(12):
+        async with own_engine.stream("shell", "truncate -s 60M a; echo", collect=["a"], strategy=POOL) as execution:
             async for _ in execution:
                 break
-    result = await engine.run("shell", "ls; printf 1 > b", collect=["*"], strategy=POOL)
+            while execution._exited is None:  # noqa: ASYNC110 - each step of the loop counts
+                await asyncio.sleep(0)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        await eventually(lambda: asyncio.sleep(0, own_engine.stats().busy), lambda busy: busy == 0, within=60)
+    result = await own_engine.run("shell", "ls; printf 1 > b", collect=["*"], strategy=POOL)
     assert (result.stdout, result.files) == ("main.sh\n", {"b": b"1"})

@@ -164,9 +164,9 @@ async def test_given_engine_stays(engine: ExecutionEngine) -> None:
     assert (await engine.run("python", "print(1)")).stdout == "1\n"
 
 
-async def test_cancelled_call_ends_the_run(engine: ExecutionEngine) -> None:
+async def test_cancelled_call_ends_the_run(own_engine: ExecutionEngine) -> None:
     """And the container is not given to anybody else."""
-    tool = create_code_execution_tool(engine=engine)
+    tool = create_code_execution_tool(engine=own_engine)
     started = asyncio.Event()
     code = "print(1, flush=True)\nimport time; time.sleep(600)"
     call = asyncio.create_task(tool.call(language="python", code=code, on_chunk=lambda _: started.set()))
@@ -174,7 +174,7 @@ async def test_cancelled_call_ends_the_run(engine: ExecutionEngine) -> None:
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await eventually(lambda: asyncio.sleep(0, engine.stats().busy), lambda busy: busy == 0, within=15)
+    await eventually(lambda: asyncio.sleep(0, own_engine.stats().busy), lambda busy: busy == 0, within=60)
 
 
 async def test_cancelled_first_call_leaves_a_usable_tool() -> None:
