@@ -49,6 +49,17 @@ def _run(session: nox.Session, program: str, *arguments: str) -> None:
     session.run(SHARED / "bin" / program, *arguments, external=True)
 
 
+def _test(session: nox.Session, *arguments: str, by: str = "loadfile") -> None:
+    """Run tests in two processes.
+
+    Args:
+        session: the session.
+        arguments: of pytest.
+        by: the hand-out of pytest-xdist: ``loadfile`` keeps a file in one process, ``worksteal`` does not.
+    """
+    _run(session, "pytest", "-n", "2", "--dist", by, "--no-loadscope-reorder", *arguments)
+
+
 def _set_up(session: nox.Session, *names: str) -> None:
     """Make the Docker engine and the images ready; quick when they are."""
     _run(session, "interpreter-tools", "setup", "--yes", *names)
@@ -67,7 +78,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types, strictly."""
     _install(session)
-    _run(session, "pyright")
+    _run(session, "pyright", "--threads", "2")
 
 
 @nox.session(venv_backend="none")
@@ -75,14 +86,14 @@ def unit(session: nox.Session) -> None:
     """What needs no Docker engine."""
     _install(session)
     folders = ("tests/unit", "tests/cli", "tests/mcp", "tests/setup")
-    _run(session, "pytest", "-m", "not docker", *folders, *session.posargs)
+    _test(session, "-m", "not docker", *folders, *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def supervisor(session: nox.Session) -> None:
     """The supervisor under sanitizers, as PID 1 of namespaces of its own."""
     _install(session)
-    _run(session, "pytest", "tests/supervisor", *session.posargs)
+    _test(session, "tests/supervisor", *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -91,7 +102,9 @@ def docker(session: nox.Session) -> None:
     _install(session)
     _set_up(session)
     folders = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
-    _run(session, "pytest", "-m", "docker", *folders, *session.posargs)
+    alone = (SHARED / "bin" / "pytest", "-m", "docker and alone", *folders, *session.posargs)
+    session.run(*alone, external=True, success_codes=[0, 5])  # 5: session.posargs choose none of them
+    _test(session, "-m", "docker and not alone", *folders, *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -99,7 +112,7 @@ def adapters(session: nox.Session) -> None:
     """The faces for frameworks, with each framework's own offline model, and the shell."""
     _install(session)
     _set_up(session)
-    _run(session, "pytest", "tests/adapters", "tests/shell", *session.posargs)
+    _test(session, "tests/adapters", "tests/shell", *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -107,7 +120,7 @@ def examples(session: nox.Session) -> None:
     """The examples, and the README's code."""
     _install(session)
     _set_up(session, "python", "javascript", "shell", "ruby")
-    _run(session, "pytest", "tests/examples", *session.posargs)
+    _test(session, "tests/examples", *session.posargs, by="worksteal")
 
 
 @nox.session(venv_backend="none")

@@ -29,11 +29,24 @@ async def docker_client() -> AsyncIterator[DockerClient]:
 
 
 @pytest.fixture(scope="session")
-async def engine() -> AsyncIterator[ExecutionEngine]:
-    """An engine for tests that ask for nothing special and break nothing."""
+async def shared_engine() -> AsyncIterator[ExecutionEngine]:
+    """The engine behind ``engine``, for fixtures that live longer than one test."""
     config = EngineConfig(prewarm=("python",), pool=PoolConfig(min_size=2, max_size=4, wait_timeout=120))
     async with ExecutionEngine(config) as engine:
         yield engine
+
+
+@pytest.fixture
+async def engine(shared_engine: ExecutionEngine) -> AsyncIterator[ExecutionEngine]:
+    """An engine for tests that ask for nothing special and break nothing. What a test took it gives back."""
+    yield shared_engine
+
+    async def held() -> tuple[int, int]:
+        running = shared_engine._running
+        assert running is not None
+        return shared_engine.stats().busy, len(running.sessions._by_id)
+
+    await eventually(held, lambda seen: seen == (0, 0), within=30)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,7 +15,7 @@ from pydantic_ai.workspaces import (
 )
 from pydantic_ai.workspaces.conformance import WorkspaceBackendSuite
 
-from interpreter_tools import ConfigurationError, EngineConfig, ExecutionEngine
+from interpreter_tools import ConfigurationError, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools.adapters.pydantic_ai_workspace import SandboxWorkspace, SandboxWorkspaceBackend
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 WorkspaceBackendSuite.pytestmark = []  # pyright: ignore[reportAttributeAccessIssue] - pytest-asyncio runs it, not anyio's plugin
+
+
+@pytest.fixture(scope="module")
+async def engine() -> AsyncIterator[ExecutionEngine]:
+    """One for this file: the suite's sessions live from test to test."""
+    async with ExecutionEngine(EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=4))) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,9 @@ class Servers(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-async def servers(engine: ExecutionEngine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+async def servers(shared_engine: ExecutionEngine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
     """Both of them."""
-    address = await find_gateway(engine)
+    address = await find_gateway(shared_engine)
     certificates = await asyncio.to_thread(make_authority, tmp_path_factory.mktemp("authority"), address)
     with serving(address, certificates) as plain, serving(address, certificates, tls=True) as tls:
         yield Servers(plain, tls, certificates)

@@ -14,7 +14,7 @@ from interpreter_tools import ContainerStrategy
 if TYPE_CHECKING:
     from interpreter_tools import ExecutionEngine
 
-pytestmark = [pytest.mark.docker]
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 NODE = "interpreter-tools/node:1"
 MEMORY = 128  # MB

@@ -183,6 +183,7 @@ while left:
     assert (await engine.run("python", "print('right')", strategy=POOL)).stdout == "right\n"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("byte", ["x", "\\0"])
 async def test_endless_output_without_a_newline_is_bounded(engine: ExecutionEngine, byte: str) -> None:
     """1 GiB in one line: the limit ends it; memory does not grow by more than what is kept, and the loop goes on."""
@@ -198,7 +199,7 @@ async def test_endless_output_without_a_newline_is_bounded(engine: ExecutionEngi
     assert (result.outcome, result.truncated, result.signal) == ("output_limit", True, 9)
     assert len(result.stdout) == 16 * MIB
     assert grown < 16 * MIB * 4  # the pieces, the bytes, the text, and room for an allocator
-    assert max(lags) < 0.5
+    assert max(lags) < 2  # without breaks it would be the time of the whole run
 
 
 async def measure_lags(lags: list[float]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import tarfile
     from collections.abc import AsyncIterator
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 
 @pytest.fixture
