@@ -10,6 +10,7 @@ content.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import io
 import tarfile
@@ -231,7 +232,7 @@ class _Filling:
                 return await self._client.create_container(self._spec, name=self.volume)
             except ImageMissing:
                 changes = [f"LABEL {name}={value}" for name, value in self._label.items()]
-                tree = await asyncio.to_thread(_tree, self._program, self._time)
+                tree = await asyncio.to_thread(_packed_tree, self._program, self._time)
                 await self._client.import_image(tree, tag=self._image, changes=changes)
                 return await self._client.create_container(self._spec, name=self.volume)
         except DockerApiError as error:
@@ -258,6 +259,11 @@ class _Filling:
                 raise
             raise _Unfilled(f"it holds something else, and is in use: {error.detail}") from error
         await self._client.remove_image(self._image)
+
+
+def _packed_tree(program: bytes, time: int) -> bytes:
+    """Return the files of the image as a compressed tar: most of them are alike."""
+    return gzip.compress(_tree(program, time), compresslevel=1, mtime=0)
 
 
 def _tree(program: bytes, time: int) -> bytes:
