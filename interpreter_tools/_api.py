@@ -3,18 +3,23 @@
 from interpreter_tools._config.display import DisplayResult, ProgramError
 from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
 from interpreter_tools._config.mounts import Mount
-from interpreter_tools._config.options import RunApp, RunLimits, RunOptions, SessionOptions
+from interpreter_tools._config.options import CellOptions, ContextOptions, RunApp, RunLimits, RunOptions, SessionOptions
 from interpreter_tools._config.results import (
+    Completion,
     ContainerMeta,
+    ContextInfo,
     DisplayChunk,
     EngineStats,
     ExecutionFailed,
     ExecutionResult,
+    Inspected,
     OutputChunk,
     PoolStats,
     SessionInfo,
 )
 from interpreter_tools._config.settings import SettingsIgnored
+from interpreter_tools._context.cell import Cell
+from interpreter_tools._context.context import Context
 from interpreter_tools._dependencies import StoreEntry
 from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
@@ -24,6 +29,8 @@ from interpreter_tools._exceptions import (
     ContainerBusy,
     ContainerLost,
     ContainerStartFailed,
+    ContextClosed,
+    ContextDied,
     DockerApiError,
     DockerUnavailable,
     EngineClosed,
@@ -46,6 +53,7 @@ from interpreter_tools._exceptions import (
     SessionExists,
     StoreFailed,
     TooManySessions,
+    UnknownContext,
     UnknownField,
     UnknownLanguage,
     UnknownOutput,
@@ -53,14 +61,18 @@ from interpreter_tools._exceptions import (
     UsageError,
 )
 from interpreter_tools._execution.execution import Execution
-from interpreter_tools._languages import DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry
+from interpreter_tools._languages import CellRunner, DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry
 from interpreter_tools._session.reader import FileReader
 from interpreter_tools._session.session import Session
 from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool
 
 __all__ = [
     "ArchitectureMismatch",
+    "Cell",
+    "CellOptions",
+    "CellRunner",
     "CodeExecutionTool",
+    "Completion",
     "ConfigurationError",
     "ContainerBusy",
     "ContainerConfig",
@@ -68,6 +80,11 @@ __all__ = [
     "ContainerMeta",
     "ContainerStartFailed",
     "ContainerStrategy",
+    "Context",
+    "ContextClosed",
+    "ContextDied",
+    "ContextInfo",
+    "ContextOptions",
     "DependencyPlan",
     "DependencyStore",
     "DisplayChunk",
@@ -86,6 +103,7 @@ __all__ = [
     "FileReader",
     "FileRefused",
     "ImageMissing",
+    "Inspected",
     "InternalError",
     "InterpreterBoot",
     "InterpreterMissing",
@@ -120,6 +138,7 @@ __all__ = [
     "TooManySessions",
     "ToolArguments",
     "ToolReply",
+    "UnknownContext",
     "UnknownField",
     "UnknownLanguage",
     "UnknownOutput",

@@ -15,6 +15,8 @@ InterpreterToolsError
 │   ├── SessionClosed       the session was cleaned up
 │   ├── SessionBusy         something runs in the session, and the caller did not want to wait
 │   ├── TooManySessions     the engine holds as many sessions as it may
+│   ├── UnknownContext      no context of that id: never made, closed, or ended with its session
+│   ├── ContextClosed       the context was closed
 │   ├── EngineMisused       used from another event loop or process than the one that started it
 │   ├── ExecutionClosed     the execution was left or has ended
 │   └── ContainerBusy       two tasks use one container at the same time
@@ -28,6 +30,7 @@ InterpreterToolsError
 │   └── StoreFailed         the dependency store is full or read-only
 ├── ContainerStartFailed    a container was made but did not come to life
 ├── ContainerLost           a container went away while it was in use
+├── ContextDied             the process of a context has ended, and its variables with it
 ├── ProtocolError           a container's supervisor broke the protocol; it cannot be trusted any more
 ├── InternalError           this library has a fault
 ├── PoolTimeout             no container became free within the wait limit
@@ -238,6 +241,25 @@ class TooManySessions(UsageError):
     """The engine holds ``EngineConfig.max_sessions`` sessions already."""
 
 
+class UnknownContext(UsageError, LookupError):
+    """The engine or session has no context of that id or name.
+
+    Attributes:
+        context_id: the id that was asked for.
+    """
+
+    def __init__(self, context_id: str) -> None:
+        super().__init__(
+            f"there is no context {context_id!r}",
+            hint="it was closed, or its session was cleaned up; engine.context makes one",
+        )
+        self.context_id = context_id
+
+
+class ContextClosed(UsageError):
+    """The context was closed."""
+
+
 class EngineMisused(UsageError):
     """The engine is used from another event loop or process than the one that started it."""
 
@@ -336,6 +358,13 @@ class ContainerStartFailed(InterpreterToolsError):
 
 class ContainerLost(InterpreterToolsError):
     """A container went away while it was in use: killed, removed, or its Docker engine died."""
+
+
+class ContextDied(InterpreterToolsError):
+    """The process of a context has ended, and its variables with it: it left, ran out of memory, or was killed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="await context.restart(), or make the context with on_death='restart'")
 
 
 class ProtocolError(InterpreterToolsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, Self, TypedDict, cast, get_type_hints
+from typing import Literal, Self, TypeAlias, TypedDict, cast, get_type_hints
 
 import msgspec
 
@@ -140,6 +140,80 @@ class RunOptions(RunLimits, total=False):
     merge_output: bool
     collect: Sequence[str]
     capture: bool
+
+
+OnDeath: TypeAlias = Literal["error", "restart"]
+
+
+class CellOptions(TypedDict, total=False):
+    """Keyword options of a cell; what is left out comes from its context.
+
+    Attributes:
+        timeout: seconds of run time; None means no limit. The cell is interrupted then, and its process is killed when
+            that does not end it within a second.
+        output_limit: bytes of stdout and stderr together; None means no limit.
+        stdin: the text that ``input()`` reads, which then ends. None leaves it open for ``send_stdin`` in ``stream``,
+            and is the same as ``b""`` in ``run``.
+        capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
+    """
+
+    timeout: float | None
+    output_limit: str | int | None
+    stdin: str | bytes | None
+    capture: bool
+
+
+class ContextOptions(TypedDict, total=False):
+    """Keyword options of a context.
+
+    Attributes:
+        dependencies: packages that the cells use, as the language's installer names them.
+        system_dependencies: packages of the image's distribution.
+        preload: modules to import before the first cell, such as ``"numpy"``; Python only.
+        environment: variables of the process, which override those of the container's configuration.
+        working_dir: the directory that the process starts in: an absolute path in the container.
+        timeout: seconds that a cell may run, unless it says otherwise; None means no limit.
+        output_limit: bytes that a cell may write, unless it says otherwise; None means no limit.
+        on_death: ``"error"``: cells raise ``ContextDied`` once the process has ended, until ``restart``; ``"restart"``:
+            the next cell starts a new process, and its result says so in ``notes``.
+    """
+
+    dependencies: Sequence[str]
+    system_dependencies: Sequence[str] | None
+    preload: Sequence[str]
+    environment: Mapping[str, str]
+    working_dir: str
+    timeout: float | None
+    output_limit: str | int | None
+    on_death: OnDeath
+
+
+class CellLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a cell.
+
+    Attributes:
+        timeout: seconds; None means no limit.
+        output_limit: bytes; None means no limit.
+    """
+
+    timeout: float | None
+    output_limit: int | None
+
+
+def cell_limits(options: CellOptions, default: CellLimits) -> CellLimits:
+    """Return the limits of a cell.
+
+    Raises:
+        ConfigurationError: an option does not exist, or its value cannot work.
+    """
+    for name in options:
+        if name not in CellOptions.__annotations__:
+            raise _unknown_option(name, CellOptions.__annotations__)
+    output_limit = options.get("output_limit", default.output_limit)
+    return CellLimits(
+        timeout=check_seconds(options.get("timeout", default.timeout), field="timeout"),
+        output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),
+    )
 
 
 class SessionOptions(TypedDict, total=False):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 
 import msgspec
 
-from interpreter_tools._config.display import DisplayResult
+from interpreter_tools._config.display import DisplayResult, ProgramError
 from interpreter_tools._config.model import SessionConfig
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._text import one_line
@@ -140,6 +140,8 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         workspace_dir: the directory of the run's files, inside the container.
         results: the results that the program displayed, in order: at most 1,000 results and 64 MiB.
         results_truncated: True when the program displayed more, which was dropped.
+        error: the exception that ended a cell; None for a cell that ended otherwise, and for runs.
+        execution_count: the number that a cell has in its context, as ``In`` and ``Out`` have it; None for runs.
         dependencies: the packages that the run had: asked for, listed by its app or script, or found by
             ``auto_dependencies``.
         system_dependencies: the packages of the distribution that the run had.
@@ -170,6 +172,8 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     workspace_dir: str = "/workspace"
     results: tuple[DisplayResult, ...] = ()
     results_truncated: bool = False
+    error: ProgramError | None = None
+    execution_count: int | None = None
     dependencies: tuple[str, ...] = ()
     system_dependencies: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -244,6 +248,55 @@ class ContainerMeta(msgspec.Struct, frozen=True, kw_only=True):
     session_generated_files: frozenset[str]
 
 
+class ContextInfo(_Plain, frozen=True, kw_only=True):
+    """The state of a context at the time of the call.
+
+    Attributes:
+        context_id: the id of the context, for ``engine.run_cell``.
+        name: its name in its session.
+        language: the language of its cells.
+        state: ``new`` (its process was not started), ``idle``, ``busy``, ``dead`` or ``closed``.
+        cells: how many cells it has begun.
+    """
+
+    context_id: str
+    name: str
+    language: str
+    state: str
+    cells: int
+
+
+class Completion(_Plain, frozen=True, kw_only=True):
+    """What may follow at a place of some code.
+
+    Attributes:
+        matches: texts that may replace the code between ``start`` and ``end``.
+        start: the first character that a match replaces.
+        end: the character behind the last one that a match replaces.
+    """
+
+    matches: tuple[str, ...]
+    start: int
+    end: int
+
+
+class Inspected(_Plain, frozen=True, kw_only=True):
+    """What a context knows of a name.
+
+    Attributes:
+        found: True when the name means something.
+        data: what it is, by MIME type.
+    """
+
+    found: bool
+    data: dict[str, str]
+
+    @property
+    def text(self) -> str:
+        """The description as plain text; empty without one."""
+        return self.data.get("text/plain", "")
+
+
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a session at the time of the call.
 
@@ -255,6 +308,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
         created_at: the time at which it was made.
         last_executed_at: the time at which its last run began; None before the first.
         is_active: False once clean-up has begun.
+        contexts: the contexts of the session, oldest first.
     """
 
     session_id: str
@@ -264,6 +318,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     last_executed_at: datetime | None
     is_active: bool
+    contexts: tuple[ContextInfo, ...] = ()
 
     @property
     def keeps_files(self) -> bool:

@@ -75,6 +75,34 @@ class CompileStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         check_environment(self.environment, field="compile.environment")
 
 
+class CellRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The program that runs the cells of a context, one process for each context.
+
+    It connects to the local socket of the sandbox and speaks as "Cells" in ``docs/protocol.md`` says. Its source can be
+    one of the arguments.
+
+    Attributes:
+        command: the program and its arguments.
+        environment: variables that it gets beside those of ``LanguageConfig.environment``.
+        booted: True when it is forked from an interpreter that was booted ahead of need.
+        package: the package of the language that the runner needs; it is installed once into the dependency store
+            where the image lacks it.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+
+    command: tuple[str, ...]
+    environment: dict[str, str] = {}
+    booted: bool = False
+    package: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.command, str) or not self.command:
+            raise ConfigurationError("cells.command", self.command, "is not a sequence of program and arguments")
+        check_environment(self.environment, field="cells.environment")
+
+
 class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A language. Registering this object is all it takes to run the language.
 
@@ -92,6 +120,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         environment: variables that every run of it gets.
         boot: an interpreter to boot ahead of need; without one each run starts the command.
         dependencies: the way to install its packages; without it, runs cannot ask for packages.
+        cells: the program that runs the cells of its contexts; without it, the language has no contexts.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -107,6 +136,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     environment: dict[str, str] = {}
     boot: InterpreterBoot | None = None
     dependencies: DependencyPlan | None = None
+    cells: CellRunner | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.aliases, str):

@@ -1,0 +1,1 @@
+"""A live interpreter in a session's container: its cells, its interrupts, its ends."""

@@ -1,0 +1,397 @@
+"""One cell as an async iterator over its output, as ``Execution`` is for a run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Self, cast
+
+import msgspec
+
+from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._config.results import ExecutionResult
+from interpreter_tools._context import words
+from interpreter_tools._context.input import InputLines
+from interpreter_tools._exceptions import ContainerBusy, ExecutionClosed
+from interpreter_tools._execution.displays import Displays
+from interpreter_tools._execution.output import OutputBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools._config.results import Outcome, OutputChunk, Stream
+    from interpreter_tools._context.interpreter import Interpreter
+    from interpreter_tools._exceptions import ContextDied, InterpreterToolsError
+
+_HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
+_LOW = _HIGH // 2
+_HIGH_AT_END = 64 * 1024 * 1024  # for the output of a cell that is being stopped: nobody may hold its end up
+_PATIENCE = 1.0  # seconds that an interrupted cell may take to end before its process is killed
+_EXIT_CODES = {"ok": 0, "error": 1, "interrupted": 130}
+
+
+class _State(Enum):
+    NEW = auto()
+    WAITING = auto()
+    RUNNING = auto()
+    ENDED = auto()
+
+
+class Cell:
+    """A cell: ``async with`` runs it, ``async for`` yields its output as it comes, ``result`` returns the result.
+
+    It begins when the cells before it have ended. A slow consumer makes the program wait. Leaving the ``async with``
+    interrupts a cell that has not ended, and so does cancelling the task in it; the context keeps its variables, unless
+    the cell does not end within a second: then its process is killed.
+
+    Args:
+        code: the code.
+        begin: waits for the turn in the context; returns the process that runs the cell.
+        over: gives the turn back, and notes the files that the cell has changed; returns those of the session.
+        timeout: seconds; None means no limit.
+        output_limit: bytes of stdout and stderr together; None means no limit.
+        stdin: the text that ``input()`` reads; None leaves it open for ``send_stdin``.
+        capture: True keeps the output for the result.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        begin: Callable[[Cell], Awaitable[tuple[Interpreter, tuple[str, ...]]]],
+        over: Callable[[tuple[str, ...]], tuple[str, ...]],
+        timeout: float | None,
+        output_limit: int | None,
+        stdin: bytes | None,
+        capture: bool,
+    ) -> None:
+        self._code = code
+        self._begin = begin
+        self._over = over
+        self._timeout = timeout
+        self._output_limit = output_limit
+        self._input = InputLines(stdin)
+        self._output = OutputBuffer(capture=capture)
+        self._displays = Displays()
+        self._high = _HIGH
+        self._state = _State.NEW
+        self._interpreter: Interpreter | None = None
+        self._number = 0
+        self._heard = False  # the runner has said that the cell began
+        self._written = 0
+        self._began = 0.0
+        self._stopping: Outcome | None = None  # why the cell is being stopped
+        self._killed = False
+        self._notes: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._error: InterpreterToolsError | None = None
+        self._result: ExecutionResult | None = None
+        self._consumer: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Cell {self._state.name.lower()}>"
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        if self._state is not _State.NEW:
+            raise ExecutionClosed("a cell is run once")
+        self._state = _State.WAITING
+        try:
+            interpreter, notes = await self._begin(self)
+        except BaseException:
+            self._finish(ExecutionClosed("the cell did not begin"))
+            raise
+        self._notes.extend(notes)
+        self._interpreter = interpreter
+        if self._state is not _State.WAITING:  # it was left by another task meanwhile
+            self._over(())
+            raise self._error or ExecutionClosed("the cell was left before it began")
+        self._state = _State.RUNNING
+        self._number = interpreter.number()
+        interpreter.task = self
+        self._began = time.monotonic()
+        if self._timeout is not None:
+            self._arm(self._timeout, self._time_is_over)
+        try:
+            await interpreter.tell(words.say("cell", cell=self._number, code=self._code, stdin=self._input.is_there))
+        except BaseException:
+            self.leave()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Interrupt the cell if it has not ended, and drop its output. Does nothing the second time.
+
+        The call does not wait: the next cell of the context does.
+        """
+        self.leave()
+
+    def leave(self) -> None:
+        """Interrupt the cell if it has not ended, and drop its output."""
+        self._output.drop()
+        if self._state in {_State.NEW, _State.WAITING}:
+            self._finish(ExecutionClosed("the cell was left before it began"))
+        elif self._state is _State.RUNNING:
+            if self._error is None:
+                self._error = ExecutionClosed("the cell was left before it ended")
+            self._stop("killed")
+            self._wake()
+
+    # -- what the process says
+
+    def output(self, stream: str, data: bytes) -> None:
+        """Take output of the cell; what came before it began is dropped."""
+        if not self._heard:
+            return
+        if self._output_limit is not None:
+            left = self._output_limit - self._written
+            if len(data) > left:
+                data = data[: max(0, left)]
+                self._stop("output_limit")
+        self._written += len(data)
+        if data:
+            self._output.feed(cast("Stream", stream), data)
+            self._after_output()
+
+    def display(self, connection: int, piece: bytes) -> None:
+        """Take a piece of a display."""
+        result = self._displays.feed(connection, piece) if self._heard else None
+        if result is not None:
+            self._output.show(result)
+            self._after_output()
+
+    def _after_output(self) -> None:
+        if self._output.waiting > self._high and self._interpreter is not None:
+            self._interpreter.pause()
+        self._wake_consumer()
+
+    def said(self, said: words.Said) -> None:
+        """Take what the runner says of this cell; what it says of another one is dropped."""
+        if isinstance(said, words.Started) and said.cell == self._number:
+            self._heard = True
+        elif isinstance(said, words.Asked) and said.cell == self._number:
+            self._input.ask()
+            self._answer()
+        elif isinstance(said, words.Done) and said.cell == self._number:
+            self._done(said)
+
+    def ended(self, died: ContextDied | InterpreterToolsError) -> None:
+        """End the cell: its process has ended."""
+        assert self._interpreter is not None
+        exited = self._interpreter.exited
+        if exited is None:
+            self._end(died)
+            return
+        why = died.message
+        if self._killed:
+            why = "its process was killed, as an interrupt did not end the cell within a second"
+        self._notes.append(f"{why}; the variables of the context are gone")
+        result = msgspec.structs.replace(
+            self._blank(self._stopping or ("oom" if exited.oom_kills else "error")),
+            exit_code=exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal,
+            signal=exited.signal or None,
+            peak_memory=exited.peak_memory,
+            oom_kills=exited.oom_kills,
+        )
+        self._end(None, result)
+
+    def _done(self, said: words.Done) -> None:
+        exit_code = _EXIT_CODES[said.status] if said.exit_code is None else said.exit_code
+        outcome: Outcome = "ok" if said.status == "ok" and exit_code == 0 else "error"
+        if self._stopping is not None:
+            outcome = self._stopping
+        if outcome == "timeout":
+            self._notes.append(
+                f"the cell was interrupted after {self._timeout:g} s; the variables of the context are kept"
+            )
+        blank = self._blank(outcome)
+        result = msgspec.structs.replace(
+            blank,
+            exit_code=exit_code if outcome == "ok" else exit_code or 1,
+            error=said.error,
+            execution_count=said.count,
+            execution_time=said.seconds or blank.execution_time,
+            cpu_time=said.cpu_us / 1e6,
+            peak_memory=said.peak_kib * 1024,
+            generated_files=tuple(said.files),
+            generated_files_partial=said.files_partial,
+        )
+        self._end(None, result)
+
+    def _blank(self, outcome: Outcome) -> ExecutionResult:
+        """Return a result with all that is known without the process."""
+        self._output.finish()
+        return ExecutionResult(
+            stdout=self._output.text("stdout"),
+            stderr=self._output.text("stderr"),
+            exit_code=0,
+            signal=None,
+            outcome=outcome,
+            execution_time=time.monotonic() - self._began,
+            cpu_time=0.0,
+            peak_memory=0,
+            truncated=outcome == "output_limit" or not self._output.captures,
+            workspace_dir=WORKSPACE,
+            results=tuple(self._displays.results),
+            results_truncated=self._displays.truncated,
+            notes=tuple(self._notes),
+        )
+
+    def _end(self, lost: InterpreterToolsError | None, result: ExecutionResult | None = None) -> None:
+        """Give the turn back, and keep the result."""
+        assert self._interpreter is not None
+        self._interpreter.task = None
+        self._interpreter.resume()
+        session_files = self._over(() if result is None else result.generated_files)
+        if result is not None:
+            self._result = msgspec.structs.replace(result, session_generated_files=session_files)
+        self._finish(lost)
+
+    def _finish(self, error: InterpreterToolsError | None) -> None:
+        if self._state is _State.ENDED:
+            return
+        self._state = _State.ENDED
+        self._error = self._error or error
+        if self._timer is not None:
+            self._timer.cancel()
+        self._input.end()
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._wake_consumer()
+
+    # -- how the cell is stopped
+
+    def _arm(self, delay: float, callback: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(delay, callback)
+
+    def _time_is_over(self) -> None:
+        self._stop("timeout")
+
+    def _stop(self, why: Outcome) -> None:
+        """Interrupt the cell, and kill its process when it does not end within a second."""
+        if self._stopping is not None or self._interpreter is None or self._state is not _State.RUNNING:
+            return
+        self._stopping = why
+        self._high = _HIGH_AT_END
+        self._interpreter.resume()
+        self._interpreter.interrupt()
+        self._arm(_PATIENCE, self._kill)
+
+    def _kill(self) -> None:
+        self._killed = True
+        if self._interpreter is not None:
+            self._interpreter.kill()
+
+    def interrupt(self) -> None:
+        """Interrupt the cell, as Ctrl-C does; the context keeps its variables. Does nothing before and after."""
+        if self._state is _State.RUNNING and self._interpreter is not None:
+            self._high = _HIGH_AT_END
+            self._interpreter.resume()
+            self._interpreter.interrupt()
+
+    def closing(self) -> None:
+        """Note that the process is about to be killed: its context is closed or restarted."""
+        if self._stopping is None:
+            self._stopping = "killed"
+
+    async def kill(self) -> None:
+        """Stop the cell: interrupt it, and kill its process when it does not end within a second.
+
+        The outcome becomes ``killed``. Does nothing after the end. The call does not wait; ``result`` waits for the
+        end.
+        """
+        if self._state in {_State.NEW, _State.WAITING}:
+            self._finish(ExecutionClosed("the cell was killed before it began"))
+        else:
+            self._stop("killed")
+
+    # -- what the caller asks
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> OutputChunk:
+        while True:
+            chunk = self._output.pop()
+            if chunk is not None:
+                if self._output.waiting < _LOW and self._interpreter is not None and self._state is _State.RUNNING:
+                    self._interpreter.resume()
+                return chunk
+            if self._state is _State.NEW:
+                raise ExecutionClosed("run the cell first", hint="use `async with context.stream(...) as cell`")
+            if self._error is not None:
+                raise self._error
+            if self._state is _State.ENDED:
+                raise StopAsyncIteration
+            if self._consumer is not None:
+                raise ContainerBusy("two tasks take the output of one cell")
+            self._consumer = asyncio.get_running_loop().create_future()
+            try:
+                await self._consumer
+            finally:
+                self._consumer = None
+
+    def _wake_consumer(self) -> None:
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
+
+    async def result(self) -> ExecutionResult:
+        """Wait for the end of the cell and return its result. Chunks that nobody took are dropped.
+
+        If ``result`` is cancelled, only the waiting ends: leaving the ``async with`` interrupts the cell.
+
+        Raises:
+            ContainerLost: the container went away, so there is no result.
+            ExecutionClosed: the cell was never run, or was left before it ended.
+            EngineClosed, SessionClosed: the engine or session was closed before the cell ended.
+        """
+        if self._state is _State.NEW:
+            raise ExecutionClosed("run the cell first", hint="use `async with context.stream(...) as cell`")
+        if self._state is not _State.ENDED and self._error is None:
+            self._output.drop()
+            if self._interpreter is not None:
+                self._interpreter.resume()
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.remove(waiter)
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    async def send_stdin(self, data: bytes) -> None:
+        """Send bytes for ``input()``: a line is read when its end is there.
+
+        Raises:
+            ExecutionClosed: stdin was given by value, was closed, or the cell has ended.
+        """
+        self._input.add(data)
+        self._answer()
+
+    async def close_stdin(self) -> None:
+        """End the input, after the bytes that were sent: ``input()`` raises ``EOFError``. Idempotent."""
+        self._input.end()
+        self._answer()
+
+    def _answer(self) -> None:
+        if self._interpreter is None:
+            return
+        answer = self._input.answer()
+        if answer is not None:
+            fields: dict[str, object] = {"eof": True} if answer == "" else {"text": answer.removesuffix("\n")}
+            self._interpreter.tell_soon(words.say("input", cell=self._number, **fields))

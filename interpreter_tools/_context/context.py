@@ -1,0 +1,346 @@
+"""A context: a live interpreter in a session, which keeps its variables from cell to cell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import secrets
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Self, Unpack
+
+import anyio
+
+from interpreter_tools._config.model import as_bytes
+from interpreter_tools._config.options import CellLimits, CellOptions, cell_limits
+from interpreter_tools._config.results import Completion, ContextInfo, Inspected
+from interpreter_tools._context import words
+from interpreter_tools._context.cell import Cell
+from interpreter_tools._context.interpreter import Interpreter
+from interpreter_tools._context.question import Question
+from interpreter_tools._exceptions import ConfigurationError, ContextClosed, InterpreterToolsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from types import TracebackType
+
+    from interpreter_tools._config.options import OnDeath
+    from interpreter_tools._config.results import ExecutionResult
+    from interpreter_tools._context.link import Place
+    from interpreter_tools._languages import LanguageConfig
+
+_READY_DEADLINE = 60.0  # seconds for a cell runner to be ready
+_END_DEADLINE = 6.0  # seconds for a process to end that was killed
+_ANSWER_DEADLINE = 5.0  # seconds for the answer to ``complete`` and ``inspect``
+
+
+class _State(Enum):
+    OPEN = auto()
+    CLOSED = auto()
+
+
+class Context:
+    """A live interpreter: ``run`` runs a cell, and the variables stay for the next one.
+
+    It is made by ``engine.context`` or ``session.context``, and its process starts with the first cell, or with
+    ``async with``. Cells of one context run one after another, in the order of the calls; cells of several contexts run
+    side by side. A context shares the files of its session with the other contexts and the runs of the session, and
+    nothing else. It ends with its session.
+
+    Attributes:
+        id: the id of the context, for ``engine.run_cell``.
+        name: the name of the context in its session.
+    """
+
+    def __init__(
+        self, name: str | None, language: LanguageConfig, *, place: Place, limits: CellLimits, on_death: OnDeath
+    ) -> None:
+        self.id = secrets.token_hex(16)
+        self.name = name or f"{language.language}-{self.id[:8]}"
+        self._language = language
+        self._place = place
+        self._limits = limits
+        self._on_death: OnDeath = on_death
+        self._state = _State.OPEN
+        self._turn = asyncio.Lock()
+        self._interpreter: Interpreter | None = None
+        self._cell: Cell | None = None
+        self._cells = 0
+        self._closing: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Context {self.name} {self._language.language} [{self.state}]>"
+
+    @property
+    def language(self) -> str:
+        """The name of the language."""
+        return self._language.language
+
+    @property
+    def session_id(self) -> str:
+        """The id of the session whose files the context sees."""
+        return self._place.session_id
+
+    @property
+    def state(self) -> str:
+        """``new``, ``idle``, ``busy``, ``dead`` or ``closed``."""
+        if self._state is _State.CLOSED:
+            return "closed"
+        if self.busy:
+            return "busy"
+        if self._interpreter is None:
+            return "new"
+        return "dead" if self._interpreter.death is not None else "idle"
+
+    @property
+    def busy(self) -> bool:
+        """True while a cell runs."""
+        return self._turn.locked()
+
+    def info(self) -> ContextInfo:
+        """Return the state of the context."""
+        return ContextInfo(
+            context_id=self.id, name=self.name, language=self.language, state=self.state, cells=self._cells
+        )
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def start(self) -> Self:
+        """Start the process of the context, and wait until it is ready. Does nothing while it lives.
+
+        Returns:
+            The context itself.
+
+        Raises:
+            ContextDied: the process has ended; ``restart`` starts another one.
+            InterpreterToolsError: the process cannot be started.
+        """
+        async with self._my_turn():
+            await self._living()
+        return self
+
+    async def aclose(self) -> None:
+        """End the process, and forget the context; a session that was made for it is cleaned up. Idempotent.
+
+        A cell that runs gets the outcome ``killed``; a cell that waits for its turn gets ``ContextClosed``. If
+        ``aclose`` is cancelled, the context is closed in the background.
+        """
+        if self._closing is None:
+            self._state = _State.CLOSED
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        await self._end_process()
+        self._place.leave(self.id)
+        await self._place.aclose()
+
+    async def _end_process(self) -> None:
+        interpreter = self._interpreter
+        if interpreter is None or interpreter.death is not None:
+            return
+        if self._cell is not None:
+            self._cell.closing()
+        interpreter.kill()
+        with anyio.move_on_after(_END_DEADLINE, shield=True):
+            await interpreter.over()
+
+    async def restart(self) -> None:
+        """End the process and start a new one over the same files: the variables are gone.
+
+        A cell that runs gets the outcome ``killed``; cells that wait for their turn run in the new process.
+
+        Raises:
+            ContextClosed: the context was closed.
+            InterpreterToolsError: the process cannot be started.
+        """
+        self._check()
+        await self._end_process()
+        async with self._my_turn():
+            if self._interpreter is not None and self._interpreter.death is not None:
+                self._interpreter = None
+            await self._living()
+
+    async def interrupt(self) -> None:
+        """Interrupt the cell that runs, as Ctrl-C does; the variables are kept. Does nothing without one.
+
+        The call does not wait. The cell's result has the outcome ``error``, and ``KeyboardInterrupt`` as its error.
+        """
+        if self._cell is not None:
+            self._cell.interrupt()
+
+    # -- cells
+
+    async def run(self, code: str, **options: Unpack[CellOptions]) -> ExecutionResult:
+        """Run a cell to its end, once the cells before it have ended.
+
+        If ``run`` is cancelled, the cell is interrupted.
+
+        Args:
+            code: the code of the cell.
+            options: the options of the cell; see ``CellOptions``.
+
+        Returns:
+            The result of the cell. ``result.text`` is the text of its last expression, ``result.error`` the exception
+            that ended it. Code that fails, is interrupted or reaches a limit gives a result as well.
+
+        Raises:
+            ContextDied: the process has ended before the cell began.
+            ContextClosed, SessionClosed, EngineClosed: the context, session or engine was closed.
+            ConfigurationError: an option cannot work.
+            ContainerLost: the container went away.
+        """
+        if options.get("stdin") is None:
+            options["stdin"] = b""
+        async with self.stream(code, **options) as cell:
+            return await cell.result()
+
+    def stream(self, code: str, **options: Unpack[CellOptions]) -> Cell:
+        """Return a cell, whose output can be read while it runs; ``async with`` runs it.
+
+        Raises:
+            ContextClosed, SessionClosed, EngineClosed: the context, session or engine was closed.
+            ConfigurationError: an option cannot work.
+        """
+        self._check()
+        if not isinstance(code, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("code", code, "is not a text")
+        try:
+            code.encode()
+        except UnicodeEncodeError as error:
+            reason = f"at character {error.start} is a lone surrogate"
+            raise ConfigurationError("code", code[error.start : error.end], reason) from None
+        limits = cell_limits(options, self._limits)
+        stdin = options.get("stdin")
+        return Cell(
+            code,
+            begin=self._begin,
+            over=self._over,
+            timeout=limits.timeout,
+            output_limit=limits.output_limit,
+            stdin=None if stdin is None else as_bytes(stdin, field="stdin"),
+            capture=options.get("capture", True),
+        )
+
+    async def _begin(self, cell: Cell) -> tuple[Interpreter, tuple[str, ...]]:
+        """Wait for the turn of a cell, and return the process that runs it."""
+        await self._turn.acquire()
+        try:
+            self._check()
+            self._cell = cell
+            found = await self._living()
+        except BaseException:
+            self._cell = None
+            self._turn.release()
+            raise
+        self._cells += 1
+        self._place.begin()
+        return found
+
+    def _over(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """End the turn of a cell."""
+        self._cell = None
+        try:
+            return self._place.end(files)
+        finally:
+            self._turn.release()
+
+    async def _living(self) -> tuple[Interpreter, tuple[str, ...]]:
+        """Return the process, started if need be, and notes for the result; for the one that has the turn."""
+        self._check()
+        notes: tuple[str, ...] = ()
+        interpreter = self._interpreter
+        if interpreter is not None and interpreter.death is not None:
+            if self._on_death != "restart":
+                raise copy.copy(interpreter.death)  # each caller has a traceback of its own
+            notes = (f"the context was restarted, without its variables: {interpreter.death.message}",)
+            interpreter = None
+        if interpreter is None:
+            interpreter = Interpreter(self.name)
+            await interpreter.start(await self._place.start(interpreter), within=_READY_DEADLINE)
+            self._interpreter = interpreter
+        return interpreter, notes
+
+    @contextlib.asynccontextmanager
+    async def _my_turn(self) -> AsyncGenerator[None]:
+        async with self._turn:
+            self._check()
+            yield
+
+    def _check(self) -> None:
+        if self._state is _State.CLOSED:
+            raise ContextClosed(f"the context {self.name!r} was closed", hint="make another one")
+        self._place.check()
+
+    # -- questions
+
+    async def complete(self, code: str, cursor: int | None = None) -> Completion:
+        """Return what may follow at a place of the code; waits for the cells before it.
+
+        Args:
+            code: the code so far.
+            cursor: the place, in characters; None means the end.
+
+        Raises:
+            ContextDied, ContextClosed: there is no process.
+        """
+        at = _place(code, cursor)
+        said = await self._ask("complete", code=code, cursor=at)
+        if not isinstance(said, words.Completions):
+            return Completion(matches=(), start=at, end=at)
+        start, end = max(0, min(said.start, at)), max(at, min(said.end, len(code)))
+        return Completion(matches=tuple(said.matches), start=start, end=end)
+
+    async def inspect(self, code: str, cursor: int | None = None, *, detail: int = 0) -> Inspected:
+        """Return what the context knows of the name at a place of the code; waits for the cells before it.
+
+        Args:
+            code: the code.
+            cursor: the place, in characters; None means the end.
+            detail: 1 asks for the source as well.
+
+        Raises:
+            ContextDied, ContextClosed: there is no process.
+        """
+        said = await self._ask("inspect", code=code, cursor=_place(code, cursor), detail=detail)
+        if not isinstance(said, words.Inspection):
+            return Inspected(found=False, data={})
+        return Inspected(found=said.found, data=said.data)
+
+    async def _ask(self, operation: str, **fields: object) -> words.Said | None:
+        async with self._my_turn():
+            interpreter, _ = await self._living()
+            question = Question(interpreter.number())
+            interpreter.task = question
+            try:
+                await interpreter.tell(words.say(operation, id=question.number, **fields))
+                return await question.answer(interpreter, within=_ANSWER_DEADLINE)
+            finally:
+                interpreter.task = None
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """End the context: its session or engine is closed."""
+        self._state = _State.CLOSED
+        if self._interpreter is not None:
+            self._interpreter.lost(error)
+
+
+def _place(code: str, cursor: int | None) -> int:
+    if cursor is None:
+        return len(code)
+    if isinstance(cursor, bool) or not isinstance(cursor, int) or not 0 <= cursor <= len(code):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError("cursor", cursor, f"is not between 0 and {len(code)}, the length of the code")
+    return cursor

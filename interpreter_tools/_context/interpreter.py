@@ -1,0 +1,233 @@
+"""One process of a context: what it is told, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+import signal
+from typing import TYPE_CHECKING, Protocol
+
+from interpreter_tools._context import words
+from interpreter_tools._exceptions import ContainerLost, ContextDied, InterpreterToolsError
+
+if TYPE_CHECKING:
+    from interpreter_tools._context.link import Link
+    from interpreter_tools._protocol import Exited
+
+_HEAD = 2  # bytes before the content of a piece: its kind, and whether more follows
+_END_DEADLINE = 5.0  # seconds that a killed process may take to end
+_LAST_WORDS = 2000  # characters of what a process wrote before it was ready, which an error repeats
+
+
+class Task(Protocol):
+    """What a process does for a caller: a cell, or a question."""
+
+    def output(self, stream: str, data: bytes) -> None:
+        """Take output that the process wrote."""
+
+    def display(self, connection: int, piece: bytes) -> None:
+        """Take a piece of a display."""
+
+    def said(self, said: words.Said) -> None:
+        """Take what the runner says."""
+
+    def ended(self, died: ContextDied | InterpreterToolsError) -> None:
+        """Note that the process has ended: the last event."""
+
+
+class Interpreter:
+    """The process of a context, as the listener of its link.
+
+    The first connection whose message says ``ready`` is the runner's; other connections may display something, and are
+    heard for nothing else.
+
+    Attributes:
+        task: what the process does now; None between two tasks, when what it says is dropped.
+        exited: how the process ended; None while it lives, or where its container is gone.
+        death: why there is no process any more; None while it lives.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._link: Link | None = None
+        self.task: Task | None = None
+        self.exited: Exited | None = None
+        self.death: ContextDied | InterpreterToolsError | None = None
+        self._runner: int | None = None
+        self._parts: dict[int, bytearray] = {}
+        self._early = bytearray()
+        loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = loop.create_future()
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._tells: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
+        self._backstop: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        state = "dead" if self.death else "starting" if self._runner is None else "busy" if self.task else "idle"
+        return f"<Interpreter {self._name} [{state}]>"
+
+    # -- what the link says
+
+    def stdout(self, data: bytes) -> None:
+        """Give output to the task; without one nobody asked for it."""
+        self._output("stdout", data)
+
+    def stderr(self, data: bytes) -> None:
+        """Give output to the task; without one nobody asked for it."""
+        self._output("stderr", data)
+
+    def _output(self, stream: str, data: bytes) -> None:
+        if self.task is not None:
+            self.task.output(stream, data)
+        elif self._runner is None:
+            self._early += data[: _LAST_WORDS - len(self._early)]
+
+    def message(self, connection: int, data: bytes) -> None:
+        """Take a piece of a message of the runner, or of a display."""
+        if data[:1] != bytes([words.KIND]):
+            if self.task is not None:
+                self.task.display(connection, data)
+            return
+        if len(data) < _HEAD or data[1] > 1 or self._runner not in {None, connection}:
+            return
+        part = self._parts.setdefault(connection, bytearray())
+        part += data[_HEAD:]
+        if len(part) > words.MOST_BYTES:
+            del self._parts[connection]
+            if connection == self._runner:
+                self.kill()  # its next words could not be told from the rest of these
+            return
+        if data[1]:
+            return
+        said = words.read(self._parts.pop(connection))
+        if isinstance(said, words.Ready):
+            if self._runner is None:
+                self._runner = connection
+                self._parts.clear()
+                self._ready.set_result(None)
+        elif said is not None and connection == self._runner and self.task is not None:
+            self.task.said(said)
+
+    def ended(self, exited: Exited) -> None:
+        """Note the end of the process."""
+        self.exited = exited
+        if exited.signal:
+            how = f"was ended by signal {exited.signal} ({_signal_name(exited.signal)})"
+        else:
+            how = f"ended with exit code {exited.exit_code}"
+        if exited.oom_kills:
+            how += ": the container ran out of memory"
+        said = self._early.decode("utf-8", "replace").strip()
+        self._die(ContextDied(f"the process of the context {self._name!r} {how}" + (f": {said}" if said else "")))
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """Note that the container is gone."""
+        self._die(error)
+
+    def _die(self, death: ContextDied | InterpreterToolsError) -> None:
+        if self.death is not None:
+            return
+        self.death = death
+        if self._backstop is not None:
+            self._backstop.cancel()
+        for tell in self._tells:
+            tell.cancel()
+        if not self._ready.done():
+            self._ready.set_result(None)
+        self._over.set_result(None)
+        task, self.task = self.task, None
+        if task is not None:
+            task.ended(death)
+
+    # -- what the context says
+
+    async def start(self, link: Link, *, within: float) -> None:
+        """Wait until the runner is ready for its first cell.
+
+        Args:
+            link: the process.
+            within: seconds.
+
+        Raises:
+            ContextDied, ContainerLost: the process ended before, or was too slow.
+        """
+        self._link = link
+        try:
+            async with asyncio.timeout(within):
+                await asyncio.shield(self._ready)
+        except TimeoutError:
+            self.kill()
+            raise ContextDied(f"the cell runner of the context {self._name!r} was not ready in {within:g} s") from None
+        except BaseException:
+            self.kill()
+            raise
+        if self.death is not None:
+            raise copy.copy(self.death)
+
+    def number(self) -> int:
+        """Return the number of the next cell or question."""
+        return next(self._numbers)
+
+    async def tell(self, message: bytes) -> None:
+        """Send a message to the runner.
+
+        Raises:
+            ContextDied, ContainerLost: the process has ended.
+        """
+        if self.death is not None:
+            raise copy.copy(self.death)
+        assert self._link is not None
+        assert self._runner is not None
+        await self._link.tell(self._runner, message)
+
+    def tell_soon(self, message: bytes) -> None:
+        """Send a message to the runner, in a task of its own. Does nothing after the end."""
+        if self.death is None:
+            tell = asyncio.create_task(self._tell_or_drop(message))
+            self._tells.add(tell)
+            tell.add_done_callback(self._tells.discard)
+
+    async def _tell_or_drop(self, message: bytes) -> None:
+        try:
+            await self.tell(message)
+        except InterpreterToolsError:
+            if self.death is None:
+                raise
+
+    def interrupt(self) -> None:
+        """Send SIGINT to the process and the programs in its foreground. Does nothing after the end."""
+        if self._link is not None and self.death is None:
+            self._link.signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill the process. Where its end is not told in 5 seconds, it counts as lost."""
+        if self._link is None or self.death is not None:
+            return
+        self._link.resume()
+        self._link.kill()
+        if self._backstop is None:
+            error = ContainerLost(f"the process of the context {self._name!r} was killed, and its end was not told")
+            self._backstop = asyncio.get_running_loop().call_later(_END_DEADLINE, self._die, error)
+
+    def pause(self) -> None:
+        """Take no more output, so that the process waits."""
+        if self._link is not None:
+            self._link.pause()
+
+    def resume(self) -> None:
+        """Take output again."""
+        if self._link is not None and self.death is None:
+            self._link.resume()
+
+    async def over(self) -> None:
+        """Wait for the end of the process."""
+        await asyncio.shield(self._over)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

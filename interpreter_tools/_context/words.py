@@ -1,0 +1,134 @@
+"""What a context and its cell runner say to each other: JSON, as docs/protocol.md has it. No I/O.
+
+All that a runner says is a claim of the program: it is checked here, and bounded.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from interpreter_tools._config.display import ProgramError
+from interpreter_tools._config.paths import check_path, shown_path
+from interpreter_tools._exceptions import InvalidPath
+
+KIND = ord("c")
+"""The kind of the messages that a runner sends."""
+
+MOST_BYTES = 4 << 20
+"""Bytes of one message of a runner: more is no message."""
+
+_MOST_FILES = 10_000
+_MOST_MATCHES = 10_000
+_MOST_TEXT = 1 << 20  # characters of a traceback, or of an error's message
+_MOST_SECONDS = 1e9
+
+
+class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready", rename=None):
+    """The runner waits for cells."""
+
+    language: str = ""
+
+
+class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
+    """A cell begins: what is printed from now on is its output."""
+
+    cell: int
+
+
+class Asked(msgspec.Struct, frozen=True, tag_field="event", tag="input"):
+    """A cell waits for a line of input."""
+
+    cell: int
+    prompt: str = ""
+    password: bool = False
+
+
+class Install(msgspec.Struct, frozen=True, tag_field="event", tag="install"):
+    """A cell asks for packages."""
+
+    cell: int
+    packages: list[str] = []
+
+
+class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
+    """A cell has ended."""
+
+    cell: int
+    status: Literal["ok", "error", "interrupted"] = "ok"
+    count: int | None = None
+    error: ProgramError | None = None
+    exit_code: int | None = None
+    cpu_us: int = 0
+    peak_kib: int = 0
+    seconds: float = 0.0
+    files: list[str] = []
+    files_partial: bool = False
+
+
+class Completions(msgspec.Struct, frozen=True, tag_field="event", tag="complete"):
+    """The answer to ``complete``."""
+
+    id: int
+    matches: list[str] = []
+    start: int = 0
+    end: int = 0
+
+
+class Inspection(msgspec.Struct, frozen=True, tag_field="event", tag="inspect"):
+    """The answer to ``inspect``."""
+
+    id: int
+    found: bool = False
+    data: dict[str, str] = {}
+
+
+Said = Ready | Started | Asked | Install | Done | Completions | Inspection
+"""All that a runner may say."""
+
+_DECODER = msgspec.json.Decoder(Said)
+_ENCODER = msgspec.json.Encoder()
+
+
+def read(body: bytes | bytearray) -> Said | None:
+    """Return what a runner says; None for what is no message of a runner."""
+    try:
+        return _bounded(_DECODER.decode(body))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _bounded(said: Said) -> Said:
+    if isinstance(said, Done):
+        partial = said.files_partial or len(said.files) > _MOST_FILES
+        return msgspec.structs.replace(
+            said,
+            error=None if said.error is None else _cut(said.error),
+            count=None if said.count is None else max(0, min(said.count, 1 << 53)),
+            exit_code=None if said.exit_code is None else said.exit_code & 0xFF,
+            cpu_us=max(0, said.cpu_us),
+            peak_kib=max(0, min(said.peak_kib, 1 << 42)),
+            seconds=max(0.0, min(said.seconds, _MOST_SECONDS)),
+            files=sorted({path for name in said.files[:_MOST_FILES] if (path := _path(name))}),
+            files_partial=partial,
+        )
+    if isinstance(said, Completions):
+        return msgspec.structs.replace(said, matches=said.matches[:_MOST_MATCHES])
+    return said
+
+
+def _cut(error: ProgramError) -> ProgramError:
+    return ProgramError(name=error.name[:1000], value=error.value[:_MOST_TEXT], traceback=error.traceback[:_MOST_TEXT])
+
+
+def _path(name: str) -> str | None:
+    try:
+        return shown_path(check_path(name))
+    except InvalidPath:
+        return None
+
+
+def say(operation: str, **fields: object) -> bytes:
+    """Return a message for a runner."""
+    return _ENCODER.encode({"op": operation, **fields})

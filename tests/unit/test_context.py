@@ -1,0 +1,451 @@
+"""Contexts over a link that is played here: turns, ends, limits, and what a hostile runner says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import (
+    ConfigurationError,
+    ContainerLost,
+    Context,
+    ContextClosed,
+    ContextDied,
+    ExecutionClosed,
+    InterpreterToolsError,
+    LanguageRegistry,
+)
+from interpreter_tools._config.options import CellLimits
+from interpreter_tools._protocol import Exited
+from interpreter_tools._protocol.constants import Ended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interpreter_tools._context.link import Listener
+
+_RUNNER = 1  # the number of the runner's connection
+
+
+class _Runner:
+    """The process of a context: what it is told is a cell that says what to do."""
+
+    number = 1
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.told: list[dict[str, object]] = []
+        self.signals: list[int] = []
+        self.killed = self.paused = False
+        self.news = asyncio.Event()
+        self.on_cell: Callable[[dict[str, object]], None] = self.finish
+        self.on_signal: Callable[[], None] = lambda: None
+
+    def say(self, connection: int = _RUNNER, **words: object) -> None:
+        """Send a message of the runner."""
+        self.listener.message(connection, b"c\0" + json.dumps(words).encode())
+
+    async def until(self, count: int) -> None:
+        """Wait until the runner was told so many messages, and has answered."""
+        while len(self.told) < count:
+            self.news.clear()
+            await self.news.wait()
+        await asyncio.sleep(0)
+
+    def ready(self) -> None:
+        """Say that the runner waits for cells."""
+        self.say(event="ready", language="python")
+
+    def start(self, cell: dict[str, object]) -> None:
+        """Say that a cell begins."""
+        self.say(event="started", cell=cell["cell"])
+
+    def finish(self, cell: dict[str, object], **words: object) -> None:
+        """Run a cell to its end: its code is what it prints."""
+        self.start(cell)
+        self.listener.stdout(str(cell["code"]).encode())
+        self.say(_RUNNER, event="done", cell=cell["cell"], count=len(self.told), **words)
+
+    async def tell(self, connection: int, data: bytes) -> None:
+        """Take what the runner is told."""
+        assert connection == _RUNNER
+        message: dict[str, object] = json.loads(data)
+        self.told.append(message)
+        self.news.set()
+        if message["op"] == "cell":
+            asyncio.get_running_loop().call_soon(self.on_cell, message)
+
+    def signal(self, number: int) -> None:
+        """Take a signal."""
+        self.signals.append(number)
+        self.on_signal()
+
+    def kill(self) -> None:
+        """End by SIGKILL."""
+        if not self.killed:
+            self.killed = True
+            asyncio.get_running_loop().call_soon(self.die)
+
+    def die(self, *, exit_code: int = -1, signal: int = 9, oom_kills: int = 0) -> None:
+        """End."""
+        self.listener.ended(
+            Exited(
+                ended=Ended.EXITED,
+                exit_code=exit_code,
+                signal=signal,
+                unclean=False,
+                wall_us=0,
+                cpu_us=0,
+                peak_memory=0,
+                oom_kills=oom_kills,
+            )
+        )
+
+    def pause(self) -> None:
+        """Stop."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self.paused = False
+
+
+class _Place:
+    """A session with room for one context."""
+
+    session_id = "s"
+
+    def __init__(self) -> None:
+        self.runners: list[_Runner] = []
+        self.closed = False
+        self.changed: set[str] = set()
+        self.is_silent = False
+        self.started = asyncio.Event()
+
+    def check(self) -> None:
+        """Be open."""
+
+    async def start(self, listener: Listener) -> _Runner:
+        """Start a process."""
+        runner = _Runner(listener)
+        self.runners.append(runner)
+        self.started.set()
+        if not self.is_silent:
+            asyncio.get_running_loop().call_soon(runner.ready)
+        return runner
+
+    def begin(self) -> None:
+        """Note a cell."""
+
+    def end(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """Note the files of a cell."""
+        self.changed.update(files)
+        return tuple(sorted(self.changed))
+
+    def leave(self, context_id: str) -> None:
+        """Forget the context."""
+
+    async def aclose(self) -> None:
+        """End the session."""
+        self.closed = True
+
+
+def _context(place: _Place, *, on_death: str = "error", timeout: float | None = 5.0) -> Context:
+    limits = CellLimits(timeout=timeout, output_limit=1000)
+    restart = on_death == "restart"
+    return Context(
+        "it", LanguageRegistry.get("python"), place=place, limits=limits, on_death="restart" if restart else "error"
+    )
+
+
+async def test_cells_run_in_the_order_of_the_calls() -> None:
+    """One at a time."""
+    place = _Place()
+    async with _context(place) as context:
+        results = await asyncio.gather(*(context.run(f"{index}") for index in range(20)))
+    assert [result.stdout for result in results] == [str(index) for index in range(20)]
+    assert [result.execution_count for result in results] == list(range(1, 21))
+    assert len(place.runners) == 1
+    assert place.closed
+
+
+async def test_output_before_the_cell_began_is_dropped() -> None:
+    """A thread of the cell before has printed it, and neither cell is to blame."""
+    place = _Place()
+    async with _context(place) as context:
+
+        def late(cell: dict[str, object]) -> None:
+            place.runners[0].listener.stdout(b"late")
+            place.runners[0].finish(cell)
+            place.runners[0].listener.stdout(b"later")
+
+        place.runners[0].on_cell = late
+        assert (await context.run("a")).stdout == "a"
+        assert (await context.run("b")).stdout == "b"
+
+
+async def test_words_of_other_connections_are_no_runners() -> None:
+    """A cell that forges the end of itself, or of another cell, is not believed."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+
+        def forge(cell: dict[str, object]) -> None:
+            runner.say(2, event="done", cell=cell["cell"], status="ok")
+            runner.say(event="done", cell=99, status="ok")
+            runner.listener.message(_RUNNER, b"c\0{not json")
+            runner.listener.message(_RUNNER, b"c\0" + b"[" * 100_000)
+            runner.listener.message(_RUNNER, b"")
+            runner.finish(
+                cell, status="error", error={"name": "E", "value": "v", "traceback": "t"}, files=["../x", "/etc/passwd"]
+            )
+
+        runner.on_cell = forge
+        result = await context.run("a")
+        assert result.error is not None
+        assert (result.outcome, result.error.name, result.generated_files) == ("error", "E", ())
+
+
+async def test_timeout_interrupts_first() -> None:
+    """And the result says that the variables are kept."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = runner.start
+        runner.on_signal = lambda: runner.say(event="done", cell=1, status="interrupted")
+        result = await context.run("a", timeout=0.05)
+        assert (result.outcome, runner.signals, runner.killed) == ("timeout", [2], False)
+        assert "kept" in result.notes[0]
+
+
+async def test_timeout_kills_what_an_interrupt_does_not_end() -> None:
+    """And the result says so; the next cell is refused with the cause."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = runner.start
+        result = await context.run("a", timeout=0.05)
+        assert (result.outcome, runner.signals, runner.killed) == ("timeout", [2], True)
+        assert "killed" in result.notes[0]
+        with pytest.raises(ContextDied, match="SIGKILL"):
+            await context.run("b")
+        await context.restart()
+        assert (await context.run("c")).stdout == "c"
+
+
+async def test_output_limit_stops_the_cell() -> None:
+    """What it wrote up to there is kept."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+
+        def flood(cell: dict[str, object]) -> None:
+            runner.start(cell)
+            for _ in range(30):
+                runner.listener.stderr(b"x" * 100)
+
+        runner.on_cell = flood
+        runner.on_signal = lambda: runner.say(event="done", cell=1, status="interrupted")
+        result = await context.run("a")
+        assert (result.outcome, len(result.stderr), result.truncated) == ("output_limit", 1000, True)
+
+
+@pytest.mark.parametrize(("oom_kills", "outcome"), [(0, "error"), (1, "oom")])
+async def test_death_in_a_cell_is_its_result(oom_kills: int, outcome: str) -> None:
+    """With the cause; a context that restarts says so in the next result."""
+    place = _Place()
+    async with _context(place, on_death="restart") as context:
+        place.runners[0].on_cell = lambda _: place.runners[0].die(oom_kills=oom_kills)
+        result = await context.run("a")
+        assert (result.outcome, result.signal) == (outcome, 9)
+        assert "SIGKILL" in result.notes[0]
+        again = await context.run("b")
+        assert again.stdout == "b"
+        assert "restarted" in again.notes[0]
+        assert (await context.run("c")).notes == ()
+
+
+async def test_process_that_never_becomes_ready_is_told() -> None:
+    """With what it wrote."""
+    place = _Place()
+    place.is_silent = True
+    context = _context(place)
+    start = asyncio.create_task(context.start())
+    await place.started.wait()
+    place.runners[0].listener.stderr(b"ModuleNotFoundError: IPython")
+    place.runners[0].die(exit_code=1, signal=0)
+    with pytest.raises(ContextDied, match="exit code 1: ModuleNotFoundError"):
+        await start
+    await context.aclose()
+
+
+async def test_cancelled_cell_is_interrupted() -> None:
+    """The next cell waits until it has ended."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = runner.start
+        cell = asyncio.create_task(context.run("a"))
+        await runner.until(1)
+        cell.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cell
+        assert runner.signals == [2]
+        following = asyncio.create_task(context.run("b"))
+        await asyncio.sleep(0.01)
+        assert len(runner.told) == 1
+        runner.on_cell = runner.finish
+        runner.say(event="done", cell=1, status="interrupted")
+        assert (await following).stdout == "b"
+
+
+async def test_cancelled_wait_for_the_turn_changes_nothing() -> None:
+    """No cell begins."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = runner.start
+        first = asyncio.create_task(context.run("a"))
+        second = asyncio.create_task(context.run("b"))
+        await runner.until(1)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        runner.say(event="done", cell=1, status="ok")
+        assert (await first).ok
+        assert [message["code"] for message in runner.told] == ["a"]
+
+
+async def test_restart_ends_the_cell_that_runs() -> None:
+    """As killed; one that waits runs in the new process."""
+    place = _Place()
+    async with _context(place) as context:
+        place.runners[0].on_cell = place.runners[0].start
+        first = asyncio.create_task(context.run("a"))
+        await place.runners[0].until(1)
+        await context.restart()
+        assert (await first).outcome == "killed"
+        assert (await context.run("b")).stdout == "b"
+        assert len(place.runners) == 2
+
+
+async def test_closed_context_refuses_cells() -> None:
+    """The one that ran is killed, the one that waited is refused."""
+    place = _Place()
+    context = await _context(place).start()
+    place.runners[0].on_cell = place.runners[0].start
+    first, second = asyncio.create_task(context.run("a")), asyncio.create_task(context.run("b"))
+    await place.runners[0].until(1)
+    await context.aclose()
+    await context.aclose()
+    assert (await first).outcome == "killed"
+    with pytest.raises(ContextClosed):
+        await second
+    with pytest.raises(ContextClosed):
+        await context.run("c")
+
+
+async def test_lost_container_is_an_error() -> None:
+    """Never a made-up result."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = lambda _: runner.listener.lost(ContainerLost("gone"))
+        with pytest.raises(ContainerLost):
+            await context.run("a")
+
+
+async def test_input_is_answered_line_by_line() -> None:
+    """Then comes the end."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+
+        def ask(cell: dict[str, object]) -> None:
+            runner.start(cell)
+            for _ in range(3):
+                runner.say(event="input", cell=cell["cell"], prompt="? ")
+
+        runner.on_cell = ask
+        cell = asyncio.create_task(context.run("a", stdin="one\ntwo"))
+        await runner.until(4)
+        runner.say(event="done", cell=1)
+        await cell
+        assert runner.told[1:] == [
+            {"op": "input", "cell": 1, "text": "one"},
+            {"op": "input", "cell": 1, "text": "two"},
+            {"op": "input", "cell": 1, "eof": True},
+        ]
+
+
+async def test_slow_consumer_pauses_the_process() -> None:
+    """And only its own."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        async with context.stream("a", output_limit=None) as cell:
+            await asyncio.sleep(0)
+            for _ in range(30):
+                runner.listener.stdout(b"x" * 16384)
+        assert not runner.paused
+        runner.on_cell = runner.start
+        async with context.stream("b", output_limit=None) as cell:
+            await runner.until(2)
+            await asyncio.sleep(0)
+            for _ in range(30):
+                runner.listener.stdout(b"x" * 16384)
+            assert runner.paused
+            async for _ in cell:
+                if not runner.paused:
+                    break
+            runner.say(event="done", cell=2)
+            assert (await cell.result()).ok
+
+
+async def test_completion_and_inspection() -> None:
+    """Come from the runner, within the bounds of the code."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        asked = asyncio.create_task(context.complete("ab", 1))
+        await runner.until(1)
+        runner.say(event="complete", id=runner.told[0]["id"], matches=["abs"], start=-5, end=900)
+        completion = await asked
+        assert (completion.matches, completion.start, completion.end) == (("abs",), 0, 2)
+        about = asyncio.create_task(context.inspect("ab"))
+        await runner.until(2)
+        runner.say(event="inspect", id=runner.told[1]["id"], found=True, data={"text/plain": "words"})
+        assert (await about).text == "words"
+        with pytest.raises(ConfigurationError, match="cursor"):
+            await context.complete("ab", 3)
+
+
+async def test_wrong_options_are_refused_before_anything() -> None:
+    """By the name of the field."""
+    place = _Place()
+    async with _context(place) as context:
+        for options in ({"timeout": -1}, {"output_limit": "x"}, {"tiemout": 1}):
+            with pytest.raises(ConfigurationError):
+                context.stream("a", **options)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        with pytest.raises(ConfigurationError, match="surrogate"):
+            await context.run("'\ud800'")
+        assert place.runners[0].told == []
+
+
+async def test_cell_left_before_its_end_is_interrupted() -> None:
+    """Its result is refused, and the next cell waits for its end."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = runner.start
+        runner.on_signal = lambda: runner.say(event="done", cell=1, status="interrupted")
+        with contextlib.suppress(InterpreterToolsError):
+            async with context.stream("a") as cell:
+                pass
+            with pytest.raises(ExecutionClosed):
+                await cell.result()
+        assert runner.signals == [2]
