@@ -267,7 +267,7 @@ class ContextInfo(_Plain, frozen=True, kw_only=True):
 
 
 class Completion(_Plain, frozen=True, kw_only=True):
-    """What may follow at a place of some code.
+    """The texts that may follow at a place of some code.
 
     Attributes:
         matches: texts that may replace the code between ``start`` and ``end``.
@@ -281,7 +281,7 @@ class Completion(_Plain, frozen=True, kw_only=True):
 
 
 class Inspected(_Plain, frozen=True, kw_only=True):
-    """What a context knows of a name.
+    """The description of a name in a context.
 
     Attributes:
         found: True when the name means something.

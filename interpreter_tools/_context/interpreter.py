@@ -21,7 +21,7 @@ _LAST_WORDS = 2000  # characters of what a process wrote before it was ready, wh
 
 
 class Task(Protocol):
-    """What a process does for a caller: a cell, or a question."""
+    """The work of a process for a caller: a cell, or a question."""
 
     def output(self, stream: str, data: bytes) -> None:
         """Take output that the process wrote."""

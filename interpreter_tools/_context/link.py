@@ -1,4 +1,4 @@
-"""What a context needs of the layers around it: a place in a session, and a link to its process."""
+"""A context and the layers around it: its place in a session, and the link to its process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Link(Protocol):
 
 
 class Listener(Protocol):
-    """What hears the events of a link, in their order."""
+    """The listener to the events of a link, in their order."""
 
     def stdout(self, data: bytes) -> None:
         """Take what the process wrote to its standard output."""
@@ -67,7 +67,7 @@ class Listener(Protocol):
 
 
 class Place(Protocol):
-    """Where a context lives: a session, which gives it a container and its files."""
+    """The session that a context lives in, which gives it a container and its files."""
 
     @property
     def session_id(self) -> str:

@@ -1,4 +1,4 @@
-"""What a context and its cell runner say to each other: JSON, as docs/protocol.md has it. No I/O.
+"""The words between a context and its cell runner: JSON, as docs/protocol.md has it. No I/O.
 
 All that a runner says is a claim of the program: it is checked here, and bounded.
 """
