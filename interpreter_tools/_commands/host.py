@@ -21,6 +21,7 @@ if __name__ == "__main__":
 import errno
 import json
 import os
+import re
 import select
 import signal
 import stat
@@ -29,6 +30,8 @@ import struct
 HEAD = struct.Struct(">cII")
 PIECE = 1 << 16
 RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+MOST_ARGUMENT = 1 << 17  # bytes of one argument with its end: MAX_ARG_STRLEN of Linux
+SHELL_SCRIPT = re.compile(r"(?:\S*/)?(?:ba|da|a|z|k)?sh -[a-zA-Z]*c")
 LEFT = 1 << 20  # bytes taken at most from a pipe whose command has ended: as much as a pipe can hold
 
 
@@ -224,8 +227,27 @@ def spawn(request, descriptors):
     command, environment = request["command"], {**os.environ, **request["environment"]}
     os.chdir(request["cwd"])
     program = find(command[0], environment.get("PATH", os.defpath))
-    actions = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(descriptors)]
-    return os.posix_spawn(program, command, environment, file_actions=actions, setsid=True, setsigdef=RESET)
+    script = take_script(command)
+    try:
+        given = (*descriptors, *script)
+        actions = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(given)]
+        return os.posix_spawn(program, command, environment, file_actions=actions, setsid=True, setsigdef=RESET)
+    finally:
+        for descriptor in script:
+            os.close(descriptor)
+
+
+def take_script(command):
+    """Turn a script for ``sh -c`` that is longer than an argument can be into a file; return its descriptor, if any."""
+    if len(command) < 3 or not SHELL_SCRIPT.fullmatch(" ".join(command[:2])):
+        return []
+    script = command[2].encode("utf-8", "surrogateescape")
+    if len(script) < MOST_ARGUMENT:
+        return []
+    descriptor = os.memfd_create("script")
+    write_all(descriptor, script)
+    command[2] = ". /proc/self/fd/3"
+    return [descriptor]
 
 
 def find(program, path):

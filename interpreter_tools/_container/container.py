@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
-import secrets
 import time
 import uuid
 from typing import TYPE_CHECKING, Self
@@ -17,6 +15,7 @@ from interpreter_tools._container.channel import Channel
 from interpreter_tools._container.live_limits import LiveLimits
 from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker.spec import HostTraits, container_spec
+from interpreter_tools._docker.users import give_back_uid, other_uid, take_uid
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
     ContainerStartFailed,
@@ -43,31 +42,6 @@ _CLOSE_DEADLINE = 30.0
 _RESET_DEADLINE_MS = 2000
 _BOOT_MODES = {None: BootMode.NONE, "fork": BootMode.FORK, "single": BootMode.SINGLE}
 
-# The kernel counts some things by user id across containers, inotify instances for one. So each container and each
-# reset takes the next id.
-_FIRST_UID, _UIDS = 10_000, 50_000
-_uids = itertools.count(secrets.randbelow(_UIDS))
-_uids_in_use: set[int] = set()
-
-
-def take_uid() -> int:
-    """Return a user id that no other container of this process has, until ``give_back_uid``.
-
-    Raises:
-        MachineError: all user ids are in use.
-    """
-    if len(_uids_in_use) >= _UIDS:
-        raise MachineError(f"all {_UIDS} user ids of sandboxes are in use", hint="end containers or sessions")
-    while (uid := _FIRST_UID + next(_uids) % _UIDS) in _uids_in_use:
-        pass
-    _uids_in_use.add(uid)
-    return uid
-
-
-def give_back_uid(uid: int) -> None:
-    """Give back a user id of ``take_uid``. Does nothing for a user id that is not in use."""
-    _uids_in_use.discard(uid)
-
 
 class Container:
     """A container whose supervisor answers and whose interpreter is booted.
@@ -79,14 +53,14 @@ class Container:
         left_out: modules of ``ContainerConfig.preload`` that were not imported, each with the reason.
         shape: its shape.
         channel: its channel.
-        uid: the user that programs run as; another one after each reset.
+        uid: the user that programs run as; the other one of its pair after each reset.
         born: the time of its start, on the monotonic clock.
         idle_since: the time at which it was last used, on the same clock.
         uses: runs so far.
     """
 
     def __init__(
-        self, client: DockerClient, container_id: str, shape: Shape, channel: Channel, *, name: str, cpus: int
+        self, client: DockerClient, container_id: str, shape: Shape, channel: Channel, *, name: str, uid: int, cpus: int
     ) -> None:
         self._client = client
         self._closed = False
@@ -98,7 +72,7 @@ class Container:
         self.left_out: tuple[str, ...] = ()
         self.shape = shape
         self.channel = channel
-        self.uid = take_uid() if shape.uid is None else shape.uid
+        self.uid = uid
         self.born = self.idle_since = time.monotonic()
         self.uses = 0
         self._reset: Reset | None = None
@@ -134,20 +108,27 @@ class Container:
             NetworkMissing: there is no such network.
             DockerApiError, DockerUnavailable: the Docker engine refused.
         """
+        uid = take_uid() if shape.uid is None else shape.uid
         spec = container_spec(
             shape.image_id,
             shape.config,
             volume=volume,
             labels=labels,
+            uid=uid,
             traits=traits,
             workspace_volume=shape.workspace_volume,
             installs=installer is not None,
             image_volumes=shape.image_volumes,
         )
         name = installer or f"interpreter-tools-{uuid.uuid4().hex}"
-        container_id = await client.create_container(spec, name=name)
+        try:
+            container_id = await client.create_container(spec, name=name)
+        except BaseException:
+            if shape.uid is None:
+                give_back_uid(uid)
+            raise
         channel = Channel()
-        container = cls(client, container_id, shape, channel, name=name, cpus=traits.cpus)
+        container = cls(client, container_id, shape, channel, name=name, uid=uid, cpus=traits.cpus)
         try:
             async with awake_timeout(_START_DEADLINE):
                 await client.attach(container_id, lambda: channel)
@@ -190,7 +171,7 @@ class Container:
     def plan_reset(self) -> Reset:
         """Return the reset to send: with the next START, or later as RESET."""
         if self._reset is None:
-            self._reset = Reset(_RESET_DEADLINE_MS, take_uid())
+            self._reset = Reset(_RESET_DEADLINE_MS, other_uid(self.uid))
         return self._reset
 
     def ask_for_reset(self) -> None:
@@ -200,18 +181,14 @@ class Container:
 
     def withdraw_reset(self) -> None:
         """Forget the reset that was sent with a START: the supervisor refused that START, and skips the reset too."""
-        planned, self._reset = self._reset, None
-        if planned is not None:
-            give_back_uid(planned.uid)
+        self._reset = None
 
     def was_reset(self, answer: Clean) -> str | None:
         """Take the next user after a reset; return the things that the last run left, or None when it left none."""
         assert self._reset is not None
         planned, self._reset = self._reset, None
         if answer.verdict is not Verdict.OK:
-            give_back_uid(planned.uid)
             return answer.verdict.name.lower()
-        give_back_uid(self.uid)
         self.uid = planned.uid
         self.idle_since = time.monotonic()
         return None
@@ -241,5 +218,3 @@ class Container:
         finally:
             if self.shape.uid is None:
                 give_back_uid(self.uid)
-            if self._reset is not None:
-                give_back_uid(self._reset.uid)

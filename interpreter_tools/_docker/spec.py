@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,10 @@ import msgspec
 
 from interpreter_tools._config.mounts import bind_spec
 from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._docker.users import account_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from interpreter_tools._config.model import ContainerConfig
 
@@ -20,6 +20,9 @@ SUPERVISOR_DIRECTORY = "/.interpreter-tools"
 """The directory at which the volume with the supervisor is mounted, read-only."""
 
 SUPERVISOR_PATH = f"{SUPERVISOR_DIRECTORY}/supervisor"
+
+HOSTS = "hosts"
+"""The file below ``SUPERVISOR_DIRECTORY`` that is ``/etc/hosts`` of sandboxes without a network."""
 
 PYTHON_MODULES = "python-modules"
 """The file below ``SUPERVISOR_DIRECTORY`` with the modules that programs of Python import from us; boot.py reads it."""
@@ -32,7 +35,6 @@ WRITABLE = (WORKSPACE, "/tmp", "/dev/shm")  # noqa: S108 - paths in the containe
 
 _KIB = 1 << 10
 _MIB = 1 << 20
-_SHM = 64 * _MIB  # Docker's own default
 _BYTES_PER_INODE = 4 * _KIB  # a page: no file that holds anything takes less
 _INODES = (1024, 200_000)
 
@@ -78,13 +80,38 @@ program with SIGSYS.
 """
 
 
+class OwnFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """The way in which files of the supervisor's volume are mounted one by one.
+
+    Attributes:
+        volume: the volume, a part of which is mounted; empty where files are mounted by their path.
+        directory: the directory of the volume on the engine's host.
+    """
+
+    volume: str = ""
+    directory: str = ""
+
+    def mount(self, name: str, target: str) -> dict[str, object]:
+        """Return the read-only mount of one file.
+
+        Args:
+            name: its path in the volume.
+            target: its path in the container.
+        """
+        mount: dict[str, object] = {"Target": target, "ReadOnly": True}
+        if self.volume:
+            return {**mount, "Type": "volume", "Source": self.volume, "VolumeOptions": {"Subpath": name}}
+        return {**mount, "Type": "bind", "Source": f"{self.directory}/{name}"}
+
+
 class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
     """The traits of an engine and its host that a specification depends on, beside the configuration.
 
     Attributes:
         cgroup_version: ``"1"`` or ``"2"``.
         default_runtime: the runtime that the engine uses where none is named.
-        hosts_mount: a mount for ``/etc/hosts``, see ``SupervisorVolume``; None means that the engine must make it.
+        own_files: the way to mount ``/etc/hosts``, ``/etc/passwd`` and ``/etc/group``, see ``SupervisorVolume``; None
+            means that the engine must make the first, and that the image has the others.
         seccomp: the seccomp profile, or its path on the engine's host where the engine takes only that (Podman).
         store: the volume that holds the dependencies.
         podman: True for Podman, which cannot limit the inodes of a tmpfs: memory bounds the number of files.
@@ -95,7 +122,7 @@ class HostTraits(msgspec.Struct, frozen=True, kw_only=True):
 
     cgroup_version: str = "2"
     default_runtime: str = "runc"
-    hosts_mount: Mapping[str, object] | None = None
+    own_files: OwnFiles | None = None
     seccomp: str = SECCOMP
     store: str = "interpreter-tools-store"
     podman: bool = False
@@ -110,6 +137,7 @@ def container_spec(
     *,
     volume: str,
     labels: Mapping[str, str],
+    uid: int = 0,
     traits: HostTraits | None = None,
     installs: bool = False,
     workspace_volume: str | None = None,
@@ -122,6 +150,7 @@ def container_spec(
         config: its limits, and its mounts, with real paths.
         volume: the volume that holds the supervisor.
         labels: the labels of its owner.
+        uid: the user that programs run as first; 0 means one without a name.
         traits: the traits of the engine's host.
         installs: True for an installer, which can write the dependency store.
         workspace_volume: a volume, see ``workspace_options``, that is the workspace; None means a tmpfs of its own.
@@ -150,6 +179,7 @@ def container_spec(
         "HostConfig": host_config(
             config,
             volume=volume,
+            uid=uid,
             traits=traits,
             workspace_volume=workspace_volume,
             image_volumes=image_volumes,
@@ -164,6 +194,7 @@ def host_config(
     *,
     volume: str,
     traits: HostTraits,
+    uid: int = 0,
     workspace_volume: str | None = None,
     installs: bool = False,
     image_volumes: Sequence[str] = (),
@@ -175,6 +206,7 @@ def host_config(
         config: the limits, and the mounts.
         volume: the volume that holds the supervisor.
         traits: the traits of the engine's host.
+        uid: the user that programs run as first; 0 means one without a name.
         installs: True when the dependency store can be written.
         workspace_volume: the volume that is the workspace; None means a tmpfs of its own.
         image_volumes: directories for which the engine would make volumes.
@@ -187,8 +219,14 @@ def host_config(
     ]
     if workspace_volume is not None:
         mounts.append(_workspace(workspace_volume, config, labels or {}, podman=traits.podman))
-    if traits.hosts_mount is not None and _brings_hosts(config, traits):
-        mounts.append(traits.hosts_mount)
+    if traits.own_files is not None:
+        if _brings_hosts(config, traits):
+            mounts.append(traits.own_files.mount(HOSTS, "/etc/hosts"))
+        theirs = {
+            mount.path for mount in config.mounts
+        }  # the engine would make a mount point in a directory of the user's
+        accounts = account_files(uid) if "/etc" not in theirs else {}
+        mounts += [traits.own_files.mount(name, place) for name, place in accounts.items() if place not in theirs]
     mounts += [bind_spec(mount, recursive=traits.recursive) for mount in config.mounts if mount.is_bind]
     result: dict[str, object] = {
         "AutoRemove": True,
@@ -251,7 +289,7 @@ def _brings_hosts(config: ContainerConfig, traits: HostTraits) -> bool:
     The engine's set-up would only add an /etc/hosts that names localhost, and the host's resolv.conf, for 130 of 214 ms
     from start to running. The kernel provides the loopback interface in any case.
     """
-    return config.network == "none" and traits.hosts_mount is not None
+    return config.network == "none" and traits.own_files is not None
 
 
 def workspace_options(config: ContainerConfig, *, podman: bool) -> dict[str, str]:
@@ -270,7 +308,7 @@ def _tmpfs(
     config: ContainerConfig, *, podman: bool, own_workspace: bool, image_volumes: Sequence[str]
 ) -> dict[str, str]:
     """Return the writable mounts and their options. All of them lie in memory, and leave some of it to programs."""
-    shm = min(_SHM, (config.memory_bytes - config.workspace_bytes - config.tmp_bytes - config.tmpfs_bytes) // 2)
+    shm = (config.memory_bytes - config.workspace_bytes - config.tmp_bytes - config.tmpfs_bytes) // 2
     sizes = dict(zip(WRITABLE, (config.workspace_bytes, config.tmp_bytes, shm), strict=True))
     sizes |= {mount.path: mount.tmpfs_bytes for mount in config.mounts if mount.is_tmpfs}
     # An image's volumes would be directories on the host, without a limit, which programs may write and nobody wipes;

@@ -23,14 +23,17 @@ import tenacity
 
 from interpreter_tools._docker.records import EngineVersion
 from interpreter_tools._docker.spec import (
+    HOSTS,
     PODMAN_ULIMITS,
     PYTHON_MODULES,
     SECCOMP,
     SUPERVISOR_DIRECTORY,
     SUPERVISOR_PATH,
     HostTraits,
+    OwnFiles,
 )
 from interpreter_tools._docker.sweep import Owner
+from interpreter_tools._docker.users import ACCOUNTS, all_account_files
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
     DockerApiError,
@@ -51,7 +54,6 @@ _ARCHITECTURES = ("aarch64", "x86_64")
 _NAME = "interpreter-tools-supervisor"
 _CONFLICT = 409
 _HOSTS = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-_HOSTS_NAME = "hosts"
 _SECCOMP_NAME = "seccomp.json"
 _MODE = 0o700  # for root only: a program that could read the file could watch the starts of all sandboxes of the host
 _YEAR_2000 = 946_684_800  # before which the time of the file lies, by its digest
@@ -85,7 +87,7 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
         return HostTraits(
             cgroup_version=info.cgroup_version,
             default_runtime=info.default_runtime,
-            hosts_mount=self._hosts_mount(),
+            own_files=self._own_files(),
             # Podman takes the path of a file on its own host, where the volume lies
             seccomp=f"{self.mountpoint}/{_SECCOMP_NAME}" if podman else SECCOMP,
             podman=podman,
@@ -95,17 +97,14 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
             memory=info.memory,
         )
 
-    def _hosts_mount(self) -> dict[str, object] | None:
-        """Return the mount of /etc/hosts: by its path on the engine's own host, or as a part of the volume.
+    def _own_files(self) -> OwnFiles | None:
+        """Return the way to mount files of the volume: by their path on the engine's own host, or as its parts.
 
         Docker Desktop takes a path for one of the user's machine, on which its engine does not run.
         """
-        mount: dict[str, object] = {"Target": "/etc/hosts", "ReadOnly": True}
         if "docker desktop" not in self.engine.name.lower():
-            return {**mount, "Type": "bind", "Source": f"{self.mountpoint}/{_HOSTS_NAME}"} if self.mountpoint else None
-        if self.engine.speaks(1, 45):
-            return {**mount, "Type": "volume", "Source": self.name, "VolumeOptions": {"Subpath": _HOSTS_NAME}}
-        return None
+            return OwnFiles(directory=self.mountpoint) if self.mountpoint else None
+        return OwnFiles(volume=self.name) if self.engine.speaks(1, 45) else None
 
 
 class _Unfilled(Exception):
@@ -267,19 +266,21 @@ def _packed_tree(program: bytes, time: int) -> bytes:
 
 
 def _tree(program: bytes, time: int) -> bytes:
-    """Return the files of the image as a tar: the supervisor, and two files that engines take by their path.
+    """Return the files of the image as a tar: the supervisor, and files that engines take by their path.
 
     The supervisor must be the last by name: Docker copies in that order, and sets a file's time after its content.
     """
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:
         top = SUPERVISOR_DIRECTORY.removeprefix("/")
-        directory = tarfile.TarInfo(top)
-        directory.type = tarfile.DIRTYPE
-        directory.mode = _MODE
-        tar.addfile(directory)
+        for path in (top, f"{top}/{ACCOUNTS}"):
+            directory = tarfile.TarInfo(path)
+            directory.type = tarfile.DIRTYPE
+            directory.mode = _MODE
+            tar.addfile(directory)
         for name, mode, content in (
-            (_HOSTS_NAME, 0o644, _HOSTS),
+            *((name, 0o644, content) for name, content in all_account_files().items()),
+            (HOSTS, 0o644, _HOSTS),
             (PYTHON_MODULES, 0o600, sandbox_modules()),
             (_SECCOMP_NAME, 0o644, SECCOMP.encode()),
             (SUPERVISOR_PATH.rpartition("/")[2], _MODE, program),

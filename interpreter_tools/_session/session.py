@@ -15,8 +15,8 @@ import anyio
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE, shown_path
 from interpreter_tools._config.results import SessionInfo
-from interpreter_tools._container.container import give_back_uid, take_uid
 from interpreter_tools._container.lease_end import LeaseEnd
+from interpreter_tools._docker.users import give_back_uid, take_uid
 from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._languages.manifests import MOST_BYTES

@@ -114,6 +114,22 @@ async def test_words_that_cannot_work_are_refused(commands: Commands, words: tup
         await commands.run(words)
 
 
+@pytest.mark.parametrize("size", [131_071, 200_000, 3_000_000])
+@pytest.mark.parametrize("shell", [("sh", "-c"), ("/bin/bash", "-lc"), ("bash", "-euc")])
+async def test_long_script_runs(commands: Commands, shell: tuple[str, str], size: int) -> None:
+    """Here-documents make scripts longer than an argument can be: arguments, input and exit code are as ever."""
+    script = f"cat > long.txt <<'END'\n{'x' * size}\nEND\nwc -c < long.txt; echo $0 $2; cat; exit 3\n"
+    ended = await commands.run((*shell, script, "name", "a", "b"), stdin=b"input")
+    assert (ended.stdout.decode(), ended.stderr, ended.exit_code) == (f"{size + 1}\nname b\ninput", b"", 3)
+
+
+async def test_argument_that_is_too_long_is_said(commands: Commands) -> None:
+    """Linux starts no program with it."""
+    ended = await commands.run(("echo", "x" * 200_000))
+    assert (ended.exit_code, ended.failure) == (126, errno.E2BIG)
+    assert ended.stderr.endswith(b": Argument list too long\n")
+
+
 async def test_time_limit_kills_children_and_spares_the_detached(commands: Commands) -> None:
     """And says so, with what was written until then."""
     text = "sleep 300 & setsid sleep 301 & echo begun; trap '' TERM; sleep 302"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import ContainerStrategy, EngineConfig, InterpreterToolsError, PoolConfig
-from interpreter_tools._container import container
+from interpreter_tools._docker import users
 from interpreter_tools._exceptions import (
     ContainerStartFailed,
     DockerApiError,
@@ -183,32 +183,32 @@ async def test_hint_of_a_time_out_names_the_size_while_all_are_busy() -> None:
 
 
 async def test_user_ids_in_use_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long-lived user keeps its id to itself, however many others come and go."""
-    monkeypatch.setattr(container, "_UIDS", 10)
-    mine = container.take_uid()
+    """A long-lived user keeps its ids to itself, however many others come and go."""
+    monkeypatch.setattr(users, "_PAIRS", 10)
+    mine = users.take_uid()
     others: set[int] = set()
     for _ in range(30):
-        other = container.take_uid()
-        others.add(other)
-        container.give_back_uid(other)
-    assert mine not in others
-    container.give_back_uid(mine)
+        other = users.take_uid()
+        others |= {other, users.other_uid(other)}
+        users.give_back_uid(users.other_uid(other))
+    assert not {mine, users.other_uid(mine)} & others
+    users.give_back_uid(mine)
 
 
 async def test_no_user_id_left_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not search for ever."""
-    monkeypatch.setattr(container, "_UIDS", 3)
-    monkeypatch.setattr(container, "_uids_in_use", set[int]())
-    for _ in range(3):
-        container.take_uid()
+    """It does not search for ever. Users without a name come last."""
+    monkeypatch.setattr(users, "NAMED", 2)
+    monkeypatch.setattr(users, "_PAIRS", 3)
+    monkeypatch.setattr(users, "_in_use", set[int]())
+    assert [bool(users.account_files(users.take_uid())) for _ in range(3)] == [True, True, False]
     with pytest.raises(MachineError, match="user ids"):
-        container.take_uid()
+        users.take_uid()
 
 
 async def test_user_ids_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """By containers that were reset, used up, lost or closed."""
     in_use: set[int] = set()
-    monkeypatch.setattr(container, "_uids_in_use", in_use)
+    monkeypatch.setattr(users, "_in_use", in_use)
 
     def script(program: Program) -> Answer:
         return Answer(lost="lose" in program.code)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interpreter_tools._config.model import ContainerConfig
-from interpreter_tools._docker.spec import SECCOMP, WRITABLE, HostTraits, container_spec
+from interpreter_tools._docker.spec import SECCOMP, WRITABLE, HostTraits, OwnFiles, container_spec
 
 _MIB = 1 << 20
 _TMPFS = re.compile(r"rw,nosuid,nodev,(?:no)?exec,mode=1777,size=(\d+),nr_inodes=(\d+)")
@@ -100,7 +100,7 @@ def test_cpu_limit() -> None:
 def test_network_is_set_up_only_where_needed() -> None:
     """For a network, or for the sake of /etc/hosts where the supervisor's volume cannot bring it."""
     mount = {"Type": "bind", "Source": "/volume/hosts", "Target": "/etc/hosts", "ReadOnly": True}
-    traits = HostTraits(hosts_mount=mount)
+    traits = HostTraits(own_files=OwnFiles(directory="/volume"))
     assert not spec_of()["NetworkDisabled"]
     assert spec_of(traits=traits)["NetworkDisabled"]
     assert host_of(traits=traits)["Mounts"][2:] == [mount]
