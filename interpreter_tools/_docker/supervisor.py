@@ -10,7 +10,6 @@ content.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import hashlib
 import io
 import tarfile
@@ -33,7 +32,7 @@ from interpreter_tools._docker.spec import (
     OwnFiles,
 )
 from interpreter_tools._docker.sweep import Owner
-from interpreter_tools._docker.users import ACCOUNTS, all_account_files
+from interpreter_tools._docker.users import ACCOUNTS, NAMED, account_contents
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
     DockerApiError,
@@ -173,7 +172,7 @@ class _Filling:
     """Attempts at one volume."""
 
     def __init__(self, client: DockerClient, program: bytes, owner: Owner) -> None:
-        digest = hashlib.sha256(_tree(program, 0)).hexdigest()[:12]
+        digest = _digest(program)
         self.volume = f"{_NAME}-{digest}"
         self._client = client
         self._program = program
@@ -231,7 +230,7 @@ class _Filling:
                 return await self._client.create_container(self._spec, name=self.volume)
             except ImageMissing:
                 changes = [f"LABEL {name}={value}" for name, value in self._label.items()]
-                tree = await asyncio.to_thread(_packed_tree, self._program, self._time)
+                tree = await asyncio.to_thread(_tree, self._program, self._time)
                 await self._client.import_image(tree, tag=self._image, changes=changes)
                 return await self._client.create_container(self._spec, name=self.volume)
         except DockerApiError as error:
@@ -260,31 +259,39 @@ class _Filling:
         await self._client.remove_image(self._image)
 
 
-def _packed_tree(program: bytes, time: int) -> bytes:
-    """Return the files of the image as a compressed tar: most of them are alike."""
-    return gzip.compress(_tree(program, time), compresslevel=1, mtime=0)
-
-
-def _tree(program: bytes, time: int) -> bytes:
-    """Return the files of the image as a tar: the supervisor, and files that engines take by their path.
+def _files(program: bytes) -> list[tuple[str, int, bytes]]:
+    """Return the files of the volume beside users and groups, each with its mode and content.
 
     The supervisor must be the last by name: Docker copies in that order, and sets a file's time after its content.
     """
+    return [
+        (HOSTS, 0o644, _HOSTS),
+        (PYTHON_MODULES, 0o600, sandbox_modules()),
+        (_SECCOMP_NAME, 0o644, SECCOMP.encode()),
+        (SUPERVISOR_PATH.rpartition("/")[2], _MODE, program),
+    ]
+
+
+def _digest(program: bytes) -> str:
+    """Return a digest of all that is in the volume; users and groups follow from those of the first pair."""
+    digest = hashlib.sha256(repr((NAMED, account_contents(0))).encode())
+    for name, mode, content in _files(program):
+        digest.update(f"{name} {mode} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+def _tree(program: bytes, time: int) -> bytes:
+    """Return the files of the image as a compressed tar: most of them are alike."""
     output = io.BytesIO()
-    with tarfile.open(fileobj=output, mode="w") as tar:
+    with tarfile.open(fileobj=output, mode="w:gz", compresslevel=1) as tar:
         top = SUPERVISOR_DIRECTORY.removeprefix("/")
         for path in (top, f"{top}/{ACCOUNTS}"):
             directory = tarfile.TarInfo(path)
             directory.type = tarfile.DIRTYPE
             directory.mode = _MODE
             tar.addfile(directory)
-        for name, mode, content in (
-            *((name, 0o644, content) for name, content in all_account_files().items()),
-            (HOSTS, 0o644, _HOSTS),
-            (PYTHON_MODULES, 0o600, sandbox_modules()),
-            (_SECCOMP_NAME, 0o644, SECCOMP.encode()),
-            (SUPERVISOR_PATH.rpartition("/")[2], _MODE, program),
-        ):
+        accounts = [item for pair in range(NAMED) for item in account_contents(pair).items()]
+        for name, mode, content in (*((name, 0o644, content) for name, content in accounts), *_files(program)):
             member = tarfile.TarInfo(f"{top}/{name}")
             member.mode = mode
             member.mtime = time

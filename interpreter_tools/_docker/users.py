@@ -89,13 +89,12 @@ def account_files(uid: int) -> dict[str, str]:
     return {f"{ACCOUNTS}/{kind}-{pair}": f"/etc/{kind}" for kind in ("passwd", "group")}
 
 
-def all_account_files() -> dict[str, bytes]:
-    """Return the content of each file that ``account_files`` names, by its path in the volume."""
-    contents: dict[str, bytes] = {}
-    for pair in range(NAMED):
-        uids = (_FIRST_UID + 2 * pair, _FIRST_UID + 2 * pair + 1)
-        users = "".join(f"{NAME}:x:{uid}:{uid}:{NAME}:{HOME}:/bin/sh\n" for uid in uids)
-        groups = "".join(f"{NAME}:x:{uid}:\n" for uid in uids)
-        contents[f"{ACCOUNTS}/passwd-{pair}"] = (_SYSTEM_USERS + users).encode()
-        contents[f"{ACCOUNTS}/group-{pair}"] = (_SYSTEM_GROUPS + groups).encode()
-    return contents
+def account_contents(pair: int) -> dict[str, bytes]:
+    """Return the content of the two files that ``account_files`` names for a pair, by their paths in the volume."""
+    uids = (_FIRST_UID + 2 * pair, _FIRST_UID + 2 * pair + 1)
+    users = "".join(f"{NAME}:x:{uid}:{uid}:{NAME}:{HOME}:/bin/sh\n" for uid in uids)
+    groups = "".join(f"{NAME}:x:{uid}:\n" for uid in uids)
+    return {
+        f"{ACCOUNTS}/passwd-{pair}": (_SYSTEM_USERS + users).encode(),
+        f"{ACCOUNTS}/group-{pair}": (_SYSTEM_GROUPS + groups).encode(),
+    }

@@ -15,6 +15,7 @@ from interpreter_tools._docker import DockerClient, Owner, SupervisorVolume, ens
 from interpreter_tools._docker.records import ignore
 from interpreter_tools._docker.spec import SECCOMP, SUPERVISOR_DIRECTORY, SUPERVISOR_PATH
 from interpreter_tools._docker.supervisor import LABEL
+from interpreter_tools._docker.users import NAMED
 from interpreter_tools._exceptions import ArchitectureMismatch, MachineError
 from interpreter_tools._languages.python import sandbox_modules
 
@@ -53,7 +54,7 @@ async def contents(client: DockerClient, owner: Owner, volume: SupervisorVolume)
 
 
 async def test_volume_holds_the_supervisor(client: DockerClient, owner: Owner, program: bytes) -> None:
-    """And two files that some engines take by their path; the second time the same."""
+    """And files that engines take by their path, among them users and groups; the second time the same."""
     volume = await ensure_supervisor_volume(client, program=program)
     assert volume.entrypoint == SUPERVISOR_PATH
     hosts = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -63,7 +64,11 @@ async def test_volume_holds_the_supervisor(client: DockerClient, owner: Owner, p
         "seccomp.json": SECCOMP.encode(),
         "supervisor": program,
     }
-    assert await contents(client, owner, volume) == files
+    found = await contents(client, owner, volume)
+    assert len(found) == len(files) + 2 * NAMED
+    assert files.items() <= found.items()
+    assert b"\nsandbox:x:10000:10000:sandbox:/tmp/home:/bin/sh\n" in found["passwd-0"]
+    assert b"\nsandbox:x:10001:\n" in found["group-0"]
     assert await ensure_supervisor_volume(client, program=program) == volume
 
 
@@ -140,7 +145,7 @@ async def test_supervisor_is_read_only_in_a_sandbox(run_in_sandbox: RunInSandbox
     """Not even root can change it, or add to it."""
     script = "ls /.interpreter-tools; chmod 777 /.interpreter-tools/supervisor; touch /.interpreter-tools/x"
     output = await run_in_sandbox(["sh", "-c", script])
-    assert output.startswith("hosts\npython-modules\nseccomp.json\nsupervisor\n")
+    assert output.startswith("accounts\nhosts\npython-modules\nseccomp.json\nsupervisor\n")
     assert output.count("Read-only file system") == 2
 
 
