@@ -25,7 +25,6 @@ from interpreter_tools import (
     PoolConfig,
     create_code_execution_tool,
 )
-from interpreter_tools._commands.commands import Commands
 from interpreter_tools._languages.python import PYTHON
 from interpreter_tools.adapters.anthropic import AnthropicTool
 from interpreter_tools.adapters.deepagents import InterpreterToolsSandbox
@@ -102,7 +101,8 @@ async def main(count: int) -> None:
 async def backends(engine: ExecutionEngine, count: int) -> None:
     """A run of the shell in a session, and the same through every backend, each in a session of its own."""
     container = ContainerConfig(image=PYTHON.default_image)
-    workspace, inspect = SandboxWorkspaceBackend(engine), InterpreterToolsSandboxEnvironment(Commands.open(engine))
+    workspace = SandboxWorkspaceBackend(engine)
+    inspect = InterpreterToolsSandboxEnvironment(engine.session().commands())
     async with (
         engine.session(strategy=ContainerStrategy.PER_SESSION, container=container) as session,
         InterpreterToolsSandbox(engine) as sandbox,

@@ -1,5 +1,6 @@
 """The public names. ``interpreter_tools`` hands them on when the first of them is asked for."""
 
+from interpreter_tools._commands.commands import Commands
 from interpreter_tools._config.display import DisplayResult, ProgramError
 from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
 from interpreter_tools._config.mounts import Mount
@@ -72,6 +73,7 @@ __all__ = [
     "CellOptions",
     "CellRunner",
     "CodeExecutionTool",
+    "Commands",
     "Completion",
     "ConfigurationError",
     "ContainerBusy",

@@ -16,7 +16,7 @@ import msgspec
 
 from interpreter_tools._commands.link import Command, CommandLink, Outcome
 from interpreter_tools._config.limits import check_seconds
-from interpreter_tools._config.model import ContainerStrategy, check_environment
+from interpreter_tools._config.model import check_environment
 from interpreter_tools._exceptions import (
     ConfigurationError,
     SessionClosed,
@@ -25,9 +25,7 @@ from interpreter_tools._exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interpreter_tools._config.model import SessionConfig
-    from interpreter_tools._engine import ExecutionEngine
-    from interpreter_tools._session.session import Session
+    from interpreter_tools._commands.link import HostSession
 
 MOST_FILE = 256 << 20  # bytes of a file that are read into memory when a framework has no limit of its own
 _MOST_ENTRIES = 64 << 20  # bytes of a directory's listing
@@ -53,7 +51,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commands:
-    """The commands that run side by side in a session.
+    """The commands that run side by side in a session, made by ``Session.commands``.
 
     The session's own runs and file operations have their turn once no command runs, and no process that commands left
     in the background. The session is cleaned up after ``idle_timeout`` seconds without a command, even with processes
@@ -61,43 +59,13 @@ class Commands:
 
     Args:
         session: a session of the strategy ``PER_SESSION``.
+        working_dir: the directory that commands start in.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: HostSession, *, working_dir: str) -> None:
         self._session = session
+        self._working_dir = working_dir
         self._link = CommandLink(session)
-
-    @classmethod
-    def open(cls, engine: ExecutionEngine, config: SessionConfig | None = None) -> Commands:
-        """Return the commands of a new session.
-
-        Raises:
-            EngineClosed: the engine does not run.
-            SessionExists, TooManySessions: the session cannot be made.
-        """
-        return cls._of(engine.session(config, strategy=ContainerStrategy.PER_SESSION))
-
-    @classmethod
-    def attach(cls, engine: ExecutionEngine, session_id: str) -> Commands:
-        """Return the commands of an existing session.
-
-        Raises:
-            EngineClosed: the engine does not run.
-            UnknownSession: there is no such session.
-            ConfigurationError: the session is of another strategy, so a run does not find the files of the run before.
-        """
-        session = engine.get_session(session_id)
-        if session.config.strategy is not ContainerStrategy.PER_SESSION:
-            raise ConfigurationError("session_id", session_id, "is a session of another strategy than PER_SESSION")
-        return cls._of(session)
-
-    @classmethod
-    def _of(cls, session: Session) -> Commands:
-        """Return the one ``Commands`` of a session: its host is one run, and a session's runs take turns."""
-        found = session.guest
-        if not isinstance(found, cls):
-            found = session.guest = cls(session)
-        return found
 
     @property
     def session_id(self) -> str:
@@ -112,7 +80,7 @@ class Commands:
         """
         if not self._session.is_active:
             raise SessionClosed(f"the session {self.session_id!r} is closed")
-        return self._session._container_config.working_dir  # noqa: SLF001
+        return self._working_dir
 
     async def run(
         self,

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, Unpack
 
 import anyio
 import msgspec
@@ -25,9 +25,10 @@ from interpreter_tools._exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from interpreter_tools._config.model import SessionConfig
+    from interpreter_tools._config.options import RunOptions
     from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools._execution.execution import Execution
-    from interpreter_tools._session.session import Session
 
 Outcome: TypeAlias = Literal["ended", "timeout", "output_limit"]
 
@@ -37,6 +38,32 @@ _MOST = 1 << 20  # bytes of a frame
 _PIECE = 1 << 18  # bytes of standard input in a frame
 _KILL_DEADLINE = 5.0  # seconds that a killed command may take to end before everything in the session is killed
 _LAST_WORDS = 2000  # bytes of the last output of a host that failed
+
+
+class HostSession(Protocol):
+    """The session that the host for commands runs in."""
+
+    @property
+    def id(self) -> str:
+        """The id of the session."""
+        ...
+
+    @property
+    def config(self) -> SessionConfig:
+        """The configuration of the session."""
+        ...
+
+    @property
+    def is_active(self) -> bool:
+        """False once its clean-up has begun."""
+        ...
+
+    def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
+        """Return a run."""
+        ...
+
+    async def aclose(self) -> object:
+        """Clean the session up."""
 
 
 class End(msgspec.Struct, frozen=True):
@@ -99,7 +126,7 @@ class CommandLink:
         session: the session that the host runs in.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: HostSession) -> None:
         self._session = session
         self._execution: Execution | None = None
         self._serving: asyncio.Task[None] | None = None

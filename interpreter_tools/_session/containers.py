@@ -15,8 +15,8 @@ from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._docker.spec import workspace_options
 from interpreter_tools._exceptions import ContainerLost, FileRefused
 from interpreter_tools._session.moving import move_workspace
-from interpreter_tools._session.record import Record
-from interpreter_tools._session.shared_workspace import SharedWorkspace
+from interpreter_tools._session.record import Facts, Record
+from interpreter_tools._session.shared_volume import SharedVolume
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -34,10 +34,9 @@ class SessionContainers:
     """The containers of a session, with those that hold its files.
 
     Attributes:
-        current: the one of the last run; None before the first.
-        history: those that it has had, the last thousand, the latest at the end.
-        shares: containers of the session have one volume for a workspace; before, one has the files by itself.
-        generated: what runs have made or changed; without what is known to be gone.
+        current: the container of the last run; None before the first.
+        shares: True when all containers of the session have one volume for a workspace.
+        generated: the files that runs have made or changed, except those that are known to be gone.
     """
 
     def __init__(self, runtime: Runtime, session_id: str, config: ContainerConfig, *, shares: bool) -> None:
@@ -47,14 +46,21 @@ class SessionContainers:
         self.shares = shares
         self._closed = False
         self._own: dict[tuple[object, ...], Record] = {}  # of PER_SESSION, by shape; the last used at the end
-        self._workspace: SharedWorkspace | None = None
-        self._anchor: Record | None = None  # keeps the shared workspace alive: a tmpfs lives as long as it is mounted
+        self._volume: SharedVolume | None = None
+        self._anchor: Record | None = None  # keeps the shared volume alive: a tmpfs lives as long as it is mounted
         self.current: Record | None = None
-        self.history: deque[Record] = deque(maxlen=_HISTORY)
+        self._live: set[Record] = set()  # those that the session has
+        self._history: deque[Facts] = deque(maxlen=_HISTORY)
         self.generated: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"<SessionContainers [{len(self._records())} held, {len(self.history)} in all]>"
+        return f"<SessionContainers [{len(self._records())} held, {len(self._history)} in all]>"
+
+    def history(self) -> list[Facts]:
+        """Return the facts of the last thousand containers that the session has had, the latest at the end."""
+        for record in self._live:
+            record.facts.is_running = not record.is_lost
+        return list(self._history)
 
     # -- where the files are
 
@@ -64,7 +70,7 @@ class SessionContainers:
 
         It comes first in a session whose runs share it, else those come first that were used last.
         """
-        alive = [record for record in self._records() if record.channel.error is None]
+        alive = [record for record in self._records() if not record.is_lost]
         shared = [record for record in alive if record.is_shared]
         holders = [record for record in alive if not record.is_shared or record is shared[0]]
         if self.shares:
@@ -72,11 +78,11 @@ class SessionContainers:
         return holders
 
     async def holder_of(self, path: bytes) -> Record | None:
-        """The one that holds a file, or should; None where there is none at all.
+        """Return the container that holds a file, or should; None when no container holds files.
 
         Raises:
-            FileRefused: several are there, and none holds it.
-            ContainerLost: none holds it, but one is gone.
+            FileRefused: none of several containers holds it.
+            ContainerLost: no container holds it, and one is gone with its files.
         """
         holders, lost = self.holders, self.lost
         if lost is None and len(holders) <= 1:
@@ -88,15 +94,15 @@ class SessionContainers:
 
     @property
     def target(self) -> Record | None:
-        """The one that a file is written into; a session whose runs share a workspace writes nowhere else."""
+        """The container that files are written into; None when files are staged on this machine."""
         first = next(iter(self.holders), None)
         return None if first is None or (self.shares and not first.is_shared) else first
 
     @property
     def lost(self) -> ContainerLost | None:
         """The error for files that went away with their container; None when no file is lost."""
-        gone = [record for record in self._records() if record.channel.error is not None]
-        if any(record.is_shared and record.channel.error is None for record in self._records()):
+        gone = [record for record in self._records() if record.is_lost]
+        if any(record.is_shared and not record.is_lost for record in self._records()):
             gone = [record for record in gone if not record.is_shared]
         return self._loss(gone[0]) if gone else None
 
@@ -112,37 +118,38 @@ class SessionContainers:
         """Forget lost containers and their files, because a run begins that would miss them.
 
         Raises:
-            ContainerLost: one is gone; that is told once.
+            ContainerLost: a container is gone. Not when the run that lost it told its caller, so it is told once.
         """
         needed = dict.fromkeys(record for record in (*self._own.values(), self._anchor) if record is not None)
-        gone = [record for record in needed if record.channel.error is not None]
+        gone = [record for record in needed if record.is_lost]
         if not gone:
             return
         for record in gone:
             self._drop(record)
         shared = [record for record in self._own.values() if record.is_shared]
         self._anchor = self._anchor or (shared[-1] if shared else None)
-        if self._anchor is None and self._workspace is not None:
-            # A container that waits in a pool may keep it alive by chance: what was told to be gone must be gone.
-            self._runtime.tasks.spawn(self._workspace.aclose)
-            self._workspace = None
+        if self._anchor is None and self._volume is not None:
+            # A container that waits in a pool may keep it alive by chance: files that are told to be gone must be gone.
+            self._runtime.tasks.spawn(self._volume.aclose)
+            self._volume = None
         self.generated &= set[str]().union(*(record.made for record in self.holders))
-        raise self._loss(gone[0])
+        untold = next((record for record in gone if not record.is_told), None)
+        if untold is not None:
+            raise self._loss(untold)
 
-    # -- those that it has
+    # -- containers for runs
 
     async def volume(self) -> str:
-        """The volume of the workspace that runs share."""
-        if self._workspace is None:
+        """Return the volume of the workspace that runs share."""
+        if self._volume is None:
             options = workspace_options(self._config, podman=self._runtime.traits.podman)
-            self._workspace = SharedWorkspace(self._runtime, options)
-        return await self._workspace.volume()
+            self._volume = SharedVolume(self._runtime, options)
+        return await self._volume.name()
 
     def stands_apart(self, shape: Shape) -> bool:
         """Return True when the session's files are in a container of another shape, invisible to other containers."""
         return not self.shares and any(
-            not record.is_shared and key != shape.key and record.channel.error is None
-            for key, record in self._own.items()
+            not record.is_shared and key != shape.key and not record.is_lost for key, record in self._own.items()
         )
 
     async def join(self, shape: Shape) -> tuple[Record, Record]:
@@ -165,20 +172,20 @@ class SessionContainers:
             await move_workspace(before, record)
         except BaseException:
             self._drop(record)
-            self.history.remove(record)
+            self._history.remove(record.facts)
             raise
         self.shares = True
-        record.baseline |= before.baseline
+        record.baseline.update(before.baseline)
         record.made |= before.made
         self._drop(before)
         self.current = self._anchor = record
         return before, record
 
     async def own(self, shape: Shape) -> Record:
-        """The session's own container of a shape, which stays until its end.
+        """Return the session's own container of a shape, which stays until the end of the session.
 
         Raises:
-            ContainerLost: one that the session needs is gone; that is told once.
+            ContainerLost: a container that the session needs is gone; see ``check``.
         """
         self.check()
         record = self._own.get(shape.key)
@@ -196,15 +203,15 @@ class SessionContainers:
         return record
 
     async def lend(self, shape: Shape) -> PoolLease:
-        """A container of a pool, for one run.
+        """Return the lease of a container of a pool, for one run.
 
         Raises:
-            ContainerLost: the one that kept the shared workspace is gone; that is told once.
+            ContainerLost: the container that kept the shared workspace is gone; see ``check``.
         """
-        if shape.workspace_volume is not None and self._workspace is not None:
-            self._workspace.note(shape)
+        if shape.workspace_volume is not None and self._volume is not None:
+            self._volume.note(shape)
         if shape.reused:
-            self.current = None  # what could not be kept of its last run is not missed any more
+            self.current = None  # files of its last run that could not be kept are not missed any more
         lease = await self._runtime.pool(shape).lease()
         try:
             self.check()
@@ -221,16 +228,17 @@ class SessionContainers:
             uid: the user that programs run as; None means the container's.
         """
         record = Record(container, uid)
-        if record.is_shared and self._workspace is not None:
-            record.made = self._workspace.made
-        self.history.append(record)
+        if record.is_shared and self._volume is not None:
+            record.made = self._volume.made
+        self._live.add(record)
+        self._history.append(record.facts)
         return record
 
     def note_generated(
         self, record: Record, files: tuple[str, ...], *, gone: AbstractSet[str] = frozenset()
     ) -> tuple[str, ...]:
         """Note what a run has changed, and which files of earlier runs are gone; return what all runs have changed."""
-        record.generated = frozenset(files)
+        record.facts.generated = frozenset(files)
         record.made -= gone
         self.generated -= gone - set[str]().union(*(holder.made for holder in self.holders))
         record.made.update(files)
@@ -269,7 +277,7 @@ class SessionContainers:
             self._anchor = record
         for kept in old.values():
             if kept is not record and kept is not self._anchor:
-                kept.is_running = False
+                self._leave(kept)
                 self._runtime.discard(kept.container)
 
     def return_unused(self, record: Record) -> bool:
@@ -279,22 +287,28 @@ class SessionContainers:
         """
         if record.is_shared and self._anchor is None and not self._closed:
             return False
-        self.history.remove(record)
+        self._leave(record)
+        self._history.remove(record.facts)
         return True
 
-    def lose(self, record: Record) -> None:
-        """The container of this run is gone; where nothing else kept the shared workspace, that is gone with it."""
-        record.is_running = False
-        if record.is_shared and self._anchor is None:
-            self._anchor = record
+    def give_back(self, record: Record) -> None:
+        """Note that a pool has a container back, or that it is gone."""
+        self._leave(record)
+        if record.is_lost and record.is_shared and self._anchor is None:
+            self._anchor = record  # nothing else kept the shared workspace, so its files are gone as well
 
     def _records(self) -> list[Record]:
         kept = (self.current, *reversed(self._own.values()), self._anchor)
         return list({id(record): record for record in kept if record is not None}.values())
 
+    def _leave(self, record: Record) -> None:
+        """Note that the session does not have a container any more."""
+        self._live.discard(record)
+        record.facts.is_running = False
+
     def _drop(self, record: Record) -> None:
-        """Forget a container that is gone."""
-        record.is_running = False
+        """Forget a container, and terminate it."""
+        self._leave(record)
         self._own = {key: kept for key, kept in self._own.items() if kept is not record}
         if self.current is record:
             self.current = None
@@ -306,11 +320,11 @@ class SessionContainers:
         """Terminate the session's containers, and each later one at once."""
         self._closed = True
         records = self._records()
-        if self._workspace is not None:
-            await self._workspace.close_pools()
+        if self._volume is not None:
+            await self._volume.close_pools()
         async with anyio.create_task_group() as tasks:
             for record in records:
-                record.is_running = False
+                self._leave(record)
                 tasks.start_soon(record.container.aclose)
-        if self._workspace is not None:
-            await self._workspace.aclose()
+        if self._volume is not None:
+            await self._volume.aclose()

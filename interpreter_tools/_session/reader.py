@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from interpreter_tools._config.paths import shown_path
 from interpreter_tools._container.files import PIECE
 from interpreter_tools._exceptions import FileRefused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 
 RANGE = 4 * PIECE
 """Bytes of a file that one request asks for."""
-
-
-class Pieces(Protocol):
-    """The session that a file is read from."""
-
-    async def read_piece(self, path: bytes, offset: int) -> bytes:
-        """Return ``RANGE`` bytes of a file; fewer only at its end."""
-        ...
 
 
 class FileReader:
@@ -30,11 +22,20 @@ class FileReader:
     Each piece is read when the caller asks for it, so a run may come between two pieces and change the file. ``async
     for`` goes through the file once; each ``await`` reads it from its beginning. Cancelling either of them changes
     nothing. The reader belongs to the event loop of its session.
+
+    Args:
+        read: returns ``RANGE`` bytes of a file from an offset on; fewer only at its end.
+        path: the file, relative to the workspace.
+        limit: bytes after which the reader raises ``FileRefused``.
+        owner: the session whose file it is.
     """
 
-    def __init__(self, files: Pieces, path: bytes, *, limit: int) -> None:
-        self._files = files
+    def __init__(
+        self, read: Callable[[bytes, int], Awaitable[bytes]], path: bytes, *, limit: int, owner: object
+    ) -> None:
+        self._read = read
         self._path = path
+        self._owner = owner
         self._limit = limit
         self._offset = 0
         self._ended = False
@@ -44,7 +45,7 @@ class FileReader:
 
     def is_of(self, owner: object) -> bool:
         """Return True when the reader reads a file of that session."""
-        return self._files is owner
+        return self._owner is owner
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -52,7 +53,7 @@ class FileReader:
     async def __anext__(self) -> bytes:
         if self._ended:
             raise StopAsyncIteration
-        data = await self._files.read_piece(self._path, self._offset)
+        data = await self._read(self._path, self._offset)
         self._offset += len(data)
         self._ended = len(data) < RANGE
         if self._offset > self._limit:
@@ -65,7 +66,8 @@ class FileReader:
         return self._read_all().__await__()
 
     async def _read_all(self) -> bytes:
-        return b"".join([piece async for piece in FileReader(self._files, self._path, limit=self._limit)])
+        again = FileReader(self._read, self._path, limit=self._limit, owner=self._owner)
+        return b"".join([piece async for piece in again])
 
 
 def too_large(path: bytes, limit: int) -> FileRefused:

@@ -1,4 +1,4 @@
-"""A session's hold on a container: for one run, and for as long as it holds the session's files."""
+"""A container of a session, with what the session knows of it."""
 
 from __future__ import annotations
 
@@ -7,97 +7,58 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 
-from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE, shown_path
 from interpreter_tools._config.results import ContainerMeta
 from interpreter_tools._container.file_list import FileList
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import ContainerLost
-from interpreter_tools._protocol import Files, Refused, State
+from interpreter_tools._protocol import Files, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.container import Container
-    from interpreter_tools._pool.lease import PoolLease
-    from interpreter_tools._protocol import Reset
-    from interpreter_tools._session.run import SessionRun, SessionRuns
-    from interpreter_tools._session.staging import Staged
-
-_ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
 
 
-class Record:
-    """A container of a session, and what is known of it; also when it is gone.
+class Facts(msgspec.Struct, kw_only=True, eq=False):
+    """Plain facts of a container, for the history of its session; they hold nothing of the container alive.
 
     Attributes:
-        container: the container.
-        uid: the user that programs run as.
-        is_running: the session has it still.
-        last_executed_at: when its last run began.
-        baseline: files that were put into its workspace.
-        generated: what its last run has changed.
-        made: what the runs in its workspace have.
-        deps_checksum: a hash of what its last run depended on.
+        id: the id of the container.
+        name: its name on the Docker engine.
+        image: the image.
+        created_at: the time at which the session got it.
+        last_executed_at: the time at which its last run began; None before the first.
+        is_running: True while the session has it, and it lives.
+        deps_checksum: a hash of the packages of its last run; None without any.
+        baseline: the files that were put into its workspace.
+        generated: the files that its last run has changed.
     """
 
-    def __init__(self, container: Container, uid: int | None) -> None:
-        self.container = container
-        self.uid = container.uid if uid is None else uid
-        self.is_running = True
-        self.created_at = datetime.now(UTC)
-        self.last_executed_at: datetime | None = None
-        self.baseline: set[bytes] = set()
-        self.generated: frozenset[str] = frozenset()
-        self.made: set[str] = set()
-        self.deps_checksum: str | None = None
-        self._added: set[bytes] = set()
-        self._before: tuple[datetime | None, str | None] = (None, None)
-
-    @property
-    def channel(self) -> Channel:
-        """Its stream."""
-        return self.container.channel
-
-    @property
-    def is_shared(self) -> bool:
-        """Its workspace is the one that containers of the session share."""
-        return self.container.shape.workspace_volume is not None
-
-    @property
-    def workspace(self) -> str:
-        """Names the place of its files: a volume, which several may share, or the container itself."""
-        return self.container.shape.workspace_volume or self.container.id
-
-    def begin(self, files: Iterable[bytes], deps_checksum: str | None) -> None:
-        """Note that a run begins, which files it brings, and what it depends on."""
-        self._before = self.last_executed_at, self.deps_checksum
-        self.last_executed_at, self.deps_checksum = datetime.now(UTC), deps_checksum
-        self._added = set(files) - self.baseline
-        self.baseline |= self._added
-
-    def undo_begin(self) -> None:
-        """Note that the run did not begin after all."""
-        self.last_executed_at, self.deps_checksum = self._before
-        self.baseline -= self._added
-
-    async def restore_limits(self) -> None:
-        """End the limits of its last run; ask the engine only when a limit changes."""
-        await self.container.restore_limits()
+    id: str
+    name: str
+    image: str
+    created_at: datetime
+    last_executed_at: datetime | None = None
+    is_running: bool = True
+    deps_checksum: str | None = None
+    baseline: set[bytes] = msgspec.field(default_factory=set[bytes])
+    generated: frozenset[str] = frozenset()
 
     def meta(self, session_id: str, session_generated: frozenset[str]) -> ContainerMeta:
         """Return the description for callers."""
         return ContainerMeta(
             session_id=session_id,
-            container_id=self.container.id,
-            container_name=self.container.name,
-            image_name=self.container.shape.image,
+            container_id=self.id,
+            container_name=self.name,
+            image_name=self.image,
             workspace_dir=WORKSPACE,
             created_at=self.created_at,
             last_executed_at=self.last_executed_at,
-            is_running=self.is_running and self.channel.error is None,
+            is_running=self.is_running,
             deps_installed=self.deps_checksum is not None,
             deps_checksum=self.deps_checksum,
             baseline_files=frozenset(map(shown_path, self.baseline)),
@@ -106,80 +67,64 @@ class Record:
         )
 
 
-class SessionLease:
-    """A container for the time of one run of a session.
+class Record:
+    """A container that a session has.
 
     Attributes:
-        run: the run.
-        record: the container.
-        pooled: the pool's lease; None when the container is the session's own.
-        is_released: the run has ended or was left; what is still to be done with the container ends by itself.
-        delivered: files of the session that this container is the first to have.
+        container: the container.
+        uid: the user that programs run as.
+        facts: the facts of it that outlive it.
+        made: the files that the runs in its workspace have made.
+        is_told: True when the container is lost, and a run has told its caller so.
     """
 
-    def __init__(self, runs: SessionRuns, run: SessionRun, record: Record, pooled: PoolLease | None) -> None:
-        self._runs = runs
-        self.run = run
-        self.is_released = False
-        self.record = record
-        self.pooled = pooled
-        self.delivered: list[Staged] = []
+    def __init__(self, container: Container, uid: int | None) -> None:
+        self.container = container
+        self.uid = container.uid if uid is None else uid
+        self.facts = Facts(
+            id=container.id, name=container.name, image=container.shape.image, created_at=datetime.now(UTC)
+        )
+        self.made: set[str] = set()
+        self.is_told = False
+        self._added: set[bytes] = set()
+        self._before: tuple[datetime | None, str | None] = (None, None)
 
     @property
     def channel(self) -> Channel:
-        """Its stream."""
-        return self.record.channel
+        """The channel of the container."""
+        return self.container.channel
 
     @property
-    def uid(self) -> int:
-        """The user that the program runs as."""
-        return self.record.uid
+    def is_lost(self) -> bool:
+        """True when the container is gone, with the files that only it held."""
+        return self.container.channel.error is not None
 
     @property
-    def image(self) -> str:
-        """The image of the container."""
-        return self.record.container.shape.image
+    def is_shared(self) -> bool:
+        """True when its workspace is the volume that containers of the session share."""
+        return self.container.shape.workspace_volume is not None
 
     @property
-    def ports(self) -> Mapping[int, int]:
-        """The port on 127.0.0.1 of the Docker host for each published port."""
-        return self.record.container.ports
+    def baseline(self) -> set[bytes]:
+        """The files that were put into its workspace."""
+        return self.facts.baseline
 
-    @property
-    def last(self) -> bool:
-        """It is reset, held or discarded after this run, but runs nothing else."""
-        return self.pooled is not None
+    def begin(self, files: Iterable[bytes], deps_checksum: str | None) -> None:
+        """Note that a run begins, which files it brings, and the packages that it has."""
+        facts = self.facts
+        self._before = facts.last_executed_at, facts.deps_checksum
+        facts.last_executed_at, facts.deps_checksum = datetime.now(UTC), deps_checksum
+        self._added = set(files) - facts.baseline
+        facts.baseline |= self._added
 
-    def plan_reset(self) -> Reset | None:
-        """None: what the run has made is read first."""
-        return None
+    def undo_begin(self) -> None:
+        """Note that the run did not begin after all."""
+        self.facts.last_executed_at, self.facts.deps_checksum = self._before
+        self.facts.baseline -= self._added
 
-    @property
-    def strategy(self) -> ContainerStrategy:
-        """The strategy under which the session got the container."""
-        if self.pooled is None:
-            return ContainerStrategy.PER_SESSION
-        reused = self.record.container.shape.reused
-        return ContainerStrategy.POOL if reused else ContainerStrategy.PER_EXECUTION
-
-    @property
-    def is_active(self) -> bool:
-        """A program runs in it."""
-        return self.channel.connection.state in _ACTIVE
-
-    def kill(self) -> None:
-        """Kill the program."""
-        self.channel.send(self.channel.connection.kill())
-
-    def ended(self, files: FileList) -> tuple[str, ...]:
-        """Note what the run has changed and removed; return what all runs of the session have changed."""
-        return self._runs.note_generated(self.record, files.names(), gone=files.gone(self.record.made))
-
-    def release(self, end: LeaseEnd) -> None:
-        """Give the container back. Does nothing the second time."""
-        if not self.is_released:
-            self.is_released = True
-            self._runs.take_back(self, end)
+    async def restore_limits(self) -> None:
+        """End the limits of its last run; ask the engine only when a limit changes."""
+        await self.container.restore_limits()
 
 
 async def settle(channel: Channel, *, deadline: float) -> tuple[LeaseEnd, tuple[str, ...]]:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from interpreter_tools._exceptions import SessionExists, TooManySessions, UnknownSession
 from interpreter_tools._session.session import Session
+from interpreter_tools._session.turns import Turns
 
 if TYPE_CHECKING:
     from interpreter_tools._config.model import SessionConfig
     from interpreter_tools._runtime.runtime import Runtime
 
 _LOG = logging.getLogger("interpreter_tools")
-_PATIENCE = 10.0  # seconds that a copy of generated files to this machine may go on when the engine closes
+
+
+class _Entry(NamedTuple):
+    """A session with its turns, which tell whether it is used."""
+
+    session: Session
+    turns: Turns
 
 
 class Sessions:
@@ -25,7 +33,7 @@ class Sessions:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._by_id: dict[str, Session] = {}
+        self._by_id: dict[str, _Entry] = {}
         self._expiry: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -38,23 +46,28 @@ class Sessions:
             SessionExists: a session of that id exists, and must be new, or its configuration differs.
             TooManySessions: the engine holds ``EngineConfig.max_sessions`` sessions.
         """
-        found = self._by_id.get(config.session_id) if config.session_id is not None else None
-        if found is not None:
+        entry = self._by_id.get(config.session_id) if config.session_id is not None else None
+        if entry is not None:
+            found = entry.session
             if not found.is_active:
                 raise SessionExists(found.id, "and is being cleaned up")
             if config.enforce_new_session:
                 raise SessionExists(found.id, "and enforce_new_session asks for a new one")
             if _kind(found.config) != _kind(config):
                 raise SessionExists(found.id, "with another configuration")
-            found.used = time.monotonic()
+            entry.turns.used = time.monotonic()
             return found
         most = self._runtime.config.max_sessions
         if len(self._by_id) >= most:
             raise TooManySessions(
                 f"there are {most} sessions", hint="clean some up, or raise EngineConfig.max_sessions"
             )
-        session = Session(config, runtime=self._runtime, on_close=self._forget)
-        self._by_id[session.id] = session
+        session_id = config.session_id or secrets.token_hex(16)
+        turns = Turns(session_id, self._runtime, queue=config.when_busy == "queue")
+        session = Session(
+            session_id, config, runtime=self._runtime, turns=turns, on_close=lambda: self._forget(session)
+        )
+        self._by_id[session_id] = _Entry(session, turns)
         self._schedule()
         return session
 
@@ -64,17 +77,18 @@ class Sessions:
         Raises:
             UnknownSession: there is none.
         """
-        session = self._by_id.get(session_id)
-        if session is None:
+        entry = self._by_id.get(session_id)
+        if entry is None:
             raise UnknownSession(session_id)
-        return session
+        return entry.session
 
     def _forget(self, session: Session) -> None:
-        if self._by_id.get(session.id) is session:
+        entry = self._by_id.get(session.id)
+        if entry is not None and entry.session is session:
             del self._by_id[session.id]
 
     def _schedule(self) -> None:
-        dues = [due for session in self._by_id.values() if (due := _due(session)) is not None]
+        dues = [due for entry in self._by_id.values() if (due := _due(entry)) is not None]
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
@@ -84,18 +98,18 @@ class Sessions:
 
     def _expire(self) -> None:
         now = time.monotonic()
-        for session in tuple(self._by_id.values()):
-            due = _due(session)
+        for entry in tuple(self._by_id.values()):
+            due = _due(entry)
             if due is not None and due <= now:
-                self._forget(session)
-                self._runtime.tasks.spawn(session.aclose)
+                self._forget(entry.session)
+                self._runtime.tasks.spawn(entry.session.aclose)
         self._schedule()
 
     async def aclose(self) -> None:
-        """Clean every session up."""
+        """Clean every session up, for an engine that closes. Cancelling it does not stop the clean-ups."""
         if self._expiry is not None:
             self._expiry.cancel()
-        ends = (session.end(patience=_PATIENCE) for session in tuple(self._by_id.values()))
+        ends = (entry.session.aclose() for entry in tuple(self._by_id.values()))
         for result in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(result, BaseException):
                 _LOG.warning("a session could not be cleaned up", exc_info=result)
@@ -106,9 +120,9 @@ def _kind(config: SessionConfig) -> SessionConfig:
     return msgspec.structs.replace(config, session_id=None, enforce_new_session=False)
 
 
-def _due(session: Session) -> float | None:
-    """When a session expires; not while it is busy."""
-    idle_timeout = session.config.idle_timeout
+def _due(entry: _Entry) -> float | None:
+    """Return the time at which a session expires, on the monotonic clock; it does not expire while it is busy."""
+    idle_timeout = entry.session.config.idle_timeout
     if idle_timeout is None:
         return None
-    return (time.monotonic() if session.busy else session.used) + idle_timeout
+    return (time.monotonic() if entry.turns.busy else entry.turns.used) + idle_timeout

@@ -1,165 +1,42 @@
-"""The run of a session, once it has a container: how it is ended, and what becomes of the container then."""
+"""The runs of a session: how each waits for its turn, gets a container of the session, and is ended from outside."""
 
 from __future__ import annotations
 
-import logging
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._container.lease_end import LeaseEnd
-from interpreter_tools._exceptions import InterpreterToolsError
-from interpreter_tools._session.pool_files import keep_files
-from interpreter_tools._session.record import settle
+from interpreter_tools._execution.placement import Missing, Placed
+from interpreter_tools._runtime.runtime import Fitting
+from interpreter_tools._session.lease import SessionLease
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from interpreter_tools._execution.placement import Missing, Placed, Run
+    from interpreter_tools._config.options import Resolved
+    from interpreter_tools._container.shape import Shape
+    from interpreter_tools._exceptions import InterpreterToolsError
+    from interpreter_tools._execution.placement import Run
     from interpreter_tools._runtime.request import RunRequest
     from interpreter_tools._runtime.runtime import Runtime
-    from interpreter_tools._session.containers import SessionContainers
-    from interpreter_tools._session.record import Record, SessionLease
-    from interpreter_tools._session.staging import Staging
-
-_LOG = logging.getLogger("interpreter_tools")
-
-END_DEADLINE = 5.0
-"""Seconds that a program may take to end once it was killed."""
-
-
-class _Then(Enum):
-    """The next step for the container of a run that has ended.
-
-    Attributes:
-        STAY: it is the session's own, and serves its next run.
-        HOLD: it holds the session's files; the container that held them before is terminated.
-        GIVE_BACK: it goes back to its pool, which resets or terminates it.
-        SAVE_FILES: the same, once the files that the run made are copied to this machine.
-        SETTLE: its program is killed first; the table is asked again when the supervisor says how that ended.
-        LOSE: it is gone, or is given up.
-    """
-
-    STAY = auto()
-    HOLD = auto()
-    GIVE_BACK = auto()
-    SAVE_FILES = auto()
-    SETTLE = auto()
-    LOSE = auto()
-
-
-_OWN, _FRESH, _POOL = ContainerStrategy.PER_SESSION, ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL
-
-# A run that never began leaves the session as it was: the container of the run before goes on holding the files.
-_TABLE = {
-    (_OWN, LeaseEnd.UNUSED): _Then.STAY,
-    (_OWN, LeaseEnd.CLEAN): _Then.STAY,
-    (_OWN, LeaseEnd.UNCLEAN): _Then.STAY,
-    (_OWN, LeaseEnd.LEFT): _Then.SETTLE,
-    (_FRESH, LeaseEnd.UNUSED): _Then.GIVE_BACK,
-    (_FRESH, LeaseEnd.CLEAN): _Then.HOLD,
-    (_FRESH, LeaseEnd.UNCLEAN): _Then.HOLD,
-    (_FRESH, LeaseEnd.LEFT): _Then.SETTLE,
-    (_POOL, LeaseEnd.UNUSED): _Then.GIVE_BACK,
-    (_POOL, LeaseEnd.CLEAN): _Then.SAVE_FILES,
-    (_POOL, LeaseEnd.UNCLEAN): _Then.GIVE_BACK,
-    (_POOL, LeaseEnd.LEFT): _Then.SETTLE,
-}
-
-
-class SessionRun:
-    """Places one run of a session, and has the session's turn from then on until its container is released.
-
-    The turn is kept while packages are installed, so that runs happen in the order in which they were asked for.
-
-    Args:
-        request: what to run.
-        place: acquires a container of the session, once the turn has come.
-        take_turn: waits for the turn.
-        end_turn: gives the turn to the next.
-
-    Attributes:
-        request: what to run; completed by the session.
-        lease: the container of the run, until what follows its end is done; None while there is none.
-    """
-
-    def __init__(
-        self,
-        request: RunRequest,
-        *,
-        place: Callable[[SessionRun], Awaitable[Placed | Missing]],
-        take_turn: Callable[[SessionRun], Awaitable[None]],
-        end_turn: Callable[[], None],
-    ) -> None:
-        self.request = request
-        self.is_complete = False
-        self.lease: SessionLease | None = None
-        self._place = place
-        self._take_turn = take_turn
-        self._end_turn = end_turn
-        self._run: Run | None = None
-        self._has_turn = False
-        self._acquiring = False
-        self._left = False
-
-    def __repr__(self) -> str:
-        return f"<SessionRun [{'placed' if self.lease else 'has the turn' if self._has_turn else 'waiting'}]>"
-
-    async def acquire(self, run: Run) -> Placed | Missing:
-        """Return a container of the session, or what must be installed first."""
-        self._run = run
-        run.prepared = self.request.prepared
-        self._acquiring = True
-        try:
-            if not self._has_turn:
-                await self._take_turn(self)
-                self._has_turn = True
-            return await self._place(self)
-        finally:
-            self._acquiring = False
-            self._end_if_over()
-
-    def leave(self) -> None:
-        """Note that the run has ended; the turn ends with the release of its container."""
-        self._left = True
-        self._end_if_over()
-
-    def lease_ended(self) -> None:
-        """Note that the container is released."""
-        self.lease = None
-        self._end_if_over()
-
-    def abandon(self, error: InterpreterToolsError) -> None:
-        """End the run for its caller."""
-        if self._run is not None and not self._acquiring:
-            self._run.lost(error)
-
-    def _end_if_over(self) -> None:
-        if self._has_turn and self._left and not self._acquiring and self.lease is None:
-            self._has_turn = False
-            self._end_turn()
+    from interpreter_tools._session.turns import Turns
+    from interpreter_tools._session.workspace import Workspace
 
 
 class SessionRuns:
-    """The run that goes on in a session, and the end of each.
+    """The runs of a session, of which one at a time has the turn.
 
     Attributes:
-        running: the run that goes on, or whose end is not over; None while there is none.
+        runtime: what the engine holds.
+        workspace: where the session's files are.
+        turns: the turns of the session.
+        running: the run that has the turn, until what follows its end is done; None while there is none.
     """
 
-    def __init__(
-        self,
-        session_id: str,
-        runtime: Runtime,
-        containers: SessionContainers,
-        kept: Staging,
-    ) -> None:
-        self._session_id = session_id
-        self._runtime = runtime
-        self._containers = containers
-        self._kept = kept
+    def __init__(self, runtime: Runtime, workspace: Workspace, turns: Turns) -> None:
+        self.runtime = runtime
+        self.workspace = workspace
+        self.turns = turns
         self.running: SessionRun | None = None
         self._last_executed_at: datetime | None = None
 
@@ -170,9 +47,21 @@ class SessionRuns:
     def last_executed_at(self) -> datetime | None:
         """When the last run began, which may go on; None before the first."""
         lease = None if self.running is None else self.running.lease
-        return self._last_executed_at if lease is None else lease.record.last_executed_at
+        return self._last_executed_at if lease is None else lease.record.facts.last_executed_at
 
-    # -- the session ends
+    async def begin(self, run: SessionRun) -> None:
+        """Wait for the turn of a run."""
+        await self.turns.take()
+        self.running = run
+
+    def note_executed(self, lease: SessionLease) -> None:
+        """Note that a program ran in a container whose lease ends."""
+        self._last_executed_at = lease.record.facts.last_executed_at
+
+    def end(self) -> None:
+        """Give the turn to the next call."""
+        self.running = None
+        self.turns.end()
 
     def kill(self, error: InterpreterToolsError) -> None:
         """Kill the program, whose run then has a result; end a run that waits for packages with the error."""
@@ -193,77 +82,141 @@ class SessionRuns:
         if self.running is not None and self.running.lease is not None:
             self.running.lease.channel.close(error)
 
-    # -- the run ends
 
-    def note_generated(
-        self, record: Record, files: tuple[str, ...], *, gone: AbstractSet[str] = frozenset()
-    ) -> tuple[str, ...]:
-        """Note what a run has changed and removed; return what all runs have changed."""
-        return self._containers.note_generated(record, files, gone=gone)
+class SessionRun:
+    """Places one run of a session, and has the session's turn from then on until its container is released.
 
-    def take_back(self, lease: SessionLease, end: LeaseEnd) -> None:
-        """End a run: do with its container what the table says."""
-        after = _Then.LOSE if lease.channel.error is not None else _TABLE[lease.strategy, end]
-        if after is _Then.SETTLE:
-            if self._runtime.tasks.spawn(self._settle, lease):
-                return
-            lease.channel.close()
-            after = _Then.LOSE
-        elif after is _Then.SAVE_FILES:
-            if lease.record.generated and self._runtime.tasks.spawn(self._save_files, lease):
-                return
-            after = _Then.GIVE_BACK
-        self._finish(lease, after, end)
+    The turn is kept while packages are installed, so that runs happen in the order in which they were asked for.
 
-    async def _settle(self, lease: SessionLease) -> None:
-        """Kill the program whose caller has left; its container holds files, so the container lives on."""
-        end = LeaseEnd.UNCLEAN
+    Args:
+        request: the request, which is completed once the turn has come.
+        runs: the runs of the session.
+
+    Attributes:
+        lease: the container of the run, until what follows its end is done; None while there is none.
+    """
+
+    def __init__(self, request: RunRequest, runs: SessionRuns) -> None:
+        self.lease: SessionLease | None = None
+        self._request = request
+        self._runs = runs
+        self._complete = False
+        self._run: Run | None = None
+        self._has_turn = False
+        self._acquiring = False
+        self._left = False
+
+    def __repr__(self) -> str:
+        return f"<SessionRun [{'placed' if self.lease else 'has the turn' if self._has_turn else 'waiting'}]>"
+
+    async def acquire(self, run: Run) -> Placed | Missing:
+        """Return a container of the session, or the packages that must be installed first."""
+        self._run = run
+        run.prepared = self._request.prepared
+        self._acquiring = True
         try:
-            end, files = await settle(lease.channel, deadline=END_DEADLINE)
-            if end is not LeaseEnd.UNUSED:
-                self.note_generated(lease.record, files)
-        except InterpreterToolsError as error:
-            lease.channel.close(error)
+            if not self._has_turn:
+                await self._runs.begin(self)
+                self._has_turn = True
+            return await self._place()
         finally:
-            lost = lease.channel.error is not None
-            self._finish(lease, _Then.LOSE if lost else _TABLE[lease.strategy, end], end)
+            self._acquiring = False
+            self._end_if_over()
 
-    async def _save_files(self, lease: SessionLease) -> None:
-        """Copy what the run has made to this machine: the container is wiped next."""
-        end = LeaseEnd.UNCLEAN
-        try:
-            self._kept.clear()
-            await keep_files(lease.record, lease.record.generated, self._kept)
-            end = LeaseEnd.CLEAN
-        except InterpreterToolsError:
-            _LOG.info("session %s: what a run has made could not be kept", self._session_id, exc_info=True)
-        finally:
-            if end is not LeaseEnd.CLEAN:
-                self._kept.clear()
-                self._containers.current = lease.record  # who asks for its files is told that they are lost
-            lost = lease.channel.error is not None
-            self._finish(lease, _Then.LOSE if lost else _Then.GIVE_BACK, end)
+    def leave(self) -> None:
+        """Note that the run has ended; the turn ends with the release of its container."""
+        self._left = True
+        self._end_if_over()
 
-    def _finish(self, lease: SessionLease, then: _Then, end: LeaseEnd) -> None:
-        record, pooled = lease.record, lease.pooled
+    def abandon(self, error: InterpreterToolsError) -> None:
+        """End the run for its caller."""
+        if self._run is not None and not self._acquiring:
+            self._run.lost(error)
+
+    def _lease_ended(self, began: bool) -> None:
+        assert self.lease is not None
+        if began:
+            self._runs.note_executed(self.lease)
+        self.lease = None
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        if self._has_turn and self._left and not self._acquiring and self.lease is None:
+            self._has_turn = False
+            self._runs.end()
+
+    # -- the container
+
+    async def _place(self) -> Placed | Missing:
+        """Acquire a container, and make it ready: its limits, its files, and the job. The run has the turn."""
+        runs, workspace = self._runs, self._runs.workspace
         try:
-            if end is not LeaseEnd.UNUSED:
-                self._last_executed_at = record.last_executed_at
-            else:
-                record.undo_begin()
-                for staged in lease.delivered:
-                    staged.fresh = True
-                if then is _Then.GIVE_BACK and not self._containers.return_unused(record):
-                    then = _Then.HOLD
-            if pooled is None:
-                self._containers.stay(record, used=end is not LeaseEnd.UNUSED)
-            elif then is _Then.HOLD:
-                pooled.detach()
-                self._containers.hold(record)
-            else:
-                record.is_running = False
-                if then is _Then.LOSE:
-                    self._containers.lose(record)
-                pooled.release(end)
-        finally:
-            lease.run.lease_ended()
+            with runs.turns.interruptible():
+                runs.turns.check()
+                workspace.containers.check()
+                request = await self._completed()
+                fitting = await self._fit(request)
+                if isinstance(fitting, Missing):
+                    return fitting
+                lease = self.lease = await self._acquire(fitting.shape, request.options)
+                record = lease.record
+                await record.container.apply_limits(request.options.container)
+                lease.delivered = await workspace.deliver(record)
+                record.begin(request.files, fitting.key)
+                job = request.job(fitting, image_environment=record.container.shape.image_environment)
+                return Placed(job, lease, fitting.missing, lists=bool(record.made))
+        except BaseException:
+            if self.lease is not None:
+                self.lease.release(LeaseEnd.UNUSED)
+            raise
+
+    async def _completed(self) -> RunRequest:
+        """Return the request with the packages that files of the workspace ask for."""
+        if not self._complete:
+            workspace = self._runs.workspace
+            begins_empty = workspace.begins_empty and not self._request.options.shared
+
+            async def elsewhere(path: str) -> bytes | None:
+                return await workspace.read_for_run(path, begins_empty=begins_empty)
+
+            self._request = await self._request.complete(self._runs.runtime, elsewhere=elsewhere)
+            self._complete = True
+        return self._request
+
+    async def _fit(self, request: RunRequest) -> Fitting | Missing:
+        """Find the container that fits the run, and move the session's files where another language needs them."""
+        options, workspace = request.options, self._runs.workspace
+        containers = workspace.containers
+        if options.strategy is ContainerStrategy.PER_SESSION:
+            options = options.without_limits_of_run(workspace.config)
+        per_execution = options.strategy is ContainerStrategy.PER_EXECUTION
+        if options.shared and (containers.shares or per_execution):
+            return await self._fit_shared(request, options)
+        fitting = await self._runs.runtime.fit(request.language, options, request.packages)
+        if isinstance(fitting, Missing) or not options.shared or not containers.stands_apart(fitting.shape):
+            return fitting
+        fitting = await self._fit_shared(request, options)
+        if isinstance(fitting, Fitting):
+            await containers.join(fitting.shape)
+        return fitting
+
+    async def _fit_shared(self, request: RunRequest, options: Resolved) -> Fitting | Missing:
+        workspace = self._runs.workspace
+        return await self._runs.runtime.fit(
+            request.language,
+            options,
+            request.packages,
+            workspace_volume=await workspace.containers.volume(),
+            uid=workspace.uid,
+        )
+
+    async def _acquire(self, shape: Shape, options: Resolved) -> SessionLease:
+        workspace = self._runs.workspace
+        if options.strategy is ContainerStrategy.PER_SESSION:
+            record, pooled = await workspace.containers.own(shape), None
+        else:
+            pooled = await workspace.containers.lend(shape)
+            # A user of its own, except where the interpreter was booted as another, or each reset changes the user.
+            fixed = shape.reused or shape.boot_mode == "single" or shape.uid is not None
+            record = workspace.containers.note(pooled.container, None if fixed else workspace.uid)
+        return SessionLease(record, pooled, workspace, tasks=self._runs.runtime.tasks, on_end=self._lease_ended)

@@ -2,68 +2,64 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-import weakref
-from contextlib import asynccontextmanager
+import base64
+import contextlib
+import errno
 from datetime import UTC, datetime
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol, Self, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeAlias, Unpack, cast
 
 import anyio
+import anyio.to_thread
 
-from interpreter_tools._config.model import ContainerStrategy
-from interpreter_tools._config.paths import WORKSPACE, shown_path
+from interpreter_tools._commands.commands import Commands
+from interpreter_tools._config.limits import parse_size
+from interpreter_tools._config.model import ContainerStrategy, as_bytes
+from interpreter_tools._config.paths import WORKSPACE, check_path, shown_path
 from interpreter_tools._config.results import SessionInfo
-from interpreter_tools._container.lease_end import LeaseEnd
-from interpreter_tools._docker.users import give_back_uid, take_uid
-from interpreter_tools._exceptions import EngineClosed, FileRefused, SessionBusy, SessionClosed
-from interpreter_tools._execution.placement import Missing, Placed
-from interpreter_tools._languages.manifests import MOST_BYTES
+from interpreter_tools._container.files import Streamed
+from interpreter_tools._exceptions import ConfigurationError, FileRefused, SessionBusy, SessionClosed
 from interpreter_tools._runtime.request import RunRequest
-from interpreter_tools._runtime.runtime import Fitting
 from interpreter_tools._session.cleanup import Cleanup
-from interpreter_tools._session.containers import SessionContainers
-from interpreter_tools._session.files import SessionFiles
-from interpreter_tools._session.host_files import host_path
-from interpreter_tools._session.record import SessionLease
-from interpreter_tools._session.run import END_DEADLINE, SessionRun, SessionRuns
-from interpreter_tools._session.turns import Turns
+from interpreter_tools._session.host_files import (
+    HostFile,
+    Meter,
+    arriving,
+    below,
+    host_file,
+    host_path,
+    size_of,
+    walk,
+)
+from interpreter_tools._session.lease import END_DEADLINE
+from interpreter_tools._session.reader import FileReader
+from interpreter_tools._session.run import SessionRun, SessionRuns
+from interpreter_tools._session.turns import State
+from interpreter_tools._session.workspace import Workspace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterable, Callable
     from types import TracebackType
 
-    from interpreter_tools._config.model import ContainerConfig, SessionConfig
-    from interpreter_tools._config.options import Resolved, RunOptions
+    from interpreter_tools._config.model import SessionConfig
+    from interpreter_tools._config.options import RunOptions
     from interpreter_tools._config.results import ExecutionResult
-    from interpreter_tools._container.shape import Shape
-    from interpreter_tools._exceptions import ContainerLost
     from interpreter_tools._execution.execution import Execution
-    from interpreter_tools._languages import Job
     from interpreter_tools._runtime.runtime import Runtime
-    from interpreter_tools._session.record import Record
+    from interpreter_tools._session.host_files import Progress
+    from interpreter_tools._session.turns import Turns
+
+_Turn: TypeAlias = "Callable[[], contextlib.AbstractAsyncContextManager[None]]"
 
 _CLOSE_DEADLINE = 20.0  # seconds for the containers, after those below
 _GRACE = 3.0  # seconds that a killed run may take to end, before its caller gets ``SessionClosed``
+_PATIENCE = 10.0  # seconds for which a copy of generated files to this machine may go on when the engine closes
+_PERMISSIONS = 0o777
+_READ_WHOLE = 256 << 20  # bytes that are read into memory at most
 
 
-class _State(Enum):
-    OPEN = auto()
-    CLOSING = auto()
-    CLOSED = auto()
-
-
-class Guest(Protocol):
-    """A long run of a session that can end early when another call waits for its turn."""
-
-    def make_way(self) -> None:
-        """End soon: another call waits for its turn."""
-
-
-class Session(SessionFiles):
+class Session:
     """A session, made by ``ExecutionEngine.session`` or ``create_session``.
 
     Runs and file operations of a session happen one after another, in the order in which they were asked for. Between
@@ -71,36 +67,32 @@ class Session(SessionFiles):
     the run's files on this machine. A session belongs to the event loop of its engine: from another thread, use
     ``asyncio.run_coroutine_threadsafe``.
 
+    Cancelling an operation that waits for its turn leaves the session as it was.
+
     Attributes:
         id: the name of the session.
         config: the configuration that the session was made with.
-        guest: a long run that ends early when another call waits for its turn; None when there is none.
         kept_in: the directory of this machine that holds the generated files after the clean-up; None when they were
             not kept.
     """
 
-    def __init__(self, config: SessionConfig, *, runtime: Runtime, on_close: Callable[[Session], None]) -> None:
-        super().__init__()
+    def __init__(
+        self, session_id: str, config: SessionConfig, *, runtime: Runtime, turns: Turns, on_close: Callable[[], None]
+    ) -> None:
+        self.id = session_id
         self.config = config
-        self.id = config.session_id or secrets.token_hex(16)
         self.created_at = datetime.now(UTC)
-        self.used = time.monotonic()
-        self._runtime = runtime
-        self._on_close = on_close
-        self._state = _State.OPEN
-        self.guest: Guest | None = None
         self.kept_in: Path | None = None
-        self._turns = Turns()
-        self._uid = take_uid()
-        weakref.finalize(self, give_back_uid, self._uid)
-        shares = config.workspace_sharing == "shared"
-        self._containers = SessionContainers(runtime, self.id, self._container_config, shares=shares)
-        self._generated = self._containers.generated
-        self._runs = SessionRuns(self.id, runtime, self._containers, self._kept)
+        self._runtime = runtime
+        self._turns = turns
+        self._on_close = on_close
+        self._workspace = Workspace(session_id, config, runtime)
+        self._runs = SessionRuns(runtime, self._workspace, turns)
         self._cleanup: Cleanup | None = None
+        self._commands: Commands | None = None
 
     def __repr__(self) -> str:
-        return f"<Session {self.id} {self.config.strategy.value} [{self._state.name.lower()}]>"
+        return f"<Session {self.id} {self.config.strategy.value} [{self._turns.state.name.lower()}]>"
 
     # -- life
 
@@ -138,29 +130,20 @@ class Session(SessionFiles):
         target = None if keep_generated is None else host_path(keep_generated, field="keep_generated")
         while True:
             cleanup = self._cleanup
-            if cleanup is None or (cleanup.is_over and self._state is _State.OPEN):
+            if cleanup is None or (cleanup.is_over and self._turns.state is State.OPEN):
                 cleanup = self._cleanup = Cleanup(self._close, target)
             elif cleanup.target is None and target is not None:
                 raise SessionClosed(f"the session {self.id!r} was cleaned up without keep_generated")
             elif cleanup.target is not None and target is None:
-                await cleanup.over()  # if it fails the session is still there
-                if self._state is _State.CLOSED:
+                # if it fails the session is still there
+                await cleanup.over(within=_PATIENCE if self._runtime.closed else None)
+                if self._turns.state is State.CLOSED:
                     return []
                 continue
             return await cleanup.result()
 
-    async def end(self, *, patience: float) -> None:
-        """Clean up as ``aclose`` does, for an engine that closes. Cancelling it does not stop the clean-up.
-
-        Args:
-            patience: seconds for which a clean-up that copies files may still copy.
-        """
-        if self._cleanup is not None and self._cleanup.target is not None:
-            await self._cleanup.over(within=patience)
-        await self.aclose()
-
     async def _close(self, cleanup: Cleanup) -> list[Path]:
-        self._state = _State.CLOSING
+        self._turns.change(State.CLOSING)
         kept: list[Path] = []
         seized = False
         try:
@@ -169,18 +152,16 @@ class Session(SessionFiles):
                 kept = await self._keep(cleanup.target, cleanup.copying, seized=seized)
                 self.kept_in = cleanup.target
         except BaseException:
-            self._state = _State.OPEN
+            self._turns.change(State.OPEN)
             if seized:
                 self._turns.end()
             raise
-        self._state = _State.CLOSED
-        self._on_close(self)
+        self._turns.change(State.CLOSED)
+        self._on_close()
         if seized:
             self._turns.end()  # callers that wait for the turn get SessionClosed now
         with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
-            await self._containers.aclose()
-        self._staging.clear()
-        self._kept.clear()
+            await self._workspace.aclose()
         return kept
 
     async def _seize(self) -> bool:
@@ -188,13 +169,13 @@ class Session(SessionFiles):
         closed = SessionClosed("the session was cleaned up while the code ran")
         self._turns.interrupt()
         self._runs.kill(closed)
-        if await self._turns.take(within=_GRACE):
+        if await self._turns.seize(within=_GRACE):
             return True
         self._runs.abandon(closed)
-        if await self._turns.take(within=END_DEADLINE + 1):
+        if await self._turns.seize(within=END_DEADLINE + 1):
             return True
         self._runs.cut(closed)
-        return await self._turns.take(within=1)
+        return await self._turns.seize(within=1)
 
     async def _keep(self, target: Path, scope: anyio.CancelScope, *, seized: bool) -> list[Path]:
         if not seized:
@@ -202,107 +183,37 @@ class Session(SessionFiles):
                 f"a file transfer of the session {self.id!r} does not end", hint="end it, or keep no files"
             )
         with scope:
-            sizes = {path: size for path, size in (await self._list()).items() if shown_path(path) in self._generated}
-            await anyio.Path(target).mkdir(parents=True, exist_ok=True)
-            return await self._copy_all(sizes, b"", target)
+            generated = self._workspace.generated
+            found = await self._workspace.sizes()
+            sizes = {path: size for path, size in found.items() if shown_path(path) in generated}
+            return await self._copy_all(sizes, b"", target, None, turn=contextlib.nullcontext)  # this task has the turn
         self._runtime.check()
         raise SessionBusy(f"to keep the files of the session {self.id!r} was given up", hint="clean it up again")
 
     def info(self) -> SessionInfo:
         """Return the state of the session, and the containers that it has had."""
-        generated = frozenset(self._generated)
-        current, history = self._containers.current, self._containers.history
+        generated = frozenset(self._workspace.generated)
+        history = self._workspace.containers.history()
+        current = self._workspace.containers.current
         return SessionInfo(
             session_id=self.id,
             config=self.config,
-            current_container=None if current is None else current.meta(self.id, generated),
-            container_history=tuple(record.meta(self.id, generated) for record in history),
+            current_container=None if current is None else current.facts.meta(self.id, generated),
+            container_history=tuple(facts.meta(self.id, generated) for facts in history),
             created_at=self.created_at,
             last_executed_at=self._runs.last_executed_at,
             is_active=self.is_active,
         )
 
-    # -- turns
-
-    async def _take_turn(self) -> None:
-        self._check_open()
-        if self._turns.busy and self.config.when_busy == "error":
-            raise SessionBusy(
-                f"something runs in the session {self.id!r}", hint="wait for it, or use when_busy='queue'"
-            )
-        if self._turns.busy and self.guest is not None:
-            self.guest.make_way()
-        await self._turns.take()
-        try:
-            self._check_open()
-        except BaseException:
-            self._turns.end()
-            raise
-
-    def _end_turn(self) -> None:
-        self.used = time.monotonic()
-        self._turns.end()
-
-    def _check_open(self) -> None:
-        self._runtime.check()
-        if self._state is not _State.OPEN:
-            raise SessionClosed(f"the session {self.id!r} is {self._state.name.lower()}")
-
-    def _interrupted(self) -> EngineClosed | SessionClosed:
-        if self._runtime.closed:
-            return EngineClosed("the engine was closed meanwhile", hint="make another ExecutionEngine")
-        return SessionClosed(f"the session {self.id!r} was cleaned up meanwhile")
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncGenerator[None]:
-        if self._cleanup is not None and self._cleanup.is_mine:  # it has the turn, and copies what is to be kept
-            yield
-            return
-        await self._take_turn()
-        try:
-            with self._turns.interruptible(self._interrupted):
-                yield
-        finally:
-            self._end_turn()
-
     @property
     def is_active(self) -> bool:
         """False once clean-up has begun."""
-        return self._state is _State.OPEN
+        return self._turns.state is State.OPEN
 
     @property
     def busy(self) -> bool:
         """True while a run or a file operation has the turn."""
         return self._turns.busy
-
-    # -- where the files are
-
-    async def _holder_of(self, path: bytes) -> Record | None:
-        return await self._containers.holder_of(path)
-
-    @property
-    def _holders(self) -> list[Record]:
-        return self._containers.holders
-
-    @property
-    def _holder(self) -> Record | None:
-        return self._containers.target
-
-    @property
-    def _lost(self) -> ContainerLost | None:
-        return self._containers.lost
-
-    @property
-    def _keeps_inputs(self) -> bool:
-        return not self.config.keeps_files
-
-    @property
-    def _container_config(self) -> ContainerConfig:
-        return self.config.container or self._runtime.config.container
-
-    @property
-    def _size_limit(self) -> int:
-        return self._container_config.workspace_bytes
 
     # -- running
 
@@ -332,99 +243,274 @@ class Session(SessionFiles):
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
         """Return a run as an ``Execution``, which takes its turn in ``async with``; see ``ExecutionEngine.stream``."""
-        self._check_open()
+        self._turns.check()
         request = RunRequest.read(self._runtime.config, language, code, options, session=self.config)
-        run = SessionRun(request, place=self._place_run, take_turn=self._take_turn_for, end_turn=self._end_turn_of_run)
-        return request.execution(run)
+        return request.execution(SessionRun(request, self._runs))
 
-    async def _take_turn_for(self, run: SessionRun) -> None:
-        await self._take_turn()
-        self._runs.running = run
+    def commands(self) -> Commands:
+        """Return the commands of the session: several programs side by side, and files anywhere in the container.
 
-    def _end_turn_of_run(self) -> None:
-        self._runs.running = None
-        self._end_turn()
+        Sandbox backends of frameworks need both. Runs and file operations of the session have their turn once no
+        command runs. Each call returns the same object.
 
-    async def _place_run(self, run: SessionRun) -> Placed | Missing:
-        """Acquire a container for a run that has the turn."""
+        Raises:
+            ConfigurationError: the strategy of the session is not ``PER_SESSION``, so its files do not stay.
+        """
+        if self.config.strategy is not ContainerStrategy.PER_SESSION:
+            raise ConfigurationError("session_id", self.id, "is a session of another strategy than PER_SESSION")
+        if self._commands is None:
+            self._commands = Commands(self, working_dir=self._workspace.config.working_dir)
+            self._turns.guest = self._commands  # its host is one long run
+        return self._commands
+
+    # -- files in
+
+    async def write_file(self, path: str, data: str | bytes | AsyncIterable[bytes], *, mode: int = 0o644) -> None:
+        """Write a file, whole or piece by piece. Missing directories of its path are made.
+
+        Before the first run, and in sessions whose runs have a workspace each, the file is staged on this machine until
+        a run gets it. That run then raises ``FileRefused`` when the workspace refuses the file, and later runs do not
+        get it.
+
+        A file that a container has is overwritten in place, so that a large file needs no room for a second copy. If
+        the call fails halfway or is cancelled, neither the old file nor a part of the new one is left.
+
+        Args:
+            path: relative to the workspace.
+            data: the contents; a text is encoded as UTF-8, an async iterator is not held in memory.
+            mode: the permissions, from 0 to 0o777.
+
+        Raises:
+            ConfigurationError: the data or the mode cannot be written.
+            InvalidPath: the path does not lie beneath the workspace.
+            FileRefused: the file cannot be written; the error says why: no space, or a directory is in its place.
+            SessionClosed: the session was cleaned up.
+        """
+        checked = check_path(path)
+        if not isinstance(mode, int) or not 0 <= mode <= _PERMISSIONS:  # pyright: ignore[reportUnnecessaryIsInstance]
+            hint = "it is what chmod takes, such as 0o755; set-user-ID, set-group-ID and sticky bits have no use here"
+            shown = oct(mode) if isinstance(mode, int) else mode  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("mode", shown, "is not between 0 and 0o777", hint=hint)
+        if isinstance(data, FileReader) and data.is_of(self):
+            hint = "copy it in a run, or await it first"
+            raise ConfigurationError("data", data, "is read from the same session, which does one at a time", hint=hint)
+        if not hasattr(data, "__aiter__"):
+            data = as_bytes(cast("bytes", data), field="data")
+        async with self._turns.turn():
+            await self._workspace.write(checked, Streamed(cast("bytes | AsyncIterable[bytes]", data), mode))
+
+    async def copy_file_into_workspace(
+        self, source: str | os.PathLike[str], target: str, *, progress: Progress | None = None
+    ) -> None:
+        """Copy a file of this machine into the workspace, with its execute permission.
+
+        If the call fails halfway or is cancelled, neither an old file at the target nor a part of the new one is left.
+
+        Args:
+            source: the path of a regular file on this machine.
+            target: relative to the workspace.
+            progress: is called with the bytes copied so far and the bytes in all; None means that nobody is told.
+
+        Raises:
+            ConfigurationError: the source cannot be read, or is no regular file.
+            InvalidPath: the target does not lie beneath the workspace.
+            FileRefused: the target cannot be written; the error says why.
+            SessionClosed: the session was cleaned up.
+        """
+        path = check_path(target)
+        size = await anyio.to_thread.run_sync(size_of, Path(source))
+        await self._copy_in(Path(source), path, Meter(progress, size))
+
+    async def _copy_in(self, source: Path, path: bytes, meter: Meter) -> None:
+        file = await anyio.to_thread.run_sync(lambda: HostFile.open(source, report=meter.add))
         try:
-            with self._turns.interruptible(self._interrupted):
-                self._check_open()
-                self._containers.check()
-                request = run.request
-                if not run.is_complete:
-                    begins_empty = self._keeps_inputs and not request.options.shared
-                    elsewhere = self._read_input if begins_empty else self._read_workspace
-                    request = run.request = await request.complete(self._runtime, elsewhere=elsewhere)
-                    run.is_complete = True
-                fitting = await self._fit(request)
-                if isinstance(fitting, Missing):
-                    return fitting
-                lease = run.lease = await self._lease(run, fitting.shape, request.options)
-                job = await self._prepare(lease, request, fitting)
-                return Placed(job, lease, fitting.missing, lists=bool(lease.record.made))
-        except BaseException:
-            if run.lease is not None:
-                run.lease.release(LeaseEnd.UNUSED)
-            raise
+            async with self._turns.turn():
+                await self._workspace.write(path, file)
+        finally:
+            file.close()
 
-    async def _prepare(self, lease: SessionLease, request: RunRequest, fitting: Fitting) -> Job:
-        """Make a container ready for its run: its limits, its files, and the job."""
-        record = lease.record
-        await record.container.apply_limits(request.options.container)
-        await self._deliver(lease)
-        record.begin(request.files, fitting.key)
-        return request.job(fitting, image_environment=record.container.shape.image_environment)
+    async def copy_directory_into_workspace(
+        self, source: str | os.PathLike[str], target: str = ".", *, progress: Progress | None = None
+    ) -> list[str]:
+        """Copy the regular files below a directory of this machine; links and empty directories are left out.
 
-    async def _read_input(self, path: str) -> bytes | None:
-        """Return a file that each run gets anew, by its path in the sandbox; None when there is none."""
-        staged = self._staging.get(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"))
-        return None if staged is None else await staged.read(0, MOST_BYTES + 1)
+        If the call fails or is cancelled, the files that are complete stay in the workspace.
 
-    async def _read_workspace(self, path: str) -> bytes | None:
-        """Return a file of the workspace, by its path in the sandbox; None when there is none."""
-        if not path.startswith(f"{WORKSPACE}/"):
-            return None
+        Args:
+            source: a directory on this machine.
+            target: a directory, relative to the workspace; ``"."`` is the workspace itself.
+            progress: is called with the bytes copied so far and the bytes in all, over all files.
+
+        Returns:
+            The paths of the files in the workspace, sorted.
+
+        Raises:
+            ConfigurationError: the source is not a directory that can be read.
+            InvalidPath: a target does not lie beneath the workspace.
+            FileRefused: a file cannot be written; the error says why.
+            SessionClosed: the session was cleaned up.
+        """
+        root = Path(source)
+        found = await anyio.to_thread.run_sync(walk, root)
+        paths = {file: check_path(f"{target}/{file.relative_to(root).as_posix()}") for file, _ in found}
+        for path in paths.values():
+            self._workspace.check(path)
+        meter = Meter(progress, sum(size for _, size in found))
+        for file, path in paths.items():
+            await self._copy_in(file, path, meter)
+        return sorted(map(shown_path, paths.values()))
+
+    async def add_file_from_base64(self, path: str, text: str) -> None:
+        """Write a file whose contents are given in base64. Cancelling does what it does to ``write_file``.
+
+        Args:
+            path: relative to the workspace.
+            text: base64; white space in it is ignored.
+
+        Raises:
+            ConfigurationError: the text is not base64.
+            InvalidPath: the path does not lie beneath the workspace.
+            FileRefused: the file cannot be written; the error says why.
+        """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                "text", type(text).__name__, "is not a text", hint="decode it: text.decode('ascii')"
+            )
         try:
-            return await self._read(path.removeprefix(f"{WORKSPACE}/").encode("utf-8", "surrogateescape"), 0)
-        except FileRefused:
-            return None
+            data = base64.b64decode("".join(text.split()), validate=True)
+        except ValueError as error:
+            raise ConfigurationError("text", f"{text[:20]}...", f"is not base64: {error}") from None
+        await self.write_file(path, data)
 
-    async def _fit(self, request: RunRequest) -> Fitting | Missing:
-        """Find the container that fits a run, and move the session's files where another language needs them."""
-        options = request.options
-        if options.strategy is ContainerStrategy.PER_SESSION:
-            options = options.without_limits_of_run(self._container_config)
-        per_execution = options.strategy is ContainerStrategy.PER_EXECUTION
-        if options.shared and (self._containers.shares or per_execution):
-            return await self._fit_shared(request, options)
-        fitting = await self._runtime.fit(request.language, options, request.packages)
-        if isinstance(fitting, Missing) or not options.shared or not self._containers.stands_apart(fitting.shape):
-            return fitting
-        fitting = await self._fit_shared(request, options)
-        if isinstance(fitting, Fitting):
-            await self._containers.join(fitting.shape)
-        return fitting
+    # -- files out
 
-    async def _fit_shared(self, request: RunRequest, options: Resolved) -> Fitting | Missing:
-        volume = await self._containers.volume()
-        return await self._runtime.fit(
-            request.language, options, request.packages, workspace_volume=volume, uid=self._uid
-        )
+    def read_file(self, path: str, *, limit: str | int | None = None) -> FileReader:
+        """Return a reader of a file: ``async for`` yields it piece by piece, ``await`` returns all bytes.
 
-    async def _lease(self, run: SessionRun, shape: Shape, options: Resolved) -> SessionLease:
-        if options.strategy is ContainerStrategy.PER_SESSION:
-            return SessionLease(self._runs, run, await self._containers.own(shape), None)
-        pooled = await self._containers.lend(shape)
-        # A user of our own, except where the interpreter was booted as another, or the user changes with each reset.
-        fixed = shape.reused or shape.boot_mode == "single" or shape.uid is not None
-        record = self._containers.note(pooled.container, None if fixed else self._uid)
-        return SessionLease(self._runs, run, record, pooled)
+        Args:
+            path: relative to the workspace.
+            limit: bytes, or a text such as ``"2g"``, after which the reader raises ``FileRefused``; None means the size
+                of the workspace.
 
-    async def _deliver(self, lease: SessionLease) -> None:
-        """Write the staged files into the container."""
-        if self._containers.shares and not lease.record.is_shared:
-            return  # staged files wait for the shared workspace
-        if self._keeps_inputs:
-            lease.delivered = [staged for _, staged in self._staging.items() if staged.fresh]
-        await self._send_waiting(lease.record)
+        Raises:
+            InvalidPath: the path does not lie beneath the workspace.
+        """
+        most = self._workspace.size_limit if limit is None else parse_size(limit, field="limit")
+        return FileReader(self._read_piece, check_path(path), limit=most, owner=self)
+
+    async def read_file_binary(self, path: str) -> bytes:
+        """Return the bytes of a file, at most 256 MiB; ``read_file`` reads larger files. Cancelling changes nothing.
+
+        Args:
+            path: relative to the workspace.
+
+        Raises:
+            InvalidPath: the path does not lie beneath the workspace.
+            FileRefused: there is no such file, it cannot be read, or it is larger.
+            ContainerLost: there is no such file, and files went away with their container.
+        """
+        return await self.read_file(path, limit=_READ_WHOLE)
+
+    async def read_file_base64(self, path: str) -> str:
+        """Return the bytes of a file, at most 256 MiB, in base64 (ASCII). Cancelling changes nothing.
+
+        Raises:
+            InvalidPath: the path does not lie beneath the workspace.
+            FileRefused: there is no such file, it cannot be read, or it is larger.
+        """
+        return base64.b64encode(await self.read_file_binary(path)).decode("ascii")
+
+    async def list_workspace_files(self, *, only_generated: bool = False) -> list[str]:
+        """Return the paths of the workspace's regular files, relative to it and sorted; at most 100,000.
+
+        Cancelling changes nothing.
+
+        Args:
+            only_generated: return only the files that runs of the session made or changed.
+
+        Raises:
+            ContainerLost: files went away with their container. The next run raises it as well; the run after that
+                begins with an empty workspace.
+        """
+        async with self._turns.turn():
+            names = [shown_path(path) for path in await self._workspace.sizes()]
+        return sorted(name for name in names if not only_generated or name in self._workspace.generated)
+
+    async def copy_file_from_workspace(
+        self, path: str, target: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> None:
+        """Copy a file to this machine, between two runs. An existing target is replaced once the copy is complete.
+
+        If the call fails or is cancelled, the target stays as it was and no part of the copy is left.
+
+        Args:
+            path: relative to the workspace.
+            target: a path on this machine.
+            progress: is called with the bytes copied so far and the bytes in all; None means that nobody is told.
+
+        Raises:
+            ConfigurationError: the target is not the path of a file.
+            FileRefused: there is no such file, it cannot be read, or it is larger than the workspace can be.
+            OSError: the target cannot be written.
+        """
+        checked, file = check_path(path), host_file(target, field="target")
+        async with self._turns.turn():
+            size = (await self._workspace.sizes()).get(checked)
+        await self._copy_out(checked, file, Meter(progress, size), turn=self._turns.turn)
+
+    async def copy_directory_from_workspace(
+        self, target: str | os.PathLike[str], directory: str = ".", *, progress: Progress | None = None
+    ) -> list[Path]:
+        """Copy the regular files beneath a directory of the workspace to this machine.
+
+        No archive is unpacked on this machine: each file is read by its name. A name that this machine cannot hold, or
+        that would lead out of the target, is refused before anything is written. If the call fails or is cancelled, the
+        files that are complete stay.
+
+        Args:
+            target: a directory on this machine; it is made when it does not exist.
+            directory: relative to the workspace; ``"."`` is the workspace itself.
+            progress: is called with the bytes copied so far and the bytes in all, over all files.
+
+        Returns:
+            The paths of the files that were written.
+
+        Raises:
+            ConfigurationError: the target is no path.
+            FileRefused: there is no such directory, a file in it cannot be read, or all together are larger than the
+                workspace can be.
+            OSError: the target cannot be written.
+        """
+        root = host_path(target, field="target")
+        whole = directory in {".", WORKSPACE, f"{WORKSPACE}/"}
+        prefix = b"" if whole else check_path(directory) + b"/"
+        async with self._turns.turn():
+            sizes = {path: size for path, size in (await self._workspace.sizes()).items() if path.startswith(prefix)}
+            if prefix and not sizes:
+                await self._workspace.check_directory(prefix[:-1])
+        return await self._copy_all(sizes, prefix, root, progress, turn=self._turns.turn)
+
+    async def _copy_all(
+        self, sizes: dict[bytes, int], prefix: bytes, root: Path, progress: Progress | None, *, turn: _Turn
+    ) -> list[Path]:
+        """Copy files of the workspace to this machine, each in a turn of its own."""
+        most = self._workspace.copy_limit
+        if sum(sizes.values()) > most:
+            raise FileRefused(shown_path(prefix) or ".", errno.EFBIG, f"together larger than {most} bytes")
+        targets = {path: root / below(path[len(prefix) :]) for path in sizes}
+        meter = Meter(progress, sum(sizes.values()))
+        await anyio.Path(root).mkdir(parents=True, exist_ok=True)
+        for path, target in targets.items():
+            await anyio.Path(target.parent).mkdir(parents=True, exist_ok=True)
+            await self._copy_out(path, target, meter, turn=turn)
+        return list(targets.values())
+
+    async def _copy_out(self, path: bytes, target: Path, meter: Meter, *, turn: _Turn) -> None:
+        async with arriving(target) as file, turn(), contextlib.aclosing(self._workspace.read_whole(path)) as pieces:
+            async for piece in pieces:
+                await file.write(piece)
+                meter.add(len(piece))
+
+    async def _read_piece(self, path: bytes, offset: int) -> bytes:
+        async with self._turns.turn():
+            return await self._workspace.read(path, offset)

@@ -29,8 +29,9 @@ from deepagents.backends.protocol import (
 )
 from deepagents.backends.sandbox import BaseSandbox
 
-from interpreter_tools._commands.commands import MOST_FILE, Commands
+from interpreter_tools._commands.commands import MOST_FILE
 from interpreter_tools._config.limits import parse_size
+from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineMisused, SessionClosed
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
 
+    from interpreter_tools._commands.commands import Commands
     from interpreter_tools._config.model import EngineConfig, SessionConfig
 
 T = TypeVar("T")
@@ -71,7 +73,8 @@ class InterpreterToolsSandbox(BaseSandbox):
     # -- life
 
     async def __aenter__(self) -> Self:
-        self._open = (Commands.open(self._engine, self._config), asyncio.get_running_loop())
+        session = self._engine.session(self._config, strategy=ContainerStrategy.PER_SESSION)
+        self._open = (session.commands(), asyncio.get_running_loop())
         return self
 
     async def __aexit__(

@@ -26,8 +26,7 @@ from inspect_ai.util import (
 )
 from pydantic import BaseModel
 
-from interpreter_tools._commands.commands import Commands
-from interpreter_tools._config.model import ContainerConfig, EngineConfig, SessionConfig
+from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig
 from interpreter_tools._config.mounts import Mount
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import (
@@ -43,6 +42,8 @@ from interpreter_tools._exceptions import (
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from interpreter_tools._commands.commands import Commands
 
 _CONFIG_FILE = "interpreter-tools.toml"
 _TOOLS = Mount(target="/var/tmp", size="64m")  # noqa: S108 - in the sandbox: where Inspect puts tools of its own
@@ -168,7 +169,9 @@ class InterpreterToolsSandboxEnvironment(SandboxEnvironment):
         """Make the session of a sample."""
         engine = await _Engines.here().acquire(config)
         try:
-            return {"default": cls(Commands.open(engine, SessionConfig(idle_timeout=None)))}
+            return {
+                "default": cls(engine.session(idle_timeout=None, strategy=ContainerStrategy.PER_SESSION).commands())
+            }
         except BaseException:
             await _Engines.here().release(config)
             raise

@@ -26,8 +26,9 @@ from pydantic_ai.workspaces import (
     WorkspaceUnavailableError,
 )
 
-from interpreter_tools._commands.commands import MOST_FILE, Commands
+from interpreter_tools._commands.commands import MOST_FILE
 from interpreter_tools._config.limits import parse_size
+from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._exceptions import (
     ConfigurationError,
     ContainerLost,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from pydantic_ai import RunContext
     from pydantic_ai.workspaces import WorkspaceBackend, WorkspaceCommand
 
+    from interpreter_tools._commands.commands import Commands
     from interpreter_tools._config.model import SessionConfig
     from interpreter_tools._engine import ExecutionEngine
 
@@ -87,10 +89,10 @@ class SandboxWorkspaceBackend:
         """Return the commands of the session, without an await: concurrent first operations share one session."""
         if self._commands is None:
             if self._ref is None:
-                self._commands = Commands.open(self._engine, self._config)
+                self._commands = self._engine.session(self._config, strategy=ContainerStrategy.PER_SESSION).commands()
                 self._ref = WorkspaceRef(provider=PROVIDER, id=self._commands.session_id)
             else:
-                self._commands = Commands.attach(self._engine, self._ref.id)
+                self._commands = self._engine.get_session(self._ref.id).commands()
         return self._commands
 
     @property

@@ -34,7 +34,7 @@ from interpreter_tools._protocol import (
     Ready,
     Refused,
 )
-from interpreter_tools._protocol.constants import Ended, Flag, Frame, Verdict, Why
+from interpreter_tools._protocol.constants import FILES_UNCHANGED, Ended, Flag, Frame, Verdict, Why
 from interpreter_tools.testing.sandbox import ScriptedTransport
 from interpreter_tools.testing.wire import encode, piece, requests
 
@@ -182,7 +182,7 @@ class ScriptedContainer(ScriptedTransport):
             case Frame.STDIN:
                 self._take_stdin(fields[0])
             case Frame.KILL:
-                self._end(Exited(Ended.KILLED, 0, 9, unclean=False, wall_us=0, cpu_us=0, peak_memory=0, oom_kills=0))
+                self._end(Exited(Ended.KILLED, -1, 9, unclean=False, wall_us=0, cpu_us=0, peak_memory=0, oom_kills=0))
             case Frame.RESET:
                 self.files.clear()
                 self.say(Clean(Verdict.OK, ""))
@@ -245,12 +245,16 @@ class ScriptedContainer(ScriptedTransport):
             data = written.encode() if isinstance(written, str) else written
             pieces = (data[at : at + 65536] for at in range(0, len(data), 65536))
             events += [Output("stdout" if stream == "stdout" else "stderr", part) for part in pieces]
-        if changed:
-            events.append(Files(tuple((len(data), path) for path, data in changed.items()), partial=False))
+        listed = [(len(data), path) for path, data in changed.items()]
+        if self._start is not None and self._start[1] & Flag.LIST:
+            listed += [(len(data) | FILES_UNCHANGED, path) for path, data in self.files.items() if path not in changed]
+        if listed:
+            events.append(Files(tuple(listed), partial=False))
         ended = Ended.TIMEOUT if late else Ended.EXITED
         signal = 9 if late else answer.signal
         wall = round(answer.seconds * 1e6)
-        end = Exited(ended, answer.exit_code, signal, unclean=False, wall_us=wall, cpu_us=0, peak_memory=0, oom_kills=0)
+        code = -1 if signal else answer.exit_code
+        end = Exited(ended, code, signal, unclean=False, wall_us=wall, cpu_us=0, peak_memory=0, oom_kills=0)
         self._end(end, *events)
 
     def _end(self, end: Exited, *events: Event) -> None:

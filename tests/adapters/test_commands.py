@@ -17,10 +17,8 @@ from interpreter_tools import (
     ContainerStrategy,
     InterpreterMissing,
     SessionClosed,
-    SessionConfig,
     UnknownSession,
 )
-from interpreter_tools._commands.commands import Commands
 from tests.watch import eventually
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from interpreter_tools import ExecutionEngine
+    from interpreter_tools._commands.commands import Commands
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
@@ -38,7 +37,7 @@ FORGED = b"x\x00\x00\x00\x01\x00\x00\x00\x1a" + b'{"code": 0, "signal": 0}\n\n'
 @pytest.fixture
 async def commands(engine: ExecutionEngine) -> AsyncIterator[Commands]:
     """Those of a new session."""
-    commands = Commands.open(engine)
+    commands = engine.session().commands()
     yield commands
     await commands.aclose()
 
@@ -87,7 +86,7 @@ async def test_input_and_environment(commands: Commands) -> None:
 async def test_session_settings_hold(engine: ExecutionEngine) -> None:
     """Variables and the working directory."""
     container = ContainerConfig(environment={"COLOUR": "blue"}, working_dir="/tmp")
-    commands = Commands.open(engine, SessionConfig(container=container))
+    commands = engine.session(container=container).commands()
     try:
         assert await shell(commands, "echo $COLOUR $PWD") == "blue /tmp"
         assert (await commands.run(("pwd",), cwd="..")).stdout == b"/\n"
@@ -209,9 +208,9 @@ async def test_files_of_the_workspace_are_left_alone(engine: ExecutionEngine) ->
     session_id = await engine.create_session(strategy=ContainerStrategy.PER_SESSION)
     await engine.write_file(session_id, "main.py", b"mine")
     await engine.write_file(session_id, "requirements.txt", b"no-such-package-of-tests")
-    commands = Commands.attach(engine, session_id)
+    commands = engine.get_session(session_id).commands()
     assert await shell(commands, "ls -A; cat main.py") == "main.py\nrequirements.txt\nmine"
-    assert Commands.attach(engine, session_id) is commands
+    assert engine.get_session(session_id).commands() is commands
     await commands.aclose()
 
 
@@ -242,7 +241,7 @@ async def test_files_are_kept_on_the_host(engine: ExecutionEngine, commands: Com
 
 async def test_runs_of_the_session_come_in_between(engine: ExecutionEngine) -> None:
     """Whoever is first: each waits for the other only as long as something runs."""
-    commands = Commands.open(engine)
+    commands = engine.session().commands()
     run, name = engine.execute_code, commands.session_id
     results = await asyncio.gather(*(
         work
@@ -253,7 +252,7 @@ async def test_runs_of_the_session_come_in_between(engine: ExecutionEngine) -> N
     await commands.aclose()
     session_id = await engine.create_session(strategy=ContainerStrategy.PER_EXECUTION)
     with pytest.raises(ConfigurationError, match="PER_SESSION"):
-        Commands.attach(engine, session_id)
+        engine.get_session(session_id).commands()
     await engine.cleanup_session(session_id)
 
 
@@ -310,12 +309,12 @@ async def test_session_that_is_cleaned_up_ends_its_commands(engine: ExecutionEng
     with pytest.raises(SessionClosed):
         await commands.run(("true",))
     with pytest.raises(UnknownSession):
-        Commands.attach(engine, commands.session_id)
+        engine.get_session(commands.session_id)
 
 
 async def test_session_ends_when_no_command_comes(engine: ExecutionEngine) -> None:
     """Although something runs in the background."""
-    commands = Commands.open(engine, SessionConfig(idle_timeout=1))
+    commands = engine.session(idle_timeout=1).commands()
     await shell(commands, "setsid sleep 300 & sleep 1.5")
 
     async def is_active() -> bool:
@@ -330,8 +329,7 @@ async def test_session_ends_when_no_command_comes(engine: ExecutionEngine) -> No
 
 async def test_image_without_python_is_said(engine: ExecutionEngine) -> None:
     """It is what the host needs."""
-    config = SessionConfig(container=ContainerConfig(image="interpreter-tools/shell:1"))
-    commands = Commands.open(engine, config)
+    commands = engine.session(container=ContainerConfig(image="interpreter-tools/shell:1")).commands()
     try:
         with pytest.raises(InterpreterMissing, match="python3"):
             await commands.run(("true",))

@@ -70,21 +70,37 @@ async def test_lost_shared_workspace_is_told_once(
         assert (again.stdout, again.session_generated_files) == ("main.sh\n", ("b",))
 
 
-async def test_shared_workspace_that_is_lost_with_its_first_run_is_told(
-    own_engine: ExecutionEngine, docker_client: DockerClient
+@pytest.mark.parametrize("strategy", [PER_SESSION, PER_EXECUTION])
+async def test_run_that_loses_its_container_is_the_one_that_tells(
+    own_engine: ExecutionEngine, docker_client: DockerClient, strategy: ContainerStrategy
 ) -> None:
-    """What was written before is gone with it, so to run the code again does not help."""
-    async with own_engine.session(strategy=PER_EXECUTION, workspace_sharing="shared") as session:
+    """The run after it begins anew; until then, a call that asks for the files is told that they are gone."""
+    async with own_engine.session(strategy=strategy, workspace_sharing="shared") as session:
         await session.write_file("in", b"in")
-        async with session.stream("shell", "echo; sleep 1000") as execution:
+        async with session.stream("shell", "cat in; touch made; sleep 1000") as execution:
             await anext(execution)
             await lose(docker_client, session)
             with pytest.raises(ContainerLost):
                 await execution.result()
         with pytest.raises(ContainerLost, match="gone, with its files"):
-            await session.run("shell", "cat in")
-        await session.write_file("in", b"in")
-        assert (await session.run("shell", "cat in")).stdout == "in"
+            await session.read_file_binary("in")
+        assert (await session.run("shell", "ls")).stdout == "main.sh\n"
+        await session.write_file("in", b"again")
+        assert (await session.run("shell", "cat in")).stdout == "again"
+
+
+async def test_loss_behind_a_caller_that_has_left_is_told_by_the_next_run(
+    own_engine: ExecutionEngine, docker_client: DockerClient
+) -> None:
+    """The program is killed after its caller has left, and its container is lost then: nobody knows yet."""
+    async with own_engine.session(strategy=PER_SESSION) as session:
+        await session.run("shell", "touch a")
+        async with session.stream("shell", "echo; sleep 1000") as execution:
+            await anext(execution)
+        await lose(docker_client, session)
+        with pytest.raises(ContainerLost, match="gone, with its files"):
+            await session.run("shell", "ls")
+        assert (await session.run("shell", "ls")).stdout == "main.sh\n"
 
 
 async def test_run_that_loses_its_container_costs_a_shared_workspace_nothing(
@@ -105,7 +121,8 @@ async def test_pooled_container_that_is_lost_before_its_files_are_kept(own_engin
     """Who asks for them is told; the next run has nothing to do with it."""
     async with own_engine.session(strategy=ContainerStrategy.POOL) as session:
         await session.run("shell", "echo a > a; echo b > b")
-        session._containers.history[-1].channel.close()  # as its end would: here, in the moment in which it matters
+        (record,) = session._workspace.containers._live
+        record.channel.close()  # as its end would: here, in the moment in which it matters
         with pytest.raises(ContainerLost):
             await session.list_workspace_files()
         with pytest.raises(ContainerLost):

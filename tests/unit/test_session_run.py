@@ -13,16 +13,21 @@ from interpreter_tools import ContainerStrategy, Execution, SessionClosed
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._execution.installing import Installed
 from interpreter_tools._execution.placement import Missing, Placed
-from interpreter_tools._session.run import _TABLE, SessionRun
+from interpreter_tools._session.lease import _TABLE
+from interpreter_tools._session.run import SessionRun, SessionRuns
 from interpreter_tools._session.turns import Turns
 from interpreter_tools.testing.executions import job
 from interpreter_tools.testing.sandbox import Sandbox, settle
 from interpreter_tools.testing.wire import EXITED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from interpreter_tools._execution.installing import Waiter
     from interpreter_tools._runtime.request import RunRequest
-    from interpreter_tools._session.record import SessionLease
+    from interpreter_tools._runtime.runtime import Runtime
+    from interpreter_tools._session.lease import SessionLease
+    from interpreter_tools._session.workspace import Workspace
 
 
 def test_every_end_of_every_strategy_is_decided() -> None:
@@ -33,45 +38,46 @@ def test_every_end_of_every_strategy_is_decided() -> None:
 class Lease(Sandbox):
     """A container whose lease ends at once."""
 
-    run: SessionRun
+    record = SimpleNamespace(facts=SimpleNamespace(last_executed_at=None))
+    on_end: Callable[[bool], None]
 
     def release(self, end: LeaseEnd) -> None:
         """Does what the session's own does in the end."""
         super().release(end)
-        self.run.lease_ended()
+        self.on_end(end is not LeaseEnd.UNUSED)
+
+
+class TurnedRun(SessionRun):
+    """A run that gets a scripted container in its turn; its packages are missing the first time, if they ever are."""
+
+    def __init__(self, session: Turned, name: str, lease: Lease, *, missing: bool) -> None:
+        super().__init__(cast("RunRequest", SimpleNamespace(prepared=None)), session.runs)
+        self.session, self.name, self.container, self.missing = session, name, lease, missing
+
+    async def _place(self) -> Placed | Missing:
+        self.session.order.append(self.name)
+        if self.missing:
+            self.missing = False
+            return Missing("key", self.session.join)
+        self.container.on_end = self._lease_ended
+        self.lease = cast("SessionLease", self.container)
+        return Placed(job(), self.container)
 
 
 class Turned:
     """A session that has turns, and nothing else."""
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        runtime = cast("Runtime", SimpleNamespace(check=lambda: None, closed=False))
+        self.turns = Turns("one", runtime, queue=True)
+        self.runs = SessionRuns(runtime, cast("Workspace", None), self.turns)
         self.order: list[str] = []
         self.waiters: list[Waiter] = []
 
     def execution(self, name: str, *, missing: bool = False) -> tuple[Execution, Lease]:
         """A run, and its container; its packages are missing the first time."""
-        lease, answers = Lease(), [missing]
-
-        async def take_turn(run: SessionRun) -> None:
-            del run
-            await self.turns.take()
-
-        async def place(run: SessionRun) -> Placed | Missing:
-            self.order.append(name)
-            if answers and answers.pop():
-                return Missing("key", self.join)
-            lease.run = run
-            run.lease = cast("SessionLease", lease)
-            return Placed(job(), lease)
-
-        run = SessionRun(
-            cast("RunRequest", SimpleNamespace(prepared=None)),
-            place=place,
-            take_turn=take_turn,
-            end_turn=self.turns.end,
-        )
-        return Execution(run, stdin=b"", capture=True), lease
+        lease = Lease()
+        return Execution(TurnedRun(self, name, lease, missing=missing), stdin=b"", capture=True), lease
 
     def join(self, waiter: Waiter) -> Turned:
         """The place of a run that waits."""

@@ -1,4 +1,4 @@
-"""The workspace that the containers of a session share."""
+"""The volume that containers of a session share as their workspace."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from interpreter_tools._runtime.runtime import Runtime
 
 
-class SharedWorkspace:
+class SharedVolume:
     """A volume, and the pools of containers that have it for a workspace.
 
-    It is a tmpfs: what it holds is there for as long as a container has it mounted.
+    It is a tmpfs: its files are there for as long as a container has it mounted.
 
     Attributes:
-        made: what runs have made or changed in it.
+        made: the files that runs have made or changed in it.
     """
 
     def __init__(self, runtime: Runtime, options: Mapping[str, str]) -> None:
@@ -31,17 +31,17 @@ class SharedWorkspace:
         self._shapes: list[Shape] = []
 
     def __repr__(self) -> str:
-        return f"<SharedWorkspace {self._name} [{len(self._shapes)} shapes]>"
+        return f"<SharedVolume {self._name} [{len(self._shapes)} shapes]>"
 
-    async def volume(self) -> str:
-        """The volume's name; who asks first has it made, also when cancelled meanwhile: we must know what is there."""
+    async def name(self) -> str:
+        """Return the volume's name; the first call makes the volume, also when the call is cancelled meanwhile."""
         making = self._making
         if making is None or (making.done() and (making.cancelled() or making.exception() is not None)):
             making = self._making = asyncio.create_task(self._runtime.create_volume(self._name, self._options))
         return await asyncio.shield(making)
 
     def note(self, shape: Shape) -> None:
-        """Containers of that shape use it; their pool ends with it."""
+        """Note that containers of that shape use the volume: their pool ends with it."""
         if shape not in self._shapes:
             self._shapes.append(shape)
 
