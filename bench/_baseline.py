@@ -1,4 +1,4 @@
-"""What the figures are compared with: bare interpreters, ``docker exec``, and attach streams without us."""
+"""How long a call takes, and what it is compared with: bare interpreters, ``docker exec``, raw attach streams."""
 
 from __future__ import annotations
 
@@ -6,14 +6,32 @@ import asyncio
 import subprocess
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from interpreter_tools._docker import Demultiplexer, DockerClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Sequence
 
     import aiodocker
+
+    from interpreter_tools import ExecutionResult
+
+T = TypeVar("T")
+
+
+async def timed(call: Awaitable[T]) -> tuple[float, T]:
+    """Return the milliseconds that a call takes, and what it returns."""
+    started = time.perf_counter()
+    returned = await call
+    return (time.perf_counter() - started) * 1e3, returned
+
+
+async def timed_run(call: Awaitable[ExecutionResult], *, stdout: str = "hi\n") -> float:
+    """Return the milliseconds of a run, which must end well and print this."""
+    taken, result = await timed(call)
+    assert result.check().stdout == stdout
+    return taken
 
 
 def plain_spec(image: str, command: Sequence[str]) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench._baseline import bare, plain_container
+from bench._baseline import bare, plain_container, timed_run
 from bench._report import difference_at_most, heading, rounds, run, told
 from interpreter_tools import EngineConfig, ExecutionEngine, LanguageRegistry, PoolConfig
 from interpreter_tools._docker import DockerClient
@@ -26,11 +25,7 @@ COMPILE = f"printf %s '{CODE}' | gcc -O1 -x c -o /tmp/made - && mv /tmp/made /tm
 
 async def once(session: Session) -> float:
     """Milliseconds from the call to the result."""
-    started = time.perf_counter()
-    result = await session.run("c", CODE)
-    taken = (time.perf_counter() - started) * 1e3
-    assert result.check().stdout == "hi\n"
-    return taken
+    return await timed_run(session.run("c", CODE))
 
 
 async def main(count: int) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 
+from bench._baseline import timed, timed_run
 from bench._report import heading, limit, ratio_at_most, rounds, run, told
 from interpreter_tools import ContainerConfig, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools.setup import KNOWN_IMAGES
@@ -27,20 +27,17 @@ def make_engine(*preload: str) -> ExecutionEngine:
 
 async def count_rows(engine: ExecutionEngine) -> float:
     """Milliseconds of a program that uses pandas."""
-    started = time.perf_counter()
-    result = await engine.run("python", PANDAS)
-    taken = (time.perf_counter() - started) * 1e3
-    assert result.check().stdout == "3\n"
-    return taken
+    return await timed_run(engine.run("python", PANDAS), stdout="3\n")
 
 
 async def plot(engine: ExecutionEngine) -> float:
     """Milliseconds until the picture of a chart is there."""
-    started = time.perf_counter()
-    result = await engine.run("python", PLOT)
-    (shown,) = result.check().results
-    png = shown.png
-    taken = (time.perf_counter() - started) * 1e3
+
+    async def draw() -> bytes | None:
+        (shown,) = (await engine.run("python", PLOT)).check().results
+        return shown.png
+
+    taken, png = await timed(draw())
     assert png is not None
     assert png.startswith(b"\x89PNG")
     return taken

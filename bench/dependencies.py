@@ -10,8 +10,9 @@ import asyncio
 import functools
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from bench._baseline import timed
 from bench._report import heading, ratio_at_most, rounds, run
 from interpreter_tools import EngineConfig, ExecutionEngine, LanguageRegistry, PoolConfig
 from interpreter_tools._container.images import image_name
@@ -19,7 +20,7 @@ from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._docker import DockerClient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from interpreter_tools import RunOptions
 
 SIX = ["six"]
 OF_SIX = "functools, importlib.util, itertools, operator, struct, sys, types"
@@ -32,33 +33,33 @@ def make_engine(store: str, size: int = 2) -> ExecutionEngine:
     return ExecutionEngine(EngineConfig(pool=pool, dependency_store=store))
 
 
-async def run_once(engine: ExecutionEngine, code: str, dependencies: Sequence[str]) -> float:
+async def run_once(engine: ExecutionEngine, code: str, **options: Unpack[RunOptions]) -> float:
     """Milliseconds of one run in a fresh, warm container."""
-    started = time.perf_counter()
-    result = await engine.run("python", code, dependencies=dependencies)
-    taken = (time.perf_counter() - started) * 1000
+    taken, result = await timed(engine.run("python", code, **options))
     assert result.check().dependency_time == 0
     return taken
 
 
 async def compare_cached(store: str, name: str, count: int) -> None:
-    """The same run with cached packages and without; and one that imports them."""
+    """The same run with cached packages and without; one that imports them; and one whose imports are looked for."""
     async with make_engine(store) as engine:
 
         async def settle() -> None:
             await engine.warm()
             await asyncio.sleep(0.3)
 
-        cached, without, imported, its_own = await rounds(
-            functools.partial(run_once, engine, "print('hi')", SIX),
-            functools.partial(run_once, engine, "print('hi')", ()),
-            functools.partial(run_once, engine, "import six; print('hi')", SIX),
-            functools.partial(run_once, engine, f"import {OF_SIX}; print('hi')", ()),
+        cached, without, imported, its_own, found = await rounds(
+            functools.partial(run_once, engine, "print('hi')", dependencies=SIX),
+            functools.partial(run_once, engine, "print('hi')"),
+            functools.partial(run_once, engine, "import six; print('hi')", dependencies=SIX),
+            functools.partial(run_once, engine, f"import {OF_SIX}; print('hi')"),
+            functools.partial(run_once, engine, "import six; print('hi')", auto_dependencies=True),
             count=count,
             settle=settle,
         )
     ratio_at_most(f"{name}: cached six / none", cached, without, unit="ms", target=1.3)
     ratio_at_most(f"{name}: import six / import what it imports", imported, its_own, unit="ms", target=1.3)
+    ratio_at_most(f"{name}: six found by its import / named", found, imported, unit="ms", target=1.15)
 
 
 async def first_install(store: str) -> float:

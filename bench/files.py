@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiodocker
 
-from bench._baseline import Executor, plain_container
+from bench._baseline import Executor, plain_container, timed
 from bench._report import heading, ratio_at_most, rounds, run
 from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, Session
 from interpreter_tools._docker import DockerClient
@@ -22,16 +22,12 @@ SIZE = 100 << 20
 
 async def copy_in(session: Session, source: Path) -> float:
     """Milliseconds of a copy into the workspace."""
-    started = time.perf_counter()
-    await session.copy_file_into_workspace(source, "new")
-    return (time.perf_counter() - started) * 1e3
+    return (await timed(session.copy_file_into_workspace(source, "new")))[0]
 
 
 async def copy_out(session: Session, target: Path) -> float:
     """Milliseconds of a copy out of the workspace."""
-    started = time.perf_counter()
-    await session.copy_file_from_workspace("data", target)
-    return (time.perf_counter() - started) * 1e3
+    return (await timed(session.copy_file_from_workspace("data", target)))[0]
 
 
 async def docker_cp(source: str, target: str) -> float:

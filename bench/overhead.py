@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import time
 from typing import TYPE_CHECKING
 
 from agents.tool_context import ToolContext
@@ -16,6 +15,7 @@ from anthropic.types import ToolUseBlock
 from langchain_core.messages import ToolCall
 from openai.types.responses import ResponseFunctionToolCall
 
+from bench._baseline import timed
 from bench._report import difference_at_most, heading, rounds, run
 from interpreter_tools import (
     ContainerConfig,
@@ -48,11 +48,9 @@ TEXT = json.dumps(ARGUMENTS)
 TARGET = 2.0  # milliseconds over the run itself
 
 
-async def timed(action: Callable[[], Awaitable[object]]) -> float:
+async def once(action: Callable[[], Awaitable[object]]) -> float:
     """Milliseconds that it takes, and that it has run the code."""
-    started = time.perf_counter()
-    answer = await action()
-    taken = (time.perf_counter() - started) * 1e3
+    taken, answer = await timed(action())
     assert "hi" in str(answer), answer
     return taken
 
@@ -87,8 +85,8 @@ async def main(count: int) -> None:
 
         measured = faces(create_code_execution_tool(engine=engine))
         alone, *taken = await rounds(
-            functools.partial(timed, lambda: engine.run(LANGUAGE, CODE)),
-            *(functools.partial(timed, action) for action in measured.values()),
+            functools.partial(once, lambda: engine.run(LANGUAGE, CODE)),
+            *(functools.partial(once, action) for action in measured.values()),
             count=count,
             settle=settle,
         )
@@ -113,8 +111,8 @@ async def backends(engine: ExecutionEngine, count: int) -> None:
             "inspect-ai sandbox": lambda: inspect.exec(["sh", "-c", SHELL]),
         }
         alone, *taken = await rounds(
-            functools.partial(timed, lambda: session.run("shell", SHELL)),
-            *(functools.partial(timed, action) for action in measured.values()),
+            functools.partial(once, lambda: session.run("shell", SHELL)),
+            *(functools.partial(once, action) for action in measured.values()),
             count=count,
             settle=lambda: asyncio.sleep(0),
         )

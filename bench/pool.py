@@ -8,6 +8,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from bench._baseline import timed_run
 from bench._report import at_least, heading, limit, ratio_at_most, rounds, run, told
 from examples.pool_benchmark import measure
 from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
@@ -24,9 +25,7 @@ ROUNDS = 10
 
 async def per_execution(engine: ExecutionEngine) -> float:
     """Milliseconds from lease to result, in a container that is used once."""
-    started = time.perf_counter()
-    (await engine.run("python", CODE)).check()
-    return (time.perf_counter() - started) * 1e3
+    return await timed_run(engine.run("python", CODE))
 
 
 async def reused(engine: ExecutionEngine) -> float:

@@ -54,7 +54,7 @@ async def main(count: int) -> None:
         settle=settle,
     )
     heading()
-    difference_at_most("interpreter-tools --help - python3 -c pass", shown, nothing, unit="ms", target=120)
+    difference_at_most("interpreter-tools --help - python3 -c pass", shown, nothing, unit="ms", target=110)
     difference_at_most("interpreter-tools run --help - python3 -c pass", run_help, nothing, unit="ms", target=120)
     ratio_at_most("import interpreter_tools / import aiohttp", package, aiohttp, unit="ms", target=1.2)
     ratio_at_most("import its ExecutionEngine / import aiohttp", engine, aiohttp, unit="ms", target=1.2)

@@ -59,7 +59,7 @@ async def main(count: int) -> None:
         streamed, counted = await rounds(
             functools.partial(ours, engine), functools.partial(raw, client), count=count, settle=settle
         )
-        ratio_at_least("200 MB of stdout, async for / raw attach", streamed, counted, unit="MB/s", target=0.7)
+        ratio_at_least("200 MB of stdout, async for / raw attach", streamed, counted, unit="MB/s", target=0.75)
 
 
 if __name__ == "__main__":

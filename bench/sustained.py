@@ -11,6 +11,7 @@ import random
 import statistics
 import time
 
+from bench._baseline import timed_run
 from bench._report import heading, limit, run, told
 from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
 
@@ -29,9 +30,8 @@ async def arrivals(rate: int, seconds: int) -> tuple[list[float], float]:
         await asyncio.sleep(2)
 
         async def one() -> None:
-            started = time.perf_counter()
-            (await engine.run("python", 'print("hi")', strategy=ContainerStrategy.PER_EXECUTION)).check()
-            taken.append((time.perf_counter() - started) * 1e3)
+            run = engine.run("python", 'print("hi")', strategy=ContainerStrategy.PER_EXECUTION)
+            taken.append(await timed_run(run))
 
         async with asyncio.TaskGroup() as tasks:
             end = time.perf_counter() + seconds
