@@ -56,7 +56,7 @@ CLIENTS: set[int] = set()
 """Process ids of clients that tests have started."""
 
 
-async def eventually(look: Callable[[], Awaitable[T]], right: Callable[[T], bool], *, within: float = 10.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], right: Callable[[T], bool], *, within: float = 30.0) -> T:
     """What ``look`` sees as soon as it is right.
 
     Raises:

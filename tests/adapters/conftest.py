@@ -45,6 +45,6 @@ def cancelling(engine: ExecutionEngine) -> Cancelling:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await eventually(busy, lambda count: count == 0, within=15)
+        await eventually(busy, lambda count: count == 0, within=60)
 
     return cancel

@@ -38,12 +38,12 @@ async def converse(client: DockerClient, container: str) -> None:
         received.arrived.clear()
         received.data.clear()
         transport.write(word)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await received.arrived.wait()
         assert received.data == word
     if transport.can_write_eof():
         transport.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await received.ended.wait()
     transport.close()
 
@@ -70,7 +70,7 @@ async def test_closed_connection_ends_the_program(client: DockerClient, cat: str
     transport, _ = await attach(client, cat)
     await client.start_container(cat)
     transport.abort()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (found := await client.inspect_container(cat)) and found["State"]["Running"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # the engine tells nobody
 

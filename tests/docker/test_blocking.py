@@ -98,7 +98,7 @@ def test_interrupt_ends_the_program(engine: blocking.Engine) -> None:
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         engine.run("python", "import time; time.sleep(60)")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40
     assert engine.run("python", "print(1)").stdout == "1\n"
 
 

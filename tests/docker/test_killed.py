@@ -81,7 +81,7 @@ async def test_terminated_client_leaves_no_container(docker_client: DockerClient
     async with client_of(BUSY) as process:
         await eventually(lambda: containers_of_process(docker_client, process.pid), lambda ids: len(ids) >= 2)
         process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             await process.wait()
     assert await containers_of_process(docker_client, process.pid) == []
 

@@ -152,7 +152,7 @@ async def test_busy_container_that_dies_is_told(small: ExecutionEngine, command:
         (container,) = (busy.id for pool in small._running.runtime.pools.values() for busy in pool._busy)
         waiting = [asyncio.ensure_future(wait()) for wait in (execution.result, execution.result)]
         await docker(*command, container)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             errors = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(error) for error in errors] == [ContainerLost, ContainerLost]
         with pytest.raises(ContainerLost):
@@ -173,7 +173,7 @@ async def test_supervisor_that_is_killed_is_told(small: ExecutionEngine, docker_
         assert inspected is not None
         os.kill(inspected["State"]["Pid"], 9)
         with pytest.raises(ContainerLost):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await execution.result()
     assert (await small.run("python", "print(1)")).stdout == "1\n"
 
@@ -187,7 +187,7 @@ async def test_paused_container_is_given_up_at_its_deadline(
         (container,) = await containers_of(docker_client, small)
         await docker("pause", container)
         with pytest.raises(ContainerLost, match="paused"):
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 await execution.result()
     await eventually(lambda: containers_of(docker_client, small), lambda found: container not in found)
     assert (await small.run("python", "print(1)")).stdout == "1\n"
@@ -214,7 +214,7 @@ async def test_files_of_a_container_that_does_not_answer_have_a_deadline(
             assert inspected is not None
             os.kill(inspected["State"]["Pid"], signal.SIGSTOP)
             with pytest.raises(ContainerLost, match="said nothing for 1 s"):
-                async with asyncio.timeout(8):
+                async with asyncio.timeout(20):
                     await operate(session)
 
 
@@ -228,10 +228,10 @@ async def test_engine_that_breaks_and_comes_back(tmp_path: Path) -> None:
                 await anext(execution)
                 await relay.close()
                 with pytest.raises(ContainerLost):
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(30):
                         await execution.result()
             with pytest.raises(DockerUnavailable):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     await engine.run("python", "print(1)")
             await relay.open()
 
@@ -241,14 +241,14 @@ async def test_engine_that_breaks_and_comes_back(tmp_path: Path) -> None:
                 except InterpreterToolsError as error:
                     return repr(error)
 
-            await eventually(run, lambda stdout: stdout == "1\n", within=20)
+            await eventually(run, lambda stdout: stdout == "1\n", within=60)
 
             async def idle() -> int:
                 return engine.stats().idle
 
-            await eventually(idle, lambda count: count >= 2, within=20)
+            await eventually(idle, lambda count: count >= 2, within=60)
             before = time.monotonic()
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 20
 
 
 # -- what dead clients leave
@@ -301,7 +301,7 @@ asyncio.run(main())
     )
     stdout, stderr = await process.communicate()
     assert b"was not closed: use `async with`" in stderr
-    await eventually(lambda: containers_of(docker_client, stdout.decode().strip()), lambda found: not found, within=5)
+    await eventually(lambda: containers_of(docker_client, stdout.decode().strip()), lambda found: not found)
 
 
 async def test_fork_is_told() -> None:

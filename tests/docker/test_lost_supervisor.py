@@ -78,7 +78,7 @@ async def test_removed_supervisor_is_brought_back(docker_client: DockerClient, m
 
 
 async def test_containers_end_soon_after_the_event_loop_was_closed(docker_client: DockerClient) -> None:
-    """Though the process lives on, and holds the engine: within two seconds, and some for a busy machine."""
+    """Though the process lives on, and holds the engine: and long before the process does."""
     client = subprocess.Popen(  # noqa: ASYNC220 - it starts at once
         [sys.executable, "-W", "default", "-c", ORPHAN],
         stdin=subprocess.PIPE,
@@ -91,7 +91,6 @@ async def test_containers_end_soon_after_the_event_loop_was_closed(docker_client
         await eventually(
             lambda: docker_client.list_containers(labels={"interpreter-tools.pid": str(client.pid)}),
             lambda found: all(container.state == "created" for container in found),  # none runs
-            within=8,
         )
         assert client.poll() is None
     finally:

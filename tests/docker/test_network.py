@@ -142,7 +142,7 @@ with socket.create_server(("0.0.0.0", 8000)) as server:
             name = summary["Name"].removeprefix("/")
             ask = f"""
 import socket, time
-for attempt in range(50):
+for attempt in range(600):
     try: connection = socket.create_connection(({name!r}, 8000)); break
     except ConnectionRefusedError: time.sleep(0.05)
 print(connection.recv(100))

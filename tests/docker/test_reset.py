@@ -105,7 +105,7 @@ for n in range(60_000):
     await single.run("python", code, strategy=POOL)
     before = time.monotonic()
     assert (await single.run("python", "import os; print(os.listdir())", strategy=POOL)).stdout == "['main.py']\n"
-    assert time.monotonic() - before < 15
+    assert time.monotonic() - before < 60
 
 
 async def test_reuse_is_quick_and_lasting(single: ExecutionEngine) -> None:
@@ -120,7 +120,7 @@ print(len(os.listdir("/proc")), open("/proc/1/status").read().partition("VmRSS:"
         count, size = (await single.run("python", code, strategy=POOL)).check().stdout.split()
         counts.add(count)
         sizes.add(int(size))
-    assert time.monotonic() - before < 60
+    assert time.monotonic() - before < 120
     assert {pool.refills for pool in single.stats().pools} == {1}
     assert len(counts) == 1
     assert max(sizes) < 2048  # KiB

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -167,12 +166,10 @@ async def test_session_of_one_language_takes_a_warm_container() -> None:
     async with ExecutionEngine() as engine:
         await engine.warm("python")
         async with engine.session() as session:
-            started = time.perf_counter()
             for _ in range(5):
                 await session.run("python", "")
             assert len(session.info().container_history) == 1
             assert engine.stats().hits == 1
-            assert time.perf_counter() - started < 2
 
 
 async def test_programs_of_the_caller_are_not_taken_for_code(engine: ExecutionEngine) -> None:

@@ -95,8 +95,8 @@ async def test_pipe_that_is_held_in_flight_does_not_hold_the_run(
     async with engine.session(strategy=strategy) as session:
         for _ in range(5):
             before = time.monotonic()
-            result = await session.run("python", HOLDS, timeout=1)
-            assert time.monotonic() - before < 1.5
+            result = await session.run("python", HOLDS, timeout=60)
+            assert time.monotonic() - before < 30  # a run that is held ends with its time limit
             assert result.check().stdout == "done"
 
 

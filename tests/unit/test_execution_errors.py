@@ -170,7 +170,7 @@ async def test_slow_consumer_is_not_a_silent_supervisor(monkeypatch: pytest.Monk
     for _ in range(10):
         sandbox.say(out(bytes(32 * _KIB)))
     assert not sandbox.transport.reading
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await sandbox.transport.resumed.wait()
     sandbox.say(out(b"last"), exited(Ended.TIMEOUT, -1, 9))
     chunks = [chunk.data async for chunk in execution]

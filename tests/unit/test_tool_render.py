@@ -88,7 +88,7 @@ def test_excerpt_does_not_read_it_all() -> None:
     text = "\x1b[0m" * (4 << 20)
     started = time.perf_counter()
     shown = excerpt(text, 16_000)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 3
     assert CUT.search(shown)
 
 
