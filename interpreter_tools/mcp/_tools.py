@@ -133,6 +133,13 @@ async def execute_code(
         list[str] | None,
         Field(description="packages to install first, such as numpy==2.1 or lodash@4"),
     ] = None,
+    system_dependencies: Annotated[
+        list[str] | None,
+        Field(description="programs and libraries to install first, as Debian names their packages"),
+    ] = None,
+    merge_output: Annotated[
+        bool | None, Field(description="true puts stderr between stdout, in the order of writing")
+    ] = None,
     files: Annotated[
         dict[str, str | Base64File] | None,
         Field(description='files to write first, contents by relative path; {"base64": "..."} for what is no text'),
@@ -153,6 +160,10 @@ async def execute_code(
             options["files"] = {path: _contents(value, field=f"files.{path}") for path, value in files.items()}
         if dependencies:
             options["dependencies"] = dependencies
+        if system_dependencies:
+            options["system_dependencies"] = system_dependencies
+        if merge_output:
+            options["merge_output"] = True
         if args:
             options["args"] = args
         execution = await _start(state, session_id or None, language, code, options)

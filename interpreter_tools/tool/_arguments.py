@@ -41,6 +41,8 @@ _FIELDS = {  # other names by which models call the fields
     **dict.fromkeys(("deps", "packages", "requirements", "libraries"), "dependencies"),
     **dict.fromkeys(("timeout_seconds", "time_limit"), "timeout"),
     **dict.fromkeys(("input", "standard_input"), "stdin"),
+    **dict.fromkeys(("system_packages", "apt_packages", "apt_dependencies", "apt"), "system_dependencies"),
+    **dict.fromkeys(("merge_stderr", "merge_streams", "combine_output"), "merge_output"),
     **dict.fromkeys(("argv", "arguments", "program_args", "command_line_arguments"), "args"),
 }
 _LANGUAGES = {  # words after a fence that are no name or alias of a registered language
@@ -67,6 +69,9 @@ class ToolArguments(msgspec.Struct, frozen=True, kw_only=True):
         timeout: seconds of run time; None means the tool's limit.
         stdin: the text of the program's standard input.
         args: the program's arguments.
+        system_dependencies: packages of the distribution to install first; None brings those that packages are known to
+            need.
+        merge_output: True sends stderr where stdout goes, in the order of writing.
     """
 
     language: Annotated[str, msgspec.Meta(description="The language of the program.")]
@@ -82,6 +87,13 @@ class ToolArguments(msgspec.Struct, frozen=True, kw_only=True):
     stdin: Annotated[str | None, msgspec.Meta(description="Text for the program's standard input.")] = None
     args: Annotated[
         list[str] | None, msgspec.Meta(description="Arguments of the program, as a command line would give them.")
+    ] = None
+    system_dependencies: Annotated[
+        list[str] | None,
+        msgspec.Meta(description="Programs and libraries to install first, as Debian names their packages."),
+    ] = None
+    merge_output: Annotated[
+        bool | None, msgspec.Meta(description="True puts stderr between stdout, in the order of writing.")
     ] = None
 
 
@@ -150,6 +162,8 @@ def _understand(
         timeout=_timeout(fields.get("timeout"), options.timeout),
         stdin=_stdin(fields.get("stdin")),
         args=_args(fields.get("args")) or None,
+        system_dependencies=_packages(fields.get("system_dependencies"), "system_dependencies") or None,
+        merge_output=_truth(fields.get("merge_output"), "merge_output"),
     )
     return arguments, tuple(notes)
 
@@ -293,22 +307,36 @@ def _language(given: object, fence: str | None, allowed: Sequence[str]) -> str:
 
 
 def _dependencies(given: object, language: str) -> list[str]:
+    if isinstance(given, Mapping):
+        given = _versions(cast("Mapping[object, object]", given), language)
+    return _packages(given, "dependencies")
+
+
+def _packages(given: object, field: str) -> list[str]:
+    """Return the names of packages from a list, or from one text in the form of a command line."""
     if isinstance(given, str) and given.lstrip().startswith("["):
         with contextlib.suppress(ValueError):  # then it is not JSON, and whoever installs it refuses the name
             given = read_json(given)
     if isinstance(given, str):
         given = split_requirements(given)
-    if isinstance(given, Mapping):
-        given = _versions(cast("Mapping[object, object]", given), language)
     if given is None or given is False:
         return []
     if isinstance(given, Sequence):
         given = [item for item in cast("Sequence[object]", given) if not is_null(item)]
     if not is_texts(given):
         hint = 'give a list of texts, such as ["numpy", "pandas"]'
-        raise InvalidArguments("dependencies", given, "is not a list of packages", hint=hint)
+        raise InvalidArguments(field, given, "is not a list of packages", hint=hint)
     names = [name for item in given for name in (split_requirements(item) if is_command(item) else [item.strip()])]
     return list(dict.fromkeys(names))
+
+
+def _truth(given: object, field: str) -> bool | None:
+    if given is None or isinstance(given, bool):
+        return given
+    words = {"true": True, "false": False, "": None, "null": None, "none": None}
+    if isinstance(given, str) and given.strip().lower() in words:
+        return words[given.strip().lower()]
+    raise InvalidArguments(field, given, "is neither true nor false", hint="give true, or leave it out")
 
 
 def _versions(given: Mapping[object, object], language: str) -> object:

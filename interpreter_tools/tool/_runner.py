@@ -12,7 +12,7 @@ from interpreter_tools._execution.placement import LaterPlacement
 from interpreter_tools.tool._pictures import showing_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from interpreter_tools._config.model import ContainerConfig
     from interpreter_tools._config.options import RunOptions
@@ -75,13 +75,19 @@ class Runner:
         return self._options.session_id if self._session is None else self._session.id
 
     def execution(
-        self, arguments: ToolArguments, files: Mapping[str, bytes], *, sharing: Sharing | None = None
+        self,
+        arguments: ToolArguments,
+        files: Mapping[str, str | bytes],
+        *,
+        collect: Sequence[str] = (),
+        sharing: Sharing | None = None,
     ) -> Execution:
         """Return the run of a call; ``async with`` starts it, and its engine if need be.
 
         Args:
             arguments: the arguments of the call.
             files: contents for the workspace, by path.
+            collect: patterns of files that come along with the result.
             sharing: ``"shared"`` shows this run the session's shared workspace; None means the tool's own setting.
 
         Raises:
@@ -91,6 +97,7 @@ class Runner:
         self._check_open()
         options = self._run_options(arguments)
         options["files"] = files
+        options["collect"] = collect
         if sharing is not None:
             options["workspace_sharing"] = sharing
 
@@ -167,11 +174,16 @@ class Runner:
         }
         if arguments.args:
             options["args"] = arguments.args
+        if arguments.merge_output:
+            options["merge_output"] = True
+        if not given.dependencies:
+            for field in ("dependencies", "system_dependencies"):
+                if asked := getattr(arguments, field):
+                    raise InvalidArguments(field, asked, "cannot be installed", hint="do without packages")
         if arguments.dependencies:
-            if not given.dependencies:
-                hint = "do without packages"
-                raise InvalidArguments("dependencies", arguments.dependencies, "cannot be installed", hint=hint)
             options["dependencies"] = arguments.dependencies
+        if arguments.system_dependencies:
+            options["system_dependencies"] = arguments.system_dependencies
         options["auto_dependencies"] = given.dependencies and given.auto_dependencies
         if given.strategy is not ContainerStrategy.PER_EXECUTION:
             options["strategy"] = given.strategy

@@ -37,7 +37,7 @@ def arguments_schema(
         limit = f"Seconds the program may run, at most {timeout:g}; null means {timeout:g}."
         properties["timeout"]["description"] = limit
     if not dependencies:
-        del properties["dependencies"]
+        del properties["dependencies"], properties["system_dependencies"]
     if strict:
         for field in properties.values():
             field.pop("default", None)

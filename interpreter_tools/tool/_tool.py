@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._execution.execution import Execution
 
-_NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+_NO_FILES: Mapping[str, str | bytes] = MappingProxyType({})
 
 
 class ToolReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +150,8 @@ class CodeExecutionTool:
         arguments: object = None,
         /,
         *,
-        files: Mapping[str, bytes] = _NO_FILES,
+        files: Mapping[str, str | bytes] = _NO_FILES,
+        collect: Sequence[str] = (),
         workspace_sharing: Sharing | None = None,
         **fields: object,
     ) -> ExecutionResult:
@@ -159,6 +160,7 @@ class CodeExecutionTool:
         Args:
             arguments: an object, or JSON text, as a model gave it; see ``ToolArguments``.
             files: contents by path below the workspace, written before the code starts; models cannot give them.
+            collect: patterns of files to bring along as ``result.files``, see ``RunOptions``; models cannot give them.
             workspace_sharing: ``"shared"`` to see the workspace that all such runs of the tool share; None means the
                 tool's own setting.
             fields: arguments by name, which override those of the object.
@@ -171,7 +173,9 @@ class CodeExecutionTool:
             InterpreterToolsError: the infrastructure failed, as in ``ExecutionEngine.run``.
         """
         with blame_arguments():
-            async with self.stream(arguments, files=files, workspace_sharing=workspace_sharing, **fields) as execution:
+            async with self.stream(
+                arguments, files=files, collect=collect, workspace_sharing=workspace_sharing, **fields
+            ) as execution:
                 return await execution.result()
 
     def stream(
@@ -179,7 +183,8 @@ class CodeExecutionTool:
         arguments: object = None,
         /,
         *,
-        files: Mapping[str, bytes] = _NO_FILES,
+        files: Mapping[str, str | bytes] = _NO_FILES,
+        collect: Sequence[str] = (),
         workspace_sharing: Sharing | None = None,
         **fields: object,
     ) -> Execution:
@@ -190,14 +195,16 @@ class CodeExecutionTool:
         Raises:
             InvalidArguments: the arguments cannot be understood; no program began.
         """
-        return self._runner.execution(self._read(arguments, fields), files, sharing=workspace_sharing)
+        read = self._read(arguments, fields)
+        return self._runner.execution(read, files, collect=collect, sharing=workspace_sharing)
 
     async def call(
         self,
         arguments: object = None,
         /,
         *,
-        files: Mapping[str, bytes] = _NO_FILES,
+        files: Mapping[str, str | bytes] = _NO_FILES,
+        collect: Sequence[str] = (),
         on_chunk: Callable[[OutputChunk], object] | None = None,
         **fields: object,
     ) -> ToolReply:
@@ -206,6 +213,7 @@ class CodeExecutionTool:
         Args:
             arguments: as in ``execute``.
             files: as in ``execute``.
+            collect: as in ``execute``.
             on_chunk: a function that is called with each piece of output while the program runs.
             fields: as in ``execute``.
 
@@ -218,7 +226,7 @@ class CodeExecutionTool:
         try:
             read, notes = read_call(arguments, self._options, fields)
             with blame_arguments():
-                async with self._runner.execution(read, files) as execution:
+                async with self._runner.execution(read, files, collect=collect) as execution:
                     if on_chunk is not None:
                         async for chunk in execution:
                             on_chunk(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from typing import cast
@@ -9,6 +10,7 @@ from typing import cast
 import pytest
 
 from interpreter_tools import (
+    CodeExecutionTool,
     ConfigurationError,
     ContainerConfig,
     ContainerStrategy,
@@ -17,6 +19,7 @@ from interpreter_tools import (
     Mount,
     RunLimits,
     RunOptions,
+    ToolArguments,
     create_code_execution_tool,
 )
 from interpreter_tools._config import options
@@ -26,12 +29,23 @@ def test_schema() -> None:
     """Two fields are required, and no others are allowed than those described."""
     schema = create_code_execution_tool(timeout=5, languages=("python", "js")).json_schema
     properties = cast("dict[str, dict[str, object]]", schema["properties"])
-    assert list(properties) == ["language", "code", "dependencies", "timeout", "stdin", "args"]
+    own = ["language", "code", "dependencies", "timeout", "stdin", "args", "system_dependencies", "merge_output"]
+    assert list(properties) == own
     assert (schema["type"], schema["required"]) == ("object", ["language", "code"])
     assert schema["additionalProperties"] is False
     assert properties["language"]["enum"] == ["javascript", "python"]
     assert "at most 5" in str(properties["timeout"]["description"])
     assert all(field["description"] for field in properties.values())
+
+
+def test_every_option_of_a_run_has_a_place_in_the_tool() -> None:
+    """Models give some, callers give some with a call, and makers of a tool give the others."""
+    by_models = set(ToolArguments.__struct_fields__)
+    with_calls = set(inspect.signature(CodeExecutionTool.execute).parameters)
+    by_makers = {*inspect.signature(create_code_execution_tool).parameters, *RunLimits.__annotations__}
+    the_tools_own = {"run_app", "capture"}  # a call brings its program, and a reply is made of the output
+    places = by_models | with_calls | by_makers | the_tools_own
+    assert set(RunOptions.__annotations__) <= places
 
 
 def test_strict_schema() -> None:
