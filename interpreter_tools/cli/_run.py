@@ -123,6 +123,7 @@ def _save_results(result: ExecutionResult, target: Path) -> None:
 
 def _notes(result: ExecutionResult, stderr: bytes, language: str, request: Request) -> Iterator[str]:
     """Return notes about the run that the program's own output does not tell."""
+    yield from result.notes
     if (note := _ENDS.get(result.outcome)) is not None:
         yield note
     if result.outcome != "error":

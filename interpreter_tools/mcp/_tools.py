@@ -176,6 +176,7 @@ async def execute_code(
         code=code,
         timeout=config.timeout if timeout is None else timeout,
         dependencies=tuple(dependencies or ()) if installs else None,
+        system_dependencies=tuple(system_dependencies or ()),
         networked=config.container.network != "none",
         keeps_files=bool(session_id),
         keeping="" if session_id else _KEEPING,

@@ -106,6 +106,8 @@ class Display:
             self.error(note)
         elif result.outcome == "error":
             self.error(f"exit code {result.exit_code}")
+        for said in result.notes:
+            self.note(said)
         files = [name for name in result.generated_files if not is_ours(name)]
         if files:
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""

@@ -9,36 +9,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools.tool._programs import INSTEAD, PACKAGES
+from interpreter_tools._languages.known import package_of_module, system_packages
+from interpreter_tools.tool._programs import INSTALL, INSTEAD, NETWORK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from interpreter_tools._config.results import ExecutionResult
 
 _LOOKED_AT = 8192  # characters at the end of stderr in which the cause is looked for
 _NAME = r"[A-Za-z0-9_@][A-Za-z0-9_.@/+-]{0,100}"
 
-# Python packages whose name differs from that of their module: the ones that models import most.
-_PACKAGES = {
-    "bs4": "beautifulsoup4",
-    "Crypto": "pycryptodome",
-    "cv2": "opencv-python-headless",
-    "dateutil": "python-dateutil",
-    "docx": "python-docx",
-    "dotenv": "python-dotenv",
-    "fitz": "pymupdf",
-    "git": "gitpython",
-    "jwt": "pyjwt",
-    "OpenSSL": "pyopenssl",
-    "PIL": "pillow",
-    "pptx": "python-pptx",
-    "serial": "pyserial",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-    "yaml": "pyyaml",
-    "zmq": "pyzmq",
-}
 _PYTHON = re.compile(rf"ModuleNotFoundError: No module named '({_NAME})'")
 _NODE = re.compile(r"Cannot find (?:module|package) '([^'\n]{1,200})'")
 _SHELL = re.compile(rf"(?:^|: )({_NAME}): (?:command )?not found$", re.MULTILINE)
@@ -46,14 +27,15 @@ _PACKAGE = re.compile(r"(?:node:)?@?[A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~/-]+)?")
 _RUBY = re.compile(rf"cannot load such file -- ({_NAME}) \(LoadError\)")
 _NETWORK = re.compile(
     r"Temporary failure in name resolution|Name or service not known|getaddrinfo|EAI_AGAIN|Could not resolve host"
-    r"|Network is unreachable|ENETUNREACH|bad address|unable to resolve host address|Failed to connect to"
+    r"|Network is unreachable|ENETUNREACH|bad address|unable to resolve host address"
+    r"|Failed to connect to (?!localhost|127\.|\[?::1)"
 )
 _NO_NETWORK = "The sandbox has no network: do without it."
-_FETCHES = re.compile(r"^[^#\n]*\b(?:curl|wget)\s", re.MULTILINE)  # with -s or -q they say nothing of a failure
+_FETCHES = re.compile(
+    r"^[^#\n]*\b(?:curl|wget)\s(?![^\n]*(?:localhost|127\.0))", re.MULTILINE
+)  # with -s or -q they say nothing of a failure
 _FETCH_FAILED = frozenset({4, 6, 7, 28})  # of wget: network; of curl: host, connection, time
 _MEMORY = "It needed more memory than it may use: handle the data in smaller pieces, or keep less of it."
-_STDIN = "It read more standard input than it was given: pass it as stdin."
-_DISK = "Its disk is full: write less, or remove files that are not needed."
 _PYTHON_NAMES = {  # modules by the names that programs give them
     "np": "import numpy as np",
     "pd": "import pandas as pd",
@@ -69,7 +51,17 @@ _PYTHON_NAMES = {  # modules by the names that programs give them
     "Path": "from pathlib import Path",
     "defaultdict": "from collections import defaultdict",
     "Counter": "from collections import Counter",
+    "dataclass": "from dataclasses import dataclass",
+    "display": "from IPython.display import display",
+    "partial": "from functools import partial",
+    "reduce": "from functools import reduce",
+    **{
+        name: f"from typing import {name}" for name in ("Any", "Callable", "Dict", "List", "Optional", "Tuple", "Union")
+    },
 }
+_PYTHON_WORDS = {"true": "True", "false": "False", "null": "None", "undefined": "None"}
+_BROWSER = frozenset({"document", "window", "localStorage", "sessionStorage", "alert", "XMLHttpRequest", "HTMLElement"})
+_SCRIPT_NAMES = frozenset({"require", "module", "exports", "__dirname", "__filename"})
 _ELSEWHERE = (
     r"(/mnt/data|/mnt/user-data|/home/(?:user|ubuntu|oai|jovyan|workdir)|/content|/kaggle/(?:input|working)|/root|/data|/app"
     r"|/Users/\w+|[A-Z]:[\\/]+Users)"
@@ -80,8 +72,17 @@ _LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file"
 _PROGRAM = re.compile(
     r"_execute_child\n[\s\S]{0,400}No such file or directory: '([\w.+-]{1,100})'|spawn ([\w.+-]{1,100}) ENOENT"
 )
+_SH = re.compile(rf"^(?:/bin/)?(?:ba|da)?sh: (?:line )?\d+: ({_NAME}): (?:command )?not found$", re.MULTILINE)
+_LOST = re.compile(
+    r"No such file or directory: '([^'\n]+)'|ENOENT: no such file or directory, \w+ '([^'\n]+)'"
+    r"|^[^\n]*?: (?:cannot \w+ )?'?([^:'\n]+)'?: No such file or directory$",
+    re.MULTILINE,
+)
+_OWN_PLACES = ("/workspace/", "/tmp/")  # noqa: S108 - paths in the sandbox
+_NO_ASCII = re.compile(r"[^\x00-\x7f]")
 _NAME_ERROR = re.compile(r"^NameError: name '(\w+)' is not defined", re.MULTILINE)
 _REFERENCE_ERROR = re.compile(r"^ReferenceError: ([\w$]+) is not defined", re.MULTILINE)
+_INSTALLS = "{packages}"  # in what a rule says: the way to packages, or that there is none
 _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be done about it
     (
         "stdin",
@@ -95,12 +96,18 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         r"No space left on device|ENOSPC",
         "Its disk is full: write less, or remove files that are not needed.",
     ),
-    ("memory", "", r"^MemoryError|Reached heap limit|JavaScript heap out of memory", _MEMORY),
+    ("memory", "", r"^[\w.]*MemoryError|Reached heap limit|JavaScript heap out of memory", _MEMORY),
+    (
+        "bus",
+        "",
+        r"\b[Bb]us error\b|out of shared memory",
+        "/dev/shm or a mapped file had no more room: share less memory between processes.",  # noqa: S108
+    ),
     (
         "notebook",
         "python",
-        r"^ *[!%]\w[^\n]*\n[^\n]*\nSyntaxError",
-        "It is no notebook: leave out lines with ! or %, and ask for packages with dependencies.",
+        r"^ *[!%]\w[^\n]*\n[^\n]*\nSyntaxError|name 'get_ipython' is not defined",
+        f"It is no notebook: leave out lines with ! or %. {_INSTALLS}",
     ),
     (
         "await",
@@ -111,7 +118,7 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
     (
         "escaped",
         "python",
-        r"SyntaxError: unexpected character after line continuation character",
+        r"^[^\n]*\\n[^\n]*\n(?:[ ^~]*\n)?SyntaxError: unexpected character after line continuation character",
         "Its line breaks came as the two characters \\n: give the program with real line breaks.",
     ),
     (
@@ -121,43 +128,50 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         "It holds marks of Markdown: give the program alone, without ``` and words around it.",
     ),
     (
-        "characters",
-        "",
-        r"SyntaxError: invalid (?:non-printable )?character|SyntaxError: Invalid or unexpected token",
-        "It holds characters that no program has, such as typographic quotes or non-breaking spaces: use plain ones.",
-    ),
-    (
         "locale",
         "",
         r"locale\.Error: unsupported locale setting",
-        'The sandbox has only the locale C.UTF-8: format numbers and dates with the package "babel", or by hand.',
+        "The image does not have that locale: take one that `locale -a` lists, or the package babel.",
     ),
     (
         "pip",
         "",
-        r"No module named pip\b|error: externally-managed-environment",
-        "Programs cannot install packages: ask for them with dependencies.",
+        r"No module named pip\b|externally-managed-environment|No matching distribution found for|^npm (?:ERR!|error) ",
+        f"Programs cannot install packages. {_INSTALLS}",
     ),
     (
         "import",
-        "javascript",
+        "javascript typescript",
         r"Cannot use import statement outside a module|Unexpected token 'export'",
-        "JavaScript is read as CommonJS: use require() in place of import, and no export.",
+        "`import` and `export` stand at the top level of a program: elsewhere use require() or `await import()`.",
     ),
     (
         "async",
-        "javascript",
+        "javascript typescript",
         r"await is only valid in async functions",
-        "JavaScript is read as CommonJS: put what awaits into an async function, and call that.",
+        "An `await` stands in a function that is not async: make that function async.",
     ),
-    ("bash", "shell", r": \[\[: not found$", 'It is a program for bash: call again with language="bash".'),
-    ("apt", "shell bash", r"dpkg frontend lock", "Programs cannot install packages: ask for them with dependencies."),
+    (
+        "bash",
+        "shell bash",
+        r": \d+: \[\[: not found$|: \d+: Syntax error: \"\(\" unexpected",
+        "It is a program for bash, and sh ran it: begin it with #!/bin/bash.",
+    ),
+    (
+        "apt",
+        "",
+        r"dpkg frontend lock|/var/lib/(?:apt|dpkg)/\S+[^\n]*(?:Permission denied|Read-only|missing)|are you root\?",
+        f"Programs cannot install packages. {_INSTALLS}",
+    ),
 )
 _CAUSES_READ = [
     (name, languages.split(), re.compile(text, re.MULTILINE), said) for name, languages, text, said in _CAUSES
 ]
+_CHARACTERS = (
+    "It holds characters that no program has, such as typographic quotes or non-breaking spaces: use plain ones."
+)
 _ABSENT = re.compile(r"No such file or directory|ENOENT")
-_SHOWS = re.compile(r"\bplt\.show\(|\.show\(\)|\.imshow\(")
+_SHOWS = re.compile(r"\b(?:plt|pyplot|pylab|cv2)\.(?:show|imshow)\(")
 _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".webp", ".html")
 
 
@@ -168,7 +182,9 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         language: the language of the program.
         timeout: seconds that it might take; None means no limit.
         longest: the most seconds that it could have asked for; None means no limit.
+        languages: the languages that it might have been in; None means all.
         dependencies: the packages that it asked for; None when no packages may be asked for.
+        system_dependencies: the packages of the distribution that it asked for.
         networked: True when it had a network.
         keeps_files: True when later runs see the files of earlier ones.
         keeping: the way to keep its files; empty when they are kept, or cannot be.
@@ -181,7 +197,9 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     timeout: float | None = None
     longest: float | None = None
+    languages: tuple[str, ...] | None = None
     dependencies: tuple[str, ...] | None = ()
+    system_dependencies: tuple[str, ...] = ()
     networked: bool = False
     keeps_files: bool = True
     keeping: str = ""
@@ -194,10 +212,21 @@ def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
 
 def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, str]]:
     """Return the advice, each sentence with the name of its rule."""
-    notes = [("call", note) for note in run.notes]
+    found: list[tuple[str, str]] = []
     if result.outcome == "error":
-        return [*_causes(result, result.stderr[-_LOOKED_AT:], run), *_losses(result, run), *notes]
-    said = {
+        found.extend(_causes(result, result.stderr[-_LOOKED_AT:], run))
+    elif said := _of_outcome(result, run):
+        found.append((result.outcome, said))
+    found.extend(_losses(result, run))
+    found.extend(("call", note) for note in run.notes)
+    module = _last(_PYTHON, result.stderr[-_LOOKED_AT:])
+    told = () if module is None else (repr(module.partition(".")[0]),)
+    found.extend(("note", f"{note}.") for note in result.notes if not note.startswith(told))
+    return found
+
+
+def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
+    return {
         "timeout": _slow(run),
         "oom": _MEMORY,
         "output_limit": "It wrote more than may be written: print a summary, and write the rest to a file.",
@@ -206,13 +235,15 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
         "check their names and versions, or do without them.",
         "compile_error": "The program was not compiled, so it did not run: correct what the compiler names.",
     }.get(result.outcome)
-    return [*([(result.outcome, said)] if said else []), *_losses(result, run), *notes]
 
 
 def missing_package(result: ExecutionResult, language: str) -> str | None:
-    """Return the missing package for which a program failed; None when the failure had another cause."""
+    """Return the missing package for which a program failed; None when the failure had another cause.
+
+    For a module of Python that no well-known package has, it is None: anyone can publish a package of any name.
+    """
     found = _missing(result.stderr[-_LOOKED_AT:], language) if result.outcome == "error" else None
-    return None if found is None or found.endswith(".") else found
+    return found.package if isinstance(found, _Package) and (found.known or language != "python") else None
 
 
 def missing_module(stderr: str) -> str | None:
@@ -236,34 +267,74 @@ def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterato
         yield "signal", _signal(result.signal)
     missing = _missing(stderr, run.language)
     if missing is not None:
-        yield "package", missing if missing.endswith(".") else _install(missing, run)
-    if not run.networked and (
-        _NETWORK.search(stderr) or (result.exit_code in _FETCH_FAILED and _fetches(run) and not stderr.strip())
-    ):
+        yield "package", _say_missing(missing, result, run)
+    named = [(name, said) for name, said in _matching(stderr, run) if name != "bus" or result.signal is None]
+    installs = any(name in {"pip", "apt"} for name, _ in named)
+    if not run.networked and not installs and _misses_network(result, stderr, run):
         yield "network", _NO_NETWORK
+    yield from named
+    if (said := _undefined(stderr, run)) is not None:
+        yield said
+    if missing is None and not installs:
+        yield from _files_and_programs(stderr, run)
+
+
+def _matching(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
     for name, languages, pattern, said in _CAUSES_READ:
         if (not languages or run.language in languages) and pattern.search(stderr):
-            yield name, said
-    if (said := _undefined(stderr, run)) is not None:
-        yield "name", said
-    if missing is None:
-        yield from _files_and_programs(stderr, run)
+            yield name, said.replace(_INSTALLS, _way_to_packages(run))
+    odd = "SyntaxError: invalid character" in stderr or "SyntaxError: invalid non-printable" in stderr
+    if odd or ("SyntaxError: Invalid or unexpected token" in stderr and _NO_ASCII.search(run.code)):
+        yield "characters", _CHARACTERS
+
+
+def _misses_network(result: ExecutionResult, stderr: str, run: Circumstances) -> bool:
+    silent = result.exit_code in _FETCH_FAILED and _fetches(run) and not stderr.strip()
+    return silent or _NETWORK.search(stderr) is not None
+
+
+def _way_to_packages(run: Circumstances) -> str:
+    if run.dependencies is None:
+        return "Do without what is not there."
+    return "Name packages in dependencies, and programs of the system in system_dependencies."
 
 
 def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
     if library := _LIBRARY.search(stderr):
-        yield "library", f"The image has no {library[1]}, a library of the system: use a package that does without it."
-    elif program := _PROGRAM.search(stderr):
-        name = program[1] or program[2]
-        yield (
-            "program",
-            f"The sandbox has no program {name!r}: do without it, or use a package instead.",
-        )
+        name = library[1]
+        package = system_packages().get(name)
+        yield "library", f"The image has no {name}, a library of the system: {_system(package, run)}."
+    elif program := _PROGRAM.search(stderr) or _SH.search(stderr):
+        yield "program", _program(next(filter(None, program.groups())), run)
     elif foreign := _FOREIGN.search(stderr):
         path = foreign[1] or foreign[2]
         yield "foreign", f"There is no {path} here: the program starts in /workspace, so use paths relative to that."
     elif not run.keeps_files and _ABSENT.search(stderr):
-        yield "files", _gone(run)
+        lost = _LOST.search(stderr)
+        path = "" if lost is None else next(filter(None, lost.groups()))
+        if not path.startswith("/") or path.startswith(_OWN_PLACES):
+            yield "files", _gone(run)
+
+
+def _program(name: str, run: Circumstances) -> str:
+    instead = _instead(name, run)
+    return (
+        f"The sandbox has no program {name!r}. {instead}"
+        if instead
+        else (f"The sandbox has no program {name!r}: {_system(system_packages().get(name), run)}.")
+    )
+
+
+def _system(package: str | None, run: Circumstances) -> str:
+    """Return the way to a package of the distribution, as the second half of a sentence."""
+    if run.dependencies is None:
+        return "do without it"
+    field, asked = "system_dependencies", run.system_dependencies
+    if package is None:
+        return f"do without it, or name the package of Debian that has it in {field}"
+    if package in asked:
+        return "it was installed but does not provide that, so do without it"
+    return f"call again with {field}=[{_quoted((*asked, package))}]"
 
 
 def _gone(run: Circumstances) -> str:
@@ -284,14 +355,24 @@ def _signal(number: int) -> str:
     return f"It was ended by signal {number} ({name}).{more}"
 
 
-def _undefined(stderr: str, run: Circumstances) -> str | None:
-    """Return the advice about a name that a program uses and does not define."""
-    name = _last(_NAME_ERROR, stderr) if run.language == "python" else _last(_REFERENCE_ERROR, stderr)
-    if name is None:
+def _undefined(stderr: str, run: Circumstances) -> tuple[str, str] | None:
+    """Return the rule and the advice about a name that a program uses and does not define."""
+    python = run.language == "python"
+    name = _last(_NAME_ERROR, stderr) if python else _last(_REFERENCE_ERROR, stderr)
+    if name is None or name == "get_ipython":
         return None
-    if run.language == "python" and (name in _PYTHON_NAMES or name in sys.stdlib_module_names):
-        return f"An import is missing: `{_PYTHON_NAMES.get(name, f'import {name}')}`."
-    return f"It does not define {name!r}; variables of earlier calls are gone: each call is a program of its own."
+    if python and (name in _PYTHON_NAMES or name in sys.stdlib_module_names):
+        return "name", f"An import is missing: `{_PYTHON_NAMES.get(name, f'import {name}')}`."
+    if python and name in _PYTHON_WORDS:
+        return "name", f"In Python it is {_PYTHON_WORDS[name]}, and JSON is read with `json.loads`."
+    if not python and name in _BROWSER:
+        return "browser", f"There is no browser, and so no {name!r}: it runs in Node.js."
+    if not python and name in _SCRIPT_NAMES:
+        return "module", f"A module has no {name!r}: use import and export, or the suffix .cjs for a script."
+    return (
+        "name",
+        f"It does not define {name!r}; variables of earlier calls are gone: each call is a program of its own.",
+    )
 
 
 def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, str]]:
@@ -314,43 +395,88 @@ def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, 
         yield "nothing", said
 
 
-def _missing(stderr: str, language: str) -> str | None:
-    """Return the missing package; or a sentence, ending in a full stop, when no package would help."""
+class _Package(msgspec.Struct, frozen=True):
+    """A package that is missing.
+
+    Attributes:
+        package: its name.
+        module: the name that the program imports.
+        known: the package is well known.
+    """
+
+    package: str
+    module: str
+    known: bool = True
+
+
+def _missing(stderr: str, language: str) -> _Package | str | None:
+    """Return the missing package; or a sentence when no package would help, or the program that a shell misses."""
     if match := _last(_PYTHON, stderr):
         return _python_package(match)
     if match := _last(_NODE, stderr):
         return _node_package(match)
     if match := _last(_RUBY, stderr):
-        return match.partition("/")[0]
+        return _Package(match.partition("/")[0], match)
     program = _last(_SHELL, stderr) if language in {"shell", "bash"} else None
     if program is None or not program.strip("`[]"):
         return None
-    instead = INSTEAD.get(program)
-    return f"There is no {program!r}. {instead}" if instead else PACKAGES.get(program, program)
+    if program in INSTEAD:
+        return program
+    package = system_packages().get(program)
+    return _Package(package or program, program)
 
 
-def _node_package(name: str) -> str:
+def _say_missing(missing: _Package | str, result: ExecutionResult, run: Circumstances) -> str:
+    if isinstance(missing, str):
+        if missing.endswith("."):
+            return missing
+        if (instead := _instead(missing, run)) is not None:
+            return f"There is no {missing!r}. {instead}"
+        missing = _Package(system_packages().get(missing, missing), missing)
+    package = missing.package
+    if run.dependencies is None:
+        return f"{package!r} is not there and cannot be installed: do without it."
+    if package in run.dependencies or package in result.dependencies:
+        return f"{package!r} was installed but does not provide that: ask for another package, or do without it."
+    wanted = _quoted((*run.dependencies, package))
+    if missing.known:
+        return f"{package!r} is not there: call again with dependencies=[{wanted}]."
+    return (
+        f"{missing.module!r} is not there, and no well-known package has it: if it is a file of yours, write it in the "
+        "same program or put it beside; if it is a package, name that in dependencies."
+    )
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _instead(program: str, run: Circumstances) -> str | None:
+    """Return the alternative to a program, as a sentence; None where there is none but a package."""
+    said = INSTEAD.get(program)
+    if said is None or (said == NETWORK and run.networked):
+        return None
+    language = re.search(r'language="(\w+)"', said)
+    if language is not None and run.languages is not None and language[1] not in run.languages:
+        return "Do without it."
+    return "Do without it." if said == INSTALL and run.dependencies is None else said
+
+
+def _node_package(name: str) -> _Package | str:
     if name.startswith((".", "/", "file:")) or not _PACKAGE.fullmatch(name):
         return "It loads a file that is not there: put everything into one program, or write the file first."
-    return "/".join(name.split("/")[: 2 if name.startswith("@") else 1])
+    package = "/".join(name.split("/")[: 2 if name.startswith("@") else 1])
+    return _Package(package, name)
 
 
-def _python_package(name: str) -> str:
+def _python_package(name: str) -> _Package | str:
     module = name.partition(".")[0]
     if module in sys.stdlib_module_names:
         return f"There is no module {name!r} in this version of Python."
-    return _PACKAGES.get(module, module)
+    package = package_of_module(name)
+    return _Package(package or module, module, package is not None)
 
 
 def _last(pattern: re.Pattern[str], text: str) -> str | None:
     found = pattern.findall(text)
     return found[-1] if found else None
-
-
-def _install(package: str, run: Circumstances) -> str:
-    if run.dependencies is None:
-        return f"{package!r} is not there and cannot be installed: do without it."
-    if package in run.dependencies:
-        return f"{package!r} was installed but does not provide that: ask for another package, or do without it."
-    wanted = ", ".join(f'"{name}"' for name in (*run.dependencies, package))
-    return f"{package!r} is not there: call again with dependencies=[{wanted}]."

@@ -303,7 +303,9 @@ class CodeExecutionTool:
             notes=notes,
             timeout=arguments.timeout,
             longest=self._options.timeout,
+            languages=tuple(self._options.allowed_languages()),
             dependencies=tuple(arguments.dependencies or ()) if installs else None,
+            system_dependencies=tuple(arguments.system_dependencies or ()),
             networked=self._runner.networked,
             keeps_files=self._options.keeps_files or self._runner.session_keeps_files is True,
         )

@@ -24,6 +24,11 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("package", 'language="python"', "shell", "main.sh: line 1: python3: command not found", {"exit_code": 127}, {}),
     ("package", 'language="javascript"', "bash", "main.sh: line 1: node: command not found", {"exit_code": 127}, {}),
     ("package", "in dependencies", "shell", "main.sh: line 1: pip: command not found", {"exit_code": 127}, {}),
+    ("package", "no well-known package", "python", _TRACE + "ModuleNotFoundError: No module named 'my_helpers'", {}, {}),
+    ("package", "does not provide", "python", _TRACE + "ModuleNotFoundError: No module named 'yaml.x'", {"dependencies": ("pyyaml",)}, {}),
+    ("package", "Do without it", "shell", "main.sh: line 1: python3: command not found", {"exit_code": 127}, {"languages": ("shell",)}),
+    ("package", "Do without it", "shell", "main.sh: line 1: pip: command not found", {"exit_code": 127}, {"dependencies": None}),
+    ("package", '["dnsutils"]', "shell", "main.sh: line 1: dig: command not found", {"exit_code": 127}, {"networked": True}),
     ("package", "never root", "shell", "main.sh: line 1: sudo: command not found", {"exit_code": 127}, {}),
     ("package", "for a network", "shell", "main.sh: line 1: dig: command not found", {"exit_code": 127}, {}),
     ("network", "no network", "python", "socket.gaierror: [Errno -3] Temporary failure in name resolution", {}, {}),
@@ -33,21 +38,34 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("stdin", "pass it as stdin", "python", _TRACE + "EOFError: EOF when reading a line", {}, {}),
     ("disk", "disk is full", "python", _TRACE + "OSError: [Errno 28] No space left on device", {}, {}),
     ("memory", "smaller pieces", "python", _TRACE + "MemoryError", {}, {}),
+    ("notebook", "no notebook", "python", _TRACE + "NameError: name 'get_ipython' is not defined", {}, {}),
     ("notebook", "no notebook", "python", "    !pip install six\n    ^\nSyntaxError: invalid syntax", {}, {}),
     ("await", "asyncio.run", "python", "    await f()\n    ^\nSyntaxError: 'await' outside function", {}, {}),
-    ("escaped", "real line breaks", "python", "SyntaxError: unexpected character after line continuation character", {}, {}),
+    ("escaped", "real line breaks", "python", "    import os\\nprint(1)\n             ^\nSyntaxError: unexpected character after line continuation character", {}, {}),
     ("fences", "Markdown", "python", "    ```python\n    ^\nSyntaxError: invalid syntax", {}, {}),
     ("fences", "Markdown", "javascript", "/workspace/main.js:1\n```js\n^\n\nSyntaxError: missing )", {}, {}),
     ("characters", "typographic", "python", "SyntaxError: invalid character '\u201c' (U+201C)", {}, {}),
+    ("characters", "typographic", "javascript", "SyntaxError: Invalid or unexpected token", {}, {"code": "console.log(\u201cx\u201d)"}),
     ("locale", "babel", "python", _TRACE + "locale.Error: unsupported locale setting", {}, {}),
-    ("pip", "with dependencies", "python", "/usr/bin/python3: No module named pip", {}, {}),
-    ("import", "use require", "javascript", "SyntaxError: Cannot use import statement outside a module", {}, {}),
-    ("async", "async function", "javascript", "SyntaxError: await is only valid in async functions and the top", {}, {}),
-    ("bash", 'language="bash"', "shell", "/workspace/main.sh: 1: [[: not found", {}, {}),
+    ("pip", "in dependencies", "python", "/usr/bin/python3: No module named pip", {}, {}),
+    ("pip", "in dependencies", "python", "ERROR: No matching distribution found for six\nsubprocess.CalledProcessError", {}, {}),
+    ("pip", "in dependencies", "javascript", "npm error code EAI_AGAIN\nnpm error syscall getaddrinfo", {}, {}),
+    ("pip", "Do without", "python", "/usr/bin/python3: No module named pip", {}, {"dependencies": None}),
+    ("import", "top level", "javascript", "SyntaxError: Cannot use import statement outside a module", {}, {}),
+    ("async", "make that function async", "javascript", "SyntaxError: await is only valid in async functions and the top", {}, {}),
+    ("bash", "#!/bin/bash", "shell", "/workspace/main.sh: 1: [[: not found", {}, {}),
+    ("bash", "#!/bin/bash", "shell", '/workspace/main.sh: 2: Syntax error: "(" unexpected', {}, {}),
+    ("bus", "/dev/shm", "shell", "main.sh: line 1:     7 Bus error               ./a", {"exit_code": 135}, {}),
+    ("bus", "/dev/shm", "python", "RuntimeError: DataLoader worker is killed by signal: Bus error.", {}, {}),
+    ("apt", "in dependencies", "python", "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)", {}, {}),
     ("apt", "dependencies", "shell", "E: Unable to acquire the dpkg frontend lock", {}, {}),
     ("name", "variables of earlier calls", "python", _TRACE + "NameError: name 'df' is not defined", {}, {}),
     ("name", "`import numpy as np`", "python", _TRACE + "NameError: name 'np' is not defined", {}, {}),
     ("name", "`import json`", "python", _TRACE + "NameError: name 'json' is not defined", {}, {}),
+    ("name", "it is True", "python", _TRACE + "NameError: name 'true' is not defined. Did you mean: 'True'?", {}, {}),
+    ("name", "from IPython.display import display", "python", _TRACE + "NameError: name 'display' is not defined", {}, {}),
+    ("browser", "no browser", "javascript", "ReferenceError: document is not defined", {}, {}),
+    ("module", "use import", "javascript", "ReferenceError: require is not defined in ES module scope, you can", {}, {}),
     ("name", "variables of earlier calls", "javascript", "ReferenceError: total is not defined", {}, {}),
     ("files", "earlier calls are gone", "python", _TRACE + "FileNotFoundError: [Errno 2] No such file or directory: 'a.csv'",
      {}, {"keeps_files": False}),
@@ -57,12 +75,19 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("foreign", "no /home/user", "shell", "cat: /home/user/a: No such file or directory", {}, {}),
     ("foreign", "no /mnt/data", "javascript", "Error: ENOENT: no such file or directory, open '/mnt/data/x'", {}, {}),
     ("foreign", "no /home/user", "python", "PermissionError: [Errno 13] Permission denied: '/home/user'", {}, {}),
+    ("program", 'system_dependencies=["dot2", "ffmpeg"]', "python", _CHILD + "FileNotFoundError: [Errno 2] No such file or directory: 'ffmpeg'",
+     {}, {"keeps_files": False, "system_dependencies": ("dot2",)}),
+    ("program", "name them in dependencies", "javascript", "/bin/sh: 1: npm: not found\nError: Command failed: npm i", {}, {}),
+    ("program", "name the package of Debian", "python", "sh: 1: frobnicate: not found\n" + _TRACE + "CalledProcessError", {}, {}),
+    ("program", "do without it.", "python", "sh: 1: ffmpeg: not found\n" + _TRACE + "E", {}, {"dependencies": None}),
     ("program", "no program 'ffmpeg'", "python", _CHILD + "FileNotFoundError: [Errno 2] No such file or directory: 'ffmpeg'",
      {}, {"keeps_files": False}),
     ("program", "no program 'dot'", "javascript", "Error: spawn dot ENOENT", {}, {"keeps_files": False}),
-    ("library", "libGL.so.1", "python", "ImportError: libGL.so.1: cannot open shared object file: No such file or directory",
+    ("library", 'system_dependencies=["libgl1"]', "python", "ImportError: libGL.so.1: cannot open shared object file: No such file or directory",
      {}, {"keeps_files": False}),
     ("signal", "SIGSEGV", "python", "x", {"signal": 11, "exit_code": 139}, {}),
+    ("note", "its package 'pillow' is taken", "python", "", {"outcome": "ok", "exit_code": 0, "stdout": "x", "notes": ("'pil' is the name of a module: its package 'pillow' is taken",)}, {}),
+    ("package", "no well-known package", "python", "ModuleNotFoundError: No module named 'my'", {"notes": ("'my' is imported, but",)}, {}),
     ("signal", "/dev/shm", "python", "x", {"signal": 7, "exit_code": 135}, {}),
     ("picture", "savefig", "python", "", {"outcome": "ok", "exit_code": 0, "stdout": "x"}, {"code": "plt.plot([1])\nplt.show()"}),
     ("nothing", "printed nothing", "python", "", {"outcome": "ok", "exit_code": 0}, {}),
@@ -88,6 +113,25 @@ def test_rule_fires_on_its_case_and_on_no_other(
     found = find_advice(result, Circumstances(language=language, **more))  # type: ignore[arg-type]
     assert [name for name, _ in found] == [rule], found
     assert said in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("language", "stderr", "more"),
+    [
+        ("javascript", "SyntaxError: Invalid or unexpected token", {"code": "console.log('a)"}),
+        ("shell", "curl: (7) Failed to connect to localhost port 8000 after 0 ms", {"code": "curl localhost:8000"}),
+        ("shell", "", {"code": "curl -s http://127.0.0.1:8000 | head"}),
+        ("python", "SyntaxError: unexpected character after line continuation character", {"code": "x = 1 \\ 2"}),
+        ("python", "FileNotFoundError: [Errno 2] No such file or directory: '/etc/x.conf'", {"keeps_files": False}),
+        ("python", "", {"code": "class A:\n    def show(self): pass\nA().show()"}),
+    ],
+)
+def test_no_rule_fires_on_what_only_looks_like_its_case(language: str, stderr: str, more: dict[str, str]) -> None:
+    """Wrong advice is worse than none."""
+    plain = {"stdout": "x", "exit_code": 7, "signal": None, "execution_time": 0.1, "cpu_time": 0.1, "peak_memory": 1}
+    for outcome in ("error", *(["ok"] if not stderr else [])):
+        result = ExecutionResult(**plain, stderr=stderr, outcome=outcome)  # type: ignore[arg-type]
+        assert find_advice(result, Circumstances(language=language, **more)) == []  # type: ignore[arg-type]
 
 
 def test_every_rule_has_a_case() -> None:

@@ -239,10 +239,10 @@ def test_other_causes_are_explained(stderr: str, said: str) -> None:
         (
             "javascript",
             "SyntaxError: await is only valid in async functions and the top level",
-            "into an async function",
+            "make that function async",
         ),
-        ("shell", "/workspace/main.sh: 1: [[: not found", 'language="bash"'),
-        ("bash", "E: Unable to acquire the dpkg frontend lock", "ask for them with dependencies"),
+        ("shell", "/workspace/main.sh: 1: [[: not found", "#!/bin/bash"),
+        ("bash", "E: Unable to acquire the dpkg frontend lock", "Name packages in dependencies"),
     ],
 )
 def test_slips_of_models_are_explained(language: str, stderr: str, said: str) -> None:
