@@ -16,7 +16,7 @@ from interpreter_tools._config.language_names import check_languages
 from interpreter_tools._config.model import ContainerStrategy, EngineConfig, SessionConfig
 from interpreter_tools._config.options import RunOptions, resolve
 from interpreter_tools._config.results import EngineStats
-from interpreter_tools._docker import DockerClient, Owner, ensure_supervisor_volume
+from interpreter_tools._docker import DockerClient, Owner, find_supervisor_volume
 from interpreter_tools._exceptions import EngineClosed, InterpreterToolsError, PoolClosed
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._runtime.request import PoolPlacement, RunRequest
@@ -147,7 +147,7 @@ class ExecutionEngine:
         return await DockerClient.connect(self._config.docker_host)
 
     async def _supervisor(self, client: DockerClient) -> SupervisorVolume:
-        return await ensure_supervisor_volume(client)
+        return await find_supervisor_volume(client)
 
     async def _open(self) -> _Running:
         client = await self._connect()
@@ -161,7 +161,7 @@ class ExecutionEngine:
                 raise
             traits = msgspec.structs.replace(volume.traits(await info), store=self._config.dependency_store)
             owner = await asyncio.to_thread(Owner.current)
-            running = _Running(Runtime(self._config, client, owner, volume.name, traits))
+            running = _Running(Runtime(self._config, client, owner, volume, traits))
         except BaseException:
             await client.aclose()
             raise

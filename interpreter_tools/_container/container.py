@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.model import ContainerConfig
     from interpreter_tools._container.shape import Shape
-    from interpreter_tools._docker import DockerClient
+    from interpreter_tools._docker import DockerClient, SupervisorVolume
 
 _LOG = logging.getLogger("interpreter_tools")
 _MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, elf(5)
@@ -86,7 +86,7 @@ class Container:
         client: DockerClient,
         shape: Shape,
         *,
-        volume: str,
+        supervisor: SupervisorVolume,
         labels: Mapping[str, str],
         traits: HostTraits,
         installer: str | None = None,
@@ -96,7 +96,7 @@ class Container:
         Args:
             client: the engine.
             shape: the shape of the container.
-            volume: the volume that holds the supervisor.
+            supervisor: the volume that holds the supervisor.
             labels: the labels of its owner.
             traits: the traits of the engine's host.
             installer: the name of an installer's container; None for a sandbox.
@@ -112,7 +112,7 @@ class Container:
         spec = container_spec(
             shape.image_id,
             shape.config,
-            volume=volume,
+            volume=supervisor.name,
             labels=labels,
             uid=uid,
             traits=traits,
@@ -131,6 +131,7 @@ class Container:
         container = cls(client, container_id, shape, channel, name=name, uid=uid, cpus=traits.cpus)
         try:
             async with awake_timeout(_START_DEADLINE):
+                await supervisor.check(client, container_id)
                 await client.attach(container_id, lambda: channel)
                 await container._boot()
         except TimeoutError:

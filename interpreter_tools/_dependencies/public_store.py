@@ -61,7 +61,7 @@ class DependencyStore:
             self._container = await Container.start(
                 client,
                 await self._shape(client),
-                volume=volume.name,
+                supervisor=volume,
                 labels=owner.labels(),
                 traits=msgspec.structs.replace(volume.traits(info), store=self._config.dependency_store),
                 installer=f"interpreter-tools-store-{uuid.uuid4().hex}",

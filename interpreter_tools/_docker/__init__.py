@@ -15,6 +15,7 @@ from interpreter_tools._docker.records import (
 from interpreter_tools._docker.supervisor import (
     SupervisorVolume,
     ensure_supervisor_volume,
+    find_supervisor_volume,
     is_about_supervisor,
     load_supervisor,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "VolumeSummary",
     "ensure_supervisor_volume",
     "find_endpoints",
+    "find_supervisor_volume",
     "is_about_supervisor",
     "load_supervisor",
     "remove",

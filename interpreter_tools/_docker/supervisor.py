@@ -4,7 +4,7 @@ Docker fills an empty volume with the image's files at its mount point when a co
 runs. So an image with nothing but the supervisor, and a container of it that is never started, fill the volume. This
 needs no mount from the host, which a remote engine does not have. It takes about 10 ms, so each engine does it. An
 existing volume proves nothing, so the client then checks the file in it: its time is set last, and stands for the
-content.
+content. An engine that finds the volume checks it in the first container that mounts it, before it starts that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import io
 import tarfile
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ import anyio
 import msgspec
 import tenacity
 
-from interpreter_tools._docker.records import EngineVersion
+from interpreter_tools._docker.records import EngineVersion, FileStat
 from interpreter_tools._docker.spec import (
     HOSTS,
     PODMAN_ULIMITS,
@@ -35,6 +36,7 @@ from interpreter_tools._docker.sweep import Owner
 from interpreter_tools._docker.users import ACCOUNTS, NAMED, account_contents
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
+    ContainerStartFailed,
     DockerApiError,
     ImageMissing,
     InterpreterToolsError,
@@ -69,12 +71,28 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
         entrypoint: the supervisor's path in the container.
         mountpoint: the directory of the volume on the engine's host.
         engine: the engine that has the volume.
+        expected: the supervisor's file, to be looked for in the first container that mounts the volume; None where the
+            volume was checked.
     """
 
     name: str
     entrypoint: str
     mountpoint: str
     engine: EngineVersion
+    expected: FileStat | None = None
+
+    async def check(self, client: DockerClient, container: str) -> None:
+        """Check that the volume holds the supervisor.
+
+        Args:
+            client: the engine.
+            container: a container that mounts the volume, and was not started.
+
+        Raises:
+            ContainerStartFailed: the volume does not hold the supervisor, or not yet.
+        """
+        if self.expected is not None and await client.stat_created_file(container, SUPERVISOR_PATH) != self.expected:
+            raise ContainerStartFailed(f"the volume {self.name} does not hold the supervisor")
 
     def traits(self, info: EngineInfo) -> HostTraits:
         """Return the traits that a sandbox's specification depends on, beside its configuration.
@@ -108,6 +126,20 @@ class SupervisorVolume(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Unfilled(Exception):
     """The volume does not hold the supervisor, or not yet."""
+
+
+async def find_supervisor_volume(client: DockerClient) -> SupervisorVolume:
+    """Return the volume with the supervisor for the engine's processor, unchecked. Two requests less than to fill it.
+
+    Raises:
+        ArchitectureMismatch: there is no supervisor for that processor.
+        MachineError: the engine refused.
+    """
+    if client.version.is_podman:  # which shows no file of a container before it is started
+        return await ensure_supervisor_volume(client)
+    program = await asyncio.to_thread(load_supervisor, client.version.arch)
+    owner = await asyncio.to_thread(Owner.current)
+    return await (await asyncio.to_thread(_Filling, client, program, owner)).find()
 
 
 async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | None = None) -> SupervisorVolume:
@@ -177,6 +209,8 @@ class _Filling:
         self._client = client
         self._program = program
         self._time = int(digest, 16) % _YEAR_2000
+        modified = datetime.fromtimestamp(self._time, UTC)
+        self._expected = FileStat(size=len(program), mode=_MODE, modified=modified)
         self._image = f"{_NAME}:{digest}"
         self._label = {LABEL: digest}
         self._spec: dict[str, object] = {
@@ -193,6 +227,17 @@ class _Filling:
             },
         }
         self._conflicts = 0
+
+    async def find(self) -> SupervisorVolume:
+        """Return the volume, which may be empty."""
+        volume = await self._client.create_volume(self.volume, self._label)
+        return SupervisorVolume(
+            name=volume.name,
+            entrypoint=SUPERVISOR_PATH,
+            mountpoint=volume.mountpoint,
+            engine=self._client.version,
+            expected=self._expected,
+        )
 
     async def attempt(self) -> VolumeSummary:
         """Create the container that fills the volume, check the volume, remove the container; return the volume.
@@ -245,7 +290,7 @@ class _Filling:
         stat = await self._client.stat_created_file(container, SUPERVISOR_PATH)
         if stat is None:
             raise _Unfilled("the supervisor is not in it")
-        if (stat.size, stat.mode, stat.modified.timestamp()) != (len(self._program), _MODE, self._time):
+        if stat != self._expected:
             raise _Unfilled("what is in it is not the whole supervisor")
 
     async def _discard_volume(self) -> None:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.options import Resolved
     from interpreter_tools._dependencies import Packages
     from interpreter_tools._dependencies.inventory import Inventory
-    from interpreter_tools._docker import DockerClient, Owner
+    from interpreter_tools._docker import DockerClient, Owner, SupervisorVolume
     from interpreter_tools._docker.spec import HostTraits
     from interpreter_tools._languages import LanguageConfig
 
@@ -88,12 +88,12 @@ class Runtime:
     """One Docker engine in the service of one ``ExecutionEngine``, and of the event loop that started it."""
 
     def __init__(
-        self, config: EngineConfig, client: DockerClient, owner: Owner, volume: str, traits: HostTraits
+        self, config: EngineConfig, client: DockerClient, owner: Owner, supervisor: SupervisorVolume, traits: HostTraits
     ) -> None:
         self.config = config
         self.client = client
         self.owner = owner
-        self.volume = volume
+        self.supervisor = supervisor
         self.traits = traits
         self.images = ImageCatalog(client)
         self.tasks = BackgroundTasks()
@@ -406,7 +406,7 @@ class Runtime:
         try:
             return await self._start_once(shape, installer)
         except (ContainerStartFailed, DockerApiError) as error:
-            if not is_about_supervisor(error, self.volume) or not await self._refill():
+            if not is_about_supervisor(error, self.supervisor.name) or not await self._refill():
                 raise
         return await self._start_once(shape, installer)
 
@@ -414,19 +414,20 @@ class Runtime:
         container = await Container.start(
             self.client,
             shape,
-            volume=self.volume,
+            supervisor=self.supervisor,
             labels=self.owner.labels(),
             traits=self.traits,
             installer=installer,
         )
+        self.supervisor = msgspec.structs.replace(self.supervisor, expected=None)
         self._containers.add(container)
         return container
 
     async def _refill(self) -> bool:
         """Fill the supervisor's volume again, as somebody has removed it. Return whether it has the same name."""
         async with self._refilling:
-            volume = await ensure_supervisor_volume(self.client)
-        return volume.name == self.volume
+            filled = await ensure_supervisor_volume(self.client)
+        return filled.name == self.supervisor.name
 
     async def create_installer(self, shape: Shape, name: str) -> Container:
         """Start an installer of that name: a container that may write into the dependency store."""

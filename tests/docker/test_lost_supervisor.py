@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._docker import supervisor
-from interpreter_tools._exceptions import DockerApiError
+from interpreter_tools._exceptions import DockerApiError, MachineError
 from tests.watch import containers_of, eventually
 
 if TYPE_CHECKING:
@@ -39,20 +40,44 @@ sys.stdin.read()
 """
 
 
+def with_own_volume(monkeypatch: pytest.MonkeyPatch, words: bytes) -> None:
+    """Another program has another volume, which nobody else uses."""
+    original = supervisor.load_supervisor
+    monkeypatch.setattr(supervisor, "load_supervisor", lambda architecture: original(architecture) + words)
+
+
+@pytest.mark.parametrize("content", ["nothing", "half"])
+async def test_volume_without_the_supervisor_is_filled_before_the_first_run(
+    docker_client: DockerClient, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """An engine that starts takes it unseen; its first container shows what is in it."""
+    with_own_volume(monkeypatch, f"\0of another test: {content}".encode())
+    found = await supervisor.find_supervisor_volume(docker_client)
+    try:
+        if content == "half":
+            monkeypatch.setattr(supervisor, "_YEAR_2000", 7)  # a time that is not its own
+            with contextlib.suppress(MachineError):
+                await supervisor.ensure_supervisor_volume(docker_client)
+            monkeypatch.undo()
+            with_own_volume(monkeypatch, f"\0of another test: {content}".encode())
+        config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+        async with ExecutionEngine(config) as engine:
+            assert (await engine.run("shell", "echo one")).stdout == "one\n"
+            assert engine._running is not None
+            assert engine._running.runtime.supervisor.expected is None
+    finally:
+        await docker_client.remove_volume(found.name)
+        await docker_client.remove_image(found.name.replace("-supervisor-", "-supervisor:"))
+
+
 async def test_removed_supervisor_is_brought_back(docker_client: DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next container that is started fills the volume again."""
-    original = supervisor.load_supervisor
-    own = b"\0of a test"  # another program has another volume, which nobody else uses
-
-    def load(architecture: str) -> bytes:
-        return original(architecture) + own
-
-    monkeypatch.setattr(supervisor, "load_supervisor", load)
+    with_own_volume(monkeypatch, b"\0of a test")
     config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
         assert engine._running is not None
         runtime = engine._running.runtime
-        name = runtime.volume
+        name = runtime.supervisor.name
         try:
             assert (await engine.run("shell", "echo one")).stdout == "one\n"
             for pool in runtime.pools.values():
