@@ -58,6 +58,7 @@ _CONNECT_DEADLINE = 10.0
 _IMPORT_DEADLINE = 600.0
 _CLOSE_DEADLINE = 10.0
 _LATE_DEADLINE = 600.0  # seconds; a creation whose caller has left is followed up for so long
+_LEAVING = 1.0  # seconds that a supervisor may take to leave
 _GOING = 5.0  # seconds that an engine may take to remove a container whose program has ended
 _NOT_RUNNING = 409
 _LATE_CHECKS = (0.0, 1.0, 5.0, 30.0)  # seconds to wait before each look for a container whose creation got no answer
@@ -270,11 +271,15 @@ class DockerClient:
             raise DockerApiError(error.operation, error.status, error.detail, hint=hint) from error
 
     async def end_container(self, container_id: str) -> None:
-        """Kill a container that its engine removes by itself, and return when it is gone.
+        """Wait for the end of a container whose stream was closed, and which its engine removes by itself.
 
-        A removal by the client would race with the engine's own, and the engine logs an error each time. So the client
-        removes the container only when the engine has not done so within a few seconds.
+        The supervisor leaves at the end of its stream. That takes the engine less work than to kill it, so it is killed
+        only when it has not left within a second. A removal by the client would race with the engine's own, and the
+        engine logs an error each time. So the client removes the container only when the engine has not done so within
+        a few seconds.
         """
+        if await self.wait_removed(container_id, _LEAVING):
+            return
         try:
             path, params = f"containers/{container_id}/kill", {"signal": "SIGKILL"}
             await self._connection.request("kill container", "POST", path, params=params, again=True, read=ignore)
