@@ -178,19 +178,19 @@ async def test_supervisor_that_is_killed_is_told(small: ExecutionEngine, docker_
     assert (await small.run("python", "print(1)")).stdout == "1\n"
 
 
-async def test_paused_container_is_given_up_at_its_deadline(
-    small: ExecutionEngine, docker_client: DockerClient
-) -> None:
+async def test_paused_container_is_given_up_at_its_deadline(docker_client: DockerClient) -> None:
     """It cannot enforce its limits then; it is removed all the same."""
-    async with small.stream("python", FOREVER, timeout=0.5) as execution:
-        await anext(execution)
-        (container,) = await containers_of(docker_client, small)
-        await docker("pause", container)
-        with pytest.raises(ContainerLost, match="paused"):
-            async with asyncio.timeout(30):
-                await execution.result()
-    await eventually(lambda: containers_of(docker_client, small), lambda found: container not in found)
-    assert (await small.run("python", "print(1)")).stdout == "1\n"
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))  # so that it is the only one
+    async with ExecutionEngine(config) as small:
+        async with small.stream("python", FOREVER, timeout=0.5) as execution:
+            await anext(execution)
+            (container,) = await containers_of(docker_client, small)
+            await docker("pause", container)
+            with pytest.raises(ContainerLost, match="paused"):
+                async with asyncio.timeout(30):
+                    await execution.result()
+        await eventually(lambda: containers_of(docker_client, small), lambda found: container not in found)
+        assert (await small.run("python", "print(1)")).stdout == "1\n"
 
 
 async def test_files_of_a_container_that_does_not_answer_have_a_deadline(
