@@ -43,7 +43,11 @@ sys.stdin.read()
 def with_own_volume(monkeypatch: pytest.MonkeyPatch, words: bytes) -> None:
     """Another program has another volume, which nobody else uses."""
     original = supervisor.load_supervisor
-    monkeypatch.setattr(supervisor, "load_supervisor", lambda architecture: original(architecture) + words)
+
+    def load(architecture: str) -> bytes:
+        return original(architecture) + words
+
+    monkeypatch.setattr(supervisor, "load_supervisor", load)
 
 
 @pytest.mark.parametrize("content", ["nothing", "half"])
