@@ -6,7 +6,9 @@ does not report that it was closed, so one thread for the whole process checks.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
 import warnings
 from typing import Protocol
@@ -60,11 +62,27 @@ class LoopGuard:
             with self._lock:
                 orphans = [guarded for guarded in self._guarded if guarded.is_orphaned]
             for orphan in orphans:
-                orphan.sever()
-                self.discard(orphan)
-                _LOG.warning("the event loop of %r was closed without `await engine.aclose()`", orphan)
-                warnings.warn(f"the event loop of {orphan!r} was closed without aclose", ResourceWarning, stacklevel=1)
+                self._end(orphan)
+
+    def _end(self, orphan: Guarded) -> None:
+        """End the containers of an engine. What goes wrong with one engine is logged, and costs the others nothing."""
+        self.discard(orphan)
+        _LOG.warning("the event loop of %r was closed without `await engine.aclose()`", orphan)
+        try:
+            orphan.sever()
+        except Exception:  # noqa: BLE001 - of whatever kind, the guard goes on
+            _LOG.exception("the connections of %r could not be broken", orphan)
+        with contextlib.suppress(ResourceWarning):  # where warnings are errors; no caller is there to get it
+            warnings.warn(f"the event loop of {orphan!r} was closed without aclose", ResourceWarning, stacklevel=1)
+
+    def forget_all(self) -> None:
+        """Begin anew in a forked process: the engines are its parent's, and who holds the lock may be no thread of its."""
+        self._lock = threading.Lock()
+        self._guarded = set()
+        self._thread = None
 
 
 GUARD = LoopGuard()
 """The guard of this process."""
+
+os.register_at_fork(after_in_child=GUARD.forget_all)
