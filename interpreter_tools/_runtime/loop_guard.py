@@ -76,7 +76,7 @@ class LoopGuard:
             warnings.warn(f"the event loop of {orphan!r} was closed without aclose", ResourceWarning, stacklevel=1)
 
     def forget_all(self) -> None:
-        """Begin anew in a forked process: the engines are its parent's, and who holds the lock may be no thread of its."""
+        """Begin anew in a forked process: engines are its parent's, and no thread that may hold the lock came along."""
         self._lock = threading.Lock()
         self._guarded = set()
         self._thread = None
