@@ -1,9 +1,10 @@
 """Shells: they start faster than anything that could be done ahead."""
 
-from interpreter_tools._languages.config import LanguageConfig
+from interpreter_tools._languages.config import CellRunner, LanguageConfig
 from interpreter_tools._languages.installers import SYSTEM
 
 _IMAGE = "interpreter-tools/shell:1"
+_CELLS = CellRunner(command=("/.interpreter-tools/supervisor", "cells"))  # supervisor/cells.c, where _docker mounts it
 
 SHELL = LanguageConfig(
     language="shell",
@@ -12,6 +13,7 @@ SHELL = LanguageConfig(
     run_command=("bash:sh", "{file}"),  # what people call a shell script is one of bash, nearly always
     aliases=("sh",),
     dependencies=SYSTEM,
+    cells=_CELLS,
 )
 
 BASH = LanguageConfig(
@@ -20,4 +22,5 @@ BASH = LanguageConfig(
     code_filename="main.bash",
     run_command=("bash", "{file}"),
     dependencies=SYSTEM,
+    cells=_CELLS,
 )

@@ -8,7 +8,7 @@
  * tells beside its output), spawn.c (one new process), files.c (the workspace), changes.c (which of its files are
  * new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets go), cgroup.c
  * (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to), main.c
- * (the loop).
+ * (the loop), cells.c (another program: the cell runner of shells).
  *
  * One loop, which never waits for anything but its poll: what takes long is a phase. A phase does a step of at most
  * STEP_US, says by its X_due_us() when the next one is due, and no frame of the client is read before it is over,
@@ -146,6 +146,9 @@ void feed_take(struct cursor *payload, int *in);
 bool feed_waits(void);          /* bytes that the program has not read */
 void feed_on(int *in);          /* write what it reads without waiting */
 void feed_credit(void);         /* tell the client what was taken, when there is room */
+
+/* cells.c: the cell runner of shells, which is another program */
+_Noreturn void cells_run(void);
 
 /* files.c */
 void files_open(char **mounts); /* the writable mounts; the first is the workspace */

@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
-from interpreter_tools._languages.config import InterpreterBoot, LanguageConfig
+from interpreter_tools._languages.config import CellRunner, InterpreterBoot, LanguageConfig
 from interpreter_tools._languages.installers import NPM
 
 NODE_IMAGE = "interpreter-tools/node:1"
 NODE_BOOT = Path(__file__).with_name("boot.js").read_text("utf-8")
+_CELLS = Path(__file__).with_name("cells.js").read_text("utf-8")
 NODE_FIXED = ("NODE_", "UV_", "LANG", "LC_", "TZ", "SSL_CERT_")
+
+
+def node_cells(language: str) -> CellRunner:
+    """Return the cell runner of a language that Node.js runs."""
+    return CellRunner(command=("node", "--expose-internals", "-e", _CELLS, language))
+
 
 JAVASCRIPT = LanguageConfig(
     language="javascript",
@@ -18,4 +25,5 @@ JAVASCRIPT = LanguageConfig(
     aliases=("js", "node"),
     boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT, "javascript"), fixed_variables=NODE_FIXED),
     dependencies=NPM,
+    cells=node_cells("javascript"),
 )

@@ -2,7 +2,7 @@
 
 from interpreter_tools._languages.config import InterpreterBoot, LanguageConfig
 from interpreter_tools._languages.installers import NPM
-from interpreter_tools._languages.node import NODE_BOOT, NODE_FIXED, NODE_IMAGE
+from interpreter_tools._languages.node import NODE_BOOT, NODE_FIXED, NODE_IMAGE, node_cells
 
 TYPESCRIPT = LanguageConfig(
     language="typescript",
@@ -13,4 +13,5 @@ TYPESCRIPT = LanguageConfig(
     aliases=("ts",),
     boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT, "typescript"), fixed_variables=NODE_FIXED),
     dependencies=NPM,
+    cells=node_cells("typescript"),
 )
