@@ -50,7 +50,7 @@ async def lease_once(engine: ExecutionEngine) -> float:
     """Milliseconds until a warm container is ours."""
     runtime = engine._use().runtime
     pool = runtime.pool(await runtime.shape(LanguageRegistry.get("python"), resolve(EngineConfig(), RunOptions())))
-    taken, lease = await timed(pool.lease())
+    taken, lease = await timed(pool.acquire())
     lease.release(LeaseEnd.LEFT)
     return taken
 

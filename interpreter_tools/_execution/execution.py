@@ -58,6 +58,17 @@ class _State(Enum):
     ENDED = auto()
 
 
+_NEXT = {
+    _State.NEW: {_State.STARTING, _State.ENDED},
+    _State.STARTING: {_State.INSTALLING, _State.COMPILING, _State.RUNNING, _State.ENDED},
+    _State.INSTALLING: {_State.INSTALLING, _State.COMPILING, _State.RUNNING, _State.ENDED},
+    _State.COMPILING: {_State.INSTALLING, _State.RUNNING, _State.ENDED},
+    _State.RUNNING: {_State.INSTALLING, _State.COLLECTING, _State.ENDED},
+    _State.COLLECTING: {_State.ENDED},
+    _State.ENDED: frozenset[_State](),
+}
+
+
 class Execution:
     """A run: ``async with`` starts it, ``async for`` yields its output as it comes, ``result`` returns the result.
 
@@ -107,7 +118,7 @@ class Execution:
     async def __aenter__(self) -> Self:
         if self._state is not _State.NEW:
             raise ExecutionClosed("an execution is started once")
-        self._state = _State.STARTING
+        self._change(_State.STARTING)
         try:
             await self._place()
         except BaseException as error:
@@ -117,6 +128,14 @@ class Execution:
         if self._error is not None:
             raise self._error  # it was left by another task while it started
         return self
+
+    def _change(self, state: _State) -> None:
+        """Change the state, and end the time limit of the state before."""
+        assert state in _NEXT[self._state], f"a run that is {self._state.name} cannot become {state.name}"
+        self._state = state
+        if self._backstop is not None:
+            self._backstop.cancel()
+            self._backstop = None
 
     async def _place(self) -> None:
         """Start the program in a container, or first what has to be installed for it."""
@@ -182,7 +201,7 @@ class Execution:
             directory=job.directory,
         )
         lease.channel.send(b"".join((*puts, lease.channel.connection.start(start))))
-        self._state = _State.COMPILING
+        self._change(_State.COMPILING)
         self._arm(compilation.timeout + _BACKSTOP, last=False)
 
     def _start_program(self, job: Job, lease: Lease, puts: list[bytes]) -> None:
@@ -210,7 +229,7 @@ class Execution:
             directory=job.directory,
         )
         channel.send(b"".join((*puts, connection.start(start))))
-        self._state = _State.RUNNING
+        self._change(_State.RUNNING)
         if self._stdin is None:
             self._stdin = Stdin(channel, self._initial_stdin, keep=job.need is not None)
             self._stdin.pump()
@@ -269,9 +288,7 @@ class Execution:
         if not paths:
             self._finish(None, end)
             return
-        self._state = _State.COLLECTING
-        if self._backstop is not None:
-            self._backstop.cancel()
+        self._change(_State.COLLECTING)
         lease.channel.quit(self)
         lease.channel.resume()
         self._collecting = asyncio.create_task(self._read_files(lease, paths))
@@ -306,8 +323,6 @@ class Execution:
         assert job.compilation is not None
         self._output.finish()
         self._compiled = exited
-        if self._backstop is not None:
-            self._backstop.cancel()
         if exited.exit_code == 0 and exited.ended is Ended.EXITED and not exited.unclean:
             if job.compilation.key:
                 lease.channel.compiled.add((lease.uid, job.compilation.key))
@@ -331,9 +346,7 @@ class Execution:
 
     def _install(self, missing: Missing) -> None:
         """Wait for packages; the run has no container meanwhile."""
-        self._state = _State.INSTALLING
-        if self._backstop is not None:
-            self._backstop.cancel()
+        self._change(_State.INSTALLING)
         if self._wait is None:
             self._wait = InstallWait(wrote=self._installer_wrote, ended=self._installed)
         if not self._wait.begin(missing.join):
@@ -370,10 +383,8 @@ class Execution:
             return
         used = self._state in {_State.COMPILING, _State.RUNNING}
         end = end or (LeaseEnd.LEFT if used else LeaseEnd.UNUSED)
-        self._state = _State.ENDED
+        self._change(_State.ENDED)
         self._error = error
-        if self._backstop is not None:
-            self._backstop.cancel()
         self._started.set()
         if self._stdin is not None:
             self._stdin.abandon()

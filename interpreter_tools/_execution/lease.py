@@ -50,4 +50,4 @@ class Lease(Protocol):
         ...
 
     def release(self, end: LeaseEnd) -> None:
-        """Give the container back. Does nothing the second time."""
+        """End the lease. Does nothing the second time."""

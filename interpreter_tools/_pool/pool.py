@@ -25,16 +25,18 @@ from interpreter_tools._exceptions import (
     PoolClosed,
     PoolTimeout,
 )
-from interpreter_tools._pool.lease import PoolLease
 from interpreter_tools._pool.resets import Resets
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from interpreter_tools._background import BackgroundTasks
     from interpreter_tools._config.model import PoolConfig
+    from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.container import Container
+    from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.shape import Shape
+    from interpreter_tools._protocol import Reset
 
 _LOG = logging.getLogger("interpreter_tools")
 _BACK_OFF = (0.1, 10.0)  # seconds before the next try after a failure: the first, and the most
@@ -64,6 +66,60 @@ class _Waiter:
     def __init__(self) -> None:
         self.future: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
         self.since = time.monotonic()
+
+
+class PoolLease:
+    """A container of a pool for the time of one run."""
+
+    def __init__(self, pool: Pool, container: Container) -> None:
+        self._pool: Pool | None = pool
+        self.container = container
+
+    @property
+    def channel(self) -> Channel:
+        """The channel of the container."""
+        return self.container.channel
+
+    @property
+    def uid(self) -> int:
+        """The user that the program runs as."""
+        return self.container.uid
+
+    @property
+    def image(self) -> str:
+        """The image of the container."""
+        return self.container.shape.image
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """The port on 127.0.0.1 of the Docker host for each published port."""
+        return self.container.ports
+
+    @property
+    def last(self) -> bool:
+        """True when the container is reset or terminated after this run."""
+        return True
+
+    def plan_reset(self) -> Reset | None:
+        """Return the reset that follows a run which begins now; None when the reset is sent later."""
+        return self.container.plan_reset() if self.container.shape.resets_at_once else None
+
+    def ended(self, files: FileList) -> tuple[str, ...]:
+        """Return the files of all runs of the session so far: without a session, those of this run."""
+        return files.names()
+
+    def detach(self) -> Container:
+        """End the lease and take the container out of its pool. The caller has to terminate it."""
+        pool, self._pool = self._pool, None
+        assert pool is not None, "the lease has ended"
+        pool.detach(self.container)
+        return self.container
+
+    def release(self, end: LeaseEnd) -> None:
+        """End the lease: the pool resets the container, or terminates it. Does nothing the second time."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.release(self.container, end)
 
 
 class Pool:
@@ -107,7 +163,7 @@ class Pool:
         self._warm: list[asyncio.Future[None]] = []
         self._closed = False
         self._hits = self._misses = self._refills = 0
-        self._discards: Counter[str] = Counter()
+        self._terminated: Counter[str] = Counter()
         self._left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -124,13 +180,13 @@ class Pool:
             hits=self._hits,
             misses=self._misses,
             refills=self._refills,
-            discards=dict(self._discards),
+            discards=dict(self._terminated),
             left_out=self._left_out,
         )
 
-    # -- lending
+    # -- acquire and release
 
-    async def lease(self) -> PoolLease:
+    async def acquire(self) -> PoolLease:
         """Return a lease of a container: at once when one is idle, else when the caller's turn comes.
 
         Raises:
@@ -147,7 +203,7 @@ class Pool:
             container = await self._wait()
             while container.channel.error is not None:  # lost on its way to us
                 self._busy.discard(container)
-                self._discard(container, "lost")
+                self._terminate(container, "lost")
                 container = await self._wait()
         self._busy.add(container)
         container.uses += 1
@@ -188,23 +244,23 @@ class Pool:
             hint = f"the last container could not be started: {self._failure.message}"
         return PoolTimeout(repr(self), self._config.wait_timeout, hint=hint)
 
-    def take_back(self, container: Container, end: LeaseEnd) -> None:
+    def release(self, container: Container, end: LeaseEnd) -> None:
         """End a lease: reset the container and keep it, or terminate it."""
         self._busy.discard(container)
         if container.channel.error is None:
             self._failures = 0
         if end is LeaseEnd.UNUSED:
             container.withdraw_reset()
-        cause = self._cause_to_discard(container, end)
+        cause = self._cause_to_terminate(container, end)
         if cause is not None:
-            self._discard(container, cause)
+            self._terminate(container, cause)
         elif self.shape.workspace_volume is None:
             self._resets.add(container)
         else:  # a reset would wipe the workspace that other containers share; this container has run nothing
             self._arrive(container)
         self._balance_in(_REFILL_AFTER_RUN)
 
-    def _cause_to_discard(self, container: Container, end: LeaseEnd) -> str | None:
+    def _cause_to_terminate(self, container: Container, end: LeaseEnd) -> str | None:
         """Return why a container cannot serve another run, or None when it can after a reset."""
         if container.channel.error is not None:
             return "lost"
@@ -216,8 +272,8 @@ class Pool:
             return "age"
         return "uses" if container.uses >= self._config.max_uses else None
 
-    def let_go(self, container: Container) -> None:
-        """End a lease whose container does not come back, and which the caller removes."""
+    def detach(self, container: Container) -> None:
+        """End a lease whose container leaves the pool; the caller terminates it."""
         self._busy.discard(container)
         self._balance_in(_REFILL_AFTER_RUN)
 
@@ -226,7 +282,7 @@ class Pool:
         if cause is None and not self._closed:
             self._arrive(container)
         else:
-            self._discard(container, cause or "closed")
+            self._terminate(container, cause or "closed")
             self._balance()
 
     # -- keeping up
@@ -310,7 +366,7 @@ class Pool:
     def _arrive(self, container: Container) -> None:
         """Give a free container to the caller that has waited longest, or keep it."""
         if self._closed or container.channel.error is not None:
-            self._discard(container, "closed" if self._closed else "lost")
+            self._terminate(container, "closed" if self._closed else "lost")
             self._balance()
             return
         self._left_out = container.left_out
@@ -341,7 +397,7 @@ class Pool:
             error: the error of the attempt.
             begun: the time at which the attempt began, on the monotonic clock.
         """
-        self._discards["failed"] += 1
+        self._terminated["failed"] += 1
         self._failure = error
         permanent = isinstance(error, _PERMANENT)
         hangs = isinstance(error, DockerApiError) and error.status == 0
@@ -376,13 +432,13 @@ class Pool:
     def _lose(self, container: Container) -> None:
         if container in self._idle:
             self._idle.remove(container)
-            self._discard(container, "lost")
+            self._terminate(container, "lost")
             if not container.uses:
                 self._back_off()  # it started, but cannot live: its image, perhaps
             self._balance()
 
-    def _discard(self, container: Container, cause: str) -> None:
-        self._discards[cause] += 1
+    def _terminate(self, container: Container, cause: str) -> None:
+        self._terminated[cause] += 1
         container.channel.close()  # now, as nobody listens to it any more; without this client its supervisor ends too
         self._tasks.spawn(container.aclose)
 
@@ -414,7 +470,7 @@ class Pool:
             else:
                 continue
             self._idle.remove(container)
-            self._discard(container, cause)
+            self._terminate(container, cause)
         self._balance()
 
     async def aclose(self) -> None:
@@ -432,7 +488,7 @@ class Pool:
         _settle(self._warm, PoolClosed("the pool was closed"))
         free, self._idle = self._idle, []
         for container in free:
-            self._discard(container, "closed")
+            self._terminate(container, "closed")
         self._resets.close()
         for container in tuple(self._busy):  # whoever uses it is told, and gives it back
             container.channel.close(EngineClosed("the engine was closed while the code ran"))

@@ -154,7 +154,7 @@ class PoolPlacement:
             return fitting
         job = request.job(fitting)
         try:
-            return Placed(job, await runtime.pool(fitting.shape).lease(), fitting.missing)
+            return Placed(job, await runtime.pool(fitting.shape).acquire(), fitting.missing)
         except ImageMissing:
             if fitting.image is None:
                 raise

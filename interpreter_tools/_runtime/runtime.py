@@ -438,7 +438,7 @@ class Runtime:
         await sweep(self.client)
         await self.client.wait_removed(name, seconds)
 
-    def discard(self, container: Container) -> None:
+    def terminate(self, container: Container) -> None:
         """Remove a container in the background."""
         container.channel.on_lost = None
         if not self.tasks.spawn(container.aclose):

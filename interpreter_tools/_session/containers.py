@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.model import ContainerConfig
     from interpreter_tools._container.container import Container
     from interpreter_tools._container.shape import Shape
-    from interpreter_tools._pool.lease import PoolLease
+    from interpreter_tools._pool.pool import PoolLease
     from interpreter_tools._runtime.runtime import Runtime
 
 _HISTORY = 1000
@@ -125,7 +125,7 @@ class SessionContainers:
         if not gone:
             return
         for record in gone:
-            self._drop(record)
+            self._terminate(record)
         shared = [record for record in self._own.values() if record.is_shared]
         self._anchor = self._anchor or (shared[-1] if shared else None)
         if self._anchor is None and self._volume is not None:
@@ -167,21 +167,21 @@ class SessionContainers:
         """
         before = next(record for record in self._own.values() if not record.is_shared)
         await before.restore_limits()
-        record = await self.own(shape)
+        record = await self.acquire_own(shape)
         try:
             await move_workspace(before, record)
         except BaseException:
-            self._drop(record)
+            self._terminate(record)
             self._history.remove(record.facts)
             raise
         self.shares = True
         record.baseline.update(before.baseline)
         record.made |= before.made
-        self._drop(before)
+        self._terminate(before)
         self.current = self._anchor = record
         return before, record
 
-    async def own(self, shape: Shape) -> Record:
+    async def acquire_own(self, shape: Shape) -> Record:
         """Return the session's own container of a shape, which stays until the end of the session.
 
         Raises:
@@ -191,18 +191,18 @@ class SessionContainers:
         record = self._own.get(shape.key)
         if record is None:
             if shape.workspace_volume is None:
-                container = (await self._runtime.pool(shape).lease()).detach()
+                container = (await self._runtime.pool(shape).acquire()).detach()
             else:
                 container = await self._runtime.create(shape)
             try:
                 self.check()
             except ContainerLost:
-                self._runtime.discard(container)
+                self._runtime.terminate(container)
                 raise
             record = self._own[shape.key] = self.note(container, None)
         return record
 
-    async def lend(self, shape: Shape) -> PoolLease:
+    async def acquire_pooled(self, shape: Shape) -> PoolLease:
         """Return the lease of a container of a pool, for one run.
 
         Raises:
@@ -212,7 +212,7 @@ class SessionContainers:
             self._volume.note(shape)
         if shape.reused:
             self.current = None  # files of its last run that could not be kept are not missed any more
-        lease = await self._runtime.pool(shape).lease()
+        lease = await self._runtime.pool(shape).acquire()
         try:
             self.check()
         except ContainerLost:
@@ -245,7 +245,7 @@ class SessionContainers:
         self.generated.update(files)
         return tuple(sorted(self.generated))
 
-    def stay(self, record: Record, *, used: bool = True) -> None:
+    def release_own(self, record: Record, *, used: bool = True) -> None:
         """End the run of one of the session's own containers.
 
         Args:
@@ -253,7 +253,7 @@ class SessionContainers:
             used: a program ran, so that files are looked for there first.
         """
         if self._closed:
-            self._runtime.discard(record.container)
+            self._runtime.terminate(record.container)
             return
         if not used:
             if record.is_shared and self._anchor is None:
@@ -269,7 +269,7 @@ class SessionContainers:
     def hold(self, record: Record) -> None:
         """The container of this run holds the files now; that of the last one is not needed any more."""
         if self._closed:
-            self._runtime.discard(record.container)
+            self._runtime.terminate(record.container)
             return
         old = {id(kept): kept for kept in (self.current, self._anchor if record.is_shared else None) if kept}
         self.current = record
@@ -278,9 +278,9 @@ class SessionContainers:
         for kept in old.values():
             if kept is not record and kept is not self._anchor:
                 self._leave(kept)
-                self._runtime.discard(kept.container)
+                self._runtime.terminate(kept.container)
 
-    def return_unused(self, record: Record) -> bool:
+    def release_unused(self, record: Record) -> bool:
         """Forget a pool's container in which no program ran; False when the session must hold it.
 
         The session's shared workspace is a tmpfs, and ends with its last container: the first one has to be held.
@@ -291,7 +291,7 @@ class SessionContainers:
         self._history.remove(record.facts)
         return True
 
-    def give_back(self, record: Record) -> None:
+    def release_pooled(self, record: Record) -> None:
         """Note that a pool has a container back, or that it is gone."""
         self._leave(record)
         if record.is_lost and record.is_shared and self._anchor is None:
@@ -306,7 +306,7 @@ class SessionContainers:
         self._live.discard(record)
         record.facts.is_running = False
 
-    def _drop(self, record: Record) -> None:
+    def _terminate(self, record: Record) -> None:
         """Forget a container, and terminate it."""
         self._leave(record)
         self._own = {key: kept for key, kept in self._own.items() if kept is not record}
@@ -314,7 +314,7 @@ class SessionContainers:
             self.current = None
         if self._anchor is record:
             self._anchor = None
-        self._runtime.discard(record.container)
+        self._runtime.terminate(record.container)
 
     async def aclose(self) -> None:
         """Terminate the session's containers, and each later one at once."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from interpreter_tools._background import BackgroundTasks
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.file_list import FileList
-    from interpreter_tools._pool.lease import PoolLease
+    from interpreter_tools._pool.pool import PoolLease
     from interpreter_tools._protocol import Reset
     from interpreter_tools._session.record import Record
     from interpreter_tools._session.staging import Staged
@@ -35,16 +35,16 @@ class _Then(Enum):
     """The next step for the container of a run that has ended.
 
     Attributes:
-        STAY: it is the session's own, and serves its next run.
-        HOLD: it holds the session's files; the container that held them before is terminated.
-        GIVE_BACK: it goes back to its pool, which resets or terminates it.
+        KEEP: it is the session's own, and serves its next run.
+        DETACH: it leaves its pool and holds the session's files; the container that held them before is terminated.
+        RELEASE: its pool resets it, or terminates it.
         SAVE_FILES: the same, once the files that the run made are copied to this machine.
         SETTLE: its program is killed first; the table is asked again when the supervisor says how that ended.
     """
 
-    STAY = auto()
-    HOLD = auto()
-    GIVE_BACK = auto()
+    KEEP = auto()
+    DETACH = auto()
+    RELEASE = auto()
     SAVE_FILES = auto()
     SETTLE = auto()
 
@@ -53,17 +53,17 @@ _OWN, _FRESH, _POOL = ContainerStrategy.PER_SESSION, ContainerStrategy.PER_EXECU
 
 # A run that never began leaves the session as it was: the container of the run before goes on holding the files.
 _TABLE = {
-    (_OWN, LeaseEnd.UNUSED): _Then.STAY,
-    (_OWN, LeaseEnd.CLEAN): _Then.STAY,
-    (_OWN, LeaseEnd.UNCLEAN): _Then.STAY,
+    (_OWN, LeaseEnd.UNUSED): _Then.KEEP,
+    (_OWN, LeaseEnd.CLEAN): _Then.KEEP,
+    (_OWN, LeaseEnd.UNCLEAN): _Then.KEEP,
     (_OWN, LeaseEnd.LEFT): _Then.SETTLE,
-    (_FRESH, LeaseEnd.UNUSED): _Then.GIVE_BACK,
-    (_FRESH, LeaseEnd.CLEAN): _Then.HOLD,
-    (_FRESH, LeaseEnd.UNCLEAN): _Then.HOLD,
+    (_FRESH, LeaseEnd.UNUSED): _Then.RELEASE,
+    (_FRESH, LeaseEnd.CLEAN): _Then.DETACH,
+    (_FRESH, LeaseEnd.UNCLEAN): _Then.DETACH,
     (_FRESH, LeaseEnd.LEFT): _Then.SETTLE,
-    (_POOL, LeaseEnd.UNUSED): _Then.GIVE_BACK,
+    (_POOL, LeaseEnd.UNUSED): _Then.RELEASE,
     (_POOL, LeaseEnd.CLEAN): _Then.SAVE_FILES,
-    (_POOL, LeaseEnd.UNCLEAN): _Then.GIVE_BACK,
+    (_POOL, LeaseEnd.UNCLEAN): _Then.RELEASE,
     (_POOL, LeaseEnd.LEFT): _Then.SETTLE,
 }
 
@@ -158,13 +158,13 @@ class SessionLease:
         self._released = True
         if self.record.is_lost:
             self.record.is_told = True  # the error of the run tells it
-            self._finish(_Then.GIVE_BACK, end)
+            self._finish(_Then.RELEASE, end)
             return
         then = _TABLE[self.strategy, end]
         if then is _Then.SETTLE:
             if not self._tasks.spawn(self._settle):
                 self.channel.close()
-                self._finish(_Then.GIVE_BACK, end)
+                self._finish(_Then.RELEASE, end)
         elif then is _Then.SAVE_FILES and self.record.facts.generated and self._tasks.spawn(self._save_files):
             pass
         else:
@@ -191,7 +191,7 @@ class SessionLease:
         except InterpreterToolsError:
             _LOG.info("the files that a run of a session has made could not be kept", exc_info=True)
         finally:
-            self._finish(_Then.GIVE_BACK, end)
+            self._finish(_Then.RELEASE, end)
 
     def _finish(self, then: _Then, end: LeaseEnd) -> None:
         record, pooled, containers = self.record, self._pooled, self._workspace.containers
@@ -202,12 +202,12 @@ class SessionLease:
                 for staged in self.delivered:
                     staged.fresh = True
             if pooled is None:
-                containers.stay(record, used=began)
-            elif not record.is_lost and (then is _Then.HOLD or (not began and not containers.return_unused(record))):
+                containers.release_own(record, used=began)
+            elif not record.is_lost and (then is _Then.DETACH or (not began and not containers.release_unused(record))):
                 pooled.detach()
                 containers.hold(record)
             else:
-                containers.give_back(record)
+                containers.release_pooled(record)
                 pooled.release(end)
         finally:
             self._on_end(began)

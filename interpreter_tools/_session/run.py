@@ -213,9 +213,9 @@ class SessionRun:
     async def _acquire(self, shape: Shape, options: Resolved) -> SessionLease:
         workspace = self._runs.workspace
         if options.strategy is ContainerStrategy.PER_SESSION:
-            record, pooled = await workspace.containers.own(shape), None
+            record, pooled = await workspace.containers.acquire_own(shape), None
         else:
-            pooled = await workspace.containers.lend(shape)
+            pooled = await workspace.containers.acquire_pooled(shape)
             # A user of its own, except where the interpreter was booted as another, or each reset changes the user.
             fixed = shape.reused or shape.boot_mode == "single" or shape.uid is not None
             record = workspace.containers.note(pooled.container, None if fixed else workspace.uid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from interpreter_tools import (
     InterpreterToolsError,
 )
 from interpreter_tools._container.lease_end import LeaseEnd
+from interpreter_tools._execution.execution import _NEXT, _State
 from interpreter_tools._execution.placement import Placed
 from interpreter_tools._protocol import Clean, Files, Reset, State
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, PUT_RUN, STDIN_WINDOW, Ended, Flag, Verdict
@@ -323,3 +325,16 @@ async def test_runs_in_one_container_do_not_mix() -> None:
         result = await execution.result()
         assert (result.stdout, result.generated_files) == (text, (text,))
     assert sandbox.released == [LeaseEnd.CLEAN] * 3
+
+
+async def test_states_change_in_one_method_that_names_both() -> None:
+    """Each change that is no step of the life of a run is refused."""
+    for before, after in itertools.product(_State, _State):
+        execution = execution_of(Sandbox())
+        execution._state = before
+        if after in _NEXT[before]:
+            execution._change(after)
+            assert repr(execution) == f"<Execution {after.name.lower()}>"
+        else:
+            with pytest.raises(AssertionError, match=f"{before.name} cannot become {after.name}"):
+                execution._change(after)
