@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import warnings
-from collections import Counter
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
@@ -458,21 +457,7 @@ class ExecutionEngine:
             EngineClosed: the engine is not running.
         """
         pools = tuple(pool.stats() for pool in self._use().runtime.pools.values())
-        discards: Counter[str] = Counter()
-        for pool in pools:
-            discards.update(pool.discards)
-        return EngineStats(
-            pools=pools,
-            idle=sum(pool.idle for pool in pools),
-            busy=sum(pool.busy for pool in pools),
-            starting=sum(pool.starting for pool in pools),
-            waiting=sum(pool.waiting for pool in pools),
-            hits=sum(pool.hits for pool in pools),
-            misses=sum(pool.misses for pool in pools),
-            refills=sum(pool.refills for pool in pools),
-            discards=dict(discards),
-            background_failures=self._use().runtime.tasks.failures,
-        )
+        return EngineStats.of(pools, background_failures=self._use().runtime.tasks.failures)
 
     def _use(self) -> _Running:
         if self._closed:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from interpreter_tools._commands.link import Command, CommandLink, Outcome
-from interpreter_tools._config.limits import check_seconds
-from interpreter_tools._config.model import check_environment
+from interpreter_tools._config.checks import check_environment, check_seconds
 from interpreter_tools._exceptions import (
     ConfigurationError,
     SessionClosed,

@@ -4,74 +4,34 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence  # noqa: TC003 - the annotations of fields are read
 from enum import Enum
-from typing import Literal, Self, TypeVar, cast
+from typing import Literal, Self, cast
 
 import msgspec
 
+from interpreter_tools._config.certificates import check_bundle
+from interpreter_tools._config.checks import (
+    check_count,
+    check_directory,
+    check_environment,
+    check_network,
+    check_no_proxy,
+    check_proxy,
+    check_seconds,
+    parse_cpus,
+    parse_size,
+)
 from interpreter_tools._config.fields import ConfigMeta, check_fields
-from interpreter_tools._config.index_access import check_bundle, check_no_proxy, check_proxy
 from interpreter_tools._config.language_names import check_languages
-from interpreter_tools._config.limits import check_count, check_seconds, parse_cpus, parse_size
 from interpreter_tools._config.mounts import Mount, check_mounts
 from interpreter_tools._config.settings import build, read_settings, with_environment
 from interpreter_tools._exceptions import ConfigurationError
 
-K = TypeVar("K")
-V = TypeVar("V")
-E = TypeVar("E", bound=Mapping[str, str])
-
-_VARIABLE = re.compile(r"[^=\0\ud800-\udc7f\udd00-\udfff]+")  # of surrogates only those that stand for a byte
-_VALUE = re.compile(r"[^\0\ud800-\udc7f\udd00-\udfff]*")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-_NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")  # Docker's rule; also keeps away Podman's "ns:/path"
 _MIB = 1 << 20
-
-
-def check_mapping(value: Mapping[K, V], *, field: str) -> Mapping[K, V]:
-    """Return a dictionary unchanged.
-
-    Raises:
-        ConfigurationError: the value is not a dictionary.
-    """
-    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(field, value, "is not a dictionary", hint="leave it out, or give {} for none")
-    return value
-
-
-def as_bytes(value: str | bytes | bytearray | memoryview, *, field: str) -> bytes:
-    """Return contents as bytes; a text is encoded as UTF-8.
-
-    Raises:
-        ConfigurationError: the value is neither text nor bytes, or the text holds a lone surrogate.
-    """
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError:
-            hint = "give bytes: text.encode('utf-8', 'surrogateescape')"
-            raise ConfigurationError(field, "...", "holds a lone surrogate, which UTF-8 cannot", hint=hint) from None
-    if not isinstance(value, (bytes, bytearray, memoryview)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(field, type(value).__name__, "is neither text nor bytes")
-    return bytes(value)
-
-
-def check_environment(environment: E, *, field: str) -> E:
-    """Return environment variables unchanged.
-
-    Raises:
-        ConfigurationError: a name is empty or holds ``=``, or a name or value holds NUL or a lone surrogate.
-    """
-    check_mapping(environment, field=field)
-    for name, value in environment.items():
-        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"{field}.{name}", name, "is not a name of a variable")
-        if not isinstance(value, str) or not _VALUE.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"{field}.{name}", value, "is not a value of a variable: a text without NUL")
-    return environment
 
 
 class ContainerStrategy(Enum):
@@ -101,16 +61,6 @@ def check_strategy(value: object, *, field: str) -> ContainerStrategy:
         raise ConfigurationError(field, value, "is not a strategy", hint=f"known: {known}") from None
 
 
-def check_choice(value: str, choices: tuple[str, ...], *, field: str) -> None:
-    """Refuse a value that is not among the choices.
-
-    Raises:
-        ConfigurationError: the value is not among them.
-    """
-    if value not in choices:
-        raise ConfigurationError(field, value, "is not a choice", hint=f"known: {', '.join(map(repr, choices))}")
-
-
 def check_sharing(strategy: ContainerStrategy, sharing: str) -> None:
     """Refuse a shared workspace for ``POOL``, which wipes the workspace after each run.
 
@@ -124,20 +74,6 @@ def check_sharing(strategy: ContainerStrategy, sharing: str) -> None:
             "does not go with the strategy POOL, which wipes the workspace after each run",
             hint="use PER_SESSION or PER_EXECUTION",
         )
-
-
-def check_network(name: str, *, field: str) -> None:
-    """Refuse a value that is not the name of a Docker network, or that opens the host to the sandbox.
-
-    Raises:
-        ConfigurationError: the value is such a one.
-    """
-    if not name:
-        raise ConfigurationError(field, name, "is empty", hint="use 'none' for no network")
-    if name == "host" or name.startswith(("container:", "ns:")):
-        raise ConfigurationError(field, name, "would open the host to the sandbox", hint="use 'bridge', or 'none'")
-    if not _NETWORK.fullmatch(name):
-        raise ConfigurationError(field, name, "is not a name of a Docker network")
 
 
 class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,8 +125,7 @@ class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only
         check_fields(self, "container")
         if self.image is not None and not self.image.strip():
             raise ConfigurationError("container.image", self.image, "is not a name of an image")
-        if not self.working_dir.startswith("/") or not _VALUE.fullmatch(self.working_dir):
-            raise ConfigurationError("container.working_dir", self.working_dir, "is not an absolute path")
+        check_directory(self.working_dir, field="container.working_dir")
         check_network(self.network, field="container.network")
         for number, name in enumerate(self.preload):
             if not _MODULE.fullmatch(name):

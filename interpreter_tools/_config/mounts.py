@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from interpreter_tools._config.checks import parse_size
 from interpreter_tools._config.fields import check_fields
-from interpreter_tools._config.limits import parse_size
 from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._exceptions import ConfigurationError
 

@@ -9,17 +9,20 @@ from typing import Literal, Self, TypeAlias, TypedDict, cast, get_type_hints
 
 import msgspec
 
+from interpreter_tools._config.checks import (
+    as_bytes,
+    check_choice,
+    check_environment,
+    check_mapping,
+    check_seconds,
+    parse_size,
+)
 from interpreter_tools._config.fields import check_fields, meant, take
-from interpreter_tools._config.limits import check_seconds, parse_size
 from interpreter_tools._config.model import (
     ContainerConfig,
     ContainerStrategy,
     EngineConfig,
     SessionConfig,
-    as_bytes,
-    check_choice,
-    check_environment,
-    check_mapping,
     check_sharing,
     check_strategy,
 )

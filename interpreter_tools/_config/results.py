@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 
@@ -330,7 +331,20 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
         return self.config.keeps_files
 
 
-class PoolStats(_Plain, frozen=True, kw_only=True):
+class _Counts(_Plain, frozen=True, kw_only=True):
+    """The counts of one pool, or of all together, since the engine's start."""
+
+    idle: int
+    busy: int
+    starting: int
+    waiting: int
+    hits: int
+    misses: int
+    refills: int
+    discards: dict[str, int]
+
+
+class PoolStats(_Counts, frozen=True, kw_only=True):
     """One pool, counted since the engine's start.
 
     Attributes:
@@ -347,40 +361,27 @@ class PoolStats(_Plain, frozen=True, kw_only=True):
     """
 
     shape: str
-    idle: int
-    busy: int
-    starting: int
-    waiting: int
-    hits: int
-    misses: int
-    refills: int
-    discards: dict[str, int]
     left_out: tuple[str, ...] = ()
 
 
-class EngineStats(_Plain, frozen=True, kw_only=True):
-    """``engine.stats()``: every pool, and the sums.
+class EngineStats(_Counts, frozen=True, kw_only=True):
+    """``engine.stats()``: every pool, and the sums of their counts, which have the names that they have there.
 
     Attributes:
         pools: the numbers of each pool; there is one pool for each shape.
-        idle: containers that wait for a run.
-        busy: containers that have a run.
-        starting: containers that are being started.
-        waiting: callers that wait for a container.
-        hits: leases that found an idle container.
-        misses: leases that had to wait for a container.
-        refills: containers started.
-        discards: containers expired or terminated, by cause.
         background_failures: background tasks that ended with an unexpected exception; the log has each exception.
     """
 
     pools: tuple[PoolStats, ...]
-    idle: int
-    busy: int
-    starting: int
-    waiting: int
-    hits: int
-    misses: int
-    refills: int
-    discards: dict[str, int]
     background_failures: int = 0
+
+    @classmethod
+    def of(cls, pools: tuple[PoolStats, ...], *, background_failures: int) -> Self:
+        """Return the numbers of an engine's pools with their sums."""
+        sums: dict[str, int] = {name: 0 for name in _Counts.__struct_fields__ if name != "discards"}
+        discards: Counter[str] = Counter()
+        for pool in pools:
+            discards.update(pool.discards)
+            for name in sums:
+                sums[name] += getattr(pool, name)
+        return cls(pools=pools, background_failures=background_failures, discards=dict(discards), **sums)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
 
-from interpreter_tools._config.model import as_bytes
+from interpreter_tools._config.checks import as_bytes
 from interpreter_tools._config.options import CellLimits, CellOptions, cell_limits
 from interpreter_tools._config.results import Completion, ContextInfo, Inspected
 from interpreter_tools._context import words

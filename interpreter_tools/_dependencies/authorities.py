@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.index_access import read_certificates
+from interpreter_tools._config.certificates import read_certificates
 from interpreter_tools._exceptions import ConfigurationError
 
 if TYPE_CHECKING:

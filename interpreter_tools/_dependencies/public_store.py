@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import msgspec
 
-from interpreter_tools._config.limits import parse_size
+from interpreter_tools._config.checks import parse_size
 from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._container.container import Container
 from interpreter_tools._container.images import image_name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.limits import parse_size
+from interpreter_tools._config.checks import parse_size
 from interpreter_tools._exceptions import StoreFailed
 from interpreter_tools._protocol import Refused, Stored
 

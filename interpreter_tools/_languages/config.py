@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from interpreter_tools._config.model import check_environment
+from interpreter_tools._config.checks import check_environment
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages.installers import DependencyPlan
 

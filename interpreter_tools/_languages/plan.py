@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.model import as_bytes
+from interpreter_tools._config.checks import as_bytes
 from interpreter_tools._config.paths import WORKSPACE, check_path
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages.compilation import Compilation, plan_compilation

@@ -13,8 +13,8 @@ import anyio
 import anyio.to_thread
 
 from interpreter_tools._commands.commands import Commands
-from interpreter_tools._config.limits import parse_size
-from interpreter_tools._config.model import ContainerStrategy, as_bytes
+from interpreter_tools._config.checks import as_bytes, parse_size
+from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE, check_path, shown_path
 from interpreter_tools._config.results import SessionInfo
 from interpreter_tools._container.files import Streamed

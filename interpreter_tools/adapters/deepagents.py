@@ -30,7 +30,7 @@ from deepagents.backends.protocol import (
 from deepagents.backends.sandbox import BaseSandbox
 
 from interpreter_tools._commands.commands import MOST_FILE
-from interpreter_tools._config.limits import parse_size
+from interpreter_tools._config.checks import parse_size
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineMisused, SessionClosed

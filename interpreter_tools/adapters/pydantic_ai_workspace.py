@@ -27,7 +27,7 @@ from pydantic_ai.workspaces import (
 )
 
 from interpreter_tools._commands.commands import MOST_FILE
-from interpreter_tools._config.limits import parse_size
+from interpreter_tools._config.checks import parse_size
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._exceptions import (
     ConfigurationError,

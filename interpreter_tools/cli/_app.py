@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
-from interpreter_tools._config.exit_status import USAGE
+from interpreter_tools._exit_status import USAGE
 from interpreter_tools.cli._client import import_client
 from interpreter_tools.cli._limits import Limits, Words
 

@@ -6,7 +6,6 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from interpreter_tools._config.exit_status import SANDBOX_FAILED, USAGE
 from interpreter_tools._exceptions import (
     ConfigurationError,
     DockerUnavailable,
@@ -18,6 +17,7 @@ from interpreter_tools._exceptions import (
     UnknownLanguage,
     UsageError,
 )
+from interpreter_tools._exit_status import SANDBOX_FAILED, USAGE
 from interpreter_tools._text import harmless
 from interpreter_tools.cli._limits import FLAGS
 

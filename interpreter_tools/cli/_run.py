@@ -12,9 +12,9 @@ import anyio
 import msgspec
 
 from interpreter_tools._background import beside
-from interpreter_tools._config.exit_status import BROKEN_PIPE, SANDBOX_FAILED, TIMED_OUT, USAGE
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
+from interpreter_tools._exit_status import BROKEN_PIPE, SANDBOX_FAILED, TIMED_OUT, USAGE
 from interpreter_tools._session.session import Session
 from interpreter_tools._text import file_name, harmless, json_text
 from interpreter_tools.cli._errors import tell

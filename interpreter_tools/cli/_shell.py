@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.exit_status import BROKEN_PIPE
 from interpreter_tools._config.model import PoolConfig
 from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools._exit_status import BROKEN_PIPE
 from interpreter_tools.cli._errors import tell
 from interpreter_tools.cli._settings import load_settings
 

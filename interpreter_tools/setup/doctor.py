@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._config.index_access import read_certificates
+from interpreter_tools._config.certificates import read_certificates
 from interpreter_tools._config.model import EngineConfig, PoolConfig
 from interpreter_tools._dependencies.indexes import IndexSettings
 from interpreter_tools._docker import DockerClient, ensure_supervisor_volume

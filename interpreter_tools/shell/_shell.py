@@ -14,10 +14,10 @@ import anyio
 import msgspec
 from prompt_toolkit.history import InMemoryHistory
 
-from interpreter_tools._config.exit_status import SANDBOX_FAILED
-from interpreter_tools._config.limits import check_count
+from interpreter_tools._config.checks import check_count
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
+from interpreter_tools._exit_status import SANDBOX_FAILED
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.shell._commands import COMMANDS, run_command
 from interpreter_tools.shell._guess import is_prose

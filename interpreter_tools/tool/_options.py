@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from interpreter_tools._config.checks import check_count, check_seconds
 from interpreter_tools._config.fields import check_fields
-from interpreter_tools._config.limits import check_count, check_seconds
 from interpreter_tools._config.model import ContainerStrategy, check_sharing
 from interpreter_tools._config.options import RunLimits, check_limits
 from interpreter_tools._exceptions import ConfigurationError

@@ -20,7 +20,7 @@ from interpreter_tools import (
     RunApp,
     SessionConfig,
 )
-from interpreter_tools._config.model import check_environment
+from interpreter_tools._config.checks import check_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

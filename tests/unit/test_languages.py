@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import codecs
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -18,7 +21,7 @@ from interpreter_tools import (
     UnknownLanguage,
 )
 from interpreter_tools._container.images import image_name
-from interpreter_tools._languages import BASE_ENVIRONMENT, Job, boot_environment, job_code, job_files, plan
+from interpreter_tools._languages import BASE_ENVIRONMENT, Job, boot_environment, job_code, job_files, plan, python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -327,3 +330,13 @@ def test_code_that_is_neither_is_refused(code: object) -> None:
         job_code(cast("str", code))
     assert (caught.value.field, caught.value.value) == ("code", code)
     assert "as a text, or as bytes" in caught.value.hint
+
+
+def test_finder_completes_the_modules_that_have_a_hook() -> None:
+    """The zygote must not import the hooks, so it has a list of its own."""
+    folder = Path(python.__file__).parent
+    boot, hooks = ((folder / name).read_text() for name in ("boot.py", "display/hooks.py"))
+    (completed,) = re.findall(r"completed = frozenset\((.*?)\.split\(\)", boot, re.DOTALL)
+    (table,) = re.findall(r"^_HOOKS = (\{.*?^\})", hooks, re.DOTALL | re.MULTILINE)
+    names = ast.literal_eval(f"({completed})").split()
+    assert sorted(names) == sorted(re.findall(r'"([\w.]+)":', table))

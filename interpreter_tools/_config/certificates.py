@@ -1,11 +1,10 @@
-"""The configured way to a package index: proxies, and the certificate authorities that vouch for it."""
+"""Files of certificate authorities, which vouch for a package index."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from urllib.parse import urlsplit
 
 from interpreter_tools._exceptions import ConfigurationError
 
@@ -13,7 +12,6 @@ MOST_BYTES = 2 << 20
 """Of a bundle; those of distributions have a quarter of a mebibyte."""
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
-_SCHEMES = ("http", "https", "socks4", "socks5", "socks5h")
 
 
 def read_certificates(path: str) -> list[bytes]:
@@ -54,39 +52,3 @@ def check_bundle(path: str | None, *, field: str) -> None:
         read_certificates(path)
     except ValueError as error:
         raise ConfigurationError(field, path, str(error), hint=hint) from None
-
-
-def check_proxy(url: str | None, *, field: str) -> None:
-    """Refuse a text that is no address of a proxy.
-
-    Raises:
-        ConfigurationError: the text is no such address.
-    """
-    if url is None:
-        return
-    hint = "give a URL, such as 'http://proxy.example:3128'; None means what the variables say"
-    if not isinstance(url, str) or not url.isprintable() or " " in url:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(field, url, "is not a URL", hint=hint)
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        known = False
-    if not known:
-        raise ConfigurationError(field, _without_password(url), "is not a URL of a proxy", hint=hint)
-
-
-def check_no_proxy(hosts: str | None, *, field: str) -> None:
-    """Refuse a text that is no list of hosts.
-
-    Raises:
-        ConfigurationError: the text is no such list.
-    """
-    if hosts is not None and (not isinstance(hosts, str) or not hosts.isprintable()):  # pyright: ignore[reportUnnecessaryIsInstance]
-        hint = "give names between commas, such as 'localhost,.example'; '*' means no proxy at all"
-        raise ConfigurationError(field, hosts, "is not a list of hosts in one text", hint=hint)
-
-
-def _without_password(url: str) -> str:
-    before, at, host = url.rpartition("@")
-    return f"{before.partition('://')[0]}://...@{host}" if at else url

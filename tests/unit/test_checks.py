@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interpreter_tools._config.limits import check_count, check_seconds, parse_cpus, parse_size
+from interpreter_tools._config.checks import check_count, check_seconds, parse_cpus, parse_size
 from interpreter_tools._exceptions import ConfigurationError
 
 _ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=5)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import ConfigurationError, EngineConfig
-from interpreter_tools._config.index_access import MOST_BYTES, read_certificates
+from interpreter_tools._config.certificates import MOST_BYTES, read_certificates
 from interpreter_tools._dependencies.authorities import JOIN, Authorities, of_image, variables
 
 if TYPE_CHECKING:
