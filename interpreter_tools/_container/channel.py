@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import anyio
 
+from interpreter_tools._container.side_run import SideListener, SideRun
 from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker import Demultiplexer
 from interpreter_tools._exceptions import (
@@ -19,7 +20,18 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     ProtocolError,
 )
-from interpreter_tools._protocol import Connection, Content, Event, Fatal, Hello, is_last
+from interpreter_tools._protocol import (
+    Beside,
+    Connection,
+    Content,
+    Event,
+    Exited,
+    Fatal,
+    Hello,
+    Refused,
+    Start,
+    is_last,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +197,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         # Listens from the start: the supervisor speaks as soon as it lives
         self._greeting = Conversation(self, silence=None, patience=0.0)
         self._listener: Listener | None = self._greeting
+        self._sides: dict[int, SideRun] = {}  # the programs beside the main run, by their numbers
         self._transport: asyncio.Transport | None = None
         self._paused = False
         self.heard = 0
@@ -224,6 +237,8 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         listener = self._listener
         if isinstance(event, Fatal):
             self._lose(ContainerLost(f"the container's supervisor gave up: {event.message}"))
+        elif isinstance(event, Beside):
+            self._deliver_beside(event)
         elif listener is None:  # whoever asks next could take it for their own answer
             words = f"the container said {type(event).__name__}, and nobody had asked for it"
             _LOG.warning("%s: it is closed", words)
@@ -233,6 +248,16 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
                 listener.receive(event)
             except Exception as error:  # noqa: BLE001 - a fault of ours; asyncio would blame the connection for it
                 self._lose(_fault(listener, error))
+
+    def _deliver_beside(self, beside: Beside) -> None:
+        side = self._sides[beside.number]
+        if isinstance(beside.event, (Exited, Refused)):
+            del self._sides[beside.number]
+        try:
+            side.receive(beside.event)
+        except Exception as error:  # noqa: BLE001 - a fault of ours, which must not end what others run here
+            _fault(side, error)
+            self.send(self.connection.kill(run=beside.number))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the channel: the container or its Docker engine is gone."""
@@ -330,6 +355,28 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
             self._listener = None
             self.resume()
 
+    def start_side(self, start: Start, listener: SideListener, *, ahead: bytes = b"") -> SideRun:
+        """Start a program beside the others of the container; its listener is told when it could not be started.
+
+        Args:
+            start: the program.
+            listener: whoever gets what it says.
+            ahead: requests for its files and its entry of the store, which need a container that runs nothing else.
+
+        Raises:
+            ContainerLost, ProtocolError: the channel has ended.
+            ContainerBusy: something is sent ahead, and another request or a run is under way.
+            UsageError: too many programs run here already, or the container is being reset.
+        """
+        if self.error is not None:
+            raise self.error
+        if ahead:
+            self.free()
+        number, data = self.connection.start_side(start)
+        side = self._sides[number] = SideRun(self, number, listener)
+        self.send(ahead + data)
+        return side
+
     def send(self, data: bytes | memoryview) -> None:
         """Queue bytes for the supervisor. Does nothing after the channel's end."""
         if self._transport is not None and self.error is None:
@@ -395,6 +442,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         listener, self._listener = self._listener, None
+        sides, self._sides = self._sides, {}
         on_lost, self.on_lost = self.on_lost, None
         try:
             if listener is not None:
@@ -403,9 +451,14 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
                 on_lost()
         except Exception as fault:  # noqa: BLE001 - a fault of ours, and nobody is left to be told
             _fault(listener, fault)
+        for side in sides.values():
+            try:
+                side.lost(error)
+            except Exception as fault:  # noqa: BLE001 - a fault of ours, and the others are told all the same
+                _fault(side, fault)
 
 
-def _fault(listener: Listener | None, error: Exception) -> InternalError:
+def _fault(listener: object, error: Exception) -> InternalError:
     """Log a fault of this library, and return it as what its user is told."""
     _LOG.error("a fault of interpreter_tools in %r", listener, exc_info=error)
     fault = InternalError(

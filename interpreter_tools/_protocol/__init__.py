@@ -3,6 +3,7 @@
 from interpreter_tools._protocol.connection import Connection, State
 from interpreter_tools._protocol.encode import DataFrames, Reset, Start
 from interpreter_tools._protocol.events import (
+    Beside,
     Clean,
     Content,
     Credit,
@@ -15,11 +16,14 @@ from interpreter_tools._protocol.events import (
     Output,
     Ready,
     Refused,
+    RunEvent,
     Stored,
+    Told,
     is_last,
 )
 
 __all__ = [
+    "Beside",
     "Clean",
     "Connection",
     "Content",
@@ -35,8 +39,10 @@ __all__ = [
     "Ready",
     "Refused",
     "Reset",
+    "RunEvent",
     "Start",
     "State",
     "Stored",
+    "Told",
     "is_last",
 ]

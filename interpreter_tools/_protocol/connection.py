@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import struct
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from interpreter_tools._exceptions import ProtocolError, UsageError
 from interpreter_tools._protocol import encode
 from interpreter_tools._protocol.constants import (
     HEADER_SIZE,
     MAX_PAYLOAD,
+    MAX_SIDE,
+    MESSAGE_SIZE,
     PUT_CODE,
     PUT_RUN,
     STDIN_WINDOW,
+    TELL_WINDOW,
     VERSION,
     BootMode,
+    Flag,
     Frame,
 )
 from interpreter_tools._protocol.decode import decode
-from interpreter_tools._protocol.events import Content, Credit, Files, Hello, Output, Stored
+from interpreter_tools._protocol.events import (
+    Beside,
+    Content,
+    Credit,
+    Files,
+    Hello,
+    Message,
+    Output,
+    Stored,
+    Told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpreter_tools._protocol.encode import DataFrames, Reset, Start
-    from interpreter_tools._protocol.events import Event
+    from interpreter_tools._protocol.events import Event, RunEvent
 
 _HEADER = struct.Struct("<IBBH")
 _MAX_FILES = 200_000  # the supervisor lists at most half as many; an endless list is an attack
@@ -56,6 +70,7 @@ _RUN: dict[int, State] = {
     Frame.STDERR: State.RUNNING,
     Frame.MESSAGE: State.RUNNING,
     Frame.CREDIT: State.RUNNING,
+    Frame.TOLD: State.RUNNING,
     Frame.FILES: State.LISTED,
     Frame.EXIT: State.IDLE,
 }
@@ -83,6 +98,24 @@ for _state, _frames in _EXPECTED.items():
 
 _OUTPUT: dict[int, Literal["stdout", "stderr"]] = {Frame.STDOUT: "stdout", Frame.STDERR: "stderr"}
 _ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
+_TOLD_HEAD = 4  # bytes that a piece takes of its connection's window beside its own
+_LAST_NUMBER = 0xFFFF
+
+# What may come of a side run.
+_OF_SIDE = frozenset({Frame.STDOUT, Frame.STDERR, Frame.MESSAGE, Frame.CREDIT, Frame.TOLD, Frame.EXIT, Frame.REFUSED})
+
+
+_NO_SIDE = frozenset({State.CONNECTED, State.GREETED, State.BOOTING, State.RESETTING, State.CLOSED})
+
+
+class _Flow:
+    """What is on its way to one run: bytes of stdin, and bytes told to each of its connections."""
+
+    __slots__ = ("stdin", "told")
+
+    def __init__(self) -> None:
+        self.stdin = 0
+        self.told: dict[int, int] = {}
 
 
 class Connection:
@@ -101,8 +134,11 @@ class Connection:
         self._empty = False
         self._payload = bytearray()
         self._files = 0
-        self._stdin_outstanding = 0
+        self._flows = {0: _Flow()}  # of the main run and of each side run, by its number
+        self._run = 0  # of the frame that is coming
+        self._last_number = 0
         self._after_run = State.IDLE
+        self._is_last = False  # a reset has to come before another run
 
     def __repr__(self) -> str:
         return f"<Connection {self.state.name}>"
@@ -167,28 +203,83 @@ class Connection:
         """Run a program; answered by Refused, or by output and then Exited; then by Clean, where a reset follows."""
         data = encode.start(start)
         self._leave(State.IDLE, State.STARTING)
-        self._stdin_outstanding = 0
+        self._flows[0] = _Flow()
         self._files = 0
         self._after_run = State.IDLE if start.reset is None else State.RESETTING
+        self._is_last = bool(start.flags & Flag.LAST)
         return data
+
+    def start_side(self, start: Start) -> tuple[int, bytes]:
+        """Run a program beside the main run; return its number, and the bytes to send.
+
+        It is answered by Refused, or by output and then Exited, each with that number. What was sent ahead for it
+        (files, an entry of the store) needs the state IDLE.
+
+        Raises:
+            UsageError: no program can be started now, or too many run already.
+        """
+        if self.state in _NO_SIDE or self._is_last or start.flags & (Flag.LAST | Flag.LIST):
+            raise UsageError(f"no program can be started beside others: the conversation is {self.state.name}")
+        if len(self._flows) > MAX_SIDE:
+            raise UsageError(f"{MAX_SIDE} programs run beside each other already, and no container runs more")
+        number = self._last_number
+        while (number := number % _LAST_NUMBER + 1) in self._flows:
+            pass
+        data = encode.start(start, run=number)
+        self._last_number = number
+        self._flows[number] = _Flow()
+        return number, data
+
+    def _flow(self, run: int) -> _Flow | None:
+        """Return the flow of a run; None when it has ended."""
+        return self._flows.get(run) if run or self.state in _ACTIVE else None
 
     @property
     def stdin_room(self) -> int:
         """The bytes that may be sent to the program now; 0 when the run is over."""
-        return STDIN_WINDOW - self._stdin_outstanding if self.state in _ACTIVE else 0
+        return self.stdin_room_of(0)
 
-    def stdin(self, data: bytes) -> bytes:
+    def stdin_room_of(self, run: int) -> int:
+        """Return the bytes that may be sent to the program of a run now; 0 when the run is over."""
+        flow = self._flow(run)
+        return 0 if flow is None else STDIN_WINDOW - flow.stdin
+
+    def stdin(self, data: bytes, *, run: int = 0) -> bytes:
         """Send at most ``stdin_room`` bytes to the program; none means end of file. Does nothing after the end."""
-        if self.state not in _ACTIVE:
+        flow = self._flow(run)
+        if flow is None:
             return b""
-        if len(data) > self.stdin_room:
-            raise UsageError(f"{len(data)} bytes of stdin do not fit into the window of {self.stdin_room}")
-        self._stdin_outstanding += len(data)
-        return encode.frame(Frame.STDIN, data)
+        if len(data) > STDIN_WINDOW - flow.stdin:
+            raise UsageError(f"{len(data)} bytes of stdin do not fit into the window of {STDIN_WINDOW - flow.stdin}")
+        flow.stdin += len(data)
+        return encode.frame(Frame.STDIN, data, run=run)
 
-    def kill(self) -> bytes:
-        """Kill the run. Does nothing after its end."""
-        return encode.frame(Frame.KILL) if self.state in _ACTIVE else b""
+    def kill(self, *, run: int = 0) -> bytes:
+        """Kill a run. Does nothing after its end."""
+        return encode.frame(Frame.KILL, run=run) if self._flow(run) is not None else b""
+
+    def signal(self, number: int, *, run: int = 0) -> bytes:
+        """Send a signal to the process group of a run's program. Does nothing after its end."""
+        return encode.signal(number, run=run) if self._flow(run) is not None else b""
+
+    def tells(self, connection: int, size: int, *, run: int = 0) -> bool:
+        """Return whether a piece of that size may be told to a connection now; False when the run is over."""
+        flow = self._flow(run)
+        return flow is not None and flow.told.get(connection, 0) + size + _TOLD_HEAD <= TELL_WINDOW
+
+    def tell(self, connection: int, data: bytes, *, run: int = 0) -> bytes:
+        """Send a piece to a connection of a run. Does nothing after the end of the run."""
+        flow = self._flow(run)
+        if flow is None:
+            return b""
+        if not 0 < len(data) <= MESSAGE_SIZE or not self.tells(connection, len(data), run=run):
+            raise UsageError(f"{len(data)} bytes cannot be told to a connection now")
+        flow.told[connection] = flow.told.get(connection, 0) + len(data) + _TOLD_HEAD
+        return encode.tell(connection, data, run=run)
+
+    def taken(self, count: int, *, run: int) -> bytes:
+        """Make room for more output of a side run: so many bytes have been taken. Does nothing after its end."""
+        return encode.taken(count, run=run) if self._flow(run) is not None else b""
 
     def reset(self, reset: Reset) -> bytes:
         """Kill, wipe and verify, then boot for the next user; answered by Clean."""
@@ -196,11 +287,20 @@ class Connection:
         self._leave(State.IDLE, State.RESETTING)
         return data
 
-    def list_files(self) -> bytes:
-        """Ask for every regular file below the workspace; answered by Files, repeated, then Ready."""
+    def mark(self) -> bytes:
+        """Begin to note which files change; see ``list_files``."""
+        self._require(State.IDLE)
+        return encode.frame(Frame.MARK)
+
+    def list_files(self, *, changed: bool = False) -> bytes:
+        """Ask for the regular files below the workspace; answered by Files, repeated, then Ready.
+
+        Args:
+            changed: only those that are new or changed since the last mark, or the start of the last main run.
+        """
         self._leave(State.IDLE, State.LISTING)
         self._files = 0
-        return encode.frame(Frame.LIST)
+        return encode.list_files(changed=changed)
 
     def get(self, path: bytes, *, uid: int, offset: int = 0, count: int = (1 << 63) - 1) -> bytes:
         """Read a file, or ``count`` bytes of it; answered by Content, repeated until an empty one, or by Refused."""
@@ -274,12 +374,15 @@ class Connection:
 
     def _begin(self) -> None:
         """Check a header before its payload is kept."""
-        length, kind, zero, zeros = _HEADER.unpack(self._header)
+        length, kind, zero, run = _HEADER.unpack(self._header)
         self._header.clear()
-        if length > MAX_PAYLOAD or zero or zeros:
+        if length > MAX_PAYLOAD or zero:
             raise ProtocolError(f"the supervisor sent a header that cannot be: {length} bytes, type {kind:#x}")
-        if kind not in _EXPECTED[self.state]:
+        if run and (run not in self._flows or kind not in _OF_SIDE or self.state is State.CLOSED):
+            raise ProtocolError(f"the supervisor sent a frame of type {kind:#x} of run {run}")
+        if not run and kind not in _EXPECTED[self.state]:
             raise ProtocolError(f"the supervisor sent a frame of type {kind:#x} while {self.state.name}")
+        self._run = run
         if length == 0 and kind in _OUTPUT:
             raise ProtocolError("the supervisor sent output of no bytes")
         self._frame = Frame(kind)
@@ -291,21 +394,28 @@ class Connection:
         assert frame is not None
         self._left -= len(piece)
         if frame in _OUTPUT:
-            events.append(Output(_OUTPUT[frame], piece))
+            event: Event | None = Output(_OUTPUT[frame], piece)
         elif frame is Frame.CONTENT:
-            events.append(Content(piece))
+            event = Content(piece)
         else:
             self._payload += piece
+            event = None
             if self._left == 0:
-                events.append(self._check(decode(frame, bytes(self._payload))))
+                event = self._check(decode(frame, bytes(self._payload)))
                 self._payload.clear()
+        if event is not None:
+            events.append(Beside(self._run, cast("RunEvent", event)) if self._run else event)
         if self._left == 0:
             self._frame = None
-            if frame is Frame.EXIT:
+            if self._run:
+                if frame is Frame.EXIT or frame is Frame.REFUSED:
+                    del self._flows[self._run]
+            elif frame is Frame.EXIT:
                 self.state = self._after_run
             elif frame is Frame.CONTENT and self._empty:
                 self.state = State.IDLE
             else:
+                self._is_last = self._is_last and frame is not Frame.CLEAN and frame is not Frame.REFUSED
                 self.state = _EXPECTED[self.state][frame]
 
     def _check(self, event: Event) -> Event:
@@ -313,9 +423,18 @@ class Connection:
         if isinstance(event, Hello) and event.version != VERSION:
             raise ProtocolError(f"the supervisor speaks version {event.version} of the protocol, not {VERSION}")
         if isinstance(event, Credit):
-            self._stdin_outstanding -= event.count
-            if self._stdin_outstanding < 0:
+            flow = self._flows[self._run]
+            flow.stdin -= event.count
+            if flow.stdin < 0:
                 raise ProtocolError(f"the supervisor took {event.count} bytes of stdin, more than it was sent")
+        if isinstance(event, Message) and not event.data:
+            self._flows[self._run].told.pop(event.connection, None)
+        if isinstance(event, Told):
+            told = self._flows[self._run].told
+            left = told.get(event.connection, 0) - event.count
+            if left < 0:
+                raise ProtocolError(f"the supervisor told a connection {event.count} bytes, more than it was sent")
+            told[event.connection] = left
         if isinstance(event, (Files, Stored)):
             self._files += len(event.entries) if isinstance(event, Files) else 1
             if self._files > _MAX_FILES:

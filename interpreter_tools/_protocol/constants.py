@@ -5,11 +5,17 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 HEADER_SIZE: Final = 8
 MAX_PAYLOAD: Final = 65536
 STDIN_WINDOW: Final = 65536
+TELL_WINDOW: Final = 131072
+OUTPUT_WINDOW: Final = 262144
+MAX_SIDE: Final = 64
+MARK_FIRST: Final = 60000
+MARK_LAST: Final = 64999
 MESSAGE_SIZE: Final = 65000
+MESSAGE_TOLD: Final = 0x80000000
 PUT_RUN: Final = 0x40000000
 PUT_CODE: Final = 0x80000000
 HAND_OVER_MERGED: Final = 0x80000000
@@ -36,6 +42,10 @@ class Frame(IntEnum):
     EVICT = 0x0F
     ENTRIES = 0x10
     DROP = 0x11
+    SIGNAL = 0x12
+    TELL = 0x13
+    TAKEN = 0x14
+    MARK = 0x15
 
     HELLO = 0x81
     READY = 0x82
@@ -50,6 +60,7 @@ class Frame(IntEnum):
     CONTENT = 0x8B
     FATAL = 0x8C
     MESSAGE = 0x8D
+    TOLD = 0x8E
 
 
 class Flag(IntFlag):

@@ -19,6 +19,7 @@ from interpreter_tools._protocol.events import (
     Ready,
     Refused,
     Stored,
+    Told,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _U32 = struct.Struct("<I")
 _HELLO = struct.Struct("<3I")
+_TOLD = struct.Struct("<2I")
 _REFUSED = struct.Struct("<3I")
 _FILES = struct.Struct("<2H")
 _FILE = struct.Struct("<QI")
@@ -70,9 +72,13 @@ def _credit(payload: bytes) -> Event:
 
 def _message(payload: bytes) -> Event:
     (connection,) = _U32.unpack_from(payload)
-    if connection == 0 or not 0 < len(payload) - _U32.size <= MESSAGE_SIZE:
+    if connection == 0 or len(payload) - _U32.size > MESSAGE_SIZE:
         raise ValueError
     return Message(connection, payload[_U32.size :])
+
+
+def _told(payload: bytes) -> Event:
+    return Told(*_TOLD.unpack(payload))
 
 
 def _files(payload: bytes) -> Event:
@@ -134,6 +140,7 @@ _DECODERS: dict[int, Callable[[bytes], Event]] = {
     Frame.STORED: _stored,
     Frame.FATAL: _fatal,
     Frame.MESSAGE: _message,
+    Frame.TOLD: _told,
 }
 
 

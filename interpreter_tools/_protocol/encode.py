@@ -21,9 +21,9 @@ _COUNTS = struct.Struct("<HH")
 _GET = struct.Struct("<IQQ")
 
 
-def frame(kind: Frame, *parts: bytes | memoryview) -> bytes:
-    """Return one frame whose payload is the parts, joined."""
-    return b"".join((_HEADER.pack(sum(map(len, parts)), kind, 0, 0), *parts))
+def frame(kind: Frame, *parts: bytes | memoryview, run: int = 0) -> bytes:
+    """Return one frame whose payload is the parts, joined; ``run`` is the number of a side run."""
+    return b"".join((_HEADER.pack(sum(map(len, parts)), kind, 0, run), *parts))
 
 
 def _string(data: bytes) -> bytes:
@@ -127,7 +127,7 @@ class Start(NamedTuple):
     directory: str = "/workspace"
 
 
-def start(wanted: Start) -> bytes:
+def start(wanted: Start, *, run: int = 0) -> bytes:
     """Encode START: run a program."""
     where = _string(wanted.directory.encode("utf-8", "surrogateescape"))
     strings = _strings(wanted.argv, wanted.environment)
@@ -139,7 +139,27 @@ def start(wanted: Start) -> bytes:
     numbers = wanted.uid, wanted.flags, wanted.timeout_ms, wanted.output_limit
     head = _START.pack(*numbers, *(wanted.reset or _NO_RESET))
     counts = _COUNTS.pack(len(wanted.argv), len(wanted.environment))
-    return frame(Frame.START, head, where, counts, *strings)
+    return frame(Frame.START, head, where, counts, *strings, run=run)
+
+
+def signal(number: int, *, run: int) -> bytes:
+    """Encode SIGNAL: a signal for the process group of a run."""
+    return frame(Frame.SIGNAL, _LENGTH.pack(number), run=run)
+
+
+def tell(connection: int, data: bytes, *, run: int) -> bytes:
+    """Encode TELL: a piece for a connection of a run."""
+    return frame(Frame.TELL, _LENGTH.pack(connection), data, run=run)
+
+
+def taken(count: int, *, run: int) -> bytes:
+    """Encode TAKEN: room for more output of a side run."""
+    return frame(Frame.TAKEN, _LENGTH.pack(count), run=run)
+
+
+def list_files(*, changed: bool) -> bytes:
+    """Encode LIST: the files below the workspace, or those that changed since MARK."""
+    return frame(Frame.LIST, *([_LENGTH.pack(1)] if changed else []))
 
 
 def reset(wanted: Reset) -> bytes:

@@ -39,7 +39,10 @@ class Output(msgspec.Struct, frozen=True, gc=False):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A piece of a message that a process of the run sends beside its output; ``connection`` identifies the sender."""
+    """A piece of a message that a process of the run sends beside its output; ``connection`` identifies the sender.
+
+    One without bytes says that the connection is over.
+    """
 
     connection: int
     data: bytes
@@ -48,6 +51,13 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 class Credit(msgspec.Struct, frozen=True):
     """The supervisor took ``count`` bytes of stdin."""
 
+    count: int
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The supervisor sent ``count`` bytes of what it was told to a connection, 4 for each piece among them."""
+
+    connection: int
     count: int
 
 
@@ -99,8 +109,31 @@ class Fatal(msgspec.Struct, frozen=True):
     message: str
 
 
+RunEvent: TypeAlias = Output | Message | Credit | Told | Refused | Exited
+
+
+class Beside(msgspec.Struct, frozen=True, gc=False):
+    """An event of a side run, which has a number."""
+
+    number: int
+    event: RunEvent
+
+
 Event: TypeAlias = (
-    Hello | Ready | Refused | Output | Message | Credit | Files | Exited | Clean | Content | Stored | Fatal
+    Hello
+    | Ready
+    | Refused
+    | Output
+    | Message
+    | Credit
+    | Told
+    | Files
+    | Exited
+    | Clean
+    | Content
+    | Stored
+    | Fatal
+    | Beside
 )
 
 

@@ -2,8 +2,8 @@
  * The interpreter booted ahead of need.
  *
  * IT_BOOT_FORK: a zygote, which is root without powers and never runs user code. When we ask, it forks a child that
- * waits (parked) for one hand-over. As the child's parent, the zygote tells how the child ended. The parked child is
- * still root's, where no program reaches it. It switches to the run's user when it is handed the run.
+ * waits (parked) for one hand-over. As the parent of all its children, the zygote tells how each ended. The parked child
+ * is still root's, where no program reaches it. It switches to the run's user when it is handed the run.
  *
  * IT_BOOT_SINGLE: the parked process is our own child, booted for one run. It is the run's user from the start, as a
  * process with threads switches slowly. So no other program of that user may run beside it: such a program retires it.
@@ -54,7 +54,6 @@ static struct {
 static struct {
 	pid_t pid;
 	int control, errors; /* its packets; its stderr, read when it fails */
-	bool idle;           /* it waits for a command */
 } zygote = {.control = -1, .errors = -1};
 
 static void set_state(enum state state)
@@ -110,9 +109,9 @@ static void boot_failed(int error, int errors)
 	if (boot.state != RETIRED)
 		set_state(first ? NONE : RETIRED);
 	if (first && length > 0)
-		send_refused(IT_WHY_PROGRAM, error, words, (size_t)length);
+		send_refused(0, IT_WHY_PROGRAM, error, words, (size_t)length);
 	else if (first)
-		send_refused(IT_WHY_PROGRAM, error, boot.argv[0], strlen(boot.argv[0]));
+		send_refused(0, IT_WHY_PROGRAM, error, boot.argv[0], strlen(boot.argv[0]));
 	boot.announced = true;
 }
 
@@ -171,7 +170,6 @@ static void start_zygote(void)
 {
 	int control[2] = {-1, -1}, words[2] = {-1, -1}, null = -1, error = 0;
 	uint32_t why;
-	zygote.idle = false;
 	close_fd(&zygote.errors);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 && pipe2(words, O_CLOEXEC | O_NONBLOCK) == 0 &&
 	    (null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0) {
@@ -228,7 +226,6 @@ static void ask_for_child(void)
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
 	control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof theirs), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(&control.header), theirs, sizeof theirs);
-	zygote.idle = false;
 	(void)!sendmsg(zygote.control, &message, MSG_NOSIGNAL); /* it fails when the zygote is dead, and the loop notices that */
 	for (int i = 0; i < 4; i++)
 		close(theirs[i]);
@@ -254,10 +251,10 @@ static void start_single(void)
 		next.pid = pid;
 }
 
-void boot_ahead(void)
+void boot_now(void)
 {
-	if (boot.state != RETIRED || (boot.mode == IT_BOOT_FORK && zygote.control >= 0 && !zygote.idle))
-		return; /* a zygote that waits for its child says when it is idle */
+	if (boot.state != RETIRED)
+		return;
 	set_state(BOOTING);
 	if (boot.mode == IT_BOOT_SINGLE)
 		start_single();
@@ -267,6 +264,13 @@ void boot_ahead(void)
 		ask_for_child();
 }
 
+/* A side run could reach a parked process of its own user. So such a process is then booted only for a start that waits. */
+void boot_ahead(void)
+{
+	if (boot.mode != IT_BOOT_SINGLE || !run_sides())
+		boot_now();
+}
+
 void boot_for(uint32_t next_uid)
 {
 	boot.uid = next_uid;
@@ -274,9 +278,10 @@ void boot_for(uint32_t next_uid)
 	files_home(next_uid);
 }
 
-bool boot_serves(uint32_t wanted_uid)
+/* A process that is the user's from the start has no mark, and cannot take one later. */
+bool boot_serves(uint32_t wanted_uid, bool side)
 {
-	return boot.mode == IT_BOOT_FORK || (boot.mode == IT_BOOT_SINGLE && boot.uid == wanted_uid);
+	return boot.mode == IT_BOOT_FORK || (boot.mode == IT_BOOT_SINGLE && boot.uid == wanted_uid && !side);
 }
 
 void boot_retire(void)
@@ -308,12 +313,11 @@ static void park(pid_t pid)
 	announce();
 }
 
-/* Its child, which may run a program, becomes ours: the kernel tells us of its end. */
+/* Its children, which may run programs, become ours: the kernel tells us of their ends. */
 static void zygote_gone(int error)
 {
 	close_fd(&zygote.control);
 	zygote.pid = 0;
-	zygote.idle = false;
 	boot_failed(error, zygote.errors);
 	run_adopted();
 	replace();
@@ -334,23 +338,22 @@ static bool zygote_event(void)
 		int32_t pid;
 		memcpy(&pid, packet + 1, sizeof pid);
 		park(pid);
-	} else if (length == 21 && packet[0] == 's') {
-		int32_t status;
+	} else if (length == 25 && packet[0] == 's') {
+		int32_t pid, status;
 		uint64_t cpu_us, peak_kib;
-		memcpy(&status, packet + 1, sizeof status);
-		memcpy(&cpu_us, packet + 5, sizeof cpu_us);
-		memcpy(&peak_kib, packet + 13, sizeof peak_kib);
-		zygote.idle = true;
-		if (boot.state == PARKED) {
+		memcpy(&pid, packet + 1, sizeof pid);
+		memcpy(&status, packet + 5, sizeof status);
+		memcpy(&cpu_us, packet + 9, sizeof cpu_us);
+		memcpy(&peak_kib, packet + 17, sizeof peak_kib);
+		if (boot.state == PARKED && pid == next.pid) {
 			boot_failed(0, zygote.errors);
 			replace();
 		} else {
-			run_exited(status, cpu_us, peak_kib);
+			run_exited(pid, status, cpu_us, peak_kib);
 		}
 	} else if (length == 5 && packet[0] == 'e' && boot.state == BOOTING) {
 		int32_t error;
 		memcpy(&error, packet + 1, sizeof error);
-		zygote.idle = true;
 		boot_failed(error, zygote.errors); /* the next start tries it again */
 	} else {
 		zygote_gone(length < 0 ? errno : 0);

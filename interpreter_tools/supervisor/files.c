@@ -398,6 +398,11 @@ void files_drop(void)
 	put_remove();
 }
 
+bool files_put_open(void)
+{
+	return put.open;
+}
+
 void files_closed(void)
 {
 	if (put.open)
@@ -416,7 +421,7 @@ static struct {
 static void get_refused(int error)
 {
 	close_fd(&get.fd);
-	send_refused(IT_WHY_GET, error, get.path, get.length);
+	send_refused(0, IT_WHY_GET, error, get.path, get.length);
 }
 
 void files_get(struct cursor *payload)
@@ -445,7 +450,7 @@ bool files_reading(void)
 
 void files_event(void)
 {
-	ssize_t got = get.left == 0 ? 0 : wire_forward(IT_CONTENT, get.fd, get.left < IT_MAX_PAYLOAD ? get.left : IT_MAX_PAYLOAD);
+	ssize_t got = get.left == 0 ? 0 : wire_forward(0, IT_CONTENT, get.fd, get.left < IT_MAX_PAYLOAD ? get.left : IT_MAX_PAYLOAD);
 	if (got > 0) {
 		get.left -= (uint64_t)got;
 	} else if (got == 0) {

@@ -31,7 +31,8 @@
 
 static struct {
 	bool greeted;   /* IT_BOOT has come */
-	bool held_back; /* an IT_START waits for the interpreter that is on its way, or for the clock */
+	bool held_back; /* a frame waits for the interpreter that is on its way, */
+	bool for_clock; /* or also for the clock */
 } client;
 
 /* ---- set-up ---- */
@@ -100,6 +101,15 @@ static void reset(struct cursor *payload)
 	wipe_reset(deadline_ms, next_uid);
 }
 
+static void list(struct cursor *payload)
+{
+	bool changed = payload->at < payload->end;
+	if (changed && take_u32(payload) != 1)
+		die("protocol: a list of what is unknown");
+	take_end(payload);
+	changes_list(!changed, false);
+}
+
 static void dispatch_idle(uint8_t type, struct cursor *payload)
 {
 	switch (type) {
@@ -120,18 +130,21 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 	case IT_SYNC:
 		take_end(payload);
 		files_closed();
-		if (!refusal_send())
+		if (!refusal_send(0))
 			send_frame(IT_READY, NULL, 0);
 		break;
 	case IT_START:
-		run_start(payload);
+		run_start(0, payload);
+		break;
+	case IT_MARK:
+		take_end(payload);
+		changes_mark();
 		break;
 	case IT_RESET:
 		reset(payload);
 		break;
 	case IT_LIST:
-		take_end(payload);
-		changes_list(true, false);
+		list(payload);
 		break;
 	case IT_GET:
 		files_get(payload);
@@ -152,47 +165,59 @@ static void dispatch_idle(uint8_t type, struct cursor *payload)
 		take_end(payload);
 		store_entries();
 		break;
-	case IT_STDIN: /* they raced with the end of the run */
-	case IT_KILL:
-		break;
 	default:
 		die("protocol: a frame of type 0x%02x while idle", type);
 	}
 }
 
-/* A start waits for the interpreter that is on its way, and until the clock tells its files from those of the run before. */
-static bool start_waits(void)
+static bool still_waits(void)
 {
-	boot_ahead(); /* if the last try could not be made */
-	return boot_pending() || !changes_settled();
+	return boot_pending() || (client.for_clock && !changes_settled());
 }
 
-static void dispatch(uint8_t type, struct cursor *payload)
+/*
+ * A start waits for the interpreter that is on its way; one of the main run, and a mark, also until the clock tells the files of
+ * now from those of the run before. A reset must not meet an interpreter that is half way.
+ */
+static bool hold_back(uint8_t type, uint16_t run, const struct cursor *payload)
+{
+	uint32_t flags = 0;
+	client.for_clock = type == IT_MARK || (type == IT_START && !run);
+	if (type == IT_RESET)
+		return !run_was_last() && boot_pending();
+	if (type == IT_MARK)
+		return still_waits();
+	if (payload->end - payload->at >= 8)
+		memcpy(&flags, payload->at + 4, sizeof flags);
+	if (flags & IT_FLAG_BOOTED)
+		boot_now(); /* if it was not booted ahead */
+	else
+		boot_ahead(); /* if the last try could not be made */
+	return still_waits();
+}
+
+static void dispatch(uint8_t type, uint16_t run, struct cursor *payload)
 {
 	if (!client.greeted) {
-		if (type != IT_BOOT)
+		if (type != IT_BOOT || run)
 			die("protocol: a frame of type 0x%02x before the boot", type);
 		client.greeted = true;
 		boot_configure(payload);
-	} else if (run_active()) {
-		if (type == IT_STDIN)
-			run_stdin(payload);
-		else if (type == IT_KILL)
-			run_kill();
-		else
-			die("protocol: a frame of type 0x%02x while running", type);
-	} else if (type == IT_START || type == IT_RESET) {
-		if (type == IT_START && run_was_last())
-			die("protocol: a start after the last run");
-		/* a reset must not meet an interpreter that is half way */
-		client.held_back = type == IT_START ? start_waits() : !run_was_last() && boot_pending();
-		if (client.held_back)
-			wire_unread();
-		else
-			dispatch_idle(type, payload);
-	} else {
-		dispatch_idle(type, payload);
+		return;
 	}
+	if (run_frame(type, run, payload))
+		return;
+	if (run ? type != IT_START : run_active())
+		die("protocol: a frame of type 0x%02x of the run %u while %s", type, run, run_active() ? "running" : "idle");
+	if (type == IT_START && run_was_last())
+		die("protocol: a start after the last run");
+	client.held_back = (type == IT_START || type == IT_RESET || type == IT_MARK) && hold_back(type, run, payload);
+	if (client.held_back)
+		wire_unread();
+	else if (run)
+		run_start(run, payload);
+	else
+		dispatch_idle(type, payload);
 }
 
 /* A request is under way, and the frames behind it wait for its answer. */
@@ -203,7 +228,7 @@ static bool phase_busy(void)
 
 static bool input_waits(void)
 {
-	return (client.held_back && (boot_pending() || !changes_settled())) || phase_busy() || !wire_takes_answer();
+	return (client.held_back && still_waits()) || phase_busy() || !wire_takes_answer();
 }
 
 /* Does the next step of what is under way. */
@@ -222,11 +247,12 @@ static void step(void)
 static void serve_client(bool readable)
 {
 	uint8_t type;
+	uint16_t run;
 	struct cursor payload;
 	bool more = true;
 	while (more) {
-		while (!input_waits() && wire_next(&type, &payload))
-			dispatch(type, &payload);
+		while (!input_waits() && wire_next(&type, &run, &payload))
+			dispatch(type, run, &payload);
 		bool waited = input_waits();
 		more = readable && !waited && wire_receive();
 		wire_flush(); /* an answer before it keeps a file from being read on */
@@ -241,7 +267,7 @@ static int64_t due_us(void)
 {
 	int64_t us = sooner(run_due_us(), wipe_due_us());
 	if (client.held_back && !boot_pending())
-		us = sooner(us, changes_settled() ? 0 : CLOCK_US);
+		us = sooner(us, still_waits() ? CLOCK_US : 0);
 	if ((store_busy() || (changes_listing() && !run_active())) && wire_takes_bulk())
 		us = 0;
 	return us;
@@ -265,12 +291,13 @@ int main(int argc, char **argv)
 	uint32_t hello[3] = {IT_VERSION, MACHINE, (uint32_t)getpid()};
 	send_frame(IT_HELLO, hello, sizeof hello);
 	for (;;) {
-		struct pollfd fds[9] = {[2] = {.fd = signals, .events = POLLIN}};
+		struct pollfd fds[5 + RUN_FDS];
+		fds[2] = (struct pollfd){.fd = signals, .events = POLLIN};
 		int64_t rest_us = wire_fds(fds, !input_waits(), wire_pending() || files_reading());
 		int boot = boot_fds(fds + 3);
-		int count = 3 + boot + run_fds(fds + 3 + boot);
-		struct pollfd *asked = &fds[count++];
+		struct pollfd *asked = &fds[3 + boot], *of_runs = asked + 1;
 		*asked = (struct pollfd){.fd = filter_fd(), .events = POLLIN};
+		int run_count = run_fds(of_runs), count = 4 + boot + run_count;
 		int64_t us = sooner(rest_us, due_us());
 		struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 		if (ppoll(fds, (nfds_t)count, us < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR)
@@ -286,7 +313,7 @@ int main(int argc, char **argv)
 			boot_event();
 		if (asked->revents)
 			filter_event();
-		run_event();
+		run_event(of_runs, run_count);
 		serve_client(fds[0].revents & POLLIN);
 	}
 }

@@ -1,12 +1,13 @@
 /*
- * What the processes of a run tell the client beside their output: pictures and tables that they display, for one.
+ * What the processes of a run tell the client beside their output, and what the client tells them: pictures and tables that
+ * they display, calls of the client's functions, cells of a context.
  *
- * They connect to a local socket and send pieces, each u32 length and that many bytes; a piece becomes one
- * IT_MESSAGE. It is passed on behind all that was in the program's pipes when it came, and answered with u32 0 then:
- * a sender that waits for the answer keeps its messages in their place among its output. What is in a piece is the
- * client's business.
+ * They connect to a local socket and send pieces, each u32 length and that many bytes; a piece becomes one IT_MESSAGE. It
+ * is passed on behind all that was in the program's pipes when it came, and answered with u32 0 then: a sender that waits
+ * for the answer keeps its messages in their place among its output. What is in a piece is the client's business.
  *
- * Only processes of the run's user are heard. A connection holds one piece at most, so nothing here grows.
+ * A connection belongs to the run whose mark its process had when it connected, or to the main run. It holds one piece, and
+ * what was told to it up to a window, so nothing here grows.
  */
 #include "supervisor.h"
 
@@ -19,28 +20,40 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MOST_CONNECTIONS 16 /* of one run at a time; further ones wait */
+#define MOST_CONNECTIONS 64      /* of one run at a time; further ones are closed */
+#define MOST_OF_ALL 256          /* of all runs: each takes a descriptor */
+#define MOST_ANSWERS 4096        /* that a sender leaves unread before it is dropped */
+#define TOLD_AT (IT_TELL_WINDOW / 2)
+
+#ifndef SO_PEERGROUPS /* Linux 4.13 */
+#define SO_PEERGROUPS 59
+#endif
 
 struct connection {
 	int fd; /* -1: free */
+	uint16_t run;
 	uint32_t number;
+	bool spoken, over; /* the client knows of it; it has ended, which is still to be told */
 	uint8_t head[4];
 	uint8_t *piece; /* the piece that is coming or waits, behind room for its number */
 	size_t head_size, size, got;
+	uint8_t *told; /* what the client has told it and was not sent yet: IT_TELL_WINDOW bytes; NULL: nothing */
+	size_t told_start, told_end;
+	uint32_t credit;  /* bytes that were sent, of which the client does not know yet */
+	uint32_t answers; /* that could not be sent yet */
+	bool blocked;
 };
 
 static struct {
-	int listener, events;
-	uint32_t uid, count; /* of the run's connections so far */
-	struct connection connections[MOST_CONNECTIONS];
-	struct connection *waiting; /* it holds a whole piece, which is the next to be passed on */
-	size_t before[2];           /* bytes of stdout and stderr that have to go first */
-} messages = {.listener = -1, .events = -1};
+	int listener, blocked; /* connections that do not take what they are sent are watched there */
+	unsigned count, blocked_count;
+	bool full; /* there was no descriptor for another one */
+} messages = {.listener = -1, .blocked = -1};
 
-static void watch(int operation, int fd, struct connection *connection)
+static void watch(int events, int operation, int fd, uint32_t what, struct connection *connection)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
-	if (epoll_ctl(messages.events, operation, fd, &event) < 0)
+	struct epoll_event event = {.events = what, .data.ptr = connection};
+	if (epoll_ctl(events, operation, fd, &event) < 0)
 		die("cannot watch a socket: %s", strerror(errno));
 }
 
@@ -51,72 +64,112 @@ void messages_open(void)
 	/* an abstract name is in no directory, and no program can take it away */
 	memcpy(address.sun_path + 1, IT_MESSAGES, sizeof IT_MESSAGES - 1);
 	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof IT_MESSAGES);
-	for (size_t i = 0; i < MOST_CONNECTIONS; i++)
-		messages.connections[i].fd = -1;
 	messages.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (messages.listener >= 0 &&
 	    (bind(messages.listener, (struct sockaddr *)&address, length) < 0 || listen(messages.listener, 16) < 0))
 		close_fd(&messages.listener);
-	if (messages.listener < 0)
-		return;
-	if ((messages.events = epoll_create1(EPOLL_CLOEXEC)) < 0)
+	if (messages.listener >= 0 && (messages.blocked = epoll_create1(EPOLL_CLOEXEC)) < 0)
 		die("cannot watch sockets: %s", strerror(errno));
-	watch(EPOLL_CTL_ADD, messages.listener, NULL);
 }
 
-void messages_begin(uint32_t uid)
+int messages_listener(void)
 {
-	messages.uid = uid;
-	messages.count = 0;
+	return messages.full ? -1 : messages.listener;
 }
 
-/* A listener that nobody can be taken from must not wake us. */
-static void listen_while(bool place)
+void messages_begin(struct talk *talk, uint16_t run, int64_t *room)
 {
-	struct epoll_event event = {.events = place ? EPOLLIN : 0};
-	if (epoll_ctl(messages.events, EPOLL_CTL_MOD, messages.listener, &event) < 0)
-		die("cannot watch a socket: %s", strerror(errno));
+	*talk = (struct talk){.run = run, .events = -1, .room = room};
+}
+
+/* ---- connections ---- */
+
+static void unblock(struct connection *connection)
+{
+	if (!connection->blocked)
+		return;
+	epoll_ctl(messages.blocked, EPOLL_CTL_DEL, connection->fd, NULL);
+	connection->blocked = false;
+	messages.blocked_count--;
+}
+
+static void block(struct connection *connection)
+{
+	if (connection->blocked)
+		return;
+	watch(messages.blocked, EPOLL_CTL_ADD, connection->fd, EPOLLOUT, connection);
+	connection->blocked = true;
+	messages.blocked_count++;
 }
 
 static void drop(struct connection *connection)
 {
-	listen_while(true);
-	if (messages.waiting == connection)
-		messages.waiting = NULL;
+	unblock(connection);
 	close_fd(&connection->fd);
 	free(connection->piece);
+	free(connection->told);
 	*connection = (struct connection){.fd = -1};
+	messages.count--;
+	messages.full = false;
 }
 
-static struct connection *free_place(void)
+/* It has ended: the client is told, if it knows of it, when its turn comes. */
+static void end(struct connection *connection)
 {
-	for (size_t i = 0; i < MOST_CONNECTIONS; i++)
-		if (messages.connections[i].fd < 0)
-			return &messages.connections[i];
+	if (!connection->spoken) {
+		drop(connection);
+		return;
+	}
+	unblock(connection);
+	shutdown(connection->fd, SHUT_RDWR); /* so that it stays readable until its turn comes */
+	connection->over = true;
+}
+
+static struct connection *free_place(struct talk *talk)
+{
+	if (!talk->connections) {
+		talk->connections = calloc(MOST_CONNECTIONS, sizeof *talk->connections);
+		talk->events = epoll_create1(EPOLL_CLOEXEC);
+		for (size_t i = 0; talk->connections && i < MOST_CONNECTIONS; i++)
+			talk->connections[i].fd = -1;
+	}
+	for (size_t i = 0; talk->connections && talk->events >= 0 && i < MOST_CONNECTIONS; i++)
+		if (talk->connections[i].fd < 0)
+			return &talk->connections[i];
 	return NULL;
 }
 
-static void take_connections(void)
+/* Whose it is, the kernel says: a process has the groups of its run, and connects with them. */
+static struct talk *talk_of(int fd)
 {
-	struct connection *connection;
 	struct ucred who;
-	socklen_t size = sizeof who;
-	for (;;) {
-		if (!(connection = free_place())) {
-			listen_while(false);
-			return;
-		}
-		int fd = accept4(messages.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
-			return;
-		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 || who.uid != messages.uid) {
+	gid_t groups[64];
+	socklen_t size = sizeof who, groups_size = sizeof groups;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
+		return NULL;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size) < 0)
+		groups_size = 0; /* gVisor does not tell, and has no marks either */
+	return run_of_peer(who.uid, groups, groups_size / sizeof *groups);
+}
+
+void messages_accept(void)
+{
+	int fd;
+	while (messages.listener >= 0 && (fd = accept4(messages.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct talk *talk = talk_of(fd);
+		struct connection *connection = talk && messages.count < MOST_OF_ALL ? free_place(talk) : NULL;
+		if (!connection) {
 			close(fd);
 			continue;
 		}
-		*connection = (struct connection){.fd = fd, .number = ++messages.count};
-		watch(EPOLL_CTL_ADD, fd, connection);
+		*connection = (struct connection){.fd = fd, .run = talk->run, .number = ++talk->count};
+		messages.count++;
+		watch(talk->events, EPOLL_CTL_ADD, fd, EPOLLIN, connection);
 	}
+	messages.full = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
 }
+
+/* ---- what they say ---- */
 
 /* False when nothing more has come, or the connection is over. */
 static bool read_into(struct connection *connection, uint8_t *to, size_t size, size_t *got)
@@ -127,22 +180,23 @@ static bool read_into(struct connection *connection, uint8_t *to, size_t size, s
 		return true;
 	}
 	if (done == 0 || (errno != EAGAIN && errno != EINTR))
-		drop(connection);
+		end(connection);
 	return false;
 }
 
-static void read_piece(struct connection *connection)
+/* True when a whole piece is there. */
+static bool read_piece(struct connection *connection)
 {
 	while (connection->head_size < sizeof connection->head)
 		if (!read_into(connection, connection->head, sizeof connection->head, &connection->head_size))
-			return;
+			return false;
 	if (!connection->piece) {
 		uint32_t length;
 		memcpy(&length, connection->head, sizeof length);
 		if (length == 0 || length > IT_MESSAGE_SIZE ||
 		    !(connection->piece = malloc(sizeof connection->number + length))) {
-			drop(connection);
-			return;
+			end(connection);
+			return false;
 		}
 		memcpy(connection->piece, &connection->number, sizeof connection->number);
 		connection->size = sizeof connection->number + length;
@@ -150,8 +204,8 @@ static void read_piece(struct connection *connection)
 	}
 	while (connection->got < connection->size)
 		if (!read_into(connection, connection->piece, connection->size, &connection->got))
-			return;
-	messages.waiting = connection;
+			return false;
+	return true;
 }
 
 static size_t in_pipe(int fd)
@@ -161,73 +215,173 @@ static size_t in_pipe(int fd)
 }
 
 /* One piece at a time: the next is not looked for while one waits. */
-static void find_piece(const struct pipes *pipes)
+static void find_piece(struct talk *talk, const struct pipes *pipes)
 {
-	struct epoll_event events[MOST_CONNECTIONS + 1];
-	int count = epoll_wait(messages.events, events, MOST_CONNECTIONS + 1, 0);
-	for (int i = 0; i < count && !messages.waiting; i++) {
+	struct epoll_event events[MOST_CONNECTIONS];
+	int count = epoll_wait(talk->events, events, MOST_CONNECTIONS, 0);
+	for (int i = 0; i < count && !talk->waiting; i++) {
 		struct connection *connection = events[i].data.ptr;
-		if (!connection)
-			take_connections();
-		else if (connection->fd >= 0)
-			read_piece(connection);
+		if (connection->fd >= 0 && (connection->over || read_piece(connection) || connection->over))
+			talk->waiting = connection;
 	}
-	if (messages.waiting) {
-		messages.before[0] = in_pipe(pipes->out);
-		messages.before[1] = in_pipe(pipes->err);
+	if (talk->waiting) {
+		talk->before[0] = in_pipe(pipes->out);
+		talk->before[1] = in_pipe(pipes->err);
 	}
 }
 
-int messages_fd(void)
+void messages_output(struct talk *talk, bool is_stderr, size_t bytes)
 {
-	return messages.waiting ? -1 : messages.events;
-}
-
-void messages_output(bool is_stderr, size_t bytes)
-{
-	size_t *before = &messages.before[is_stderr];
+	size_t *before = &talk->before[is_stderr];
 	*before -= bytes < *before ? bytes : *before;
 }
 
-static void pass_on(void)
+/* The answers to its pieces; what is told to it goes before them. */
+static void send_answers(struct connection *connection)
 {
 	static const uint32_t taken = 0;
-	struct connection *connection = messages.waiting;
-	send_frame(IT_MESSAGE, connection->piece, connection->size);
-	wire_flush();
-	messages.waiting = NULL;
-	free(connection->piece);
-	connection->piece = NULL;
-	connection->head_size = connection->size = connection->got = 0;
-	if (send(connection->fd, &taken, sizeof taken, MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof taken)
-		drop(connection); /* it has ended, or does not read its answers */
+	for (; connection->answers && !connection->told; connection->answers--)
+		if (send(connection->fd, &taken, sizeof taken, MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof taken) {
+			block(connection);
+			return;
+		}
 }
 
-bool messages_ready(const struct pipes *pipes)
+static void pass_on(struct talk *talk)
 {
-	bool behind = (messages.before[0] && pipes->out >= 0) || (messages.before[1] && pipes->err >= 0);
-	return messages.waiting && !behind && !wire_pending();
-}
-
-bool messages_pass(const struct pipes *pipes)
-{
-	if (messages.events < 0)
-		return false;
-	if (!messages.waiting)
-		find_piece(pipes);
-	while (messages_ready(pipes)) {
-		pass_on();
-		find_piece(pipes);
+	struct connection *connection = talk->waiting;
+	talk->waiting = NULL;
+	if (connection->over) {
+		send_of(talk->run, IT_MESSAGE, &connection->number, sizeof connection->number);
+		drop(connection);
+	} else {
+		send_of(talk->run, IT_MESSAGE, connection->piece, connection->size);
+		*talk->room -= (int64_t)connection->size;
+		free(connection->piece);
+		connection->piece = NULL;
+		connection->head_size = connection->size = connection->got = 0;
+		connection->spoken = true;
+		connection->answers++;
+		send_answers(connection);
+		if (connection->answers > MOST_ANSWERS)
+			end(connection); /* it does not read its answers */
 	}
-	return messages.waiting;
+	wire_flush();
 }
 
-void messages_end(void)
+int messages_fd(const struct talk *talk)
 {
-	int fd;
-	for (size_t i = 0; i < MOST_CONNECTIONS; i++)
-		if (messages.connections[i].fd >= 0)
-			drop(&messages.connections[i]);
-	while (messages.listener >= 0 && (fd = accept4(messages.listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
-		close(fd);
+	return talk->waiting ? -1 : talk->events;
+}
+
+bool messages_ready(const struct talk *talk, const struct pipes *pipes)
+{
+	bool behind = (talk->before[0] && pipes->out >= 0) || (talk->before[1] && pipes->err >= 0);
+	return talk->waiting && !behind && *talk->room > 0 && !wire_pending();
+}
+
+bool messages_pass(struct talk *talk, const struct pipes *pipes)
+{
+	if (talk->events < 0)
+		return false;
+	if (!talk->waiting)
+		find_piece(talk, pipes);
+	while (messages_ready(talk, pipes)) {
+		pass_on(talk);
+		find_piece(talk, pipes);
+	}
+	return talk->waiting;
+}
+
+/* ---- what they are told ---- */
+
+static void tell_client(struct connection *connection)
+{
+	uint32_t told[2] = {connection->number, connection->credit};
+	if (connection->credit < TOLD_AT)
+		return;
+	send_of(connection->run, IT_TOLD, told, sizeof told);
+	connection->credit = 0;
+}
+
+static void send_told(struct connection *connection)
+{
+	while (connection->told) {
+		ssize_t done = send(connection->fd, connection->told + connection->told_start,
+				    connection->told_end - connection->told_start, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0) { /* one that has ended is noticed when it is read */
+			block(connection);
+			break;
+		}
+		connection->told_start += (size_t)done;
+		connection->credit += (uint32_t)done;
+		if (connection->told_start == connection->told_end) {
+			free(connection->told);
+			connection->told = NULL;
+			connection->told_start = connection->told_end = 0;
+		}
+	}
+	tell_client(connection);
+	send_answers(connection);
+}
+
+static struct connection *find(struct talk *talk, uint32_t number)
+{
+	for (size_t i = 0; talk->connections && i < MOST_CONNECTIONS; i++)
+		if (talk->connections[i].fd >= 0 && talk->connections[i].number == number && !talk->connections[i].over)
+			return &talk->connections[i];
+	return NULL;
+}
+
+void messages_tell(struct talk *talk, struct cursor *payload)
+{
+	struct connection *connection = find(talk, take_u32(payload));
+	uint32_t length = (uint32_t)(payload->end - payload->at), head = length | IT_MESSAGE_TOLD;
+	if (length == 0 || length > IT_MESSAGE_SIZE)
+		die("protocol: a piece of %u bytes", length);
+	if (!connection)
+		return; /* it has ended, and the client will hear that, or has */
+	if (!connection->told && !(connection->told = malloc(IT_TELL_WINDOW)))
+		die("out of memory");
+	if (connection->told_end + sizeof head + length > IT_TELL_WINDOW && connection->told_start > 0) {
+		memmove(connection->told, connection->told + connection->told_start, connection->told_end - connection->told_start);
+		connection->told_end -= connection->told_start;
+		connection->told_start = 0;
+	}
+	if (connection->told_end + sizeof head + length > IT_TELL_WINDOW)
+		die("protocol: more is told to a connection than the window holds");
+	memcpy(connection->told + connection->told_end, &head, sizeof head);
+	memcpy(connection->told + connection->told_end + sizeof head, payload->at, length);
+	connection->told_end += sizeof head + length;
+	if (!connection->blocked)
+		send_told(connection);
+}
+
+int messages_blocked(void)
+{
+	return messages.blocked_count && wire_takes_answer() ? messages.blocked : -1;
+}
+
+void messages_unblock(void)
+{
+	struct epoll_event event;
+	while (messages_blocked() >= 0 && epoll_wait(messages.blocked, &event, 1, 0) == 1) {
+		unblock(event.data.ptr);
+		if (event.events & (EPOLLERR | EPOLLHUP))
+			continue; /* it has ended, which is noticed when it is read */
+		send_told(event.data.ptr);
+	}
+}
+
+void messages_end(struct talk *talk)
+{
+	for (size_t i = 0; talk->connections && i < MOST_CONNECTIONS; i++)
+		if (talk->connections[i].fd >= 0)
+			drop(&talk->connections[i]);
+	free(talk->connections);
+	close_fd(&talk->events);
+	*talk = (struct talk){.events = -1};
+	messages.full = false;
 }

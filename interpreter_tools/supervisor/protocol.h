@@ -6,7 +6,7 @@
  *     u32 length      bytes of payload that follow the header, at most IT_MAX_PAYLOAD
  *     u8  type        one of the IT_* frame types below
  *     u8  zero        must be 0
- *     u16 zero        must be 0
+ *     u16 run         the run that the frame belongs to; 0: the main run, and every frame that belongs to no run
  *     payload
  *
  * All integers are little-endian. A "string" is u32 length followed by that many bytes, without a terminator; so no
@@ -14,6 +14,9 @@
  * Both sides are tolerant of nothing: an unknown type, a non-zero reserved field, a payload that is too long, too
  * short or longer than its fields, or a frame that the state below does not allow ends the conversation. The
  * supervisor then sends IT_FATAL and leaves; the client discards the container.
+ *
+ * There is one main run at a time, which the states below speak of. Beside it there are side runs: long-lived programs, whose frames bear the
+ * number that the client gave them. See "Side runs".
  *
  *     state      client may send                                   supervisor answers
  *     GREETED    (supervisor sent IT_HELLO) IT_BOOT                IT_READY, or IT_REFUSED
@@ -29,19 +32,23 @@
  *                                                                  in place of each
  *                IT_STAGE, IT_PUBLISH, IT_EVICT                    IT_READY, or IT_REFUSED
  *                IT_ENTRIES                                        IT_STORED repeated, then IT_READY; or IT_REFUSED
- *     RUNNING    IT_STDIN, IT_KILL                                 IT_STDOUT, IT_STDERR, IT_MESSAGE, IT_CREDIT; at the end
+ *                IT_MARK                                           nothing
+ *     RUNNING    IT_STDIN, IT_KILL, IT_SIGNAL, IT_TELL             IT_STDOUT, IT_STDERR, IT_MESSAGE, IT_CREDIT, IT_TOLD; at the end
  *                                                                  IT_FILES repeated, IT_EXIT, IT_CLEAN if the start asked
  *                                                                  for a reset, then IDLE
  *
- * IT_KILL and IT_STDIN that arrive while IDLE raced with the end of the run and are ignored.
+ * Frames for a run that has ended raced with its end and are ignored: IT_STDIN, IT_KILL, IT_SIGNAL, IT_TELL and IT_TAKEN.
  */
 #ifndef INTERPRETER_TOOLS_PROTOCOL_H
 #define INTERPRETER_TOOLS_PROTOCOL_H
 
-#define IT_VERSION 1          /* of this file; both sides must hold the same */
+#define IT_VERSION 2          /* of this file; both sides must hold the same */
 #define IT_HEADER_SIZE 8
 #define IT_MAX_PAYLOAD 65536  /* bytes */
 #define IT_STDIN_WINDOW 65536 /* bytes of IT_STDIN a client may have outstanding before an IT_CREDIT */
+#define IT_TELL_WINDOW 131072 /* bytes of IT_TELL, and 4 for each, that one connection may have outstanding before an IT_TOLD */
+#define IT_OUTPUT_WINDOW 262144 /* bytes of output and messages of a side run before an IT_TAKEN; one frame more may come */
+#define IT_MAX_SIDE 64        /* side runs at once */
 
 /* client to supervisor */
 #define IT_BOOT 0x01    /* u8 mode, u8 0, u16 argc, u16 envc, u32 uid of the first run, argc + envc strings: what to boot ahead */
@@ -53,11 +60,15 @@
 #define IT_STDIN 0x07   /* bytes for the program; empty: end of file */
 #define IT_KILL 0x08    /* empty: kill the run; its outcome becomes IT_KILLED */
 #define IT_RESET 0x09   /* u32 deadline in ms, u32 uid of the next run: kill, wipe, verify, boot */
-#define IT_LIST 0x0a    /* empty: every regular file below the workspace */
+#define IT_LIST 0x0a    /* empty: every regular file below the workspace; u32 1: those that are new or changed since IT_MARK */
 #define IT_DROP 0x11    /* empty: instead of IT_DONE, the rest of the file will not come: it is removed */
 #define IT_GET 0x0b     /* u32 uid, u64 offset, u64 count in bytes, string path below the workspace: read it as that user */
 #define IT_NEED 0x0c    /* string key, string link, string path: the next run needs that entry of the store. Unless the link is */
                         /* empty, one of that name in the workspace leads to that path in the entry while the run lasts */
+#define IT_SIGNAL 0x12  /* u32 signal: for the process group of the run's program (SIGINT interrupts it) */
+#define IT_TELL 0x13    /* u32 connection, 1 to IT_MESSAGE_SIZE bytes: a piece for whoever holds that connection; see below */
+#define IT_TAKEN 0x14   /* u32 bytes of output and messages of a side run that the client has taken: there is room for as many again */
+#define IT_MARK 0x15    /* empty: what changes from here on is told by IT_LIST */
 
 /* client to the supervisor of an installer, where the store can be written; a key is 64 hexadecimal digits */
 #define IT_STAGE 0x0d   /* u32 uid, string key: STORE/.KEY/target and STORE/.KEY/tmp, empty and that user's */
@@ -78,6 +89,19 @@
 #define IT_FLAG_LIST 8u   /* let the IT_FILES at the end also tell what the run has left alone, see IT_FILES_UNCHANGED */
 #define IT_FLAG_LAST 4u   /* boot no other interpreter when it ends: an IT_RESET has to come before another IT_START */
 #define IT_FLAG_MERGED 16u /* stderr is the pipe of stdout, so that one IT_STDOUT after another keeps the order of both */
+
+/*
+ * Side runs. A START whose header bears a number starts a side run: at any time after the boot, unless a run that was the last has been. The number
+ * is none of a live side run. It has no reset, no IT_FLAG_LAST and no IT_FLAG_LIST; IT_FLAG_BOOTED needs IT_BOOT_FORK. While no main run is there
+ * it also tells the errors that wait, and the files and the entry that were named before it are there for it, and stay. IT_REFUSED answers it with
+ * its number. It ends with IT_EXIT and without IT_FILES.
+ *
+ * Every process of a side run is in a supplementary group of its own, IT_MARK_FIRST to IT_MARK_LAST, which it cannot leave: by that, and by no word of
+ * theirs, the supervisor knows whose a process and whose a connection is. No run's uid lies in that range. What a side run has started is killed
+ * with it. The end of the main run kills what belongs to no side run. A reset ends all of them, each with its IT_EXIT before IT_CLEAN.
+ */
+#define IT_MARK_FIRST 60000
+#define IT_MARK_LAST 64999
 
 /* in the mode of IT_PUT: the file belongs to the next run. When its IT_START is refused, what was there before is there again */
 #define IT_PUT_RUN 0x40000000u
@@ -114,7 +138,8 @@
 #define IT_CLEAN 0x8a   /* u32 verdict (IT_CLEAN_*), string what was left */
 #define IT_CONTENT 0x8b /* bytes of a file; empty: its end */
 #define IT_FATAL 0x8c   /* string message: the supervisor leaves */
-#define IT_MESSAGE 0x8d /* u32 connection, bytes: a piece of what a process of the run says to the client; see below */
+#define IT_MESSAGE 0x8d /* u32 connection, bytes: a piece of what a process of the run says to the client; none: the connection is over */
+#define IT_TOLD 0x8e    /* u32 connection, u32 bytes of IT_TELL, and 4 for each, that went to it */
 
 /*
  * IT_EXIT: u32 outcome, i32 exit code (-1 when a signal ended it), u32 signal (0: none), u32 flags (IT_EXIT_*),
@@ -142,22 +167,27 @@
 #define IT_CLEAN_SOCKETS 3   /* a socket outlived its process */
 
 /*
- * Every process of a run's user may connect to the abstract local socket IT_MESSAGES, up to 16 at a time, and send
- * pieces: u32 length, 1 to IT_MESSAGE_SIZE, and that many bytes. Each becomes one IT_MESSAGE with the number of its
- * connection, the run's first being 1, behind all that was in the program's pipes when it came whole, and is answered
- * with u32 0 then. Pieces are claims of the program, like its output.
+ * Every process of a run may connect to the abstract local socket IT_MESSAGES, up to 64 at a time, and send pieces: u32
+ * length, 1 to IT_MESSAGE_SIZE, and that many bytes. Each becomes one IT_MESSAGE with the number of its connection, the
+ * run's first being 1, behind all that was in the program's pipes when it came whole, and is answered with u32 0 then.
+ * When a connection is over that has sent a piece, an IT_MESSAGE without bytes tells it. Pieces are claims of the
+ * program, like its output.
+ *
+ * A piece of IT_TELL is sent to its connection as u32 length with IT_MESSAGE_TOLD added, and that many bytes. IT_TOLD tells that they went there,
+ * at the latest when half of the window did. A connection that nobody reads stops only what is told to itself.
  *
  * The pieces of the Python package interpreter_tools_display: u8 kind ('d': a display), u8 more (1: the next piece of
  * this connection goes on with it), bytes of JSON.
  */
 #define IT_MESSAGES "interpreter-tools"
 #define IT_MESSAGE_SIZE 65000 /* bytes */
+#define IT_MESSAGE_TOLD 0x80000000u /* added to the length of what comes from the client; an answer has none */
 
 #define IT_HAND_OVER_MERGED 0x80000000u /* no uid is that large */
 
 /*
  * The hand-over to a booted interpreter, on its descriptor 3 (a stream socket, closed before any user code runs):
- * u32 length of the rest, u32 uid, then NUL-terminated strings: the working directory, argc in decimal, argv (argv[0] is the
+ * u32 length of the rest, u32 uid, u32 supplementary group (0: none), then NUL-terminated strings: the working directory, argc in decimal, argv (argv[0] is the
  * code file), then the environment as NAME=value until the end. It closes descriptor 3 and runs the code. With
  * IT_HAND_OVER_MERGED in the uid it first puts descriptor 1 in the place of 2.
  *

@@ -36,11 +36,11 @@ void refusal_forget(void)
 	refusal.error = 0;
 }
 
-bool refusal_send(void)
+bool refusal_send(uint16_t run)
 {
 	if (!refusal.error)
 		return false;
-	send_refused(refusal.why, refusal.error, refusal.subject, refusal.length);
+	send_refused(run, refusal.why, refusal.error, refusal.subject, refusal.length);
 	refusal.error = 0;
 	return true;
 }

@@ -1,10 +1,14 @@
 /*
- * One run: from IT_START to IT_EXIT.
+ * The runs: from IT_START to IT_EXIT. The main run is the first of the table, behind it are the side runs.
  *
- * RUNNING; then, when the program itself has ended, ENDING, in which everything it left is killed; DRAINING, in which what it
- * wrote is passed on; LISTING, in which the files that it changed are told; and back to NONE with IT_EXIT.
+ * A run is RUNNING; then, when the program itself has ended, ENDING, in which everything it left is killed; DRAINING, in which
+ * what it wrote is passed on; LISTING, in which the files that it changed are told (of the main run only); and back to NONE
+ * with IT_EXIT.
  *
  * ENDING and DRAINING have a deadline. When it is over, the end is told as unclean.
+ *
+ * The main run has no mark: its processes are those of no side run. So while no side run lives it ends with all processes of
+ * its user, which one call of the kernel kills. Else they are looked for: members.c.
  */
 #include "supervisor.h"
 
@@ -20,6 +24,7 @@
 #define DRAIN_GRACE_US 2000000 /* for a pipe to end that nothing comes from, when every process is dead */
 #define RETRY_US 2000          /* between two looks at what must go away by itself */
 #define MOST_FRAMES 8          /* of output, before the client and the clock have their turn again */
+#define MARKS (IT_MARK_LAST - IT_MARK_FIRST + 1)
 
 /*
  * What comes first is passed on at once. What follows within this time is passed on together, unless it is much:
@@ -29,14 +34,21 @@
 
 enum phase { NONE, RUNNING, ENDING, DRAINING, LISTING };
 
-static struct {
+struct run {
 	enum phase phase;
+	uint16_t number;                 /* 0: the main run */
 	uint32_t uid, outcome, flags;
+	uint32_t mark;                   /* the group of its processes; 0: they have none */
 	pid_t pid;
 	bool exited, last, lists, gathers;
+	bool beside;                     /* other runs were there, so the container's counters do not speak of it */
+	bool ready;                      /* something is to be read from it */
 	bool err_first;                  /* stderr's turn: the last one was stdout's, and took all the room */
 	int status;
 	struct pipes pipes;
+	struct feed feed;
+	struct talk talk;
+	int64_t room;                    /* bytes that the client takes; of the main run, all that there are */
 	uint64_t limit, sent;            /* bytes of output; limit 0: none */
 	uint32_t reset_ms, next_uid;     /* of the reset that follows; 0: none */
 	uint64_t started_us, ended_us, deadline_us, kill_deadline_us, drain_deadline_us;
@@ -44,21 +56,73 @@ static struct {
 	uint64_t retry_us;               /* when DRAINING looks again */
 	uint64_t cpu_us, peak_bytes;     /* what wait4 told, where the control group does not */
 	struct usage before;
-} run = {.pipes = {-1, -1, -1}};
+};
+
+static struct run runs[1 + IT_MAX_SIDE];
+static struct run *const main_run = &runs[0];
+static size_t side_count, used = 1; /* side runs that live; places of the table that are, or were, in use */
+static size_t turn;                 /* the place whose output is looked at first */
+static uint32_t last_mark;
+
+#define EACH(place) struct run *place = runs; place < runs + used; place++
 
 bool run_active(void)
 {
-	return run.phase != NONE;
+	return main_run->phase != NONE;
+}
+
+bool run_sides(void)
+{
+	return side_count > 0;
 }
 
 void run_forget(void)
 {
-	run.last = false;
+	main_run->last = false;
 }
 
 bool run_was_last(void)
 {
-	return run.last;
+	return main_run->last;
+}
+
+static struct run *run_of(uint16_t number)
+{
+	if (!number)
+		return run_active() ? main_run : NULL;
+	for (EACH(run))
+		if (run->number == number && run->phase != NONE)
+			return run;
+	return NULL;
+}
+
+bool run_marked(uint32_t group)
+{
+	for (struct run *run = runs + 1; run < runs + used; run++)
+		if (run->phase != NONE && run->mark == group)
+			return true;
+	return false;
+}
+
+struct talk *run_of_peer(uint32_t uid, const uint32_t *groups, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (struct run *run = runs + 1; run < runs + used; run++)
+			if (run->phase != NONE && run->mark == groups[i])
+				return &run->talk;
+		if (groups[i] >= IT_MARK_FIRST && groups[i] <= IT_MARK_LAST)
+			return NULL; /* its run has ended */
+	}
+	return run_active() && main_run->uid == uid ? &main_run->talk : NULL;
+}
+
+/* Not the one of a moment ago: a process of it may not be gone yet. */
+static uint32_t take_mark(void)
+{
+	do {
+		last_mark = last_mark % MARKS + 1;
+	} while (run_marked(IT_MARK_FIRST - 1 + last_mark));
+	return IT_MARK_FIRST - 1 + last_mark;
 }
 
 /* ---- start ---- */
@@ -66,6 +130,7 @@ bool run_was_last(void)
 struct start {
 	uint32_t uid, flags, timeout_ms, reset_ms, next_uid;
 	uint64_t limit;
+	bool ahead; /* what was sent before it is for it */
 	uint16_t argc, envc;
 	char *directory, *strings[MAX_STRINGS + 2], **argv, **envp;
 };
@@ -81,7 +146,7 @@ static char *copy_text(struct cursor *payload, char **space)
 }
 
 /* The strings lie one after another, terminated: as exec wants them, and as the hand-over does. */
-static void parse(struct cursor *payload, struct start *start, char *space)
+static void parse(uint16_t number, struct cursor *payload, struct start *start, char *space)
 {
 	start->uid = take_u32(payload);
 	start->flags = take_u32(payload);
@@ -93,8 +158,11 @@ static void parse(struct cursor *payload, struct start *start, char *space)
 	start->argc = take_u16(payload);
 	start->envc = take_u16(payload);
 	const uint32_t known = IT_FLAG_STDIN | IT_FLAG_BOOTED | IT_FLAG_LAST | IT_FLAG_LIST | IT_FLAG_MERGED;
-	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~known))
+	if (start->uid < FIRST_UID || start->uid > LAST_UID || (start->flags & ~known) ||
+	    (start->uid >= IT_MARK_FIRST && start->uid <= IT_MARK_LAST))
 		die("protocol: a start as uid %u with flags %u", start->uid, start->flags);
+	if (number && ((start->flags & (IT_FLAG_LAST | IT_FLAG_LIST)) || start->reset_ms))
+		die("protocol: a start of a side run with flags %u", start->flags);
 	if (start->reset_ms && !(start->flags & IT_FLAG_LAST))
 		die("protocol: a start with a reset that is not the last");
 	if (start->argc == 0)
@@ -110,7 +178,7 @@ static void parse(struct cursor *payload, struct start *start, char *space)
 	take_end(payload);
 }
 
-static bool directory_refused(const struct start *start)
+static bool directory_refused(uint16_t number, const struct start *start)
 {
 	int error = 0;
 	if (become(start->uid) < 0)
@@ -123,7 +191,7 @@ static bool directory_refused(const struct start *start)
 	close_fd(&inside);
 	close_fd(&fd);
 	if (error)
-		send_refused(IT_WHY_CWD, error, start->directory, strlen(start->directory));
+		send_refused(number, IT_WHY_CWD, error, start->directory, strlen(start->directory));
 	return error != 0;
 }
 
@@ -135,17 +203,17 @@ static size_t append(char *to, size_t at, const char *text)
 }
 
 /* The program shall not see what its files have replaced; nor shall that be gone when it does not start. */
-static void (*begins(void))(void)
+static void (*begins(const struct start *start))(void)
 {
-	return files_replace() ? files_keep : NULL;
+	return start->ahead && files_replace() ? files_keep : NULL;
 }
 
 /* False: refused, as the interpreter could not be booted, or died just now. */
-static bool start_booted(const struct start *start)
+static bool start_booted(struct run *run, const struct start *start)
 {
 	static char message[IT_MAX_PAYLOAD + 64];
 	char count[16];
-	size_t at = 8;
+	size_t at = 12;
 	snprintf(count, sizeof count, "%u", start->argc);
 	at = append(message, at, start->directory);
 	at = append(message, at, count);
@@ -154,133 +222,194 @@ static bool start_booted(const struct start *start)
 	for (uint16_t i = 0; i < start->envc; i++)
 		at = append(message, at, start->envp[i]);
 	uint32_t merged = start->flags & IT_FLAG_MERGED ? IT_HAND_OVER_MERGED : 0;
-	uint32_t head[2] = {(uint32_t)(at - 4), start->uid | merged};
+	uint32_t head[3] = {(uint32_t)(at - 4), start->uid | merged, run->mark};
 	memcpy(message, head, sizeof head);
-	run.pid = boot_hand_over(message, at, &run.pipes, begins());
-	if (run.pid < 0)
-		send_refused(IT_WHY_RESOURCE, EAGAIN, start->argv[0], strlen(start->argv[0]));
-	return run.pid >= 0;
+	run->pid = boot_hand_over(message, at, &run->pipes, begins(start));
+	if (run->pid < 0)
+		send_refused(run->number, IT_WHY_RESOURCE, EAGAIN, start->argv[0], strlen(start->argv[0]));
+	return run->pid >= 0;
 }
 
-static bool start_exec(const struct start *start)
+static bool start_exec(struct run *run, const struct start *start)
 {
 	int theirs[3];
 	uint32_t why = IT_WHY_RESOURCE;
 	boot_retire();
-	if (open_pipes(&run.pipes, theirs) < 0) {
-		send_refused(why, errno, start->argv[0], strlen(start->argv[0]));
+	if (open_pipes(&run->pipes, theirs) < 0) {
+		send_refused(run->number, why, errno, start->argv[0], strlen(start->argv[0]));
 		return false;
 	}
-	struct program program = {
-		.uid = start->uid, .directory = start->directory, .argv = start->argv, .envp = start->envp, .channel = -1, .begins = begins()};
+	struct program program = {.uid = start->uid, .mark = run->mark, .directory = start->directory, .argv = start->argv,
+				  .envp = start->envp, .channel = -1, .begins = begins(start)};
 	memcpy(program.stdio, theirs, sizeof theirs);
 	if (start->flags & IT_FLAG_MERGED)
 		program.stdio[2] = theirs[1];
-	run.pid = spawn(&program, &why);
+	run->pid = spawn(&program, &why);
 	int error = errno;
 	for (int i = 0; i < 3; i++)
 		close(theirs[i]);
-	if (run.pid < 0) {
-		close_pipes(&run.pipes);
-		send_refused(why, error, start->argv[0], strlen(start->argv[0]));
+	if (run->pid < 0) {
+		close_pipes(&run->pipes);
+		send_refused(run->number, why, error, start->argv[0], strlen(start->argv[0]));
 		return false;
 	}
 	return true;
 }
 
-/* Sends the refusal; false when there is none. */
-static bool refused(const struct start *start)
+/* False: refused. Else it is RUNNING. */
+static bool begin(struct run *run, uint16_t number, const struct start *start)
 {
-	files_closed();
-	return refusal_send() || directory_refused(start);
+	bool booted = start->flags & IT_FLAG_BOOTED;
+	*run = (struct run){.number = number, .uid = start->uid, .pipes = {-1, -1, -1}, .mark = number ? take_mark() : 0};
+	run->beside = run_sides() || (number && run_active());
+	run->before = cgroup_read();
+	run->started_us = now_us();
+	if (booted ? !start_booted(run, start) : !start_exec(run, start))
+		return false;
+	run->phase = RUNNING;
+	run->deadline_us = start->timeout_ms ? run->started_us + start->timeout_ms * 1000ull : 0;
+	run->limit = start->limit;
+	run->room = number ? IT_OUTPUT_WINDOW : INT64_MAX;
+	run->outcome = IT_EXITED;
+	run->last = start->flags & IT_FLAG_LAST;
+	run->lists = start->flags & IT_FLAG_LIST;
+	run->reset_ms = start->reset_ms;
+	run->next_uid = start->next_uid;
+	feed_begin(&run->feed, start->flags & IT_FLAG_STDIN, &run->pipes.in);
+	messages_begin(&run->talk, number, &run->room);
+	fcntl(run->pipes.out, F_SETPIPE_SZ, 262144); /* a program may end before its output is read; the kernel may decline */
+	return true;
 }
 
-void run_start(struct cursor *payload)
+/* Sends the refusal; false when there is none. */
+static bool refused(uint16_t number, const struct start *start)
+{
+	files_closed();
+	return refusal_send(number) || directory_refused(number, start);
+}
+
+/* It does not begin: its files go, and the interpreter that was retired for it comes back. */
+static void undo_start(void)
+{
+	files_undo();
+	store_unlink();
+	boot_ahead();
+}
+
+static void start_main(const struct start *start)
+{
+	if (refused(0, start)) {
+		files_undo();
+		store_unlink();
+		return;
+	}
+	store_link(start->uid);
+	files_home(start->uid);
+	changes_mark();
+	files_name_code(start->argv);
+	filter_forget();
+	if (begin(main_run, 0, start))
+		files_keep();
+	else
+		undo_start();
+}
+
+static struct run *free_place(void)
+{
+	for (struct run *run = runs + 1; run < runs + 1 + IT_MAX_SIDE; run++)
+		if (run->phase == NONE)
+			return run;
+	return NULL;
+}
+
+/* Beside a main run, or the file that is just coming, there is nothing that was sent for it ahead. */
+static void start_side(uint16_t number, const struct start *start)
+{
+	struct run *run = free_place();
+	if (!run)
+		send_refused(number, IT_WHY_RESOURCE, EAGAIN, start->argv[0], strlen(start->argv[0]));
+	if (!run || (start->ahead ? refused(number, start) : directory_refused(number, start))) {
+		if (start->ahead)
+			undo_start();
+		return;
+	}
+	if (start->ahead) {
+		store_link(start->uid);
+		files_home(start->uid);
+	}
+	if (!begin(run, number, start)) {
+		if (start->ahead)
+			undo_start();
+		return;
+	}
+	side_count++;
+	used = run - runs >= (ptrdiff_t)used ? (size_t)(run - runs) + 1 : used;
+	main_run->beside = true;
+	if (start->ahead) {
+		files_keep();
+		store_keep_link();
+		boot_ahead();
+	}
+}
+
+void run_start(uint16_t number, struct cursor *payload)
 {
 	static struct start start;
 	static char space[IT_MAX_PAYLOAD + MAX_STRINGS + 1];
-	parse(payload, &start, space);
-	bool booted = start.flags & IT_FLAG_BOOTED;
-	if (booted && !boot_serves(start.uid))
+	parse(number, payload, &start, space);
+	if ((start.flags & IT_FLAG_BOOTED) && !boot_serves(start.uid, number))
 		die("protocol: a start as uid %u for an interpreter that was not booted for it", start.uid);
-	if (refused(&start)) {
-		files_undo();
-		store_unlink();
-		return;
-	}
-	store_link(start.uid);
-	files_home(start.uid);
-	changes_mark();
-	files_name_code(start.argv);
-	filter_forget();
-	struct usage before = cgroup_read();
-	uint64_t started_us = now_us();
-	if (booted ? !start_booted(&start) : !start_exec(&start)) {
-		files_undo();
-		store_unlink();
-		boot_ahead(); /* the one that was parked may have been retired for it */
-		return;
-	}
-	files_keep();
-	pid_t pid = run.pid;
-	struct pipes pipes = run.pipes;
-	memset(&run, 0, sizeof run);
-	run.phase = RUNNING;
-	run.pid = pid;
-	run.pipes = pipes;
-	run.before = before;
-	run.uid = start.uid;
-	run.started_us = started_us;
-	run.deadline_us = start.timeout_ms ? started_us + start.timeout_ms * 1000ull : 0;
-	run.limit = start.limit;
-	run.outcome = IT_EXITED;
-	run.last = start.flags & IT_FLAG_LAST;
-	run.lists = start.flags & IT_FLAG_LIST;
-	run.reset_ms = start.reset_ms;
-	run.next_uid = start.next_uid;
-	feed_begin(start.flags & IT_FLAG_STDIN, &run.pipes.in);
-	messages_begin(run.uid);
-	fcntl(run.pipes.out, F_SETPIPE_SZ, 262144); /* a program may end before its output is read; the kernel may decline */
-}
-
-void run_stdin(struct cursor *payload)
-{
-	if (run_active())
-		feed_take(payload, &run.pipes.in);
+	start.ahead = !number || (!run_active() && !files_put_open());
+	if (number && run_of(number))
+		die("protocol: a second run %u", number);
+	if (number)
+		start_side(number, &start);
+	else
+		start_main(&start);
 }
 
 /* ---- output ---- */
 
-static void end_by(uint32_t outcome)
+/* Kill what belongs to it. True when something was left. */
+static bool kill_members(struct run *run)
 {
-	if (run.phase == RUNNING && run.outcome == IT_EXITED)
-		run.outcome = outcome;
-	kill_user(run.uid);
-	if (!run.exited)
-		kill(run.pid, SIGKILL); /* it may not have become that user yet */
+	if (run->mark || run_sides() || boot_pending())
+		return members_left(run->mark);
+	kill_user(run->uid);
+	return true;
+}
+
+static void end_by(struct run *run, uint32_t outcome)
+{
+	if (run->phase == RUNNING && run->outcome == IT_EXITED)
+		run->outcome = outcome;
+	kill_members(run);
+	if (!run->exited)
+		kill(run->pid, SIGKILL); /* it may not have become that user yet */
 }
 
 /* What lies beyond the limit is read and dropped, so that the end is reached. True when there is likely more. */
-static bool forward(uint8_t type, int *fd)
+static bool forward(struct run *run, uint8_t type, int *fd)
 {
-	if (run.limit && run.sent >= run.limit) {
-		char dropped[65536];
+	if (run->limit && run->sent == run->limit) {
+		static uint8_t dropped[IT_MAX_PAYLOAD];
 		ssize_t got = read(*fd, dropped, sizeof dropped);
 		if (got > 0) {
-			messages_output(type == IT_STDERR, (size_t)got);
-			end_by(IT_OUTPUT_LIMIT);
-			run.outcome = run.outcome == IT_EXITED ? IT_OUTPUT_LIMIT : run.outcome;
+			messages_output(&run->talk, type == IT_STDERR, (size_t)got);
+			end_by(run, IT_OUTPUT_LIMIT);
+			run->outcome = run->outcome == IT_EXITED ? IT_OUTPUT_LIMIT : run->outcome;
 		}
 		if (got == 0)
 			close_fd(fd);
 		return false;
 	}
-	ssize_t got = wire_forward(type, *fd, run.limit ? run.limit - run.sent : IT_MAX_PAYLOAD);
+	ssize_t got = wire_forward(run->number, type, *fd, run->limit ? run->limit - run->sent : IT_MAX_PAYLOAD);
 	if (got > 0) {
-		run.sent += (uint64_t)got;
-		messages_output(type == IT_STDERR, (size_t)got);
-		run.drain_deadline_us = 0; /* it is not stuck */
-		run.gather_us = got < BULK_BYTES ? now_us() + GATHER_US : 0;
+		run->sent += (uint64_t)got;
+		run->room -= got;
+		messages_output(&run->talk, type == IT_STDERR, (size_t)got);
+		run->drain_deadline_us = 0; /* it is not stuck */
+		run->gather_us = got < BULK_BYTES ? now_us() + GATHER_US : 0;
 		wire_flush();
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 		close_fd(fd);
@@ -289,31 +418,31 @@ static bool forward(uint8_t type, int *fd)
 }
 
 /* What is still to be gathered; nothing is when the program has ended. */
-static uint64_t gathering_us(void)
+static uint64_t gathering_us(const struct run *run)
 {
 	uint64_t now = now_us();
-	return run.phase == RUNNING && now < run.gather_us ? run.gather_us - now : 0;
+	return run->phase == RUNNING && now < run->gather_us ? run->gather_us - now : 0;
 }
 
-static void forward_some(uint8_t type, int *fd)
+static void forward_some(struct run *run, uint8_t type, int *fd)
 {
-	for (int i = 0; i < MOST_FRAMES && !wire_pending() && *fd >= 0 && forward(type, fd); i++)
+	for (int i = 0; i < MOST_FRAMES && !wire_pending() && run->room > 0 && *fd >= 0 && forward(run, type, fd); i++)
 		;
 }
 
 /* What was read first has the room; when it took all of it, the other one is read first the next time. */
-static void forward_both(void)
+static void forward_both(struct run *run)
 {
-	bool err_first = run.err_first;
+	bool err_first = run->err_first;
 	if (err_first)
-		forward_some(IT_STDERR, &run.pipes.err);
+		forward_some(run, IT_STDERR, &run->pipes.err);
 	else
-		forward_some(IT_STDOUT, &run.pipes.out);
-	run.err_first = !err_first && wire_pending();
+		forward_some(run, IT_STDOUT, &run->pipes.out);
+	run->err_first = !err_first && wire_pending();
 	if (err_first)
-		forward_some(IT_STDOUT, &run.pipes.out);
+		forward_some(run, IT_STDOUT, &run->pipes.out);
 	else
-		forward_some(IT_STDERR, &run.pipes.err);
+		forward_some(run, IT_STDERR, &run->pipes.err);
 }
 
 /* ---- the end ---- */
@@ -321,18 +450,33 @@ static void forward_both(void)
 /* The reset that follows by itself: when the end is on its way, so that who waits for that does not wait for this. */
 static void reset_when_told(void)
 {
-	uint32_t deadline_ms = run.reset_ms;
-	wire_flush();
-	if (!deadline_ms || wire_pending())
+	uint32_t deadline_ms = main_run->reset_ms;
+	if (!deadline_ms)
 		return;
-	run.reset_ms = 0;
-	wipe_reset(deadline_ms, run.next_uid);
+	wire_flush();
+	if (wire_pending())
+		return;
+	main_run->reset_ms = 0;
+	wipe_reset(deadline_ms, main_run->next_uid);
 }
 
-static void send_exit(void)
+/* It has no place in the table any more. */
+static void forget(struct run *run)
+{
+	messages_end(&run->talk);
+	feed_end(&run->feed);
+	close_pipes(&run->pipes);
+	run->phase = NONE;
+	if (run->number)
+		side_count--;
+	while (used > 1 && runs[used - 1].phase == NONE)
+		used--;
+}
+
+static void send_exit(struct run *run)
 {
 	struct usage after = cgroup_read();
-	int status = run.status;
+	int status = run->status;
 	struct {
 		uint32_t outcome;
 		int32_t code;
@@ -340,103 +484,130 @@ static void send_exit(void)
 		uint64_t wall_us, cpu_us, peak_bytes;
 		uint32_t oom_kills, zero;
 	} end = {
-		.outcome = run.outcome,
+		.outcome = run->outcome,
 		.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
 		.signal = WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0,
-		.flags = run.flags,
-		.wall_us = run.ended_us - run.started_us,
-		.cpu_us = after.cpu_known ? after.cpu_us - run.before.cpu_us : run.cpu_us,
+		.flags = run->flags,
+		.wall_us = run->ended_us - run->started_us,
+		.cpu_us = after.cpu_known && !run->beside ? after.cpu_us - run->before.cpu_us : run->cpu_us,
 		/* the group's peak is of its whole life: it speaks of this run only when this run raised it */
-		.peak_bytes = after.peak_known && after.peak_bytes > run.before.peak_bytes ? after.peak_bytes : run.peak_bytes,
-		.oom_kills = after.oom_kills - run.before.oom_kills,
+		.peak_bytes = after.peak_known && !run->beside && after.peak_bytes > run->before.peak_bytes ? after.peak_bytes
+													     : run->peak_bytes,
+		.oom_kills = after.oom_kills - run->before.oom_kills,
 	};
 	_Static_assert(sizeof end == 48, "IT_EXIT is 48 bytes");
-	send_frame(IT_EXIT, &end, sizeof end);
-	run.phase = NONE;
-	if (run.reset_ms)
+	if (end.oom_kills && end.signal == SIGKILL)
+		for (EACH(other)) /* that kill was this run's, and no other's */
+			other->before.oom_kills = after.oom_kills;
+	send_of(run->number, IT_EXIT, &end, sizeof end);
+	forget(run);
+	if (run->number)
+		return;
+	if (run->reset_ms)
 		reset_when_told();
-	else if (!run.last)
+	else if (!run->last)
 		boot_ahead();
 }
 
 /* Every process of the run is dead, or the time for that is over. */
-static bool all_ended(void)
+static bool all_ended(struct run *run)
 {
 	run_reap(); /* orphans that were killed are ours to bury */
-	if (!processes_left())
+	bool looks = run->mark || run_sides() || boot_pending();
+	if (looks ? !members_left(run->mark) : !processes_left())
 		return true;
-	if (now_us() < run.kill_deadline_us) {
-		kill_user(run.uid);
+	if (now_us() < run->kill_deadline_us) {
+		if (!looks)
+			kill_user(run->uid);
 		return false;
 	}
-	run.flags |= IT_EXIT_UNCLEAN;
+	run->flags |= IT_EXIT_UNCLEAN;
 	return true;
 }
 
 /*
  * Every writer is dead, so both pipes end. After an unclean end they might not, and what is there is all there will
  * be. A descriptor of a pipe may be on its way between two sockets that hold each other. It has no process, and keeps
- * the pipe open until the kernel collects it.
+ * the pipe open until the kernel collects it. A process of another run may hold it, too: that is no fault of this one.
  */
-static bool all_drained(void)
+static bool all_drained(struct run *run)
 {
-	if ((run.pipes.out < 0 && run.pipes.err < 0) || (run.flags & IT_EXIT_UNCLEAN))
+	if ((run->pipes.out < 0 && run->pipes.err < 0) || (run->flags & IT_EXIT_UNCLEAN))
 		return true;
 	uint64_t now = now_us();
-	if (wire_pending() || !run.drain_deadline_us) {
-		run.drain_deadline_us = now + DRAIN_GRACE_US;
-		run.retry_us = now + RETRY_US;
+	if (wire_pending() || run->room <= 0 || !run->drain_deadline_us) {
+		run->drain_deadline_us = now + DRAIN_GRACE_US;
+		run->retry_us = now + RETRY_US;
 	}
-	if (now < run.retry_us)
+	if (now < run->retry_us)
 		return false;
-	run.retry_us = now + RETRY_US;
+	run->retry_us = now + RETRY_US;
 	sockets_collect();
-	if (now < run.drain_deadline_us)
+	if (now < run->drain_deadline_us)
 		return false;
-	run.flags |= IT_EXIT_UNCLEAN;
+	if (!run->beside)
+		run->flags |= IT_EXIT_UNCLEAN;
 	return true;
 }
 
-static void advance(void)
+static void advance(struct run *run)
 {
-	if (run.phase == ENDING && all_ended()) {
-		close_fd(&run.pipes.in);
-		run.phase = DRAINING;
+	if (run->phase == ENDING && all_ended(run)) {
+		close_fd(&run->pipes.in);
+		run->phase = DRAINING;
 	}
-	if (run.phase == DRAINING && all_drained()) {
-		close_pipes(&run.pipes); /* so nothing is before a message */
-		if (messages_pass(&run.pipes))
+	if (run->phase == DRAINING && all_drained(run)) {
+		close_pipes(&run->pipes); /* so nothing is before a message */
+		messages_accept(); /* who connected, spoke and ended at once is heard as well */
+		if (messages_pass(&run->talk, &run->pipes))
 			return;
-		messages_end();
-		store_unlink();
-		files_remove_code();
-		changes_list(false, run.lists);
-		run.phase = LISTING;
+		if (!run->number) {
+			store_unlink();
+			files_remove_code();
+			changes_list(false, run->lists);
+		}
+		run->phase = LISTING;
 	}
-	if (run.phase == LISTING && changes_step())
-		send_exit();
+	if (run->phase != LISTING)
+		return;
+	if (run->number ? wire_takes_answer() : changes_step())
+		send_exit(run);
 }
 
-void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib)
+static void program_ended(struct run *run, int status, uint64_t cpu_us, uint64_t peak_kib)
 {
-	if (run.phase != RUNNING)
-		die("a program ended that was not running");
-	run.exited = true;
-	run.status = status;
-	run.ended_us = now_us();
-	run.cpu_us += cpu_us;
-	if (peak_kib * 1024 > run.peak_bytes)
-		run.peak_bytes = peak_kib * 1024;
-	run.phase = ENDING;
-	run.kill_deadline_us = run.ended_us + KILL_GRACE_US;
-	kill_user(run.uid);
-	advance();
+	run->exited = true;
+	run->status = status;
+	run->ended_us = now_us();
+	run->cpu_us += cpu_us;
+	if (peak_kib * 1024 > run->peak_bytes)
+		run->peak_bytes = peak_kib * 1024;
+	run->phase = ENDING;
+	run->kill_deadline_us = run->ended_us + KILL_GRACE_US;
+	kill_members(run);
+	advance(run);
+}
+
+static struct run *running(pid_t pid)
+{
+	for (EACH(run))
+		if (run->phase == RUNNING && run->pid == pid)
+			return run;
+	return NULL;
+}
+
+void run_exited(pid_t pid, int status, uint64_t cpu_us, uint64_t peak_kib)
+{
+	struct run *run = running(pid);
+	if (run) /* a reset does not wait for the ends of side runs */
+		program_ended(run, status, cpu_us, peak_kib);
 }
 
 void run_adopted(void)
 {
-	if (run.phase == RUNNING && kill(run.pid, 0) < 0 && errno == ESRCH)
-		run_exited(SIGKILL, 0, 0); /* the zygote died before it could tell the end of its child */
+	for (EACH(run))
+		if (run->phase == RUNNING && kill(run->pid, 0) < 0 && errno == ESRCH)
+			program_ended(run, SIGKILL, 0, 0); /* the zygote died before it could tell the end of its child */
 }
 
 static void reaped(pid_t pid, int status, const struct rusage *usage)
@@ -445,10 +616,11 @@ static void reaped(pid_t pid, int status, const struct rusage *usage)
 			  (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
 	if (boot_reaped(pid))
 		return;
-	if (run.phase == RUNNING && pid == run.pid)
-		run_exited(status, cpu_us, (uint64_t)usage->ru_maxrss);
+	struct run *run = running(pid);
+	if (run)
+		program_ended(run, status, cpu_us, (uint64_t)usage->ru_maxrss);
 	else
-		run.cpu_us += cpu_us;
+		main_run->cpu_us += cpu_us;
 }
 
 void run_reap(void)
@@ -460,67 +632,166 @@ void run_reap(void)
 		reaped(pid, status, &usage);
 }
 
-void run_kill(void)
+/* All that they had to say is lost, as it is with the end of the container. Whether something outlives it, the reset finds. */
+void run_end_sides(void)
 {
-	if (run_active())
-		end_by(IT_KILLED);
+	for (struct run *run = runs + 1; run < runs + used;) {
+		if (run->phase == NONE) {
+			run++;
+			continue;
+		}
+		if (!run->exited) {
+			run->status = SIGKILL;
+			run->ended_us = now_us();
+		}
+		run->outcome = run->outcome == IT_EXITED ? IT_KILLED : run->outcome;
+		send_exit(run);
+	}
+}
+
+/* ---- what the client asks ---- */
+
+static void send_signal(const struct run *run, struct cursor *payload)
+{
+	uint32_t number = take_u32(payload);
+	if (number == 0 || number > 64)
+		die("protocol: a signal %u", number);
+	if (run->phase == RUNNING)
+		kill(-run->pid, (int)number); /* it leads a group of processes: spawn.c, and so does a child of a zygote */
+}
+
+static void take_room(struct run *run, struct cursor *payload)
+{
+	run->room += take_u32(payload);
+	if (run->room > IT_OUTPUT_WINDOW)
+		die("protocol: more of the output was taken than was sent");
+}
+
+bool run_frame(uint8_t type, uint16_t number, struct cursor *payload)
+{
+	struct run *run = run_of(number);
+	if (type != IT_STDIN && type != IT_KILL && type != IT_SIGNAL && type != IT_TELL && (type != IT_TAKEN || !number))
+		return false;
+	if (!run) /* it raced with the end of the run */
+		return true;
+	if (type == IT_STDIN)
+		feed_take(&run->feed, payload, &run->pipes.in);
+	else if (type == IT_TELL)
+		messages_tell(&run->talk, payload);
+	else if (type == IT_SIGNAL)
+		send_signal(run, payload);
+	else if (type == IT_TAKEN)
+		take_room(run, payload);
+	else
+		end_by(run, IT_KILLED);
+	return true;
 }
 
 /* ---- the loop's view ---- */
 
-int run_fds(struct pollfd *fds)
+static int fds_of(struct run *run, struct pollfd *fds)
 {
 	int count = 0;
-	run.gathers = false;
-	if (run.phase == NONE)
+	run->gathers = false;
+	if (run->phase == NONE)
 		return 0;
-	if (feed_waits() && run.pipes.in >= 0)
-		fds[count++] = (struct pollfd){.fd = run.pipes.in, .events = POLLOUT};
-	run.gathers = gathering_us() > 0;
-	if (wire_pending() || run.gathers)
+	if (feed_waits(&run->feed) && run->pipes.in >= 0)
+		fds[count++] = (struct pollfd){.fd = run->pipes.in, .events = POLLOUT};
+	if (run->room <= 0)
 		return count;
-	if (messages_fd() >= 0)
-		fds[count++] = (struct pollfd){.fd = messages_fd(), .events = POLLIN};
-	if (run.pipes.out >= 0)
-		fds[count++] = (struct pollfd){.fd = run.pipes.out, .events = POLLIN};
-	if (run.pipes.err >= 0)
-		fds[count++] = (struct pollfd){.fd = run.pipes.err, .events = POLLIN};
+	run->gathers = gathering_us(run) > 0;
+	if (wire_pending() || run->gathers)
+		return count;
+	if (messages_fd(&run->talk) >= 0)
+		fds[count++] = (struct pollfd){.fd = messages_fd(&run->talk), .events = POLLIN};
+	if (run->pipes.out >= 0)
+		fds[count++] = (struct pollfd){.fd = run->pipes.out, .events = POLLIN};
+	if (run->pipes.err >= 0)
+		fds[count++] = (struct pollfd){.fd = run->pipes.err, .events = POLLIN};
 	return count;
 }
 
-void run_event(void)
+int run_fds(struct pollfd *fds)
 {
-	if (run.phase == NONE) {
-		reset_when_told();
-		return;
-	}
-	if (run.phase == RUNNING && run.deadline_us && now_us() >= run.deadline_us)
-		end_by(IT_TIMEOUT);
-	feed_on(&run.pipes.in);
-	if (!gathering_us())
-		forward_both();
-	if (run.phase != LISTING) {
-		messages_pass(&run.pipes);
-		feed_credit();
-	}
-	advance();
+	int count = 0;
+	if (!run_active() && !run_sides())
+		return 0;
+	if (messages_listener() >= 0)
+		fds[count++] = (struct pollfd){.fd = messages_listener(), .events = POLLIN};
+	if (messages_blocked() >= 0)
+		fds[count++] = (struct pollfd){.fd = messages_blocked(), .events = POLLIN};
+	for (EACH(run))
+		count += fds_of(run, fds + count);
+	return count;
 }
 
-static int64_t due_us(void)
+static void serve(struct run *run)
 {
-	switch (run.phase) {
+	if (run->phase == RUNNING && run->deadline_us && now_us() >= run->deadline_us)
+		end_by(run, IT_TIMEOUT);
+	feed_on(&run->feed, &run->pipes.in);
+	if (!gathering_us(run))
+		forward_both(run);
+	if (run->phase != LISTING) {
+		messages_pass(&run->talk, &run->pipes);
+		feed_credit(&run->feed, run->number);
+	}
+	advance(run);
+}
+
+/* Something has come from it, or is due. What runs beside it costs it no call of the kernel. */
+static bool has_work(const struct run *run)
+{
+	return run->phase != RUNNING || run->ready || feed_waits(&run->feed) || run->feed.credit || run->talk.waiting ||
+	       (run->deadline_us && now_us() >= run->deadline_us);
+}
+
+static void take_events(const struct pollfd *fds, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (!fds[i].revents)
+			continue;
+		if (fds[i].fd == messages_listener())
+			messages_accept();
+		else if (fds[i].fd == messages_blocked())
+			messages_unblock();
+		for (EACH(run))
+			run->ready = run->ready || fds[i].fd == run->pipes.out || fds[i].fd == run->pipes.err ||
+				     fds[i].fd == run->talk.events;
+	}
+}
+
+/* Each has its turn to be the first to find room on the wire. */
+void run_event(const struct pollfd *fds, int count)
+{
+	take_events(fds, count);
+	if (!run_active())
+		reset_when_told();
+	for (size_t i = 0, places = used; i < places; i++) {
+		struct run *run = &runs[(turn + i) % places];
+		if (run->phase == NONE || (run->number && !has_work(run)))
+			continue;
+		run->ready = false;
+		serve(run);
+	}
+	turn = used > 1 ? turn + 1 : 0;
+}
+
+static int64_t due_us(const struct run *run)
+{
+	switch (run->phase) {
 	case NONE:
 		return -1;
 	case RUNNING:
-		if (feed_waits() && run.pipes.in < 0)
+		if (feed_waits(&run->feed) && run->pipes.in < 0)
 			return 0; /* nobody reads it any more. It is dropped now, as no pipe is left whose event would wake us */
-		if (!run.deadline_us)
+		if (!run->deadline_us)
 			return -1;
-		return run.outcome != IT_EXITED ? RETRY_US : us_until(run.deadline_us); /* killed, but not yet gone */
+		return run->outcome != IT_EXITED ? RETRY_US : us_until(run->deadline_us); /* killed, but not yet gone */
 	case ENDING:
 		return RETRY_US;
 	case DRAINING:
-		return wire_pending() ? -1 : RETRY_US;
+		return wire_pending() || run->room <= 0 ? -1 : RETRY_US;
 	case LISTING:
 		return wire_takes_bulk() ? 0 : -1;
 	}
@@ -533,7 +804,13 @@ static int64_t due_us(void)
  */
 int64_t run_due_us(void)
 {
-	if (messages_ready(&run.pipes))
-		return 0;
-	return sooner(due_us(), run.gathers ? (int64_t)gathering_us() : -1);
+	int64_t us = -1;
+	for (EACH(run)) {
+		if (run->phase == NONE)
+			continue;
+		if (messages_ready(&run->talk, &run->pipes))
+			return 0;
+		us = sooner(us, sooner(due_us(run), run->gathers ? (int64_t)gathering_us(run) : -1));
+	}
+	return us;
 }

@@ -127,11 +127,11 @@ static int keep_only_identity_switch(void)
 	return (int)syscall(SYS_capset, &header, data);
 }
 
-static int take_identity(uint32_t uid)
+static int take_identity(uint32_t uid, gid_t mark)
 {
 	if (uid == 0)
 		return keep_only_identity_switch();
-	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0)
+	if (setgroups(mark ? 1 : 0, &mark) < 0 || setresgid(uid, uid, uid) < 0)
 		return -1;
 	return setresuid(uid, uid, uid);
 }
@@ -220,7 +220,7 @@ static _Noreturn void child(const struct program *program, int report)
 	}
 	if (program->uid)
 		prefer_for_oom(getpid());
-	if (place_descriptors(program) == 0 && landlock_enter() == 0 && take_identity(program->uid) == 0) {
+	if (place_descriptors(program) == 0 && landlock_enter() == 0 && take_identity(program->uid, program->mark) == 0) {
 		if (chdir(program->directory) == 0)
 			exec_by_name(program->argv, program->envp);
 		else

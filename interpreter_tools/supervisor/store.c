@@ -122,6 +122,12 @@ void store_link(uint32_t uid)
 	become(0);
 }
 
+void store_keep_link(void)
+{
+	link_of_run.made = false;
+	link_of_run.name[0] = 0;
+}
+
 void store_unlink(void)
 {
 	char target[sizeof link_of_run.target];
@@ -210,7 +216,7 @@ static struct {
 static void answer(int error, const char *name)
 {
 	if (error)
-		send_refused(IT_WHY_STORE, error, name, strlen(name));
+		send_refused(0, IT_WHY_STORE, error, name, strlen(name));
 	else
 		send_frame(IT_READY, NULL, 0);
 }

@@ -1,11 +1,12 @@
 /*
  * The supervisor: PID 1 of a sandbox. It holds the container's stdin and stdout as one framed conversation with the client
- * (protocol.h), runs one program at a time as an unprivileged user, and leaves when the conversation ends, which takes the
- * whole container with it.
+ * (protocol.h), runs a program as an unprivileged user, and others beside it, and leaves when the conversation ends, which
+ * takes the whole container with it.
  *
  * A file is a noun: base.c (clock, die, cursor), wire.c (frames in and out), refusal.c (the error that waits to be
- * told), boot.c (the interpreter booted ahead of need), run.c (one run), feed.c (its stdin), messages.c (what it
- * tells beside its output), spawn.c (one new process), files.c (the workspace), changes.c (which of its files are
+ * told), boot.c (the interpreter booted ahead of need), run.c (the runs), feed.c (the stdin of one), messages.c (what it
+ * tells beside its output, and is told), spawn.c (one new process), members.c (which processes are a run's), files.c (the
+ * workspace), changes.c (which of its files are
  * new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets go), cgroup.c
  * (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to), main.c
  * (the loop), cells.c (another program: the cell runner of shells).
@@ -63,28 +64,31 @@ void take_end(const struct cursor *c); /* dies when something is left */
 /* wire.c */
 int64_t wire_fds(struct pollfd fds[2], bool reads, bool writes); /* stdin and stdout; returns for how many us one rests, or -1 */
 bool wire_receive(void);       /* reads once; false when nothing was there, or stdin rests */
-bool wire_next(uint8_t *type, struct cursor *payload); /* the next whole frame; valid until the next call of either */
+/* The next whole frame; valid until the next call of either. */
+bool wire_next(uint8_t *type, uint16_t *run, struct cursor *payload);
 void wire_unread(void);        /* hand the last frame out again at the next wire_next */
 
 void send_frame(uint8_t type, const void *payload, size_t length);
-void send_u32(uint8_t type, uint32_t value);
-void send_refused(uint32_t why, int error, const char *subject, size_t length);
+void send_of(uint16_t run, uint8_t type, const void *payload, size_t length);
+void send_refused(uint16_t run, uint32_t why, int error, const char *subject, size_t length);
 bool wire_pending(void);       /* output that the client has not taken yet */
 bool wire_takes_answer(void);  /* there is room for whatever one request is answered with */
 bool wire_takes_bulk(void);    /* there is room for a frame of any size */
 void wire_flush(void);         /* write what can be written without waiting, unless stdout rests */
 void wire_farewell(const char *words, size_t length); /* send IT_FATAL; waits for LAST_WORDS_MS at most */
-ssize_t wire_forward(uint8_t type, int fd, size_t most); /* one read from fd as one frame; needs !wire_pending() */
+/* One read from fd as one frame; needs !wire_pending(). */
+ssize_t wire_forward(uint16_t run, uint8_t type, int fd, size_t most);
 
 /* refusal.c */
 bool refusal_waits(void);
 void refuse_later(uint32_t why, int error, const char *subject, size_t length); /* the first of several is kept */
 void refusal_forget(void);
-bool refusal_send(void);       /* false: none waits */
+bool refusal_send(uint16_t run); /* false: none waits */
 
 /* spawn.c */
 struct program {
 	uint32_t uid;       /* also the gid; 0: a zygote, whose children switch by themselves */
+	uint32_t mark;      /* its supplementary group; 0: none */
 	const char *directory;
 	char **argv, **envp;
 	int stdio[3];
@@ -102,13 +106,17 @@ void prefer_for_oom(pid_t pid); /* when memory is short, that process goes first
 void kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
 
+/* members.c */
+bool members_left(uint32_t mark); /* processes of the side run with that mark; 0: of no side run; they are killed */
+
 /* boot.c */
 void boot_configure(struct cursor *payload);
-void boot_ahead(void);          /* see that an interpreter is parked or on its way */
+void boot_ahead(void);          /* see that an interpreter is parked or on its way, unless a side run could reach it */
+void boot_now(void);            /* the same, for a start that waits for it */
 int boot_fds(struct pollfd *fds);
 void boot_event(void);
 void boot_for(uint32_t uid);    /* the next run will be that user's */
-bool boot_serves(uint32_t uid);
+bool boot_serves(uint32_t uid, bool side);
 void boot_retire(void);         /* before another program of its user starts */
 bool boot_pending(void);        /* an interpreter is on its way */
 /* Returns the process of the run, whose pipes become the caller's; -1: the interpreter is gone. */
@@ -117,35 +125,61 @@ bool boot_reaped(pid_t pid);    /* a child of ours ended: was it a booted one? *
 bool boot_owns(pid_t pid);      /* it is the zygote, or parked */
 bool boot_parks(void);          /* an interpreter is parked or on its way, and with it the sockets of its hand-over */
 
+/* feed.c: what is on its way to a program's stdin; in is our end of that */
+struct feed {
+	uint8_t *bytes; /* IT_STDIN_WINDOW; NULL until something comes */
+	size_t start, end;
+	uint32_t credit;
+	bool closing;
+};
+void feed_begin(struct feed *feed, bool open, int *in);
+void feed_take(struct feed *feed, struct cursor *payload, int *in);
+bool feed_waits(const struct feed *feed); /* bytes that the program has not read */
+void feed_on(struct feed *feed, int *in); /* write what it reads without waiting */
+void feed_credit(struct feed *feed, uint16_t run); /* tell the client what was taken, when there is room */
+void feed_end(struct feed *feed);
+
+/* messages.c: what the processes of a run tell beside their output, and are told */
+struct connection;
+struct talk {
+	uint16_t run;
+	int events;                     /* readable when a connection has something; -1: there was no connection yet */
+	uint32_t count;                 /* of the run's connections so far */
+	struct connection *connections; /* NULL: there was none yet */
+	struct connection *waiting;     /* it holds a whole piece, which is the next to be passed on */
+	size_t before[2];               /* bytes of stdout and stderr that have to go first */
+	int64_t *room;                  /* bytes that the client takes of this run */
+};
+void messages_open(void);
+int messages_listener(void);    /* readable when somebody connects; -1: nobody can */
+void messages_accept(void);
+void messages_begin(struct talk *talk, uint16_t run, int64_t *room);
+int messages_fd(const struct talk *talk); /* readable when there is something to do; -1: nothing is waited for */
+void messages_output(struct talk *talk, bool is_stderr, size_t bytes); /* so much output has been passed on, or dropped */
+bool messages_ready(const struct talk *talk, const struct pipes *pipes); /* a message waits, and nothing is in its way */
+bool messages_pass(struct talk *talk, const struct pipes *pipes); /* pass on what can be now; true when a message still waits */
+void messages_tell(struct talk *talk, struct cursor *payload);
+int messages_blocked(void);     /* readable when a connection takes more of what it is told; -1: nothing is waited for */
+void messages_unblock(void);
+void messages_end(struct talk *talk);
+
 /* run.c */
-void run_start(struct cursor *payload);
-void run_stdin(struct cursor *payload);
-void run_kill(void);
-bool run_active(void);
+void run_start(uint16_t number, struct cursor *payload);
+bool run_frame(uint8_t type, uint16_t number, struct cursor *payload); /* false: it is not a frame of a run under way */
+bool run_active(void);          /* the main run */
+bool run_sides(void);           /* there are side runs */
+bool run_marked(uint32_t group); /* it is the mark of one of them */
+struct talk *run_of_peer(uint32_t uid, const uint32_t *groups, size_t count); /* NULL: of no run */
 bool run_was_last(void);        /* no interpreter was booted after it */
 void run_forget(void);          /* the container is as new */
+void run_end_sides(void);       /* a reset begins */
+#define RUN_FDS (2 + (1 + IT_MAX_SIDE) * 4) /* that run_fds sets at most */
 int run_fds(struct pollfd *fds);
-void run_event(void);
+void run_event(const struct pollfd *fds, int count); /* those that run_fds set */
 void run_reap(void);            /* take note of every child that has ended */
-void run_exited(int status, uint64_t cpu_us, uint64_t peak_kib);
-void run_adopted(void);         /* the zygote is gone: its child is ours, or its end was not told */
+void run_exited(pid_t pid, int status, uint64_t cpu_us, uint64_t peak_kib);
+void run_adopted(void);         /* the zygote is gone: its children are ours, or their end was not told */
 int64_t run_due_us(void);
-
-/* messages.c */
-void messages_open(void);
-void messages_begin(uint32_t uid); /* a run of that user starts */
-int messages_fd(void);             /* readable when there is something to do; -1: nothing is waited for */
-void messages_output(bool is_stderr, size_t bytes); /* so much of the program's output has been passed on, or dropped */
-bool messages_ready(const struct pipes *pipes);     /* a message waits, and nothing is in its way */
-bool messages_pass(const struct pipes *pipes);      /* pass on what can be now; true when a message still waits */
-void messages_end(void);
-
-/* feed.c: the descriptor is our end of the program's stdin */
-void feed_begin(bool open, int *in);
-void feed_take(struct cursor *payload, int *in);
-bool feed_waits(void);          /* bytes that the program has not read */
-void feed_on(int *in);          /* write what it reads without waiting */
-void feed_credit(void);         /* tell the client what was taken, when there is room */
 
 /* cells.c: the cell runner of shells, which is another program */
 _Noreturn void cells_run(void);
@@ -157,6 +191,7 @@ void files_data(struct cursor *payload);
 void files_done(void);
 void files_drop(void);
 void files_closed(void);        /* dies when a put is still open */
+bool files_put_open(void);
 bool files_replace(void);       /* files of the run to come have taken the place of others, which lie aside */
 void files_keep(void);          /* the run begins: its files are there to stay, and what they replaced goes */
 void files_undo(void);          /* it does not begin: they go, and what they replaced comes back */
@@ -184,6 +219,7 @@ void changes_forget(void);
 void store_open(const char *path);
 void store_need(struct cursor *payload);
 void store_link(uint32_t uid);  /* a run starts: make the link that was asked for */
+void store_keep_link(void);     /* it stays until the reset */
 void store_unlink(void);
 void store_stage(struct cursor *payload);
 void store_publish(struct cursor *payload);

@@ -283,6 +283,10 @@ void wipe_step(void)
 	uint64_t now = now_us();
 	if (!wipe.busy || now < wipe.due_us)
 		return;
+	if (boot_pending()) { /* it must not meet an interpreter that is half way */
+		wipe.due_us = now + PAUSE_US;
+		return;
+	}
 	wipe.step_end_us = now + STEP_US;
 	run_reap();
 	uint32_t verdict = verify(&left);
@@ -295,6 +299,7 @@ void wipe_step(void)
 
 void wipe_reset(uint32_t deadline_ms, uint32_t next_uid)
 {
+	run_end_sides();
 	boot_retire(); /* one that waits for the user before, as no run has taken it */
 	files_undo();
 	wipe.busy = true;

@@ -82,7 +82,7 @@ bool wire_receive(void)
 	return true;
 }
 
-bool wire_next(uint8_t *type, struct cursor *payload)
+bool wire_next(uint8_t *type, uint16_t *run, struct cursor *payload)
 {
 	if (in.end - in.start < IT_HEADER_SIZE)
 		return false;
@@ -91,13 +91,14 @@ bool wire_next(uint8_t *type, struct cursor *payload)
 	memcpy(&length, frame, sizeof length);
 	if (length > IT_MAX_PAYLOAD)
 		die("protocol: a frame of %u bytes", length);
-	if (frame[5] || frame[6] || frame[7])
+	if (frame[5])
 		die("protocol: a reserved field is not zero");
 	if (in.end - in.start < IT_HEADER_SIZE + (size_t)length)
 		return false;
 	in.last = in.start;
 	in.start += IT_HEADER_SIZE + length;
 	*type = frame[4];
+	memcpy(run, frame + 6, sizeof *run);
 	*payload = (struct cursor){frame + IT_HEADER_SIZE, frame + IT_HEADER_SIZE + length};
 	return true;
 }
@@ -107,36 +108,37 @@ void wire_unread(void)
 	in.start = in.last;
 }
 
-static void put_header(uint8_t *at, uint8_t type, size_t length)
+static void put_header(uint8_t *at, uint8_t type, uint16_t run, size_t length)
 {
 	uint32_t value = (uint32_t)length;
 	memcpy(at, &value, sizeof value);
 	at[4] = type;
-	at[5] = at[6] = at[7] = 0;
+	at[5] = 0;
+	memcpy(at + 6, &run, sizeof run);
 }
 
-void send_frame(uint8_t type, const void *payload, size_t length)
+void send_of(uint16_t run, uint8_t type, const void *payload, size_t length)
 {
 	if (out.end + IT_HEADER_SIZE + length > sizeof out.bytes)
 		die("there is no room for a frame of type 0x%02x", type);
-	put_header(out.bytes + out.end, type, length);
+	put_header(out.bytes + out.end, type, run, length);
 	if (length > 0) /* memcpy must not be given NULL, even for nothing */
 		memcpy(out.bytes + out.end + IT_HEADER_SIZE, payload, length);
 	out.end += IT_HEADER_SIZE + length;
 }
 
-void send_u32(uint8_t type, uint32_t value)
+void send_frame(uint8_t type, const void *payload, size_t length)
 {
-	send_frame(type, &value, sizeof value);
+	send_of(0, type, payload, length);
 }
 
-void send_refused(uint32_t why, int error, const char *subject, size_t length)
+void send_refused(uint16_t run, uint32_t why, int error, const char *subject, size_t length)
 {
 	uint8_t payload[12 + 4096];
 	uint32_t head[3] = {why, (uint32_t)error, (uint32_t)(length < 4096 ? length : 4096)};
 	memcpy(payload, head, sizeof head);
 	memcpy(payload + sizeof head, subject, head[2]);
-	send_frame(IT_REFUSED, payload, sizeof head + head[2]);
+	send_of(run, IT_REFUSED, payload, sizeof head + head[2]);
 }
 
 bool wire_pending(void)
@@ -203,12 +205,12 @@ void wire_farewell(const char *words, size_t length)
 	drain(deadline_us);
 }
 
-ssize_t wire_forward(uint8_t type, int fd, size_t most)
+ssize_t wire_forward(uint16_t run, uint8_t type, int fd, size_t most)
 {
 	size_t size = IT_MAX_PAYLOAD - IT_HEADER_SIZE; /* a frame of whole pages is copied on in large pieces only */
 	ssize_t got = read(fd, out.bytes + IT_HEADER_SIZE, most < size ? most : size);
 	if (got > 0) {
-		put_header(out.bytes, type, (size_t)got);
+		put_header(out.bytes, type, run, (size_t)got);
 		out.end = IT_HEADER_SIZE + (size_t)got;
 	}
 	return got;

@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from interpreter_tools._protocol import (
+    Beside,
     Clean,
     Content,
     Credit,
@@ -19,6 +20,7 @@ from interpreter_tools._protocol import (
     Ready,
     Refused,
     Stored,
+    Told,
 )
 from interpreter_tools._protocol.constants import BootMode, Ended, Frame, Verdict, Why
 
@@ -28,13 +30,14 @@ if TYPE_CHECKING:
     from interpreter_tools._protocol import Connection
 
 UID = 10_001
-HELLO = Hello(1, 62, 1)
+HELLO = Hello(2, 62, 1)
 EXITED = Exited(Ended.EXITED, 0, 0, unclean=False, wall_us=1_500_000, cpu_us=250_000, peak_memory=4096, oom_kills=0)
 
 # One of each, as a well-behaved supervisor sends it.
 EXAMPLES: dict[int, Event] = {
     Frame.HELLO: HELLO,
     Frame.MESSAGE: Message(1, b"d\0{}"),
+    Frame.TOLD: Told(1, 0),
     Frame.READY: Ready(),
     Frame.REFUSED: Refused(Why.PUT, 28, b"a/b"),
     Frame.STDOUT: Output("stdout", b"out"),
@@ -49,9 +52,9 @@ EXAMPLES: dict[int, Event] = {
 }
 
 
-def frame(kind: int, payload: bytes = b"", *, zeros: int = 0) -> bytes:
+def frame(kind: int, payload: bytes = b"", *, zeros: int = 0, run: int = 0) -> bytes:
     """Return one frame."""
-    return struct.pack("<II", len(payload), kind | zeros << 8) + payload
+    return struct.pack("<IBBH", len(payload), kind, zeros, run) + payload
 
 
 def piece(payload: bytes, stream: int = 1) -> bytes:
@@ -68,7 +71,7 @@ def _exit(event: Exited) -> bytes:
     return head + struct.pack("<QQQII", event.wall_us, event.cpu_us, event.peak_memory, event.oom_kills, 0)
 
 
-def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911 - one line for each frame of the header
+def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911, PLR0912 - one line for each frame of the header
     """Return the frame type and the payload of an event."""
     match event:
         case Hello(version, machine, pid):
@@ -83,6 +86,10 @@ def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911 - one 
             return 0x8D, struct.pack("<I", connection) + data
         case Credit(count):
             return 0x87, struct.pack("<I", count)
+        case Told(connection, count):
+            return 0x8E, struct.pack("<II", connection, count)
+        case Beside(_, event):
+            return payload_of(event)
         case Files(entries, partial):
             listed = b"".join(struct.pack("<Q", size) + _string(path) for size, path in entries)
             return 0x88, struct.pack("<HH", len(entries), partial) + listed
@@ -100,7 +107,7 @@ def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911 - one 
 
 def encode(*events: Event) -> bytes:
     """Return the frames of events."""
-    return b"".join(frame(*payload_of(event)) for event in events)
+    return b"".join(frame(*payload_of(event), run=event.number if isinstance(event, Beside) else 0) for event in events)
 
 
 class Reader:
@@ -164,7 +171,11 @@ _FIELDS: dict[int, Callable[[Reader], tuple[object, ...]]] = {
     0x07: _bytes,
     0x08: _nothing,
     0x09: lambda reader: (reader.number(4), reader.number(4)),
-    0x0A: _nothing,
+    0x0A: lambda reader: (reader.number(4),) if reader.data else (),
+    0x12: lambda reader: (reader.number(4),),
+    0x13: lambda reader: (reader.number(4), reader.take(len(reader.data))),
+    0x14: lambda reader: (reader.number(4),),
+    0x15: _nothing,
     0x0B: lambda reader: (reader.number(4), reader.number(8), reader.number(8), reader.string()),
     0x0C: lambda reader: (reader.string(), reader.string(), reader.string()),
     0x0D: lambda reader: (reader.number(4), reader.string()),
@@ -175,15 +186,19 @@ _FIELDS: dict[int, Callable[[Reader], tuple[object, ...]]] = {
 
 
 def requests(data: bytes) -> list[tuple[object, ...]]:
-    """Return the requests of a client, each as (type, field, field, ...); no byte may be left over."""
+    """Return the requests of a client, each as (type, field, field, ...); no byte may be left over.
+
+    One for a side run is (its number, the request).
+    """
     stream = Reader(data)
     found: list[tuple[object, ...]] = []
     while stream.data:
-        length, kind, zeros = stream.number(4), stream.number(1), stream.number(3)
+        length, kind, zero, run = stream.number(4), stream.number(1), stream.number(1), stream.number(2)
         assert length <= 65536
-        assert zeros == 0
+        assert zero == 0
         payload = Reader(stream.take(length))
-        found.append((kind, *_FIELDS[kind](payload)))
+        request = (kind, *_FIELDS[kind](payload))
+        found.append((run, request) if run else request)
         assert payload.data == b""
     return found
 

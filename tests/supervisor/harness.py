@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self, TypedDict, TypeVar, Unpack
 
 from interpreter_tools._protocol import (
+    Beside,
     Clean,
     Connection,
     Event,
@@ -180,13 +181,14 @@ class Supervisor:
     # -- events
 
     def wait(self, *kinds: type[E]) -> E:
-        """The first event of these kinds that has come, or comes; it and those before it are taken."""
+        """The first event of these kinds that has come, or comes; those before it, but of side runs, are taken as well."""
         deadline = time.monotonic() + PATIENCE
         while True:
             for index, event in enumerate(self.events):
                 if isinstance(event, kinds):
-                    self.skipped = self.events[:index]
-                    del self.events[: index + 1]
+                    before = self.events[:index]
+                    self.skipped = [other for other in before if not isinstance(other, Beside)]
+                    self.events[: index + 1] = [other for other in before if isinstance(other, Beside)]
                     return event
                 assert not isinstance(event, Fatal), event
             assert time.monotonic() < deadline, f"no {kinds} within {PATIENCE} s; {self.events}"
@@ -197,6 +199,13 @@ class Supervisor:
         """Waits until something comes, and keeps it."""
         assert self._ready(write=False, timeout=PATIENCE)[0]
         assert self._receive()
+
+    def listen(self, seconds: float) -> None:
+        """Keeps what comes for that long."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if self._ready(write=False, timeout=left)[0]:
+                assert self._receive()
 
     def silent(self, seconds: float = 0.1) -> bool:
         """Whether nothing comes for that long."""
@@ -264,20 +273,65 @@ class Supervisor:
         self.start(argv, **options)
         return self.wait(Refused)
 
+    def side(self, argv: Sequence[str], **options: Unpack[Options]) -> int:
+        """Starts a program beside the main run; its number."""
+        start = Start(
+            argv,
+            options.get("environment", {}),
+            uid=options.get("uid", UID),
+            flags=options.get("flags", Flag(0)),
+            timeout_ms=round(options.get("timeout", 0) * 1000),
+            output_limit=options.get("output_limit", 0),
+            directory=options.get("directory", WORKSPACE),
+        )
+        number, data = self.connection.start_side(start)
+        self.send(data)
+        return number
+
+    def of_side(self, number: int, *kinds: type[E]) -> E:
+        """The first event of these kinds of a side run; it is taken, and those of that run before it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for index, event in enumerate(self.events):
+                if isinstance(event, Beside) and event.number == number and isinstance(event.event, kinds):
+                    self.skipped = [
+                        other.event
+                        for other in self.events[:index]
+                        if isinstance(other, Beside) and other.number == number
+                    ]
+                    later = self.events[index + 1 :]
+                    before = self.events[:index]
+                    self.events = [o for o in before if not (isinstance(o, Beside) and o.number == number)] + later
+                    return event.event
+                assert not isinstance(event, Fatal), event
+            assert time.monotonic() < deadline, f"no {kinds} of {number} within {PATIENCE} s; {self.events}"
+            if self._ready(write=False)[0]:
+                assert self._receive(), f"it left: {self.stderr()}"
+
+    def finish_side(self, number: int) -> Ran:
+        """Waits for the end of a side run."""
+        exited = self.of_side(number, Exited, Refused)
+        assert isinstance(exited, Exited), exited
+        return Ran(*self._output(), exited, {}, False)
+
+    def _output(self) -> tuple[bytes, bytes]:
+        output = {"stdout": b"", "stderr": b""}
+        for event in self.skipped:
+            if isinstance(event, Output):
+                output[event.stream] += event.data
+        return output["stdout"], output["stderr"]
+
     def finish(self) -> Ran:
         """Waits for the end of a run."""
         exited = self.wait(Exited, Refused)
         assert isinstance(exited, Exited), exited
-        output = {"stdout": b"", "stderr": b""}
         files: dict[bytes, int] = {}
         partial = False
         for event in self.skipped:
-            if isinstance(event, Output):
-                output[event.stream] += event.data
-            elif isinstance(event, Files):
+            if isinstance(event, Files):
                 files.update((path, size) for size, path in event.entries)
                 partial = partial or event.partial
-        return Ran(output["stdout"], output["stderr"], exited, files, partial)
+        return Ran(*self._output(), exited, files, partial)
 
     def run(self, argv: Sequence[str], **options: Unpack[Options]) -> Ran:
         """Runs a program to its end."""

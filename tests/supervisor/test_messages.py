@@ -24,8 +24,8 @@ def answer(sock):
 
 
 def messages(supervisor: Supervisor) -> list[Message]:
-    """Those of the last run."""
-    return [event for event in supervisor.skipped if isinstance(event, Message)]
+    """Those of the last run, without the ends of connections."""
+    return [event for event in supervisor.skipped if isinstance(event, Message) and event.data]
 
 
 def test_messages_keep_their_place_among_the_output(idle: Supervisor) -> None:
@@ -45,7 +45,7 @@ for i in range(200):
             out += event.data
         elif isinstance(event, Output):
             err += event.data
-        elif isinstance(event, Message):
+        elif isinstance(event, Message) and event.data:
             number = int(event.data)
             assert event.connection == 1
             assert out.endswith(b"x%d," % number)
@@ -91,20 +91,34 @@ assert answer(good) == bytes(4)
 
 
 def test_more_connections_than_there_are_places(idle: Supervisor) -> None:
-    """They wait for one that ends; a program that takes all of them waits for itself, and its time limit ends it."""
+    """They are closed, and those before them are not."""
     code = """
-held = [connect() for _ in range(16)]
+held = [connect() for _ in range(64)]
+for sock in held:
+    send(sock, b"on")
+    assert answer(sock) == bytes(4)
 late = connect()
-send(late, b"late")
-late.settimeout(0.3)
-try: answer(late)
-except TimeoutError: print("waits", flush=True)
+try: print(late.recv(1))
+except ConnectionResetError: print(b"")
 held.pop().close()
-late.settimeout(20)
-print(answer(late) == bytes(4))
+import time
+time.sleep(0.1)
+again = connect()
+send(again, b"again")
+print(answer(again) == bytes(4))
 """
-    assert idle.python(_SENDER + code).stdout == b"waits\nTrue\n"
-    assert [message.data for message in messages(idle)] == [b"late"]
+    assert idle.python(_SENDER + code).stdout == b"b''\nTrue\n"
+    assert [message.data for message in messages(idle)] == [b"on"] * 64 + [b"again"]
+
+
+def test_end_of_a_connection_is_told_behind_what_it_said(idle: Supervisor) -> None:
+    """Once, and not of one that never spoke."""
+    idle.python(
+        _SENDER
+        + "connect().close(); sock = connect(); send(sock, b'a'); answer(sock); sock.close()\n"
+        + "import time; time.sleep(0.1)"
+    )
+    assert [event for event in idle.skipped if isinstance(event, Message)] == [Message(2, b"a"), Message(2, b"")]
 
 
 def test_sender_that_takes_no_answers_is_dropped(idle: Supervisor) -> None:

@@ -227,7 +227,8 @@
     return data;
   };
 
-  // [directory, argc, ...argv, ...environment, '']; the user id before them, which may bear IT_HAND_OVER_MERGED, is ours already
+  // [directory, argc, ...argv, ...environment, '']; the user id before them, which may bear IT_HAND_OVER_MERGED, is ours already, and the
+  // group behind it is none
   const handOver = () => {
     const message = read(read(4).readUInt32LE(0));
     fs.closeSync(3);
@@ -235,7 +236,7 @@
       fs.closeSync(2);
       fs.openSync('/proc/self/fd/1', fs.constants.O_WRONLY); // the lowest number that is free: 2
     }
-    return message.toString('utf8', 4).split('\0');
+    return message.toString('utf8', 8).split('\0');
   };
 
   const become = ([directory, count, ...words]) => {

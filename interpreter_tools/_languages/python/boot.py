@@ -34,6 +34,7 @@ _COMMAND = sys.orig_argv[:1] if hasattr(sys, "orig_argv") else ["python3"]
 _shown = []  # the words that stand in /proc/self/cmdline instead of those that Python was started with
 _PRELOAD, _LEFT_OUT = b"INTERPRETER_TOOLS_PRELOAD", b"INTERPRETER_TOOLS_LEFT_OUT"
 _SCRATCH = "/tmp/.preload"  # the home of the zygote while it imports modules
+_forking = []  # not empty while a child is made
 _preloaded = set()  # names of modules at the top that were imported ahead, those of the standard library included
 _HELD = ["last_type", "last_value", "last_traceback", "last_exc"]  # where sys keeps an error that nothing caught
 
@@ -56,6 +57,7 @@ def _zygote():
     gc.freeze()  # no collection in a child touches, and so copies, the pages of the zygote
     _set_program(_USUAL)
     _show_arguments(libc)
+    _signal.signal(_signal.SIGCHLD, lambda *_: _forking or _bury(control))
     control.send(b"r" + left_out[:1000])
     while True:
         packet, ancillary, _, _ = control.recvmsg(1, _socket.CMSG_SPACE(16))
@@ -65,26 +67,39 @@ def _zygote():
         *streams, last = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in range(0, 16, 4)]
         channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, last)
         channel.settimeout(_PAUSE)
+        _forking.append(True)  # the end of a child is told behind its beginning
         try:
             pid = posix.fork()
+            if pid == 0:
+                _child(control, channel, streams, usual, libc)
+            control.send(b"p" + pid.to_bytes(4, "little"))
         except OSError as error:
             control.send(b"e" + error.errno.to_bytes(4, "little"))
-            continue
-        if pid == 0:
-            _child(control, channel, streams, usual, libc)
         channel.close()
         for descriptor in streams:
             posix.close(descriptor)
-        control.send(b"p" + pid.to_bytes(4, "little"))
-        sys.modules["resource"] = resource  # where wait4 looks for it; no program has imported it
-        _, status, usage = posix.wait4(pid, 0)
-        del sys.modules["resource"]
-        control.send(
-            b"s"
-            + status.to_bytes(4, "little")
-            + int((usage.ru_utime + usage.ru_stime) * 1e6).to_bytes(8, "little")
-            + usage.ru_maxrss.to_bytes(8, "little")
-        )
+        _forking.clear()
+        _bury(control)
+
+
+def _bury(control):
+    """Tell how each child ended that has. A signal may interrupt this and do the same: each end is told once."""
+    sys.modules["resource"] = resource  # where wait4 looks for it; no program has imported it
+    try:
+        while True:
+            pid, status, usage = posix.wait4(-1, posix.WNOHANG)
+            if pid == 0:
+                break
+            control.send(
+                b"s"
+                + pid.to_bytes(4, "little")
+                + status.to_bytes(4, "little")
+                + int((usage.ru_utime + usage.ru_stime) * 1e6).to_bytes(8, "little")
+                + usage.ru_maxrss.to_bytes(8, "little")
+            )
+    except ChildProcessError:
+        pass
+    sys.modules.pop("resource", None)
 
 
 def _take_variable(name):
@@ -316,6 +331,8 @@ def _rehearse():
 def _child(control, channel, streams, usual, libc):
     """Wait for the hand-over, and become the program that it asks for."""
     try:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        _forking.clear()
         posix.setsid()
         try:
             channel.recv(1, _socket.MSG_PEEK)
@@ -329,14 +346,17 @@ def _child(control, channel, streams, usual, libc):
         message = channel.recv(int.from_bytes(size, "little"), _socket.MSG_WAITALL)
         if not message:
             posix._exit(0)  # the supervisor is gone
+        group = int.from_bytes(message[4:8], "little")
         control.detach()  # no object that a program might find is to close what is its own by then
         posix.closerange(3, channel.detach() + 1)  # it came last, as the highest
         uid = int.from_bytes(message[:4], "little") & 0x7FFFFFFF
+        if group:  # of a side run
+            posix.setgroups([group])
         posix.setresgid(uid, uid, uid)
         posix.setresuid(uid, uid, uid)
         if message[3] & 0x80:  # IT_HAND_OVER_MERGED
             posix.dup2(1, 2)
-        program = message[4:]
+        program = message[8:]
         if libc is None:
             _start(program.split(b"\0"))
         libc(

@@ -1,0 +1,188 @@
+"""A side run: a program that runs beside others in one container, for as long as it likes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError, UsageError
+from interpreter_tools._protocol import Credit, Exited, Message, Output, Refused, RunEvent, Told
+from interpreter_tools._protocol.constants import MESSAGE_SIZE, OUTPUT_WINDOW
+
+if TYPE_CHECKING:
+    from interpreter_tools._protocol import Connection
+
+_GRANT = OUTPUT_WINDOW // 2  # bytes taken of its output after which there is room for as many again
+_MESSAGE_HEAD = 4  # bytes of the window that each message takes beside its own
+_PIECE = 32768  # bytes of stdin in one frame
+
+
+class SideListener(Protocol):
+    """Whoever gets what a side run says. The calls come from the event loop, in order, and must not block."""
+
+    def output(self, event: Output) -> None:
+        """Take bytes that the program wrote."""
+
+    def message(self, connection: int, data: bytes) -> None:
+        """Take a piece of a message; no bytes mean that the connection is over."""
+
+    def ended(self, how: Exited | Refused | InterpreterToolsError) -> None:
+        """Note the end: the program ended, it was refused, or the container is lost. Nothing comes after it."""
+
+
+class SideChannel(Protocol):
+    """The stream of the container, as far as a side run needs it."""
+
+    connection: Connection
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes for the supervisor."""
+
+
+class SideRun:
+    """A program beside the others of its container. It costs no task, and nothing while it is silent.
+
+    ``pause`` stops the program at its next writes once 256 KiB wait, and no other program of the container.
+
+    Attributes:
+        number: its number on the wire.
+        end: how it ended; None while it runs.
+    """
+
+    def __init__(self, channel: SideChannel, number: int, listener: SideListener) -> None:
+        self.number = number
+        self.end: Exited | Refused | InterpreterToolsError | None = None
+        self._channel = channel
+        self._listener = listener
+        self._taken = 0  # bytes of output that the supervisor does not know of
+        self._is_paused = False
+        self._open: set[int] = set()  # connections that have said something and are not over
+        self._stdin_open = True
+        self._stdin_turn = asyncio.Lock()
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<SideRun {self.number} {'running' if self.end is None else 'ended'}>"
+
+    # -- what the channel says
+
+    def receive(self, event: RunEvent) -> None:
+        """Handle the next event; called by the channel."""
+        if isinstance(event, Output):
+            self._take(len(event.data))
+            self._listener.output(event)
+        elif isinstance(event, Message):
+            if event.data:
+                self._open.add(event.connection)
+                self._take(len(event.data) + _MESSAGE_HEAD)
+            else:
+                self._open.discard(event.connection)
+                self._wake()
+            self._listener.message(event.connection, event.data)
+        elif isinstance(event, (Credit, Told)):
+            self._wake()
+        else:
+            self._finish(event)
+
+    def lost(self, error: InterpreterToolsError) -> None:
+        """Note that the container is lost; called by the channel."""
+        self._finish(error)
+
+    def _finish(self, how: Exited | Refused | InterpreterToolsError) -> None:
+        self.end = how
+        self._open.clear()
+        self._wake()
+        self._listener.ended(how)
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _take(self, count: int) -> None:
+        self._taken += count
+        self._grant()
+
+    def _grant(self) -> None:
+        if self._taken >= _GRANT and not self._is_paused:
+            self._channel.send(self._channel.connection.taken(self._taken, run=self.number))
+            self._taken = 0
+
+    # -- what its owner asks
+
+    def pause(self) -> None:
+        """Take no more than what is on its way: the program waits in its next writes. Does nothing the second time."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Take output again. Does nothing when it is not paused."""
+        self._is_paused = False
+        self._grant()
+
+    async def tell(self, connection: int, data: bytes) -> None:
+        """Send a piece to a connection of the program; wait while too much is on its way to that connection.
+
+        If ``tell`` is cancelled, nothing was sent.
+
+        Args:
+            connection: its number, as ``message`` gave it.
+            data: 1 to 65,000 bytes.
+
+        Raises:
+            ExecutionClosed: the connection is over, or the program has ended.
+            UsageError: there is no connection of that number, or the piece is too large.
+        """
+        if not 0 < len(data) <= MESSAGE_SIZE:
+            raise UsageError(f"a piece has 1 to {MESSAGE_SIZE} bytes, not {len(data)}")
+        wire = self._channel.connection
+        while self.end is None and connection in self._open and not wire.tells(connection, len(data), run=self.number):
+            await self._wait()
+        if self.end is not None or connection not in self._open:
+            raise ExecutionClosed("the program has closed this connection, or has ended")
+        self._channel.send(wire.tell(connection, data, run=self.number))
+
+    async def send_stdin(self, data: bytes) -> None:
+        """Send bytes to the program's stdin; wait for it to read. Later bytes never overtake earlier ones.
+
+        If ``send_stdin`` is cancelled, a part of the bytes may have been sent.
+
+        Raises:
+            ExecutionClosed: stdin was closed, or the program has ended.
+        """
+        async with self._stdin_turn:
+            view = memoryview(data)
+            while view:
+                wire = self._channel.connection
+                while self.end is None and not wire.stdin_room_of(self.number):
+                    await self._wait()
+                if self.end is not None or not self._stdin_open:
+                    raise ExecutionClosed("the program has ended, or its stdin was closed")
+                piece = view[: min(_PIECE, wire.stdin_room_of(self.number))]
+                self._channel.send(wire.stdin(bytes(piece), run=self.number))
+                view = view[len(piece) :]
+
+    async def close_stdin(self) -> None:
+        """End the program's stdin, behind the bytes that were sent. Does nothing the second time."""
+        async with self._stdin_turn:
+            if self._stdin_open and self.end is None:
+                self._channel.send(self._channel.connection.stdin(b"", run=self.number))
+            self._stdin_open = False
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the program and its process group: SIGINT interrupts it. Does nothing after the end."""
+        if self.end is None:
+            self._channel.send(self._channel.connection.signal(number, run=self.number))
+
+    def kill(self) -> None:
+        """Kill the program and all that it started; ``ended`` follows. Resumes it. Does nothing after the end."""
+        if self.end is None:
+            self.resume()
+            self._channel.send(self._channel.connection.kill(run=self.number))
+
+    async def _wait(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
