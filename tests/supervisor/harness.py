@@ -181,7 +181,7 @@ class Supervisor:
     # -- events
 
     def wait(self, *kinds: type[E]) -> E:
-        """The first event of these kinds that has come, or comes; those before it, but of side runs, are taken as well."""
+        """The first event of these kinds that has come, or comes; those before it are taken, but of side runs."""
         deadline = time.monotonic() + PATIENCE
         while True:
             for index, event in enumerate(self.events):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interpreter_tools._protocol import Clean, Exited, Message, Output, Ready, Refused, Reset, Told
+from interpreter_tools._protocol import Clean, Exited, Files, Message, Output, Ready, Refused, Reset, Told
 from interpreter_tools._protocol.constants import (
     MAX_SIDE,
     OUTPUT_WINDOW,
@@ -126,7 +126,7 @@ print(os.getgroups(), os.getgid(), flush=True)
 try: os.setgroups([])
 except PermissionError: print("no")
 """
-    groups = []
+    groups: list[str] = []
     for _ in range(2):
         ran = idle.finish_side(python(idle, code))
         first, second = ran.stdout.decode().splitlines()
@@ -380,7 +380,7 @@ print("x", flush=True)
 held = os.open("/proc/{pid}/fd/1", os.O_WRONLY)
 sys.stdin.read()
 """,
-        flags=Flag.STDIN,
+        stdin=True,
     )
     idle.of_side(side, Output)
     idle.send(idle.connection.kill(run=holder))
@@ -400,6 +400,7 @@ def test_changes_since_a_mark(idle: Supervisor) -> None:
         idle.send(idle.connection.list_files(changed=True))
         idle.wait(Ready)
         (files,) = idle.skipped
+        assert isinstance(files, Files)
         assert files.entries == ((2, name),)
     idle.send(idle.connection.stdin(b"", run=side))
     idle.finish_side(side)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -181,7 +181,8 @@ async def test_stdin_keeps_its_order() -> None:
     say(sandbox, side, Credit(STDIN_WINDOW))
     await asyncio.gather(first, second, last)
     sent = [request for _, request in sandbox.heard()]
-    assert b"".join(fields[1] for fields in sent if isinstance(fields, tuple)) == b"a" * (STDIN_WINDOW + 10) + b"b"
+    pieces = [cast("tuple[int, bytes]", request)[1] for request in sent]
+    assert b"".join(pieces) == b"a" * (STDIN_WINDOW + 10) + b"b"
     assert sent[-1] == (Frame.STDIN, b"")
     with pytest.raises(ExecutionClosed):
         await side.send_stdin(b"late")
