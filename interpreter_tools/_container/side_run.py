@@ -18,7 +18,7 @@ _PIECE = 32768  # bytes of stdin in one frame
 
 
 class SideListener(Protocol):
-    """Whoever gets what a side run says. The calls come from the event loop, in order, and must not block."""
+    """The receiver of what a side run says. The calls come from the event loop, in order, and must not block."""
 
     def output(self, event: Output) -> None:
         """Take bytes that the program wrote."""

@@ -109,7 +109,7 @@ _NO_SIDE = frozenset({State.CONNECTED, State.GREETED, State.BOOTING, State.RESET
 
 
 class _Flow:
-    """What is on its way to one run: bytes of stdin, and bytes told to each of its connections."""
+    """The bytes on their way to one run: those of stdin, and those told to each of its connections."""
 
     __slots__ = ("stdin", "told")
 

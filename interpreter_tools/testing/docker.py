@@ -34,7 +34,7 @@ from interpreter_tools._protocol import (
     Ready,
     Refused,
 )
-from interpreter_tools._protocol.constants import FILES_UNCHANGED, Ended, Flag, Frame, Verdict, Why
+from interpreter_tools._protocol.constants import FILES_UNCHANGED, VERSION, Ended, Flag, Frame, Verdict, Why
 from interpreter_tools.testing.sandbox import ScriptedTransport
 from interpreter_tools.testing.wire import encode, piece, requests
 
@@ -130,7 +130,7 @@ class ScriptedContainer(ScriptedTransport):
     def start(self) -> None:
         """Begin to run: the supervisor greets."""
         self.state = "running"
-        self.say(Hello(1, 62, 1))
+        self.say(Hello(VERSION, 62, 1))
 
     def say(self, *events: Event) -> None:
         """Send events to the channel, in the next round of the event loop."""

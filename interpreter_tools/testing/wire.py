@@ -22,7 +22,7 @@ from interpreter_tools._protocol import (
     Stored,
     Told,
 )
-from interpreter_tools._protocol.constants import BootMode, Ended, Frame, Verdict, Why
+from interpreter_tools._protocol.constants import VERSION, BootMode, Ended, Frame, Verdict, Why
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from interpreter_tools._protocol import Connection
 
 UID = 10_001
-HELLO = Hello(2, 62, 1)
+HELLO = Hello(VERSION, 62, 1)
 EXITED = Exited(Ended.EXITED, 0, 0, unclean=False, wall_us=1_500_000, cpu_us=250_000, peak_memory=4096, oom_kills=0)
 
 # One of each, as a well-behaved supervisor sends it.
