@@ -129,6 +129,34 @@ async def test_typescript_app_of_modules(engine: ExecutionEngine) -> None:
     assert result.check().stdout == "6\n"
 
 
+MIXED = {
+    "require and await": ("const os = require('os')\nconsole.log(os.EOL.length, await 2)", "1 2\n"),
+    "import and require": ("import os from 'node:os'\nconsole.log(require('path').join('a', 'b'), os.EOL.length)", "a/b 1\n"),
+    "a guard and exports": (
+        "const value = await 3\nmodule.exports = { value }\nif (require.main === module) console.log(value)",
+        "3\n",
+    ),
+    "exports": ("exports.value = await 4\nconsole.log(exports, module.exports === exports)", "{ value: 4 } true\n"),
+    "its directory": ("import 'node:os'\nconsole.log(__dirname)", "/workspace\n"),
+    "a file of its own": ("const given = require('./lib/given.js')\nconsole.log(await given.value)", "42\n"),
+    "a require of its own": (
+        "const { createRequire } = await import('node:module')\n"
+        "const require = createRequire(import.meta.url)\nconsole.log(require('os').EOL.length)",
+        "1\n",
+    ),
+    "a first line": ("#!/usr/bin/env node\nconst os = require('os')\nconsole.log(await os.EOL.length)", "1\n"),
+}
+
+
+@pytest.mark.parametrize("language", ["javascript", "typescript"])
+@pytest.mark.parametrize("name", MIXED)
+async def test_program_may_mix_the_two_kinds_of_module(engine: ExecutionEngine, name: str, language: str) -> None:
+    """As compilers allow it, and people write it."""
+    code, expected = MIXED[name]
+    result = await engine.run(language, code, files=GIVEN, strategy=POOL)
+    assert result.check().stdout == expected
+
+
 @pytest.mark.parametrize("language", ["javascript", "typescript"])
 @pytest.mark.parametrize(
     "code",

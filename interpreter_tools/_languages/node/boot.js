@@ -39,7 +39,7 @@
     };
     const text = source.replace(/^#!.*/, '');
     const asScript = compiles(Module.wrap(text));
-    return asScript === null || (!asScript && compiles(`(async function () {${text}\n})`) === true);
+    return asScript === null || (!asScript && compiles(`(async function () {${text}\n})`) !== false);
   };
 
   // Before version 22.7 the name alone makes a module: a copy of the file gets such a name, for as long as the process lives.
@@ -105,16 +105,24 @@
     return error;
   };
 
-  // A module of TypeScript may use what compilers give to scripts: what it does not declare itself is declared in its first line.
+  // Programs mix the two kinds, and compilers let them: the names of a script that a module uses and does not declare itself are
+  // declared in its first line. `require.main === module` holds, as in the main script.
+  const scriptName = /(?<![.\w$])(?:require|module|exports|__filename|__dirname)\b/;
   const withScriptNames = (source) => {
     const values = {
       require: 'process.getBuiltinModule("module").createRequire(import.meta.url)',
-      __filename: 'import.meta.filename', __dirname: 'import.meta.dirname', module: 'undefined',
+      __filename: 'import.meta.filename', __dirname: 'import.meta.dirname',
+      module: '{ exports: {}, filename: import.meta.filename, id: ".", loaded: false }', exports: 'module.exports',
     };
-    const used = Object.keys(values).filter((name) => new RegExp(`(?<![.\\w$])${name}\\b`).test(source) &&
-      !new RegExp(`\\b(?:const|let|var|function|class|import|as)\\s+${name}\\b`).test(source));
+    const names = Object.keys(values);
+    const uses = (name) => new RegExp(`(?<![.\\w$])${name}\\b`).test(source);
+    const declares = (name) => new RegExp(`\\b(?:const|let|var|function|class|import|as)\\s+${name}\\b`).test(source);
+    let used = names.filter((name) => uses(name) && !declares(name));
+    if (used.includes('exports') || used.includes('module'))
+      used = names.filter((name) => used.includes(name) || (name === 'module' && !declares(name)));
     if (!used.length) return source;
-    const declared = `var ${used.map((name) => `${name} = ${values[name]}`).join(', ')};`;
+    const main = used.includes('require') && used.includes('module') ? ' require.main = module;' : '';
+    const declared = `var ${used.map((name) => `${name} = ${values[name]}`).join(', ')};${main}`;
     return source.startsWith('#!') ? source.replace('\n', `\n${declared}`) : declared + source;
   };
 
@@ -188,14 +196,19 @@
     };
   };
 
-  const loadJavaScript = () => detectsModules ? undefined : (file) => {
-    if (path.extname(file) !== '.js' || packageType(file)) return file;
+  // Node.js itself tells the kinds apart, but refuses a module that uses a script's names.
+  const loadJavaScript = () => (file) => {
     try {
+      if (path.extname(file) !== '.js') return file;
       const source = fs.readFileSync(file, 'utf8');
-      return isModule(source) ? asModule(file, source) : file;
-    } catch {
-      return file; // it comes again
-    }
+      if (!/\b(?:import|export|await)\b/.test(source) || (detectsModules && !scriptName.test(source))) return file;
+      if (packageType(file) || !isModule(source)) return file;
+      if (!hooked) return asModule(file, detectsModules ? withScriptNames(source) : source);
+      const url = load('url').pathToFileURL(file).href;
+      const main = { source: withScriptNames(source), format: 'module', shortCircuit: true };
+      Module.registerHooks({ load: (asked, context, next) => (asked === url ? main : next(asked, context)) });
+    } catch {} // it comes again
+    return file;
   };
 
   // A first call compiles and links what a later one finds ready. What is warmed here is what every run needs: loading a file as
