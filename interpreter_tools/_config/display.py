@@ -57,7 +57,7 @@ class DisplayResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         data: representations by MIME type: bytes for pictures, sounds and PDF files, text for all others (JSON as its
-            text).
+            text). The columns of a data frame, which E2B calls ``data``, are ``table``.
         metadata: what the program says about them, by MIME type.
         is_main_result: it is the value of a cell's last expression.
         display_id: its name, where the program gave it one.

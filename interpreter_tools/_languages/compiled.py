@@ -110,6 +110,35 @@ JAVA = LanguageConfig(
     ),
 )
 
+# The compiler notes the main class in the manifest of the program's archive. The classes that it itself consists of are
+# an archive of the image, which halves its time. Its heap leaves room for the rest of it within 512 MB.
+_KOTLIN = "/usr/local/lib/kotlin"
+_KOTLIN_LIBRARIES = ":".join(
+    f"{_KOTLIN}/lib/{name}.jar" for name in ("kotlin-stdlib", "kotlin-reflect", "kotlinx-coroutines-core-jvm")
+)
+_KOTLINC = f"""
+kotlinc -cp {_KOTLIN_LIBRARIES} -d "$2/program.jar" "$1" || exit 1
+unzip -p "$2/program.jar" META-INF/MANIFEST.MF | sed -n 's/\\r$//; s/^Main-Class: //p' >"$2/main"
+test -s "$2/main" && exit 0
+echo "$1: there is no function 'main'" >&2
+exit 1
+"""
+
+KOTLIN = LanguageConfig(
+    language="kotlin",
+    default_image="interpreter-tools/kotlin:1",
+    code_filename="main.kt",
+    compile=CompileStep(
+        command=("sh", "-c", _KOTLINC, "sh", "{file}", "{directory}"),
+        environment={"JAVA_OPTS": f"-Xmx256m -XX:+UseSerialGC -XX:SharedArchiveFile={_KOTLIN}/kotlinc.jsa"},
+    ),
+    run_command=(
+        *("sh", "-c", f'd=$1; shift; exec java -cp "$d/program.jar:{_KOTLIN_LIBRARIES}" "$(cat "$d/main")" "$@"'),
+        *("sh", "{directory}"),
+    ),
+    aliases=("kt",),
+)
+
 CSHARP = LanguageConfig(
     language="csharp",
     default_image="interpreter-tools/mono:1",
@@ -149,4 +178,4 @@ OCAML = LanguageConfig(
     aliases=("ml",),
 )
 
-COMPILED = (C, CPP, FORTRAN, PASCAL, GO, RUST, JAVA, CSHARP, HASKELL, OCAML)
+COMPILED = (C, CPP, FORTRAN, PASCAL, GO, RUST, JAVA, KOTLIN, CSHARP, HASKELL, OCAML)

