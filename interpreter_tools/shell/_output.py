@@ -12,8 +12,10 @@ from rich.markdown import Markdown
 from rich.syntax import Syntax
 from rich.text import Text
 
+from interpreter_tools._config.results import DisplayChunk
 from interpreter_tools._text import file_name, harmless
 from interpreter_tools.shell._memory import is_ours
+from interpreter_tools.shell._pictures import PictureFiles, as_drawn, find_drawing
 from interpreter_tools.shell._terminal import TerminalText
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Display:
         )
         self._colours = self.on_terminal and self._console.color_system is not None and not self._console.no_color
         self._streams: dict[Stream, TerminalText] = {}
+        self._draw = find_drawing(os.environ) if self.on_terminal else None
+        self._files = PictureFiles()
         self._at_line_start = True
         self._status: Status | None = None
 
@@ -76,7 +80,8 @@ class Display:
     def chunk(self, chunk: OutputChunk) -> None:
         """Write a piece of a program's output."""
         self.idle()
-        if chunk.stream == "display":
+        if isinstance(chunk, DisplayChunk):
+            self._displayed(chunk)
             return
         descriptor = 1 if chunk.stream == "stdout" else 2
         if not os.isatty(descriptor):
@@ -84,6 +89,25 @@ class Display:
             return
         stream = self._streams.setdefault(chunk.stream, TerminalText(colours=self._colours))
         self._write(stream.feed(chunk.text), chunk.stream)
+
+    def _displayed(self, chunk: DisplayChunk) -> None:
+        """Show a displayed result in its place: a picture drawn or as a file, all else as its plain text."""
+        if not self._at_line_start:
+            self._write("\n", "stdout")
+        picture = chunk.result.picture
+        if picture is None:
+            if text := chunk.text.rstrip("\n"):
+                safe = TerminalText(colours=False)
+                self._write(f"{safe.feed(text)}{safe.finish()}\n", "stdout")
+            return
+        drawn = as_drawn(*picture, self._draw)
+        if drawn is not None:
+            self._write(drawn, "stdout")
+            return
+        try:
+            self.note(f"picture: {self._files.save(*picture)}")
+        except OSError as error:
+            self.error(f"a picture cannot be kept: {error.strerror}")
 
     def end_output(self) -> None:
         """End a program's output: the next output begins a new line."""
