@@ -18,7 +18,8 @@ from interpreter_tools._config.results import EngineStats
 from interpreter_tools._docker import DockerClient, Owner, find_supervisor_volume
 from interpreter_tools._exceptions import EngineClosed, InterpreterToolsError, PoolClosed
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._runtime.request import PoolPlacement, RunRequest
+from interpreter_tools._runtime.placing import PoolPlacement
+from interpreter_tools._runtime.request import RunRequest
 from interpreter_tools._runtime.runtime import Runtime
 from interpreter_tools._session.host_files import data_directory, host_path
 from interpreter_tools._session.registry import Sessions

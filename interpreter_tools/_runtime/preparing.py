@@ -1,16 +1,22 @@
-"""The packages that a run needs beyond its ``dependencies``: those of its app, its script and its imports."""
+"""A request on the way to be complete: files of archives, and packages that an app, a script or imports ask for."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._dependencies.wanted import Packages, correct, imported_packages, needed_system_packages
 from interpreter_tools._languages.imports import grammar_of
 from interpreter_tools._languages.manifests import HEADER, Declared, app_packages, python_is_met, script_header
 from interpreter_tools._languages.specifiers import add_packages, merge, normalise
+from interpreter_tools._runtime.archive import with_archives
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from interpreter_tools._dependencies.inventory import Inventory
     from interpreter_tools._dependencies.wanted import Read
     from interpreter_tools._languages import DependencyPlan
@@ -18,6 +24,37 @@ if TYPE_CHECKING:
     from interpreter_tools._runtime.runtime import Runtime
 
 _OF_A_LANGUAGE = ("pip", "npm")
+
+
+async def complete(
+    request: RunRequest, runtime: Runtime, *, elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
+) -> RunRequest:
+    """Return a request with the files of its archives, and with all packages that its code needs.
+
+    Args:
+        request: the request, as its caller gave it.
+        runtime: reads the files of mounts.
+        elsewhere: reads a file that neither the run brings nor a mount shows; None where there is no such place.
+
+    Raises:
+        ConfigurationError: an archive or a list of packages cannot be used.
+    """
+    container, files = request.options.container, request.files
+    if any(mount.kind == "zip" for mount in container.mounts):
+        files = await asyncio.to_thread(
+            with_archives, container.mounts, files, limit=container.workspace_bytes, field="container.mounts"
+        )
+    if not looks_for_packages(request):
+        return request if files is request.files else msgspec.structs.replace(request, files=files)
+
+    async def read(path: str) -> bytes | None:
+        found = await runtime.read_given(container, files, path)
+        return found if found is not None or elsewhere is None else await elsewhere(path)
+
+    packages, notes = await find_packages(request, runtime, read)
+    prepared = request.prepared
+    prepared.dependencies, prepared.system_dependencies, prepared.notes = packages.own, packages.system, notes
+    return msgspec.structs.replace(request, files=files, packages=packages)
 
 
 def looks_for_packages(request: RunRequest) -> bool:

@@ -40,7 +40,6 @@ from interpreter_tools._languages import Need
 from interpreter_tools._languages.installers import SYSTEM
 from interpreter_tools._languages.manifests import read_mounted
 from interpreter_tools._pool.pool import Pool
-from interpreter_tools._runtime.archive import with_archives
 from interpreter_tools._runtime.loop_guard import GUARD
 
 if TYPE_CHECKING:
@@ -299,22 +298,6 @@ class Runtime:
         if given is None and container.mounts and self.client.endpoint.socket_path is not None:
             return await asyncio.to_thread(read_mounted, container.mounts, path)
         return given
-
-    async def with_archives(self, container: ContainerConfig, files: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """Return a run's files, and those of the archives among its container's mounts.
-
-        Raises:
-            ConfigurationError: an archive cannot be used.
-        """
-        if not any(mount.kind == "zip" for mount in container.mounts):
-            return files
-        return await asyncio.to_thread(
-            with_archives,
-            container.mounts,
-            files,
-            limit=container.workspace_bytes,
-            field="container.mounts",
-        )
 
     def pool(self, shape: Shape) -> Pool:
         """Return the pool of a shape; make it if there is none."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._execution.placement import Missing, Placed
+from interpreter_tools._runtime.placing import job_of
+from interpreter_tools._runtime.preparing import complete
 from interpreter_tools._runtime.runtime import Fitting
 from interpreter_tools._session.lease import SessionLease
 
@@ -163,7 +165,7 @@ class SessionRun:
                 await record.container.apply_limits(request.options.container)
                 lease.delivered = await workspace.deliver(record)
                 record.begin(request.files, fitting.key)
-                job = request.job(fitting, image_environment=record.container.shape.image_environment)
+                job = job_of(request, fitting, image_environment=record.container.shape.image_environment)
                 return Placed(job, lease, fitting.missing, lists=bool(record.made))
         except BaseException:
             if self.lease is not None:
@@ -179,7 +181,7 @@ class SessionRun:
             async def elsewhere(path: str) -> bytes | None:
                 return await workspace.read_for_run(path, begins_empty=begins_empty)
 
-            self._request = await self._request.complete(self._runs.runtime, elsewhere=elsewhere)
+            self._request = await complete(self._request, self._runs.runtime, elsewhere=elsewhere)
             self._complete = True
         return self._request
 
