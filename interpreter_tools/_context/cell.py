@@ -79,6 +79,7 @@ class Cell:
         self._interpreter: Interpreter | None = None
         self._number = 0
         self._heard = False  # the runner has said that the cell began
+        self._interrupts = False  # an interrupt waits for the cell to begin
         self._written = 0
         self._began = 0.0
         self._stopping: Outcome | None = None  # why the cell is being stopped
@@ -175,6 +176,8 @@ class Cell:
         """Take what the runner says of this cell; what it says of another one is dropped."""
         if isinstance(said, words.Started) and said.cell == self._number:
             self._heard = True
+            if self._interrupts:
+                self._send_interrupt()
         elif isinstance(said, words.Asked) and said.cell == self._number:
             self._input.ask()
             self._answer()
@@ -285,8 +288,7 @@ class Cell:
             return
         self._stopping = why
         self._high = _HIGH_AT_END
-        self._interpreter.resume()
-        self._interpreter.interrupt()
+        self._send_interrupt()
         self._arm(_PATIENCE, self._kill)
 
     def _kill(self) -> None:
@@ -296,10 +298,17 @@ class Cell:
 
     def interrupt(self) -> None:
         """Interrupt the cell, as Ctrl-C does; the context keeps its variables. Does nothing before and after."""
-        if self._state is _State.RUNNING and self._interpreter is not None:
+        if self._state is _State.RUNNING:
             self._high = _HIGH_AT_END
+            self._send_interrupt()
+
+    def _send_interrupt(self) -> None:
+        """Interrupt the process; it would not know for whom, before the cell has begun."""
+        self._interrupts = not self._heard
+        if self._interpreter is not None:
             self._interpreter.resume()
-            self._interpreter.interrupt()
+            if self._heard:
+                self._interpreter.interrupt()
 
     def closing(self) -> None:
         """Note that the process is about to be killed: its context is closed or restarted."""

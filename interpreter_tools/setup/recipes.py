@@ -133,7 +133,8 @@ PYTHON = Recipe(
     added=("fonts-dejavu-core", "fonts-wqy-zenhei"),
     additions=(_MATPLOTLIB_SETTINGS,),
     suffices=True,
-    pip_packages=("uv>=0.5",),  # installs the packages that runs ask for several times as fast as pip
+    # uv installs the packages that runs ask for several times as fast as pip; IPython runs the cells of contexts.
+    pip_packages=("uv>=0.5", "ipython>=9"),
     links={"/usr/local/bin/python3": "/usr/bin/python3", "/usr/local/bin/python": "/usr/bin/python3"},
     # PEP 668's marker keeps pip from the system's packages; in an image there is no system to protect.
     unwanted=("usr/lib/python3*/EXTERNALLY-MANAGED",),

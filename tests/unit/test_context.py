@@ -448,4 +448,5 @@ async def test_cell_left_before_its_end_is_interrupted() -> None:
                 pass
             with pytest.raises(ExecutionClosed):
                 await cell.result()
+            await runner.until(1)
         assert runner.signals == [2]

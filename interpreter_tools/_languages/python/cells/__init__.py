@@ -1,0 +1,371 @@
+# pyright: basic, reportMissingImports=false
+"""The cell runner of Python: one process, which runs the cells of a context one after another in IPython's shell.
+
+All cells run on one event loop, which goes on between them. An interrupt (SIGINT) raises ``KeyboardInterrupt`` in a
+cell that computes, and cancels one that awaits; between cells it does nothing.
+"""
+
+import asyncio
+import builtins
+import contextvars
+import getpass
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+
+from interpreter_tools_cells.files import Changes
+from interpreter_tools_cells.shell import flush, make_shell
+from interpreter_tools_cells.wire import Wire
+
+shell = make_shell()
+"""Made when this module is imported, which may be ahead of need."""
+
+
+def main():
+    """Run cells until the client goes away."""
+    Runner(shell).serve()
+
+
+class Runner:
+    """Runs the cells that the client tells."""
+
+    def __init__(self, shell, wire=None, root="/workspace"):
+        self.shell = shell
+        self.wire = wire or Wire()
+        self.pid = os.getpid()
+        self.changes = Changes(root)
+        self.loop = asyncio.new_event_loop()
+        self.cell = None  # the number of the cell that runs
+        self.task = None  # its task
+        self.in_code = False  # between the first and the last of its bytecodes
+        self.expects = False  # it was told to begin: an interrupt is meant for it
+        self.interrupted = False
+        self.held_back = False
+        self.takes_input = False
+        self.context = contextvars.copy_context()
+        self.news = None
+
+    # -- life
+
+    def serve(self):
+        """Serve until the connection ends."""
+        self._become_main()
+        asyncio.set_event_loop(self.loop)
+        self._allow_nested_run()
+        os.register_at_fork(after_in_child=self._after_fork)
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        builtins.input, getpass.getpass = self._input, self._getpass
+        sys.stdin = Input(self)
+        self.loop.add_reader(self.wire.descriptor, self._readable)
+        for name in filter(None, os.environ.pop("INTERPRETER_TOOLS_PRELOAD", "").split()):
+            __import__(name)
+        self.wire.say({"event": "ready", "language": "python", "features": ["complete", "inspect", "input"]})
+        serving = self.loop.create_task(self._serve())
+        while not serving.done():
+            try:
+                self.loop.run_until_complete(serving)
+            except (KeyboardInterrupt, SystemExit):  # out of a background task, or a callback
+                if self.task is not None and not self.task.done() and self.interrupted:
+                    self.task.cancel()
+            except RuntimeError:
+                if self.loop.is_closed():
+                    break
+                raise
+            finally:
+                self._leave_if_child()
+        if self.loop.is_closed():
+            sys.stderr.write("the cell has closed the event loop of its context\n")
+        flush()
+        os._exit(1)
+
+    def _become_main(self):
+        """Have the cells' names in a fresh ``__main__``, as a script has them."""
+        module = sys.modules["__main__"]
+        for name in ("__file__", "__cached__"):
+            module.__dict__.pop(name, None)
+        module.__dict__.setdefault("__builtin__", builtins)
+        self.shell.user_module = module
+        self.shell.user_ns = module.__dict__
+        self.shell.init_user_ns()
+        self.shell.user_ns["exit"] = self.shell.user_ns["quit"] = self.shell.exiter
+        if sys.path and not sys.path[0].startswith("/"):
+            sys.path[0] = os.getcwd()
+
+    def _allow_nested_run(self):
+        """Let ``asyncio.run`` run in a cell, as in a script: the loop of the context waits meanwhile."""
+
+        def alone(function):
+            def run(*arguments, **options):
+                __tracebackhide__ = True
+                running = asyncio._get_running_loop()
+                if running is not self.loop:
+                    return function(*arguments, **options)
+                asyncio._set_running_loop(None)
+                try:
+                    return function(*arguments, **options)
+                finally:
+                    asyncio._set_running_loop(running)
+                    asyncio.set_event_loop(running)
+
+            run.__wrapped__, run.__name__, run.__doc__ = function, function.__name__, function.__doc__
+            return run
+
+        asyncio.run = asyncio.runners.run = alone(asyncio.run)
+        if hasattr(asyncio, "Runner"):
+            asyncio.Runner.run = alone(asyncio.Runner.run)
+
+    def _after_fork(self):
+        """Be an ordinary process: the conversation is the parent's."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.wire.close()
+
+    def _leave_if_child(self):
+        """End a child that a cell has forked, and that came to the end of the cell."""
+        if os.getpid() != self.pid:
+            flush()
+            os._exit(0)
+
+    # -- what the client tells
+
+    def _readable(self):
+        self.wire.busy.append(True)
+        try:
+            self.wire.read()
+        finally:
+            self.wire.busy.pop()
+        if self.wire.inbox and self.news is not None and not self.news.done():
+            self.news.set_result(None)
+
+    async def _serve(self):
+        while True:
+            while not self.wire.inbox:
+                self.news = self.loop.create_future()
+                await self.news
+            message = self.wire.inbox.popleft()
+            operation = message.get("op")
+            if operation == "cell":
+                await self._run(message)
+            elif operation == "complete":
+                self._answer(message, self._complete)
+            elif operation == "inspect":
+                self._answer(message, self._inspect)
+
+    def _answer(self, message, question):
+        reply = {"event": message["op"], "id": message["id"]}
+        self.in_code, self.interrupted = True, False
+        try:
+            reply.update(question(message))
+        except BaseException:
+            pass  # a name that fails when it is looked at means nothing
+        finally:
+            self._leave_code()
+        self.wire.say(reply)
+
+    def _complete(self, message):
+        matches, start, end = self.shell.completions(message["code"], message["cursor"])
+        return {"matches": matches[:10_000], "start": start, "end": end}
+
+    def _inspect(self, message):
+        data = self.shell.inspection(message["code"], message["cursor"], message.get("detail", 0))
+        return {"found": bool(data), "data": data}
+
+    # -- cells
+
+    async def _run(self, message):
+        number = self.cell = message["cell"]
+        self.takes_input = bool(message.get("stdin"))
+        self.interrupted = self.shell.interrupted = False
+        self.expects = True
+        flush()
+        self.wire.say({"event": "started", "cell": number})
+        self.changes.begin()
+        began, used = time.monotonic(), _cpu()
+        self.shell.failed = self.shell.exit_code = None
+        count = self.shell.execution_count
+        options = {"context": self.context} if sys.version_info >= (3, 11) else {}
+        self.task = self.loop.create_task(self._execute(message["code"]), **options)
+        try:
+            await asyncio.wait([self.task])
+        finally:
+            self._leave_code()
+        self._leave_if_child()
+        error = None if self.task.cancelled() else self.task.exception()
+        self.task = None
+        if error is not None and self.shell.failed is None:
+            self._tell_failure(error)
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        flush()
+        files, partial = self.changes.end()
+        done = {
+            "event": "done",
+            "cell": number,
+            "status": "ok",
+            "count": count,
+            "seconds": time.monotonic() - began,
+            "cpu_us": _cpu() - used,
+            "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "files": [name for name in files if name.isprintable()],
+            "files_partial": partial,
+        }
+        if self.shell.failed is not None:
+            stopped = self.shell.failed["name"] == "KeyboardInterrupt"
+            done.update(status="interrupted" if stopped else "error", error=self.shell.failed)
+        elif self.shell.exit_code is not None:
+            done["exit_code"] = self.shell.exit_code
+            done["status"] = "error" if self.shell.exit_code else "ok"
+        self.cell = None
+        self.wire.say(done)
+
+    async def _execute(self, code):
+        failure = None
+        self.in_code, self.expects = True, False
+        self._raise_held_back()
+        try:
+            transformed = self.shell.transform_cell(code)
+        except Exception:
+            transformed, failure = code, sys.exc_info()
+        try:
+            await self.shell.run_cell_async(
+                code, store_history=True, transformed_cell=transformed, preprocessing_exc_tuple=failure
+            )
+            self._leave_if_child()
+            self._show_figures()
+        finally:
+            self._leave_code()
+
+    def _leave_code(self):
+        """From here on an interrupt does nothing; one that comes at this very moment is swallowed."""
+        while self.in_code or self.expects:
+            try:
+                self.in_code = self.expects = self.held_back = False
+            except KeyboardInterrupt:
+                continue
+
+    def _show_figures(self):
+        backend = sys.modules.get("interpreter_tools_display.backend")
+        if backend is not None:
+            try:
+                backend._show()
+            except Exception:
+                self.shell.showtraceback()
+
+    def _tell_failure(self, error):
+        """Tell of an exception that did not come from the cell's own code, such as an interrupt of IPython itself."""
+        if isinstance(error, SystemExit):
+            self.shell.exit_code = 0 if error.code is None else error.code if isinstance(error.code, int) else 1
+            return
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        self.shell._showtraceback(type(error), error, ["".join(lines)])
+
+    # -- interrupts
+
+    def _on_interrupt(self, number, frame):
+        __tracebackhide__ = True  # IPython leaves such frames out
+        if self.expects or (self.in_code and self.wire.busy):
+            self.held_back = True
+        if not self.in_code or self.wire.busy:
+            return
+        self.interrupted = self.shell.interrupted = True
+        waits = frame is not None and frame.f_code.co_filename in _OF_LOOP and frame.f_code.co_name in _WAITING
+        if self.task is not None and waits and asyncio.current_task(self.loop) is None:
+            self.loop.call_soon_threadsafe(self.task.cancel)
+            return
+        raise KeyboardInterrupt
+
+    def _raise_held_back(self):
+        __tracebackhide__ = True
+        if self.held_back:
+            self.held_back = False
+            if self.in_code:
+                self.interrupted = self.shell.interrupted = True
+                raise KeyboardInterrupt
+
+    # -- input
+
+    def _input(self, prompt="", /):
+        text = self.ask(str(prompt))
+        if text is None:
+            raise EOFError("EOF when reading a line")
+        return text
+
+    def _getpass(self, prompt="Password: ", stream=None, **_ignored):
+        text = self.ask(str(prompt), password=True)
+        if text is None:
+            raise EOFError
+        return text
+
+    def ask(self, prompt, password=False):
+        """Return a line of the client; None at the end of the input."""
+        if prompt:
+            sys.stdout.write(prompt)
+        flush()
+        if not self.takes_input or self.cell is None or os.getpid() != self.pid:
+            return None
+        self.wire.say({"event": "input", "cell": self.cell, "prompt": prompt, "password": password})
+        self._raise_held_back()
+        while True:
+            self.wire.wait()
+            message = self.wire.inbox.popleft()
+            if message.get("op") == "input" and message.get("cell") == self.cell:
+                if message.get("eof"):
+                    self.takes_input = False
+                    return None
+                return message.get("text", "")
+
+
+class Input:
+    """Standard input: its lines come from the client."""
+
+    encoding, errors, name, mode, closed = "utf-8", "replace", "<stdin>", "r", False
+
+    def __init__(self, runner):
+        self._runner = runner
+
+    def readline(self, size=-1):
+        """Return one line, empty at the end."""
+        text = self._runner.ask("")
+        return "" if text is None else text + "\n"
+
+    def read(self, size=-1):
+        """Return all lines."""
+        return "".join(self)
+
+    def readlines(self, hint=-1):
+        """Return all lines, one by one."""
+        return list(self)
+
+    def __iter__(self):
+        return iter(self.readline, "")
+
+    def isatty(self):
+        """Tell that there is no terminal."""
+        return False
+
+    def readable(self):
+        """Tell that it can be read."""
+        return True
+
+    def fileno(self):
+        """Return the descriptor, which is at its end."""
+        return 0
+
+    def flush(self):
+        """Do nothing."""
+
+    def close(self):
+        """Do nothing."""
+
+
+_OF_LOOP = frozenset(sys.modules[name].__file__ for name in ("selectors", "asyncio.base_events"))
+_WAITING = frozenset({"select", "_run_once", "run_forever"})
+
+
+def _cpu():
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return int(total * 1e6)

@@ -1,0 +1,240 @@
+# pyright: basic, reportMissingImports=false
+"""IPython's shell, whose results and tracebacks travel to the caller of the cell."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import warnings
+
+import interpreter_tools_display
+from interpreter_tools_display import bundle
+from IPython.core.completer import provisionalcompleter, rectify_completions
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.history import HistoryManager
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import Type
+from traitlets.config import Config
+
+_MAX_TRACEBACK = 1 << 20
+
+
+class Formatter(DisplayFormatter):
+    """Adds what our own displays say of figures, pictures and tables."""
+
+    def format(self, obj, include=None, exclude=None):
+        """Return the representations of an object, and what is said about them."""
+        data, about = super().format(obj, include=include, exclude=exclude)
+        if data and any(name in bundle._KNOWN for name in bundle._names(obj)):
+            more, said = bundle.bundle_of(obj, include, exclude)
+            data, about = {**data, **more}, {**about, **said}
+        return data, about
+
+
+class Publisher(DisplayPublisher):
+    """Sends displays to the caller."""
+
+    def publish(self, data, metadata=None, *, transient=None, update=False, **_ignored):
+        """Send one display."""
+        display_id = (transient or {}).get("display_id")
+        interpreter_tools_display.publish(_plain(data), metadata, display_id=display_id, update=update)
+
+    def clear_output(self, wait=False):
+        """Do nothing: what was sent is not taken back."""
+
+
+class Hook(DisplayHook):
+    """Sends the value of a cell's last expression to the caller."""
+
+    def write_output_prompt(self):
+        """Print nothing: the number of the cell is told with its end."""
+
+    def write_format_data(self, format_dict, md_dict=None):
+        """Send the value."""
+        interpreter_tools_display.publish(_plain(format_dict), md_dict, main=True)
+
+    def log_output(self, format_dict):
+        """Keep nothing: ``Out`` has the values themselves."""
+
+    def finish_displayhook(self):
+        """Print nothing."""
+        self._is_active = False
+
+
+def _plain(data):
+    return {mime: bundle._encoded(item) for mime, item in data.items()}
+
+
+class Shell(InteractiveShell):
+    """The shell of one context."""
+
+    displayhook_class = Type(Hook)
+    display_pub_class = Type(Publisher)
+    system = InteractiveShell.system_raw
+
+    def __init__(self, *arguments, **options):
+        self.failed = None
+        self.exit_code = None
+        self.interrupted = False
+        super().__init__(*arguments, **options)
+
+    # -- what a sandbox has no use for
+
+    def init_ipython_dir(self, ipython_dir):
+        """Have no directory of settings: nothing is read or written before a cell asks for it."""
+
+    def init_profile_dir(self, profile_dir):
+        """Have no profile."""
+
+    def init_history(self):
+        """Keep the history in memory alone."""
+        self.history_manager = HistoryManager(shell=self, parent=self, enabled=False, hist_file=":memory:")
+        self.configurables.append(self.history_manager)
+
+    def init_virtualenv(self):
+        """Leave the path of modules alone."""
+
+    def init_display_formatter(self):
+        """Take our formatter."""
+        self.display_formatter = Formatter(parent=self)
+        self.configurables.append(self.display_formatter)
+
+    def enable_gui(self, gui=None):
+        """Do nothing: there is no screen."""
+
+    def enable_matplotlib(self, gui=None):
+        """Keep our own backend, whose figures are displays."""
+        return "inline", "module://interpreter_tools_display.backend"
+
+    def ask_exit(self):
+        """End the cell, as ``sys.exit()`` does."""
+        raise SystemExit(0)
+
+    def system_raw(self, cmd):
+        """Run a command of a shell; its output goes where the cell's goes."""
+        __tracebackhide__ = True
+        flush()
+        command = self.var_expand(cmd, depth=1)
+        shell = "/bin/bash" if os.path.exists("/bin/bash") else None
+        process = subprocess.Popen(command, shell=True, executable=shell, stdin=subprocess.DEVNULL)
+        try:
+            code = process.wait()
+        except BaseException:
+            try:
+                process.wait(0.2)  # an interrupt has reached it as well
+            except BaseException:
+                process.kill()
+                process.wait()
+            raise
+        self.user_ns["_exit_code"] = code if code >= 0 else 128 - code
+
+    system = system_raw
+
+    # -- errors
+
+    def _showtraceback(self, etype, evalue, stb):
+        text = "\n".join(str(line) for line in stb)
+        self.failed = {"name": _name(etype), "value": _text(evalue), "traceback": text[-_MAX_TRACEBACK:]}
+        flush()
+        try:
+            sys.stderr.write(text if text.endswith("\n") else text + "\n")
+        except Exception:
+            pass
+
+    def showtraceback(self, exc_tuple=None, *arguments, **options):
+        """Show an exception and keep it; ``SystemExit`` ends the cell quietly."""
+        kind, value, frames = exc_tuple or sys.exc_info()
+        if self.interrupted and kind is asyncio.CancelledError:  # how an interrupt ends what awaits
+            kind, value = KeyboardInterrupt, KeyboardInterrupt().with_traceback(frames)
+            exc_tuple = kind, value, frames
+        _cut_handler(frames)
+        if kind is not None and isinstance(kind, type) and issubclass(kind, SystemExit):
+            self.exit_code = exit_status(value)
+            return
+        super().showtraceback(exc_tuple, *arguments, **options)
+        if self.failed is None and value is not None:
+            self.failed = {"name": _name(kind), "value": _text(value), "traceback": ""}
+
+    def show_usage_error(self, exc):
+        """Show the error of a magic command."""
+        self._showtraceback(type(exc), exc, [f"UsageError: {exc}"])
+
+    # -- questions
+
+    def completions(self, code, cursor):
+        """Return texts that may follow, and what they replace."""
+        with provisionalcompleter():
+            found = list(rectify_completions(code, self.Completer.completions(code, cursor)))
+        if not found:
+            return [], cursor, cursor
+        return [each.text for each in found], found[0].start, found[0].end
+
+    def inspection(self, code, cursor, detail):
+        """Return what is known of the name at a place, by MIME type; empty when it means nothing."""
+        from IPython.utils.tokenutil import token_at_cursor
+
+        name = token_at_cursor(code, cursor)
+        try:
+            data = self.object_inspect_mime(name, detail_level=detail)
+        except KeyError:
+            return {}
+        return {mime: text for mime, text in data.items() if isinstance(text, str)}
+
+
+def make_shell():
+    """Make the shell of this process."""
+    settings = Config()
+    settings.InteractiveShell.colors = "nocolor"
+    settings.InteractiveShell.separate_in = ""
+    settings.InteractiveShell.banner1 = ""
+    settings.Completer.use_jedi = False
+    settings.HistoryManager.enabled = False
+    warnings.filterwarnings("ignore", "To exit: use")
+    shell = Shell.instance(config=settings)
+    InteractiveShell._instance = shell
+    shell.InteractiveTB.color_toggle = lambda: None
+    return shell
+
+
+def flush():
+    """Pass on what was printed."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
+
+
+def exit_status(error):
+    """Return the exit code of a SystemExit, as Python decides it."""
+    code = getattr(error, "code", None)
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    try:
+        sys.stderr.write(f"{code}\n")
+    except Exception:
+        pass
+    return 1
+
+
+def _cut_handler(frames):
+    """Take the frame of our signal handler off a traceback: the code that was interrupted is the last."""
+    while frames is not None and frames.tb_next is not None:
+        if frames.tb_next.tb_frame.f_code.co_name == "_on_interrupt":
+            frames.tb_next = None
+        frames = frames.tb_next
+
+
+def _name(kind):
+    return getattr(kind, "__name__", "Exception")
+
+
+def _text(value):
+    try:
+        return str(value)
+    except Exception:
+        return "<its text failed>"

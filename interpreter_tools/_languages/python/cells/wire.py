@@ -1,0 +1,95 @@
+# pyright: basic
+"""The conversation of a cell runner with its client, over the supervisor's local socket ("Cells" in docs/protocol.md).
+
+A piece that we send is answered with ``u32 0`` once it has its place behind what was printed. What the client tells us
+comes on the same connection, with the top bit of its length set. Nothing here may be interrupted halfway: the runner
+holds signals back while ``busy`` is set.
+"""
+
+import _socket
+import collections
+import json
+import os
+import select
+
+ADDRESS = "\0interpreter-tools"
+_TOLD = 0x80000000
+_PIECE = 32768
+_MOST = 64 << 20  # bytes of one message of the client
+
+
+class Wire:
+    """The runner's own connection.
+
+    Attributes:
+        busy: not empty while words are on their way, when no exception may come from a signal.
+        inbox: what the client has told us, decoded.
+    """
+
+    def __init__(self, address=ADDRESS):
+        self.busy = []
+        self.inbox = collections.deque()
+        self._buffer = bytearray()
+        self._message = bytearray()
+        self._taken = 0
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._socket.connect(address)
+        self.descriptor = self._socket.fileno()
+
+    def say(self, words):
+        """Send words, and return when they have their place behind what was printed."""
+        body = json.dumps(words).encode("utf-8", "replace")
+        self.busy.append(True)
+        try:
+            while True:
+                piece, body = body[:_PIECE], body[_PIECE:]
+                head = (len(piece) + 2).to_bytes(4, "little") + (b"c\1" if body else b"c\0")
+                self._socket.sendall(head + piece)
+                while not self._taken:
+                    self.read()
+                self._taken -= 1
+                if not body:
+                    return
+        finally:
+            self.busy.pop()
+
+    def wait(self):
+        """Wait until the client has told something. A signal may interrupt this."""
+        while not self.inbox:
+            poll = select.poll()
+            poll.register(self.descriptor, select.POLLIN)
+            poll.poll()
+            self.busy.append(True)
+            try:
+                self.read()
+            finally:
+                self.busy.pop()
+
+    def read(self):
+        """Take what has come; waits while there is nothing. The process ends with the connection."""
+        data = self._socket.recv(1 << 16)
+        if not data:
+            os._exit(0)
+        self._buffer += data
+        while len(self._buffer) >= 4:
+            size = int.from_bytes(self._buffer[:4], "little")
+            if size == 0:
+                self._taken += 1
+                del self._buffer[:4]
+                continue
+            size &= ~_TOLD
+            if len(self._buffer) < 4 + size:
+                return
+            piece = bytes(self._buffer[4 : 4 + size])
+            del self._buffer[: 4 + size]
+            self._message += piece[2:]
+            if piece[1]:
+                if len(self._message) > _MOST:
+                    os._exit(1)
+                continue
+            self.inbox.append(json.loads(self._message))
+            self._message = bytearray()
+
+    def close(self):
+        """Let go of the connection, which stays another process's."""
+        self._socket.close()
