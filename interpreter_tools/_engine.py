@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from interpreter_tools._config.options import SessionOptions
+    from interpreter_tools._config.options import CellOptions, ContextOptions, SessionOptions
     from interpreter_tools._config.results import ExecutionResult, SessionInfo
+    from interpreter_tools._context.context import Context
     from interpreter_tools._docker import SupervisorVolume
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools._session.host_files import Progress
@@ -376,6 +377,57 @@ class ExecutionEngine:
             target = host_path(keep_generated, field="keep_generated")
         await session.aclose(keep_generated=target)
         return session.kept_in
+
+    # -- contexts
+
+    def context(
+        self,
+        language: str,
+        name: str | None = None,
+        *,
+        config: SessionConfig | None = None,
+        **options: Unpack[ContextOptions],
+    ) -> Context:
+        """Return a live interpreter in a session of its own, which keeps its variables from cell to cell.
+
+        ``async with`` starts its process and, at the end, closes it with its session. See ``Session.context`` for
+        several contexts in one session.
+
+        Args:
+            language: the name or alias of a registered language that has a cell runner.
+            name: the name of the context; None gives it one.
+            config: the configuration of the session; None means the defaults.
+            options: the options of the context; see ``ContextOptions``.
+
+        Raises:
+            ConfigurationError: an option cannot work, or the language has no cell runner.
+            UnknownLanguage: the language is not registered.
+            TooManySessions: the engine holds ``EngineConfig.max_sessions`` sessions.
+            EngineClosed: the engine is not running.
+        """
+        session = self._use().sessions.open(config or SessionConfig())
+        try:
+            return session.context(language, name, is_owner=True, **options)
+        except BaseException:
+            self._use().runtime.tasks.spawn(session.aclose)
+            raise
+
+    def get_context(self, context_id: str) -> Context:
+        """Return the context of an id, as an object.
+
+        Raises:
+            UnknownContext: there is no such context, or it was closed.
+            EngineClosed: the engine is not running.
+        """
+        return self._use().sessions.context(context_id)
+
+    async def run_cell(self, context_id: str, code: str, **options: Unpack[CellOptions]) -> ExecutionResult:
+        """Run a cell in a context to its end; see ``Context.run``, also for what cancelling does.
+
+        Raises:
+            UnknownContext: there is no such context.
+        """
+        return await self.get_context(context_id).run(code, **options)
 
     # -- files of sessions
 

@@ -18,7 +18,7 @@ from interpreter_tools._context import words
 from interpreter_tools._context.cell import Cell
 from interpreter_tools._context.interpreter import Interpreter
 from interpreter_tools._context.question import Question
-from interpreter_tools._exceptions import ConfigurationError, ContextClosed, InterpreterToolsError
+from interpreter_tools._exceptions import ConfigurationError, ContextClosed, ContextDied, InterpreterToolsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.options import OnDeath
     from interpreter_tools._config.results import ExecutionResult
-    from interpreter_tools._context.link import Place
+    from interpreter_tools._context.place import Place
     from interpreter_tools._languages import LanguageConfig
 
+_MISSING = 78  # the exit code of a cell runner whose package is missing: EX_CONFIG of sysexits.h
 _READY_DEADLINE = 60.0  # seconds for a cell runner to be ready
 _END_DEADLINE = 6.0  # seconds for a process to end that was killed
 _ANSWER_DEADLINE = 5.0  # seconds for the answer to ``complete`` and ``inspect``
@@ -66,6 +67,7 @@ class Context:
         self._interpreter: Interpreter | None = None
         self._cell: Cell | None = None
         self._cells = 0
+        self._packages: tuple[str, ...] = ()  # of the cell runner, where the image lacks it
         self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -145,7 +147,7 @@ class Context:
 
     async def _close(self) -> None:
         await self._end_process()
-        self._place.leave(self.id)
+        self._place.leave(self)
         await self._place.aclose()
 
     async def _end_process(self) -> None:
@@ -269,10 +271,30 @@ class Context:
             notes = (f"the context was restarted, without its variables: {interpreter.death.message}",)
             interpreter = None
         if interpreter is None:
-            interpreter = Interpreter(self.name)
-            await interpreter.start(await self._place.start(interpreter), within=_READY_DEADLINE)
-            self._interpreter = interpreter
+            interpreter = await self._started()
         return interpreter, notes
+
+    async def _started(self) -> Interpreter:
+        """Start a process. An image without the package of the cell runner gets it from the dependency store."""
+        try:
+            return await self._start(self._packages)
+        except ContextDied:
+            died = self._interpreter
+            runner = self._language.cells
+            missing = died is not None and died.exited is not None and died.exited.exit_code == _MISSING
+            if not missing or runner is None or not runner.package or self._packages:
+                raise
+        self._packages = (runner.package,)
+        return await self._start(self._packages)
+
+    async def _start(self, packages: tuple[str, ...]) -> Interpreter:
+        runner = self._language.cells
+        assert runner is not None
+        interpreter = Interpreter(self.name, program=runner.command[0], image=self._language.default_image)
+        link = await self._place.start(self, interpreter, packages=packages)
+        self._interpreter = interpreter
+        await interpreter.start(link, within=_READY_DEADLINE)
+        return interpreter
 
     @contextlib.asynccontextmanager
     async def _my_turn(self) -> AsyncGenerator[None]:
@@ -335,7 +357,7 @@ class Context:
         """End the context: its session or engine is closed."""
         self._state = _State.CLOSED
         if self._interpreter is not None:
-            self._interpreter.lost(error)
+            self._interpreter.ended(error)
 
 
 def _place(code: str, cursor: int | None) -> int:

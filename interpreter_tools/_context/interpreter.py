@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from interpreter_tools._context import words
 from interpreter_tools._exceptions import ContainerLost, ContextDied, InterpreterToolsError
+from interpreter_tools._execution.outcome import refusal
+from interpreter_tools._protocol import Exited, Output, Refused
 
 if TYPE_CHECKING:
-    from interpreter_tools._context.link import Link
-    from interpreter_tools._protocol import Exited
+    from interpreter_tools._container.side_run import SideRun
 
+_PIECE = 32768  # bytes of a message that go in one piece
 _HEAD = 2  # bytes before the content of a piece: its kind, and whether more follows
 _END_DEADLINE = 5.0  # seconds that a killed process may take to end
 _LAST_WORDS = 2000  # characters of what a process wrote before it was ready, which an error repeats
@@ -37,10 +39,15 @@ class Task(Protocol):
 
 
 class Interpreter:
-    """The process of a context, as the listener of its link.
+    """The process of a context, as the listener of its side run.
 
     The first connection whose message says ``ready`` is the runner's; other connections may display something, and are
     heard for nothing else.
+
+    Args:
+        name: the name of the context.
+        program: the cell runner, for errors.
+        image: the image that it is started in, for errors.
 
     Attributes:
         task: what the process does now; None between two tasks, when what it says is dropped.
@@ -48,9 +55,11 @@ class Interpreter:
         death: why there is no process any more; None while it lives.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, program: str, image: str) -> None:
         self._name = name
-        self._link: Link | None = None
+        self._program = program
+        self._image = image
+        self._link: SideRun | None = None
         self.task: Task | None = None
         self.exited: Exited | None = None
         self.death: ContextDied | InterpreterToolsError | None = None
@@ -61,6 +70,7 @@ class Interpreter:
         self._ready: asyncio.Future[None] = loop.create_future()
         self._over: asyncio.Future[None] = loop.create_future()
         self._tells: set[asyncio.Task[None]] = set()
+        self._telling = asyncio.Lock()
         self._numbers = itertools.count(1)
         self._backstop: asyncio.TimerHandle | None = None
 
@@ -68,63 +78,61 @@ class Interpreter:
         state = "dead" if self.death else "starting" if self._runner is None else "busy" if self.task else "idle"
         return f"<Interpreter {self._name} [{state}]>"
 
-    # -- what the link says
+    # -- what the process says
 
-    def stdout(self, data: bytes) -> None:
+    def output(self, event: Output) -> None:
         """Give output to the task; without one nobody asked for it."""
-        self._output("stdout", data)
-
-    def stderr(self, data: bytes) -> None:
-        """Give output to the task; without one nobody asked for it."""
-        self._output("stderr", data)
-
-    def _output(self, stream: str, data: bytes) -> None:
         if self.task is not None:
-            self.task.output(stream, data)
+            self.task.output(event.stream, event.data)
         elif self._runner is None:
-            self._early += data[: _LAST_WORDS - len(self._early)]
+            self._early += event.data[: _LAST_WORDS - len(self._early)]
 
     def message(self, connection: int, data: bytes) -> None:
         """Take a piece of a message of the runner, or of a display."""
-        if data[:1] != bytes([words.KIND]):
+        if not data:
+            self._parts.pop(connection, None)
+            if connection == self._runner:
+                self.kill()  # a cell has closed the conversation, which nothing can replace
+        elif data[0] != words.KIND:
             if self.task is not None:
                 self.task.display(connection, data)
-            return
-        if len(data) < _HEAD or data[1] > 1 or self._runner not in {None, connection}:
-            return
+        elif len(data) >= _HEAD and data[1] <= 1 and self._runner in {None, connection}:
+            body = self._whole(connection, data)
+            said = None if body is None else words.read(body)
+            if said is not None:
+                self._said(connection, said)
+
+    def _whole(self, connection: int, piece: bytes) -> bytearray | None:
+        """Return the message that a piece completes; None when more is to come, or it is too long."""
         part = self._parts.setdefault(connection, bytearray())
-        part += data[_HEAD:]
+        part += piece[_HEAD:]
         if len(part) > words.MOST_BYTES:
             del self._parts[connection]
             if connection == self._runner:
                 self.kill()  # its next words could not be told from the rest of these
-            return
-        if data[1]:
-            return
-        said = words.read(self._parts.pop(connection))
-        if isinstance(said, words.Ready):
-            if self._runner is None:
-                self._runner = connection
-                self._parts.clear()
-                self._ready.set_result(None)
-        elif said is not None and connection == self._runner and self.task is not None:
-            self.task.said(said)
+            return None
+        return None if piece[1] else self._parts.pop(connection)
 
-    def ended(self, exited: Exited) -> None:
-        """Note the end of the process."""
-        self.exited = exited
-        if exited.signal:
-            how = f"was ended by signal {exited.signal} ({_signal_name(exited.signal)})"
+    def _said(self, connection: int, said: words.Said) -> None:
+        if not isinstance(said, words.Ready):
+            if connection == self._runner and self.task is not None:
+                self.task.said(said)
+        elif self._runner is None:
+            self._runner = connection
+            self._parts.clear()
+            self._ready.set_result(None)
+
+    def ended(self, how: Exited | Refused | InterpreterToolsError) -> None:
+        """Note the end of the process, or that it could not be started."""
+        if isinstance(how, Refused):
+            self._die(refusal(how, program=self._program, image=self._image))
+        elif isinstance(how, InterpreterToolsError):
+            self._die(how)
         else:
-            how = f"ended with exit code {exited.exit_code}"
-        if exited.oom_kills:
-            how += ": the container ran out of memory"
-        said = self._early.decode("utf-8", "replace").strip()
-        self._die(ContextDied(f"the process of the context {self._name!r} {how}" + (f": {said}" if said else "")))
-
-    def lost(self, error: InterpreterToolsError) -> None:
-        """Note that the container is gone."""
-        self._die(error)
+            self.exited = how
+            said = self._early.decode("utf-8", "replace").strip()
+            words = f"the process of the context {self._name!r} {_end_of(how)}"
+            self._die(ContextDied(words + (f": {said}" if said else "")))
 
     def _die(self, death: ContextDied | InterpreterToolsError) -> None:
         if self.death is not None:
@@ -143,7 +151,7 @@ class Interpreter:
 
     # -- what the context says
 
-    async def start(self, link: Link, *, within: float) -> None:
+    async def start(self, link: SideRun, *, within: float) -> None:
         """Wait until the runner is ready for its first cell.
 
         Args:
@@ -180,7 +188,11 @@ class Interpreter:
             raise copy.copy(self.death)
         assert self._link is not None
         assert self._runner is not None
-        await self._link.tell(self._runner, message)
+        async with self._telling:  # one message after another
+            for start in range(0, len(message), _PIECE):
+                piece = message[start : start + _PIECE]
+                more = start + _PIECE < len(message)
+                await self._link.tell(self._runner, bytes([words.KIND, more]) + piece)
 
     def tell_soon(self, message: bytes) -> None:
         """Send a message to the runner, in a task of its own. Does nothing after the end."""
@@ -205,7 +217,6 @@ class Interpreter:
         """Kill the process. Where its end is not told in 5 seconds, it counts as lost."""
         if self._link is None or self.death is not None:
             return
-        self._link.resume()
         self._link.kill()
         if self._backstop is None:
             error = ContainerLost(f"the process of the context {self._name!r} was killed, and its end was not told")
@@ -224,6 +235,14 @@ class Interpreter:
     async def over(self) -> None:
         """Wait for the end of the process."""
         await asyncio.shield(self._over)
+
+
+def _end_of(exited: Exited) -> str:
+    if exited.signal:
+        how = f"was ended by signal {exited.signal} ({_signal_name(exited.signal)})"
+    else:
+        how = f"ended with exit code {exited.exit_code}"
+    return f"{how}; the container ran out of memory" if exited.oom_kills else how
 
 
 def _signal_name(number: int) -> str:

@@ -85,6 +85,7 @@ class CellRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         command: the program and its arguments.
         environment: variables that it gets beside those of ``LanguageConfig.environment``.
         booted: True when it is forked from an interpreter that was booted ahead of need.
+        preload: a module that this interpreter imports ahead, in containers that are made for a context.
         package: the package of the language that the runner needs; it is installed once into the dependency store
             where the image lacks it.
 
@@ -95,6 +96,7 @@ class CellRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     command: tuple[str, ...]
     environment: dict[str, str] = {}
     booted: bool = False
+    preload: str = ""
     package: str = ""
 
     def __post_init__(self) -> None:

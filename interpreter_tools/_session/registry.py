@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from interpreter_tools._exceptions import SessionExists, TooManySessions, UnknownSession
+from interpreter_tools._exceptions import SessionExists, TooManySessions, UnknownContext, UnknownSession
 from interpreter_tools._session.session import Session
 from interpreter_tools._session.turns import Turns
 
 if TYPE_CHECKING:
     from interpreter_tools._config.model import SessionConfig
+    from interpreter_tools._context.context import Context
     from interpreter_tools._runtime.runtime import Runtime
 
 _LOG = logging.getLogger("interpreter_tools")
@@ -82,6 +83,18 @@ class Sessions:
             raise UnknownSession(session_id)
         return entry.session
 
+    def context(self, context_id: str) -> Context:
+        """Return the context of an id.
+
+        Raises:
+            UnknownContext: no session has one of that id.
+        """
+        found = (entry.session.find_context(context_id) for entry in self._by_id.values())
+        context = next(filter(None, found), None)
+        if context is None:
+            raise UnknownContext(context_id)
+        return context
+
     def _forget(self, session: Session) -> None:
         entry = self._by_id.get(session.id)
         if entry is not None and entry.session is session:
@@ -125,4 +138,4 @@ def _due(entry: _Entry) -> float | None:
     idle_timeout = entry.session.config.idle_timeout
     if idle_timeout is None:
         return None
-    return (time.monotonic() if entry.turns.busy else entry.turns.used) + idle_timeout
+    return (time.monotonic() if entry.turns.busy or entry.turns.cells else entry.turns.used) + idle_timeout

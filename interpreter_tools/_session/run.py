@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._container.lease_end import LeaseEnd
+from interpreter_tools._exceptions import SessionBusy
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._runtime.placing import job_of
 from interpreter_tools._runtime.preparing import complete
@@ -15,6 +16,7 @@ from interpreter_tools._session.lease import SessionLease
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from interpreter_tools._config.model import SessionConfig
     from interpreter_tools._config.options import Resolved
     from interpreter_tools._container.shape import Shape
     from interpreter_tools._exceptions import InterpreterToolsError
@@ -32,11 +34,13 @@ class SessionRuns:
         runtime: what the engine holds.
         workspace: where the session's files are.
         turns: the turns of the session.
+        config: the configuration that requests are read with: the session's, with the modules of its first context.
         running: the run that has the turn, until what follows its end is done; None while there is none.
     """
 
-    def __init__(self, runtime: Runtime, workspace: Workspace, turns: Turns) -> None:
+    def __init__(self, runtime: Runtime, workspace: Workspace, turns: Turns, config: SessionConfig) -> None:
         self.runtime = runtime
+        self.config = config
         self.workspace = workspace
         self.turns = turns
         self.running: SessionRun | None = None
@@ -83,6 +87,42 @@ class SessionRuns:
         """Give up the container, which does not answer."""
         if self.running is not None and self.running.lease is not None:
             self.running.lease.channel.close(error)
+
+    # -- containers
+
+    async def fit(self, request: RunRequest) -> Fitting | Missing:
+        """Find the container that fits the run, and move the session's files where another language needs them."""
+        options, workspace = request.options, self.workspace
+        containers = workspace.containers
+        if options.strategy is ContainerStrategy.PER_SESSION:
+            options = options.without_limits_of_run(workspace.config)
+        per_execution = options.strategy is ContainerStrategy.PER_EXECUTION
+        if options.shared and (containers.shares or per_execution):
+            return await self._fit_shared(request, options)
+        fitting = await self.runtime.fit(request.language, options, request.packages)
+        if isinstance(fitting, Missing) or not options.shared or not containers.stands_apart(fitting.shape):
+            return fitting
+        if workspace.residents:
+            names = ", ".join(sorted(workspace.residents))
+            raise SessionBusy(
+                f"the files of the session would move to a container for {request.language.language}, "
+                f"and its contexts would end: {names}",
+                hint="make the session with workspace_sharing='shared', or close these contexts first",
+            )
+        fitting = await self._fit_shared(request, options)
+        if isinstance(fitting, Fitting):
+            await containers.join(fitting.shape)
+        return fitting
+
+    async def _fit_shared(self, request: RunRequest, options: Resolved) -> Fitting | Missing:
+        workspace = self.workspace
+        return await self.runtime.fit(
+            request.language,
+            options,
+            request.packages,
+            workspace_volume=await workspace.containers.volume(),
+            uid=workspace.uid,
+        )
 
 
 class SessionRun:
@@ -157,7 +197,7 @@ class SessionRun:
                 runs.turns.check()
                 workspace.containers.check()
                 request = await self._completed()
-                fitting = await self._fit(request)
+                fitting = await self._runs.fit(request)
                 if isinstance(fitting, Missing):
                     return fitting
                 lease = self.lease = await self._acquire(fitting.shape, request.options)
@@ -184,33 +224,6 @@ class SessionRun:
             self._request = await complete(self._request, self._runs.runtime, elsewhere=elsewhere)
             self._complete = True
         return self._request
-
-    async def _fit(self, request: RunRequest) -> Fitting | Missing:
-        """Find the container that fits the run, and move the session's files where another language needs them."""
-        options, workspace = request.options, self._runs.workspace
-        containers = workspace.containers
-        if options.strategy is ContainerStrategy.PER_SESSION:
-            options = options.without_limits_of_run(workspace.config)
-        per_execution = options.strategy is ContainerStrategy.PER_EXECUTION
-        if options.shared and (containers.shares or per_execution):
-            return await self._fit_shared(request, options)
-        fitting = await self._runs.runtime.fit(request.language, options, request.packages)
-        if isinstance(fitting, Missing) or not options.shared or not containers.stands_apart(fitting.shape):
-            return fitting
-        fitting = await self._fit_shared(request, options)
-        if isinstance(fitting, Fitting):
-            await containers.join(fitting.shape)
-        return fitting
-
-    async def _fit_shared(self, request: RunRequest, options: Resolved) -> Fitting | Missing:
-        workspace = self._runs.workspace
-        return await self._runs.runtime.fit(
-            request.language,
-            options,
-            request.packages,
-            workspace_volume=await workspace.containers.volume(),
-            uid=workspace.uid,
-        )
 
     async def _acquire(self, shape: Shape, options: Resolved) -> SessionLease:
         workspace = self._runs.workspace

@@ -21,6 +21,7 @@ from interpreter_tools._container.files import Streamed
 from interpreter_tools._exceptions import ConfigurationError, FileRefused, SessionBusy, SessionClosed
 from interpreter_tools._runtime.request import RunRequest
 from interpreter_tools._session.cleanup import Cleanup
+from interpreter_tools._session.contexts import SessionContexts
 from interpreter_tools._session.host_files import (
     HostFile,
     Meter,
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from interpreter_tools._config.model import SessionConfig
-    from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._config.options import ContextOptions, RunOptions
     from interpreter_tools._config.results import ExecutionResult
+    from interpreter_tools._context.context import Context
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools._runtime.runtime import Runtime
     from interpreter_tools._session.host_files import Progress
@@ -87,7 +89,8 @@ class Session:
         self._turns = turns
         self._on_close = on_close
         self._workspace = Workspace(session_id, config, runtime)
-        self._runs = SessionRuns(runtime, self._workspace, turns)
+        self._runs = SessionRuns(runtime, self._workspace, turns, config)
+        self._contexts = SessionContexts(session_id, config, self._runs, close=self.aclose)
         self._cleanup: Cleanup | None = None
         self._commands: Commands | None = None
 
@@ -158,6 +161,7 @@ class Session:
             raise
         self._turns.change(State.CLOSED)
         self._on_close()
+        self._contexts.end(SessionClosed(f"the session {self.id!r} was cleaned up"))
         if seized:
             self._turns.end()  # callers that wait for the turn get SessionClosed now
         with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
@@ -203,6 +207,7 @@ class Session:
             created_at=self.created_at,
             last_executed_at=self._runs.last_executed_at,
             is_active=self.is_active,
+            contexts=self._contexts.infos(),
         )
 
     @property
@@ -244,7 +249,7 @@ class Session:
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
         """Return a run as an ``Execution``, which takes its turn in ``async with``; see ``ExecutionEngine.stream``."""
         self._turns.check()
-        request = RunRequest.read(self._runtime.config, language, code, options, session=self.config)
+        request = RunRequest.read(self._runtime.config, language, code, options, session=self._runs.config)
         return request.execution(SessionRun(request, self._runs))
 
     def commands(self) -> Commands:
@@ -262,6 +267,36 @@ class Session:
             self._commands = Commands(self, working_dir=self._workspace.config.working_dir)
             self._turns.guest = self._commands  # its host is one long run
         return self._commands
+
+    # -- contexts
+
+    def context(
+        self, language: str, name: str | None = None, *, is_owner: bool = False, **options: Unpack[ContextOptions]
+    ) -> Context:
+        """Return a live interpreter of the session, which keeps its variables from cell to cell.
+
+        Its process starts with ``async with``, or with its first cell, in the session's container for the language. A
+        session can have several contexts, of several languages where its ``workspace_sharing`` is ``"shared"``. Their
+        cells run side by side, and beside the runs of the session. A context ends with its session.
+
+        Args:
+            language: the name or alias of a registered language that has a cell runner.
+            name: the name of the context; one that the session has already is returned. None makes a new context.
+            is_owner: True cleans the session up when the context is closed.
+            options: the options of the context; see ``ContextOptions``.
+
+        Raises:
+            ConfigurationError: an option cannot work, the language has no cell runner, or the strategy of the session
+                is not ``PER_SESSION``.
+            UnknownLanguage: the language is not registered.
+            SessionClosed: the session was cleaned up.
+        """
+        self._turns.check()
+        return self._contexts.open(language, name, options, is_owner=is_owner)
+
+    def find_context(self, context_id: str) -> Context | None:
+        """Return the context of an id; None when the session has none."""
+        return self._contexts.find(context_id)
 
     # -- files in
 

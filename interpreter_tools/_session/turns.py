@@ -58,12 +58,14 @@ class Turns:
         state: the state of the session; ``change`` changes it.
         used: the time at which the session was last used, on the monotonic clock.
         guest: a long run that ends early when another call waits for its turn; None when there is none.
+        cells: how many cells of contexts run, which need no turn.
     """
 
     def __init__(self, session_id: str, runtime: Runtime, *, queue: bool) -> None:
         self.state = State.OPEN
         self.used = time.monotonic()
         self.guest: Guest | None = None
+        self.cells = 0
         self._session_id = session_id
         self._runtime = runtime
         self._queue = queue

@@ -39,6 +39,7 @@ class Workspace:
         config: the configuration of the session's containers.
         containers: the containers of the session, with those that hold its files.
         uid: the user that the files belong to, where the container does not have a user of its own.
+        residents: names of the contexts whose processes live in the containers: their files cannot move to another one.
         begins_empty: True in a session each of whose runs begins with the files that callers gave, and nothing else.
     """
 
@@ -47,6 +48,7 @@ class Workspace:
         shares = config.workspace_sharing == "shared"
         self.containers = SessionContainers(runtime, session_id, self.config, shares=shares)
         self.begins_empty = not config.keeps_files
+        self.residents: set[str] = set()
         self.uid = take_uid()
         weakref.finalize(self, give_back_uid, self.uid)
         self._session_id = session_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -20,13 +20,14 @@ from interpreter_tools import (
     LanguageRegistry,
 )
 from interpreter_tools._config.options import CellLimits
-from interpreter_tools._protocol import Exited
+from interpreter_tools._container.side_run import SideRun
+from interpreter_tools._protocol import Exited, Output
 from interpreter_tools._protocol.constants import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interpreter_tools._context.link import Listener
+    from interpreter_tools._container.side_run import SideListener
 
 _RUNNER = 1  # the number of the runner's connection
 
@@ -36,12 +37,13 @@ class _Runner:
 
     number = 1
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: SideListener) -> None:
         self.listener = listener
         self.told: list[dict[str, object]] = []
         self.signals: list[int] = []
         self.killed = self.paused = False
         self.news = asyncio.Event()
+        self._parts = bytearray()
         self.on_cell: Callable[[dict[str, object]], None] = self.finish
         self.on_signal: Callable[[], None] = lambda: None
 
@@ -56,6 +58,10 @@ class _Runner:
             await self.news.wait()
         await asyncio.sleep(0)
 
+    def write(self, data: bytes, *, is_stderr: bool = False) -> None:
+        """Print something."""
+        self.listener.output(Output("stderr" if is_stderr else "stdout", data))
+
     def ready(self) -> None:
         """Say that the runner waits for cells."""
         self.say(event="ready", language="python")
@@ -67,13 +73,17 @@ class _Runner:
     def finish(self, cell: dict[str, object], **words: object) -> None:
         """Run a cell to its end: its code is what it prints."""
         self.start(cell)
-        self.listener.stdout(str(cell["code"]).encode())
+        self.write(str(cell["code"]).encode())
         self.say(_RUNNER, event="done", cell=cell["cell"], count=len(self.told), **words)
 
     async def tell(self, connection: int, data: bytes) -> None:
         """Take what the runner is told."""
         assert connection == _RUNNER
-        message: dict[str, object] = json.loads(data)
+        self._parts += data[2:]
+        if data[1]:
+            return
+        message: dict[str, object] = json.loads(self._parts)
+        self._parts.clear()
         self.told.append(message)
         self.news.set()
         if message["op"] == "cell":
@@ -129,14 +139,14 @@ class _Place:
     def check(self) -> None:
         """Be open."""
 
-    async def start(self, listener: Listener) -> _Runner:
+    async def start(self, context: Context, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
         """Start a process."""
         runner = _Runner(listener)
         self.runners.append(runner)
         self.started.set()
         if not self.is_silent:
             asyncio.get_running_loop().call_soon(runner.ready)
-        return runner
+        return cast("SideRun", runner)
 
     def begin(self) -> None:
         """Note a cell."""
@@ -146,7 +156,7 @@ class _Place:
         self.changed.update(files)
         return tuple(sorted(self.changed))
 
-    def leave(self, context_id: str) -> None:
+    def leave(self, context: Context) -> None:
         """Forget the context."""
 
     async def aclose(self) -> None:
@@ -179,9 +189,9 @@ async def test_output_before_the_cell_began_is_dropped() -> None:
     async with _context(place) as context:
 
         def late(cell: dict[str, object]) -> None:
-            place.runners[0].listener.stdout(b"late")
+            place.runners[0].write(b"late")
             place.runners[0].finish(cell)
-            place.runners[0].listener.stdout(b"later")
+            place.runners[0].write(b"later")
 
         place.runners[0].on_cell = late
         assert (await context.run("a")).stdout == "a"
@@ -246,7 +256,7 @@ async def test_output_limit_stops_the_cell() -> None:
         def flood(cell: dict[str, object]) -> None:
             runner.start(cell)
             for _ in range(30):
-                runner.listener.stderr(b"x" * 100)
+                runner.write(b"x" * 100, is_stderr=True)
 
         runner.on_cell = flood
         runner.on_signal = lambda: runner.say(event="done", cell=1, status="interrupted")
@@ -276,7 +286,7 @@ async def test_process_that_never_becomes_ready_is_told() -> None:
     context = _context(place)
     start = asyncio.create_task(context.start())
     await place.started.wait()
-    place.runners[0].listener.stderr(b"ModuleNotFoundError: IPython")
+    place.runners[0].write(b"ModuleNotFoundError: IPython", is_stderr=True)
     place.runners[0].die(exit_code=1, signal=0)
     with pytest.raises(ContextDied, match="exit code 1: ModuleNotFoundError"):
         await start
@@ -354,7 +364,7 @@ async def test_lost_container_is_an_error() -> None:
     place = _Place()
     async with _context(place) as context:
         runner = place.runners[0]
-        runner.on_cell = lambda _: runner.listener.lost(ContainerLost("gone"))
+        runner.on_cell = lambda _: runner.listener.ended(ContainerLost("gone"))
         with pytest.raises(ContainerLost):
             await context.run("a")
 
@@ -390,14 +400,14 @@ async def test_slow_consumer_pauses_the_process() -> None:
         async with context.stream("a", output_limit=None) as cell:
             await asyncio.sleep(0)
             for _ in range(30):
-                runner.listener.stdout(b"x" * 16384)
+                runner.write(b"x" * 16384)
         assert not runner.paused
         runner.on_cell = runner.start
         async with context.stream("b", output_limit=None) as cell:
             await runner.until(2)
             await asyncio.sleep(0)
             for _ in range(30):
-                runner.listener.stdout(b"x" * 16384)
+                runner.write(b"x" * 16384)
             assert runner.paused
             async for _ in cell:
                 if not runner.paused:

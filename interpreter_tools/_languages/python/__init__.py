@@ -3,7 +3,7 @@
 import marshal
 from pathlib import Path
 
-from interpreter_tools._languages.config import InterpreterBoot, LanguageConfig
+from interpreter_tools._languages.config import CellRunner, InterpreterBoot, LanguageConfig
 from interpreter_tools._languages.installers import PIP
 
 PYTHON = LanguageConfig(
@@ -24,6 +24,9 @@ PYTHON = LanguageConfig(
         preloads=True,
     ),
     dependencies=PIP,
+    cells=CellRunner(
+        command=("interpreter-tools-cells",), booted=True, preload="interpreter_tools_cells", package="ipython"
+    ),
 )
 
 
@@ -32,10 +35,11 @@ def sandbox_modules() -> bytes:
 
     Reads files: not for the event loop.
     """
-    root = Path(__file__).with_name("display")
     sources: dict[str, str] = {}
-    for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        package = ("IPython", *parts[1:]) if parts[0] == "ipython" else ("interpreter_tools_display", *parts)
-        sources[".".join(package).removesuffix(".__init__")] = path.read_text("utf-8")
+    for directory in ("cells", "display"):
+        root = Path(__file__).with_name(directory)
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            package = ("IPython", *parts[1:]) if parts[0] == "ipython" else (f"interpreter_tools_{directory}", *parts)
+            sources[".".join(package).removesuffix(".__init__")] = path.read_text("utf-8")
     return marshal.dumps(sources, 2)

@@ -28,6 +28,8 @@ _modules, _known = sys.modules, frozenset(sys.modules)
 import _signal, _socket, _thread, _weakref, atexit, gc, io, posix, resource  # noqa: E402
 
 _USUAL = [b"/workspace/main.py"]  # the arguments that nearly every run has
+_CELLS = b"interpreter-tools-cells"  # in place of a file: the runner of a context's cells
+_CELLS_PATH = _CELLS.decode()
 _PLAIN = ["/workspace/main.py", "/dev/null"]  # paths without a link
 _PAUSE = 0.005  # seconds
 _COMMAND = sys.orig_argv[:1] if hasattr(sys, "orig_argv") else ["python3"]
@@ -390,7 +392,7 @@ def _become(words, libc):
     if words[2:end] != _USUAL:
         _set_program(words[2:end])
         _show_arguments(libc)
-    if _preloaded:
+    if _preloaded and words[2] != _CELLS:
         ahead = sys.path[: sys.path.index(first[0])] if first else sys.path[:1]
         if any(map(_shadowed, ahead)):
             _start(words)
@@ -463,6 +465,8 @@ def _run():
     """Run the file and return the exit status, as pythonrun.c decides it; None asks to die by SIGINT."""
     path = sys.argv[0]
     try:
+        if path == _CELLS_PATH:
+            return _run_cells()
         exec(compile(_read(path), path, "exec", 0, True), _modules["__main__"].__dict__)
     except SystemExit as error:
         return _exit_status(error)
@@ -485,6 +489,18 @@ def _run():
         sys.stderr.write("\nOriginal exception was:\n")
         sys.__excepthook__(type(shown), shown, shown.__traceback__)
     return None if isinstance(shown, KeyboardInterrupt) else 1
+
+
+def _run_cells():
+    """Run the cells of a context; the status of an image without IPython is told apart from others."""
+    try:
+        import interpreter_tools_cells
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "IPython":
+            raise
+        sys.stderr.write(f"{error}\n")
+        return 78
+    return interpreter_tools_cells.main()
 
 
 def _read(path):

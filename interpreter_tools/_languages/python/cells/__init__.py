@@ -1,4 +1,4 @@
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """The cell runner of Python: one process, which runs the cells of a context one after another in IPython's shell.
 
 All cells run on one event loop, which goes on between them. An interrupt (SIGINT) raises ``KeyboardInterrupt`` in a
@@ -17,7 +17,7 @@ import time
 import traceback
 
 from interpreter_tools_cells.files import Changes
-from interpreter_tools_cells.shell import flush, make_shell
+from interpreter_tools_cells.shell import adopt, flush, make_shell
 from interpreter_tools_cells.wire import Wire
 
 shell = make_shell()
@@ -83,6 +83,8 @@ class Runner:
 
     def _become_main(self):
         """Have the cells' names in a fresh ``__main__``, as a script has them."""
+        sys.argv[:] = [""]
+        adopt(self.shell)
         module = sys.modules["__main__"]
         for name in ("__file__", "__cached__"):
             module.__dict__.pop(name, None)

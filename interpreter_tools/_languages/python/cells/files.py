@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """The files of the workspace that a cell has made or changed."""
 
 import os

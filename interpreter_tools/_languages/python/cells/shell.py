@@ -1,7 +1,9 @@
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """IPython's shell, whose results and tracebacks travel to the caller of the cell."""
 
 import asyncio
+import atexit
+import builtins
 import os
 import subprocess
 import sys
@@ -72,7 +74,6 @@ class Shell(InteractiveShell):
 
     displayhook_class = Type(Hook)
     display_pub_class = Type(Publisher)
-    system = InteractiveShell.system_raw
 
     def __init__(self, *arguments, **options):
         self.failed = None
@@ -192,10 +193,21 @@ def make_shell():
     settings.Completer.use_jedi = False
     settings.HistoryManager.enabled = False
     warnings.filterwarnings("ignore", "To exit: use")
-    shell = Shell.instance(config=settings)
-    InteractiveShell._instance = shell
-    shell.InteractiveTB.color_toggle = lambda: None
+    modules, names = dict(sys.modules), dict(builtins.__dict__)
+    shell = Shell(config=settings)
+    atexit.unregister(shell.atexit_operations)
+    for name in builtins.__dict__.keys() - names.keys():  # a program that is no cell must not take itself for one
+        del builtins.__dict__[name]
+    sys.modules["__main__"] = modules["__main__"]
     return shell
+
+
+def adopt(shell):
+    """Become the process of the shell, which may have been made ahead in another process."""
+    for kind in Shell._walk_mro():
+        kind._instance = shell
+    shell.init_builtins()
+    shell.init_pushd_popd_magic()
 
 
 def flush():

@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """The conversation of a cell runner with its client, over the supervisor's local socket ("Cells" in docs/protocol.md).
 
 A piece that we send is answered with ``u32 0`` once it has its place behind what was printed. What the client tells us

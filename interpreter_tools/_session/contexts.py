@@ -1,0 +1,244 @@
+"""The contexts of a session: how each gets a process in a container of the session, and ends with the session."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from interpreter_tools._config.model import ContainerStrategy
+from interpreter_tools._config.options import CellLimits, ContextOptions, RunOptions
+from interpreter_tools._context.context import Context
+from interpreter_tools._exceptions import ConfigurationError, StoreFailed
+from interpreter_tools._execution.placement import Missing
+from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._protocol import Start
+from interpreter_tools._protocol.constants import Flag
+from interpreter_tools._runtime.request import RunRequest
+from interpreter_tools._session.run import SessionRun
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from interpreter_tools._config.model import SessionConfig
+    from interpreter_tools._config.results import ContextInfo
+    from interpreter_tools._container.side_run import SideListener, SideRun
+    from interpreter_tools._exceptions import InterpreterToolsError
+    from interpreter_tools._languages import CellRunner, Job, LanguageConfig
+    from interpreter_tools._session.record import Record
+    from interpreter_tools._session.run import SessionRuns
+
+_PRELOAD = "INTERPRETER_TOOLS_PRELOAD"
+_OF_RUNS = ("dependencies", "system_dependencies", "environment", "working_dir", "timeout", "output_limit")
+
+
+class SessionContexts:
+    """The contexts of a session, by name.
+
+    Args:
+        session_id: the id of the session.
+        config: the configuration of the session.
+        runs: the runs of the session, whose containers the contexts share.
+        close: cleans the session up.
+    """
+
+    def __init__(
+        self, session_id: str, config: SessionConfig, runs: SessionRuns, *, close: Callable[[], Awaitable[object]]
+    ) -> None:
+        self.session_id = session_id
+        self.runs = runs
+        self._config = config
+        self._close = close
+        self._by_name: dict[str, Context] = {}
+
+    def __repr__(self) -> str:
+        return f"<SessionContexts of {self.session_id} [{len(self._by_name)} open]>"
+
+    def open(self, language: str, name: str | None, options: ContextOptions, *, is_owner: bool) -> Context:
+        """Return the context of that name, made with these options where there is none.
+
+        Args:
+            language: the language of its cells.
+            name: the name; None gives it one.
+            options: the options of the context.
+            is_owner: True cleans the session up when the context is closed.
+
+        Raises:
+            ConfigurationError: an option or the session cannot have a context.
+        """
+        for option in options:
+            if option not in ContextOptions.__annotations__:
+                hint = f"known: {', '.join(sorted(ContextOptions.__annotations__))}"
+                raise ConfigurationError(option, "...", "is not an option of a context", hint=hint)
+        if self._config.strategy is not ContainerStrategy.PER_SESSION:
+            hint = "make the session with strategy=ContainerStrategy.PER_SESSION, which is the default"
+            raise ConfigurationError("strategy", self._config.strategy.value, "has no contexts", hint=hint)
+        if name is not None and (not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 200):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError("name", name, "is not a name of 1 to 200 characters")
+        chosen = LanguageRegistry.get(language)
+        if chosen.cells is None:
+            hint = "give its LanguageConfig a CellRunner: LanguageConfig(cells=CellRunner(...))"
+            raise ConfigurationError("language", language, "has no cell runner, so it has no contexts", hint=hint)
+        on_death = options.get("on_death", "error")
+        if on_death not in {"error", "restart"}:
+            raise ConfigurationError("on_death", on_death, "is neither 'error' nor 'restart'")
+        found = None if name is None else self._by_name.get(name)
+        if found is not None:
+            if found.language != chosen.language:
+                raise ConfigurationError("name", name, f"is that of a context of {found.language} already")
+            return found
+        preload = _check_preload(options.get("preload", ()))
+        self._import_ahead(chosen, preload)
+        run_options = cast("RunOptions", {key: value for key, value in options.items() if key in _OF_RUNS})
+        request = RunRequest.read(self.runs.runtime.config, language, "", run_options, session=self.runs.config)
+        place = _Place(self, request, chosen.cells, preload, is_owner=is_owner)
+        limits = CellLimits(timeout=request.options.timeout, output_limit=request.options.output_limit)
+        context = Context(name, chosen, place=place, limits=limits, on_death=on_death)
+        self._by_name[context.name] = context
+        return context
+
+    def find(self, context_id: str) -> Context | None:
+        """Return the context of an id; None when there is none."""
+        return next((context for context in self._by_name.values() if context.id == context_id), None)
+
+    def _import_ahead(self, language: LanguageConfig, modules: tuple[str, ...]) -> None:
+        """Have the containers of a session that has none yet import the cell runner before they are needed."""
+        runner, runs = language.cells, self.runs
+        if runner is None or not runner.preload or runs.turns.busy or runs.workspace.containers.current is not None:
+            return
+        container = runs.config.container or runs.runtime.config.container
+        names = tuple(dict.fromkeys((*container.preload, runner.preload, *modules)))
+        runs.config = msgspec.structs.replace(runs.config, container=msgspec.structs.replace(container, preload=names))
+
+    def infos(self) -> tuple[ContextInfo, ...]:
+        """Return the state of each context, oldest first."""
+        return tuple(context.info() for context in self._by_name.values())
+
+    def forget(self, context: Context) -> None:
+        """Forget a context that was closed."""
+        if self._by_name.get(context.name) is context:
+            del self._by_name[context.name]
+        self.runs.workspace.residents.discard(context.name)
+
+    async def close_session(self) -> None:
+        """Clean the session up."""
+        await self._close()
+
+    def end(self, error: InterpreterToolsError) -> None:
+        """End all contexts: the session is cleaned up."""
+        for context in tuple(self._by_name.values()):
+            self.forget(context)
+            context.lost(error)
+
+
+class _Place:
+    """The place of one context in its session."""
+
+    def __init__(
+        self,
+        contexts: SessionContexts,
+        request: RunRequest,
+        runner: CellRunner,
+        preload: tuple[str, ...],
+        *,
+        is_owner: bool,
+    ) -> None:
+        self._contexts = contexts
+        self._request = request
+        self._runner = runner
+        self._preload = preload
+        self._is_owner = is_owner
+        self._record: Record | None = None
+
+    @property
+    def session_id(self) -> str:
+        """The id of the session."""
+        return self._contexts.session_id
+
+    def check(self) -> None:
+        """Refuse to be used after the end of the session or the engine."""
+        self._contexts.runs.turns.check()
+
+    async def start(self, context: Context, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
+        """Start the cell runner in the session's container, once its packages are there."""
+        runs = self._contexts.runs
+        request = self._request
+        if packages:
+            own = (*request.packages.own, *packages)
+            request = msgspec.structs.replace(request, packages=msgspec.structs.replace(request.packages, own=own))
+        if request.packages:
+            await self._install(request)
+        async with runs.turns.turn():
+            runs.workspace.containers.check()
+            fitting = await runs.fit(request)
+            if isinstance(fitting, Missing):
+                raise StoreFailed("packages were installed for a context, but are not there")
+            record = self._record = await runs.workspace.containers.own(fitting.shape)
+            await record.container.apply_limits(request.options.container)
+            await runs.workspace.deliver(record)
+            runs.workspace.containers.stay(record)
+            job = request.job(fitting, image_environment=record.container.shape.image_environment)
+            if self._runner.booted and not job.booted:
+                reason = "holds a variable that Python reads when it starts, which a context does not do anew"
+                raise ConfigurationError("environment", sorted(request.options.environment), reason)
+            runs.workspace.residents.add(context.name)
+            ahead = b"" if job.need is None else record.channel.connection.need(job.need.key, link="", path="")
+            return record.channel.start_side(self._start(job, record), listener, ahead=ahead)
+
+    def _start(self, job: Job, record: Record) -> Start:
+        environment = {**job.environment, **self._runner.environment}
+        if self._preload:
+            environment[_PRELOAD] = " ".join(self._preload)
+        return Start(
+            self._runner.command,
+            environment,
+            uid=record.uid,
+            flags=Flag.BOOTED if self._runner.booted else Flag(0),
+            timeout_ms=0,
+            output_limit=0,
+            directory=job.directory,
+        )
+
+    async def _install(self, request: RunRequest) -> None:
+        """Have the packages installed, by a run of nothing that asks for them."""
+        empty = msgspec.structs.replace(request, code=b"")
+        async with empty.execution(SessionRun(empty, self._contexts.runs)) as execution:
+            result = await execution.result()
+        if result.outcome == "dependency_error":
+            said = (result.dependency_stderr or result.dependency_stdout).strip()[-2000:]
+            reason = f"cannot be installed: {said}"
+            raise ConfigurationError("dependencies", list(request.packages.own), reason)
+
+    def begin(self) -> None:
+        """Note that a cell begins."""
+        turns = self._contexts.runs.turns
+        turns.cells += 1
+        turns.used = time.monotonic()
+
+    def end(self, files: tuple[str, ...]) -> tuple[str, ...]:
+        """Note that a cell has ended, and which files it has changed."""
+        turns = self._contexts.runs.turns
+        turns.cells -= 1
+        turns.used = time.monotonic()
+        if self._record is None:
+            return ()
+        return self._contexts.runs.workspace.containers.note_generated(self._record, files)
+
+    def leave(self, context: Context) -> None:
+        """Forget a context that was closed."""
+        self._contexts.forget(context)
+
+    async def aclose(self) -> None:
+        """Clean the session up, if it was made for the context."""
+        if self._is_owner:
+            await self._contexts.close_session()
+
+
+def _check_preload(names: object) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, (tuple, list)):
+        raise ConfigurationError("preload", names, "is not a list of modules", hint="give a tuple: ('numpy',)")
+    for index, name in enumerate(cast("tuple[object, ...]", names)):
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigurationError(f"preload[{index}]", name, "is not the name of a module")
+    return tuple(cast("tuple[str, ...]", names))
