@@ -325,7 +325,7 @@ def _rehearse():
     _run()
     code = "import sys\n\ndef main():\n    for i in [1, 2]:\n        print(f'{i}', i * 2)\n\nmain()\n"
     exec(compile(code, "<rehearsal>", "exec", 0, True), sys.modules["__main__"].__dict__)
-    _finish()
+    _finish(at_exit=not _preloaded)  # what modules have left for the end of a program is not for the zygote
     del sys.modules["__main__"]
     sys.modules.update(modules)
 
@@ -546,13 +546,14 @@ def _end(status, libc):
     posix._exit(status)
 
 
-def _finish():
+def _finish(*, at_exit=True):
     """End as Py_FinalizeEx does: threads, atexit, flushing, destructors. Return False when output is lost."""
     try:
-        threading = _modules.get("threading")
-        if threading is not None:
-            threading._shutdown()
-        (_modules.get("atexit") or atexit)._run_exitfuncs()
+        if at_exit:
+            threading = _modules.get("threading")
+            if threading is not None:
+                threading._shutdown()
+            (_modules.get("atexit") or atexit)._run_exitfuncs()
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     flushed = _flush()

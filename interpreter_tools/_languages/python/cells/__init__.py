@@ -92,6 +92,7 @@ class Runner:
         self.shell.user_module = module
         self.shell.user_ns = module.__dict__
         self.shell.init_user_ns()
+        self.shell.set_completer_frame()
         self.shell.user_ns["exit"] = self.shell.user_ns["quit"] = self.shell.exiter
         if sys.path and not sys.path[0].startswith("/"):
             sys.path[0] = os.getcwd()

@@ -79,9 +79,15 @@ class Shell(InteractiveShell):
         self.failed = None
         self.exit_code = None
         self.interrupted = False
+        self._stored = {}
         super().__init__(*arguments, **options)
 
     # -- what a sandbox has no use for
+
+    @property
+    def db(self):
+        """Hold what magics keep, in memory."""
+        return self._stored
 
     def init_ipython_dir(self, ipython_dir):
         """Have no directory of settings: nothing is read or written before a cell asks for it."""
