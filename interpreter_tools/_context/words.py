@@ -45,13 +45,6 @@ class Asked(msgspec.Struct, frozen=True, tag_field="event", tag="input"):
     password: bool = False
 
 
-class Install(msgspec.Struct, frozen=True, tag_field="event", tag="install"):
-    """A cell asks for packages."""
-
-    cell: int
-    packages: list[str] = []
-
-
 class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
     """A cell has ended."""
 
@@ -84,7 +77,7 @@ class Inspection(msgspec.Struct, frozen=True, tag_field="event", tag="inspect"):
     data: dict[str, str] = {}
 
 
-Said = Ready | Started | Asked | Install | Done | Completions | Inspection
+Said = Ready | Started | Asked | Done | Completions | Inspection
 """All that a runner may say."""
 
 _DECODER = msgspec.json.Decoder(Said)

@@ -154,6 +154,15 @@ async def test_magics_and_commands(context: Context) -> None:
     assert (await context.run("%cd -q /tmp\n!pwd")).stdout == "/tmp\n"
 
 
+async def test_pip_says_how_packages_come(context: Context) -> None:
+    """A sandbox without a network has no use for an installer."""
+    error = (await context.run("%pip install -q humanize")).error
+    assert error is not None
+    assert "dependencies=['humanize']" in error.value
+    assert (await context.run("%pip install ipython>=9")).stdout == "installed already: ipython>=9\n"
+    assert "ipython" in (await context.run("%pip list")).stdout
+
+
 async def test_input_is_asked_of_the_caller(context: Context) -> None:
     """Also the standard input as a file; it ends where the caller's does."""
     result = await context.run("a, b = input('one? '), input('two? ')\n(a, b)", stdin="1\n2")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from interpreter_tools import ContainerStrategy, Execution, SessionClosed
+from interpreter_tools import ContainerStrategy, Execution, SessionClosed, SessionConfig
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._execution.installing import Installed
 from interpreter_tools._execution.placement import Missing, Placed
@@ -70,7 +70,7 @@ class Turned:
     def __init__(self) -> None:
         runtime = cast("Runtime", SimpleNamespace(check=lambda: None, closed=False))
         self.turns = Turns("one", runtime, queue=True)
-        self.runs = SessionRuns(runtime, cast("Workspace", None), self.turns)
+        self.runs = SessionRuns(runtime, cast("Workspace", None), self.turns, SessionConfig())
         self.order: list[str] = []
         self.waiters: list[Waiter] = []
 

@@ -10,7 +10,7 @@ _TICK = 50_000_000  # ns: more than one tick of the clock that change times are 
 
 
 class Changes:
-    """What has changed since ``begin``, by the change times that the kernel keeps."""
+    """The files that have changed since ``begin``, by the change times that the kernel keeps."""
 
     def __init__(self, root=WORKSPACE):
         self.root = root

@@ -5,6 +5,8 @@ import asyncio
 import atexit
 import builtins
 import os
+import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -14,6 +16,7 @@ from interpreter_tools_display import bundle
 from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import UsageError
 from IPython.core.formatters import DisplayFormatter
 from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
@@ -139,6 +142,24 @@ class Shell(InteractiveShell):
 
     system = system_raw
 
+    def init_magics(self):
+        """Have IPython's magics, and ours in the place of one of them."""
+        super().init_magics()
+        self.register_magic_function(self._pip, "line", "pip")
+
+    def _pip(self, line):
+        """Run pip. A sandbox without a network says how packages come into it."""
+        words = shlex.split(line)
+        names = [word for word in words[1:] if not word.startswith("-")]
+        if words[:1] != ["install"] or not os.environ.get("UV_OFFLINE"):
+            self.system(f"{shlex.quote(sys.executable)} -m pip {line}")
+            return
+        missing = [name for name in names if not _is_installed(name)]
+        if missing or not names:
+            wanted = ", ".join(repr(name) for name in missing)
+            raise UsageError(f"the sandbox has no network; make the context with dependencies=[{wanted}]")
+        print("installed already:", *names)
+
     # -- errors
 
     def _showtraceback(self, etype, evalue, stb):
@@ -245,6 +266,16 @@ def _cut_handler(frames):
         if frames.tb_next.tb_frame.f_code.co_name == "_on_interrupt":
             frames.tb_next = None
         frames = frames.tb_next
+
+
+def _is_installed(requirement):
+    from importlib import metadata
+
+    try:
+        metadata.distribution(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _name(kind):
