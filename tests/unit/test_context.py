@@ -20,14 +20,13 @@ from interpreter_tools import (
     LanguageRegistry,
 )
 from interpreter_tools._config.options import CellLimits
-from interpreter_tools._container.side_run import SideRun
 from interpreter_tools._protocol import Exited, Output
 from interpreter_tools._protocol.constants import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interpreter_tools._container.side_run import SideListener
+    from interpreter_tools._container.side_run import SideListener, SideRun
 
 _RUNNER = 1  # the number of the runner's connection
 
