@@ -174,10 +174,10 @@ class _Place:
             fitting = await runs.fit(request)
             if isinstance(fitting, Missing):
                 raise StoreFailed("packages were installed for a context, but are not there")
-            record = self._record = await runs.workspace.containers.own(fitting.shape)
+            record = self._record = await runs.workspace.containers.acquire_own(fitting.shape)
             await record.container.apply_limits(request.options.container)
             await runs.workspace.deliver(record)
-            runs.workspace.containers.stay(record)
+            runs.workspace.containers.release_own(record)
             job = request.job(fitting, image_environment=record.container.shape.image_environment)
             if self._runner.booted and not job.booted:
                 reason = "holds a variable that Python reads when it starts, which a context does not do anew"
