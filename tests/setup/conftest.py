@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import socket
 import subprocess
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 _CONFIG = """\
 version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
+log: {{level: info, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {directory}}}}}
-http: {{addr: "{address}"}}
+http: {{addr: "127.0.0.1:0"}}
 """
 
 
@@ -54,31 +55,23 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             env={"DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             check=True,
         )
-    address = f"127.0.0.1:{free_port()}"
     root: Path = tmp_path_factory.mktemp("registry")
-    config = root / "config.yml"
-    config.write_text(_CONFIG.format(directory=root / "data", address=address))
-    with subprocess.Popen(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL) as server:
+    config, log = root / "config.yml", root / "log"
+    config.write_text(_CONFIG.format(directory=root / "data"))
+    with log.open("wb") as sink, subprocess.Popen(["docker-registry", "serve", str(config)], stderr=sink) as server:
         try:
-            wait_for_port(address)
-            yield address
+            yield wait_for_address(log)
         finally:
             server.kill()
 
 
-def wait_for_port(address: str) -> None:
-    """Return when something accepts connections there."""
-    host, _, port = address.partition(":")
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+def wait_for_address(log: Path) -> str:
+    """Return where a registry listens, as soon as it says so in its log."""
+    deadline = time.monotonic() + 60
+    while (found := re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())) is None:
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+    return found[1]
 
 
 async def publish(client: DockerClient, image: str, files: dict[str, bytes]) -> None:
