@@ -83,6 +83,13 @@ async def idle_container(engine: ExecutionEngine) -> Container:
     return container
 
 
+def busy_container(engine: ExecutionEngine) -> str:
+    """The id of the container in which the engine's only run is; others may be on their way for the next one."""
+    assert engine._running is not None
+    (container,) = (busy.id for pool in engine._running.runtime.pools.values() for busy in pool._busy)
+    return container
+
+
 def owner_of(engine: ExecutionEngine) -> str:
     """The id that an engine labels its containers with."""
     assert engine._running is not None

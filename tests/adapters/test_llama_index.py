@@ -56,7 +56,7 @@ async def test_agent_runs_code(tool: CodeExecutionTool) -> None:
     good, broken, wrong = await run(agent(tool, HELLO, BROKEN, WRONG))
     assert (good.content, good.is_error) == ("[ok, exit code 0]\nstdout:\n42", False)
     assert isinstance(good.raw_output, ExecutionResult)
-    assert ('dependencies=["numpy_of_tests"]' in broken.content, broken.is_error) == (True, True)
+    assert ("'numpy_of_tests' is not there" in broken.content, broken.is_error) == (True, True)
     assert ("'cobol' is not available" in wrong.content, wrong.is_error) == (True, True)
 
 

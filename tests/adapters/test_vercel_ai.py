@@ -51,7 +51,7 @@ async def test_agent_runs_code(tool: CodeExecutionTool) -> None:
     """And is told what it printed, or what was wrong; others see the output as it comes."""
     told, pieces = await run(VercelAITool(tool), HELLO, BROKEN, WRONG, "{")
     assert told[0] == "[ok, exit code 0]\nstdout:\n42"
-    assert 'dependencies=["numpy_of_tests"]' in told[1]
+    assert "'numpy_of_tests' is not there" in told[1]
     assert "'cobol' is not available" in told[2]
     assert "code: None is missing" in told[3]
     assert pieces[:2] == ["stdout: 42\n", f"reply: {told[0]}"]

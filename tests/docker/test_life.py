@@ -32,7 +32,7 @@ from interpreter_tools import (
 from interpreter_tools._container.channel import Channel
 from interpreter_tools._docker import Owner
 from tests.relay import Relay
-from tests.watch import containers_of, eventually
+from tests.watch import busy_container, containers_of, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -148,8 +148,7 @@ async def test_busy_container_that_dies_is_told(small: ExecutionEngine, command:
     """At once, to everybody who waits for it; never a made-up result."""
     async with small.stream("python", FOREVER) as execution:
         await anext(execution)
-        assert small._running is not None
-        (container,) = (busy.id for pool in small._running.runtime.pools.values() for busy in pool._busy)
+        container = busy_container(small)
         waiting = [asyncio.ensure_future(wait()) for wait in (execution.result, execution.result)]
         await docker(*command, container)
         async with asyncio.timeout(30):
@@ -168,8 +167,7 @@ async def test_supervisor_that_is_killed_is_told(small: ExecutionEngine, docker_
     """Though the kernel takes the whole container with it."""
     async with small.stream("python", FOREVER) as execution:
         await anext(execution)
-        found = await eventually(lambda: containers_of(docker_client, small), lambda found: len(found) == 1)
-        inspected = await docker_client.inspect_container(*found)
+        inspected = await docker_client.inspect_container(busy_container(small))
         assert inspected is not None
         os.kill(inspected["State"]["Pid"], 9)
         with pytest.raises(ContainerLost):
@@ -184,7 +182,7 @@ async def test_paused_container_is_given_up_at_its_deadline(docker_client: Docke
     async with ExecutionEngine(config) as small:
         async with small.stream("python", FOREVER, timeout=0.5) as execution:
             await anext(execution)
-            (container,) = await containers_of(docker_client, small)
+            container = busy_container(small)
             await docker("pause", container)
             with pytest.raises(ContainerLost, match="paused"):
                 async with asyncio.timeout(30):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._docker import DockerClient
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]  # a reset has little time
 
 POOL = ContainerStrategy.POOL
 

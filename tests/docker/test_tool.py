@@ -32,7 +32,7 @@ POOL = ContainerStrategy.POOL
 SMALL = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=2, wait_timeout=120))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tool(engine: ExecutionEngine) -> CodeExecutionTool:
     """A tool over the engine that all tests share."""
     return create_code_execution_tool(engine=engine, strategy=POOL)

@@ -60,7 +60,7 @@ PRINTS = {
         "progress: counting 2\n",
         "ok: counting 1 counting 2",
         "interpreter-tools://SESSION/squares.txt: 1 4 9",
-        "error: 'nowhere' is not there: call again with dependencies=[\"nowhere\"].",
+        "error: 'nowhere' is not there, and no well-known package has it",
     ],
     "vercel_ai_agent.py": ["stdout now: 385\nDone."],
     "automatic_dependencies.py": ['{"numbers": [1, 2, 3]}\ninstalled: pyyaml'],

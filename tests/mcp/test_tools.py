@@ -127,7 +127,7 @@ async def test_wrong_use_of_sessions_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "outcome", "hint"),
     [
-        ("import nothing_of_that_name", "error", 'call again with dependencies=["nothing_of_that_name"].'),
+        ("import nothing_of_that_name", "error", "'nothing_of_that_name' is not there"),
         ("input()", "error", "pass it as stdin"),
         ("import urllib.request as u; u.urlopen('http://example.com')", "error", "The sandbox has no network"),
         ("while True: pass", "timeout", "within 0.5 s and was stopped"),
