@@ -6,6 +6,7 @@ but the certificates in it do.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 from typing import TYPE_CHECKING, Self
@@ -36,6 +37,10 @@ _PIP_TRUSTED = ("PIP_TRUSTED_HOST", "UV_INSECURE_HOST")
 _NPM_REGISTRY = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
 
 
+CACHE_MARK = "0" * 16
+"""The first digits of the key of a cache of packages in the store, by which it is told from the sets of packages."""
+
+
 class IndexSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of an installer, beside the packages.
 
@@ -54,6 +59,13 @@ class IndexSettings(msgspec.Struct, frozen=True, kw_only=True):
     def proxies(self) -> dict[str, str]:
         """The proxies for builds of images."""
         return {name: value for name, value in self.network.items() if name.lower() in {*_PROXIES, "no_proxy"}}
+
+    @property
+    def cache_key(self) -> str | None:
+        """The key of the cache of packages from these indexes; None where one needs a password."""
+        if any("@" in url for url in self.index.values()):
+            return None
+        return CACHE_MARK + hashlib.sha256(repr(sorted(self.index.items())).encode()).hexdigest()[len(CACHE_MARK) :]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools._config.results import DependencyStream
     from interpreter_tools._container.container import Container
     from interpreter_tools._dependencies.indexes import IndexSettings
     from interpreter_tools._dependencies.requirement import Requirement
@@ -43,6 +45,12 @@ _OF_PACKAGE = frozenset({errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOENT, 
 _SILENCE = 300.0  # seconds for staging, publishing and the end of a program: a slow disk is not an error
 _WAIT_SLICE = 30.0
 _PACKAGES_FILE = "interpreter-tools-packages.txt"
+_VIEW = re.compile(r"/view-[0-9a-f]{32}")
+_WARM_SHARE = 0.75  # of the time for an installation that downloads may take; copies need little
+_PRINTED = 4096  # bytes of what warms the cache
+
+CACHE_UID = 9_999
+"""The user that the cache of packages belongs to; below those of sandboxes and installers."""
 
 
 class Runtime(Protocol):
@@ -117,6 +125,7 @@ async def run_program(
     directory: str,
     timeout: float,
     sink: Sink,
+    uid: int | None = None,
 ) -> Exited | Refused:
     """Run a program of ours in a container that is ours alone, and return how it ended.
 
@@ -127,11 +136,18 @@ async def run_program(
         directory: where it starts.
         timeout: seconds.
         sink: takes what it writes.
+        uid: the user that it runs as; None means the container's.
 
     Raises:
         ContainerLost, ProtocolError: the container went away.
     """
-    start = Start(words, environment, uid=container.uid, timeout_ms=round(timeout * 1000), directory=directory)
+    start = Start(
+        words,
+        environment,
+        uid=container.uid if uid is None else uid,
+        timeout_ms=round(timeout * 1000),
+        directory=directory,
+    )
     request = container.channel.free().start(start)
     answer = container.channel.converse(request, silence=timeout + _SILENCE, patience=0.0)
     async with contextlib.aclosing(answer) as events:
@@ -169,8 +185,11 @@ class Installer:
         if answer is None:
             return Installed()
         trust = await self._bring_authorities()
+        begun = time.monotonic()
+        cache = await self._warm_cache(trust)
+        self._timeout = max(self._timeout - (time.monotonic() - begun), self._timeout * (1 - _WARM_SHARE))
         await self._ask_store(connection.stage(key, uid=self._container.uid))
-        result = await self._run_command(trust)
+        result = await self._run_command(trust | cache)
         if result.exit_code == 0:
             refused = await self._ask_store(connection.publish(key, self._requirement.manifest()), by_package=True)
             if refused is not None:
@@ -215,6 +234,68 @@ class Installer:
         if refused is not None:
             raise ContainerLost(f"the installer takes no file: {os.strerror(refused.errno)}")
 
+    async def _warm_cache(self, trust: dict[str, str]) -> dict[str, str]:
+        """Bring packages into the cache that all sets share; return the variable that tells where it is.
+
+        A set whose packages come by a URL or from an index with a password has no share in it.
+        """
+        requirement, settings = self._requirement, self._settings
+        key = settings.cache_key
+        if not requirement.plan.warm or key is None or any("://" in line for line in requirement.packages):
+            return {}
+        home = f"{STORE_DIRECTORY}/.{key}/target"
+        await self._bring(_PACKAGES_FILE, self._packages_file())
+        printed = rest = b""
+
+        def collect(stream: DependencyStream, data: bytes) -> None:
+            nonlocal printed, rest
+            if stream == "dependency_stdout":
+                printed = (printed + data)[:_PRINTED]
+                return
+            *lines, rest = (rest[-_PRINTED:] + data).split(b"\n")
+            for line in lines:
+                if line.lstrip().startswith(b"Download"):  # the rest is told, if it matters, by the installation
+                    self._sink(stream, line + b"\n")
+
+        given = {
+            "{target}": home,
+            "{final}": requirement.need.target,
+            "{packages_file}": f"{WORKSPACE}/{_PACKAGES_FILE}",
+        }
+        words = [given.get(word, word) for word in requirement.plan.warm]
+        environment = self._environment(trust, home)
+        for attempt in range(2):
+            ended = await run_program(
+                self._container,
+                words,
+                environment,
+                directory=home,
+                timeout=self._timeout * _WARM_SHARE,
+                sink=collect,
+                uid=CACHE_UID,
+            )
+            if not isinstance(ended, Refused) or ended.why is not Why.CWD or attempt:
+                break
+            await self._ask_store(self._container.channel.connection.stage(key, uid=CACHE_UID))  # the first use
+        view = printed.decode("ascii", "replace").strip()
+        return {"INTERPRETER_TOOLS_CACHE": view} if _VIEW.fullmatch(view.removeprefix(home)) else {}
+
+    def _packages_file(self) -> bytes:
+        return "".join(f"{line}\n" for line in self._requirement.packages).encode()
+
+    def _environment(self, trust: dict[str, str], temporary: str) -> dict[str, str]:
+        """Return the variables of a program that installs."""
+        return {
+            **BASE_ENVIRONMENT,
+            **self._requirement.shape.image_environment,
+            **self._requirement.plan.environment,
+            **self._settings.environment,
+            **trust,
+            "HOME": temporary,
+            "TMPDIR": temporary,  # on disk: a large wheel does not fit into memory
+            "XDG_CACHE_HOME": f"{temporary}/cache",
+        }
+
     async def _run_command(self, trust: dict[str, str]) -> Installed:
         tried: list[str] = []
         for command in self._requirement.plan.install:
@@ -227,7 +308,6 @@ class Installer:
         raise InterpreterMissing(" or ".join(tried), self._requirement.shape.image, "no installer is there")
 
     async def _try_command(self, command: tuple[str, ...], trust: dict[str, str]) -> Exited | Refused:
-        plan = self._requirement.plan
         staging = f"{STORE_DIRECTORY}/.{self._requirement.key}"
         temporary = f"{staging}/tmp"  # noqa: S108 - its own
 
@@ -236,20 +316,11 @@ class Installer:
 
         words: list[str] = []
         if "{packages_file}" in command:
-            await self._bring(_PACKAGES_FILE, "".join(f"{line}\n" for line in self._requirement.packages).encode())
+            await self._bring(_PACKAGES_FILE, self._packages_file())
             command = tuple(f"{WORKSPACE}/{_PACKAGES_FILE}" if word == "{packages_file}" else word for word in command)
         for word in command:
             words.extend(self._requirement.packages if word == "{packages}" else [fill(word)])
-        environment = {
-            **BASE_ENVIRONMENT,
-            **self._requirement.shape.image_environment,
-            **{name: fill(value) for name, value in plan.environment.items()},
-            **self._settings.environment,
-            **trust,
-            "HOME": temporary,
-            "TMPDIR": temporary,  # on disk: a large wheel does not fit into memory
-            "XDG_CACHE_HOME": f"{temporary}/cache",
-        }
+        environment = {name: fill(value) for name, value in self._environment(trust, temporary).items()}
         return await self._run(words, environment, directory=f"{staging}/target")
 
     async def _run(self, words: list[str], environment: dict[str, str], *, directory: str) -> Exited | Refused:

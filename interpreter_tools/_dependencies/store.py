@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from interpreter_tools._config.checks import parse_size
+from interpreter_tools._dependencies.indexes import CACHE_MARK
 from interpreter_tools._exceptions import StoreFailed
 from interpreter_tools._protocol import Refused, Stored
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from interpreter_tools._container.channel import Channel
 
 _SILENCE = 900.0  # seconds: to look through or to remove a large store takes a slow disk long
+_MOST_CACHED = 2 << 30  # bytes
 _FRESH = 3600.0  # seconds in which nothing is removed by itself: whoever had it installed is about to use it
 
 
@@ -47,6 +49,11 @@ class StoreEntry(msgspec.Struct, frozen=True, kw_only=True):
     def whole(self) -> bool:
         """True when the entry is complete."""
         return self.name[0] not in ".-"
+
+    @property
+    def is_cache(self) -> bool:
+        """True for packages that were downloaded, which installations share."""
+        return self.name.startswith(f".{CACHE_MARK}")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +123,8 @@ def choose(
 ) -> list[StoreEntry]:
     """Return the entries to remove: those that are too old, then the oldest while all together are too large.
 
-    Leftovers go when they are older than an hour, as a fresh one may belong to an installation that is under way.
+    The cache goes before the entries, as nobody waits for it; its age is the time since its last use. Leftovers go when
+    they are older than an hour, as a fresh one may belong to an installation that is under way.
 
     Args:
         entries: what there is.
@@ -127,14 +135,18 @@ def choose(
     gone = [
         entry
         for entry in entries
-        if (everything or (older_than is not None and entry.age > older_than) if entry.whole else entry.age > _FRESH)
+        if (
+            everything or (older_than is not None and entry.age > older_than)
+            if entry.whole or entry.is_cache
+            else entry.age > _FRESH
+        )
     ]
-    kept = sorted((entry for entry in entries if entry not in gone), key=lambda entry: -entry.age)
+    kept = sorted((entry for entry in entries if entry not in gone), key=lambda entry: (not entry.is_cache, -entry.age))
     size = sum(entry.size for entry in kept)
     for entry in kept:
         if max_size is None or size <= max_size:
             break
-        if entry.whole:
+        if entry.whole or entry.is_cache:
             gone.append(entry)
             size -= entry.size
     return gone
@@ -148,6 +160,7 @@ async def prune_to_size(channel: Channel, config: EngineConfig, *, keep: str) ->
     """
     entries = await list_store(channel)
     limit = None if config.store_max_size is None else parse_size(config.store_max_size, field="store_max_size")
-    for entry in choose(entries, older_than=None, max_size=limit):
+    large = [entry for entry in entries if entry.is_cache and entry.size > _MOST_CACHED]
+    for entry in [*large, *(entry for entry in choose(entries, older_than=None, max_size=limit) if entry not in large)]:
         if entry.age > _FRESH and entry.name != keep:
             await evict(channel, entry.name)

@@ -27,6 +27,10 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         install: commands that put ``{packages}`` into ``{target}``, alternatives: the first whose program the image has
             is used. ``{packages}`` is a word of its own that becomes a word for each package; ``{packages_file}``
             becomes the path of a file with a line for each. None for ``"system"``.
+        warm: a command that brings what ``{packages_file}`` asks for into a cache, which all sets of packages share and
+            whose directory is ``{target}``. It is run as a user of its own, so it must run no code of a package. What
+            it prints is the variable ``INTERPRETER_TOOLS_CACHE`` of the command that installs. Without one, everything
+            is downloaded for each set.
         environment: variables that the command is run with.
         paths: variables of a run that list directories: what is put in front of the others.
         inventory: a command that prints, as JSON, what an image has: ``version``, ``standard`` modules, ``modules``,
@@ -41,6 +45,7 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     kind: Literal["pip", "npm", "system", "words"]
     install: tuple[tuple[str, ...], ...] = ()
+    warm: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     paths: dict[str, str] = {}
     inventory: tuple[str, ...] = ()
@@ -77,6 +82,7 @@ _NODE_INVENTORY = _HERE.joinpath("node", "inventory.js").read_text("utf-8")
 PIP = DependencyPlan(
     kind="pip",
     install=(("python3", "-c", _PYTHON_INSTALL, "{target}", "{final}", "{packages_file}"),),
+    warm=("python3", "-c", _PYTHON_INSTALL, "--warm", "{target}", "{final}", "{packages_file}"),
     environment={
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "UV_PYTHON_DOWNLOADS": "never",

@@ -91,6 +91,8 @@ def _short(entry: StoreEntry) -> str:
 
 
 def _what(entry: StoreEntry) -> str:
+    if entry.is_cache:
+        return "(downloads that all share)"
     if not entry.whole:
         return "(not finished)" if entry.name[0] == "." else "(being removed)"
     return " ".join(entry.packages)

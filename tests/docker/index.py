@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import hashlib
 import http.server
 import io
@@ -92,6 +93,9 @@ def make_authority(directory: Path, address: str) -> Certificates:
 def serving(address: str, certificates: Certificates, *, tls: bool = False) -> Generator[Index]:
     """A server that has every package whose name begins with ``itest``; its version is 1.0.0, and it holds ``X = 1``.
 
+    One whose name begins with ``itestbuilt`` has no wheel. What its build finds in the store, and may change there, is
+    ``FOUND``; see ``BUILD``.
+
     Args:
         address: where it listens.
         certificates: who it is, with TLS.
@@ -134,8 +138,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif not name.startswith("itest"):
             self._answer(b"", status=404)
         elif kind == "simple":
-            file = f"{name.replace('-', '_')}-1.0.0-py3-none-any.whl"
+            end = ".tar.gz" if name.startswith("itestbuilt") else "-py3-none-any.whl"
+            file = f"{name.replace('-', '_')}-1.0.0{end}"
             self._answer(f'<a href="/wheel/{file}">{file}</a>'.encode(), kind="text/html")
+        elif kind == "wheel" and name.endswith(".tar.gz"):
+            self._answer(gzip.compress(make_sdist(name.removesuffix(".tar.gz"))))
         elif kind == "wheel":
             self._answer(make_wheel(name))
         elif name.endswith(".tgz"):
@@ -185,6 +192,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if self.path.startswith("/wheel/"):
+            self.send_header("Cache-Control", "max-age=365000000, immutable, public")  # as that of Python says
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -203,6 +212,45 @@ def make_wheel(file: str) -> bytes:
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return buffer.getvalue()
+
+
+BUILD = """
+import os, re, zipfile
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    store, found = "/.interpreter-tools-store", []
+    (key,) = re.findall("0{16}[0-9a-f]{48}", os.environ["NO_PROXY"])
+    below = ("", "/cache", "/cache/.lock", "/archive", "/cache/simple-v28", "/cache/wheels-v8")
+    places = [store, *(f"{store}/.{key}/target{each}" for each in below)]
+    poison = lambda path: open(path + "/poison", "w")
+    move = lambda path: os.rename(path, path + "x")
+    for place in places:
+        for act in (os.listdir, open, poison, move):
+            try:
+                act(place)
+            except OSError:
+                continue
+            found.append(place)
+    file = "NAME-1.0.0-py3-none-any.whl"
+    with zipfile.ZipFile(directory + "/" + file, "w") as archive:
+        archive.writestr("NAME.py", f"X = 1; FOUND = {found!r}; UID = {os.getuid()}; ASKED = {len(places)}\\n")
+        info = "NAME-1.0.0.dist-info/"
+        archive.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: NAME\\nVersion: 1.0.0\\n")
+        archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr(info + "RECORD", "")
+    return file
+"""
+"""The build of a package without a wheel. It knows the keys of caches from a variable, as a guess of them would do."""
+
+
+def make_sdist(file: str) -> bytes:
+    """A package of Python's that has to be built, by its file's name."""
+    name = file.partition("-")[0]
+    project = '[build-system]\nrequires = []\nbuild-backend = "build"\nbackend-path = ["."]\n'
+    project += f'[project]\nname = "{name}"\nversion = "1.0.0"\n'
+    files = {"pyproject.toml": project, "build.py": BUILD.replace("NAME", name)}
+    files["PKG-INFO"] = f"Metadata-Version: 2.2\nName: {name}\nVersion: 1.0.0\n"
+    return _pack({f"{file}/{path}": text for path, text in files.items()})
 
 
 def make_tarball(name: str) -> bytes:

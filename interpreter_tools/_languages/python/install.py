@@ -8,12 +8,18 @@ as a sandbox cannot write here.
 
 The environment is that of ``venv``, with the image's own packages in sight. One name is added: ``lib/site-packages``
 leads to the packages whatever Python's version is, for PYTHONPATH.
+
+Wheels are downloaded once for all sets of packages, with ``uv``. A program of a package's build could change such a
+cache for the next set. So it belongs to a user of its own, as whom no package's code is run: ``--warm`` has ``uv``
+install wheels only, nowhere in particular, and shows what belongs to this set. The installation itself begins with a
+copy of that. What nobody may see of other sets is not shown, and has no name to be guessed.
 """
 
 import os
 import site
 import stat
 import sys
+import time
 
 VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -135,6 +141,136 @@ PREPARE = {"matplotlib": share_font_list}
 """A step for each package that needs one after its installation, by its directory: runs cannot write there."""
 
 
+MOST_CACHED = 2 << 30  # bytes, beyond which nothing more is kept until the cache is removed
+
+
+def warm(home, final, file):
+    """Bring the wheels of a set of packages into the cache; print the path of the view of it that the set may have.
+
+    Whatever fails here is no failure: then everything is downloaded, and the errors are told, by the installation.
+    """
+    import secrets
+    import shutil
+
+    uv, cache, archive = find("uv"), f"{home}/cache", f"{home}/archive"
+    os.umask(0o077)
+    os.chmod(home, 0o711)
+    os.chmod(os.path.dirname(home), 0o711)
+    os.utime(os.path.dirname(home))  # the time of the last use
+    for name in os.listdir(home):
+        if name.startswith(("view-", "scratch-")) and os.lstat(f"{home}/{name}").st_mtime < time.time() - 3600:
+            shutil.rmtree(f"{home}/{name}", ignore_errors=True)
+    if not os.path.isdir(cache):
+        os.mkdir(archive)
+        os.chmod(archive, 0o711)
+        os.mkdir(cache)
+        os.symlink("../archive", f"{cache}/archive-v0")
+    if not uv or cached(cache) > MOST_CACHED:
+        return
+    scratch = f"{home}/scratch-{secrets.token_hex(16)}"
+    os.mkdir(scratch)
+    os.environ["TMPDIR"] = scratch
+    packages = make_environment(f"{scratch}/environment", final)
+    for name in os.listdir(cache):
+        if name.startswith("interpreter-"):  # images may have different ones of the same path
+            shutil.rmtree(f"{cache}/{name}", ignore_errors=True)
+    python = f"{scratch}/environment/bin/python3"
+    command = [
+        uv,
+        "pip",
+        "install",
+        "--no-config",
+        "--cache-dir",
+        cache,
+        "--only-binary",
+        ":all:",
+        "--no-progress",
+        "--python",
+        python,
+    ]
+    silent = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+    environment = {**os.environ, "UV_HTTP_RETRIES": "0"}
+    pid = os.posix_spawn(uv, [*command, *split(scratch, file)], environment, file_actions=silent)
+    if os.waitpid(pid, 0)[1] == 0:
+        found = (name[: -len(".dist-info")].rpartition("-") for name in os.listdir(packages) if ".dist-info" in name)
+        view = show(home, {name.lower().replace("_", "-").replace(".", "-"): version for name, _, version in found})
+        sys.stdout.write(f"{view}\n")
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def cached(cache, more=0):
+    """Return the bytes in the cache, after ``more`` was added to them."""
+    path = f"{cache}/interpreter-tools-size"
+    size = more
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            size += int(file.read() or 0)
+    if more:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(str(size))
+    return size
+
+
+def show(home, versions):
+    """Make a view of the cache with some packages only, which everybody may read who knows where it is."""
+    import secrets
+    import shutil
+
+    cache, view = f"{home}/cache", f"{home}/view-{secrets.token_hex(16)}"
+    for directory, below, files in os.walk(cache):
+        place = directory.removeprefix(cache).lstrip("/")
+        if not place:
+            below[:] = [name for name in below if name.startswith(("simple-", "wheels-"))]
+            continue
+        name = os.path.basename(directory)
+        if place.startswith("wheels-") and name in versions:
+            chosen = [each for each in [*below, *files] if each.startswith(f"{versions[name]}-")]
+            below.clear()
+        else:
+            chosen = [each for each in files if each.rpartition(".")[0] in versions]
+        for each in chosen:
+            os.makedirs(f"{view}/{place}", exist_ok=True)
+            shutil.copyfile(f"{directory}/{each}", f"{view}/{place}/{each}", follow_symlinks=False)
+    open_to_all(view)
+    for name in archives(view):
+        if os.stat(f"{home}/archive/{name}").st_mode & 0o077 == 0:
+            cached(cache, open_to_all(f"{home}/archive/{name}"))
+    return view
+
+
+def archives(view):
+    """The names of the archives that wheels in a view lead to."""
+    links = (f"{directory}/{name}" for directory, below, files in os.walk(view) for name in [*below, *files])
+    return {os.path.basename(os.readlink(link)) for link in links if os.path.islink(link)}
+
+
+def open_to_all(top):
+    """Let everybody read a tree; return its size in bytes. The top is the last, so that it tells that all is done."""
+    size = 0
+    for directory, _, files in os.walk(top, topdown=False):
+        for path in (f"{directory}/{name}" for name in files):
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode):
+                size += status.st_blocks * 512
+                os.chmod(path, 0o755 if status.st_mode & 0o100 else 0o644)
+        os.chmod(directory, 0o755)
+    return size
+
+
+def cache_options(view):
+    """Make this installation's own cache with what belongs to it in the shared one; return uv's options for it."""
+    import shutil
+
+    if not view:
+        return ["--no-cache"]
+    cache = f"{os.environ['TMPDIR']}/wheels"
+    shutil.copytree(view, cache, symlinks=True)
+    os.mkdir(f"{cache}/archive-v0")
+    for name in archives(cache):
+        shutil.copytree(f"{os.path.dirname(view)}/archive/{name}", f"{cache}/archive-v0/{name}", symlinks=True)
+    return ["--cache-dir", cache]
+
+
 def pip_options():
     """Return the options that this version of pip needs.
 
@@ -152,7 +288,8 @@ def main(target, final, file):
     packages = make_environment(target, final)
     python, uv = f"{target}/bin/python3", find("uv")
     if uv:
-        command = [uv, "pip", "install", "--no-config", "--no-cache", "--python", python, "--no-progress"]
+        cache = cache_options(os.environ.pop("INTERPRETER_TOOLS_CACHE", ""))
+        command = [uv, "pip", "install", "--no-config", *cache, "--python", python, "--no-progress"]
     else:
         command = [python, "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-input"]
         command += ["--no-warn-script-location", "--progress-bar", "off", *pip_options()]
@@ -170,4 +307,4 @@ def main(target, final, file):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(warm(*sys.argv[2:]) if sys.argv[1] == "--warm" else main(*sys.argv[1:]))

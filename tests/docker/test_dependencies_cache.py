@@ -1,0 +1,132 @@
+"""Wheels are downloaded once for all sets of packages, into a cache that no package can change or look through."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools._config.model import EngineConfig
+from interpreter_tools._dependencies.indexes import IndexSettings
+from interpreter_tools._dependencies.installer import CACHE_UID
+from interpreter_tools._dependencies.public_store import DependencyStore
+from tests.docker.index import Index, find_gateway, make_authority, serving
+from tests.docker.toy import make_engine, remove_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from interpreter_tools import ExecutionEngine
+    from interpreter_tools._docker import DockerClient
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+async def index(shared_engine: ExecutionEngine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Index]:
+    """An index that notes what it is asked for."""
+    address = await find_gateway(shared_engine)
+    certificates = await asyncio.to_thread(make_authority, tmp_path_factory.mktemp("authority"), address)
+    with serving(address, certificates) as plain:
+        yield plain
+
+
+@pytest.fixture
+async def make(docker_client: DockerClient, index: Index) -> AsyncIterator[Callable[..., ExecutionEngine]]:
+    """Makes an engine with that index and a store that nobody else uses."""
+    name = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+
+    def make(index_url: str = index.python, **settings: object) -> ExecutionEngine:
+        network = {"dependency_network": "bridge", "dependency_timeout": 120.0, **settings}
+        return make_engine(name, index_url=index_url, **network)  # pyright: ignore[reportArgumentType]
+
+    yield make
+    await remove_store(docker_client, name)
+
+
+def downloads(index: Index, package: str) -> int:
+    """How often a wheel was fetched."""
+    return sum(path.startswith(f"/wheel/{package}-") for path in index.requests)
+
+
+async def test_common_wheel_is_downloaded_once(make: Callable[..., ExecutionEngine], index: Index) -> None:
+    """By whatever engine: the second set has it from the first."""
+    counts: list[tuple[int, int]] = []
+    for packages in (["itesta"], ["itesta", "itestb"], ["itestb"]):
+        async with make() as engine:
+            code = "".join(f"import {name}; print({name}.X);" for name in packages)
+            result = await engine.run("python", code, dependencies=packages)
+            assert result.stdout == "1\n" * len(packages), result.dependency_stderr
+        counts.append((downloads(index, "itesta"), downloads(index, "itestb")))
+    first, second, third = counts
+    assert first[0] == second[0] > 0 == first[1]
+    assert third == second
+
+
+async def test_many_sets_at_once_share_the_cache(make: Callable[..., ExecutionEngine], index: Index) -> None:
+    """None waits for another, and none gets less."""
+    async with make() as engine:
+        await engine.run("python", "", dependencies=["itesta"])
+        once = downloads(index, "itesta")
+        sets = [["itesta", f"itest{letter}"] for letter in "bcde"]
+        code = "import itesta; print(itesta.X)"
+        results = await asyncio.gather(*(engine.run("python", code, dependencies=each) for each in sets))
+    assert [result.stdout for result in results] == ["1\n"] * 4
+    assert downloads(index, "itesta") == once
+
+
+async def test_build_can_neither_change_nor_look_through_the_cache(
+    make: Callable[..., ExecutionEngine], index: Index
+) -> None:
+    """It runs as another user, to whom nothing there has a name that can be guessed."""
+    key = IndexSettings.of(EngineConfig(index_url=index.python), {}).cache_key
+    assert key is not None
+    async with make(no_proxy=key) as engine:
+        await engine.run("python", "", dependencies=["itesta"])
+        code = "import itestbuilt as i; print(i.X, i.FOUND, i.ASKED, i.UID)"
+        result = await engine.run("python", code, dependencies=["itestbuilt", "itesta"])
+        x, found, asked, uid = result.stdout.split()
+        assert (x, found, asked) == ("1", "[]", "7"), result.dependency_stderr
+        assert int(uid) != CACHE_UID
+        again = await engine.run("python", "import itesta; print(itesta.X)", dependencies=["itesta", "itestc"])
+        assert again.stdout == "1\n"
+        inside = f"""
+import os
+for place in ("", "/cache", "/cache/.lock", "/archive"):
+    for act in (os.listdir, open):
+        try:
+            print(act("/.interpreter-tools-store/.{key}/target" + place))
+        except OSError:
+            pass
+"""
+        assert (await engine.run("python", inside)).stdout == ""
+
+
+async def test_index_with_a_password_has_no_cache(make: Callable[..., ExecutionEngine], index: Index) -> None:
+    """What it gives to one must not come to another who has the store only."""
+    async with make(index.python.replace("://", "://user:secret@")) as engine:
+        assert (await engine.run("python", "", dependencies=["itesta"])).outcome == "ok"
+        once = downloads(index, "itesta")
+        assert (await engine.run("python", "", dependencies=["itesta", "itestb"])).outcome == "ok"
+        config = engine.config
+    assert downloads(index, "itesta") > once
+    async with DependencyStore(config) as opened:
+        entries = await opened.entries()
+    assert len(entries) == 2
+    assert not any(entry.is_cache for entry in entries)
+
+
+async def test_cache_is_listed_and_pruned(make: Callable[..., ExecutionEngine], index: Index) -> None:
+    """It goes before the sets of packages; the next set downloads anew."""
+    async with make() as engine:
+        await engine.run("python", "", dependencies=["itesta"])
+        async with DependencyStore(engine.config) as opened:
+            (cache,) = [entry for entry in await opened.entries() if entry.is_cache]
+            assert cache.size > 0
+            removed = await opened.prune(max_size=sum(entry.size for entry in await opened.entries()) - 1)
+            assert [entry.name for entry in removed] == [cache.name]
+        once = downloads(index, "itesta")
+        await engine.run("python", "", dependencies=["itesta", "itestb"])
+    assert downloads(index, "itesta") > once
