@@ -400,11 +400,18 @@ def read_image(answer: object) -> ImageInfo:
     )
 
 
+_NO_TAG = "<none>:<none>"  # of an image that has lost its name to another one
+
+
 def read_listed_images(answer: object) -> list[ImageSummary]:
     """Read the answer to ``GET /images/json``."""
     return [
         ImageSummary(
-            id=raw.id, tags=tuple(raw.repo_tags or ()), labels=raw.labels or {}, size=raw.size, created=raw.created
+            id=raw.id,
+            tags=tuple(tag for tag in raw.repo_tags or () if tag != _NO_TAG),
+            labels=raw.labels or {},
+            size=raw.size,
+            created=raw.created,
         )
         for raw in msgspec.convert(answer, list[_ListedImage])
     ]

@@ -10,6 +10,7 @@ content. An engine that finds the volume checks it in the first container that m
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import tarfile
@@ -175,6 +176,15 @@ async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | Non
     )
 
 
+async def supervisor_digest(client: DockerClient) -> str:
+    """Return the digest in the names of the supervisor's volume and image, for the engine's processor.
+
+    Raises:
+        ArchitectureMismatch: there is no supervisor for that processor.
+    """
+    return await asyncio.to_thread(lambda: _digest(load_supervisor(client.version.arch)))
+
+
 def is_about_supervisor(error: InterpreterToolsError, volume: str) -> bool:
     """Return True when a container did not start because its volume has lost the supervisor."""
     return SUPERVISOR_PATH in error.message or volume in error.message
@@ -227,6 +237,7 @@ class _Filling:
             },
         }
         self._conflicts = 0
+        self._imported = False
 
     async def find(self) -> SupervisorVolume:
         """Return the volume, which may be empty."""
@@ -263,7 +274,16 @@ class _Filling:
         finally:
             with anyio.move_on_after(_CLEANUP, shield=True):
                 await self._client.remove_container(container)
+            if self._imported:
+                await self._remove_unnamed()
         return volume
+
+    async def _remove_unnamed(self) -> None:
+        """Remove images that have lost their name: another client imported the same at the same time."""
+        for image in await self._client.list_images(dict(self._label)):
+            if not image.tags:
+                with contextlib.suppress(DockerApiError):  # a container of another client holds it
+                    await self._client.remove_image(image.id)
 
     async def _create(self) -> str | None:
         """Return the container's id; None when another process has a container of that name.
@@ -277,6 +297,7 @@ class _Filling:
                 changes = [f"LABEL {name}={value}" for name, value in self._label.items()]
                 tree = await asyncio.to_thread(_tree, self._program, self._time)
                 await self._client.import_image(tree, tag=self._image, changes=changes)
+                self._imported = True
                 return await self._client.create_container(self._spec, name=self.volume)
         except DockerApiError as error:
             if error.status != _CONFLICT and "already in use" not in error.detail:  # Podman says 500

@@ -209,14 +209,14 @@ async def clean(
     json: Flag = False,
     docker_host: str | None = None,
 ) -> int:
-    """Remove the containers and volumes of interpreter-tools whose owners have certainly ended. Asks first.
+    """Remove what ended processes and older versions of interpreter-tools have left. Asks first.
 
-    Only what interpreter-tools has made is looked at. What belongs to a
-    process of another machine stays, as nobody can tell from here whether it
-    lives. Installed packages stay, too.
+    Only what interpreter-tools has made is removed. The containers and volumes
+    of a process on another machine stay, because nobody can tell from here
+    whether it lives. Installed packages stay, too.
 
     Args:
-        all: Remove the containers and volumes of all, also of the living, whose runs end, and what all of them share.
+        all: Remove everything but installed packages, also of processes that live. Their runs end.
         dry_run: Only tell what would be removed.
         yes: Do not ask.
         json: Print what was removed as JSON.

@@ -1,8 +1,9 @@
-"""``interpreter-tools clean``: removes the containers and volumes of dead clients, with ``--all`` of all clients."""
+"""``interpreter-tools clean``: removes what dead clients and older versions have left; ``--all`` removes all of all."""
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
@@ -11,19 +12,22 @@ import msgspec
 from interpreter_tools._dependencies.derived_image import LABEL as DERIVED
 from interpreter_tools._docker import DockerClient, remove
 from interpreter_tools._docker.supervisor import LABEL as SUPERVISOR
+from interpreter_tools._docker.supervisor import supervisor_digest
 from interpreter_tools._exceptions import DockerApiError, InterpreterToolsError
 from interpreter_tools._text import json_text, one_line
 from interpreter_tools.cli._ask import ask_terminal
 from interpreter_tools.cli._errors import tell
 from interpreter_tools.cli._ps import survey_named, tell_age, tell_owner
 from interpreter_tools.cli._settings import load_settings
+from interpreter_tools.setup.recipes import IMAGE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpreter_tools._docker import Belonging
+    from interpreter_tools._docker import Belonging, ImageSummary, VolumeSummary
 
 _IN_USE = 409
+_FRESH = 3600.0  # seconds
 _SHORT = 12
 
 
@@ -61,19 +65,49 @@ async def find(client: DockerClient, *, everything: bool) -> list[Item]:
 
     Args:
         client: the engine.
-        everything: True adds the objects of owners that are or may be alive, and those that all clients share.
+        everything: True adds the objects of owners that are or may be alive, and those that all clients share. False
+            leaves of the latter those that this version uses.
     """
     found = [item for item in await survey_named(client) if everything or item.abandoned]
-    if not everything:
-        return [*found]
-    supervisors = await client.list_volumes({SUPERVISOR: None})
-    images = [image for label in (SUPERVISOR, DERIVED) for image in await client.list_images({label: None})]
+    volumes = await client.list_volumes({SUPERVISOR: None})
+    supervisors = await client.list_images({SUPERVISOR: None})
+    if everything:
+        images = [*supervisors, *await client.list_images({DERIVED: None})]
+    else:
+        made = await client.list_images({IMAGE_LABEL: None})
+        current = await supervisor_digest(client)
+        volumes, images = _outdated(volumes, supervisors, made, current=current, now=time.time())
     names = [name for image in images for name in image.tags or (image.id,)]
     return [
         *found,
-        *(SharedVolume(name=volume.name) for volume in supervisors),
+        *(SharedVolume(name=volume.name) for volume in volumes),
         *(OwnImage(name=name) for name in names),
     ]
+
+
+def _outdated(
+    volumes: Sequence[VolumeSummary],
+    supervisors: Sequence[ImageSummary],
+    made: Sequence[ImageSummary],
+    *,
+    current: str,
+    now: float,
+) -> tuple[list[VolumeSummary], list[ImageSummary]]:
+    """Return what other versions have left: supervisors, and images that lost their names to newer ones.
+
+    What is younger than an hour stays: a client of another version may have made it just now.
+
+    Args:
+        volumes: volumes with supervisors.
+        supervisors: images with supervisors.
+        made: images that ``setup`` has made.
+        current: the digest of the supervisor of this version.
+        now: the time, in seconds since the epoch.
+    """
+    fresh = {image.labels.get(SUPERVISOR) for image in supervisors if now - image.created < _FRESH} | {current}
+    old = [image for image in supervisors if image.labels.get(SUPERVISOR) not in fresh or not image.tags]
+    unnamed = [image for image in (*old, *made) if now - image.created >= _FRESH and (image in old or not image.tags)]
+    return [volume for volume in volumes if volume.labels.get(SUPERVISOR) not in fresh], unnamed
 
 
 async def remove_item(client: DockerClient, item: Item) -> bool:

@@ -130,7 +130,7 @@ class ImageProvider:
         self._started = time.monotonic()
         self._ready: dict[str, ImageReady] = {}
         self._failures: dict[str, MachineError] = {}
-        self._replaced: set[str] = set()
+        self._replaced: dict[str, str] = {}  # by the name that led to it; what is made from another comes first
 
     def __repr__(self) -> str:
         return f"<ImageProvider {self._client!r} [{len(self._ready)} ready, {len(self._failures)} failed]>"
@@ -163,14 +163,15 @@ class ImageProvider:
             and found.labels.get(RECIPE_LABEL) != target.digest
         )
         if self._update or outdated:
-            self._replaced.add(found.id)
+            self._replaced[image_of(target)] = found.id
             return False
         return True
 
     async def _remove_replaced(self, targets: Sequence[Recipe | str]) -> None:
         """Remove images that lost their name to a newer one; those that are still used stay."""
-        current = [await self._client.inspect_image(image_of(target)) for target in targets]
-        for image_id in self._replaced - {image.id for image in current if image is not None}:
+        names = {*self._replaced, *map(image_of, targets)}
+        current = {image.id for name in names if (image := await self._client.inspect_image(name)) is not None}
+        for image_id in [image_id for image_id in self._replaced.values() if image_id not in current]:
             with contextlib.suppress(DockerApiError):  # 409: a container, or another name, holds it
                 await self._client.remove_image(image_id)
 
@@ -186,6 +187,9 @@ class ImageProvider:
                 self._finish(image, "present")
                 return
             tell(0.0, f"pulling {reference}")
+            official = await self._client.inspect_image(reference)
+            if official is not None:
+                self._replaced.setdefault(reference, official.id)
             await pull(self._client, reference, tell=lambda fraction, text: tell(fraction * PULL_SHARE, text))
             if isinstance(target, Recipe):
                 await derive(self._client, target, reference, tell=tell)

@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from interpreter_tools._docker import Belonging, DockerClient, Owner
+from interpreter_tools._docker.supervisor import LABEL as SUPERVISOR
+from interpreter_tools._docker.supervisor import supervisor_digest
 from interpreter_tools._text import one_line
 from interpreter_tools.cli._clean import OwnImage, Removal, SharedVolume, find, remove_item
 from interpreter_tools.cli._ps import Listed, tell_age
@@ -173,6 +175,30 @@ async def test_all_includes_the_living_and_what_all_share(docker_client: DockerC
     assert any(each.kind == "image" and each.name.startswith("interpreter-tools-supervisor:") for each in found)
     assert _IMAGE not in names  # `setup` made it
     assert await docker_client.inspect_container(mine) is not None
+
+
+async def test_what_older_versions_have_left_goes(docker_client: DockerClient, monkeypatch: pytest.MonkeyPatch):
+    """Their supervisors, and images without a name; not those of this version, nor what is young."""
+    digest, empty = uuid.uuid4().hex[:12], b"\0" * 1024
+    volume, tag = f"interpreter-tools-supervisor-{digest}", f"interpreter-tools-supervisor:{digest}"
+    await docker_client.create_volume(volume, {SUPERVISOR: digest})
+    for number in (1, 2):  # the second takes the name of the first
+        changes = [f"LABEL {SUPERVISOR}={digest}", f"LABEL number={number}"]
+        await docker_client.import_image(empty, tag=tag, changes=changes)
+    unnamed = [image.id for image in await docker_client.list_images({SUPERVISOR: digest}) if not image.tags]
+    assert len(unnamed) == 1
+    own = [SharedVolume(name=volume), OwnImage(name=tag), OwnImage(name=unnamed[0])]
+    try:
+        young = await find(docker_client, everything=False)
+        assert not any(item in young for item in own)
+        monkeypatch.setattr("interpreter_tools.cli._clean._FRESH", 0.0)
+        found = await find(docker_client, everything=False)
+        assert all(item in found for item in own)
+        current = await supervisor_digest(docker_client)
+        assert not {f"interpreter-tools-supervisor-{current}", _IMAGE} & {item.name for item in found}
+    finally:
+        for item in own:
+            assert await remove_item(docker_client, item)
 
 
 async def test_containers_go_before_what_they_use(docker_client: DockerClient, owner: Owner, mine: str):

@@ -75,6 +75,7 @@ async def test_update_pulls_again_and_removes_what_it_replaced(
     await publish(docker_client, reference, {"bin/program": b"old"})
     await make_provider(docker_client, tmp_path, []).provide([RECIPE])
     old = await docker_client.inspect_image(IMAGE)
+    old_official = await docker_client.inspect_image(reference)
     await publish(docker_client, reference, {"bin/program": b"new"})
     await make_provider(docker_client, tmp_path, [], update=True).provide([RECIPE])
     new = await docker_client.inspect_image(IMAGE)
@@ -82,6 +83,8 @@ async def test_update_pulls_again_and_removes_what_it_replaced(
     assert new is not None
     assert old.id != new.id
     assert await docker_client.inspect_image(old.id) is None
+    assert old_official is not None
+    assert await docker_client.inspect_image(old_official.id) is None
     await docker_client.remove_image(reference)
 
 
