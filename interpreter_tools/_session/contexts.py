@@ -15,6 +15,7 @@ from interpreter_tools._execution.placement import Missing
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._protocol import Start
 from interpreter_tools._protocol.constants import Flag
+from interpreter_tools._runtime.placing import job_of
 from interpreter_tools._runtime.request import RunRequest
 from interpreter_tools._session.run import SessionRun
 
@@ -178,7 +179,7 @@ class _Place:
             await record.container.apply_limits(request.options.container)
             await runs.workspace.deliver(record)
             runs.workspace.containers.release_own(record)
-            job = request.job(fitting, image_environment=record.container.shape.image_environment)
+            job = job_of(request, fitting, image_environment=record.container.shape.image_environment)
             if self._runner.booted and not job.booted:
                 reason = "holds a variable that Python reads when it starts, which a context does not do anew"
                 raise ConfigurationError("environment", sorted(request.options.environment), reason)
