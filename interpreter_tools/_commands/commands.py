@@ -1,8 +1,8 @@
 """Commands and files of one session for sandbox backends: side by side, anywhere in the container.
 
 A session's own runs take turns, and no process that they start outlives them. Backends of agents' frameworks need more:
-several commands at once, and servers that go on in the background. So one long run of the session hosts the commands,
-``_command_host.py``, which the image's own Python 3 runs.
+several commands at once, and servers that go on in the background. So one long run of the session serves the commands,
+``server.py``, which the image's own Python 3 runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from interpreter_tools._exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interpreter_tools._commands.link import HostSession
+    from interpreter_tools._commands.link import ServerSession
 
 MOST_FILE = 256 << 20  # bytes of a file that are read into memory when a framework has no limit of its own
 _MOST_ENTRIES = 64 << 20  # bytes of a directory's listing
@@ -61,7 +61,7 @@ class Commands:
         working_dir: the directory that commands start in.
     """
 
-    def __init__(self, session: HostSession, *, working_dir: str) -> None:
+    def __init__(self, session: ServerSession, *, working_dir: str) -> None:
         self._session = session
         self._working_dir = working_dir
         self._link = CommandLink(session)
@@ -210,7 +210,7 @@ class Commands:
         while True:
             command = Command(output_limit)
             end, outcome = await self._link.run(command, message, stdin=stdin, timeout=timeout)
-            if end is not None:  # else the host left at that moment
+            if end is not None:  # else the command server left at that moment
                 break
         stdout, stderr = (bytes(command.output[kind]) for kind in (b"o", b"e"))
         exit_code = end.code

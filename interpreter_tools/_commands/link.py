@@ -1,4 +1,4 @@
-"""The client's side of the host for commands in a session: its life, its frames, and the calls that wait."""
+"""The client's side of the command server in a session: its life, its frames, and the calls that wait."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 Outcome: TypeAlias = Literal["ended", "timeout", "output_limit"]
 
-_HOST = Path(__file__).with_name("host.py").read_bytes()
+_SERVER = Path(__file__).with_name("server.py").read_bytes()
 _HEAD = struct.Struct(">cII")
 _MOST = 1 << 20  # bytes of a frame
 _PIECE = 1 << 18  # bytes of standard input in a frame
 _KILL_DEADLINE = 5.0  # seconds that a killed command may take to end before everything in the session is killed
-_LAST_WORDS = 2000  # bytes of the last output of a host that failed
+_LAST_WORDS = 2000  # bytes of the last output of a command server that failed
 
 
-class HostSession(Protocol):
-    """The session that the host for commands runs in."""
+class ServerSession(Protocol):
+    """The session that the command server runs in."""
 
     @property
     def id(self) -> str:
@@ -67,7 +67,7 @@ class HostSession(Protocol):
 
 
 class End(msgspec.Struct, frozen=True):
-    """A command's end, as the host tells it."""
+    """A command's end, as the command server tells it."""
 
     code: int
     signal: int
@@ -117,16 +117,16 @@ class Command:
 
 
 class CommandLink:
-    """The link to the host for commands in a session. The host is started when a command needs it.
+    """The link to the command server in a session. The command server is started when a command needs it.
 
-    A session with a host is never idle by its own count. So the link cleans the session up after ``idle_timeout``
+    A session with a server is never idle by its own count. So the link cleans the session up after ``idle_timeout``
     seconds without a command, even with processes in the background.
 
     Args:
-        session: the session that the host runs in.
+        session: the session that the command server runs in.
     """
 
-    def __init__(self, session: HostSession) -> None:
+    def __init__(self, session: ServerSession) -> None:
         self._session = session
         self._execution: Execution | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -141,16 +141,16 @@ class CommandLink:
     async def run(
         self, command: Command, request: bytes, *, stdin: bytes, timeout: float | None
     ) -> tuple[End | None, Outcome]:
-        """Send a request to the host, and wait for the end of its command. Cancelling kills the command, as limits do.
+        """Send a request to the server, and wait for the end of its command. Limits and cancelling kill the command.
 
         Returns:
-            The end of the command, or None when the host left at that moment and the call is to be repeated; and the
+            The end of the command, or None when the server left at that moment and the call is to be repeated; and the
             outcome.
 
         Raises:
             ContainerLost: the container is gone.
             SessionClosed: the session was cleaned up.
-            ProtocolError: the host broke the protocol.
+            ProtocolError: the command server broke the protocol.
         """
         while self._execution is None:
             await self._start()
@@ -180,7 +180,7 @@ class CommandLink:
                 self._await_next()
 
     def _await_next(self) -> None:
-        """Start the session's idle time: no command runs, and a session with a host is never idle by its own count."""
+        """Start the session's idle time: no command runs, and its server keeps it from being idle by its own count."""
         seconds = self._session.config.idle_timeout
         if seconds is not None and self._execution is not None:
             self._idle = asyncio.get_running_loop().call_later(seconds, lambda: self._spawn(self._expire()))
@@ -190,14 +190,14 @@ class CommandLink:
 
     async def _send(self, kind: bytes, number: int, payload: bytes = b"") -> None:
         if self._execution is not None:
-            with contextlib.suppress(ExecutionClosed):  # the host has ended, and `_ended` tells each command
+            with contextlib.suppress(ExecutionClosed):  # the command server has ended, and `_ended` tells each command
                 await self._execution.send_stdin(_HEAD.pack(kind, number, len(payload)) + payload)
 
     async def _kill(self, number: int, command: Command) -> None:
         with anyio.move_on_after(_KILL_DEADLINE, shield=True):
             await self._send(b"k", number)
             await asyncio.wait([command.ended])
-        if not command.ended.done() and self._execution is not None:  # the host does not answer either
+        if not command.ended.done() and self._execution is not None:  # the command server does not answer either
             with anyio.move_on_after(_KILL_DEADLINE, shield=True):
                 await self._execution.kill()
                 await asyncio.wait([command.ended])
@@ -219,7 +219,7 @@ class CommandLink:
         try:
             async with self._session.stream(
                 "python",
-                files={name: _HOST},
+                files={name: _SERVER},
                 run_app=RunApp(entry_file=f"{WORKSPACE}/{name}", cwd="/"),
                 timeout=None,
                 output_limit=None,
@@ -227,7 +227,7 @@ class CommandLink:
             ) as execution:
                 self._execution = execution
                 started.set_result(None)
-                if self._wanted:  # another call asked for the turn while the host started
+                if self._wanted:  # another call asked for the turn while the command server started
                     self.make_way()
                 received = bytearray()
                 async for chunk in execution:
@@ -252,10 +252,10 @@ class CommandLink:
             if self._idle is not None:
                 self._idle.cancel()
             for command in self._commands.values():
-                command.fail(ProtocolError("the host for commands was left"))
+                command.fail(ProtocolError("the command server was left"))
 
     def _ended(self, result: ExecutionResult, said: str) -> None:
-        """Tell each command the end of the host, which left by itself without commands, or was killed with them."""
+        """Tell each command the end of the server, which left by itself without commands, or was killed with them."""
         self._execution = self._serving = None
         if result.exit_code == 0 and self._wanted:
             end = None
@@ -265,7 +265,7 @@ class CommandLink:
             end = End(code=137, signal=9)
         else:
             raise ProtocolError(
-                f"the host for commands ended, and was not asked to: {said or result.outcome}",
+                f"the command server ended, and was not asked to: {said or result.outcome}",
                 hint="it needs Python 3.8 or newer, with ctypes, in the session's image",
             )
         for command in self._commands.values():
@@ -276,7 +276,7 @@ class CommandLink:
         while len(received) - start >= _HEAD.size:
             kind, number, length = _HEAD.unpack_from(received, start)
             if length > _MOST:
-                raise ProtocolError("the host for commands sent what is no frame")
+                raise ProtocolError("the command server sent what is no frame")
             end = start + _HEAD.size + length
             if len(received) <= end:
                 break
@@ -292,7 +292,7 @@ class CommandLink:
         del received[:start]
 
     def make_way(self) -> None:
-        """Have the host leave once no command runs: another call waits for the session."""
+        """Have the command server leave once no command runs: another call waits for the session."""
         self._wanted = True
         self._spawn(self._send(b"l", 0))
 
@@ -306,4 +306,4 @@ def _decode_end(payload: bytes) -> End:
     try:
         return msgspec.json.decode(payload, type=End)
     except msgspec.DecodeError as error:
-        raise ProtocolError(f"the host for commands sent what is no end of a command: {error}") from None
+        raise ProtocolError(f"the command server sent what is no end of a command: {error}") from None

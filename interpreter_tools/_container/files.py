@@ -24,7 +24,7 @@ PIECE = 1 << 20
 _AT_ONCE = 64 * PIECE  # bytes of it that are asked for at once: who gives up meanwhile has to wait for them
 
 
-class Source(Protocol):
+class Contents(Protocol):
     """The contents of a file to send. Staged files can be sent more than once."""
 
     @property
@@ -52,7 +52,7 @@ def spread(data: bytes | memoryview, spaces: Sequence[memoryview]) -> int:
     return at
 
 
-async def pieces_of(source: Source) -> AsyncGenerator[bytes]:
+async def pieces_of(source: Contents) -> AsyncGenerator[bytes]:
     """Yield the contents of a source."""
     offset = 0
     while True:
@@ -92,7 +92,7 @@ def refusal(refused: Refused) -> FileRefused:
     return FileRefused(shown_path(refused.subject), refused.errno, os.strerror(refused.errno))
 
 
-async def send_file(channel: Channel, path: bytes, source: Source, *, uid: int) -> None:
+async def send_file(channel: Channel, path: bytes, source: Contents, *, uid: int) -> None:
     """Write a file below the workspace. A file whose source fails half way, or is given up, is removed again.
 
     Errors are reported by the next ``start`` or ``sync``.

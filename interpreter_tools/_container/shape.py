@@ -12,7 +12,7 @@ from interpreter_tools._languages import boot_environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpreter_tools._container.sources import Source
+    from interpreter_tools._container.sources import MountSource
     from interpreter_tools._docker import ImageInfo
     from interpreter_tools._languages import LanguageConfig
 
@@ -91,7 +91,7 @@ def shape_of(
     config: ContainerConfig,
     *,
     reused: bool,
-    sources: Sequence[Source] = (),
+    sources: Sequence[MountSource] = (),
 ) -> Shape:
     """Return the shape of the containers that run a language in an image.
 

@@ -19,7 +19,7 @@ _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock
 _KERNEL = ("/proc", "/sys", "/dev")  # what is in there is the machine itself
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class MountSource(msgspec.Struct, frozen=True, kw_only=True):
     """A mount whose source exists.
 
     Attributes:
@@ -31,7 +31,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     identity: tuple[int, int]
 
 
-def find_sources(mounts: Sequence[Mount], *, local: bool, sockets: Iterable[str], field: str) -> tuple[Source, ...]:
+def find_sources(
+    mounts: Sequence[Mount], *, local: bool, sockets: Iterable[str], field: str
+) -> tuple[MountSource, ...]:
     """Return the mounts that a container is made with: all but archives, whose files come with each run.
 
     Args:
@@ -44,17 +46,17 @@ def find_sources(mounts: Sequence[Mount], *, local: bool, sockets: Iterable[str]
         ConfigurationError: a source does not exist, is not of its kind, or would open the host to the sandbox.
     """
     guarded = [os.path.realpath(path) for path in {*_SOCKETS, *sockets}] if local else []
-    found: list[Source] = []
+    found: list[MountSource] = []
     for number, mount in enumerate(mounts):
         if mount.is_tmpfs:
-            found.append(Source(mount=mount, identity=(0, 0)))
+            found.append(MountSource(mount=mount, identity=(0, 0)))
         elif mount.is_bind:
             where = f"{field}[{number}].source"
             found.append(_find(mount, where, guarded) if local else _remote(mount, where))
     return tuple(found)
 
 
-def _find(mount: Mount, field: str, guarded: Sequence[str]) -> Source:
+def _find(mount: Mount, field: str, guarded: Sequence[str]) -> MountSource:
     assert mount.source is not None
     try:
         path = Path(mount.source).resolve(strict=True)
@@ -79,10 +81,12 @@ def _find(mount: Mount, field: str, guarded: Sequence[str]) -> Source:
         real.encode()
     except UnicodeEncodeError:
         raise ConfigurationError(field, mount.source, "has a real path that is not text") from None
-    return Source(mount=msgspec.structs.replace(mount, source=real, kind=kind), identity=(status.st_dev, status.st_ino))
+    return MountSource(
+        mount=msgspec.structs.replace(mount, source=real, kind=kind), identity=(status.st_dev, status.st_ino)
+    )
 
 
-def _remote(mount: Mount, field: str) -> Source:
+def _remote(mount: Mount, field: str) -> MountSource:
     assert mount.source is not None
     parts = os.fspath(mount.source).split("/")
     if parts[0] or ".." in parts:
@@ -95,4 +99,4 @@ def _remote(mount: Mount, field: str) -> Source:
         for place in guarded
     ):
         raise ConfigurationError(field, mount.source, "would open the host to the sandbox")
-    return Source(mount=msgspec.structs.replace(mount, source=real), identity=(0, 0))
+    return MountSource(mount=msgspec.structs.replace(mount, source=real), identity=(0, 0))

@@ -13,9 +13,9 @@ import msgspec
 from aiodocker import DockerError
 
 from interpreter_tools._docker.attach import open_attach
-from interpreter_tools._docker.connection import Connection
 from interpreter_tools._docker.endpoint import find_endpoints
 from interpreter_tools._docker.errors import GARBLED, SETUP_HINT
+from interpreter_tools._docker.http import HttpConnection
 from interpreter_tools._docker.images import Pull, import_tree, split_tag
 from interpreter_tools._docker.records import (
     ContainerSummary,
@@ -75,7 +75,7 @@ class DockerClient:
         version: the engine's product and version.
     """
 
-    def __init__(self, connection: Connection, version: EngineVersion) -> None:
+    def __init__(self, connection: HttpConnection, version: EngineVersion) -> None:
         self._connection = connection
         self._late: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
@@ -119,7 +119,7 @@ class DockerClient:
 
     @classmethod
     async def _open(cls, endpoint: Endpoint, *, deadline: float, connect_deadline: float) -> Self:
-        connection = await Connection.open(endpoint, deadline=deadline)
+        connection = await HttpConnection.open(endpoint, deadline=deadline)
         try:
             answer = await connection.ask("connect", connection.ask_version, deadline=connect_deadline)
             version = read_version(answer)

@@ -14,7 +14,7 @@ from interpreter_tools._docker.errors import map_docker_errors
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 
-    from interpreter_tools._docker.connection import Connection
+    from interpreter_tools._docker.http import HttpConnection
 
 _SILENCE = (
     120.0  # seconds; an engine says nothing while it waits for a registry that does not answer: up to 30 s per attempt
@@ -57,7 +57,7 @@ class Pull:
         DockerUnavailable: the connection to the engine broke.
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: HttpConnection, name: str) -> None:
         self._operation = f"pull {name}"
         self._lines: AsyncGenerator[Any] = connection.docker.images.pull(name, stream=True)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -92,7 +92,7 @@ def split_tag(name: str) -> tuple[str, str]:
 
 
 async def import_tree(
-    connection: Connection, source: AsyncIterable[bytes] | bytes, *, tag: str, changes: Sequence[str]
+    connection: HttpConnection, source: AsyncIterable[bytes] | bytes, *, tag: str, changes: Sequence[str]
 ) -> str:
     """Make an image of a tar of its files and return its id.
 

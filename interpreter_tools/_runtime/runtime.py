@@ -20,7 +20,7 @@ from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._container.container import Container
 from interpreter_tools._container.images import ImageCatalog, image_name
 from interpreter_tools._container.shape import Shape, shape_of
-from interpreter_tools._container.sources import Source, find_sources
+from interpreter_tools._container.sources import MountSource, find_sources
 from interpreter_tools._dependencies import Installs
 from interpreter_tools._dependencies.inventory import Inventories
 from interpreter_tools._docker import OWNER_LABEL, ensure_supervisor_volume, is_about_supervisor, sweep
@@ -273,7 +273,7 @@ class Runtime:
         assert language.dependencies is not None
         return await self._inventories.get(language.dependencies, await self.shape(language, options))
 
-    async def _find_sources(self, container: ContainerConfig) -> tuple[Source, ...]:
+    async def _find_sources(self, container: ContainerConfig) -> tuple[MountSource, ...]:
         """Return the files and directories of this machine that a container's mounts use."""
         if not container.mounts:
             return ()

@@ -265,7 +265,7 @@ class Session:
             raise ConfigurationError("session_id", self.id, "is a session of another strategy than PER_SESSION")
         if self._commands is None:
             self._commands = Commands(self, working_dir=self._workspace.config.working_dir)
-            self._turns.guest = self._commands  # its host is one long run
+            self._turns.guest = self._commands  # their server is one long run
         return self._commands
 
     # -- contexts

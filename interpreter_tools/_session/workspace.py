@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from interpreter_tools._config.model import SessionConfig
-    from interpreter_tools._container.files import Source
+    from interpreter_tools._container.files import Contents
     from interpreter_tools._runtime.runtime import Runtime
     from interpreter_tools._session.record import Record
 
@@ -83,7 +83,7 @@ class Workspace:
         """
         self._staging.check(path)
 
-    async def write(self, path: bytes, source: Source) -> None:
+    async def write(self, path: bytes, source: Contents) -> None:
         """Write a file into the container that holds the workspace, or stage it for the next run.
 
         Raises:

@@ -204,7 +204,7 @@ async def test_commands_cannot_reach_the_host(commands: Commands) -> None:
 
 
 async def test_files_of_the_workspace_are_left_alone(engine: ExecutionEngine) -> None:
-    """The host leaves no trace, and is not asked for what an app's list of packages says."""
+    """The command server leaves no trace, and is not asked for what an app's list of packages says."""
     session_id = await engine.create_session(strategy=ContainerStrategy.PER_SESSION)
     await engine.write_file(session_id, "main.py", b"mine")
     await engine.write_file(session_id, "requirements.txt", b"no-such-package-of-tests")
@@ -215,7 +215,7 @@ async def test_files_of_the_workspace_are_left_alone(engine: ExecutionEngine) ->
 
 
 async def test_modules_in_the_workspace_are_not_the_hosts(commands: Commands) -> None:
-    """A new host starts beside them."""
+    """A new command server starts beside them."""
     for name in ("json", "select", "signal", "struct", "ctypes"):
         await commands.write_file(f"/workspace/{name}.py", b"raise SystemExit('planted')")
     assert (await commands.run(("sh", "-c", "kill -9 -1; sleep 300"))).exit_code == 137
@@ -223,7 +223,7 @@ async def test_modules_in_the_workspace_are_not_the_hosts(commands: Commands) ->
 
 
 async def test_command_without_memory_is_killed_alone(engine: ExecutionEngine, commands: Commands) -> None:
-    """The host and the session go on."""
+    """The command server and the session go on."""
     ended = await commands.run(
         ("python3", "-c", "data = bytearray(1 << 30)\nfor i in range(0, 1 << 30, 4096): data[i] = 1")
     )
@@ -233,7 +233,7 @@ async def test_command_without_memory_is_killed_alone(engine: ExecutionEngine, c
 
 
 async def test_files_are_kept_on_the_host(engine: ExecutionEngine, commands: Commands, tmp_path: Path) -> None:
-    """When the session is cleaned up, although its host was still there."""
+    """When the session is cleaned up, although its command server was still there."""
     await commands.write_file("/workspace/out/one", b"1")
     assert await engine.cleanup_session(commands.session_id, keep_generated=tmp_path) == tmp_path
     assert (tmp_path / "out" / "one").read_bytes() == b"1"
@@ -328,7 +328,7 @@ async def test_session_ends_when_no_command_comes(engine: ExecutionEngine) -> No
 
 
 async def test_image_without_python_is_said(engine: ExecutionEngine) -> None:
-    """It is what the host needs."""
+    """It is what the command server needs."""
     commands = engine.session(container=ContainerConfig(image="interpreter-tools/shell:1")).commands()
     try:
         with pytest.raises(InterpreterMissing, match="python3"):

@@ -1,7 +1,7 @@
 # pyright: basic
-"""The host: it runs commands side by side in a sandbox, for ``link.py``.
+"""The command server: it runs commands side by side in a sandbox, for ``link.py``.
 
-The host is one long run of a session, in the image's own Python (3.8 or newer), as the session's user. Frames come on
+The server is one long run of a session, in the image's own Python (3.8 or newer), as the session's user. Frames come on
 standard input and leave on standard output: kind (one byte), the command's number and the payload's length (32 bits
 each, big endian), payload; those that leave end with a newline, so that no byte waits to become a character.
 
@@ -45,7 +45,7 @@ class Command:
         self.running = True
 
 
-class Host:
+class Server:
     """The loop that serves all commands."""
 
     def __init__(self):
@@ -390,4 +390,4 @@ def stand_apart():
 if __name__ == "__main__":
     os.unlink(__file__)
     stand_apart()
-    Host().serve()
+    Server().serve()

@@ -32,7 +32,7 @@ def _is_transient(error: BaseException) -> bool:
     return isinstance(error, aiodocker.DockerError) and (error.status >= 500 or error.status == CONNECTION_FAILED)
 
 
-class Connection:
+class HttpConnection:
     """Requests to the engine at one endpoint, over a pool of HTTP connections.
 
     Attributes:
