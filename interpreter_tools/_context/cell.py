@@ -179,7 +179,7 @@ class Cell:
             if self._interrupts:
                 self._send_interrupt()
         elif isinstance(said, words.Asked) and said.cell == self._number:
-            self._input.ask()
+            self._input.ask(said.lines)
             self._answer()
         elif isinstance(said, words.Done) and said.cell == self._number:
             self._done(said)
@@ -403,4 +403,6 @@ class Cell:
         answer = self._input.answer()
         if answer is not None:
             fields: dict[str, object] = {"eof": True} if answer == "" else {"text": answer.removesuffix("\n")}
+            if answer and not answer.endswith("\n"):
+                fields["unended"] = True
             self._interpreter.tell_soon(words.say("input", cell=self._number, **fields))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from interpreter_tools._exceptions import ExecutionClosed
 
 
+_MOST_BYTES = 32 * 1024  # of one answer, unless its first line is longer
+
+
 class InputLines:
-    """Lines that are asked for one by one.
+    """Lines that are asked for, one or several at a time.
 
     Args:
         given: all of the input; None leaves it open for ``add``.
@@ -15,7 +18,7 @@ class InputLines:
     def __init__(self, given: bytes | None) -> None:
         self._waiting = bytearray(given or b"")
         self._ended = given is not None
-        self._asked = False
+        self._asked = 0  # lines at most; 0: none
         self.is_there = given is None or bool(given)
         """True when ``input()`` can have an answer."""
 
@@ -36,17 +39,24 @@ class InputLines:
         """Note that no more bytes come."""
         self._ended = True
 
-    def ask(self) -> None:
-        """Note that the cell waits for a line."""
-        self._asked = True
+    def ask(self, lines: int = 1) -> None:
+        """Note that the cell waits for a line, and takes so many at once."""
+        self._asked = max(1, lines)
 
     def answer(self) -> str | None:
-        """Return the line that was asked for, empty at the end of the input; None while there is nothing to answer."""
+        """Return the lines that were asked for, empty at the end of the input; None while there is nothing to answer."""
         if not self._asked:
             return None
-        line, newline, rest = self._waiting.partition(b"\n")
-        if not newline and not self._ended:
+        end = 0
+        for _ in range(self._asked):
+            found = self._waiting.find(b"\n", end) + 1
+            if not found or (end and found > _MOST_BYTES):
+                break
+            end = found
+        if not end and not self._ended:
             return None
-        self._asked = False
-        self._waiting = rest
-        return bytes(line + newline).decode("utf-8", "replace")
+        end = end or len(self._waiting)
+        self._asked = 0
+        lines = bytes(self._waiting[:end])
+        del self._waiting[:end]
+        return lines.decode("utf-8", "replace")

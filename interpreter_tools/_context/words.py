@@ -38,9 +38,10 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
 
 
 class Asked(msgspec.Struct, frozen=True, tag_field="event", tag="input"):
-    """A cell waits for a line of input."""
+    """A cell waits for a line of input, and takes several at once."""
 
     cell: int
+    lines: int = 1
     prompt: str = ""
     password: bool = False
 

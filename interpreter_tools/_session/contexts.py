@@ -79,7 +79,8 @@ class SessionContexts:
             raise ConfigurationError("name", name, "is not a name of 1 to 200 characters")
         chosen = LanguageRegistry.get(language)
         if chosen.cells is None:
-            hint = "give its LanguageConfig a CellRunner: LanguageConfig(cells=CellRunner(...))"
+            able = ", ".join(name for name in LanguageRegistry.names() if LanguageRegistry.get(name).cells is not None)
+            hint = f"contexts are there for {able}; LanguageConfig(cells=CellRunner(...)) gives a language one"
             raise ConfigurationError("language", language, "has no cell runner, so it has no contexts", hint=hint)
         on_death = options.get("on_death", "error")
         if on_death not in {"error", "restart"}:

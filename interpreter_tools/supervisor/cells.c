@@ -1,5 +1,5 @@
 /*
- * The cell runner of shells: not PID 1, but a program of a sandbox's user, `supervisor cells`. It speaks as "Cells" in
+ * The cell runner of shells: not PID 1, but a program of a sandbox's user. It speaks as "Cells" in
  * docs/protocol.md says and drives one bash, which is an interactive one: an interrupt, `${x:?}` or an unset variable then
  * ends the cell and not the shell.
  *
@@ -33,6 +33,7 @@
 #define MOST_DEPTH 64         /* directories below one another */
 #define PIECE 32768           /* bytes */
 #define WORKSPACE "/workspace/"
+#define AGAIN_NS 100000000 /* until an interrupt that has not ended the cell is repeated: it may have come before bash read the cell */
 
 struct buffer {
 	char *at;
@@ -52,7 +53,7 @@ static struct {
 	int64_t question;
 	bool asked, looks_up; /* a line of input is on its way; the question is one for `inspect` */
 	size_t cursor, word;  /* of the question, in characters */
-	unsigned count;
+	unsigned count, unanswered; /* cells; pieces that were not passed on yet */
 	int last; /* status of the cell before */
 	bool trace, verbose;
 	struct timespec began, began_coarse, ended;
@@ -171,7 +172,7 @@ static void skip_value(const char **at)
 struct request {
 	struct buffer op, code, text;
 	int64_t cell, id, cursor;
-	bool stdin_open, eof;
+	bool stdin_open, eof, unended;
 };
 
 static void read_request(const char *at, struct request *request)
@@ -179,7 +180,7 @@ static void read_request(const char *at, struct request *request)
 	static struct buffer name;
 	request->op.size = request->code.size = request->text.size = 0;
 	request->cell = request->id = request->cursor = 0;
-	request->stdin_open = request->eof = false;
+	request->stdin_open = request->eof = request->unended = false;
 	for (skip_space(&at); *at; skip_space(&at)) {
 		if (*at != '"') {
 			at++;
@@ -190,7 +191,7 @@ static void read_request(const char *at, struct request *request)
 			at++;
 		struct buffer *text = !strcmp(name.at, "op") ? &request->op : !strcmp(name.at, "code") ? &request->code : !strcmp(name.at, "text") ? &request->text : NULL;
 		int64_t *number = !strcmp(name.at, "cell") ? &request->cell : !strcmp(name.at, "id") ? &request->id : !strcmp(name.at, "cursor") ? &request->cursor : NULL;
-		bool *flag = !strcmp(name.at, "stdin") ? &request->stdin_open : !strcmp(name.at, "eof") ? &request->eof : NULL;
+		bool *flag = !strcmp(name.at, "stdin") ? &request->stdin_open : !strcmp(name.at, "eof") ? &request->eof : !strcmp(name.at, "unended") ? &request->unended : NULL;
 		if (text && *at == '"') {
 			read_string(&at, text);
 			continue;
@@ -245,6 +246,7 @@ static void send_message(const struct buffer *content)
 		piece[5] = at + size < content->size;
 		memcpy(piece + 6, content->at + at, size);
 		write_all(cells.socket, piece, 6 + size);
+		cells.unanswered++;
 	}
 }
 
@@ -341,7 +343,6 @@ static void start_bash(const sigset_t *signals)
 static void end_input(void)
 {
 	close_fd(&cells.input);
-	close_fd(&cells.input_end);
 	cells.asked = false;
 	cells.typed.size = 0;
 }
@@ -349,7 +350,7 @@ static void end_input(void)
 static void ask_for_line(void)
 {
 	struct buffer asks = {0};
-	add_format(&asks, "{\"event\":\"input\",\"cell\":%" PRId64 ",\"prompt\":\"\",\"password\":false}", cells.cell);
+	add_format(&asks, "{\"event\":\"input\",\"cell\":%" PRId64 ",\"prompt\":\"\",\"password\":false,\"lines\":1000}", cells.cell);
 	send_message(&asks);
 	free(asks.at);
 	cells.asked = true;
@@ -430,6 +431,8 @@ static void wait_for_tick(void)
 
 /* ---- a cell ---- */
 
+static void read_told(bool waits);
+
 /* What bash and its children have used; those that are under way are not counted. */
 static int64_t used_us(void)
 {
@@ -452,6 +455,7 @@ static void end_cell(int status)
 	struct timespec now;
 	bool was_interrupted = interrupted && status > 128;
 	end_input();
+	close_fd(&cells.input_end);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	double seconds = (double)(now.tv_sec - cells.began.tv_sec) + (double)(now.tv_nsec - cells.began.tv_nsec) / 1e9;
 	int64_t cpu = used_us() - cells.used_us;
@@ -484,10 +488,12 @@ static void run_cell(const struct request *request)
 	int input[2] = {-1, -1};
 	char from[64] = "/dev/null";
 	cells.cell = request->cell;
-	interrupted = 0;
+	interrupted = 0; /* from here on it is the cell's */
 	add_format(&said, "{\"event\":\"started\",\"cell\":%" PRId64 "}", cells.cell);
 	send_message(&said);
 	free(said.at);
+	while (cells.unanswered) /* what is printed before the client knows of the cell is nobody's */
+		read_told(true);
 	wait_for_tick();
 	clock_gettime(CLOCK_MONOTONIC, &cells.began);
 	cells.used_us = used_us();
@@ -665,35 +671,36 @@ static void take_message(void)
 			end_input();
 		} else {
 			add(&cells.typed, request.text.size ? request.text.at : "", request.text.size);
-			add_words(&cells.typed, "\n");
+			add_words(&cells.typed, request.unended ? "" : "\n");
 		}
 	}
 }
 
-static void read_told(void)
+static void read_told(bool waits)
 {
 	char bytes[65536];
 	uint32_t length;
-	ssize_t size = recv(cells.socket, bytes, sizeof bytes, MSG_DONTWAIT);
+	ssize_t size = recv(cells.socket, bytes, sizeof bytes, waits ? 0 : MSG_DONTWAIT);
 	if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR))
 		_exit(0);
 	add(&cells.told, bytes, size > 0 ? (size_t)size : 0);
 	while (cells.told.size >= sizeof length) {
 		memcpy(&length, cells.told.at, sizeof length);
-		length &= 0x7fffffff; /* 0: what we sent was passed on */
+		length &= 0x7fffffff;
 		if (cells.told.size < sizeof length + length)
 			return;
-		if (length >= 2) {
-			bool more = cells.told.at[sizeof length + 1];
+		bool more = length >= 2 && cells.told.at[sizeof length + 1];
+		if (length == 0)
+			cells.unanswered -= cells.unanswered > 0;
+		else if (length >= 2)
 			add(&cells.message, cells.told.at + sizeof length + 2, length - 2);
-			if (cells.message.size > MOST_TOLD)
-				_exit(1);
-			if (!more) {
-				take_message();
-				cells.message.size = 0;
-			}
-		}
 		cut(&cells.told, sizeof length + length);
+		if (cells.message.size > MOST_TOLD)
+			_exit(1);
+		if (length >= 2 && !more) {
+			take_message();
+			cells.message.size = 0;
+		}
 	}
 }
 
@@ -746,7 +753,11 @@ _Noreturn void cells_run(void)
 			{.fd = cells.report[0], .events = POLLIN},
 			{.fd = cells.input, .events = types || asks ? POLLOUT : 0},
 		};
-		int count = ppoll(fds, 3, NULL, &before_wait);
+		const struct timespec again = {.tv_nsec = AGAIN_NS};
+		bool repeats = interrupted && cells.cell >= 0;
+		int count = ppoll(fds, 3, repeats ? &again : NULL, &before_wait);
+		if (count == 0 && repeats && cells.cell >= 0)
+			kill(cells.bash, SIGINT);
 		if (fds[1].revents & POLLIN && count > 0)
 			read_reports();
 		if (child_ended) {
@@ -764,6 +775,6 @@ _Noreturn void cells_run(void)
 				ask_for_line();
 		}
 		if (fds[0].revents)
-			read_told();
+			read_told(false);
 	}
 }

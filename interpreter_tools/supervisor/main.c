@@ -285,7 +285,7 @@ static void take_signals(int fd)
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "cells")) /* a program in the sandbox, and not PID 1 */
+	if (argc == 1 && !strcmp(argv[0], CELLS_PROGRAM)) /* a program in the sandbox, and not PID 1 */
 		cells_run();
 	int signals = set_up(argv + 1);
 	uint32_t hello[3] = {IT_VERSION, MACHINE, (uint32_t)getpid()};

@@ -181,7 +181,8 @@ void run_exited(pid_t pid, int status, uint64_t cpu_us, uint64_t peak_kib);
 void run_adopted(void);         /* the zygote is gone: its children are ours, or their end was not told */
 int64_t run_due_us(void);
 
-/* cells.c: the cell runner of shells, which is another program */
+/* cells.c: the cell runner of shells, which is another program: START knows it by this name */
+#define CELLS_PROGRAM "interpreter-tools-cells"
 _Noreturn void cells_run(void);
 
 /* files.c */

@@ -69,7 +69,7 @@ PRINTS = {
     "fastapi_server.py": [],
     "preload.py": ["sooner: True"],
     "results.py": ["displayed: ", "now a chart\ndisplayed: ", "table: ", "picture: PNG - chart: bar Fruit"],
-    "ruby.py": ['{"1":1,"2":4,"3":9,"4":16,"5":25}'],
+    "ruby.py": ['{"1":1,"2":4,"3":9,"4":16,"5":25}\n55'],
 }
 
 pytestmark = pytest.mark.docker

@@ -386,7 +386,7 @@ async def test_input_is_answered_line_by_line() -> None:
         await cell
         assert runner.told[1:] == [
             {"op": "input", "cell": 1, "text": "one"},
-            {"op": "input", "cell": 1, "text": "two"},
+            {"op": "input", "cell": 1, "text": "two", "unended": True},
             {"op": "input", "cell": 1, "eof": True},
         ]
 

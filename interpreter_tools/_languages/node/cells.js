@@ -143,19 +143,20 @@
 
   let cell = null; // the cell that runs
   let stdin = null;
-  const askForLine = (prompt) => send('c', { event: 'input', cell: cell.number, prompt: String(prompt ?? ''), password: false });
+  const askForLine = (prompt, lines = 1) => send('c', { event: 'input', cell: cell.number, prompt: String(prompt ?? ''), password: false, lines });
+  const MANY = 1000; // lines at once, where all are wanted
 
   const noInput = () => cell === null || !cell.stdin || cell.inputOver;
 
-  const readLine = (prompt) => { // without the event loop; null at the end
+  const readLine = (prompt, lines = 1) => { // without the event loop; null at the end
     if (noInput()) return null;
-    askForLine(prompt);
+    askForLine(prompt, lines);
     for (;;) {
       const at = heard.findIndex((said) => said.op === 'input');
       if (at >= 0) {
         const [said] = heard.splice(at, 1);
         if (said.eof) cell.inputOver = true;
-        return said.eof ? null : said.text;
+        return said.eof ? null : lines === 1 || said.unended ? said.text : `${said.text}\n`;
       }
       readMore();
     }
@@ -164,14 +165,14 @@
   const makeStdin = () => new Readable({
     read() {
       if (noInput()) this.push(null);
-      else askForLine('');
+      else askForLine('', MANY);
     },
   });
   Object.defineProperty(process, 'stdin', { configurable: true, enumerable: true, get: () => (stdin ??= makeStdin()) });
 
   const answerInput = (said) => {
     if (said.eof && cell) cell.inputOver = true;
-    stdin?.push(said.eof ? null : `${said.text}\n`);
+    stdin?.push(said.eof ? null : `${said.text}${said.unended ? '' : '\n'}`);
   };
 
   const isStdin = (file) => file === 0 || file === '/dev/stdin' || file === '/proc/self/fd/0';
@@ -179,7 +180,7 @@
   fs.readFileSync = (file, options) => {
     if (!isStdin(file)) return readFileSync(file, options);
     const lines = [];
-    for (let line; (line = readLine()) !== null; ) lines.push(`${line}\n`);
+    for (let some; (some = readLine('', MANY)) !== null; ) lines.push(some);
     const encoding = typeof options === 'string' ? options : options?.encoding;
     return encoding ? lines.join('') : Buffer.from(lines.join(''));
   };
@@ -580,11 +581,11 @@
     const ended = new Promise((resolve) => { mine.end = resolve; });
     cell = mine;
     stdin = null;
+    takeSigint(); // one that came before
     send('c', { event: 'started', cell: number });
     const start = Date.now();
     const clock = process.hrtime.bigint();
     const used = process.cpuUsage();
-    takeSigint(); // one that came before
     const looks = setInterval(() => {
       if (takeSigint()) interrupt();
     }, LOOK);

@@ -1,0 +1,190 @@
+"""Contexts of JavaScript and TypeScript: V8's own console mode, with what an interrupt must end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from interpreter_tools import Context, ExecutionEngine
+
+pytestmark = pytest.mark.docker
+
+_STAYS = {
+    "let": ("let x = 1", "let x = 2; x", "2"),
+    "const": ("const x = 1", "const x = 2; x", "2"),
+    "const, then let": ("const x = 1", "let x = 2; x", "2"),
+    "var, then const": ("var x = 1", "const x = 2; x", "2"),
+    "a loop's var": ("for (var x = 0; x < 2; x++);", "x += 1; x", "3"),
+    "a pattern": ("var {a: x, ...rest} = {a: 1, b: 2}", "x + rest.b", "3"),
+    "a function, then const": ("function x() { return 1 }", "const x = () => 2; x()", "2"),
+    "a function above itself": ("x = f(); function f() { return typeof f }", "x", "'function'"),
+    "a class": ("class X { a = 1 }", "class X { a = 2 }\nnew X().a", "2"),
+    "await": ("const x = await new Promise((done) => setTimeout(() => done(3), 5))", "x", "3"),
+    "a closure": ("let x = 1; const read = () => x", "x = 5; read()", "5"),
+    "import": ("import fs, { existsSync as is } from 'fs'; import * as os from 'node:os'", "typeof fs.stat + is('/tmp') + typeof os.cpus", "'functiontruefunction'"),
+    "import again": ("import path from 'path'", "import path from 'path'; path.basename('/a/b')", "'b'"),
+    "import()": ("const { basename } = await import('path')", "basename('/a/b')", "'b'"),
+    "require": ("const path = require('path')", "path.basename('/a/b')", "'b'"),
+    "export": ("export const x = 4; export default function f() { return x }", "f()", "4"),
+    "a promise": ("const x = Promise.resolve(1)", "x", "Promise { 1 }"),
+    "an object": ("", "{a: 1}", "{ a: 1 }"),
+    "a text": ("", "'use'", "'use'"),
+    "the last value": ("20 + 1", "_ * 2", "42"),
+}
+
+_INTERRUPTED = {
+    "a loop": "while (true) {}",
+    "an await": "await new Promise(() => {})",
+    "a loop behind an await": "await null; while (true) {}",
+    "a loop of awaits": "for (;;) await null",
+    "an iteration": "for await (const each of { [Symbol.asyncIterator]() { return { next: () => new Promise(() => {}) } } }) ;",
+    "a child": "require('child_process').execSync('sleep 100')",
+    "a representation": "({ [Symbol.for('nodejs.util.inspect.custom')]() { while (true); } })",
+    "input": "await new Promise((done) => process.stdin.once('data', done))",
+}
+
+
+@pytest.fixture
+async def context(engine: ExecutionEngine) -> AsyncGenerator[Context]:
+    """A context of JavaScript in a session of its own."""
+    async with engine.context("javascript", timeout=30) as context:
+        yield context
+
+
+@pytest.mark.parametrize("name", _STAYS)
+async def test_what_a_cell_declares_stays(context: Context, name: str) -> None:
+    """It may be declared again, as something else, too."""
+    first, second, text = _STAYS[name]
+    (await context.run(first)).check()
+    result = (await context.run(second)).check()
+    assert result.text == text
+
+
+async def test_results_keep_their_place_in_the_output(context: Context) -> None:
+    """A display waits until it has its place; objects come as data, too."""
+    code = "console.log('a'); display([1, {b: 2}]); console.log('b'); console.error('c'); new Map([[1, 2]])"
+    async with context.stream(code) as cell:
+        order = [chunk.stream async for chunk in cell]
+        result = await cell.result()
+    assert order.index("display") == 1
+    assert (result.stdout, result.stderr) == ("a\nb\n", "c\n")
+    assert (result.results[0].json, result.results[0].is_main_result) == ([1, {"b": 2}], False)
+    assert (result.text, result.results[1].is_main_result) == ("Map(1) { 1 => 2 }", True)
+
+
+async def test_programs_show_their_own_representations(context: Context) -> None:
+    """By the method that other JavaScript notebooks know, by MIME type, and again under a name."""
+    code = """
+display({ 'text/html': '<b>1</b>' }, { raw: true, display_id: 'it' });
+display.update('it', { 'text/html': '<b>2</b>' }, { raw: true });
+({ [Symbol.for('Jupyter.display')]() { return { 'image/png': Buffer.from('PNG').toString('base64') } } })
+"""
+    first, second, picture = (await context.run(code)).check().results
+    assert (first.html, first.display_id, second.html, second.update) == ("<b>1</b>", "it", "<b>2</b>", True)
+    assert picture.png == b"PNG"
+
+
+async def test_errors_have_their_place(context: Context) -> None:
+    """Name, message and the trace of the cells; nothing of the runner."""
+    result = await context.run("function f() {\n  return null.x\n}\nf()")
+    assert (result.outcome, result.exit_code) == ("error", 1)
+    assert result.error is not None
+    assert result.error.name == "TypeError"
+    assert "cell-1:2:" in result.error.traceback
+    assert "node:" not in result.error.traceback
+    result = await context.run("let fine = 1\nfoo(\n  ]")
+    assert result.error is not None
+    assert (result.error.name, result.error.traceback.split("\n")[:3]) == ("SyntaxError", ["cell-2:3", "  ]", "  ^"])
+    assert (await context.run("typeof fine")).text == "'undefined'"
+
+
+async def test_rejections_that_nobody_handles_are_told(context: Context) -> None:
+    """Under the cell that made them; the context goes on."""
+    result = await context.run("Promise.reject(new Error('nobody')); setTimeout(() => { throw new Error('later') }, 5); 1")
+    assert "Unhandled rejection: Error: nobody" in result.stderr
+    result = await context.run("await new Promise((done) => setTimeout(done, 50)); 2")
+    assert result.text == "2"
+
+
+@pytest.mark.parametrize("name", _INTERRUPTED)
+async def test_an_interrupt_keeps_the_variables(context: Context, name: str) -> None:
+    """Also where the cell would never give the event loop a turn."""
+    await context.run("let kept = 7")
+    async with context.stream(_INTERRUPTED[name], timeout=0.3) as cell:
+        result = await cell.result()
+    assert (result.outcome, result.exit_code) == ("timeout", 130), result.notes
+    assert result.error is not None
+    assert result.error.name == "KeyboardInterrupt"
+    assert (await context.run("globalThis.gc?.(); kept")).text == "7"
+
+
+async def test_an_interrupted_await_runs_what_must_be_done_at_the_end(context: Context) -> None:
+    """It rejects, so `finally` runs, and nothing goes on behind it."""
+    code = "try { await new Promise(() => {}) } finally { console.log('done') }\nconsole.log('never')"
+    assert (await context.run(code, timeout=0.3)).stdout == "done\n"
+
+
+async def test_exit_ends_the_cell(context: Context) -> None:
+    """With its code; the variables stay."""
+    await context.run("let kept = 1")
+    result = await context.run("process.exit(3)")
+    assert (result.outcome, result.exit_code) == ("error", 3)
+    assert (await context.run("process.exitCode = 4; 0")).exit_code == 4
+    assert (await context.run("kept")).text == "1"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "[prompt('a?'), prompt()]",
+        "fs.readFileSync(0, 'utf8').trim().split('\\n')",
+        "const lines = []; for await (const line of require('readline').createInterface(process.stdin)) lines.push(line); lines",
+    ],
+)
+async def test_input_comes_from_stdin(context: Context, code: str) -> None:
+    """For the functions that wait, and for those that do not."""
+    await context.run("import fs from 'fs'")
+    assert (await context.run(code, stdin=b"1\n2\n")).text == "[ '1', '2' ]"
+    assert (await context.run("prompt()")).text == "null"
+
+
+async def test_files_of_a_cell(context: Context) -> None:
+    """What a cell changes is told, and nothing that another one did."""
+    result = await context.run("require('fs').mkdirSync('d'); require('fs').writeFileSync('d/a.txt', 'x')")
+    assert result.generated_files == ("d/a.txt",)
+    assert (await context.run("1")).generated_files == ()
+
+
+async def test_completion_and_inspection(context: Context) -> None:
+    """Of names and of properties, without running a getter of the program."""
+    await context.run("let answer = { deep: 1, get trap() { console.log('run'); return 1 } }")
+    assert (await context.complete("answer.de")).matches == ("deep",)
+    assert "answer" in (await context.complete("1 + ans")).matches
+    found = await context.inspect("answer")
+    assert found.found
+    assert "deep: 1" in (found.text or "")
+    assert (await context.complete("answer.trap.")).matches == ()
+
+
+async def test_typescript_strips_types(engine: ExecutionEngine) -> None:
+    """Types, enums and decorators; a syntax error has its place."""
+    async with engine.context("typescript", timeout=30) as context:
+        (await context.run("interface A { x: number }\nenum Color { Red, Green }\nconst a: A = { x: 1 }")).check()
+        assert (await context.run("enum Color { Red, Green, Blue }\na.x + Color.Blue")).text == "3"
+        assert (await context.run("const id = <T,>(x: T): T => x; id<string>('q')")).text == "'q'"
+        assert (await context.run("@seen class D {}; function seen(x: any) { console.log(x.name) }")).stdout == "D\n"
+        result = await context.run("let b: = 1")
+        assert result.error is not None
+        assert result.error.name == "SyntaxError"
+
+
+async def test_large_code_and_many_cells(context: Context) -> None:
+    """Code goes in pieces; a hundred interrupts leave a context that works."""
+    assert (await context.run(f"'{'x' * 300_000}'.length")).text == "300000"
+    for number in range(20):
+        assert (await context.run("await null; while (true) {}", timeout=0.05)).outcome == "timeout"
+        assert (await context.run(f"{number}")).text == str(number)

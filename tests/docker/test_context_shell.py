@@ -1,0 +1,134 @@
+"""Contexts of shells: one bash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from interpreter_tools import Context, ExecutionEngine
+
+pytestmark = pytest.mark.docker
+
+_STATE = """
+x=1; list=(a "b c"); declare -A map=([k]=v); export e=2; readonly r=3
+f() { echo "f $1"; }
+alias said='echo said'
+shopt -s nullglob; set -o pipefail
+trap 'echo trapped' USR1
+exec 5>/tmp/five
+mkdir -p d; cd d
+"""
+_CHECK = """echo $x "${list[1]}" ${map[k]} $(printenv e) $r $(pwd) $-; f 1; said 2
+shopt nullglob; set -o | grep pipefail; kill -USR1 $$; echo five >&5; cat /tmp/five; echo ${#large}
+"""
+_ENDS = {
+    "exit": ("exit 3", 3),
+    "exit in a function": ("g() { exit 4; }; g", 4),
+    "set -e": ("set -e; false; echo never", 1),
+    "set -u": ("set -u; echo $nothing; echo never", 1),
+    "a variable that must be set": ("echo ${nothing:?}; echo never", 1),
+    "return": ("return 5; echo never", 5),
+    "a syntax error": ("echo never; if then", 2),
+    "an open quote": ("echo 'never", 2),
+    "a command that is missing": ("no-such-command", 127),
+    "a pipe": ("set -o pipefail; exit 6 | cat", 6),
+    "success": ("exit 0; echo never", 0),
+}
+_INTERRUPTED = {
+    "a loop": "while :; do :; done",
+    "a child": "sleep 100; echo never",
+    "a loop of children": "for i in 1 2 3; do sleep 100; done; echo never",
+    "a pipe": "sleep 100 | cat; echo never",
+    "a substitution": "x=$(sleep 100); echo never",
+    "a function": "g() { sleep 100; }; g; echo never",
+    "input": "read line; echo never",
+    "wait": "sleep 100 & wait; echo never",
+}
+
+
+@pytest.fixture
+async def context(engine: ExecutionEngine) -> AsyncGenerator[Context]:
+    """A context of the shell in a session of its own."""
+    async with engine.context("shell", timeout=30) as context:
+        yield context
+
+
+async def test_state_stays(context: Context) -> None:
+    """Variables, functions, aliases, options, traps, descriptors and the directory; after `exit`, too."""
+    (await context.run(f"{_STATE}\nlarge=$(head -c 1000000 /dev/zero | tr '\\0' x)")).check()
+    first = (await context.run(_CHECK)).check().stdout
+    assert first.startswith("1 b c v 2 3 /workspace/d ")
+    assert first.split("\n")[1:] == ["f 1", "said 2", "nullglob       \ton", "pipefail       \ton", "trapped", "five", "1000000", ""]
+    assert (await context.run("exit 9")).exit_code == 9
+    assert (await context.run(_CHECK)).stdout == first.replace("five\n", "five\nfive\n")
+
+
+@pytest.mark.parametrize("name", _ENDS)
+async def test_what_ends_a_cell_keeps_the_context(context: Context, name: str) -> None:
+    """With the exit status that a script would have."""
+    code, status = _ENDS[name]
+    await context.run("kept=7")
+    result = await context.run(code)
+    assert (result.exit_code, result.outcome) == (status, "ok" if status == 0 else "error")
+    assert "never" not in result.stdout
+    assert (await context.run("echo $? $kept")).stdout == f"{status} 7\n"
+
+
+async def test_background_jobs_go_on(context: Context) -> None:
+    """From cell to cell, with the shell's own table of them."""
+    await context.run("sleep 100 & job=$!")
+    assert "Running" in (await context.run("jobs")).stdout
+    result = await context.run("kill $job; wait $job; echo $?; (sleep 0.05; exit 3) & wait $!; echo $?")
+    assert (result.stdout, result.stderr) == ("143\n3\n", "")
+
+
+@pytest.mark.parametrize("name", _INTERRUPTED)
+async def test_an_interrupt_keeps_the_variables(context: Context, name: str) -> None:
+    """It ends what runs in the foreground, and the rest of the cell."""
+    await context.run("kept=7")
+    async with context.stream(_INTERRUPTED[name], timeout=0.3) as cell:
+        result = await cell.result()
+    assert (result.outcome, result.exit_code, result.stdout) == ("timeout", 130, ""), result.notes
+    assert (await context.run("echo $kept")).stdout == "7\n"
+
+
+async def test_input_is_of_its_cell(context: Context) -> None:
+    """Each cell has an input of its own, which ends; what one leaves is not the next one's."""
+    assert (await context.run("read a; read b; echo $b-$a", stdin=b"1\n2\n3\n")).stdout == "2-1\n"
+    assert (await context.run("cat", stdin="é\n".encode() * 20_000)).stdout == "é\n" * 20_000
+    assert (await context.run("head -1", stdin=b"x\n" * 5000)).stdout == "x\n"
+    assert (await context.run("read a; echo $?; cat")).stdout == "1\n"
+
+
+async def test_files_of_a_cell(context: Context) -> None:
+    """What a cell changes is told, and nothing that another one did."""
+    assert (await context.run("mkdir -p d; echo > 'd/a b'")).generated_files == ("d/a b",)
+    assert (await context.run("cat 'd/a b'")).generated_files == ()
+
+
+async def test_options_that_trace_show_the_cell_only(context: Context) -> None:
+    """What drives the shell is not seen: not in a trace, not in the history, not among the descriptors of programs."""
+    assert (await context.run("set -x; echo 1")).stderr == "++ echo 1\n"
+    assert (await context.run("echo 2; set +x")).stderr == "++ echo 2\n++ set +x\n"
+    result = await context.run("history; ls /proc/self/fd | wc -l")
+    assert (result.stdout, result.stderr) == ("4\n", "")
+
+
+async def test_completion_and_inspection(context: Context) -> None:
+    """Of commands, variables and files."""
+    await context.run("answer=42; echo > some-file")
+    assert (await context.complete("ech")).matches == ("echo",)
+    assert (await context.complete("cat some")).matches == ("some-file",)
+    assert "answer" in (await context.complete("echo $ans")).matches
+    assert 'answer="42"' in ((await context.inspect("answer")).text or "")
+
+
+async def test_a_shell_that_is_replaced_is_told(context: Context) -> None:
+    """`exec` takes the shell away: the cell has the status of what came in its place."""
+    result = await context.run("exec sh -c 'exit 5'")
+    assert (result.exit_code, result.outcome) == (5, "error")
+    assert any("variables of the context are gone" in note for note in result.notes)
