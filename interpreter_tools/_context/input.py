@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from interpreter_tools._exceptions import ExecutionClosed
 
-
 _MOST_BYTES = 32 * 1024  # of one answer, unless its first line is longer
 
 
@@ -44,7 +43,7 @@ class InputLines:
         self._asked = max(1, lines)
 
     def answer(self) -> str | None:
-        """Return the lines that were asked for, empty at the end of the input; None while there is nothing to answer."""
+        """Return the lines that were asked for; empty at the end of the input, None while there are none."""
         if not self._asked:
             return None
         end = 0

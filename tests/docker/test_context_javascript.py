@@ -25,7 +25,11 @@ _STAYS = {
     "a class": ("class X { a = 1 }", "class X { a = 2 }\nnew X().a", "2"),
     "await": ("const x = await new Promise((done) => setTimeout(() => done(3), 5))", "x", "3"),
     "a closure": ("let x = 1; const read = () => x", "x = 5; read()", "5"),
-    "import": ("import fs, { existsSync as is } from 'fs'; import * as os from 'node:os'", "typeof fs.stat + is('/tmp') + typeof os.cpus", "'functiontruefunction'"),
+    "import": (
+        "import fs, { existsSync as is } from 'fs'; import * as os from 'node:os'",
+        "typeof fs.stat + is('/tmp') + typeof os.cpus",
+        "'functiontruefunction'",
+    ),
     "import again": ("import path from 'path'", "import path from 'path'; path.basename('/a/b')", "'b'"),
     "import()": ("const { basename } = await import('path')", "basename('/a/b')", "'b'"),
     "require": ("const path = require('path')", "path.basename('/a/b')", "'b'"),
@@ -41,7 +45,7 @@ _INTERRUPTED = {
     "an await": "await new Promise(() => {})",
     "a loop behind an await": "await null; while (true) {}",
     "a loop of awaits": "for (;;) await null",
-    "an iteration": "for await (const each of { [Symbol.asyncIterator]() { return { next: () => new Promise(() => {}) } } }) ;",
+    "an iteration": "for await (const i of { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) });",
     "a child": "require('child_process').execSync('sleep 100')",
     "a representation": "({ [Symbol.for('nodejs.util.inspect.custom')]() { while (true); } })",
     "input": "await new Promise((done) => process.stdin.once('data', done))",
@@ -104,7 +108,8 @@ async def test_errors_have_their_place(context: Context) -> None:
 
 async def test_rejections_that_nobody_handles_are_told(context: Context) -> None:
     """Under the cell that made them; the context goes on."""
-    result = await context.run("Promise.reject(new Error('nobody')); setTimeout(() => { throw new Error('later') }, 5); 1")
+    later = "setTimeout(() => { throw new Error('later') }, 5)"
+    result = await context.run(f"Promise.reject(new Error('nobody')); {later}; 1")
     assert "Unhandled rejection: Error: nobody" in result.stderr
     result = await context.run("await new Promise((done) => setTimeout(done, 50)); 2")
     assert result.text == "2"
@@ -142,7 +147,7 @@ async def test_exit_ends_the_cell(context: Context) -> None:
     [
         "[prompt('a?'), prompt()]",
         "fs.readFileSync(0, 'utf8').trim().split('\\n')",
-        "const lines = []; for await (const line of require('readline').createInterface(process.stdin)) lines.push(line); lines",
+        "const all = []; for await (const l of require('readline').createInterface(process.stdin)) all.push(l); all",
     ],
 )
 async def test_input_comes_from_stdin(context: Context, code: str) -> None:
