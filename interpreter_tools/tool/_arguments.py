@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import fnmatch
 import json
 import re
 import shlex
@@ -56,6 +57,8 @@ _COMMANDS = frozenset({"cmd", "command", "commands", "bash_command"})  # in whic
 _SAME = ({"shell", "bash"}, {"javascript", "typescript"})  # languages whose fences are taken for one another's
 
 _WORDS = re.compile(r"[\s(,/]+")
+_HAVE_IMAGES = frozenset({"python", "javascript", "typescript", "shell", "bash"})
+_SHEBANG = re.compile(r"#![ \t]*(?:\S*/env[ \t]+(?:-\S+[ \t]+)*)?(\S+)")
 _VERSIONS = {"pip": "==", "npm": "@"}  # what stands between a package's name and its version
 
 
@@ -134,9 +137,33 @@ def read_call(given: object, options: ToolOptions, more: Mapping[str, object]) -
     """
     arguments, notes = _understand(given, options, more)
     code, said = repair(arguments.code, arguments.language)
-    if not said:
-        return arguments, notes
-    return msgspec.structs.replace(arguments, code=code), (*notes, said)
+    if said:
+        arguments, notes = msgspec.structs.replace(arguments, code=code), (*notes, said)
+    language = _language_of_first_line(arguments, options.allowed_languages())
+    if language is not None:
+        note = f"Its first line asks for it, so it was run as {language}, not as {arguments.language}."
+        arguments, notes = msgspec.structs.replace(arguments, language=language), (*notes, note)
+    return arguments, notes
+
+
+def _language_of_first_line(arguments: ToolArguments, allowed: Sequence[str]) -> str | None:
+    """Return the language whose interpreter a program's first line names; None where it is that of the call.
+
+    The image of one language rarely has the interpreter of another. Of these languages set-up makes the images unasked.
+    """
+    match = _SHEBANG.match(arguments.code)
+    if match is None:
+        return None
+    own = LanguageRegistry.get(arguments.language)
+    program = match[1].rpartition("/")[2]
+    if any(fnmatch.fnmatchcase(program, pattern) for pattern in own.interpreters):
+        return None
+    for name in (program, program.rstrip("0123456789.")):
+        with contextlib.suppress(UnknownLanguage):
+            found = LanguageRegistry.get(name).language
+            same = found == own.language or any({found, own.language} <= pair for pair in _SAME)
+            return None if same or found not in allowed or found not in _HAVE_IMAGES else found
+    return None
 
 
 def _understand(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from interpreter_tools._config.model import ContainerStrategy, EngineConfig, SessionConfig
+from interpreter_tools._config.patterns import check_patterns
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments, UsageError
 from interpreter_tools._execution.execution import Execution
@@ -97,7 +98,7 @@ class Runner:
         self._check_open()
         options = self._run_options(arguments)
         options["files"] = files
-        options["collect"] = collect
+        patterns = check_patterns(collect, field="collect")
         if sharing is not None:
             options["workspace_sharing"] = sharing
 
@@ -114,7 +115,7 @@ class Runner:
                 return self._own_session(engine).stream(arguments.language, arguments.code, **options).placement
             return engine.stream(arguments.language, arguments.code, **options).placement
 
-        return Execution(LaterPlacement(make), stdin=_stdin(arguments), capture=True)
+        return Execution(LaterPlacement(make), stdin=_stdin(arguments), capture=True, collect=patterns)
 
     async def aclose(self) -> None:
         """Close the engine and the session that this object made. Does nothing the second time."""

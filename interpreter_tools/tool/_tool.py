@@ -9,7 +9,7 @@ import msgspec
 
 from interpreter_tools._config.model import ContainerStrategy, EngineConfig, check_strategy
 from interpreter_tools._config.results import ExecutionResult
-from interpreter_tools._exceptions import InvalidArguments
+from interpreter_tools._exceptions import InterpreterMissing, InvalidArguments
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.tool._advice import Circumstances
 from interpreter_tools.tool._arguments import ToolArguments, blame_arguments, read_call
@@ -233,6 +233,12 @@ class CodeExecutionTool:
                     result = await execution.result()
         except InvalidArguments as error:
             return ToolReply(text=self.render_error(error), is_error=True)
+        except InterpreterMissing as error:
+            if not read.code.startswith("#!") or error.program in LanguageRegistry.get(read.language).run_command:
+                raise
+            hint = "leave the first line out, or name an interpreter that is there"
+            mistake = InvalidArguments("code", read.code.partition("\n")[0], error.message, hint=hint)
+            return ToolReply(text=self.render_error(mistake), is_error=True)
         return self._reply(read, notes, result)
 
     def reply(self, arguments: object, result: ExecutionResult) -> ToolReply:

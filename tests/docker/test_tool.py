@@ -203,3 +203,49 @@ exit 0
 """
     tool = create_code_execution_tool(engine=engine, pids_limit=33)
     assert (await tool.execute(language="shell", code=code)).stdout == "33\n"
+
+
+async def test_first_line_that_names_what_is_not_there_is_told_to_the_model(tool: CodeExecutionTool) -> None:
+    """It can mend that; one that names another language is run as that."""
+    reply = await tool.call(language="shell", code="#!/bin/zsh\necho 1")
+    assert reply.is_error
+    assert "'zsh' cannot be started" in reply.text
+    assert "leave the first line out" in reply.text
+    reply = await tool.call(language="shell", code="#!/usr/bin/env python3\nprint(6 * 7)")
+    assert reply.text == (
+        "[ok, exit code 0]\nIts first line asks for it, so it was run as python, not as shell.\nstdout:\n42"
+    )
+
+
+async def test_models_may_merge_the_output(tool: CodeExecutionTool) -> None:
+    """And callers bring files along."""
+    code = "echo 1; echo 2 >&2; echo 3; echo x > made.txt"
+    reply = await tool.call(language="shell", code=code, merge_output="true", collect=["*.txt"])
+    assert reply.result is not None
+    assert (reply.result.stdout, reply.result.stderr, reply.result.files) == ("1\n2\n3\n", "", {"made.txt": b"x\n"})
+
+
+async def test_what_the_system_lacks_is_named_with_its_package(tool: CodeExecutionTool) -> None:
+    """The advice is what the next call can do."""
+    code = "import subprocess\nsubprocess.run(['dot', '-V'], check=True)"
+    reply = await tool.call(language="python", code=code)
+    assert 'call again with system_dependencies=["graphviz"]' in reply.text
+    reply = await tool.call(language="javascript", code="require('child_process').execSync('ffmpeg -version')")
+    assert 'call again with system_dependencies=["ffmpeg"]' in reply.text
+
+
+async def test_installing_without_a_network_is_told(tool: CodeExecutionTool) -> None:
+    """In whatever way a program tries."""
+    for language, code in (
+        (
+            "python",
+            "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pip', 'install', 'six'], check=True)",
+        ),
+        ("python", "!pip install six\nimport six"),
+        ("shell", "pip install six"),
+        ("shell", "set -e\napt-get install -y jq"),
+    ):
+        reply = await tool.call(language=language, code=code)
+        assert "Programs cannot install packages" in reply.text or "no notebook" in reply.text, reply.text
+        assert "dependencies" in reply.text
+        assert "no network" not in reply.text

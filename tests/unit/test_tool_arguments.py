@@ -404,3 +404,31 @@ def test_fence_of_another_language_is_answered(language: str, fence: str) -> Non
 def test_program_gets_arguments(given: object) -> None:
     """As a list, a command line, or options by name."""
     assert read(language="python", code="1", args=given).args == ["--name", "a b", "2"]
+
+
+@pytest.mark.parametrize(
+    ("language", "line", "found"),
+    [
+        ("shell", "#!/usr/bin/env python3", "python"),
+        ("python", "#!/bin/bash -e", "bash"),
+        ("bash", "#!/usr/bin/env -S node --no-warnings", "javascript"),
+        ("python", "#!/usr/bin/python3.12", "python"),
+        ("typescript", "#!/usr/bin/env node", "typescript"),
+        ("shell", "#!/bin/bash", "shell"),
+        ("shell", "#!/usr/bin/perl", "shell"),
+        ("shell", "#!/bin/zsh", "shell"),
+        ("python", "# /bin/bash", "python"),
+        ("javascript", "#![allow(dead_code)]", "javascript"),
+    ],
+)
+def test_first_line_chooses_among_the_languages_that_have_images(language: str, line: str, found: str) -> None:
+    """The image of one language rarely has the interpreter of another."""
+    arguments, notes = read_call({"language": language, "code": f"{line}\nx = 1"}, ToolOptions(), {})
+    assert arguments.language == found
+    assert bool(notes) == (found != language)
+
+
+def test_first_line_chooses_no_language_that_is_not_allowed() -> None:
+    """The tool's own list holds."""
+    given = {"language": "shell", "code": "#!/usr/bin/env python3\nprint(1)"}
+    assert read_call(given, ToolOptions(languages=("shell",)), {})[0].language == "shell"
