@@ -10,6 +10,7 @@ import re
 import stat
 import tomllib
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -180,7 +181,7 @@ _INDEX_OPTIONS = {
 }
 _LISTS = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
 _FORMATS = {"--no-binary", "--only-binary"}
-_FLAGS = {"--pre", "--prefer-binary", "--require-hashes"}
+_FLAGS = {"--no-index", "--pre", "--prefer-binary", "--require-hashes"}
 
 
 class _Requirements:
@@ -232,7 +233,13 @@ class _Requirements:
             constraint = _LISTS[option] == "-c"
             return [f"-c {each}" if constraint and not each.startswith("-") else each for each in lines]
         if option in _INDEX_OPTIONS and value:
-            return [f"{_INDEX_OPTIONS[option]} {check_url(value, self._hosts)}"]
+            parts = urlsplit(check_url(value, self._hosts))
+            # pip passes over an index without TLS, unless it is told to trust that; uv does not
+            trusted = [f"--trusted-host {parts.netloc}"] if parts.scheme == "http" else []
+            return [f"{_INDEX_OPTIONS[option]} {value}", *trusted]
+        if option == "--trusted-host" and value:
+            host = check_url(f"https://{value}", self._hosts).removeprefix("https://")
+            return [f"{option} {host}"]
         if option in _FORMATS and re.fullmatch(r"[A-Za-z0-9._,:-]+", value):
             return [f"{option} {value}"]
         if option in _FLAGS and not value:

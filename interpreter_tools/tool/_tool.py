@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
@@ -21,7 +22,7 @@ from interpreter_tools.tool._runner import Runner, Sharing
 from interpreter_tools.tool._schema import JsonObject, arguments_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from types import TracebackType
 
     from interpreter_tools._config.options import RunLimits
@@ -225,7 +226,10 @@ class CodeExecutionTool:
         """
         try:
             read, notes = read_call(arguments, self._options, fields)
-            with blame_arguments():
+        except InvalidArguments as error:
+            return ToolReply(text=self.render_error(error), is_error=True)
+        try:
+            with blame_arguments(), _blame_first_line(read):
                 async with self._runner.execution(read, files, collect=collect) as execution:
                     if on_chunk is not None:
                         async for chunk in execution:
@@ -233,12 +237,6 @@ class CodeExecutionTool:
                     result = await execution.result()
         except InvalidArguments as error:
             return ToolReply(text=self.render_error(error), is_error=True)
-        except InterpreterMissing as error:
-            if not read.code.startswith("#!") or error.program in LanguageRegistry.get(read.language).run_command:
-                raise
-            hint = "leave the first line out, or name an interpreter that is there"
-            mistake = InvalidArguments("code", read.code.partition("\n")[0], error.message, hint=hint)
-            return ToolReply(text=self.render_error(mistake), is_error=True)
         return self._reply(read, notes, result)
 
     def reply(self, arguments: object, result: ExecutionResult) -> ToolReply:
@@ -315,6 +313,20 @@ class CodeExecutionTool:
             networked=self._runner.networked,
             keeps_files=self._options.keeps_files or self._runner.session_keeps_files is True,
         )
+
+
+@contextlib.contextmanager
+def _blame_first_line(arguments: ToolArguments) -> Generator[None]:
+    """Turn the error about an interpreter that only the program's first line names into ``InvalidArguments``."""
+    try:
+        yield
+    except InterpreterMissing as error:
+        own = LanguageRegistry.get(arguments.language)
+        if not arguments.code.startswith("#!") or error.program in own.run_command:
+            raise
+        line = arguments.code.partition("\n")[0]
+        hint = "leave the first line out, or name an interpreter that is there"
+        raise InvalidArguments("code", line, error.message, hint=hint) from error
 
 
 def create_code_execution_tool(

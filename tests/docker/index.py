@@ -203,14 +203,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def make_wheel(file: str) -> bytes:
-    """A package of Python's, by its file's name."""
+    """A package of Python's, by its file's name; always of the same bytes."""
     name, version, *_ = file.split("-")
     buffer, info = io.BytesIO(), f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": "X = 1\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(f"{name}.py", "X = 1\n")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
+        for path, text in files.items():
+            archive.writestr(zipfile.ZipInfo(path), text)
     return buffer.getvalue()
 
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
-from interpreter_tools import ConfigurationError
+from interpreter_tools import ConfigurationError, RunApp
 from interpreter_tools._docker.build import build_image
 from tests.cli.command import call
-from tests.docker.index import NAME, Certificates, Index, find_gateway, make_authority, serving
+from tests.docker.index import NAME, Certificates, Index, find_gateway, make_authority, make_wheel, serving
 from tests.docker.toy import make_engine, remove_image, remove_images, remove_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from interpreter_tools import ExecutionEngine, ExecutionResult
+    from interpreter_tools import ExecutionEngine, ExecutionResult, RunOptions
     from interpreter_tools._docker import DockerClient
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -147,6 +149,79 @@ async def test_pip_installs_where_there_is_no_uv(store: str, servers: Servers, w
 
 
 # -- proxies
+
+
+OPTIONS = {
+    "a further index": "--extra-index-url {index}\n{name}\n",
+    "another index": "-i {index}\n{name}>=1\n",
+    "a page of links": "--find-links {index}{name}/\n--no-index\n{name}==1.0.0\n",
+    "a wheel's address": "{wheel}\n",
+    "a name for a wheel's address": "{name} @ {wheel}\n",
+    "a hash": "--index-url={index}\n{name}==1.0.0 \\\n    --hash=sha256:{digest}\n",
+    "a list within the list": "-r more/list.txt\n",
+    "a constraint": "--extra-index-url {index}\n-c more/limits.txt\n{name}\n",
+    "forms": "--extra-index-url {index}\n--only-binary :all:\n--pre\n--prefer-binary\n{name}  # a comment\n",
+}
+
+
+async def run_with_list(
+    store: str, servers: Servers, text: str, *, image: str | None = None, hosts: bool = True
+) -> ExecutionResult:
+    """A run of an app whose list of packages is the text."""
+    name = fresh()
+    index = servers.plain
+    wheel = f"{name}-1.0.0-py3-none-any.whl"
+    values = {
+        "name": name,
+        "index": index.python,
+        "wheel": f"{index.origin}/wheel/{wheel}",
+        "digest": hashlib.sha256(make_wheel(wheel)).hexdigest(),
+    }
+    files = {
+        "requirements.txt": text.format(**values),
+        "more/list.txt": f"--extra-index-url {index.python}\n{name}\n",
+        "more/limits.txt": f"{name}==1.0.0\n",
+        "main.py": USES["python"].format(name=name),
+    }
+    host = urlsplit(index.origin).hostname
+    settings: dict[str, object] = {"allowed_index_hosts": (host,)} if hosts else {}
+    options: RunOptions = {"files": files, "run_app": RunApp(entry_file="main.py")}
+    if image is not None:
+        options["image"] = image
+    async with make_engine(store, dependency_network="bridge", dependency_timeout=60.0, **settings) as engine:
+        return await engine.run("python", "", **options)
+
+
+@pytest.mark.parametrize("program", ["uv", "pip"])
+@pytest.mark.parametrize("kind", OPTIONS)
+async def test_options_in_a_list_of_packages(
+    store: str, servers: Servers, without_uv: str, kind: str, program: str
+) -> None:
+    """They mean to an index what they mean to pip, for a host that is allowed."""
+    image = without_uv if program == "pip" else None
+    result = await run_with_list(store, servers, OPTIONS[kind], image=image)
+    assert result.stdout == "1\n", result.dependency_stderr
+
+
+@pytest.mark.parametrize("program", ["uv", "pip"])
+async def test_wrong_hash_in_a_list_installs_nothing(
+    store: str, servers: Servers, without_uv: str, program: str
+) -> None:
+    """What an index serves is not what the list asked for."""
+    text = "--extra-index-url {index}\n{name}==1.0.0 --hash=sha256:" + "0" * 64 + "\n"
+    result = await run_with_list(store, servers, text, image=without_uv if program == "pip" else None)
+    assert (result.outcome, result.stdout) == ("dependency_error", "")
+    assert "hash" in result.dependency_stderr.lower()
+
+
+@pytest.mark.parametrize("kind", ["a further index", "another index", "a page of links", "a wheel's address"])
+async def test_host_in_a_list_must_be_allowed(store: str, servers: Servers, kind: str) -> None:
+    """The error has the line and the way out, and nobody was asked."""
+    before = len(servers.plain.requests)
+    with pytest.raises(ConfigurationError, match="allowed_index_hosts") as caught:
+        await run_with_list(store, servers, OPTIONS[kind], hosts=False)
+    assert caught.value.field.startswith("run_app.requirements.txt:")
+    assert len(servers.plain.requests) == before
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
