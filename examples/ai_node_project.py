@@ -5,7 +5,7 @@ pip install "interpreter-tools[pydantic-ai]"
 
 import asyncio
 
-from _model import model_or
+from _model import agent_model
 from node_express import PACKAGE, SERVER, try_out
 from pydantic import BaseModel
 from pydantic_ai import Agent
@@ -22,7 +22,9 @@ class Project(BaseModel):
 QUESTION = """\
 Write a Node.js project with Express. It listens on port 3000 of all addresses, says `listening` when it does, and
 answers GET /NAME with the text `hello NAME`."""
-MODEL = model_or({"files": {"package.json": PACKAGE.decode(), "server.js": SERVER.decode()}, "entry_file": "server.js"})
+MODEL = agent_model(
+    {"files": {"package.json": PACKAGE.decode(), "server.js": SERVER.decode()}, "entry_file": "server.js"}
+)
 
 
 async def main() -> None:

@@ -5,7 +5,7 @@ pip install "interpreter-tools[pydantic-ai]"; Ruby's image comes from `interpret
 
 import asyncio
 
-from _model import model_or
+from _model import agent_model
 from pydantic_ai import Agent, ToolReturnPart
 from ruby import RUBY
 
@@ -13,7 +13,7 @@ from interpreter_tools import LanguageRegistry, create_code_execution_tool
 from interpreter_tools.adapters.pydantic_ai import pydantic_ai_tool
 
 QUESTION = "Write a Ruby script that prints the primes below 30, and run it."
-MODEL = model_or(
+MODEL = agent_model(
     {"language": "ruby", "code": "require 'prime'\nputs Prime.each(30).to_a.join(' ')"},
     "There are ten primes below 30.",
 )

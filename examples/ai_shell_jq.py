@@ -5,7 +5,7 @@ pip install "interpreter-tools[pydantic-ai]"
 
 import asyncio
 
-from _model import model_or
+from _model import agent_model
 from pydantic_ai import Agent
 
 from interpreter_tools import ExecutionEngine, create_code_execution_tool
@@ -16,7 +16,7 @@ With shell scripts, in two steps: write three JSON files with an id and its squa
 squares into total.json. Tell the total."""
 WRITE = 'mkdir -p data\nfor n in 1 2 3; do echo "{\\"id\\": $n, \\"square\\": $((n * n))}" > data/$n.json; done'
 ADD = "jq --slurp '{total: map(.square) | add}' data/*.json | tee total.json"
-MODEL = model_or({"language": "bash", "code": WRITE}, {"language": "bash", "code": ADD}, "The total is 14.")
+MODEL = agent_model({"language": "bash", "code": WRITE}, {"language": "bash", "code": ADD}, "The total is 14.")
 
 
 async def main() -> None:

@@ -5,7 +5,7 @@ pip install "interpreter-tools[pydantic-ai]"
 
 import asyncio
 
-from _model import model_or
+from _model import agent_model
 from pydantic_ai import Agent, ToolReturnPart
 
 from interpreter_tools import create_code_execution_tool
@@ -18,7 +18,7 @@ while len(numbers) < 10:
     numbers.append(numbers[-1] + number[-2])
 print(numbers, sum(numbers))
 """
-MODEL = model_or(
+MODEL = agent_model(
     {"language": "python", "code": WRONG},
     {"language": "python", "code": WRONG.replace("number[", "numbers[")},
     "They are 0, 1, 1, 2, 3, 5, 8, 13, 21, 34; their sum is 88.",

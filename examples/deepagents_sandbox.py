@@ -5,17 +5,17 @@ package.
 """
 
 import asyncio
-import os
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from _model import langchain_model
 from deepagents import create_deep_agent  # pyright: ignore[reportUnknownVariableType]
-from langchain_core.language_models import GenericFakeChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
-from langchain_core.runnables import Runnable
 
 from interpreter_tools import ExecutionEngine
 from interpreter_tools.adapters.deepagents import InterpreterToolsSandbox
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
 
 QUESTION = "Write a program that prints the squares from 1 to 3, run it, and find out where 'range' is used."
 PROGRAM = "for number in range(1, 4):\n    print(number, number**2)\n"
@@ -26,24 +26,9 @@ CALLS = [
 ]
 
 
-class StandIn(GenericFakeChatModel):
-    """A model that says what it is told to say, and can have tools."""
-
-    def bind_tools(
-        self, tools: Sequence[object], *, tool_choice: str | None = None, **options: object
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Itself."""
-        return self
-
-
-def stand_in() -> StandIn:
-    """Calls three tools, one after another."""
-    return StandIn(messages=iter([*(AIMessage("", tool_calls=[call]) for call in CALLS), AIMessage("Done.")]))
-
-
 async def main() -> None:
     """Asks, and prints what the sandbox said and the answer."""
-    model = os.environ.get("LANGCHAIN_MODEL") or stand_in()
+    model = langchain_model(*(AIMessage("", tool_calls=[call]) for call in CALLS), AIMessage("Done."))
     async with ExecutionEngine() as engine, InterpreterToolsSandbox(engine, timeout=60) as sandbox:
         agent = cast("Runnable[Any, dict[str, list[AnyMessage]]]", create_deep_agent(model=model, backend=sandbox))
         answer = await agent.ainvoke({"messages": [HumanMessage(QUESTION)]})

@@ -237,9 +237,6 @@ class _Requirements:
             # pip passes over an index without TLS, unless it is told to trust that; uv does not
             trusted = [f"--trusted-host {parts.netloc}"] if parts.scheme == "http" else []
             return [f"{_INDEX_OPTIONS[option]} {value}", *trusted]
-        if option == "--trusted-host" and value:
-            host = check_url(f"https://{value}", self._hosts).removeprefix("https://")
-            return [f"{option} {host}"]
         if option in _FORMATS and re.fullmatch(r"[A-Za-z0-9._,:-]+", value):
             return [f"{option} {value}"]
         if option in _FLAGS and not value:
