@@ -118,6 +118,7 @@ class ScriptedContainer(ScriptedTransport):
         self._docker = docker
         self._protocol: asyncio.Protocol | None = None
         self._put = b""
+        self._needed: bytes | None = None
         self._start: tuple[Any, ...] | None = None
         self._stdin = bytearray()
         self._timer: asyncio.TimerHandle | None = None
@@ -165,9 +166,18 @@ class ScriptedContainer(ScriptedTransport):
             self._hear(Frame(kind), fields)
         self.written.clear()
 
-    def _hear(self, kind: Frame, fields: list[Any]) -> None:  # noqa: C901 - one line for each frame
+    def _hear(self, kind: Frame, fields: list[Any]) -> None:  # noqa: C901, PLR0912 - one line for each frame
         match kind:
-            case Frame.BOOT | Frame.SYNC:
+            case Frame.BOOT | Frame.STAGE | Frame.EVICT | Frame.ENTRIES:
+                self.say(Ready())
+            case Frame.SYNC:
+                lacks = self._take_need()
+                self.say(Ready() if lacks is None else lacks)
+            case Frame.NEED:
+                self._needed = fields[0]
+            case Frame.PUBLISH:
+                if self._docker.store is not None:
+                    self._docker.store.add(fields[0].decode())
                 self.say(Ready())
             case Frame.PUT:
                 self._put = fields[2]
@@ -175,6 +185,9 @@ class ScriptedContainer(ScriptedTransport):
             case Frame.DATA:
                 self.files[self._put] += fields[0]
             case Frame.START:
+                if (lacks := self._take_need()) is not None:
+                    self.say(lacks)
+                    return
                 self._start = tuple(fields)
                 self._stdin.clear()
                 if not fields[1] & Flag.STDIN:
@@ -193,6 +206,13 @@ class ScriptedContainer(ScriptedTransport):
                 self._read(fields[3], fields[1], fields[2])
             case _:
                 pass
+
+    def _take_need(self) -> Refused | None:
+        """Return the refusal of what follows a NEED of an entry that the store lacks."""
+        needed, self._needed, store = self._needed, None, self._docker.store
+        if needed is None or store is None or needed.decode() in store:
+            return None
+        return Refused(Why.NEED, _ENOENT, needed)
 
     def _read(self, path: bytes, offset: int, count: int) -> None:
         data = self.files.get(path)
@@ -277,6 +297,7 @@ class ScriptedDocker(DockerClient):
         containers: those that there are, by id.
         volumes: the labels of the volumes, by name.
         images: the names of images that it has; None means every name.
+        store: the keys of the entries in the dependency store; None means that it holds every entry.
         calls: how often each method was called.
         before: coroutine functions by the name of a method, which are awaited before it: they may wait, or raise what
             an engine raises.
@@ -288,6 +309,7 @@ class ScriptedDocker(DockerClient):
         self.containers: dict[str, ScriptedContainer] = {}
         self.volumes: dict[str, dict[str, str]] = {}
         self.images: set[str] | None = None
+        self.store: set[str] | None = None
         self.calls: defaultdict[str, int] = defaultdict(int)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self._numbers = itertools.count(1)
@@ -349,6 +371,8 @@ class ScriptedDocker(DockerClient):
     async def create_container(self, spec: Mapping[str, object], *, name: str | None = None) -> str:
         """Make a container."""
         await self._call("create_container")
+        if any(container.name == name for container in self.containers.values()):
+            raise DockerApiError("create container", 409, f"The container name {name!r} is already in use")
         container_id = f"{next(self._numbers):064x}"
         self.containers[container_id] = ScriptedContainer(self, container_id, spec, name or container_id)
         return container_id
