@@ -57,7 +57,21 @@ _SYSCTLS = {
 # Version 1 of control groups does not charge what a TCP connection holds unread, which may be 36 MB. Without a network
 # there is no way that is long enough to need it
 _SHORT_WAY = {"net.ipv4.tcp_rmem": "4096 131072 262144", "net.ipv4.tcp_wmem": "4096 16384 262144"}
-_NO_SYSCTLS = ("runsc", "gvisor", "kata")  # kernels of their own, which lack these
+_OWN_KERNELS = ("runsc", "gvisor", "kata")  # runtimes with a kernel of their own, which lacks these
+
+# The host has one limit for the pseudo terminals of all, which one container could use up. A mount of devpts has a
+# limit of its own, and the engine's own mount has none. Without a name the volume is this container's, and goes with it
+_TERMINALS: Mapping[str, object] = {
+    "Type": "volume",
+    "Target": "/dev/pts",
+    "VolumeOptions": {
+        "NoCopy": True,
+        "DriverConfig": {
+            "Name": "local",
+            "Options": {"type": "devpts", "device": "devpts", "o": "max=64,ptmxmode=0666,mode=0620,gid=5"},
+        },
+    },
+}
 
 # A limit of 1 byte keeps core files from eating the workspace, and of all values it alone also keeps the kernel from
 # starting a program of the host's where core_pattern names one (do_coredump in fs/coredump.c). Open files count towards
@@ -213,21 +227,12 @@ def host_config(
         labels: the labels of a volume that the engine makes for the workspace, if there is none yet.
     """
     ulimits: list[dict[str, object]] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in _ULIMITS]
-    mounts: list[Mapping[str, object]] = [
-        _volume(volume, SUPERVISOR_DIRECTORY, read_only=True),
-        _volume(traits.store, STORE_DIRECTORY, read_only=not installs),
-    ]
-    if workspace_volume is not None:
-        mounts.append(_workspace(workspace_volume, config, labels or {}, podman=traits.podman))
-    if traits.own_files is not None:
-        if _brings_hosts(config, traits):
-            mounts.append(traits.own_files.mount(HOSTS, "/etc/hosts"))
-        theirs = {
-            mount.path for mount in config.mounts
-        }  # the engine would make a mount point in a directory of the user's
-        accounts = account_files(uid) if "/etc" not in theirs else {}
-        mounts += [traits.own_files.mount(name, place) for name, place in accounts.items() if place not in theirs]
-    mounts += [bind_spec(mount, recursive=traits.recursive) for mount in config.mounts if mount.is_bind]
+    own_kernel = (config.runtime or traits.default_runtime).startswith(_OWN_KERNELS)
+    mounts = _mounts(
+        config, traits, volume=volume, workspace=workspace_volume, labels=labels or {}, installs=installs, uid=uid
+    )
+    if not own_kernel and not traits.podman:
+        mounts.append(_TERMINALS)
     result: dict[str, object] = {
         "AutoRemove": True,
         "CapDrop": ["ALL"],
@@ -254,12 +259,40 @@ def host_config(
         result["NanoCpus"] = round(config.cpus * 1_000_000_000)
     if config.runtime is not None:
         result["Runtime"] = config.runtime
-    if not (config.runtime or traits.default_runtime).startswith(_NO_SYSCTLS):
+    if not own_kernel:
         uncharged = traits.cgroup_version == "1" and config.network == "none"
         result["Sysctls"] = _SYSCTLS | (_SHORT_WAY if uncharged else {})
     if traits.cgroup_version == "2":  # version 1 has no namespace to make private where the host's tree is a hybrid
         result["CgroupnsMode"] = "private"
     return result
+
+
+def _mounts(
+    config: ContainerConfig,
+    traits: HostTraits,
+    *,
+    volume: str,
+    workspace: str | None,
+    labels: Mapping[str, str],
+    installs: bool,
+    uid: int,
+) -> list[Mapping[str, object]]:
+    mounts: list[Mapping[str, object]] = [
+        _volume(volume, SUPERVISOR_DIRECTORY, read_only=True),
+        _volume(traits.store, STORE_DIRECTORY, read_only=not installs),
+    ]
+    if workspace is not None:
+        mounts.append(_workspace(workspace, config, labels, podman=traits.podman))
+    if traits.own_files is not None:
+        if _brings_hosts(config, traits):
+            mounts.append(traits.own_files.mount(HOSTS, "/etc/hosts"))
+        theirs = {
+            mount.path for mount in config.mounts
+        }  # the engine would make a mount point in a directory of the user's
+        accounts = account_files(uid) if "/etc" not in theirs else {}
+        mounts += [traits.own_files.mount(name, place) for name, place in accounts.items() if place not in theirs]
+    mounts += [bind_spec(mount, recursive=traits.recursive) for mount in config.mounts if mount.is_bind]
+    return mounts
 
 
 def _volume(name: str, target: str, *, read_only: bool) -> dict[str, object]:

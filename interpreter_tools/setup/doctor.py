@@ -29,6 +29,8 @@ _SLOW_DRIVERS = ("vfs", "devicemapper")
 _LITTLE_MEMORY = 1 << 30
 _TIMED_RUNS = 5
 _COUNTING_KERNEL = (5, 5)  # the first that asks the supervisor before a call, and goes on with it
+_TERMINALS_OF_A_CONTAINER = 64  # as in the specification of a container
+_ENOUGH_CONTAINERS = 16
 _SPARE_TERMINALS = 1024  # which the kernel keeps for the host itself: pty_reserve in drivers/tty/pty.c
 _FILES_OF_A_PROCESS = 1024
 _INSTALL_DEADLINE = 30.0
@@ -194,6 +196,7 @@ def check_tables(files: int, terminals: int, pids: int) -> list[Check]:
     """
     most = pids * _FILES_OF_A_PROCESS
     left = terminals - _SPARE_TERMINALS
+    is_enough = left >= _ENOUGH_CONTAINERS * _TERMINALS_OF_A_CONTAINER
     return [
         Check(
             "open files",
@@ -206,9 +209,9 @@ def check_tables(files: int, terminals: int, pids: int) -> list[Check]:
         ),
         Check(
             "terminals",
-            ok=left > 2 * most,
-            detail=f"all containers share {left}, and one can take them all; the host keeps {_SPARE_TERMINALS}",
-            remedy="" if left > 2 * most else "raise kernel.pty.max on the engine's host where programs need terminals",
+            ok=is_enough,
+            detail=f"a container may have {_TERMINALS_OF_A_CONTAINER}, all containers together {left}",
+            remedy="" if is_enough else "raise kernel.pty.max on the engine's host",
             needed=False,
         ),
     ]

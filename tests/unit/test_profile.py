@@ -53,7 +53,10 @@ def test_walls() -> None:
     assert host["AutoRemove"] is True
     assert host["SecurityOpt"] == ["no-new-privileges", f"seccomp={SECCOMP}"]
     assert {"Binds", "Privileged", "Devices", "PortBindings", "PidMode"}.isdisjoint(host)
-    assert all(mount["ReadOnly"] and mount["Type"] == "volume" for mount in host["Mounts"])
+    *shared, terminals = host["Mounts"]
+    assert all(mount["ReadOnly"] and mount["Type"] == "volume" for mount in shared)
+    assert terminals["Target"] == "/dev/pts"
+    assert "Source" not in terminals  # else containers would share it
 
 
 def test_death_of_the_client_ends_the_container() -> None:
@@ -103,10 +106,10 @@ def test_network_is_set_up_only_where_needed() -> None:
     traits = HostTraits(own_files=OwnFiles(directory="/volume"))
     assert not spec_of()["NetworkDisabled"]
     assert spec_of(traits=traits)["NetworkDisabled"]
-    assert host_of(traits=traits)["Mounts"][2:] == [mount]
+    assert host_of(traits=traits)["Mounts"][2:-1] == [mount]
     online = spec_of(ContainerConfig(network="bridge"), traits)
     assert not online["NetworkDisabled"]
-    assert len(online["HostConfig"]["Mounts"]) == 2
+    assert len(online["HostConfig"]["Mounts"]) == 3
 
 
 @pytest.mark.parametrize("runtime", ["runsc", "runsc-ptrace", "kata-runtime"])
