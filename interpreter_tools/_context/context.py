@@ -67,7 +67,6 @@ class Context:
         self._interpreter: Interpreter | None = None
         self._cell: Cell | None = None
         self._cells = 0
-        self._packages: tuple[str, ...] = ()  # of the cell runner, where the image lacks it
         self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -277,15 +276,14 @@ class Context:
     async def _started(self) -> Interpreter:
         """Start a process. An image without the package of the cell runner gets it from the dependency store."""
         try:
-            return await self._start(self._packages)
+            return await self._start(())
         except ContextDied:
             died = self._interpreter
             runner = self._language.cells
             missing = died is not None and died.exited is not None and died.exited.exit_code == _MISSING
-            if not missing or runner is None or not runner.package or self._packages:
+            if not missing or runner is None or not runner.package:
                 raise
-        self._packages = (runner.package,)
-        return await self._start(self._packages)
+        return await self._start((runner.package,))
 
     async def _start(self, packages: tuple[str, ...]) -> Interpreter:
         runner = self._language.cells

@@ -51,6 +51,7 @@ class SessionContexts:
         self.runs = runs
         self._config = config
         self._close = close
+        self.lacking: dict[str, tuple[str, ...]] = {}  # packages of cell runners that the images lack, by language
         self._by_name: dict[str, Context] = {}
 
     def __repr__(self) -> str:
@@ -166,6 +167,9 @@ class _Place:
         """Start the cell runner in the session's container, once its packages are there."""
         runs = self._contexts.runs
         request = self._request
+        if packages:
+            self._contexts.lacking[context.language] = packages
+        packages = self._contexts.lacking.get(context.language, ())
         if packages:
             own = (*request.packages.own, *packages)
             request = msgspec.structs.replace(request, packages=msgspec.structs.replace(request.packages, own=own))

@@ -130,6 +130,7 @@ class _Place:
 
     def __init__(self) -> None:
         self.runners: list[_Runner] = []
+        self.packages: list[tuple[str, ...]] = []
         self.closed = False
         self.changed: set[str] = set()
         self.is_silent = False
@@ -141,6 +142,7 @@ class _Place:
     async def start(self, context: Context, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
         """Start a process."""
         runner = _Runner(listener)
+        self.packages.append(packages)
         self.runners.append(runner)
         self.started.set()
         if not self.is_silent:
@@ -289,6 +291,21 @@ async def test_process_that_never_becomes_ready_is_told() -> None:
     place.runners[0].die(exit_code=1, signal=0)
     with pytest.raises(ContextDied, match="exit code 1: ModuleNotFoundError"):
         await start
+    await context.aclose()
+
+
+async def test_missing_package_of_the_runner_is_installed() -> None:
+    """Once: a runner that lacks it says so by its exit code, and is started again."""
+    place = _Place()
+    place.is_silent = True
+    context = _context(place)
+    start = asyncio.create_task(context.start())
+    await place.started.wait()
+    place.is_silent = False
+    place.runners[0].die(exit_code=78, signal=0)
+    await start
+    assert place.packages == [(), ("ipython",)]
+    assert (await context.run("a")).stdout == "a"
     await context.aclose()
 
 
