@@ -205,6 +205,29 @@ async def test_interrupts_at_any_moment_hit_their_own_cell(context: Context) -> 
         assert (await context.run("x")).text == "41"
 
 
+async def test_interrupted_displays_leave_the_next_one_whole(context: Context) -> None:
+    """Wherever in a message the interrupt comes."""
+    loop = "from IPython.display import display\nwhile True: display({'text/plain': 'x' * 100_000}, raw=True)"
+    for index in range(20):
+        async with context.stream(loop) as cell:
+            await asyncio.sleep(index / 500)
+            await context.interrupt()
+            result = await cell.result()
+        assert result.exit_code == 130
+        assert (await context.run(f"'{index}' * 3")).text == repr(f"{index}" * 3)
+
+
+async def test_figures_left_open_are_results(engine: ExecutionEngine) -> None:
+    """As in a notebook; a figure is shown once."""
+    async with engine.context("python", dependencies=["matplotlib"], timeout=120) as context:
+        await context.run("import matplotlib.pyplot as plt")
+        (result,) = (await context.run("plt.bar(['a', 'b'], [1, 2])\nplt.title('T');")).results
+        assert result.png is not None
+        assert result.chart is not None
+        assert (result.chart["type"], result.chart["title"]) == ("bar", "T")
+        assert (await context.run("1;")).results == ()
+
+
 async def test_timeout_keeps_the_state(context: Context) -> None:
     """It interrupts first, and says so."""
     await context.run("x = 41")

@@ -32,16 +32,22 @@ def send(kind, body):
     """
     with _lock:
         connection = _connect()
-        view = memoryview(body)
-        while True:
-            piece, view = view[:_PIECE], view[_PIECE:]
-            head = (len(piece) + 2).to_bytes(4, "little") + kind.encode("ascii") + (b"\1" if view else b"\0")
-            connection.sendall(head + bytes(piece))
-            if len(connection.recv(4, _socket.MSG_WAITALL)) < 4:
-                _forget()
-                raise ConnectionResetError("the run takes no more messages")
-            if not view:
-                return
+        try:
+            _send(connection, kind.encode("ascii"), memoryview(body))
+        except BaseException:  # an interrupt as well: what was sent of a piece cannot be taken back
+            _forget()
+            raise
+
+
+def _send(connection, kind, view):
+    while True:
+        piece, view = view[:_PIECE], view[_PIECE:]
+        head = (len(piece) + 2).to_bytes(4, "little") + kind + (b"\1" if view else b"\0")
+        connection.sendall(head + bytes(piece))
+        if len(connection.recv(4, _socket.MSG_WAITALL)) < 4:
+            raise ConnectionResetError("the run takes no more messages")
+        if not view:
+            return
 
 
 def _connect():
