@@ -2,6 +2,7 @@
 
 from interpreter_tools._commands.commands import Commands
 from interpreter_tools._config.display import DisplayResult, ProgramError
+from interpreter_tools._config.host_tools import HostTool, ToolCall, ToolRequest
 from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig, PoolConfig, SessionConfig
 from interpreter_tools._config.mounts import Mount
 from interpreter_tools._config.options import CellOptions, ContextOptions, RunApp, RunLimits, RunOptions, SessionOptions
@@ -104,6 +105,7 @@ __all__ = [
     "ExecutionResult",
     "FileReader",
     "FileRefused",
+    "HostTool",
     "ImageMissing",
     "Inspected",
     "InternalError",
@@ -139,7 +141,9 @@ __all__ = [
     "StoreFailed",
     "TooManySessions",
     "ToolArguments",
+    "ToolCall",
     "ToolReply",
+    "ToolRequest",
     "UnknownContext",
     "UnknownField",
     "UnknownLanguage",

@@ -18,6 +18,7 @@ from interpreter_tools._config.checks import (
     parse_size,
 )
 from interpreter_tools._config.fields import check_fields, meant, take
+from interpreter_tools._config.host_tools import VARIABLE, HostTool, ToolLike, check_tools
 from interpreter_tools._config.model import (
     ContainerConfig,
     ContainerStrategy,
@@ -128,6 +129,8 @@ class RunOptions(RunLimits, total=False):
             ``"*.png"`` matches in any directory, ``"out/*.csv"`` in one, ``"out/**"`` all below it. At most 1,000 files
             and 64 MiB.
         capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
+        tools: functions of this process that the program may call: ``import tools; tools.search("x")`` in Python. Give
+            ``HostTool`` for a name, limits or an approval.
     """
 
     timeout: float | None
@@ -143,6 +146,7 @@ class RunOptions(RunLimits, total=False):
     merge_output: bool
     collect: Sequence[str]
     capture: bool
+    tools: Sequence[ToolLike]
 
 
 OnDeath: TypeAlias = Literal["error", "restart"]
@@ -253,6 +257,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     collect: tuple[Pattern, ...]
     merge_output: bool
     capture: bool
+    tools: Mapping[str, HostTool] = {}
 
     def without_limits_of_run(self, own: ContainerConfig) -> Self:
         """Return the options by which a session's own container is found: with the limits of the session.
@@ -348,9 +353,16 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
     run_app = options.get("run_app")
     if run_app is not None and not isinstance(run_app, RunApp):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("run_app", run_app, "is not a RunApp", hint="use RunApp(entry_file='main.py')")
+    environment = {
+        **container.environment,
+        **check_environment(options.get("environment", {}), field="environment"),
+    }
+    tools = check_tools(options.get("tools", ()))
+    if tools:
+        environment[VARIABLE] = "1"
     return Resolved(
         container=container,
-        environment={**container.environment, **check_environment(options.get("environment", {}), field="environment")},
+        environment=environment,
         stdin=None if stdin is None else as_bytes(stdin, field="stdin"),
         files=check_mapping(options.get("files", {}), field="files"),
         timeout=check_seconds(options.get("timeout", timeout), field="timeout"),
@@ -366,6 +378,7 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         merge_output=bool(take(options.get("merge_output", False), bool, "merge_output")),
         collect=check_patterns(options.get("collect", ()), field="collect"),
         capture=options.get("capture", True),
+        tools=tools,
     )
 
 

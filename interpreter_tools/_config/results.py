@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 import msgspec
 
 from interpreter_tools._config.display import DisplayResult, ProgramError
+from interpreter_tools._config.host_tools import ToolCall
 from interpreter_tools._config.model import SessionConfig
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._text import one_line
@@ -147,6 +148,7 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
             ``auto_dependencies``.
         system_dependencies: the packages of the distribution that the run had.
         notes: one sentence for each option that was not followed, or followed otherwise, with the reason.
+        tool_calls: the program's calls of ``tools``, in the order of their ends; the first 10,000 of them.
     """
 
     stdout: str
@@ -178,6 +180,7 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     dependencies: tuple[str, ...] = ()
     system_dependencies: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @property
     def text(self) -> str | None:

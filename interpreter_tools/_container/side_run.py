@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError, UsageError
+from interpreter_tools._container.telling import Telling
+from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
 from interpreter_tools._protocol import Credit, Exited, Message, Output, Refused, RunEvent, Told
-from interpreter_tools._protocol.constants import MESSAGE_SIZE, OUTPUT_WINDOW
+from interpreter_tools._protocol.constants import OUTPUT_WINDOW
 
 if TYPE_CHECKING:
-    from interpreter_tools._protocol import Connection
+    from interpreter_tools._container.telling import Wire
 
 _GRANT = OUTPUT_WINDOW // 2  # bytes taken of its output after which there is room for as many again
 _MESSAGE_HEAD = 4  # bytes of the window that each message takes beside its own
@@ -30,15 +31,6 @@ class SideListener(Protocol):
         """Note the end: the program ended, it was refused, or the container is lost. Nothing comes after it."""
 
 
-class SideChannel(Protocol):
-    """The stream of the container, as far as a side run needs it."""
-
-    connection: Connection
-
-    def send(self, data: bytes) -> None:
-        """Queue bytes for the supervisor."""
-
-
 class SideRun:
     """A program beside the others of its container. It costs no task, and nothing while it is silent.
 
@@ -49,17 +41,16 @@ class SideRun:
         end: how it ended; None while it runs.
     """
 
-    def __init__(self, channel: SideChannel, number: int, listener: SideListener) -> None:
+    def __init__(self, channel: Wire, number: int, listener: SideListener) -> None:
         self.number = number
         self.end: Exited | Refused | InterpreterToolsError | None = None
         self._channel = channel
         self._listener = listener
         self._taken = 0  # bytes of output that the supervisor does not know of
         self._is_paused = False
-        self._open: set[int] = set()  # connections that have said something and are not over
+        self._telling = Telling(channel, run=number)
         self._stdin_open = True
         self._stdin_turn = asyncio.Lock()
-        self._waiters: set[asyncio.Future[None]] = set()
 
     def __repr__(self) -> str:
         return f"<SideRun {self.number} {'running' if self.end is None else 'ended'}>"
@@ -72,15 +63,12 @@ class SideRun:
             self._take(len(event.data))
             self._listener.output(event)
         elif isinstance(event, Message):
+            self._telling.heard(event.connection, event.data)
             if event.data:
-                self._open.add(event.connection)
                 self._take(len(event.data) + _MESSAGE_HEAD)
-            else:
-                self._open.discard(event.connection)
-                self._wake()
             self._listener.message(event.connection, event.data)
         elif isinstance(event, (Credit, Told)):
-            self._wake()
+            self._telling.wake()
         else:
             self._finish(event)
 
@@ -90,14 +78,8 @@ class SideRun:
 
     def _finish(self, how: Exited | Refused | InterpreterToolsError) -> None:
         self.end = how
-        self._open.clear()
-        self._wake()
+        self._telling.end()
         self._listener.ended(how)
-
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _take(self, count: int) -> None:
         self._taken += count
@@ -132,14 +114,7 @@ class SideRun:
             ExecutionClosed: the connection is over, or the program has ended.
             UsageError: there is no connection of that number, or the piece is too large.
         """
-        if not 0 < len(data) <= MESSAGE_SIZE:
-            raise UsageError(f"a piece has 1 to {MESSAGE_SIZE} bytes, not {len(data)}")
-        wire = self._channel.connection
-        while self.end is None and connection in self._open and not wire.tells(connection, len(data), run=self.number):
-            await self._wait()
-        if self.end is not None or connection not in self._open:
-            raise ExecutionClosed("the program has closed this connection, or has ended")
-        self._channel.send(wire.tell(connection, data, run=self.number))
+        await self._telling.tell(connection, data)
 
     async def send_stdin(self, data: bytes) -> None:
         """Send bytes to the program's stdin; wait for it to read. Later bytes never overtake earlier ones.
@@ -154,7 +129,7 @@ class SideRun:
             while view:
                 wire = self._channel.connection
                 while self.end is None and not wire.stdin_room_of(self.number):
-                    await self._wait()
+                    await self._telling.wait()
                 if self.end is not None or not self._stdin_open:
                     raise ExecutionClosed("the program has ended, or its stdin was closed")
                 piece = view[: min(_PIECE, wire.stdin_room_of(self.number))]
@@ -178,11 +153,3 @@ class SideRun:
         if self.end is None:
             self.resume()
             self._channel.send(self._channel.connection.kill(run=self.number))
-
-    async def _wait(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)

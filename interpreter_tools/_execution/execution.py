@@ -25,7 +25,7 @@ from interpreter_tools._execution.outcome import not_compiled, not_run, ran, ref
 from interpreter_tools._execution.output import OutputBuffer
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._execution.stdin import Stdin
-from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, Output, Refused, Start
+from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, Output, Refused, Start, Told
 from interpreter_tools._protocol.constants import Ended, Flag, Why
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.patterns import Pattern
     from interpreter_tools._config.results import DependencyStream, ExecutionResult, OutputChunk, Stream
+    from interpreter_tools._execution.calls import ToolCalls
     from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.lease import Lease
     from interpreter_tools._execution.outcome import Prepared
@@ -82,7 +83,13 @@ class Execution:
     """
 
     def __init__(
-        self, placement: Placement, *, stdin: bytes | None, capture: bool, collect: Sequence[Pattern] = ()
+        self,
+        placement: Placement,
+        *,
+        stdin: bytes | None,
+        capture: bool,
+        collect: Sequence[Pattern] = (),
+        calls: ToolCalls | None = None,
     ) -> None:
         self.placement = placement
         self._wait: InstallWait | None = None
@@ -93,6 +100,7 @@ class Execution:
         self._state = _State.NEW
         self._output = OutputBuffer(capture=capture)
         self._displays = Displays()
+        self._calls = calls
         self._high = _HIGH
         self._placed: Placed | None = None
         self._lease: Lease | None = None
@@ -171,11 +179,14 @@ class Execution:
     async def aclose(self) -> None:
         """Kill the run if it has not ended, and drop its output. Does nothing the second time.
 
-        The call does not wait, so it cannot be cancelled halfway: the container is cleaned up in the background.
+        The container is cleaned up in the background. Without tools the call does not wait, so it cannot be cancelled
+        halfway. With tools it waits for functions that are under way, which were cancelled: at most five seconds.
         """
         if self._state is not _State.ENDED:
             self._finish(ExecutionClosed("the execution was left before it ended"))
         self._output.drop()
+        if self._calls is not None:
+            await self._calls.aclose()
 
     def _start(self, job: Job, lease: Lease) -> None:
         connection = lease.channel.connection
@@ -235,6 +246,8 @@ class Execution:
             self._stdin.pump()
         else:
             self._stdin.restart(channel)
+        if self._calls is not None:
+            self._calls.begin(channel)
         if self._wait is not None:
             self._wait.over()
         self._started.set()
@@ -256,9 +269,8 @@ class Execution:
             self._after_output()
         elif isinstance(event, Message):
             self._take_message(event)
-        elif isinstance(event, Credit):
-            if self._stdin is not None:
-                self._stdin.credited()
+        elif isinstance(event, (Credit, Told)):
+            self._take_room(event)
         elif self._state is _State.COMPILING and isinstance(event, (Files, Exited)):
             if isinstance(event, Exited):
                 self._end_compiler(event)
@@ -332,10 +344,22 @@ class Execution:
             self._finish(None, LeaseEnd.UNCLEAN if exited.unclean else LeaseEnd.CLEAN)
 
     def _take_message(self, message: Message) -> None:
+        if self._calls is not None and self._calls.takes(message.data):
+            self._calls.feed(message.connection, message.data)
+            if message.data:
+                return
         result = self._displays.feed(message.connection, message.data)
         if result is not None:
             self._output.show(result)
             self._after_output()
+
+    def _take_room(self, event: Credit | Told) -> None:
+        """Send on what waited for room: on stdin, or for the program's calls."""
+        if isinstance(event, Told):
+            if self._calls is not None:
+                self._calls.wake()
+        elif self._stdin is not None:
+            self._stdin.credited()
 
     def _after_output(self) -> None:
         if self._output.waiting > self._high and self._lease is not None:
@@ -385,6 +409,8 @@ class Execution:
         end = end or (LeaseEnd.LEFT if used else LeaseEnd.UNUSED)
         self._change(_State.ENDED)
         self._error = error
+        if self._calls is not None:
+            self._calls.cancel()
         self._started.set()
         if self._stdin is not None:
             self._stdin.abandon()
@@ -488,6 +514,8 @@ class Execution:
                 self._waiters.remove(waiter)
         if self._error is not None:
             raise self._error
+        if self._result is None and self._calls is not None:
+            await self._calls.aclose()
         if self._result is None:
             result = self._build()
             self._result = result if self.prepared is None else self.prepared.tell(result)
@@ -505,6 +533,7 @@ class Execution:
                 collected=self._collected,
                 dependency_time=seconds,
                 compile_time=0.0 if self._compiled is None else self._compiled.wall_us / 1e6,
+                tool_calls=() if self._calls is None else tuple(self._calls.calls),
             )
         if self._compiled is not None:
             assert self._placed is not None

@@ -13,6 +13,7 @@ from interpreter_tools._exceptions import ConfigurationError, ContainerLost, Fil
 from interpreter_tools._protocol.constants import Ended, Why
 
 if TYPE_CHECKING:
+    from interpreter_tools._config.host_tools import ToolCall
     from interpreter_tools._config.results import Outcome
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._exceptions import InterpreterToolsError
@@ -64,6 +65,7 @@ def ran(
     collected: Collected,
     dependency_time: float,
     compile_time: float,
+    tool_calls: tuple[ToolCall, ...] = (),
 ) -> ExecutionResult:
     """Return the result of a program that ran, with any end."""
     outcome = _OUTCOMES.get(exited.ended)
@@ -94,6 +96,7 @@ def ran(
         workspace_dir=WORKSPACE,
         results=tuple(displays.results),
         results_truncated=displays.truncated,
+        tool_calls=tool_calls,
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from interpreter_tools._config.options import Resolved, resolve
 from interpreter_tools._dependencies import Packages, check_packages
+from interpreter_tools._execution.calls import ToolCalls
 from interpreter_tools._execution.execution import Execution
 from interpreter_tools._execution.outcome import Prepared
 from interpreter_tools._languages import LanguageConfig, LanguageRegistry, job_code, job_files
@@ -75,5 +76,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     def execution(self, placement: Placement) -> Execution:
         """Return the run. It is not started yet."""
         return Execution(
-            placement, stdin=self.options.stdin, capture=self.options.capture, collect=self.options.collect
+            placement,
+            stdin=self.options.stdin,
+            capture=self.options.capture,
+            collect=self.options.collect,
+            calls=ToolCalls(self.options.tools) if self.options.tools else None,
         )

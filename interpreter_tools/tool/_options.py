@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from interpreter_tools._config.checks import check_count, check_seconds
 from interpreter_tools._config.fields import check_fields
+from interpreter_tools._config.host_tools import HostTool
 from interpreter_tools._config.model import ContainerStrategy, check_sharing
 from interpreter_tools._config.options import RunLimits, check_limits
 from interpreter_tools._exceptions import ConfigurationError
@@ -35,14 +37,18 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     timeout: float | None = 60.0
     max_tokens: int = 4000
     limits: RunLimits = {}
+    tools: Mapping[str, HostTool] = {}
 
     def __post_init__(self) -> None:
         check_seconds(self.timeout, field="timeout")
         check_count(self.max_tokens, field="max_tokens", least=100)
         limits = check_limits(self.limits)
-        msgspec.structs.force_setattr(self, "limits", {})
+        tools = self.tools
+        for name in ("limits", "tools"):
+            msgspec.structs.force_setattr(self, name, {})
         check_fields(self)
         msgspec.structs.force_setattr(self, "limits", limits)
+        msgspec.structs.force_setattr(self, "tools", tools)
         check_sharing(self.strategy, self.workspace_sharing)
         if not self.name.replace("_", "").replace("-", "").isalnum() or not self.name.isascii() or len(self.name) > 64:
             hint = "use letters, digits, _ and - only, at most 64"

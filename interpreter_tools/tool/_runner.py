@@ -8,6 +8,7 @@ from interpreter_tools._config.model import ContainerStrategy, EngineConfig, Ses
 from interpreter_tools._config.patterns import check_patterns
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments, UsageError
+from interpreter_tools._execution.calls import ToolCalls
 from interpreter_tools._execution.execution import Execution
 from interpreter_tools._execution.placement import LaterPlacement
 from interpreter_tools.tool._pictures import showing_figures
@@ -115,7 +116,8 @@ class Runner:
                 return self._own_session(engine).stream(arguments.language, arguments.code, **options).placement
             return engine.stream(arguments.language, arguments.code, **options).placement
 
-        return Execution(LaterPlacement(make), stdin=_stdin(arguments), capture=True, collect=patterns)
+        calls = ToolCalls(self._options.tools) if self._options.tools else None
+        return Execution(LaterPlacement(make), stdin=_stdin(arguments), capture=True, collect=patterns, calls=calls)
 
     async def aclose(self) -> None:
         """Close the engine and the session that this object made. Does nothing the second time."""
@@ -172,6 +174,7 @@ class Runner:
             **given.limits,
             "timeout": arguments.timeout,
             "stdin": _stdin(arguments),
+            "tools": tuple(given.tools.values()),
         }
         if arguments.args:
             options["args"] = arguments.args

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import msgspec
 
+from interpreter_tools._config.host_tools import ToolLike, check_tools
 from interpreter_tools._config.model import ContainerStrategy, EngineConfig, check_strategy
 from interpreter_tools._config.results import ExecutionResult
 from interpreter_tools._exceptions import InterpreterMissing, InvalidArguments
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from interpreter_tools._execution.execution import Execution
 
 _NO_FILES: Mapping[str, str | bytes] = MappingProxyType({})
+
+_MOST_WORDS = 1000  # characters of a description
 
 
 class ToolReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +101,17 @@ class CodeExecutionTool:
             "" if self._runner.networked else "The program has no network.",
             "" if self._options.timeout is None else f"It may run for {self._options.timeout:g} seconds.",
         ]
-        return " ".join(filter(None, parts))
+        words = " ".join(filter(None, parts))
+        return words + self._host_tools(_MOST_WORDS - len(words)) if self._options.tools else words
+
+    def _host_tools(self, room: int) -> str:
+        """Return the sentence about functions that programs may call, as long as there is room for it."""
+        words = " Python programs may `import tools` and call `tools.NAME(...)`; help(tools.NAME) explains one. Names: "
+        names = sorted(self._options.tools)
+        while names and len(words) + len(", ".join(names)) + 20 > room:
+            names.pop()
+        listed = ", ".join(names)
+        return f"{words}{listed}{'.' if len(names) == len(self._options.tools) else '; dir(tools) lists all.'}"
 
     @property
     def json_schema(self) -> JsonObject:
@@ -343,6 +356,7 @@ def create_code_execution_tool(
     auto_dependencies: bool = True,
     timeout: float | None = 60.0,
     max_tokens: int = 4000,
+    tools: Sequence[ToolLike] = (),
     **limits: Unpack[RunLimits],
 ) -> CodeExecutionTool:
     """Make a tool that lets a model run code. No engine is started before the first call.
@@ -362,6 +376,7 @@ def create_code_execution_tool(
             only with ``dependencies``.
         timeout: seconds that a run may take at most, whatever the model asks for; None means no limit.
         max_tokens: the most tokens of a reply, at four characters a token.
+        tools: functions of this process that Python programs may call; see ``RunOptions``.
         limits: what programs may use and see, such as ``memory_limit``, ``mounts`` and ``network``; see ``RunLimits``.
             What is left out, or None, is the engine's.
 
@@ -380,5 +395,6 @@ def create_code_execution_tool(
         timeout=timeout,
         max_tokens=max_tokens,
         limits=limits,
+        tools=check_tools(tools),
     )
     return CodeExecutionTool(engine, config, options)

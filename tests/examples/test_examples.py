@@ -70,6 +70,11 @@ PRINTS = {
     "preload.py": ["sooner: True"],
     "results.py": ["displayed: ", "now a chart\ndisplayed: ", "table: ", "picture: PNG - chart: bar Fruit"],
     "ruby.py": ['{"1":1,"2":4,"3":9,"4":16,"5":25}\n55'],
+    "tools_from_code.py": [
+        "refused: delete {'name': 'everything'}, at: tools.delete(\"everything\")",
+        "Rome\nKeyError: 'Atlantis'\nPermissionError: the call of delete was not approved\n1 2 3\nParis Madrid",
+        "calls: capital=ok capital=error delete=refused count=ok capital=ok capital=ok",
+    ],
 }
 
 pytestmark = pytest.mark.docker

@@ -16,6 +16,7 @@ from interpreter_tools import (
     ContainerStrategy,
     EngineConfig,
     ExecutionEngine,
+    HostTool,
     Mount,
     RunLimits,
     RunOptions,
@@ -167,3 +168,13 @@ def test_description_tells_of_the_network() -> None:
     assert "no network" in create_code_execution_tool(config=networked, network="none").description
     assert "no network" not in create_code_execution_tool(config=networked).description
     assert "no network" not in create_code_execution_tool(engine=ExecutionEngine(networked)).description
+
+
+def test_description_names_the_functions_that_programs_may_call() -> None:
+    """As many as there is room for."""
+    few = create_code_execution_tool(tools=[test_schema]).description
+    assert few.endswith("help(tools.NAME) explains one. Names: test_schema.")
+    many = [HostTool(test_schema, name=f"function_number_{number}") for number in range(100)]
+    description = create_code_execution_tool(tools=many).description
+    assert len(description) < 1024
+    assert description.endswith("; dir(tools) lists all.")

@@ -41,5 +41,7 @@ def sandbox_modules() -> bytes:
         for path in sorted(root.rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
             package = ("IPython", *parts[1:]) if parts[0] == "ipython" else (f"interpreter_tools_{directory}", *parts)
+            if path == root / "tools.py":
+                package = parts  # `import tools`
             sources[".".join(package).removesuffix(".__init__")] = path.read_text("utf-8")
     return marshal.dumps(sources, 2)

@@ -221,7 +221,7 @@ class _Finder:
         self.names = self.completed.union(self.sources) if self.sources else frozenset()
 
     def find_spec(self, name, path=None, target=None):
-        if name not in self.names:
+        if name not in self.names or (name == "tools" and b"INTERPRETER_TOOLS_CALLS" not in posix.environ):
             return None
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)

@@ -1,0 +1,358 @@
+"""Programs in a sandbox call functions of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import pytest
+
+from interpreter_tools import ContainerStrategy, HostTool, ToolRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from interpreter_tools import ExecutionEngine, ExecutionResult
+
+pytestmark = pytest.mark.docker
+
+
+class Point(msgspec.Struct):
+    """A type of the host's."""
+
+    x: int
+    y: int = 0
+
+
+async def search(query: str, limit: int = 3, *, mode: Literal["all", "any"] = "all") -> list[str]:
+    """Search for words."""
+    return [f"{mode} {query} {number}" for number in range(limit)]
+
+
+def move(point: Point, by: Point) -> Point:
+    """Add two points."""
+    return Point(point.x + by.x, point.y + by.y)
+
+
+def double(data: bytes) -> bytes:
+    """Repeat bytes."""
+    return data * 2
+
+
+def fails(kind: str) -> None:
+    """Raise."""
+    raise {"value": ValueError, "own": _OwnError}[kind]("the words")
+
+
+class _OwnError(Exception):
+    """An exception that no program knows."""
+
+
+async def count(to: int) -> AsyncIterator[dict[str, int]]:
+    """Give numbers."""
+    for number in range(to):
+        yield {"n": number}
+
+
+TOOLS = [search, move, double, fails, count]
+
+
+async def run(engine: ExecutionEngine, code: str, *tools: object, **options: object) -> ExecutionResult:
+    """Runs Python with tools."""
+    return await engine.run("python", code, tools=tools or TOOLS, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def lines(engine: ExecutionEngine, code: str, *tools: object) -> list[str]:
+    """What it prints, without an error."""
+    result = await run(engine, "import tools\n" + code, *tools)
+    assert result.ok, result.stderr
+    return result.stdout.splitlines()
+
+
+async def test_arguments_and_values_are_those_of_the_annotations(engine: ExecutionEngine) -> None:
+    """By place and by name; structs, bytes, defaults; what does not fit is the program's TypeError."""
+    code = """
+print(tools.search("x", 1, mode="any"), tools.search(query="y", limit=1))
+print(tools.move({"x": 1}, {"x": 2, "y": 3}), tools.double(b"\\x00\\xff"))
+for bad in (lambda: tools.search(3), lambda: tools.search(), lambda: tools.search("a", b="c"),
+            lambda: tools.search("a", mode="no"), lambda: tools.search(object()), lambda: tools.double("text")):
+    try: bad()
+    except TypeError as error: print(type(error).__name__, str(error)[:40])
+"""
+    assert await lines(engine, code) == [
+        "['any x 0'] ['all y 0']",
+        "{'x': 3, 'y': 3} b'\\x00\\xff\\x00\\xff'",
+        "TypeError query: Expected `str`, got `int`",
+        "TypeError missing a required argument: 'query'",
+        "TypeError got an unexpected keyword argument 'b'",
+        "TypeError mode: Invalid enum value 'no'",
+        "TypeError object cannot be sent to a tool: give JS",
+        "TypeError data: Expected `bytes`, got `str`",
+    ]
+
+
+async def test_failures_have_the_host_s_name_and_words(engine: ExecutionEngine) -> None:
+    """And no traceback of the host; a known exception is caught as such."""
+    code = """
+try: tools.fails("value")
+except ValueError as error: print(repr(error), isinstance(error, tools.ToolError))
+try: tools.fails("own")
+except tools.ToolError as error: print(repr(error))
+tools.fails("own")
+"""
+    result = await run(engine, "import tools\n" + code)
+    assert result.stdout == "ValueError('the words') True\n_OwnError('the words')\n"
+    assert "test_tool_calls" not in result.stderr
+    assert [call.outcome for call in result.tool_calls] == ["error"] * 3
+
+
+async def test_tools_explain_themselves(engine: ExecutionEngine) -> None:
+    """To dir, help and inspect."""
+    code = """
+import inspect
+print(dir(tools))
+print(inspect.getdoc(tools.search))
+print(inspect.signature(tools.search).parameters.keys())
+try: tools.nothing
+except AttributeError as error: print(error)
+"""
+    assert await lines(engine, code) == [
+        "['ToolError', 'count', 'double', 'fails', 'move', 'search']",
+        "search(query: 'str', limit: 'int' = 3, *, mode: \"Literal['all', 'any']\" = 'all') -> 'list[str]'",
+        "",
+        "Search for words.",
+        "odict_keys(['query', 'limit', 'mode'])",
+        "there is no tool 'nothing': this program was given search, move, double, fails, count",
+    ]
+
+
+async def test_parallel_calls_from_threads_tasks_and_processes(engine: ExecutionEngine) -> None:
+    """Each gets its own answer, and slow ones hold nobody up."""
+
+    async def echo(value: int) -> int:
+        await asyncio.sleep((value * 7 % 10) / 1000)
+        return value
+
+    code = """
+import asyncio, multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(20) as pool:
+    print(list(pool.map(tools.echo, range(300))) == list(range(300)))
+async def main():
+    return await asyncio.gather(*[tools.echo.call(i) for i in range(100)])
+print(asyncio.run(main()) == list(range(100)), asyncio.run(main()) == list(range(100)))
+multiprocessing.set_start_method("fork")
+with multiprocessing.Pool(4) as pool:
+    print(pool.map(tools.echo, range(40)) == list(range(40)))
+"""
+    assert await lines(engine, code, echo) == ["True", "True True", "True"]
+
+
+async def test_streams_come_one_by_one_and_end_when_the_program_has_enough(engine: ExecutionEngine) -> None:
+    """A generator that is left is closed on the host."""
+    closed = asyncio.Event()
+
+    async def endless() -> AsyncIterator[int]:
+        number = 0
+        try:
+            while True:
+                yield (number := number + 1)
+        finally:
+            closed.set()
+
+    code = """
+import asyncio, itertools
+print([each["n"] for each in tools.count(5)])
+print(list(itertools.islice(tools.endless(), 3)))
+async def main():
+    async for each in tools.count.call(2): print(each)
+asyncio.run(main())
+"""
+    assert await lines(engine, code, count, endless) == ["[0, 1, 2, 3, 4]", "[1, 2, 3]", "{'n': 0}", "{'n': 1}"]
+    await asyncio.wait_for(closed.wait(), 10)
+
+
+async def test_approval_sees_the_call_and_may_change_it(engine: ExecutionEngine) -> None:
+    """Or refuse it."""
+    asked: list[ToolRequest] = []
+
+    async def approve(request: ToolRequest) -> bool | Mapping[str, object]:
+        asked.append(request)
+        return {"data": b"changed"} if request.arguments["data"] == b"a" else False
+
+    code = """
+print(tools.double(b"a"))  # a call
+try: tools.double(b"b")
+except PermissionError as error: print(error)
+"""
+    assert await lines(engine, code, HostTool(double, approve=approve)) == [
+        "b'changedchanged'",
+        "the call of double was not approved",
+    ]
+    assert [(each.name, each.arguments) for each in asked] == [("double", {"data": b"a"}), ("double", {"data": b"b"})]
+    assert asked[0].source_line == 'print(tools.double(b"a"))  # a call'
+
+
+async def test_budgets_of_calls_and_time(engine: ExecutionEngine) -> None:
+    """They end the call, and not the program."""
+
+    async def slow() -> None:
+        await asyncio.sleep(1000)
+
+    code = """
+for _ in range(2):
+    try: print(tools.double(b""))
+    except PermissionError as error: print(error)
+try: tools.slow()
+except TimeoutError as error: print(error)
+"""
+    tools = [HostTool(double, max_calls=1), HostTool(slow, timeout=0.2)]
+    result = await run(engine, "import tools\n" + code, *tools)
+    assert result.stdout == "b''\ndouble may be called 1 times in a run\nslow took longer than 0.2 s\n"
+    assert [call.outcome for call in result.tool_calls] == ["ok", "refused", "timeout"]
+
+
+@pytest.mark.parametrize("end", ["kill", "cancel", "timeout", "exit"])
+async def test_end_of_the_run_cancels_what_is_under_way(engine: ExecutionEngine, end: str) -> None:
+    """And waits until the function has ended; a tool that hangs ends with the run's time limit."""
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        began.set()
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(0.01)
+            ended.set()
+
+    code = "import tools, threading, os, time\n"
+    if end == "exit":
+        code += "threading.Thread(target=tools.hang).start(); time.sleep(0.5); os._exit(0)"
+    else:
+        code += "tools.hang()"
+    timeout = 1.0 if end == "timeout" else 60.0
+    execution = engine.stream("python", code, tools=[hang], timeout=timeout, stdin=b"")
+    async with execution:
+        await began.wait()
+        if end == "kill":
+            await execution.kill()
+        if end != "cancel":
+            result = await execution.result()
+            assert result.outcome == {"kill": "killed", "timeout": "timeout", "exit": "ok"}[end]
+            assert [call.outcome for call in result.tool_calls] == ["cancelled"]
+    assert ended.is_set()
+
+
+async def test_program_calls_only_what_it_was_given(engine: ExecutionEngine) -> None:
+    """Runs without tools have none; runs at the same time have their own."""
+
+    def name() -> str:
+        return "first"
+
+    def other() -> str:
+        return "second"
+
+    without = await engine.run("python", "import tools")
+    assert "ModuleNotFoundError: No module named 'tools'" in without.stderr
+    code = "import tools\nprint([each for each in dir(tools) if each != 'ToolError'])"
+    first, second = await asyncio.gather(
+        run(engine, code + "\nprint(tools.name())", name),
+        run(engine, code + "\nprint(tools.name())", HostTool(other, name="name"), double),
+    )
+    assert first.stdout == "['name']\nfirst\n"
+    assert second.stdout == "['double', 'name']\nsecond\n"
+    hidden = """
+import interpreter_tools_display.messages as m, json, time, tools
+for message in ({"call": 1, "tool": "__import__"}, {"call": 2, "tool": "search.__globals__"}):
+    m.send("t", json.dumps(message).encode())
+time.sleep(0.2)
+"""
+    result = await run(engine, hidden, double)
+    assert [call.outcome for call in result.tool_calls] == ["refused", "refused"]
+
+
+async def test_hostile_calls_are_bounded(engine: ExecutionEngine) -> None:
+    """Nonsense, floods, endless messages, answers that nobody reads: the client goes on, and the run ends as any."""
+    code = """
+import socket, os, time, threading
+def connect():
+    made = socket.socket(socket.AF_UNIX); made.connect("\\0interpreter-tools"); made.settimeout(5); return made
+def send(sock, body):
+    sock.sendall(len(body).to_bytes(4, "little") + body)
+def quietly(sock, bodies):
+    try:
+        for body in bodies: send(sock, body)
+    except OSError: pass
+quietly(connect(), [b"t", b"t\\0", b"t\\0{", b"t\\0[]", b"t\\0" + b"[" * 50000, b"t\\0\\xff",
+    b't\\0{"call": -1e999}', b't\\0{"call": 1, "tool": 7}',
+    b't\\0{"call":1,"tool":"double","args":[{"$bytes":"!"}]}', b't\\7{}', b"x" * 65000])
+quietly(connect(), [b"t\\1" + b"x" * 60000] * 400)  # 24 MB that never end
+quietly(connect(), [b't\\0{"call": %d, "asks": true}' % i for i in range(5000)])  # whose answers nobody reads
+quietly(connect(), [b't\\0{"call": 1, "tool": "double", "args": [{"$bytes": "AAAA"}]}'] * 3000)
+print("done")
+"""
+    before = time.monotonic()
+    result = await run(engine, code, double, timeout=30)
+    assert result.stdout == "done\n"
+    assert time.monotonic() - before < 30
+    assert (await lines(engine, "print(tools.double(b'x'))")) == ["b'xx'"]
+
+
+async def test_large_arguments_and_values(engine: ExecutionEngine) -> None:
+    """In pieces, with other calls between them; what is too large is an error of that call."""
+    code = """
+print(len(tools.double(b"x" * 4_000_000)))
+try: tools.double(b"x" * 10_000_000)
+except ValueError as error: print("ValueError", str(error)[:10])
+print(len(tools.double(b"x")))
+"""
+    assert await lines(engine, code, double) == ["8000000", "ValueError the result", "2"]
+
+
+async def test_sessions_give_tools_to_one_run(engine: ExecutionEngine) -> None:
+    """Also in a container that is used again; the next run has none."""
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        for _ in range(2):
+            result = await session.run("python", "import tools; print(tools.double(b'a'))", tools=[double])
+            assert result.stdout == "b'aa'\n"
+            assert "ModuleNotFoundError" in (await session.run("python", "import tools")).stderr
+
+
+async def test_module_of_the_program_s_own_comes_first(engine: ExecutionEngine) -> None:
+    """Nothing that ran before breaks."""
+    result = await engine.run("python", "import tools; print(tools.x)", files={"tools.py": "x = 1"}, tools=[double])
+    assert result.stdout == "1\n"
+
+
+async def test_ten_thousand_calls_in_random_order(engine: ExecutionEngine) -> None:
+    """Threads and tasks at once, and no answer goes astray."""
+
+    async def echo(value: int) -> int:
+        if value % 3 == 0:
+            await asyncio.sleep(0)
+        return value
+
+    code = """
+import asyncio, random, threading
+wrong = []
+def work(seed):
+    source = random.Random(seed)
+    for _ in range(500):
+        value = source.randrange(10**6)
+        if tools.echo(value) != value: wrong.append(value)
+async def tasks(seed):
+    source = random.Random(seed)
+    async def one():
+        value = source.randrange(10**6)
+        if await tools.echo.call(value) != value: wrong.append(value)
+    for _ in range(50):
+        await asyncio.gather(*[one() for _ in range(50)])
+threads = [threading.Thread(target=work, args=(i,)) for i in range(10)]
+threads += [threading.Thread(target=lambda i=i: asyncio.run(tasks(i))) for i in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(wrong)
+"""
+    assert await lines(engine, code, HostTool(echo, max_calls=20_000)) == ["[]"]

@@ -1,0 +1,239 @@
+"""Functions of the host that programs may call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from interpreter_tools import ConfigurationError, HostTool
+from interpreter_tools._config.host_tools import check_tools
+from interpreter_tools._execution.calls import ToolCalls
+from interpreter_tools.testing.sandbox import Sandbox, settle
+
+from .conversations import start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def add(a: int, b: int = 1) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+class Adder:
+    """A function with a state."""
+
+    def __call__(self, a: int) -> int:
+        """Add one."""
+        return a + 1
+
+    def method(self, a: int) -> int:
+        """Add two."""
+        return a + 2
+
+
+@pytest.mark.parametrize("function", [add, Adder().method, HostTool(Adder(), name="adder").function])
+def test_functions_methods_and_objects(function: Callable[..., object]) -> None:
+    """Each has a signature, by which its arguments are checked."""
+    tool = HostTool(function, name="tool")
+    bound = tool.bind([1], {})
+    assert isinstance(tool.function(*bound.args, **bound.kwargs), int)
+    with pytest.raises(TypeError, match="a: Expected `int`, got `str`"):
+        tool.bind(["1"], {})
+    assert tool.bind(["1"], {}, strict=False).arguments["a"] == 1  # as a command line gives it
+
+
+def test_what_a_program_is_told() -> None:
+    """Names, and which are needed; the description is the docstring's, or another."""
+    described = HostTool(add).describe()
+    assert described["parameters"] == [
+        {"name": "a", "kind": "positional_or_keyword", "required": True},
+        {"name": "b", "kind": "positional_or_keyword", "required": False},
+    ]
+    assert described["description"] == "Add two numbers."
+    assert HostTool(add, description="Other.").describe()["description"] == "Other."
+    assert repr(HostTool(add)).startswith("<HostTool add(a")
+
+
+@pytest.mark.parametrize(
+    ("tools", "words"),
+    [
+        ("search", "is not a list of functions"),
+        ([3], "is not a function"),
+        ([lambda: 1], "is not a name that a program can use"),
+        ([add, HostTool(add)], "is the name of two tools"),
+        ([Adder()], "is not a name that a program can use"),
+    ],
+)
+def test_tools_that_cannot_be_called(tools: object, words: str) -> None:
+    """The error says which, before anything runs."""
+    with pytest.raises(ConfigurationError, match=words):
+        check_tools(tools)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", ["class", "a b", "_private", "1"])
+def test_names_that_no_program_can_use(name: str) -> None:
+    """They would have to be attributes of a module."""
+    with pytest.raises(ConfigurationError, match=r"tools\.name"):
+        HostTool(add, name=name)
+
+
+def test_limits_that_cannot_work() -> None:
+    """As everywhere."""
+    with pytest.raises(ConfigurationError, match="max_calls"):
+        HostTool(add, max_calls=0)
+    with pytest.raises(ConfigurationError, match="timeout"):
+        HostTool(add, timeout=-1)
+
+
+def running(tools: dict[str, HostTool]) -> tuple[ToolCalls, Sandbox]:
+    """Calls of a run that a test plays."""
+    sandbox = Sandbox()
+    start(sandbox.channel.connection)
+    calls = ToolCalls(tools)
+    calls.begin(sandbox.channel)
+    return calls, sandbox
+
+
+def piece(**message: object) -> bytes:
+    """A message of a program."""
+    return b"t\0" + msgspec.json.encode(message)
+
+
+def answers(sandbox: Sandbox) -> list[dict[str, object]]:
+    """What was told, each in one piece."""
+    told = [request for request in sandbox.heard() if request[0] == 0x13]
+    return [
+        msgspec.json.decode(request[2][2:], type=dict[str, object]) for request in told if isinstance(request[2], bytes)
+    ]
+
+
+async def until_told(sandbox: Sandbox) -> list[dict[str, object]]:
+    """The next answers."""
+    async with asyncio.timeout(10):
+        while not (found := answers(sandbox)):
+            await settle()
+    return found
+
+
+async def test_calls_of_one_connection_never_answer_another() -> None:
+    """Numbers are each connection's own."""
+
+    async def name(value: str) -> str:
+        return value
+
+    calls, sandbox = running({"name": HostTool(name)})
+    calls.feed(1, piece(call=1, tool="name", args=["one"]))
+    calls.feed(2, piece(call=1, tool="name", args=["two"]))
+    await settle()
+    told = [request[1:] for request in sandbox.heard()]
+    assert told == [(1, b't\0{"call":1,"value":"one"}'), (2, b't\0{"call":1,"value":"two"}')]
+    await calls.aclose()
+
+
+async def test_end_of_a_connection_cancels_its_calls() -> None:
+    """And no other's."""
+    cancelled: list[int] = []
+
+    async def hang(number: int) -> None:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            cancelled.append(number)
+            raise
+
+    calls, _ = running({"hang": HostTool(hang)})
+    calls.feed(1, piece(call=1, tool="hang", args=[1]))
+    calls.feed(2, piece(call=1, tool="hang", args=[2]))
+    await settle()
+    calls.feed(1, b"")
+    await settle()
+    assert cancelled == [1]
+    await calls.aclose()
+    assert cancelled == [1, 2]
+    assert [call.outcome for call in calls.calls] == ["cancelled", "cancelled"]
+    assert repr(calls) == "<ToolCalls [1 tools, 0 under way]>"
+
+
+async def test_program_may_cancel_a_call() -> None:
+    """By its number."""
+    ended = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            ended.set()
+
+    calls, _ = running({"hang": HostTool(hang)})
+    calls.feed(1, piece(call=5, tool="hang"))
+    await settle()
+    calls.feed(1, piece(cancel=4))
+    calls.feed(1, piece(cancel=5))
+    await settle()
+    assert ended.is_set()
+    await calls.aclose()
+
+
+async def test_value_that_no_program_can_take() -> None:
+    """It is the call's error."""
+
+    async def gives() -> object:
+        return object()
+
+    calls, sandbox = running({"gives": HostTool(gives)})
+    calls.feed(1, piece(call=1, tool="gives"))
+    (answer,) = await until_told(sandbox)
+    assert "TypeError" in str(answer["error"])
+    await calls.aclose()
+
+
+async def test_exception_whose_words_fail() -> None:
+    """The program is told its name."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    async def raises() -> None:
+        raise MuteError
+
+    calls, sandbox = running({"raises": HostTool(raises)})
+    calls.feed(1, piece(call=1, tool="raises"))
+    assert await until_told(sandbox) == [{"call": 1, "error": {"type": "MuteError", "message": ""}}]
+    await calls.aclose()
+
+
+async def test_two_calls_of_one_number() -> None:
+    """The second is refused; the first goes on."""
+
+    async def hang() -> None:
+        await asyncio.sleep(1000)
+
+    calls, sandbox = running({"hang": HostTool(hang)})
+    calls.feed(1, piece(call=1, tool="hang"))
+    calls.feed(1, piece(call=1, tool="hang"))
+    (answer,) = await until_told(sandbox)
+    assert answer["call"] == 0
+    await calls.aclose()
+    assert len(calls.calls) == 1
+
+
+async def test_message_that_never_ends_is_dropped() -> None:
+    """Its connection may still make other calls."""
+
+    async def name() -> str:
+        return "x"
+
+    calls, sandbox = running({"name": HostTool(name)})
+    for _ in range(20):
+        calls.feed(1, b"t\1" + bytes(1_000_000))
+    calls.feed(1, b"t\0")
+    assert "too large" in str(await until_told(sandbox))
+    calls.feed(1, piece(call=2, tool="name"))
+    assert await until_told(sandbox) == [{"call": 2, "value": "x"}]
+    await calls.aclose()
