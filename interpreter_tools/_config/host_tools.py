@@ -181,7 +181,9 @@ def check_tools(tools: Iterable[ToolLike]) -> dict[str, HostTool]:
         ConfigurationError: one is no function, or two have the same name.
     """
     if isinstance(tools, (str, bytes, Mapping)) or not isinstance(tools, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError("tools", tools, "is not a list of functions", hint="give tools=[function, ...]")
+        raise ConfigurationError(
+            "tools", cast("object", tools), "is not a list of functions", hint="give tools=[function, ...]"
+        )
     found: dict[str, HostTool] = {}
     for each in tools:
         tool = each if isinstance(each, HostTool) else HostTool(each)
