@@ -338,6 +338,8 @@ class _TimedOut(Exception):
 
 def _text_of(error: Exception) -> str:
     try:
+        if isinstance(error, KeyError) and len(error.args) == 1:
+            return str(error.args[0])[:10_000]  # its own words are quoted, and would be quoted once more
         return str(error)[:10_000]
     except Exception:  # noqa: BLE001 - of the host's exception, whatever its __str__ does
         return ""
