@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-CASES = 240
+CASES = 200
 AT_ONCE = 8
 DEADLINE = 3.0  # seconds that the engine is given for a call
 PATIENCE = 40.0  # seconds, beyond which a call hangs; the machine may be busy

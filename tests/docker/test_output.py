@@ -210,9 +210,9 @@ async def measure_lags(lags: list[float]) -> None:
         lags.append(time.monotonic() - before - 0.005)
 
 
-async def test_a_gibibyte_streams_through_a_few_megabytes(engine: ExecutionEngine) -> None:
+async def test_much_output_streams_through_a_few_megabytes(engine: ExecutionEngine) -> None:
     """Nothing is kept that is not asked for."""
-    code = "import os\ndata = b'x' * 65536\nfor _ in range(1 << 14): os.write(1, data)"
+    code = "import os\ndata = b'x' * 65536\nfor _ in range(1 << 12): os.write(1, data)"
     total = 0
     async with engine.stream("python", code, capture=False, output_limit=None, strategy=POOL) as execution:
         first = await anext(execution)
@@ -222,7 +222,7 @@ async def test_a_gibibyte_streams_through_a_few_megabytes(engine: ExecutionEngin
             total += len(chunk.data)
         grown = peak_memory() - before
         result = await execution.result()
-    assert (result.outcome, total) == ("ok", 1 << 30)
+    assert (result.outcome, total) == ("ok", 1 << 28)
     assert grown < 8 * MIB
 
 
