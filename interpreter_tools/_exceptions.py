@@ -143,7 +143,7 @@ class UnknownLanguage(UsageError, LookupError):
         if _CODE.search(language):  # run("print(1)")
             hint = f"the language comes first, then the code: run('python', {shown!r})"
         elif close := difflib.get_close_matches(language.strip().lower(), known, n=1):
-            hint = f"did you mean {close[0]!r}? Another language is made known with LanguageRegistry.register"
+            hint = f"did you mean {close[0]!r}? LanguageRegistry.register adds further languages"
         super().__init__(f"unknown language {shown!r}; known: {', '.join(known)}", hint=hint)
         self.language = language
         self.known = tuple(known)
@@ -188,7 +188,10 @@ class UnknownOutput(UsageError, LookupError):
     """
 
     def __init__(self, output_id: str) -> None:
-        super().__init__(f"there is no output {output_id!r}", hint="the tool keeps those of the last runs only")
+        super().__init__(
+            f"there is no output {output_id!r}",
+            hint="the tool keeps the outputs of the last runs only: run the code again to see its output",
+        )
         self.output_id = output_id
 
 
@@ -210,7 +213,8 @@ class UnknownSession(UsageError, LookupError):
     def __init__(self, session_id: str) -> None:
         super().__init__(
             f"there is no session {session_id!r}",
-            hint="it was cleaned up, or not used for SessionConfig.idle_timeout seconds; create_session makes one",
+            hint="the session was cleaned up, or nobody used it for SessionConfig.idle_timeout seconds: make a new one "
+            "with create_session",
         )
         self.session_id = session_id
 
@@ -224,7 +228,7 @@ class SessionExists(UsageError):
 
     def __init__(self, session_id: str, reason: str) -> None:
         super().__init__(
-            f"the session {session_id!r} is there already {reason}", hint="clean it up, or take another id"
+            f"the session {session_id!r} exists already {reason}", hint="clean up that session, or use another id"
         )
         self.session_id = session_id
 
@@ -251,7 +255,7 @@ class UnknownContext(UsageError, LookupError):
     def __init__(self, context_id: str) -> None:
         super().__init__(
             f"there is no context {context_id!r}",
-            hint="it was closed, or its session was cleaned up; engine.context makes one",
+            hint="the context was closed, or its session was cleaned up: make a new one with engine.context",
         )
         self.context_id = context_id
 
@@ -286,11 +290,12 @@ class DockerApiError(MachineError):
     Attributes:
         operation: the request that the engine refused.
         status: the HTTP status; 0 when there was no answer.
-        detail: the engine's own text.
+        detail: the engine's own text; with status 0, "no answer" and the time that it had.
     """
 
     def __init__(self, operation: str, status: int, detail: str, *, hint: str = "") -> None:
-        super().__init__(f"{operation}: the Docker engine answered {status}: {detail}", hint=hint)
+        answer = f"the Docker engine answered {status}: {detail}" if status else f"the Docker engine gave {detail}"
+        super().__init__(f"{operation}: {answer}", hint=hint)
         self.operation = operation
         self.status = status
         self.detail = detail
@@ -322,7 +327,7 @@ class NetworkMissing(MachineError):
     def __init__(self, network: str) -> None:
         super().__init__(
             f"there is no network {network!r} on the Docker host",
-            hint="make it with `docker network create`, or leave ContainerConfig.network at 'none'",
+            hint=f"make it with `docker network create {network or 'NAME'}`, or let ContainerConfig.network be 'none'",
         )
         self.network = network
 
@@ -338,7 +343,7 @@ class InterpreterMissing(MachineError):
     def __init__(self, program: str, image: str, detail: str) -> None:
         super().__init__(
             f"{program!r} cannot be started in the image {image!r}: {detail}",
-            hint="use an image that has it, or register the language with the command that the image has",
+            hint="use an image that has this program, or register the language with a program that the image has",
         )
         self.program = program
         self.image = image
@@ -385,7 +390,7 @@ class PoolTimeout(InterpreterToolsError, TimeoutError):
     def __init__(self, pool: str, waited: float, *, hint: str = "") -> None:
         super().__init__(
             f"no container of {pool} became free within {waited:g} s",
-            hint=hint or "raise PoolConfig.max_size or PoolConfig.wait_timeout, or run less at once",
+            hint=hint or "raise PoolConfig.max_size or PoolConfig.wait_timeout, or start fewer runs at the same time",
         )
         self.waited = waited
 

@@ -27,7 +27,7 @@ CONNECTION_FAILED = 900
 GARBLED = 502
 """The status of an answer that cannot be decoded."""
 
-_GARBLED_HINT = "something between here and the Docker engine changes answers, or it is not a Docker engine"
+_GARBLED_HINT = "a proxy on the way to the Docker engine changes its answers, or no Docker engine listens there"
 _EXCERPT = 200  # characters of an answer
 
 SETUP_HINT = (
@@ -39,19 +39,25 @@ _MISSING_NETWORK = re.compile(
     r"(?:could not find the network|unable to find network with name or ID) (\S+?):|network (\S+) not found"
 )
 
-_RUNTIME_HINT = "install that runtime on the Docker host, or leave ContainerConfig.runtime at None"
+_RUNTIME_HINT = "install this runtime on the Docker host, or leave ContainerConfig.runtime at None"
 
 _HINTS = (
     ("no space left on device", "the Docker host's disk is full: `docker system df` shows what fills it"),
     ("runtime name", _RUNTIME_HINT),
     ("unknown runtime", _RUNTIME_HINT),
-    ("seccomp is not enabled", "the Docker host's kernel lacks seccomp, without which a sandbox would not be one"),
+    ("seccomp is not enabled", "use a Docker host whose kernel has seccomp: there is no sandbox without it"),
     (
         "bind source path does not exist",
-        "the path of a Mount is looked for on the machine of the Docker engine, which is another one than this",
+        "give a path of the machine on which the Docker engine runs: that is another machine than this one",
     ),
-    ("unable to set memory limit", "the container holds more than that already: raise memory_limit, or remove files"),
-    ("device or resource busy", "the container holds more than that already: raise memory_limit, or remove files"),
+    (
+        "unable to set memory limit",
+        "the container uses more memory than this limit already: raise memory_limit, or remove files",
+    ),
+    (
+        "device or resource busy",
+        "the container uses more memory than this limit already: raise memory_limit, or remove files",
+    ),
     ("minimum memory limit", "raise ContainerConfig.memory_limit"),
     ("nanocpus", "lower ContainerConfig.cpu_limit"),
     ("range of cpus", "lower ContainerConfig.cpu_limit"),
@@ -97,7 +103,7 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
         raise
     except TimeoutError as error:
         within = "" if deadline is None else f" within {deadline:g} s"
-        hint = "the engine hangs or is overloaded: see its log"
+        hint = "the Docker engine hangs or is overloaded: look at its log"
         raise DockerApiError(operation, 0, f"no answer{within}", hint=hint) from error
     except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
         reason = str(error) or type(error).__name__

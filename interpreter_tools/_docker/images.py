@@ -111,5 +111,5 @@ async def import_tree(
                 raise DockerError(500, str(answer["error"]))
             image_id = str(answer.get("status", image_id))
     if not image_id:
-        raise DockerError(500, "the engine told no id of the imported image")
+        raise DockerError(500, "the engine gave no id for the imported image")
     return image_id

@@ -150,7 +150,7 @@ async def run(
     """
     words = (*(() if file is None or code is None else (str(file),)), *args)  # as `python -c CODE WORD`
     if file is None and code is None and sys.stdin.isatty():
-        sys.stderr.write("interpreter-tools run: give a file (`-` for standard input), or code with -c\n")
+        sys.stderr.write("interpreter-tools run: give a file (`-` means standard input), or code with -c\n")
         return USAGE
     import_client()
     from interpreter_tools.cli._request import Request  # noqa: PLC0415
@@ -297,7 +297,7 @@ async def prune(
     from interpreter_tools.cli._deps import run_prune  # noqa: PLC0415
 
     if not (older_than or max_size or all):
-        sys.stderr.write("interpreter-tools deps prune: say what goes: --older-than, --max-size or --all\n")
+        sys.stderr.write("interpreter-tools deps prune: say what to remove: --older-than, --max-size or --all\n")
         return USAGE
     return await run_prune(
         older_than=older_than, max_size=max_size, everything=all, dry_run=dry_run, store=store, docker_host=docker_host

@@ -165,7 +165,7 @@ async def _ask(items: Sequence[Item]) -> bool:
     for item in items:
         sys.stderr.write(f"  {describe(item)}\n")
     living = sum(not isinstance(item, (SharedVolume, OwnImage)) and not item.abandoned for item in items)
-    warning = f", {living} of them of clients that are or may be alive, whose runs end" if living else ""
+    warning = f" ({living} of them belong to clients that are or may be alive, and their runs end)" if living else ""
     if await ask_terminal(f"remove these {len(items)}{warning}?"):
         return True
     sys.stderr.write("interpreter-tools clean: nothing was removed; --yes removes without asking\n")

@@ -39,7 +39,9 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
-        raise ConfigurationError("--older-than", text, "is not a time", hint="give a number and s, m, h, d or w: 30d")
+        raise ConfigurationError(
+            "--older-than", text, "is not a time", hint="give a number with s, m, h, d or w, such as 30d"
+        )
     return float(match[1]) * _UNITS[match[2]]
 
 

@@ -28,11 +28,11 @@ _FLAGS = {**FLAGS, "dependencies": "--dep", "files": "--file", "ports": "--port"
 _PYTHON = re.compile(r"[A-Za-z_.]+\(|\w=|Config\b|\bNone\b|session")  # a hint that speaks of the library
 
 _HINTS: dict[type[InterpreterToolsError], str] = {
-    UnknownLanguage: "name one with --language; others are set in the table [languages.NAME] of a file for --config",
+    UnknownLanguage: "name a language with --language; a table [languages.NAME] in the file of --config adds others",
     ImageMissing: "run `interpreter-tools setup`, or name another image with --image",
-    NetworkMissing: "make it with `docker network create NAME`, or leave --network out",
-    InterpreterMissing: "use an image that has it: `interpreter-tools setup --update`, or --image",
-    PoolTimeout: "run less at once, or raise INTERPRETER_TOOLS_POOL__WAIT_TIMEOUT",
+    NetworkMissing: "make the network with `docker network create NAME`, or leave --network out",
+    InterpreterMissing: "make the image again with `interpreter-tools setup --update`, or name one with --image",
+    PoolTimeout: "start fewer runs at the same time, or raise INTERPRETER_TOOLS_POOL__WAIT_TIMEOUT",
 }
 
 

@@ -40,7 +40,7 @@ def guess_language(name: str | None, code: bytes) -> str:
         raise ConfigurationError("language", suffix, "is no suffix of a known language", hint="name it with --language")
     if program:
         hint = "name the language with --language"
-        raise ConfigurationError("language", program, "in the first line is no known language", hint=hint)
+        raise ConfigurationError("language", program, "is named in the first line, and is no known language", hint=hint)
     return "python"
 
 

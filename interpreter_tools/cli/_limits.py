@@ -131,7 +131,7 @@ def _mount(text: str) -> Mount:
     source, colon, target = rest.rpartition(":")
     if not colon or not source or not target:
         hint = "give SOURCE:TARGET, SOURCE:TARGET:rw, or ARCHIVE:TARGET:zip"
-        raise ConfigurationError("--mount", text, "does not say what appears where", hint=hint)
+        raise ConfigurationError("--mount", text, "does not name a source and a target", hint=hint)
     mount = Mount(target=target, source=source, kind="zip" if mode == "zip" else None, read_only=mode != "rw")
     if mode == "rw":
         _tell_who_writes(source)

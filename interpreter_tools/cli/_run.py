@@ -33,7 +33,7 @@ _ENDS = {
     "timeout": "ended: it ran longer than --timeout",
     "oom": "ended: it needed more memory than --memory",
     "output_limit": "ended: it wrote more than --output-limit",
-    "dependency_error": "did not start: what --dep names could not be installed",
+    "dependency_error": "did not start: the packages of --dep could not be installed",
     "compile_error": "did not start: it could not be compiled",
 }
 _NAMED = 10  # files that are told by name
@@ -111,7 +111,9 @@ async def _keep(session: Session, target: Path) -> None:
     kept = await session.aclose(keep_generated=target)
     names = sorted(file_name(path.relative_to(target)) for path in kept)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    _say(f"kept in {target}: {', '.join(names[:_NAMED])}{more}" if names else "no file was made, so none is kept")
+    _say(
+        f"kept in {target}: {', '.join(names[:_NAMED])}{more}" if names else "the program made no file, so none is kept"
+    )
 
 
 def _save_results(result: ExecutionResult, target: Path) -> None:
@@ -135,7 +137,7 @@ def _notes(result: ExecutionResult, stderr: bytes, language: str, request: Reque
         return
     package = missing_package(msgspec.structs.replace(result, stderr=text), language)
     if package is not None and package not in request.dependencies:
-        yield f"the sandbox has no package for that: add --dep {package}"
+        yield f"the sandbox lacks a package that the program imports: add --dep {package}"
 
 
 def _sibling(file: Path, module: str | None) -> Path | None:

@@ -95,18 +95,18 @@ class ImageBuilder:
                 "or build on Debian or Ubuntu",
             )
         if not is_root():
-            raise SetupFailed("building images from packages needs root", hint="run `sudo interpreter-tools setup`")
+            raise SetupFailed("only root can build images from packages", hint="run `sudo interpreter-tools setup`")
         machine = os.uname().machine
         if client.version.arch != machine:
             raise ArchitectureMismatch(
-                f"images built here are for {machine}, but the engine's machine is {client.version.arch}",
+                f"images that are built here are for {machine}, but the Docker engine runs on {client.version.arch}",
                 hint="run `interpreter-tools setup` on that machine, or where a registry answers",
             )
         free = shutil.disk_usage(cache.root).free
         if free < _LEAST_SPACE:
             raise SetupFailed(
-                f"{cache.root} has {free >> 20} MB left, a build needs about {_LEAST_SPACE >> 20} MB",
-                hint="make room, or set XDG_CACHE_HOME to a directory on another disk",
+                f"a build needs about {_LEAST_SPACE >> 20} MB, and {cache.root} has only {free >> 20} MB free",
+                hint="delete files there, or set XDG_CACHE_HOME to a directory on another disk",
             )
         missing = [package for program, package in _NEEDED.items() if shutil.which(program, path=_PATH) is None]
         if missing:

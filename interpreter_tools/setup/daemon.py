@@ -163,12 +163,16 @@ def start_dockerd() -> Dockerd:
     """
     program, env = shutil.which("dockerd"), shutil.which("env")
     if program is None or env is None:
-        raise SetupFailed("dockerd is not installed", hint="install docker.io")
+        raise SetupFailed(
+            "dockerd is not installed", hint="install the package docker.io, or run `interpreter-tools setup`"
+        )
     try:
         with LOG.open("ab") as log:
             start = log.tell()
     except OSError as error:
-        raise SetupFailed(f"{LOG} cannot be written: {error.strerror}", hint="start dockerd by hand") from error
+        raise SetupFailed(
+            f"{LOG} cannot be written: {error.strerror}", hint="run this as root, or start dockerd by hand"
+        ) from error
     keeper = Path(__file__).with_name("log.py")
     words, into = os.pipe2(os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -142,7 +142,7 @@ def check_info(info: EngineInfo) -> list[Check]:
             "seccomp",
             ok=info.seccomp,
             detail="available" if info.seccomp else "not available",
-            remedy="" if info.seccomp else "use a kernel and an engine with seccomp: a sandbox is none without it",
+            remedy="" if info.seccomp else "use a kernel and an engine with seccomp: there is no sandbox without it",
         ),
         Check(
             "storage",
@@ -230,7 +230,9 @@ async def _check_image(client: DockerClient, target: Recipe | str) -> Check:
     except InterpreterToolsError as error:
         return Check(name, ok=False, detail=error.message, remedy=error.hint)
     if found is None:
-        return Check(name, ok=False, detail=f"{image} is not there", remedy=f"run `interpreter-tools setup {what}`")
+        return Check(
+            name, ok=False, detail=f"there is no image {image}", remedy=f"run `interpreter-tools setup {what}`"
+        )
     machine = client.version.arch
     if found.architecture != machine:
         detail = f"{image} is for {found.architecture}, the engine's machine is {machine}"
@@ -304,7 +306,7 @@ async def _check_from_inside(docker_host: str | None) -> list[Check]:
 async def _check_packages(engine: ExecutionEngine, config: EngineConfig) -> Check:
     """Fetch a package in the network of installers, from the index that they use."""
     remedy = (
-        f"see that containers in the network {config.dependency_network!r} reach the index (routes, firewall, DNS), or"
+        f"let containers in the network {config.dependency_network!r} reach the index (routes, firewall, DNS), or"
         " set index_url, https_proxy and ca_bundle; programs without packages run all the same"
     )
     settings = IndexSettings.of(config)
@@ -329,4 +331,4 @@ async def _check_packages(engine: ExecutionEngine, config: EngineConfig) -> Chec
         return Check("packages", ok=True, detail=f"{_PACKAGE} comes from the index in {result.execution_time:.1f} s")
     said = " ".join(result.stderr.split())[-300:] or result.outcome
     detail = f"no answer within {_INSTALL_DEADLINE:g} s" if result.outcome == "timeout" else said
-    return Check("packages", ok=False, detail=f"none can be installed: {detail}", remedy=remedy, needed=False)
+    return Check("packages", ok=False, detail=f"no package can be installed: {detail}", remedy=remedy, needed=False)

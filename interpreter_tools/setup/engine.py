@@ -106,8 +106,8 @@ class _EngineStarter:
         system = read_os_release()
         if not system.has_apt:
             raise SetupFailed(
-                f"no Docker engine answers, and how to install one on {system.pretty} is not known here",
-                hint="install Docker, or Podman with its API socket, as this system does it; then run this again",
+                f"no Docker engine answers, and interpreter-tools does not know how to install one on {system.pretty}",
+                hint="install Docker, or Podman with its API socket, by this system's means; then run this again",
             )
         await install_packages(
             ["docker.io"],
@@ -139,8 +139,8 @@ class _EngineStarter:
     async def _replace_daemon(self, running: int) -> DockerClient:
         if not is_listening():
             raise SetupFailed(
-                f"dockerd (process {running}) runs, but does not listen where it usually does",
-                hint=f"set DOCKER_HOST to where it listens, or end it (`kill {running}`) and run this again",
+                f"dockerd (process {running}) runs, but does not listen at its usual address",
+                hint=f"set DOCKER_HOST to its address, or end it (`kill {running}`) and run this again",
             )
         await self._agree(f"dockerd (process {running}) hangs. End it and start another?")
         await stop_dockerd(running)

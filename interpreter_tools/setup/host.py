@@ -177,7 +177,7 @@ async def find_sources(system: OsRelease) -> list[AptSource]:
     base = [source for source in sources if source.component == "main" and "-" not in source.release.partition("/")[0]]
     if not base:
         raise SetupFailed(
-            f"apt on this machine has no repository of {system.pretty} itself",
+            f"apt on this machine knows no repository of {system.pretty}",
             hint="add the distribution's main repository to /etc/apt/sources.list, or build where a registry answers",
         )
     return [base[0], *(source for source in sources if source != base[0])]

@@ -48,7 +48,9 @@ async def install_packages(
     names = " ".join(packages)
     command = f"apt-get install {names}"
     if not await consent(f"{question} (`{command}`)?"):
-        raise SetupFailed(f"not installed: {names}", hint=f"run `{command}`, or `interpreter-tools setup --yes`")
+        raise SetupFailed(
+            f"these packages are not installed: {names}", hint=f"run `{command}`, or `interpreter-tools setup --yes`"
+        )
     environment = {**os.environ, **_QUIET}
     meter = AptMeter()
 

@@ -105,7 +105,10 @@ async def pull(client: DockerClient, reference: str, *, tell: Callable[[float, s
                 scope.deadline = math.inf
                 tell(meter.feed(step), f"{step.status} {step.layer}".strip())
         if scope.cancelled_caught:
-            raise SetupFailed(f"no registry answers within {_FIRST_ANSWER_SECONDS:g} s")
+            raise SetupFailed(
+                f"no registry answers within {_FIRST_ANSWER_SECONDS:g} s",
+                hint="name a registry that answers with INTERPRETER_TOOLS_REGISTRY=host:port",
+            )
 
 
 async def derive(client: DockerClient, recipe: Recipe, reference: str, *, tell: Callable[[float, str], None]) -> None:

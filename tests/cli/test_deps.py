@@ -128,7 +128,7 @@ def test_failed_installation_is_the_commands_failure(store: str):
         (("deps", "warm", "git+https://example.org/x"), "is not a requirement"),
         (("deps", "warm", "-r", "/no/such/file"), "/no/such/file: No such file"),
         (("deps", "warm", "six", "-l", "cobol"), "unknown language"),
-        (("deps", "prune"), "say what goes"),
+        (("deps", "prune"), "say what to remove"),
         (("deps", "prune", "--older-than", "soon"), "is not a time"),
         (("deps", "prune", "--max-size", "big"), "is not a size"),
     ],

@@ -141,7 +141,10 @@ def test_files_that_were_made_are_kept(tmp_path: Path):
     assert {str(path.relative_to(out)) for path in out.rglob("*")} == {"a.txt", "d", "d/b.bin"}
     assert (out / "d/b.bin").read_bytes() == b"\x00\xff"
     nothing = call("run", "-c", "print('said')", "--out", str(out))
-    assert (nothing.returncode, nothing.stderr) == (0, b"interpreter-tools run: no file was made, so none is kept\n")
+    assert (nothing.returncode, nothing.stderr) == (
+        0,
+        b"interpreter-tools run: the program made no file, so none is kept\n",
+    )
 
 
 def test_mounts_are_read_only_unless_told(tmp_path: Path):
@@ -266,7 +269,7 @@ def test_terminal_can_be_typed_at():
         (("run", "/nonexistent.py"), 2, b"/nonexistent.py: No such file or directory"),
         (("run", "-c", "1", "-l", "cobol"), 2, b"unknown language 'cobol'"),
         (("run", "-c", "1", "--file", "a=/nonexistent"), 2, b"/nonexistent: No such file"),
-        (("run", "-c", "#!/usr/bin/rexx"), 2, b"'rexx' in the first line is no known language"),
+        (("run", "-c", "#!/usr/bin/rexx"), 2, b"'rexx' is named in the first line, and is no known language"),
         (("run", "-c", "1", "--memory", "lots"), 2, b"is not a size"),
         (("run", "-c", "1", "--mount", "x"), 2, b"give SOURCE:TARGET"),
         (("run", "-c", "1", "--mount", "/nonexistent:/x"), 2, b"/nonexistent"),

@@ -50,6 +50,7 @@ cp "$binary" {BASE}/supervisor
 mkdir {WORKSPACE} {STORE}
 for mount in $tmpfs; do mkdir -p "$mount"; mount -t tmpfs -o nosuid,nodev,mode=1777,size=256m none "$mount"; done
 ip link set lo up
+eval "$BEFORE"
 exec setpriv --no-new-privs --inh-caps=-all --bounding-set=$powers {BASE}/supervisor "$@"
 """
 _NAMESPACES = ("--pid", "--fork", "--kill-child", "--mount", "--ipc", "--net", "--mount-proc")
@@ -99,6 +100,7 @@ class Supervisor:
         namespaces: Sequence[str] = _NAMESPACES,
         powers: str = POWERS,
         path: str = "/usr/local/bin:/usr/bin:/bin",
+        before: str = ":",
     ) -> None:
         self.connection = Connection()
         self.events: list[Event] = []
@@ -111,7 +113,7 @@ class Supervisor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": f"{path}:/usr/sbin:/sbin", **_SANITIZERS},
+            env={"PATH": f"{path}:/usr/sbin:/sbin", "BEFORE": before, **_SANITIZERS},
             bufsize=0,
         )
         self._stdin, self._stdout, self._stderr = (

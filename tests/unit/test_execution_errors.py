@@ -176,3 +176,20 @@ async def test_slow_consumer_is_not_a_silent_supervisor(monkeypatch: pytest.Monk
     chunks = [chunk.data async for chunk in execution]
     assert (len(chunks), chunks[-1]) == (11, b"last")
     assert (await execution.result()).outcome == "timeout"
+
+
+async def test_output_on_its_way_from_a_remote_engine_loses_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, buffers hold far more than those of one machine: it is let in until the end is there."""
+    monkeypatch.setattr(module, "_BACKSTOP", 0.02)
+    sandbox = Sandbox()
+    execution = await started(sandbox, job(timeout=0.01))
+    for _ in range(40):  # MiB, of which nobody takes any
+        for _ in range(16):
+            sandbox.say(out(bytes(64 * _KIB)))
+        if not sandbox.transport.reading:
+            sandbox.transport.resumed.clear()
+            async with asyncio.timeout(30):
+                await sandbox.transport.resumed.wait()
+    sandbox.say(exited(Ended.TIMEOUT, -1, 9))
+    result = await execution.result()
+    assert (result.outcome, len(result.stdout)) == ("timeout", 40 << 20)
