@@ -127,6 +127,7 @@ class CellRunner
     trace = e.backtrace&.take_while { |line| !line.include?("workspace.rb") } || []
     e.set_backtrace(trace)
     shown = trace.empty? ? "#{e.message} (#{e.class})" : e.full_message(highlight: false)
+    $stderr.puts shown
     { status: "error", error: { name: e.class.name.to_s, value: e.message, traceback: shown } }
   ensure
     @evaluates = false

@@ -32,6 +32,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION
     session_id: str | None = None
     workspace_sharing: Literal["isolated", "shared"] = "isolated"
+    stateful: bool = False
     dependencies: bool = True
     auto_dependencies: bool = True
     timeout: float | None = 60.0
@@ -57,7 +58,8 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     @property
     def keeps_files(self) -> bool:
         """True when files stay from one call to the next, in a session of the tool's own."""
-        return self.strategy is ContainerStrategy.PER_SESSION or self.workspace_sharing == "shared"
+        own = self.strategy is ContainerStrategy.PER_SESSION or self.workspace_sharing == "shared"
+        return own or (self.stateful and self.session_id is None)
 
     def allowed_languages(self) -> Sequence[str]:
         """Return the languages that are registered now and allowed."""

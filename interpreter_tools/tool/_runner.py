@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from interpreter_tools._config.model import ContainerStrategy, EngineConfig, SessionConfig
+import msgspec
+
+from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, EngineConfig, SessionConfig
 from interpreter_tools._config.patterns import check_patterns
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, EngineClosed, InvalidArguments, UsageError
 from interpreter_tools._execution.calls import ToolCalls
 from interpreter_tools._execution.execution import Execution
 from interpreter_tools._execution.placement import LaterPlacement
+from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.tool._pictures import showing_figures
+from interpreter_tools.tool._stateful import Contexts, StatefulRun, check_stateful
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interpreter_tools._config.model import ContainerConfig
     from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._context.cell import Cell
     from interpreter_tools._execution.placement import Placement
     from interpreter_tools._session.session import Session
     from interpreter_tools.tool._arguments import ToolArguments
@@ -53,6 +57,7 @@ class Runner:
         self._config = config
         self._options = options
         self._session: Session | None = None
+        self._contexts = Contexts(options.limits.get("environment", {}))
         self._closed = False
 
     def __repr__(self) -> str:
@@ -83,7 +88,7 @@ class Runner:
         *,
         collect: Sequence[str] = (),
         sharing: Sharing | None = None,
-    ) -> Execution:
+    ) -> Execution | StatefulRun:
         """Return the run of a call; ``async with`` starts it, and its engine if need be.
 
         Args:
@@ -98,6 +103,9 @@ class Runner:
         """
         self._check_open()
         options = self._run_options(arguments)
+        if self._options.stateful and LanguageRegistry.get(arguments.language).cells is not None:
+            check_stateful(arguments)
+            return StatefulRun(lambda: self._cell(arguments, files, collect))
         options["files"] = files
         patterns = check_patterns(collect, field="collect")
         if sharing is not None:
@@ -118,6 +126,20 @@ class Runner:
 
         calls = ToolCalls(self._options.tools) if self._options.tools else None
         return Execution(LaterPlacement(make), stdin=_stdin(arguments), capture=True, collect=patterns, calls=calls)
+
+    async def _cell(
+        self, arguments: ToolArguments, files: Mapping[str, str | bytes], collect: Sequence[str]
+    ) -> tuple[Cell, tuple[str, ...]]:
+        """Return the cell of a call that keeps variables, and notes for its result."""
+        if collect:
+            raise ConfigurationError("collect", collect, "is not for a stateful tool", hint="use session.read_file")
+        engine = await self._start_engine()
+        given = self._options.session_id
+        session = self._own_session(engine) if given is None else engine.get_session(given)
+        for path, data in files.items():
+            await session.write_file(path, data)
+        context, notes = await self._contexts.of(session, arguments)
+        return context.stream(arguments.code, timeout=arguments.timeout, stdin=_stdin(arguments)), notes
 
     async def aclose(self) -> None:
         """Close the engine and the session that this object made. Does nothing the second time."""
@@ -155,10 +177,12 @@ class Runner:
 
     def _own_session(self, engine: ExecutionEngine) -> Session:
         if self._session is None:
+            stateful = self._options.stateful
             self._session = engine.session(
                 SessionConfig(
-                    strategy=self._options.strategy,
-                    workspace_sharing=self._options.workspace_sharing,
+                    strategy=ContainerStrategy.PER_SESSION if stateful else self._options.strategy,
+                    workspace_sharing="shared" if stateful else self._options.workspace_sharing,
+                    container=_limited(engine.config.container, self._options) if stateful else None,
                     idle_timeout=None,  # the tool lives as long as its owner wants
                 )
             )
@@ -198,3 +222,10 @@ class Runner:
 
 def _stdin(arguments: ToolArguments) -> bytes:
     return (arguments.stdin or "").encode("utf-8", "surrogatepass")
+
+
+def _limited(container: ContainerConfig, options: ToolOptions) -> ContainerConfig:
+    """Return the configuration of a session's containers: contexts have the limits of their container."""
+    fields = {field for field in ContainerConfig.__struct_fields__ if field != "environment"}
+    limits = {name: value for name, value in options.limits.items() if name in fields and value is not None}
+    return msgspec.structs.replace(container, **limits)

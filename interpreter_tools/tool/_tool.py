@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from interpreter_tools._engine import ExecutionEngine
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._execution.execution import Execution
+    from interpreter_tools.tool._stateful import StatefulRun
 
 _NO_FILES: Mapping[str, str | bytes] = MappingProxyType({})
 
@@ -95,7 +96,7 @@ class CodeExecutionTool:
         parts = [
             "Runs a complete program in a sandbox.",
             "Returns what it wrote to stdout and stderr, its exit code, and the names of the files that it made.",
-            "Only what is printed is returned: print the values you want to know.",
+            self._returned,
             "Plots and pictures that it shows come back as pictures.",
             self._memory,
             "" if self._runner.networked else "The program has no network.",
@@ -132,8 +133,16 @@ class CodeExecutionTool:
         )
 
     @property
+    def _returned(self) -> str:
+        if self._options.stateful:
+            return "The value of a last expression is returned as well; print what else you want to know."
+        return "Only what is printed is returned: print the values you want to know."
+
+    @property
     def _memory(self) -> str:
         """The sentence for models about files of earlier calls."""
+        if self._options.stateful:
+            return "Variables are kept for later calls in the same language, and files for all languages."
         if self._options.keeps_files:
             return "Files are kept for later calls, variables are not."
         if self._options.session_id is not None:
@@ -201,8 +210,10 @@ class CodeExecutionTool:
         collect: Sequence[str] = (),
         workspace_sharing: Sharing | None = None,
         **fields: object,
-    ) -> Execution:
+    ) -> Execution | StatefulRun:
         """Return a run as an ``Execution``, which ``async with`` starts; arguments as in ``execute``.
+
+        With ``stateful`` it is a cell, which has the same methods.
 
         If the task in the ``async with`` is cancelled, the program is killed.
 
@@ -352,6 +363,7 @@ def create_code_execution_tool(
     strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION,
     session_id: str | None = None,
     workspace_sharing: Literal["isolated", "shared"] = "isolated",
+    stateful: bool = False,
     dependencies: bool = True,
     auto_dependencies: bool = True,
     timeout: float | None = 60.0,
@@ -371,6 +383,8 @@ def create_code_execution_tool(
             on first use: one container for each language, whose files stay until ``cleanup``.
         session_id: a session of ``engine`` that runs belong to instead, which stays the caller's.
         workspace_sharing: ``"shared"`` lets all runs, in whatever language, see one workspace.
+        stateful: True keeps variables between calls: each language has a live interpreter in the session, as
+            ``session.context`` makes it. Languages without a cell runner run programs of their own in the same session.
         dependencies: True lets models ask for packages.
         auto_dependencies: whether well-known packages that a program imports are installed without being asked for;
             only with ``dependencies``.
@@ -390,6 +404,7 @@ def create_code_execution_tool(
         strategy=check_strategy(strategy, field="strategy"),
         session_id=session_id,
         workspace_sharing=workspace_sharing,
+        stateful=stateful,
         dependencies=dependencies,
         auto_dependencies=auto_dependencies,
         timeout=timeout,

@@ -596,6 +596,7 @@
     } catch (error) {
       outcome = failed(error);
     }
+    if (outcome.error) process.stderr.write(`${outcome.error.traceback}\n`);
     await turn(); // rejections that nobody has handled are told now
     const { user, system } = process.cpuUsage(used);
     const exitCode = outcome.exit_code ?? (outcome.status === 'ok' ? process.exitCode : undefined);
