@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from interpreter_tools._config.results import OutputChunk
+    from interpreter_tools._context.cell import Cell
     from interpreter_tools._execution.execution import Execution
 
 _INTERVAL = 0.1  # seconds between two notifications
@@ -30,7 +31,7 @@ class Follower:
         report: sends one notification: the number of bytes so far, and a text.
     """
 
-    def __init__(self, execution: Execution, report: Callable[[float, str], Awaitable[None]]) -> None:
+    def __init__(self, execution: Execution | Cell, report: Callable[[float, str], Awaitable[None]]) -> None:
         self._execution = execution
         self._report = report
         self._bytes = 0

@@ -48,7 +48,7 @@ class State:
         """
         engine = await self.engine()
         self.sessions = {name: session for name, session in self.sessions.items() if session.info().is_active}
-        session = engine.session()
+        session = engine.session(workspace_sharing="shared")  # contexts of several languages see its files
         self.sessions[session.id] = session
         return session
 

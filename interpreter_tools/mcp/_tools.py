@@ -37,7 +37,8 @@ from interpreter_tools.tool._pictures import pictures_of, read_picture, showing_
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._config.options import CellOptions, RunOptions
+    from interpreter_tools._context.cell import Cell
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools.tool._pictures import Picture
 
@@ -77,7 +78,7 @@ Contents = Annotated[str, BeforeValidator(_as_text)]
 # The engine limits the time of a run.
 _OPTIONS = ToolOptions(timeout=None)
 _KEEPING = "to keep files, run in a session from create_session"
-_BESIDE = ("session_id", "files")
+_BESIDE = ("session_id", "files", "context")
 _OTHER_NAMES = {
     **dict.fromkeys(("file_path", "filepath", "filename", "file_name", "file", "name"), "path"),
     **dict.fromkeys(("contents", "text", "data", "body", "file_text"), "content"),
@@ -126,6 +127,13 @@ async def execute_code(
         str | None,
         Field(description="run in this session and see its files; else in a sandbox that is gone afterwards"),
     ] = None,
+    context: Annotated[
+        str | None,
+        Field(
+            description="name of a live interpreter of the session, made by its first call: variables stay for later "
+            "calls with the name, and the value of a last expression comes back"
+        ),
+    ] = None,
     stdin: Annotated[Text, Field(description="standard input")] = "",
     args: Annotated[list[str] | None, Field(description="arguments of the program")] = None,
     timeout: Annotated[float | None, Field(description="seconds that the program may run")] = None,
@@ -166,7 +174,7 @@ async def execute_code(
             options["merge_output"] = True
         if args:
             options["args"] = args
-        execution = await _start(state, session_id or None, language, code, options)
+        execution = await _start(state, session_id or None, language, code, options, context=context or None)
         async with execution:
             await Follower(execution, lambda progress, text: ctx.report_progress(progress, message=text)).follow()
             result = await execution.result()
@@ -199,7 +207,7 @@ async def execute_code(
 async def create_session(ctx: Ctx) -> SessionReport:
     """Make a session: a workspace whose files stay from run to run, in every language.
 
-    Variables and processes do not stay: each run is a program of its own.
+    Variables and processes do not stay: each run is a program of its own, unless it has a `context`.
     """
     with as_tool_errors():
         session = await ctx.request_context.lifespan_context.open()
@@ -318,10 +326,43 @@ async def _pictures(state: State, session_id: str, names: Sequence[str]) -> list
     return shown
 
 
-async def _start(state: State, session_id: str | None, language: str, code: str, options: RunOptions) -> Execution:
+async def _start(
+    state: State, session_id: str | None, language: str, code: str, options: RunOptions, *, context: str | None
+) -> Execution | Cell:
+    if context is not None:
+        return await _cell(state, session_id, language, code, options, context)
     if session_id is None:
         return (await state.engine()).stream(language, code, **options)
     return (await state.session(session_id)).stream(language, code, **options)
+
+
+async def _cell(state: State, session_id: str | None, language: str, code: str, options: RunOptions, name: str) -> Cell:
+    """Return the cell of a call in a context."""
+    if session_id is None:
+        raise ConfigurationError(
+            "context", name, "is of no session", hint="call create_session, and give its session_id"
+        )
+    if options.get("args"):
+        raise ConfigurationError("args", options.get("args"), "are for programs, not for cells of a context")
+    session = await state.session(session_id)
+    if options.get("dependencies") and any(known.name == name for known in session.info().contexts):
+        hint = "give the context another name, whose first call asks for all packages"
+        raise ConfigurationError(
+            "dependencies", options.get("dependencies"), "come too late for this context", hint=hint
+        )
+    context = session.context(
+        language,
+        name,
+        dependencies=options.get("dependencies", ()),
+        system_dependencies=options.get("system_dependencies"),
+        on_death="restart",
+    )
+    for path, data in options.get("files", {}).items():
+        await session.write_file(path, data)
+    limits: CellOptions = {"stdin": options.get("stdin")}
+    if "timeout" in options:
+        limits["timeout"] = options["timeout"]
+    return context.stream(code, **limits)
 
 
 def _link(session_id: str, path: str) -> ResourceLink:

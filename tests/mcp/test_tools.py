@@ -322,8 +322,33 @@ async def test_models_arguments_are_those_of_the_tool(tmp_path: Path) -> None:
     """One list: what the tool takes from models the server takes, too, beside sessions and files."""
     async with connect("memory", tmp_path) as server:
         (tool,) = [tool for tool in (await server.client.list_tools()).tools if tool.name == "execute_code"]
-        assert set(tool.input_schema["properties"]) == {*ToolArguments.__struct_fields__, "session_id", "files"}
+        assert set(tool.input_schema["properties"]) == {
+            *ToolArguments.__struct_fields__,
+            *("session_id", "files", "context"),
+        }
         answer = await server.call(
             "execute_code", language="python", code="import sys; print(sys.argv[1:])", args=["a b"]
         )
         assert answer["stdout"] == "['a b']\n"
+
+
+async def test_variables_of_a_context_stay(tmp_path: Path) -> None:
+    """Between calls with its name; a context of another name, and a call without one, do not see them."""
+    async with connect("memory", tmp_path) as server:
+        session = await server.session()
+        within: dict[str, object] = {"session_id": session, "language": "python"}
+        await server.call("execute_code", **within, code="x = 41", context="a")
+        result = await server.client.call_tool("execute_code", {**within, "code": "x + 1", "context": "a"})
+        assert "42" in text_of(result)
+        assert "NameError" in text_of(
+            await server.client.call_tool("execute_code", {**within, "code": "x", "context": "b"})
+        )
+        assert "NameError" in text_of(await server.client.call_tool("execute_code", {**within, "code": "print(x)"}))
+        late = await server.error("execute_code", **within, code="x", context="a", dependencies=["six"])
+        assert "another name" in late
+
+
+async def test_a_context_needs_a_session(tmp_path: Path) -> None:
+    """The model is told to make one."""
+    async with connect("memory", tmp_path) as server:
+        assert "create_session" in await server.error("execute_code", language="python", code="1", context="a")
