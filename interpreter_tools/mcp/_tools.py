@@ -330,13 +330,15 @@ async def _start(
     state: State, session_id: str | None, language: str, code: str, options: RunOptions, *, context: str | None
 ) -> Execution | Cell:
     if context is not None:
-        return await _cell(state, session_id, language, code, options, context)
+        return await _cell(state, session_id, language, code, options, name=context)
     if session_id is None:
         return (await state.engine()).stream(language, code, **options)
     return (await state.session(session_id)).stream(language, code, **options)
 
 
-async def _cell(state: State, session_id: str | None, language: str, code: str, options: RunOptions, name: str) -> Cell:
+async def _cell(
+    state: State, session_id: str | None, language: str, code: str, options: RunOptions, *, name: str
+) -> Cell:
     """Return the cell of a call in a context."""
     if session_id is None:
         raise ConfigurationError(
