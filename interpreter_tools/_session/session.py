@@ -464,8 +464,8 @@ class Session:
             only_generated: return only the files that runs of the session made or changed.
 
         Raises:
-            ContainerLost: files went away with their container. The next run raises it as well; the run after that
-                begins with an empty workspace.
+            ContainerLost: files went away with their container. The next run raises it as well, unless a run has done
+                so already; the run after that begins with an empty workspace.
         """
         async with self._turns.turn():
             names = [shown_path(path) for path in await self._workspace.sizes()]
