@@ -27,6 +27,7 @@ InterpreterToolsError
 │   ├── NetworkMissing      a Docker network is not there
 │   ├── InterpreterMissing  an image does not hold the program that the language needs
 │   ├── ArchitectureMismatch  an image is for another kind of processor
+│   ├── SandboxUnavailable  the Docker host allows no sandboxes inside of a container
 │   └── StoreFailed         the dependency store is full or read-only
 ├── ContainerStartFailed    a container was made but did not come to life
 ├── ContainerLost           a container went away while it was in use
@@ -351,6 +352,20 @@ class InterpreterMissing(MachineError):
 
 class ArchitectureMismatch(MachineError):
     """An image is for another kind of processor than the Docker host's."""
+
+
+class SandboxUnavailable(MachineError):
+    """A container cannot have sandboxes of its own: the Docker host does not allow what they are made of.
+
+    Attributes:
+        step: the step that failed, such as ``"user"`` or ``"proc"``; empty when none was tried.
+        errno: why it failed; 0 when none was tried.
+    """
+
+    def __init__(self, message: str, step: str = "", errno: int = 0, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
+        self.errno = errno
 
 
 class StoreFailed(MachineError):

@@ -300,6 +300,9 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
         container: the configuration of its sandboxes, unless a session or run overrides it.
         docker_host: address of the Docker engine, ``unix://`` or ``tcp://``; None means DOCKER_HOST, the current
             Docker context, or the usual sockets; the first that is found is used.
+        isolation: what is around a program. ``"sandbox"``: namespaces of its own inside a container, which are
+            thrown away with it; where the Docker host allows none, ``SandboxUnavailable`` is raised. ``"container"``:
+            the container alone, which ``POOL`` resets. ``"auto"``: as ``"container"``.
         prewarm: languages whose containers are started with the engine.
         timeout: seconds that a run may take; None means no limit.
         output_limit: bytes of stdout and stderr together; None means no limit.
@@ -336,6 +339,7 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
     pool: PoolConfig = msgspec.field(default_factory=PoolConfig)
     container: ContainerConfig = msgspec.field(default_factory=ContainerConfig)
     docker_host: str | None = None
+    isolation: Literal["auto", "sandbox", "container"] = "auto"
     prewarm: tuple[str, ...] = ("python",)
     timeout: float | None = 60.0
     compile_timeout: float = 60.0

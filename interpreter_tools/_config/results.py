@@ -149,6 +149,9 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         system_dependencies: the packages of the distribution that the run had.
         notes: one sentence for each option that was not followed, or followed otherwise, with the reason.
         tool_calls: the program's calls of ``tools``, in the order of their ends; the first 10,000 of them.
+        isolation: what was around the program: ``sandbox`` (namespaces of its own inside a container), ``container``
+            (a container of its own, or of its session), or ``reset`` (a container that ``POOL`` uses again after a
+            verified reset); None when no program ran.
     """
 
     stdout: str
@@ -181,6 +184,7 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     system_dependencies: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    isolation: Literal["container", "sandbox", "reset"] | None = None
 
     @property
     def text(self) -> str | None:
@@ -361,10 +365,12 @@ class PoolStats(_Counts, frozen=True, kw_only=True):
         refills: containers started.
         discards: containers expired or terminated, by cause.
         left_out: modules of ``ContainerConfig.preload`` that the last container did not import, each with the reason.
+        isolation: what is around a program in the last container, see ``ExecutionResult``; None before the first.
     """
 
     shape: str
     left_out: tuple[str, ...] = ()
+    isolation: Literal["container", "sandbox", "reset"] | None = None
 
 
 class EngineStats(_Counts, frozen=True, kw_only=True):

@@ -24,23 +24,50 @@ from interpreter_tools._exceptions import (
     InterpreterMissing,
     InterpreterToolsError,
     MachineError,
+    SandboxUnavailable,
 )
 from interpreter_tools._protocol import Clean, Ready, Refused, Reset
-from interpreter_tools._protocol.constants import BootMode, Verdict
+from interpreter_tools._protocol.constants import BootMode, Box, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._config.model import ContainerConfig
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.shape import Shape
     from interpreter_tools._docker import DockerClient, SupervisorVolume
+    from interpreter_tools._docker.spec import BoxWay
+    from interpreter_tools._protocol import Hello
 
 _LOG = logging.getLogger("interpreter_tools")
 _MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, elf(5)
 _START_DEADLINE = 60.0
 _CLOSE_DEADLINE = 30.0
 _RESET_DEADLINE_MS = 2000
+_STEPS = {
+    Box.NONE: "the supervisor was not asked for them",
+    Box.USER: "no user namespace can be made",
+    Box.IDS: "the ids of a user namespace cannot be mapped",
+    Box.NAMESPACES: "no namespaces of processes, files and the network can be made",
+    Box.FILES: "no new file systems can be mounted",
+    Box.PROC: "no new /proc can be mounted",
+    Box.MASKS: "parts of /proc and /sys cannot be hidden",
+    Box.NETWORK: "the loopback interface cannot be set up",
+    Box.POWERS: "capabilities cannot be dropped",
+    Box.FILTER: "no second filter of system calls can be installed",
+    Box.SUPERVISOR: "the supervisor of a sandbox does not start",
+}
 _BOOT_MODES = {None: BootMode.NONE, "fork": BootMode.FORK, "single": BootMode.SINGLE}
+
+
+def _sandbox_refused(greeting: Hello) -> SandboxUnavailable:
+    why = f"{_STEPS[greeting.box]}: {os.strerror(greeting.errno)}"
+    return SandboxUnavailable(
+        f"this Docker host allows no sandboxes inside of a container: {why}",
+        step=greeting.box.name.lower(),
+        errno=greeting.errno,
+        hint="`interpreter-tools doctor` says what forbids it; isolation='auto' runs the code without it",
+    )
 
 
 class Container:
@@ -57,6 +84,7 @@ class Container:
         born: the time of its start, on the monotonic clock.
         idle_since: the time at which it was last used, on the same clock.
         uses: runs so far.
+        boxed: True when its programs run in sandboxes inside, of which a reset throws one away.
     """
 
     def __init__(
@@ -75,6 +103,7 @@ class Container:
         self.uid = uid
         self.born = self.idle_since = time.monotonic()
         self.uses = 0
+        self.boxed = False
         self._reset: Reset | None = None
 
     def __repr__(self) -> str:
@@ -90,6 +119,7 @@ class Container:
         labels: Mapping[str, str],
         traits: HostTraits,
         installer: str | None = None,
+        box: BoxWay | None = None,
     ) -> Self:
         """Create and start a container, and wait until an interpreter is booted in it.
 
@@ -100,8 +130,10 @@ class Container:
             labels: the labels of its owner.
             traits: the traits of the engine's host.
             installer: the name of an installer's container; None for a sandbox.
+            box: the way in which it has sandboxes of its own; None means that it has none.
 
         Raises:
+            SandboxUnavailable: it can have none.
             ImageMissing: the image is gone.
             InterpreterMissing: the image does not hold the interpreter.
             ContainerStartFailed: the supervisor did not come to life.
@@ -118,6 +150,7 @@ class Container:
             traits=traits,
             workspace_volume=shape.workspace_volume,
             installs=installer is not None,
+            box=box,
             image_volumes=shape.image_volumes,
         )
         name = installer or f"interpreter-tools-{uuid.uuid4().hex}"
@@ -129,6 +162,7 @@ class Container:
             raise
         channel = Channel()
         container = cls(client, container_id, shape, channel, name=name, uid=uid, cpus=traits.cpus)
+        container.boxed = box is not None
         try:
             async with awake_timeout(_START_DEADLINE):
                 await supervisor.check(client, container_id)
@@ -156,6 +190,8 @@ class Container:
         if shape.config.ports:
             self.ports = await self._client.published_ports(self.id)
         greeting = await channel.greeting()
+        if self.boxed and greeting.box is not Box.MADE:
+            raise _sandbox_refused(greeting)
         if greeting.machine != _MACHINES.get(self._client.version.arch, greeting.machine):
             raise ArchitectureMismatch(f"the supervisor is not for the Docker host's {self._client.version.arch}")
         data = connection.boot(_BOOT_MODES[shape.boot_mode], shape.boot_command, shape.boot_environment, uid=self.uid)
@@ -168,6 +204,11 @@ class Container:
             self.left_out = tuple(answer.note.split("; "))
             _LOG.warning("%s: not imported ahead: %s", shape.image, answer.note)
         self.idle_since = time.monotonic()
+
+    @property
+    def isolation(self) -> Isolation:
+        """The thing around a program in it, see ``ExecutionResult``."""
+        return "sandbox" if self.boxed else "reset" if self.shape.reused else "container"
 
     def plan_reset(self) -> Reset:
         """Return the reset to send: with the next START, or later as RESET."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -83,15 +84,64 @@ _PODMAN_ULIMIT: dict[str, object] = {"Name": "nproc", "Soft": 4096, "Hard": 4096
 PODMAN_ULIMITS: list[dict[str, object]] = [_PODMAN_ULIMIT, {"Name": "nofile", "Soft": 1024, "Hard": 1024}]
 """Podman's own defaults may lie above what its service may grant; a container without limits then does not start."""
 
-SECCOMP = msgspec.json.encode(
-    msgspec.json.decode(files("interpreter_tools._docker").joinpath("seccomp.json").read_bytes())
-).decode()
+_BOX_CALLS = ("mount", "setns", "unshare")
+
+
+class _Rule(msgspec.Struct, omit_defaults=True):
+    """One rule of a seccomp profile."""
+
+    names: tuple[str, ...]
+    action: str
+    comment: str = ""
+    args: list[dict[str, object]] = []
+    errnoRet: int | None = None  # noqa: N815 - Docker's name
+    includes: dict[str, object] = {}
+
+
+class _Profile(msgspec.Struct):
+    """A seccomp profile, as Docker takes it."""
+
+    defaultAction: str  # noqa: N815 - Docker's name
+    defaultErrnoRet: int  # noqa: N815 - Docker's name
+    archMap: list[dict[str, object]]  # noqa: N815 - Docker's name
+    syscalls: list[_Rule]
+
+
+def _profile(*, boxes: bool) -> str:
+    """Return a profile as JSON; with ``boxes`` that of containers whose supervisor makes sandboxes."""
+    text = files("interpreter_tools._docker").joinpath("seccomp.json").read_bytes()
+    profile = msgspec.json.decode(text, type=_Profile)
+    if boxes:
+        for rule in profile.syscalls:
+            if rule.names == ("clone",):
+                rule.args = []
+        comment = "for the supervisor, which makes sandboxes; a second filter takes them from every program"
+        profile.syscalls.append(_Rule(names=_BOX_CALLS, action="SCMP_ACT_ALLOW", comment=comment))
+    return msgspec.json.encode(profile).decode()
+
+
+SECCOMP = _profile(boxes=False)
 """The system calls that a sandbox may make; JSON, as Docker takes it.
 
 64-bit calls only: with ``SCMP_ARCH_X86`` the rule for ``socket`` also lets ``socketcall`` pass, whose arguments no
 filter sees, so that ``int 0x80`` opened an AF_VSOCK socket (measured with libseccomp 2.5.4). A 32-bit call ends its
 program with SIGSYS.
 """
+
+BOX_SECCOMP = _profile(boxes=True)
+"""``SECCOMP`` and the calls that make and enter namespaces, which supervisor/filter.c takes from programs."""
+
+
+class BoxWay(Enum):
+    """The ways in which a container can have sandboxes of its own, the better one first.
+
+    Attributes:
+        UNMASKED: no part of /proc is masked for the supervisor, which therefore may mount a new one.
+        ADMIN: the engine's masks stay; the supervisor is given CAP_SYS_ADMIN until it has mounted a /proc of its own.
+    """
+
+    UNMASKED = auto()
+    ADMIN = auto()
 
 
 class OwnFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +204,7 @@ def container_spec(
     uid: int = 0,
     traits: HostTraits | None = None,
     installs: bool = False,
+    box: BoxWay | None = None,
     workspace_volume: str | None = None,
     image_volumes: Sequence[str] = (),
 ) -> dict[str, object]:
@@ -167,16 +218,19 @@ def container_spec(
         uid: the user that programs run as first; 0 means one without a name.
         traits: the traits of the engine's host.
         installs: True for an installer, which can write the dependency store.
+        box: the way in which it has sandboxes of its own; None means that it is one.
         workspace_volume: a volume, see ``workspace_options``, that is the workspace; None means a tmpfs of its own.
         image_volumes: directories for which the engine would make volumes, because the image asks for them.
     """
     traits = traits or HostTraits()
+    writable = [*WRITABLE, *(mount.path for mount in config.mounts if mount.is_tmpfs)]
+    boxes = [] if box is None else ["box=shared" if workspace_volume else "box"]
     return {
         "Image": image,
         "Hostname": "localhost" if config.network == "none" else "sandbox",  # a name that resolves, unlike the id
         "User": "0:0",
         "Entrypoint": [SUPERVISOR_PATH],
-        "Cmd": [f"store={STORE_DIRECTORY}", *WRITABLE, *(mount.path for mount in config.mounts if mount.is_tmpfs)],
+        "Cmd": [*boxes, f"store={STORE_DIRECTORY}", *writable],
         "WorkingDir": "/",
         "Env": [],
         "Labels": dict(labels),
@@ -198,6 +252,7 @@ def container_spec(
             workspace_volume=workspace_volume,
             image_volumes=image_volumes,
             installs=installs,
+            box=box,
             labels=labels,
         ),
     }
@@ -211,6 +266,7 @@ def host_config(
     uid: int = 0,
     workspace_volume: str | None = None,
     installs: bool = False,
+    box: BoxWay | None = None,
     image_volumes: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
@@ -222,6 +278,7 @@ def host_config(
         traits: the traits of the engine's host.
         uid: the user that programs run as first; 0 means one without a name.
         installs: True when the dependency store can be written.
+        box: the way in which the container has sandboxes of its own.
         workspace_volume: the volume that is the workspace; None means a tmpfs of its own.
         image_volumes: directories for which the engine would make volumes.
         labels: the labels of a volume that the engine makes for the workspace, if there is none yet.
@@ -236,7 +293,7 @@ def host_config(
     result: dict[str, object] = {
         "AutoRemove": True,
         "CapDrop": ["ALL"],
-        "CapAdd": list(_INSTALLER_CAPABILITIES if installs else _CAPABILITIES),
+        "CapAdd": _capabilities(installs, box),
         "IpcMode": "private",
         "LogConfig": {"Type": "none", "Config": {}},  # a log file would fill the host's disk, and slow output
         "Memory": config.memory_bytes,
@@ -245,11 +302,12 @@ def host_config(
         "NetworkMode": config.network,
         "PidsLimit": config.pids_limit,
         "ReadonlyRootfs": True,
-        "SecurityOpt": ["no-new-privileges", f"seccomp={traits.seccomp}"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={traits.seccomp if box is None else BOX_SECCOMP}"],
         "Tmpfs": _tmpfs(
             config, podman=traits.podman, own_workspace=workspace_volume is None, image_volumes=image_volumes
         ),
         "Ulimits": ulimits,
+        **({"MaskedPaths": [], "ReadonlyPaths": []} if box is BoxWay.UNMASKED else {}),
     }
     if config.ports:  # "0": a port that is free
         result["PortBindings"] = {f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": "0"}] for port in config.ports}
@@ -293,6 +351,13 @@ def _mounts(
         mounts += [traits.own_files.mount(name, place) for name, place in accounts.items() if place not in theirs]
     mounts += [bind_spec(mount, recursive=traits.recursive) for mount in config.mounts if mount.is_bind]
     return mounts
+
+
+def _capabilities(installs: bool, box: BoxWay | None) -> list[str]:
+    """Return the capabilities that the supervisor begins with."""
+    if installs:
+        return list(_INSTALLER_CAPABILITIES)
+    return [*_CAPABILITIES, *(("SYS_ADMIN",) if box is BoxWay.ADMIN else ())]
 
 
 def _volume(name: str, target: str, *, read_only: bool) -> dict[str, object]:

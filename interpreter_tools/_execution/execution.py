@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.patterns import Pattern
     from interpreter_tools._config.results import DependencyStream, ExecutionResult, OutputChunk, Stream
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._execution.calls import ToolCalls
     from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.lease import Lease
@@ -104,6 +105,7 @@ class Execution:
         self._high = _HIGH
         self._placed: Placed | None = None
         self._lease: Lease | None = None
+        self._isolation: Isolation | None = None
         self._stdin: Stdin | None = None
         self._started = asyncio.Event()  # the program, or it never will
         self._compiled: Exited | None = None  # how the compiler ended
@@ -160,6 +162,7 @@ class Execution:
                 self._install(placed)
             else:
                 self._placed, self._lease = placed, placed.lease
+                self._isolation = placed.lease.isolation
                 self._lease.channel.listen(self)
                 self._start(placed.job, placed.lease)
 
@@ -534,6 +537,7 @@ class Execution:
                 dependency_time=seconds,
                 compile_time=0.0 if self._compiled is None else self._compiled.wall_us / 1e6,
                 tool_calls=() if self._calls is None else tuple(self._calls.calls),
+                isolation=self._isolation,
             )
         if self._compiled is not None:
             assert self._placed is not None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.lease_end import LeaseEnd
@@ -29,6 +30,11 @@ class Lease(Protocol):
     @property
     def image(self) -> str:
         """The image of the container."""
+        ...
+
+    @property
+    def isolation(self) -> Isolation:
+        """The thing around the program, see ``ExecutionResult``."""
         ...
 
     @property

@@ -15,6 +15,7 @@ from interpreter_tools._protocol.constants import Ended, Why
 if TYPE_CHECKING:
     from interpreter_tools._config.host_tools import ToolCall
     from interpreter_tools._config.results import Outcome
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._execution.collecting import Collected
@@ -65,6 +66,7 @@ def ran(
     collected: Collected,
     dependency_time: float,
     compile_time: float,
+    isolation: Isolation | None,
     tool_calls: tuple[ToolCall, ...] = (),
 ) -> ExecutionResult:
     """Return the result of a program that ran, with any end."""
@@ -97,6 +99,7 @@ def ran(
         results=tuple(displays.results),
         results_truncated=displays.truncated,
         tool_calls=tool_calls,
+        isolation=isolation,
     )
 
 

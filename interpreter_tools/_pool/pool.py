@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._background import BackgroundTasks
     from interpreter_tools._config.model import PoolConfig
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.container import Container
     from interpreter_tools._container.file_list import FileList
@@ -89,6 +90,11 @@ class PoolLease:
     def image(self) -> str:
         """The image of the container."""
         return self.container.shape.image
+
+    @property
+    def isolation(self) -> Isolation:
+        """The thing around the program, see ``ExecutionResult``."""
+        return self.container.isolation
 
     @property
     def ports(self) -> Mapping[int, int]:
@@ -165,6 +171,7 @@ class Pool:
         self._hits = self._misses = self._refills = 0
         self._terminated: Counter[str] = Counter()
         self._left_out: tuple[str, ...] = ()
+        self._isolation: Isolation | None = None
 
     def __repr__(self) -> str:
         return f"<Pool {self.shape.label} [{len(self._busy)} busy, {len(self._idle)} idle, {self._starting} starting]>"
@@ -182,6 +189,7 @@ class Pool:
             refills=self._refills,
             discards=dict(self._terminated),
             left_out=self._left_out,
+            isolation=self._isolation,
         )
 
     # -- acquire and release
@@ -370,6 +378,7 @@ class Pool:
             self._balance()
             return
         self._left_out = container.left_out
+        self._isolation = container.isolation
         container.channel.on_lost = lambda: self._lose(container)
         while self._waiters:
             future = self._waiters.popleft().future

@@ -102,6 +102,23 @@ class Why(IntEnum):
     STORE = 7
 
 
+class Box(IntEnum):
+    """The word of HELLO on boxes: none was asked for, the container has them, or the step that failed."""
+
+    NONE = 0
+    MADE = 1
+    USER = 2
+    IDS = 3
+    NAMESPACES = 4
+    FILES = 5
+    PROC = 6
+    MASKS = 7
+    NETWORK = 8
+    POWERS = 9
+    FILTER = 10
+    SUPERVISOR = 11
+
+
 class Verdict(IntEnum):
     """The results of a reset."""
 

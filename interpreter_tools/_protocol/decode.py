@@ -7,7 +7,16 @@ import struct
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ProtocolError
-from interpreter_tools._protocol.constants import EXIT_UNCLEAN, FILES_PARTIAL, MESSAGE_SIZE, Ended, Frame, Verdict, Why
+from interpreter_tools._protocol.constants import (
+    EXIT_UNCLEAN,
+    FILES_PARTIAL,
+    MESSAGE_SIZE,
+    Box,
+    Ended,
+    Frame,
+    Verdict,
+    Why,
+)
 from interpreter_tools._protocol.events import (
     Clean,
     Credit,
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
     from interpreter_tools._protocol.events import Event
 
 _U32 = struct.Struct("<I")
-_HELLO = struct.Struct("<3I")
+_HELLO = struct.Struct("<5I")
 _TOLD = struct.Struct("<2I")
 _REFUSED = struct.Struct("<3I")
 _FILES = struct.Struct("<2H")
@@ -50,7 +59,10 @@ def _text(payload: bytes, at: int, length: int) -> bytes:
 
 
 def _hello(payload: bytes) -> Event:
-    return Hello(*_HELLO.unpack(payload))
+    version, machine, pid, box, errno = _HELLO.unpack(payload)
+    if errno > _MAX_ERRNO:
+        raise ValueError
+    return Hello(version, machine, pid, Box(box), errno)
 
 
 def _ready(payload: bytes) -> Event:

@@ -6,15 +6,25 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from interpreter_tools._protocol.constants import Ended, Verdict, Why
+from interpreter_tools._protocol.constants import Box, Ended, Verdict, Why
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """The supervisor lives. ``machine`` is its ELF ``e_machine``: 62 for x86-64, 183 for aarch64."""
+    """The supervisor lives.
+
+    Attributes:
+        version: of the protocol.
+        machine: the supervisor's ELF ``e_machine``: 62 for x86-64, 183 for aarch64.
+        pid: its process id.
+        box: whether programs run in a box, or the step at which no box could be made.
+        errno: why that step failed; 0 if none did.
+    """
 
     version: int
     machine: int
     pid: int
+    box: Box = Box.NONE
+    errno: int = 0
 
 
 class Ready(msgspec.Struct, frozen=True):

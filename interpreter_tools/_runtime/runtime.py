@@ -17,6 +17,7 @@ import tenacity
 from interpreter_tools._background import BackgroundTasks
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._container.boxes import Boxes
 from interpreter_tools._container.container import Container
 from interpreter_tools._container.images import ImageCatalog, image_name
 from interpreter_tools._container.shape import Shape, shape_of
@@ -34,6 +35,7 @@ from interpreter_tools._exceptions import (
     ImageMissing,
     InterpreterToolsError,
     MachineError,
+    SandboxUnavailable,
 )
 from interpreter_tools._execution.placement import Missing
 from interpreter_tools._languages import Need
@@ -94,6 +96,7 @@ class Runtime:
         self.owner = owner
         self.supervisor = supervisor
         self.traits = traits
+        self.boxes = Boxes(client.endpoint.url, traits, config.isolation)
         self.images = ImageCatalog(client)
         self.tasks = BackgroundTasks()
         self.pools: dict[tuple[object, ...], Pool] = {}
@@ -394,17 +397,25 @@ class Runtime:
         return await self._start_once(shape, installer)
 
     async def _start_once(self, shape: Shape, installer: str | None) -> Container:
-        container = await Container.start(
-            self.client,
-            shape,
-            supervisor=self.supervisor,
-            labels=self.owner.labels(),
-            traits=self.traits,
-            installer=installer,
-        )
-        self.supervisor = msgspec.structs.replace(self.supervisor, expected=None)
-        self._containers.add(container)
-        return container
+        while True:
+            way = self.boxes.way(shape, installs=installer is not None)
+            try:
+                container = await Container.start(
+                    self.client,
+                    shape,
+                    supervisor=self.supervisor,
+                    labels=self.owner.labels(),
+                    traits=self.traits,
+                    installer=installer,
+                    box=way,
+                )
+            except SandboxUnavailable as error:
+                assert way is not None
+                self.boxes.refuse(shape, way, error)  # the next way, or none
+            else:
+                self.supervisor = msgspec.structs.replace(self.supervisor, expected=None)
+                self._containers.add(container)
+                return container
 
     async def _refill(self) -> bool:
         """Fill the supervisor's volume again, as somebody has removed it. Return whether it has the same name."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from interpreter_tools._background import BackgroundTasks
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._pool.pool import PoolLease
@@ -114,6 +115,11 @@ class SessionLease:
     def image(self) -> str:
         """The image of the container."""
         return self.record.container.shape.image
+
+    @property
+    def isolation(self) -> Isolation:
+        """The thing around the program, see ``ExecutionResult``."""
+        return self.record.container.isolation
 
     @property
     def ports(self) -> Mapping[int, int]:

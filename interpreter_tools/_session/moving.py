@@ -20,6 +20,7 @@ from interpreter_tools._session.record import settle
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.lease_end import LeaseEnd
@@ -58,6 +59,11 @@ class _Visit:
     def image(self) -> str:
         """The image of the container."""
         return self._record.container.shape.image
+
+    @property
+    def isolation(self) -> Isolation:
+        """The thing around the program, see ``ExecutionResult``."""
+        return self._record.container.isolation
 
     @property
     def ports(self) -> Mapping[int, int]:

@@ -14,7 +14,7 @@ from interpreter_tools._config.model import EngineConfig, PoolConfig
 from interpreter_tools._dependencies.indexes import IndexSettings
 from interpreter_tools._docker import DockerClient, ensure_supervisor_volume
 from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import DockerUnavailable, InterpreterToolsError
+from interpreter_tools._exceptions import DockerUnavailable, InterpreterToolsError, SandboxUnavailable
 from interpreter_tools.setup.images import choose_targets, image_of
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ async def diagnose(docker_host: str | None = None) -> AsyncGenerator[Check]:
         yield await _check_supervisor(client)
     if image_of(*choose_targets(["python"])) not in unusable:
         yield await _check_run(docker_host)
+        yield await _check_sandboxes(docker_host)
         for check in await _check_from_inside(docker_host):
             yield check
 
@@ -246,6 +247,31 @@ async def _check_supervisor(client: DockerClient) -> Check:
     except InterpreterToolsError as error:
         return Check("supervisor", ok=False, detail=error.message, remedy=error.hint)
     return Check("supervisor", ok=True, detail=f"volume {volume.name}")
+
+
+# What forbids a step of a sandbox, and the way out
+_FORBIDDEN = {
+    "user": "allow user namespaces on its host: user.max_user_namespaces, kernel.unprivileged_userns_clone",
+    "ids": "the ids of a user namespace cannot be mapped: AppArmor may restrict user namespaces on its host",
+    "files": "AppArmor or SELinux forbids mounts in containers",
+    "proc": "AppArmor, SELinux or the runtime forbids a new /proc in containers",
+}
+
+
+async def _check_sandboxes(docker_host: str | None) -> Check:
+    """Make a sandbox inside of a container, and tell which step fails where none can be had."""
+    pool = PoolConfig(min_size=0, max_size=1)
+    config = EngineConfig(docker_host=docker_host, isolation="sandbox", prewarm=(), pool=pool)
+    try:
+        async with ExecutionEngine(config) as engine:
+            result = await engine.run("python", "print('hi')", timeout=20.0)
+    except SandboxUnavailable as error:
+        why = _FORBIDDEN.get(error.step, "leave isolation as it is: containers do without")
+        return Check("sandboxes", ok=False, detail=error.message, remedy=why, needed=False)
+    except InterpreterToolsError as error:
+        return Check("sandboxes", ok=False, detail=error.message, remedy=error.hint, needed=False)
+    detail = "containers can have sandboxes inside (isolation='sandbox')"
+    return Check("sandboxes", ok=result.ok, detail=detail if result.ok else result.stderr[-500:], needed=False)
 
 
 async def _check_run(docker_host: str | None) -> Check:

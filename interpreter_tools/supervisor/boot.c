@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #define MOST_LOST 3
+#define BOX_VARIABLE "INTERPRETER_TOOLS_BOX="
 
 enum state {
 	NONE,    /* nothing is booted ahead in this container */
@@ -157,23 +159,37 @@ void boot_configure(struct cursor *payload)
 	boot.argv = copy_strings(payload, argc);
 	boot.envp = copy_strings(payload, envc);
 	take_end(payload);
-	if (boot.mode == IT_BOOT_NONE) {
-		announce();
-	} else {
-		set_state(RETIRED);
-		boot_ahead();
-	}
-	files_home(boot.uid);
 }
 
-static void start_zygote(void)
+/* The zygote's variables, and outside of a box the filter for those of its children that enter one. */
+static char **zygote_variables(void)
+{
+	size_t count = 0, size;
+	const uint8_t *filter = filter_of_boxes(&size);
+	if (!box_asked() || box_inside())
+		return boot.envp;
+	while (boot.envp[count])
+		count++;
+	char **variables = calloc(count + 2, sizeof *variables), *more = malloc(sizeof BOX_VARIABLE + 2 * size), *at = more;
+	if (!variables || !more)
+		die("out of memory");
+	at += sprintf(at, BOX_VARIABLE);
+	for (size_t i = 0; i < size; i++)
+		at += sprintf(at, "%02x", filter[i]);
+	memcpy(variables, boot.envp, count * sizeof *variables);
+	variables[count] = more;
+	return variables;
+}
+
+/* Returns 0, or the errno with which it could not be started. */
+static int start_zygote(void)
 {
 	int control[2] = {-1, -1}, words[2] = {-1, -1}, null = -1, error = 0;
 	uint32_t why;
 	close_fd(&zygote.errors);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0 && pipe2(words, O_CLOEXEC | O_NONBLOCK) == 0 &&
 	    (null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0) {
-		struct program program = {.directory = "/", .argv = boot.argv, .envp = boot.envp, .channel = control[1]};
+		struct program program = {.directory = "/", .argv = boot.argv, .envp = zygote_variables(), .channel = control[1]};
 		memcpy(program.stdio, (int[3]){null, null, words[1]}, sizeof program.stdio);
 		zygote.pid = spawn(&program, &why);
 		error = zygote.pid < 0 ? errno : 0;
@@ -188,8 +204,8 @@ static void start_zygote(void)
 	if (error) {
 		zygote.pid = 0;
 		close_fd(&zygote.control);
-		boot_failed(error, -1);
 	}
+	return error;
 }
 
 /* Makes the pipes and the hand-over of the next interpreter; theirs[3] is its end of that. */
@@ -210,22 +226,28 @@ static bool open_next(int theirs[4])
 	return true;
 }
 
+/* A zygote that is not our child is outside of the box, and its children enter it. */
 static void ask_for_child(void)
 {
-	int theirs[4];
+	int theirs[8], count = 0;
+	bool enters = box_inside() && !zygote.pid;
+	const int *entrance = box_entrance(&count);
 	if (!open_next(theirs)) {
 		boot_failed(errno, -1);
 		return;
 	}
+	if (enters)
+		memcpy(theirs + 4, entrance, (size_t)count * sizeof *theirs);
+	size_t size = (size_t)(enters ? 4 + count : 4) * sizeof *theirs;
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof theirs)];
 	} control = {0};
 	struct iovec iov = {.iov_base = "f", .iov_len = 1};
 	struct msghdr message = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
-	control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof theirs), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(&control.header), theirs, sizeof theirs);
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = (socklen_t)CMSG_SPACE(size)};
+	control.header = (struct cmsghdr){.cmsg_len = (socklen_t)CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&control.header), theirs, size);
 	(void)!sendmsg(zygote.control, &message, MSG_NOSIGNAL); /* it fails when the zygote is dead, and the loop notices that */
 	for (int i = 0; i < 4; i++)
 		close(theirs[i]);
@@ -253,15 +275,48 @@ static void start_single(void)
 
 void boot_now(void)
 {
+	int error;
 	if (boot.state != RETIRED)
 		return;
 	set_state(BOOTING);
 	if (boot.mode == IT_BOOT_SINGLE)
 		start_single();
-	else if (zygote.control < 0)
-		start_zygote(); /* its 'r' asks for the first child */
-	else
+	else if (zygote.control >= 0)
 		ask_for_child();
+	else if ((error = start_zygote())) /* its 'r' asks for the first child */
+		boot_failed(error, -1);
+}
+
+void boot_zygote(void)
+{
+	if (boot.mode == IT_BOOT_FORK)
+		start_zygote(); /* if that failed, a supervisor tries it again, and tells the client */
+}
+
+void boot_begin(void)
+{
+	zygote.pid = 0;
+	if (boot.mode == IT_BOOT_NONE) {
+		announce();
+	} else {
+		set_state(RETIRED);
+		if (zygote.control >= 0)
+			set_state(BOOTING);
+		else
+			boot_ahead();
+	}
+	files_home(boot.uid);
+}
+
+/* What the zygote says of the box before comes ahead of what it says of a child for this one, and is of no run. */
+void boot_take_over(void)
+{
+	boot.announced = true;
+	zygote.pid = 0;
+	if (box_has_no_entry())
+		close_fd(&zygote.control);
+	if (boot.mode != IT_BOOT_NONE)
+		set_state(RETIRED);
 }
 
 /* A side run could reach a parked process of its own user. So such a process is then booted only for a start that waits. */
@@ -317,6 +372,8 @@ static void park(pid_t pid)
 static void zygote_gone(int error)
 {
 	close_fd(&zygote.control);
+	if (box_inside() && !zygote.pid && boot.announced) /* the end of its child, which may run, is told to nobody */
+		die("the interpreter booted ahead is gone");
 	zygote.pid = 0;
 	boot_failed(error, zygote.errors);
 	run_adopted();
@@ -334,6 +391,12 @@ static bool zygote_event(void)
 		note.length = (size_t)length - 1;
 		memcpy(note.bytes, packet + 1, note.length);
 		ask_for_child();
+	} else if (length == 1 && packet[0] == 'n' && boot.state == BOOTING && box_inside() && !zygote.pid) {
+		box_note_no_entry();
+		close_fd(&zygote.control); /* which ends it */
+		int error = start_zygote();
+		if (error)
+			boot_failed(error, -1);
 	} else if (length == 5 && packet[0] == 'p' && boot.state == BOOTING) {
 		int32_t pid;
 		memcpy(&pid, packet + 1, sizeof pid);
@@ -403,7 +466,7 @@ pid_t boot_hand_over(const char *message, size_t length, struct pipes *pipes, vo
 	pid_t pid = next.pid;
 	if (boot.state != PARKED)
 		return -1;
-	if (zygote.pid)
+	if (boot.mode == IT_BOOT_FORK)
 		prefer_for_oom(pid); /* not before: it must outlive a program that runs beside it */
 	if (!hand(message, length - last))
 		return -1;

@@ -149,6 +149,7 @@ void filter_event(void)
  */
 static bool install(unsigned flags, uint32_t counted)
 {
+	uint32_t more = box_asked() ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO; /* filter_close comes later, and refuses that */
 	uint32_t inet = cgroup_charges_sockets() ? SECCOMP_RET_ALLOW : counted;
 	struct sock_filter rules[] = {
 		LOAD(nr),
@@ -169,9 +170,9 @@ static bool install(unsigned flags, uint32_t counted)
 			IF(SO_ATTACH_FILTER, 3, 0), IF(SO_ATTACH_BPF, 2, 0), IF(SO_ATTACH_REUSEPORT_CBPF, 1, 0),
 			IF(SO_ATTACH_REUSEPORT_EBPF, 0, 1), REFUSE(EPERM), ALLOW,
 		IF(SYS_seccomp, 0, 1),
-			REFUSE(ENOSYS),
+			RETURN(more | ENOSYS),
 		IF(SYS_prctl, 0, 4),
-			LOAD(args[0]), IF(PR_SET_SECCOMP, 0, 1), REFUSE(EINVAL), ALLOW,
+			LOAD(args[0]), IF(PR_SET_SECCOMP, 0, 1), RETURN(more | EINVAL), ALLOW,
 		IF(SYS_setrlimit, 0, 4),
 			LOAD(args[0]), IF(RLIMIT_CORE, 0, 1), REFUSE(0), ALLOW,
 		IF(SYS_prlimit64, 0, 13),
@@ -185,6 +186,36 @@ static bool install(unsigned flags, uint32_t counted)
 	int got = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 	listener = flags ? got : -1;
 	return got >= 0;
+}
+
+/*
+ * What the profile of a container with boxes allows beyond that of another one, which the keeper and the zygote need to
+ * make and to enter boxes. And no further filter.
+ */
+#define NEW_NAMESPACES 0x7e020000u /* CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET */
+
+static struct sock_filter closing[] = {
+	LOAD(nr),
+	IF(SYS_unshare, 8, 0), IF(SYS_setns, 7, 0), IF(SYS_mount, 6, 0), IF(SYS_umount2, 5, 0), IF(SYS_pivot_root, 4, 0),
+	IF(SYS_clone, 0, 4),
+		LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES | CLONE_PARENT, 1, 0), ALLOW, REFUSE(EPERM),
+	IF(SYS_seccomp, 0, 1),
+		REFUSE(ENOSYS),
+	IF(SYS_prctl, 0, 3),
+		LOAD(args[0]), IF(PR_SET_SECCOMP, 0, 1), REFUSE(EINVAL),
+	ALLOW,
+};
+
+const void *filter_of_boxes(size_t *size)
+{
+	*size = sizeof closing;
+	return closing;
+}
+
+int filter_close(void)
+{
+	struct sock_fprog program = {.len = sizeof closing / sizeof *closing, .filter = closing};
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
 /* A kernel from before 5.5, or one of gVisor's, cannot be told to go on with a call: there, nothing is counted. */

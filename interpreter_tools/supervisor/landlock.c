@@ -22,7 +22,12 @@
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
 #endif
 
-static int ruleset = -1; /* -1: the kernel has no such wall */
+static int ruleset = -1; /* -1: the kernel has no such wall, or there is no place for one yet */
+
+int landlock_fd(void)
+{
+	return ruleset;
+}
 
 /* Allow it for the file, or for all below the directory. A link needs no rule: where it leads to, there is one. */
 static void allow(int root, const char *name, uint64_t access)

@@ -65,6 +65,42 @@ static int open_signals(void)
 	return fd;
 }
 
+static void send_hello(uint32_t step, int error)
+{
+	uint32_t hello[5] = {IT_VERSION, MACHINE, (uint32_t)getpid(), step, (uint32_t)error};
+	send_frame(IT_HELLO, hello, sizeof hello);
+}
+
+/* The keeper's life until the client has said what to boot. Returns in each supervisor of a box, when its turn has come. */
+static void keep_boxes(char **mounts)
+{
+	uint8_t type;
+	uint16_t run;
+	struct cursor payload;
+	uint32_t step = launch();
+	if (step == IT_BOX_MADE)
+		step = box_prepare(mounts);
+	send_hello(step, step == IT_BOX_MADE ? 0 : errno);
+	if (step != IT_BOX_MADE)
+		die("no sandbox can be made here: step %u, %s", step, strerror(errno));
+	for (wire_flush(); !wire_next(&type, &run, &payload); wire_receive(), wire_flush()) {
+		struct pollfd fds[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
+					{.fd = STDOUT_FILENO, .events = wire_pending() ? POLLOUT : 0}};
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			die("poll: %s", strerror(errno));
+	}
+	if (type != IT_BOOT || run)
+		die("protocol: a frame of type 0x%02x before the boot", type);
+	boot_configure(&payload);
+	boot_zygote();
+	uint32_t next_uid = box_keep();
+	client.greeted = true;
+	if (next_uid)
+		wipe_passed(next_uid);
+	else
+		boot_begin();
+}
+
 static int set_up(char **mounts)
 {
 	base_open(wire_farewell);
@@ -75,6 +111,7 @@ static int set_up(char **mounts)
 	    chdir("/") < 0)
 		die("cannot drop what is not needed: %s", strerror(errno));
 	drop_inheritable();
+	mounts += box_open(mounts[0]);
 	if (fcntl(STDIN_FILENO, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 || fcntl(STDOUT_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
 		die("stdin and stdout must be open: %s", strerror(errno));
 	fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE_SIZE); /* fewer turns for the same bytes; the kernel may decline */
@@ -84,11 +121,16 @@ static int set_up(char **mounts)
 		store_open(*mounts++ + 6);
 	if (!mounts[0])
 		die("the supervisor needs the writable mounts as arguments");
+	if (box_asked()) {
+		keep_boxes(mounts);
+		return open_signals();
+	}
 	files_open(mounts);
 	messages_open();
 	wipe_baseline(mounts);
 	landlock_open();
 	filter_install();
+	send_hello(IT_BOX_NONE, 0);
 	return open_signals();
 }
 
@@ -203,6 +245,7 @@ static void dispatch(uint8_t type, uint16_t run, struct cursor *payload)
 			die("protocol: a frame of type 0x%02x before the boot", type);
 		client.greeted = true;
 		boot_configure(payload);
+		boot_begin();
 		return;
 	}
 	if (run_frame(type, run, payload))
@@ -288,8 +331,6 @@ int main(int argc, char **argv)
 	if (argc == 1 && !strcmp(argv[0], CELLS_PROGRAM)) /* a program in the sandbox, and not PID 1 */
 		cells_run();
 	int signals = set_up(argv + 1);
-	uint32_t hello[3] = {IT_VERSION, MACHINE, (uint32_t)getpid()};
-	send_frame(IT_HELLO, hello, sizeof hello);
 	for (;;) {
 		struct pollfd fds[5 + RUN_FDS];
 		fds[2] = (struct pollfd){.fd = signals, .events = POLLIN};

@@ -125,7 +125,7 @@
 #define IT_BOOT_SINGLE 2 /* one process booted for each run to come */
 
 /* supervisor to client */
-#define IT_HELLO 0x81   /* u32 IT_VERSION, u32 machine (ELF e_machine), u32 pid */
+#define IT_HELLO 0x81   /* u32 IT_VERSION, u32 machine (ELF e_machine), u32 pid, u32 IT_BOX_*, u32 errno of the step that failed */
 #define IT_READY 0x82   /* bytes: what there is to say of the interpreter that IT_BOOT named, at most 1024; else empty */
 #define IT_REFUSED 0x83 /* u32 IT_WHY_*, u32 errno, string subject (a path or a program) */
 #define IT_STORED 0x84  /* u64 size in bytes, u64 time of publication in s since the epoch, string name (a key; after '.' */
@@ -140,6 +140,23 @@
 #define IT_FATAL 0x8c   /* string message: the supervisor leaves */
 #define IT_MESSAGE 0x8d /* u32 connection, bytes: a piece of what a process of the run says to the client; none: the connection is over */
 #define IT_TOLD 0x8e    /* u32 connection, u32 bytes of IT_TELL, and 4 for each, that went to it */
+
+/*
+ * Whether programs run in a box (box.c): asked for by the supervisor's first argument. After a step that failed the supervisor
+ * leaves: it runs no program outside of a box in such a container.
+ */
+#define IT_BOX_NONE 0       /* none was asked for */
+#define IT_BOX_MADE 1       /* the container has boxes */
+#define IT_BOX_USER 2       /* a user namespace */
+#define IT_BOX_IDS 3        /* its ids */
+#define IT_BOX_NAMESPACES 4 /* those for processes, files and the network */
+#define IT_BOX_FILES 5      /* new files */
+#define IT_BOX_PROC 6       /* a new /proc */
+#define IT_BOX_MASKS 7      /* what is hidden of /proc and /sys */
+#define IT_BOX_NETWORK 8    /* the loopback interface */
+#define IT_BOX_POWERS 9     /* fewer capabilities */
+#define IT_BOX_FILTER 10    /* the second filter of system calls */
+#define IT_BOX_SUPERVISOR 11 /* whatever else a supervisor needs */
 
 /*
  * IT_EXIT: u32 outcome, i32 exit code (-1 when a signal ended it), u32 signal (0: none), u32 flags (IT_EXIT_*),
@@ -197,7 +214,10 @@
  * An IT_BOOT_FORK interpreter holds /dev/null as 0, 1, 2 and a SOCK_SEQPACKET socket as 3. It sends 'r', and up to
  * 1024 bytes for IT_READY, when it is ready. Then it serves one packet at a time: 'f' with four descriptors
  * (SCM_RIGHTS: stdin, stdout, stderr, hand-over) forks a child that makes them its 0, 1, 2, 3, waits on 3 as above
- * and then switches to the uid. It answers 'e' and i32 errno; or 'p' and i32 pid, and when the child has ended 's',
+ * and then switches to the uid. With three or four more (a box: its namespaces of processes, of files, of the network, a Landlock
+ * ruleset) the child enters them first, keeps no capability but to switch its ids, and installs the filter that the variable
+ * INTERPRETER_TOOLS_BOX holds in hexadecimal digits. The pid is then that in the box. One that cannot
+ * enter sends 'n' instead of 'r'. It answers 'e' and i32 errno; or 'p' and i32 pid, and when the child has ended 's',
  * i32 wait status, u64 cpu time in us, u64 peak resident memory in KiB.
  */
 #endif

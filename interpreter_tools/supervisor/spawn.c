@@ -120,13 +120,11 @@ bool processes_left(void)
 	return left;
 }
 
-/* A zygote keeps of root's powers only the one to become somebody else. */
+/* A zygote keeps of root's powers only those to become somebody else, and to enter a box. */
 static int keep_only_identity_switch(void)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {{0}};
-	data[0].permitted = data[0].effective = 1u << CAP_SETUID | 1u << CAP_SETGID;
-	return (int)syscall(SYS_capset, &header, data);
+	uint32_t enters = box_asked() && !box_inside() ? 1u << CAP_SYS_ADMIN | 1u << CAP_SYS_CHROOT : 0;
+	return set_capabilities(1u << CAP_SETUID | 1u << CAP_SETGID | enters);
 }
 
 static int take_identity(uint32_t uid, gid_t mark)
@@ -203,8 +201,10 @@ static int copy_of_ourselves(void)
 {
 	char bytes[65536];
 	ssize_t size = -1;
-	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to = memfd_create(CELLS_PROGRAM, MFD_CLOEXEC);
-	while (from >= 0 && to >= 0 && (size = read(from, bytes, sizeof bytes)) > 0)
+	off_t at = 0;
+	int from = box_asked() ? box_executable() : open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int to = memfd_create(CELLS_PROGRAM, MFD_CLOEXEC);
+	for (; from >= 0 && to >= 0 && (size = pread(from, bytes, sizeof bytes, at)) > 0; at += size)
 		if (write(to, bytes, (size_t)size) != size)
 			return -1;
 	return size == 0 && fchmod(to, 0555) == 0 ? fcntl(to, F_DUPFD_CLOEXEC, 8) : -1;
@@ -242,9 +242,13 @@ static _Noreturn void child(const struct program *program, int report)
 		struct failure unheld = {.why = UNHELD};
 		(void)!write(report, &unheld, sizeof unheld);
 	}
-	if (program->uid)
+	if (program->uid) {
+		prctl(PR_SET_DUMPABLE, 1); /* the files of /proc/self are ours; in a user namespace they were nobody's */
 		prefer_for_oom(getpid());
-	if (is_ours == (ourselves >= 0) && place_descriptors(program) == 0 && landlock_enter() == 0 && take_identity(program->uid, program->mark) == 0) {
+		prctl(PR_SET_DUMPABLE, 0);
+	}
+	if (is_ours == (ourselves >= 0) && place_descriptors(program) == 0 && landlock_enter() == 0 &&
+	    take_identity(program->uid, program->mark) == 0) {
 		if (chdir(program->directory) == 0)
 			exec_program(program, ourselves);
 		else

@@ -8,8 +8,9 @@
  * tells beside its output, and is told), spawn.c (one new process), members.c (which processes are a run's), files.c (the
  * workspace), changes.c (which of its files are
  * new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets go), cgroup.c
- * (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to), main.c
- * (the loop), cells.c (another program: the cell runner of shells).
+ * (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to),
+ * launcher.c (PID 1 stops to be the host's root), box.c (namespaces for the programs, thrown away whole), main.c (the
+ * loop), cells.c (another program: the cell runner of shells).
  *
  * One loop, which never waits for anything but its poll: what takes long is a phase. A phase does a step of at most
  * STEP_US, says by its X_due_us() when the next one is due, and no frame of the client is read before it is over,
@@ -79,6 +80,13 @@ void wire_farewell(const char *words, size_t length); /* send IT_FATAL; waits fo
 /* One read from fd as one frame; needs !wire_pending(). */
 ssize_t wire_forward(uint16_t run, uint8_t type, int fd, size_t most);
 
+struct wire_state { /* for the next process that holds the conversation */
+	size_t in_length, out_length;
+	uint8_t in[IT_HEADER_SIZE + IT_MAX_PAYLOAD], out[2 * (IT_HEADER_SIZE + IT_MAX_PAYLOAD) + 2 * 8192];
+};
+void wire_leave(struct wire_state *state);
+void wire_take_over(const struct wire_state *state);
+
 /* refusal.c */
 bool refusal_waits(void);
 void refuse_later(uint32_t why, int error, const char *subject, size_t length); /* the first of several is kept */
@@ -110,7 +118,10 @@ bool processes_left(void);      /* other than us and the booted interpreters; th
 bool members_left(uint32_t mark); /* processes of the side run with that mark; 0: of no side run; they are killed */
 
 /* boot.c */
-void boot_configure(struct cursor *payload);
+void boot_configure(struct cursor *payload); /* what to boot; nothing is booted yet */
+void boot_zygote(void);         /* start it here, outside of all boxes, for boot_begin */
+void boot_begin(void);          /* boot for the first time, and answer the client */
+void boot_take_over(void);      /* after another supervisor, which has done that */
 void boot_ahead(void);          /* see that an interpreter is parked or on its way, unless a side run could reach it */
 void boot_now(void);            /* the same, for a start that waits for it */
 int boot_fds(struct pollfd *fds);
@@ -232,10 +243,14 @@ void store_step(void);
 /* wipe.c */
 void wipe_baseline(char **mounts);
 void wipe_reset(uint32_t deadline_ms, uint32_t next_uid); /* begin a reset; IT_CLEAN is its end */
+void wipe_passed(uint32_t next_uid); /* another box was ended by a reset: answer it */
 bool wipe_busy(void);
 void wipe_step(void);
 int64_t wipe_due_us(void);
 bool wipe_directory(int fd);    /* true when it is empty; false when that takes more than a step */
+
+/* Call for each place where something is mounted in this process's files. */
+void each_mount(void (*take)(const char *point));
 
 /* sockets.c */
 void sockets_baseline(void);    /* nothing has run yet */
@@ -247,11 +262,30 @@ const char *sockets_in_use(void); /* what of them a run has left; NULL: nothing 
 void filter_install(void);     /* what bounds every program from now on, us too */
 int filter_fd(void);           /* readable when a call waits for our word; -1: none ever does */
 void filter_event(void);
+int filter_close(void);        /* what the container's profile has to allow the keeper is refused from now on; -1 and errno */
+const void *filter_of_boxes(size_t *size); /* the same filter, for a child of the zygote */
 void filter_forget(void);      /* a run starts: what the one before was refused is no matter of its own */
 
 /* landlock.c */
 void landlock_open(void);
+int landlock_fd(void);         /* the wall; -1: there is none */
 int landlock_enter(void);      /* this process, for good; -1 and errno when that failed */
+
+/* launcher.c */
+uint32_t launch(void);         /* IT_BOX_MADE, or the step that failed, with errno */
+int set_capabilities(uint32_t low); /* exactly those of the first 32 */
+
+/* box.c */
+bool box_open(const char *argument); /* the first argument asks for boxes */
+uint32_t box_prepare(char **mounts); /* IT_BOX_MADE, or the step that failed, with errno */
+uint32_t box_keep(void);       /* returns in each supervisor: the uid of its first run; 0 in the first supervisor */
+void box_pass(uint32_t next_uid) __attribute__((noreturn)); /* end this box; the next supervisor answers the reset */
+bool box_asked(void);
+bool box_inside(void);
+int box_executable(void);      /* our own file, opened while that could be done */
+void box_note_no_entry(void);  /* the zygote outside cannot enter boxes: each box has a zygote of its own from now on */
+bool box_has_no_entry(void);
+const int *box_entrance(int *count); /* descriptors with which a child of the zygote enters this supervisor's box */
 
 /* cgroup.c */
 struct usage {

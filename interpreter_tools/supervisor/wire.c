@@ -108,6 +108,25 @@ void wire_unread(void)
 	in.start = in.last;
 }
 
+/* What has come and was not read, and what was not taken yet. */
+void wire_leave(struct wire_state *state)
+{
+	_Static_assert(sizeof state->in == sizeof in.bytes && sizeof state->out == sizeof out.bytes, "all of it has room");
+	state->in_length = in.end - in.start;
+	state->out_length = out.end - out.start;
+	memcpy(state->in, in.bytes + in.start, state->in_length);
+	memcpy(state->out, out.bytes + out.start, state->out_length);
+}
+
+void wire_take_over(const struct wire_state *state)
+{
+	in.start = out.start = 0;
+	in.end = state->in_length;
+	out.end = state->out_length;
+	memcpy(in.bytes, state->in, in.end);
+	memcpy(out.bytes, state->out, out.end);
+}
+
 static void put_header(uint8_t *at, uint8_t type, uint16_t run, size_t length)
 {
 	uint32_t value = (uint32_t)length;

@@ -9,6 +9,7 @@ from interpreter_tools._container.channel import Channel
 from interpreter_tools.testing.wire import UID, encode, make_idle, piece, requests
 
 if TYPE_CHECKING:
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.lease_end import LeaseEnd
     from interpreter_tools._protocol import Event, Reset
@@ -86,6 +87,7 @@ class Sandbox:
         self.transport = ScriptedTransport()
         self.uid = UID
         self.image = "image:1"
+        self.isolation: Isolation = "container"
         self.last = last
         self.ports: dict[int, int] = {}
         self.released: list[LeaseEnd] = []

@@ -74,8 +74,8 @@ def _exit(event: Exited) -> bytes:
 def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911, PLR0912 - one line for each frame of the header
     """Return the frame type and the payload of an event."""
     match event:
-        case Hello(version, machine, pid):
-            return 0x81, struct.pack("<III", version, machine, pid)
+        case Hello(version, machine, pid, box, errno):
+            return 0x81, struct.pack("<5I", version, machine, pid, box, errno)
         case Ready():
             return 0x82, b""
         case Refused(why, errno, subject):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 import pytest
 
@@ -30,11 +30,38 @@ IMAGE = "interpreter-tools/python:1"
 NAP = ["sleep", "1000"]
 
 
+Isolated: TypeAlias = Literal["auto", "sandbox", "container"]
+BOTH_WAYS: tuple[Isolated, Isolated] = ("container", "sandbox")
+"""With a container alone, and with sandboxes inside of it: tests of what is around a program hold for both."""
+
+
 @pytest.fixture(scope="module")
-async def single() -> AsyncIterator[ExecutionEngine]:
+def isolation() -> Isolated:
+    """What is around the programs of a module's tests; one that runs them in both ways has a fixture of its own."""
+    return "auto"
+
+
+@pytest.fixture(scope="session")
+async def boxed_engine() -> AsyncIterator[ExecutionEngine]:
+    """An engine for many tests, whose programs run in sandboxes inside of containers."""
+    config = EngineConfig(isolation="sandbox", prewarm=(), pool=PoolConfig(min_size=0, max_size=2, wait_timeout=120))
+    async with ExecutionEngine(config) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def shared_engine(
+    shared_engine: ExecutionEngine, boxed_engine: ExecutionEngine, isolation: Isolated
+) -> ExecutionEngine:
+    """The engine that tests share, or the one with sandboxes."""
+    return boxed_engine if isolation == "sandbox" else shared_engine
+
+
+@pytest.fixture(scope="module")
+async def single(isolation: Isolated) -> AsyncIterator[ExecutionEngine]:
     """An engine whose runs take turns in one container, so that each shows what the one before has left."""
     container = ContainerConfig(memory_limit="256m", pids_limit=64)
-    config = EngineConfig(container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    config = EngineConfig(isolation=isolation, container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
         yield engine
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interpreter_tools._config.model import ContainerConfig
-from interpreter_tools._docker.spec import SECCOMP, WRITABLE, HostTraits, OwnFiles, container_spec
+from interpreter_tools._docker.spec import (
+    BOX_SECCOMP,
+    SECCOMP,
+    WRITABLE,
+    BoxWay,
+    HostTraits,
+    OwnFiles,
+    container_spec,
+)
 
 _MIB = 1 << 20
 _TMPFS = re.compile(r"rw,nosuid,nodev,(?:no)?exec,mode=1777,size=(\d+),nr_inodes=(\d+)")
@@ -157,3 +165,37 @@ def test_socket_families_are_listed() -> None:
     families = [rule["args"][0]["value"] for rule in rules]
     assert families == [1, 2, 10, 16]
     assert all(argument["op"] == "SCMP_CMP_EQ" for rule in rules for argument in rule["args"])
+
+
+@pytest.mark.parametrize("way", BoxWay)
+def test_container_with_sandboxes_inside_differs_in_three_things(way: BoxWay) -> None:
+    """The profile, the supervisor's first argument, and either no masks or one capability more."""
+    usual = container_spec("image", ContainerConfig(), volume="v", labels={})
+    boxed = container_spec("image", ContainerConfig(), volume="v", labels={}, box=way)
+    usual_host, host = (cast("dict[str, Any]", spec.pop("HostConfig")) for spec in (usual, boxed))
+    arguments = boxed.pop("Cmd")
+    assert arguments == ["box", *cast("list[str]", usual.pop("Cmd"))]
+    assert boxed == usual
+    differs = {name for name in {*host, *usual_host} if host.get(name) != usual_host.get(name)}
+    if way is BoxWay.UNMASKED:
+        assert differs == {"SecurityOpt", "MaskedPaths", "ReadonlyPaths"}
+    else:
+        assert differs == {"SecurityOpt", "CapAdd"}
+        assert {*host["CapAdd"]} - {*usual_host["CapAdd"]} == {"SYS_ADMIN"}
+
+
+def test_shared_workspace_of_sandboxes_is_told() -> None:
+    """A sandbox must not cover it with files of its own."""
+    spec = container_spec("i", ContainerConfig(), volume="v", labels={}, box=BoxWay.UNMASKED, workspace_volume="w")
+    assert cast("list[str]", spec["Cmd"])[0] == "box=shared"
+
+
+def test_profile_of_sandboxes_adds_what_makes_namespaces_and_nothing_else() -> None:
+    """The supervisor's second filter takes that from every program."""
+
+    def allowed(profile: str) -> set[str]:
+        rules = json.loads(profile)["syscalls"]
+        return {name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+
+    assert allowed(BOX_SECCOMP) - allowed(SECCOMP) == {"mount", "setns", "unshare"}
+    assert allowed(SECCOMP) - allowed(BOX_SECCOMP) == set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import interpreter_tools
 from interpreter_tools._protocol import constants
-from interpreter_tools._protocol.constants import BootMode, Ended, Flag, Frame, Verdict, Why
+from interpreter_tools._protocol.constants import BootMode, Box, Ended, Flag, Frame, Verdict, Why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +37,7 @@ def prefixed(prefix: str, members: Iterable[IntEnum | Flag]) -> dict[str, int]:
 
 def test_header_and_python_hold_the_same_numbers() -> None:
     """None is missing on either side."""
-    enums = {"": Frame, "FLAG_": Flag, "BOOT_": BootMode, "WHY_": Why, "CLEAN_": Verdict}
+    enums = {"": Frame, "FLAG_": Flag, "BOOT_": BootMode, "WHY_": Why, "CLEAN_": Verdict, "BOX_": Box}
     ours = {name: value for name, value in vars(constants).items() if isinstance(value, int)}
     ours |= prefixed("", Ended)
     for prefix, members in enums.items():
@@ -53,7 +53,7 @@ def test_every_enumeration_is_compared() -> None:
         for name, value in vars(constants).items()
         if isinstance(value, type) and value.__module__ == constants.__name__
     }
-    assert found == {"Frame", "Flag", "BootMode", "Ended", "Why", "Verdict"}
+    assert found == {"Frame", "Flag", "BootMode", "Box", "Ended", "Why", "Verdict"}
 
 
 def test_page_and_header_hold_the_same_numbers() -> None:

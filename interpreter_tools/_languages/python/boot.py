@@ -35,8 +35,11 @@ _PAUSE = 0.005  # seconds
 _COMMAND = sys.orig_argv[:1] if hasattr(sys, "orig_argv") else ["python3"]
 _shown = []  # the words that stand in /proc/self/cmdline instead of those that Python was started with
 _PRELOAD, _LEFT_OUT = b"INTERPRETER_TOOLS_PRELOAD", b"INTERPRETER_TOOLS_LEFT_OUT"
+_BOX = b"INTERPRETER_TOOLS_BOX"
 _SCRATCH = "/tmp/.preload"  # the home of the zygote while it imports modules
 _forking = []  # not empty while a child is made
+_given = {}  # variables that were meant for the zygote alone
+_in_boxes = {}  # the pids of children in their boxes, by those that they have here
 _preloaded = set()  # names of modules at the top that were imported ahead, those of the standard library included
 _HELD = ["last_type", "last_value", "last_traceback", "last_exc"]  # where sys keeps an error that nothing caught
 
@@ -45,6 +48,7 @@ def _zygote():
     control = _socket.socket(fileno=3)
     preload, left_out = (_take_variable(name) for name in (_PRELOAD, _LEFT_OUT))
     libc = _find_libc()
+    box = _Box(libc, _take_variable(_BOX), control)
     for name in sys.modules.keys() - _known:
         del sys.modules[name]  # a program has not imported them
     variables = [name + b"=" + value for name, value in posix.environ.items()]
@@ -62,23 +66,24 @@ def _zygote():
     _signal.signal(_signal.SIGCHLD, lambda *_: _forking or _bury(control))
     control.send(b"r" + left_out[:1000])
     while True:
-        packet, ancillary, _, _ = control.recvmsg(1, _socket.CMSG_SPACE(16))
+        packet, ancillary, _, _ = control.recvmsg(1, _socket.CMSG_SPACE(32))
         if packet != b"f":
             posix._exit(0)  # the supervisor is gone
         data = ancillary[0][2]
-        *streams, last = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in range(0, 16, 4)]
+        given = [int.from_bytes(data[i : i + 4], sys.byteorder) for i in range(0, len(data), 4)]
+        streams, last, entrance = given[:3], given[3], given[4:]
         channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, last)
         channel.settimeout(_PAUSE)
         _forking.append(True)  # the end of a child is told behind its beginning
         try:
-            pid = posix.fork()
+            pid, shown = box.fork(entrance) if entrance else (posix.fork(), 0)
             if pid == 0:
                 _child(control, channel, streams, usual, libc)
-            control.send(b"p" + pid.to_bytes(4, "little"))
+            control.send(b"p" + (shown or pid).to_bytes(4, "little"))
         except OSError as error:
             control.send(b"e" + error.errno.to_bytes(4, "little"))
         channel.close()
-        for descriptor in streams:
+        for descriptor in (*streams, *entrance):
             posix.close(descriptor)
         _forking.clear()
         _bury(control)
@@ -94,7 +99,7 @@ def _bury(control):
                 break
             control.send(
                 b"s"
-                + pid.to_bytes(4, "little")
+                + _in_boxes.pop(pid, pid).to_bytes(4, "little")
                 + status.to_bytes(4, "little")
                 + int((usage.ru_utime + usage.ru_stime) * 1e6).to_bytes(8, "little")
                 + usage.ru_maxrss.to_bytes(8, "little")
@@ -104,9 +109,82 @@ def _bury(control):
     sys.modules.pop("resource", None)
 
 
+class _Box:
+    """Forks children into a box of the supervisor: namespaces of processes, files and the network, and a wall (box.c).
+
+    A child enters before it does anything else. It keeps no capability but to switch its ids, and the filter of system
+    calls comes on top of the zygote's.
+    """
+
+    def __init__(self, libc, digits, control):
+        self.libc = libc
+        self.control = control
+        if not digits:
+            return
+        if libc is None:
+            control.send(b"n")  # the box starts a Python of its own
+            control.recv(1)
+            posix._exit(0)
+        self.own = posix.open("/proc/self/ns/pid", posix.O_RDONLY | posix.O_CLOEXEC)
+        self.rules = bytes.fromhex(digits.decode())
+        address = id(self.rules) + sys.getsizeof(b"") - 1  # where CPython keeps the bytes themselves
+        self.filter = (len(self.rules) // 8).to_bytes(8, sys.byteorder) + address.to_bytes(8, sys.byteorder)
+
+    def fork(self, entrance):
+        """Return the child's pid here and in the box; 0 and 0 in the child.
+
+        Raises:
+            OSError: there is no child, or it could not enter the box.
+        """
+        if self.libc("setns", entrance[0], 0x20000000):  # CLONE_NEWPID: of the children from now on
+            raise OSError(1, "the box cannot be entered")
+        error = pid = None
+        reads, writes = posix.pipe()
+        try:
+            pid = posix.fork()
+        except OSError as failure:
+            error = failure
+        if pid == 0:
+            self.control.close()  # the supervisor of the box notices the end of the zygote by the end of this
+            self.enter(entrance, writes)
+            for descriptor in (reads, writes, self.own, *entrance):
+                posix.close(descriptor)
+            return 0, 0
+        posix.close(writes)
+        shown = posix.read(reads, 4)
+        posix.close(reads)
+        if self.libc("setns", self.own, 0x20000000):
+            posix._exit(1)  # its next child would be elsewhere than it should be
+        if error is None and len(shown) != 4:
+            posix.waitpid(pid, 0)
+            error = OSError(1, "the box cannot be entered")
+        if error is not None:
+            raise error
+        _in_boxes[pid] = int.from_bytes(shown, "little")
+        return pid, _in_boxes[pid]
+
+    def enter(self, entrance, writes):
+        """Enter the box, or end: nothing of a program has run yet."""
+        try:
+            powers = (1 << 6 | 1 << 7).to_bytes(4, sys.byteorder)  # CAP_SETGID, CAP_SETUID
+            version = (0x20080522).to_bytes(4, sys.byteorder) + bytes(4)  # _LINUX_CAPABILITY_VERSION_3
+            failed = (
+                self.libc("setns", entrance[1], 0x20000)  # CLONE_NEWNS
+                or self.libc("setns", entrance[2], 0x40000000)  # CLONE_NEWNET
+                or (len(entrance) > 3 and self.libc("syscall", 446, entrance[3], 0))  # landlock_restrict_self
+                or self.libc("capset", version, powers * 2 + bytes(16))
+                or self.libc("prctl", 22, 2, self.filter, 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+            )
+            if failed:
+                posix._exit(1)
+            posix.write(writes, posix.getpid().to_bytes(4, "little"))
+        except BaseException:
+            posix._exit(1)
+
+
 def _take_variable(name):
     """Return a variable that is meant for the zygote alone, and remove it; empty where there is none."""
-    value = posix.environ.pop(name, b"")
+    value = _given[name] = posix.environ.pop(name, b"")
     if value:
         import os
 
@@ -135,7 +213,7 @@ def _preload(names, left_out):
         if why:
             others = " ".join(other for other in names if other != name).encode()
             said = b"; ".join(filter(None, [left_out, f"{name}: {why}".encode("utf-8", "replace")]))
-            environment = {**posix.environ, _PRELOAD: others, _LEFT_OUT: said}
+            environment = {**posix.environ, _PRELOAD: others, _LEFT_OUT: said, _BOX: _given.get(_BOX, b"")}
             posix.dup2(errors, 2)
             _remove_scratch()
             command = _read("/proc/self/cmdline").split(b"\0")[:-1]
@@ -260,7 +338,9 @@ def _find_libc():
         import _ctypes
 
         library = _ctypes.dlopen(None, 0)
-        addresses = {name: _ctypes.dlsym(library, name) for name in ("prctl", "fflush", "exit")}
+        addresses = {
+            name: _ctypes.dlsym(library, name) for name in ("prctl", "setns", "capset", "syscall", "fflush", "exit")
+        }
     except Exception:
         return None
     return lambda name, *arguments: _ctypes.call_cdeclfunction(addresses[name], arguments)

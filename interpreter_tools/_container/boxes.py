@@ -1,0 +1,72 @@
+"""The ways in which a Docker engine lets containers have sandboxes inside, learned from the first that tries."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from interpreter_tools._docker.spec import BoxWay
+from interpreter_tools._exceptions import SandboxUnavailable
+
+if TYPE_CHECKING:
+    from interpreter_tools._container.shape import Shape
+    from interpreter_tools._docker.spec import HostTraits
+
+Isolation: TypeAlias = Literal["container", "sandbox", "reset"]
+"""The thing around a program: a container for it alone, a sandbox in one, or a container that is reset after it."""
+
+AUTO = False
+"""True when ``isolation="auto"`` asks for sandboxes where they can be had."""
+
+_LOG = logging.getLogger("interpreter_tools")
+_NETWORKED = "a container with a network has no sandbox inside"
+_PODMAN = "Podman's containers have no sandbox inside"
+
+_refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]] = {}
+
+
+class Boxes:
+    """The ways to a sandbox on one Docker engine, which all engines of this process remember together.
+
+    Args:
+        engine: the address of the Docker engine.
+        traits: the traits of its host.
+        isolation: of ``EngineConfig``. ``"sandbox"``: a container without sandboxes is an error.
+    """
+
+    def __init__(self, engine: str, traits: HostTraits, isolation: Literal["auto", "sandbox", "container"]) -> None:
+        self._engine = engine
+        self._traits = traits
+        self._isolation = isolation
+
+    def __repr__(self) -> str:
+        return f"<Boxes {self._isolation}>"
+
+    def way(self, shape: Shape, *, installs: bool) -> BoxWay | None:
+        """Return the way in which a container gets sandboxes; None for a container that has none.
+
+        Raises:
+            SandboxUnavailable: they are insisted on, and cannot be had.
+        """
+        if installs or self._isolation == "container" or (self._isolation == "auto" and not AUTO):
+            return None
+        refused = self._refused(shape)
+        if shape.config.network != "none" or self._traits.podman:
+            why = _PODMAN if self._traits.podman else _NETWORKED
+            error = SandboxUnavailable(why, hint="set isolation='auto', which runs the code without it")
+        elif len(refused) < len(BoxWay):
+            return next(way for way in BoxWay if way not in refused)
+        else:
+            error = refused[BoxWay.UNMASKED]
+        if self._isolation == "sandbox":
+            raise error
+        return None
+
+    def refuse(self, shape: Shape, way: BoxWay, error: SandboxUnavailable) -> None:
+        """Remember that a way does not work on this engine."""
+        _LOG.info("no sandboxes on %s by way of %s: %s", self._engine, way.name.lower(), error)
+        self._refused(shape)[way] = error
+
+    def _refused(self, shape: Shape) -> dict[BoxWay, SandboxUnavailable]:
+        runtime = shape.config.runtime or self._traits.default_runtime
+        return _refusals.setdefault((self._engine, runtime), {})

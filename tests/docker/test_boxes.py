@@ -1,0 +1,383 @@
+"""Sandboxes inside of a container: which run has one, how they are had, and what a program in one can do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from interpreter_tools import (
+    ContainerConfig,
+    ContainerStrategy,
+    EngineConfig,
+    ExecutionEngine,
+    PoolConfig,
+    SessionConfig,
+)
+from interpreter_tools._container import boxes
+from interpreter_tools._docker.spec import BoxWay
+from interpreter_tools._exceptions import SandboxUnavailable
+from tests.watch import containers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._docker import DockerClient
+
+pytestmark = pytest.mark.docker
+
+POOL, FRESH, OWN = ContainerStrategy.POOL, ContainerStrategy.PER_EXECUTION, ContainerStrategy.PER_SESSION
+SANDBOX = EngineConfig(isolation="sandbox", prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]]:
+    """What this process knows of its engines, for the time of one test."""
+    known: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]] = {}
+    monkeypatch.setattr(boxes, "_refusals", known)
+    return known
+
+
+# -- who has one
+
+
+@pytest.mark.parametrize("strategy", [POOL, FRESH])
+async def test_result_says_what_was_around_the_program(strategy: ContainerStrategy) -> None:
+    """And so do the numbers of its pool."""
+    async with ExecutionEngine(SANDBOX) as engine:
+        result = await engine.run("python", "print(1)", strategy=strategy)
+        assert (result.stdout, result.isolation) == ("1\n", "sandbox")
+        assert {pool.isolation for pool in engine.stats().pools} == {"sandbox"}
+
+
+async def test_without_sandboxes_the_result_says_so() -> None:
+    """``reset`` where the container is used again, ``container`` where it is not."""
+    async with ExecutionEngine(EngineConfig(isolation="container", prewarm=())) as engine:
+        kinds = [(await engine.run("python", "", strategy=strategy)).isolation for strategy in (POOL, FRESH)]
+        assert kinds == ["reset", "container"]
+
+
+async def test_session_keeps_its_sandbox(boxed_engine: ExecutionEngine) -> None:
+    """Files stay between its runs, in every language of one image; another session has another sandbox."""
+    async with boxed_engine.session(strategy=OWN) as session:
+        await session.run("python", "open('a', 'w').write('1')")
+        result = await session.run("python", "import os; print(open('a').read(), os.listdir('/proc')[0] and 2)")
+        assert (result.stdout, result.isolation) == ("1 2\n", "sandbox")
+        assert await session.list_workspace_files() == ["a"]
+    async with boxed_engine.session(strategy=OWN) as session:
+        assert (await session.run("python", "import os; print(os.listdir())")).stdout == "['main.py']\n"
+
+
+async def test_shared_workspace_is_in_each_sandbox(boxed_engine: ExecutionEngine) -> None:
+    """Languages of several images see one another's files, as without sandboxes."""
+    session_id = await boxed_engine.create_session(SessionConfig(strategy=OWN))
+    await boxed_engine.execute_code(session_id, language="python", code="open('a', 'w').write('from Python')")
+    code = "console.log(require('fs').readFileSync('a', 'utf8'))"
+    result = await boxed_engine.execute_code(session_id, language="javascript", code=code)
+    assert (result.stdout, result.isolation) == ("from Python\n", "sandbox")
+    await boxed_engine.cleanup_session(session_id)
+
+
+async def test_installed_packages_are_there(boxed_engine: ExecutionEngine) -> None:
+    """An installer has no sandbox; the sandbox sees what it has installed."""
+    result = await boxed_engine.run("python", "import six; print(six.__name__)", dependencies=["six"], strategy=POOL)
+    assert (result.stdout, result.isolation) == ("six\n", "sandbox"), result
+    again = await boxed_engine.run("python", "import six; print(six.__name__)", dependencies=["six"], strategy=POOL)
+    assert again.stdout == "six\n"
+
+
+async def test_container_with_a_network_has_none(boxed_engine: ExecutionEngine) -> None:
+    """Who insists on a sandbox is told."""
+    with pytest.raises(SandboxUnavailable, match="network"):
+        await boxed_engine.run("python", "", network="bridge")
+
+
+# -- how they are had
+
+
+async def look_at(client: DockerClient, engine: ExecutionEngine) -> Mapping[str, Any]:
+    """The only container of an engine, as Docker tells of it."""
+    (container,) = await containers_of(client, engine)
+    inspected = await client.inspect_container(container)
+    assert inspected is not None
+    return inspected
+
+
+async def test_first_way_leaves_the_masks_out(docker_client: DockerClient) -> None:
+    """And adds no capability: the supervisor mounts a /proc of its own because it sees all of the engine's."""
+    async with ExecutionEngine(SANDBOX) as engine:
+        await engine.run("python", "", strategy=POOL)
+        host = (await look_at(docker_client, engine))["HostConfig"]
+        assert (host["MaskedPaths"], host["ReadonlyPaths"]) == ([], [])
+        assert "SYS_ADMIN" not in host["CapAdd"]
+
+
+async def test_second_way_keeps_the_masks(
+    docker_client: DockerClient, refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]]
+) -> None:
+    """Where the first was refused: the supervisor has CAP_SYS_ADMIN until it is in a user namespace."""
+    async with ExecutionEngine(SANDBOX) as engine:
+        await engine.run("python", "", strategy=POOL)
+        (known,) = refusals.values()
+        known[BoxWay.UNMASKED] = SandboxUnavailable("not this way")
+        for _ in range(3):
+            result = await engine.run("python", LOOK, strategy=FRESH)
+            assert (result.isolation, result.stderr) == ("sandbox", "")
+    async with ExecutionEngine(SANDBOX) as engine:
+        for _ in range(3):
+            result = await engine.run("python", LOOK, strategy=POOL)
+            seen = json.loads(result.check().stdout)
+            assert seen == {"processes": [1, 2], "powers": 0, "sys": "EROFS", "keys": 0}
+        host = (await look_at(docker_client, engine))["HostConfig"]
+        assert "SYS_ADMIN" in host["CapAdd"]
+        assert "/proc/kcore" in host["MaskedPaths"]
+
+
+async def test_host_that_allows_none_is_told_once(
+    refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``isolation="sandbox"`` as an error that names the step; else the run has what there was before."""
+    monkeypatch.setattr(boxes, "AUTO", True)
+    async with ExecutionEngine(SANDBOX) as engine:
+        await engine.run("python", "", strategy=POOL)
+        (known,) = refusals.values()
+        known |= dict.fromkeys(BoxWay, SandboxUnavailable("no user namespace can be made", "user", 1))
+        with pytest.raises(SandboxUnavailable) as caught:
+            await engine.run("python", "", strategy=FRESH)
+        assert (caught.value.step, caught.value.errno) == ("user", 1)
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        kinds = [(await engine.run("python", "", strategy=strategy)).isolation for strategy in (POOL, FRESH)]
+        assert kinds == ["reset", "container"]
+
+
+async def test_refusal_of_the_supervisor_leads_to_the_next_way(
+    docker_client: DockerClient,
+    refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A profile without ``unshare`` stands for a host that forbids it: no program ran there, and all is remembered."""
+    monkeypatch.setattr(boxes, "AUTO", True)
+    monkeypatch.setattr("interpreter_tools._docker.spec.BOX_SECCOMP", boxes_forbidden())
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        assert (await engine.run("python", "print(1)", strategy=POOL)).isolation == "reset"
+        (known,) = refusals.values()
+        assert {way: error.step for way, error in known.items()} == {BoxWay.UNMASKED: "user", BoxWay.ADMIN: "proc"}
+        assert {error.errno for error in known.values()} == {1}
+        host = (await look_at(docker_client, engine))["HostConfig"]
+        assert host["MaskedPaths"]
+        assert "SYS_ADMIN" not in host["CapAdd"]
+
+
+def boxes_forbidden() -> str:
+    """The usual profile, which allows no namespaces."""
+    from interpreter_tools._docker.spec import SECCOMP
+
+    return SECCOMP
+
+
+LOOK = """
+import errno, json, os
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+def attempt(path):
+    try:
+        os.close(os.open(path, os.O_WRONLY))
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "ok"
+print(json.dumps({
+    "processes": sorted(int(name) for name in os.listdir("/proc") if name.isdigit()),
+    "powers": sum(int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")),
+    "sys": "EROFS" if attempt("/proc/sys/kernel/core_pattern") in ("EROFS", "EACCES") else "open",
+    "keys": len(open("/proc/keys").read()),
+}))
+"""
+
+
+# -- what a program can do, call by call
+
+POSTURE = """
+import ctypes, errno, json, os, platform, socket
+libc = ctypes.CDLL(None, use_errno=True)
+old = platform.machine() == "x86_64"
+def call(number, *arguments):
+    ctypes.set_errno(0)
+    fitting = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return "ok" if libc.syscall(number, *fitting) >= 0 else errno.errorcode[ctypes.get_errno()]
+def attempt(function, *arguments):
+    try:
+        function(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "ok"
+def numbered(generic, x86):
+    return x86 if old else generic
+net = os.open("/proc/self/ns/net", os.O_RDONLY)
+path, none, null = b"/tmp", b"none", None
+seen = {
+    "mount": call(numbered(40, 165), none, path, b"tmpfs", 0, null),
+    "remount of /proc/sys": call(numbered(40, 165), none, b"/proc/sys", null, 32 | 4096, null),
+    "umount": call(numbered(39, 166), b"/proc/keys", 2),
+    "pivot_root": call(numbered(41, 155), path, path),
+    "chroot": call(numbered(51, 161), path),
+    "setns": call(numbered(268, 308), net, 0),
+    "open_tree": call(428, -100, path, 1),
+    "move_mount": call(429, -1, b"", -1, b"", 0),
+    "fsopen": call(430, b"tmpfs", 0),
+    "mount_setattr": call(442, -100, path, 0, null, 0),
+    "clone3": call(435, null, 0),
+    "clone of a sibling": call(numbered(220, 56), 0x8011, 0, 0, 0, 0),
+    "seccomp": call(numbered(277, 317), 1, 0, null),
+    "another filter by prctl": call(numbered(167, 157), 22, 2, null, 0, 0),
+    "bpf": call(numbered(280, 321), 0, null, 0),
+    "io_uring": call(425, 1, null),
+    "keyctl": call(numbered(219, 250), 0, 0, 0, 0, 0),
+    "userfaultfd": call(numbered(282, 323), 0),
+    "perf_event_open": call(numbered(241, 298), null, 0, 0, 0, 0),
+    "kexec_load": call(numbered(104, 246), 0, 0, null, 0),
+    "init_module": call(numbered(105, 175), null, 0, null),
+    "ptrace of the supervisor": call(numbered(117, 101), 16, 1, 0, 0),
+    "signal to the supervisor": attempt(os.kill, 1, 9),
+    "setuid": attempt(os.setuid, 0),
+    "setgroups": attempt(os.setgroups, [0]),
+    "capset": call(numbered(91, 126), (0x20080522).to_bytes(4, "little") + bytes(4), b"\\xff" * 24),
+    "a device": attempt(os.mknod, "/workspace/d", 0o20666, os.makedev(1, 1)),
+    "a host name": attempt(socket.sethostname, "x"),
+    "AF_VSOCK": attempt(socket.socket, 40, 1),
+    "AF_ALG": attempt(socket.socket, 38, 5),
+    "AF_PACKET": attempt(socket.socket, 17, 3),
+    "a raw socket": attempt(socket.socket, 2, 3, 1),
+}
+for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000, 0x80):
+    seen[f"unshare {flag:#x}"] = call(numbered(97, 272), flag)
+    if flag > 0x80:
+        seen[f"clone {flag:#x}"] = call(numbered(220, 56), flag | 17, 0, 0, 0, 0)
+for name in ("sys/kernel/core_pattern", "sys/vm/drop_caches", "sys/net/ipv4/ip_forward", "sysrq-trigger",
+             "self/oom_score_adj", "1/mem", "irq/default_smp_affinity"):
+    answer = attempt(lambda: os.close(os.open("/proc/" + name, os.O_WRONLY)))
+    seen["/proc/" + name] = "no" if answer in ("EACCES", "EROFS", "ENOENT", "EPERM") else answer
+for name in ("/etc/x", "/usr/bin/x", "/x", "/.interpreter-tools/x", "/sys/x", "/dev/x"):
+    answer = attempt(lambda: os.close(os.open(name, os.O_WRONLY | os.O_CREAT)))
+    seen[name] = "no" if answer in ("EACCES", "EROFS", "EPERM") else answer
+for name in ("environ", "root", "cwd", "fd", "maps", "ns/user"):
+    look = {"fd": os.listdir, "environ": open, "maps": lambda path: open(path).read()}.get(name, os.readlink)
+    seen["/proc/1/" + name] = attempt(look, "/proc/1/" + name)
+print(json.dumps(seen))
+"""
+
+OTHER_ANSWERS = {"clone3": "ENOSYS", "seccomp": "ENOSYS", "another filter by prctl": "EINVAL"}
+
+
+async def test_posture_of_an_attacker_inside(boxed_engine: ExecutionEngine) -> None:
+    """Each call that would lead out is refused; what differs from the written answer is shown."""
+    result = await boxed_engine.run("python", POSTURE, strategy=POOL, timeout=30)
+    seen: dict[str, str] = json.loads(result.check().stdout)
+    assert len(seen) > 60
+    differs = {
+        name: answer
+        for name, answer in seen.items()
+        if answer != OTHER_ANSWERS.get(name, answer if answer in {"EPERM", "EACCES", "no"} else "EPERM")
+    }
+    assert differs == {}
+
+
+async def test_program_by_exec_has_the_same_posture(boxed_engine: ExecutionEngine) -> None:
+    """It comes another way into the box: as a child of the supervisor there."""
+    environment = {"PYTHONHASHSEED": "random"}
+    booted = await boxed_engine.run("python", POSTURE, strategy=POOL, timeout=30)
+    started = await boxed_engine.run("python", POSTURE, strategy=POOL, timeout=30, environment=environment)
+    assert json.loads(started.check().stdout) == json.loads(booted.check().stdout)
+
+
+# Joins the namespaces of a process, as its root, and opens what the host's root could write. It writes nothing.
+_OPEN_AS = """
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pid = sys.argv[1]
+kinds = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in ("pid", "mnt", "user")]
+for kind in kinds:
+    if libc.setns(kind, 0) < 0: sys.exit(f"setns: {os.strerror(ctypes.get_errno())}")
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+os.setresgid(0, 0, 0); os.setresuid(0, 0, 0)
+for path in ("/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sys/kernel/modprobe",
+             "/proc/sysrq-trigger", "/proc/sys/fs/binfmt_misc/register", "/proc/irq/default_smp_affinity",
+             "/proc/kcore", "/dev/mem", "/sys/kernel/uevent_helper", "/sys/fs/cgroup/release_agent",
+             "/sys/fs/cgroup/memory/release_agent"):
+    try:
+        os.close(os.open(path, os.O_WRONLY))
+        print(path)
+    except OSError:
+        pass
+"""
+
+
+async def test_no_identity_of_the_container_opens_what_the_hosts_root_could(docker_client: DockerClient) -> None:
+    """PID 1, keeper, zygote, supervisor: each is joined with all powers that it could have, and opens nothing."""
+    async with (
+        ExecutionEngine(SANDBOX) as engine,
+        engine.stream("python", "import time; time.sleep(60)", strategy=POOL),
+    ):
+        await asyncio.sleep(0.5)
+        first = (await look_at(docker_client, engine))["State"]["Pid"]
+        pids = [first]
+        for pid in pids:
+            children = await asyncio.to_thread(Path(f"/proc/{pid}/task/{pid}/children").read_text)
+            pids += [int(child) for child in children.split()]
+        assert len(pids) == 5
+        for pid in pids:
+            status = await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)
+            ids = status.partition("Uid:")[2].split()[:4]
+            assert min(int(number) for number in ids) >= 10_000
+            command = [sys.executable, "-c", textwrap.dedent(_OPEN_AS), str(pid)]
+            answer = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+            assert (answer.returncode, answer.stdout) == (0, ""), answer
+
+
+# -- many
+
+
+@pytest.mark.parametrize("language", ["python", "javascript", "shell"])
+async def test_innocent_run_after_each_hostile_one(language: str) -> None:
+    """One container; no run is lost, none is discarded, and none sees the one before."""
+    hostile = [
+        ("shell", ":(){ :|:& };:; sleep 100"),
+        ("shell", "head -c 1G /dev/zero > big; for n in $(seq 2000); do : > /tmp/$n; done"),
+        ("shell", "setsid sh -c 'exec >&- 2>&-; while :; do sleep 1; done' & kill -9 -1"),
+        ("python", "import os; x = bytearray(1 << 31)"),
+        ("python", "import os\nfor i in range(3000): os.mkdir('d'); os.chdir('d')"),
+        ("python", "import socket; s = [socket.socket() for _ in range(200)]; import os; os.kill(os.getpid(), 11)"),
+        ("python", "import os, signal\nsignal.signal(15, signal.SIG_IGN)\nos.kill(os.getpid(), 19)"),
+    ]
+    innocent = {
+        "python": "import os; print(os.listdir(), os.listdir('/dev/shm'))",
+        "javascript": "console.log(require('fs').readdirSync('.'), require('fs').readdirSync('/dev/shm'))",
+        "shell": "ls; ls /dev/shm",
+    }[language]
+    wanted = {"python": "['main.py'] []\n", "javascript": "[ 'main.js' ] []\n", "shell": "main.sh\n"}[language]
+    container = ContainerConfig(memory_limit="256m", pids_limit=64)
+    config = EngineConfig(isolation="sandbox", container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        for name, code in hostile:
+            result = await engine.run(name, code, strategy=POOL, timeout=1.5)
+            assert result.isolation == "sandbox"
+            after = await engine.run(language, innocent, strategy=POOL, timeout=20)
+            assert (after.stdout, after.outcome) == (wanted, "ok"), (code, after)
+        assert engine.stats().discards == {}
+
+
+async def test_module_that_cannot_be_shared_does_not_keep_python_out_of_its_sandbox() -> None:
+    """The zygote starts anew without it, and enters sandboxes all the same."""
+    container = ContainerConfig(preload=("json", "no_such_module"))
+    config = EngineConfig(isolation="sandbox", container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        for _ in range(2):
+            result = await engine.run("python", "import sys; print('json' in sys.modules)", strategy=POOL)
+            assert (result.stdout, result.isolation) == ("True\n", "sandbox")
