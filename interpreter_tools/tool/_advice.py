@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._languages.known import package_of_module, system_packages
+from interpreter_tools._languages.known import known_packages, package_of_module, system_packages
 from interpreter_tools.tool._programs import INSTALL, INSTEAD, NETWORK
 
 if TYPE_CHECKING:
@@ -219,8 +219,8 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
         found.append((result.outcome, said))
     found.extend(_losses(result, run))
     found.extend(("call", note) for note in run.notes)
-    module = _last(_PYTHON, result.stderr[-_LOOKED_AT:])
-    told = () if module is None else (repr(module.partition(".")[0]),)
+    missing = _missing(result.stderr[-_LOOKED_AT:], run.language) if result.outcome == "error" else None
+    told = (repr(missing.module.partition(".")[0]), repr(missing.package)) if isinstance(missing, _Package) else ()
     found.extend(("note", f"{note}.") for note in result.notes if not note.startswith(told))
     return found
 
@@ -438,13 +438,14 @@ def _say_missing(missing: _Package | str, result: ExecutionResult, run: Circumst
         return f"{package!r} is not there and cannot be installed: do without it."
     if package in run.dependencies or package in result.dependencies:
         return f"{package!r} was installed but does not provide that: ask for another package, or do without it."
+    if not missing.known and run.language == "python":
+        return (
+            f"{missing.module!r} is not there, and no well-known package has it: if it is a file of yours, write it in "
+            "the same program or put it beside; if it is a package, name that in dependencies."
+        )
+    doubt = "" if missing.known else ", and is not the name of a well-known package: if it is right"
     wanted = _quoted((*run.dependencies, package))
-    if missing.known:
-        return f"{package!r} is not there: call again with dependencies=[{wanted}]."
-    return (
-        f"{missing.module!r} is not there, and no well-known package has it: if it is a file of yours, write it in the "
-        "same program or put it beside; if it is a package, name that in dependencies."
-    )
+    return f"{package!r} is not there{doubt}{':' if missing.known else ','} call again with dependencies=[{wanted}]."
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -466,7 +467,7 @@ def _node_package(name: str) -> _Package | str:
     if name.startswith((".", "/", "file:")) or not _PACKAGE.fullmatch(name):
         return "It loads a file that is not there: put everything into one program, or write the file first."
     package = "/".join(name.split("/")[: 2 if name.startswith("@") else 1])
-    return _Package(package, name)
+    return _Package(package, name, package in known_packages("npm"))
 
 
 def _python_package(name: str) -> _Package | str:

@@ -18,6 +18,8 @@ _CHILD = (
 _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = [
     ("package", '["pyyaml"]', "python", _TRACE + "ModuleNotFoundError: No module named 'yaml'", {}, {}),
     ("package", '["lodash"]', "javascript", "Error: Cannot find module 'lodash'\nRequire stack:", {}, {}),
+    ("package", "not the name of a well-known package: if it is right", "javascript", "Error: Cannot find module 'of-mine-x'",
+     {"notes": ("'of-mine-x' is imported, but",)}, {}),
     ("package", "a file that is not there", "javascript", "Error: Cannot find module './x.js'", {}, {}),
     ("package", '["jq"]', "shell", "main.sh: line 1: jq: command not found", {"exit_code": 127}, {}),
     ("package", '["imagemagick"]', "shell", "main.sh: line 1: convert: command not found", {"exit_code": 127}, {}),

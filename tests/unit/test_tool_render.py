@@ -194,7 +194,7 @@ def test_failed_install_is_explained() -> None:
         ("python", "ModuleNotFoundError: No module named 'bs4'\n", "beautifulsoup4"),
         ("javascript", "Error: Cannot find module 'lodash'\nRequire stack:\n", "lodash"),
         ("javascript", "Error: Cannot find module 'lodash/fp'\n", "lodash"),
-        ("javascript", "Error: Cannot find module '@scope/name/deep'\n", "@scope/name"),
+        ("javascript", "Error: Cannot find module '@babel/core/deep'\n", "@babel/core"),
         ("javascript", "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'chalk' imported from /x\n", "chalk"),
         ("bash", "/workspace/main.sh: line 1: jq: command not found\n", "jq"),
         ("shell", "/workspace/main.sh: 1: jq: not found\n", "jq"),
