@@ -162,12 +162,14 @@ class CellOptions(TypedDict, total=False):
         stdin: the text that ``input()`` reads, which then ends. None leaves it open for ``send_stdin`` in ``stream``,
             and is the same as ``b""`` in ``run``.
         capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
+        tools: functions of this process that the cell may call, Python only; another cell may have others.
     """
 
     timeout: float | None
     output_limit: str | int | None
     stdin: str | bytes | None
     capture: bool
+    tools: Sequence[ToolLike]
 
 
 class ContextOptions(TypedDict, total=False):

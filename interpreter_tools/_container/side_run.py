@@ -39,6 +39,7 @@ class SideRun:
     Attributes:
         number: its number on the wire.
         end: how it ended; None while it runs.
+        telling: what may be told to its connections.
     """
 
     def __init__(self, channel: Wire, number: int, listener: SideListener) -> None:
@@ -48,7 +49,7 @@ class SideRun:
         self._listener = listener
         self._taken = 0  # bytes of output that the supervisor does not know of
         self._is_paused = False
-        self._telling = Telling(channel, run=number)
+        self.telling = Telling(channel, run=number)
         self._stdin_open = True
         self._stdin_turn = asyncio.Lock()
 
@@ -63,12 +64,12 @@ class SideRun:
             self._take(len(event.data))
             self._listener.output(event)
         elif isinstance(event, Message):
-            self._telling.heard(event.connection, event.data)
+            self.telling.heard(event.connection, event.data)
             if event.data:
                 self._take(len(event.data) + _MESSAGE_HEAD)
             self._listener.message(event.connection, event.data)
         elif isinstance(event, (Credit, Told)):
-            self._telling.wake()
+            self.telling.wake()
         else:
             self._finish(event)
 
@@ -78,7 +79,7 @@ class SideRun:
 
     def _finish(self, how: Exited | Refused | InterpreterToolsError) -> None:
         self.end = how
-        self._telling.end()
+        self.telling.end()
         self._listener.ended(how)
 
     def _take(self, count: int) -> None:
@@ -114,7 +115,7 @@ class SideRun:
             ExecutionClosed: the connection is over, or the program has ended.
             UsageError: there is no connection of that number, or the piece is too large.
         """
-        await self._telling.tell(connection, data)
+        await self.telling.tell(connection, data)
 
     async def send_stdin(self, data: bytes) -> None:
         """Send bytes to the program's stdin; wait for it to read. Later bytes never overtake earlier ones.
@@ -129,7 +130,7 @@ class SideRun:
             while view:
                 wire = self._channel.connection
                 while self.end is None and not wire.stdin_room_of(self.number):
-                    await self._telling.wait()
+                    await self.telling.wait()
                 if self.end is not None or not self._stdin_open:
                     raise ExecutionClosed("the program has ended, or its stdin was closed")
                 piece = view[: min(_PIECE, wire.stdin_room_of(self.number))]

@@ -18,8 +18,9 @@ from interpreter_tools._execution.displays import Displays
 from interpreter_tools._execution.output import OutputBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from interpreter_tools._config.host_tools import HostTool, ToolCall
     from interpreter_tools._config.results import Outcome, OutputChunk, Stream
     from interpreter_tools._context.interpreter import Interpreter
     from interpreter_tools._exceptions import ContextDied, InterpreterToolsError
@@ -53,6 +54,7 @@ class Cell:
         output_limit: bytes of stdout and stderr together; None means no limit.
         stdin: the text that ``input()`` reads; None leaves it open for ``send_stdin``.
         capture: True keeps the output for the result.
+        tools: functions of the host that the cell may call, by name.
     """
 
     def __init__(
@@ -65,12 +67,15 @@ class Cell:
         output_limit: int | None,
         stdin: bytes | None,
         capture: bool,
+        tools: Mapping[str, HostTool],
     ) -> None:
         self._code = code
         self._begin = begin
         self._over = over
         self._timeout = timeout
         self._output_limit = output_limit
+        self._tools = tools
+        self._calls: list[ToolCall] = []
         self._input = InputLines(stdin)
         self._output = OutputBuffer(capture=capture)
         self._displays = Displays()
@@ -113,6 +118,8 @@ class Cell:
         self._state = _State.RUNNING
         self._number = interpreter.number()
         interpreter.task = self
+        interpreter.calls.renew(self._tools)
+        self._calls = interpreter.calls.calls
         self._began = time.monotonic()
         if self._timeout is not None:
             self._arm(self._timeout, self._time_is_over)
@@ -250,6 +257,7 @@ class Cell:
         """Give the turn back, and keep the result."""
         assert self._interpreter is not None
         self._interpreter.task = None
+        self._interpreter.calls.renew({})
         self._interpreter.resume()
         session_files = self._over(() if result is None else result.generated_files)
         if result is not None:
@@ -381,6 +389,9 @@ class Cell:
         if self._error is not None:
             raise self._error
         assert self._result is not None
+        if self._tools and self._interpreter is not None:
+            await self._interpreter.calls.wait()  # for those that the end of the cell has cancelled
+            self._result = msgspec.structs.replace(self._result, tool_calls=tuple(self._calls))
         return self._result
 
     async def send_stdin(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import anyio
 
 from interpreter_tools._config.checks import as_bytes
+from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._config.options import CellLimits, CellOptions, cell_limits
 from interpreter_tools._config.results import Completion, ContextInfo, Inspected
 from interpreter_tools._context import words
@@ -234,6 +235,7 @@ class Context:
             output_limit=limits.output_limit,
             stdin=None if stdin is None else as_bytes(stdin, field="stdin"),
             capture=options.get("capture", True),
+            tools=check_tools(options.get("tools", ())),
         )
 
     async def _begin(self, cell: Cell) -> tuple[Interpreter, tuple[str, ...]]:

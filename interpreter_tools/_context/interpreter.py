@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from interpreter_tools._context import words
 from interpreter_tools._exceptions import ContainerLost, ContextDied, InterpreterToolsError
+from interpreter_tools._execution.calls import KIND, ToolCalls
 from interpreter_tools._execution.outcome import refusal
 from interpreter_tools._protocol import Exited, Output, Refused
 
@@ -53,6 +54,7 @@ class Interpreter:
         task: what the process does now; None between two tasks, when what it says is dropped.
         exited: how the process ended; None while it lives, or where its container is gone.
         death: why there is no process any more; None while it lives.
+        calls: the calls of the process to tools, which change from cell to cell.
     """
 
     def __init__(self, name: str, *, program: str, image: str) -> None:
@@ -60,6 +62,7 @@ class Interpreter:
         self._program = program
         self._image = image
         self._link: SideRun | None = None
+        self.calls = ToolCalls({})
         self.task: Task | None = None
         self.exited: Exited | None = None
         self.death: ContextDied | InterpreterToolsError | None = None
@@ -91,8 +94,13 @@ class Interpreter:
         """Take a piece of a message of the runner, or of a display."""
         if not data:
             self._parts.pop(connection, None)
+            if self._link is not None:
+                self.calls.feed(connection, data)
             if connection == self._runner:
                 self.kill()  # a cell has closed the conversation, which nothing can replace
+        elif data[0] == KIND:
+            if self._link is not None:
+                self.calls.feed(connection, data)
         elif data[0] != words.KIND:
             if self.task is not None:
                 self.task.display(connection, data)
@@ -138,6 +146,7 @@ class Interpreter:
         if self.death is not None:
             return
         self.death = death
+        self.calls.cancel()
         if self._backstop is not None:
             self._backstop.cancel()
         for tell in self._tells:
@@ -162,6 +171,7 @@ class Interpreter:
             ContextDied, ContainerLost: the process ended before, or was too slow.
         """
         self._link = link
+        self.calls.begin(link.telling)
         try:
             async with asyncio.timeout(within):
                 await asyncio.shield(self._ready)

@@ -23,14 +23,13 @@ import anyio.to_thread
 import msgspec
 
 from interpreter_tools._config.host_tools import HostTool, ToolCall, ToolRequest
-from interpreter_tools._container.telling import Telling
 from interpreter_tools._exceptions import ExecutionClosed
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from interpreter_tools._config.host_tools import CallOutcome
-    from interpreter_tools._container.telling import Wire
+    from interpreter_tools._container.telling import Telling
 
 KIND = ord("t")
 _LOG = logging.getLogger("interpreter_tools")
@@ -124,9 +123,17 @@ class ToolCalls:
 
     # -- what the run says
 
-    def begin(self, wire: Wire, *, run: int = 0) -> None:
-        """Answer on the stream of a container: the program has been started there."""
-        self._telling = Telling(wire, run=run)
+    def begin(self, telling: Telling) -> None:
+        """Answer the connections of a program: it has been started."""
+        self._telling = telling
+
+    def renew(self, tools: Mapping[str, HostTool]) -> None:
+        """Begin a cell, which has other tools, a list of calls and limits of its own."""
+        self.settle()
+        self.tools = tools
+        self.calls = []
+        self._count = Counter()
+        self._context = contextvars.copy_context()
 
     def wake(self) -> None:
         """Note that there may be room for more answers."""
@@ -205,6 +212,7 @@ class ToolCalls:
     async def _serve(self, connection: int, said: _Said, size: int) -> None:
         """Answer one call, and note it."""
         began = time.perf_counter()
+        calls = self.calls  # of the cell that makes the call
         outcome: CallOutcome = "cancelled"
         try:
             try:
@@ -225,8 +233,8 @@ class ToolCalls:
             except ExecutionClosed:
                 outcome = "cancelled"
         finally:
-            if len(self.calls) < _MOST_NOTED:
-                self.calls.append(ToolCall(said.tool[:100], size, time.perf_counter() - began, outcome))
+            if len(calls) < _MOST_NOTED:
+                calls.append(ToolCall(said.tool[:100], size, time.perf_counter() - began, outcome))
 
     async def _call(self, connection: int, said: _Said) -> None:
         tool = self.tools.get(said.tool)
@@ -306,6 +314,14 @@ class ToolCalls:
 
     # -- the end
 
+    def settle(self) -> None:
+        """Cancel the calls that are under way: the cell has ended. Who waits for one is told."""
+        for (connection, number), task in self._running.items():
+            if not task.cancelling():
+                _cancel(task)
+                answer = _error("CancelledError", "the cell that made this call has ended")
+                self._reply_later(connection, {"call": number, "error": answer})
+
     def cancel(self) -> None:
         """Cancel all that is under way: the run has ended. Does nothing the second time."""
         if self._telling is not None:
@@ -316,6 +332,10 @@ class ToolCalls:
     async def aclose(self) -> None:
         """Cancel all that is under way, and wait at most five seconds for it to end."""
         self.cancel()
+        await self.wait()
+
+    async def wait(self) -> None:
+        """Wait at most five seconds for cancelled calls to end."""
         tasks = {*self._running.values(), *self._answering}
         if not tasks:
             return

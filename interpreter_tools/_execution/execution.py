@@ -11,6 +11,7 @@ import anyio
 
 from interpreter_tools._container.file_list import FileList
 from interpreter_tools._container.lease_end import LeaseEnd
+from interpreter_tools._container.telling import Telling
 from interpreter_tools._exceptions import (
     ContainerBusy,
     ContainerLost,
@@ -250,7 +251,7 @@ class Execution:
         else:
             self._stdin.restart(channel)
         if self._calls is not None:
-            self._calls.begin(channel)
+            self._calls.begin(Telling(channel))
         if self._wait is not None:
             self._wait.over()
         self._started.set()

@@ -356,3 +356,39 @@ for thread in threads: thread.join()
 print(wrong)
 """
     assert await lines(engine, code, HostTool(echo, max_calls=20_000)) == ["[]"]
+
+
+async def test_cells_of_a_context_have_tools_of_their_own(engine: ExecutionEngine) -> None:
+    """They change from cell to cell; what a cell leaves under way is cancelled with it, and its result says so."""
+    cancelled = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            cancelled.set()
+
+    async with engine.context("python") as context:
+        result = await context.run("import tools\ntools.double(b'a')", tools=[double])
+        assert result.text == "b'aa'"
+        assert [call.name for call in result.tool_calls] == ["double"]
+        result = await context.run("tools.search('x', limit=1)", tools=[search])
+        assert result.text == "['all x 0']"
+        result = await context.run("tools.double(b'a')")
+        assert result.error is not None
+        assert result.error.name == "AttributeError"
+        code = "import threading, time\nthread = threading.Thread(target=tools.hang)\nthread.start(); time.sleep(0.3)"
+        result = await context.run(code, tools=[hang])
+        assert [call.outcome for call in result.tool_calls] == ["cancelled"]
+        assert cancelled.is_set()
+        result = await context.run("thread.join(10); thread.is_alive()", tools=[double])
+        assert result.text == "False"
+        cancelled.clear()
+        cell = asyncio.create_task(context.run("tools.hang()", tools=[hang]))
+        await asyncio.sleep(0.3)
+        await context.interrupt()
+        result = await cell
+        assert result.error is not None
+        assert result.error.name == "KeyboardInterrupt"
+        assert cancelled.is_set()
+        assert (await context.run("tools.double(b'b')", tools=[double])).text == "b'bb'"

@@ -20,8 +20,10 @@ from interpreter_tools import (
     LanguageRegistry,
 )
 from interpreter_tools._config.options import CellLimits
+from interpreter_tools._container.telling import Telling
 from interpreter_tools._protocol import Exited, Output
 from interpreter_tools._protocol.constants import Ended
+from interpreter_tools.testing.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,7 @@ class _Runner:
 
     def __init__(self, listener: SideListener) -> None:
         self.listener = listener
+        self.telling = Telling(Sandbox().channel)
         self.told: list[dict[str, object]] = []
         self.signals: list[int] = []
         self.killed = self.paused = False

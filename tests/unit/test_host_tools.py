@@ -10,6 +10,7 @@ import pytest
 
 from interpreter_tools import ConfigurationError, HostTool
 from interpreter_tools._config.host_tools import check_tools
+from interpreter_tools._container.telling import Telling
 from interpreter_tools._execution.calls import ToolCalls
 from interpreter_tools.testing.sandbox import Sandbox, settle
 
@@ -95,7 +96,7 @@ def running(tools: dict[str, HostTool]) -> tuple[ToolCalls, Sandbox]:
     sandbox = Sandbox()
     start(sandbox.channel.connection)
     calls = ToolCalls(tools)
-    calls.begin(sandbox.channel)
+    calls.begin(Telling(sandbox.channel))
     return calls, sandbox
 
 

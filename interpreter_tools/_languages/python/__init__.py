@@ -3,6 +3,7 @@
 import marshal
 from pathlib import Path
 
+from interpreter_tools._config.host_tools import VARIABLE
 from interpreter_tools._languages.config import CellRunner, InterpreterBoot, LanguageConfig
 from interpreter_tools._languages.installers import PIP
 
@@ -25,7 +26,11 @@ PYTHON = LanguageConfig(
     ),
     dependencies=PIP,
     cells=CellRunner(
-        command=("interpreter-tools-cells",), booted=True, preload="interpreter_tools_cells", package="ipython"
+        command=("interpreter-tools-cells",),
+        booted=True,
+        preload="interpreter_tools_cells",
+        package="ipython",
+        environment={VARIABLE: "1"},
     ),
 )
 
