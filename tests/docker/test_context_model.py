@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ async def _take(context: Context, model: dict[str, int], step: tuple[str, str, i
         model.clear()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # it keeps nothing
 @given(steps=_STEPS)
 async def test_variables_are_those_of_a_model(engine: ExecutionEngine, steps: list[tuple[str, str, int]]) -> None:
     """After each step."""
