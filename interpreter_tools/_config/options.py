@@ -162,7 +162,7 @@ class CellOptions(TypedDict, total=False):
         stdin: the text that ``input()`` reads, which then ends. None leaves it open for ``send_stdin`` in ``stream``,
             and is the same as ``b""`` in ``run``.
         capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
-        tools: functions of this process that the cell may call, Python only; another cell may have others.
+        tools: functions of this process that the cell may call, in place of those of its context; Python only.
     """
 
     timeout: float | None
@@ -185,6 +185,7 @@ class ContextOptions(TypedDict, total=False):
         output_limit: bytes that a cell may write, unless it says otherwise; None means no limit.
         on_death: ``"error"``: cells raise ``ContextDied`` once the process has ended, until ``restart``; ``"restart"``:
             the next cell starts a new process, and its result says so in ``notes``.
+        tools: functions of this process that the cells may call: ``import tools; tools.search("x")``; Python only.
     """
 
     dependencies: Sequence[str]
@@ -195,6 +196,7 @@ class ContextOptions(TypedDict, total=False):
     timeout: float | None
     output_limit: str | int | None
     on_death: OnDeath
+    tools: Sequence[ToolLike]
 
 
 class CellLimits(msgspec.Struct, frozen=True, kw_only=True):

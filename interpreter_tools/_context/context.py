@@ -22,9 +22,10 @@ from interpreter_tools._context.question import Question
 from interpreter_tools._exceptions import ConfigurationError, ContextClosed, ContextDied, InterpreterToolsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
+    from interpreter_tools._config.host_tools import HostTool
     from interpreter_tools._config.options import OnDeath
     from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools._context.place import Place
@@ -55,13 +56,21 @@ class Context:
     """
 
     def __init__(
-        self, name: str | None, language: LanguageConfig, *, place: Place, limits: CellLimits, on_death: OnDeath
+        self,
+        name: str | None,
+        language: LanguageConfig,
+        *,
+        place: Place,
+        limits: CellLimits,
+        on_death: OnDeath,
+        tools: Mapping[str, HostTool] | None = None,
     ) -> None:
         self.id = secrets.token_hex(16)
         self.name = name or f"{language.language}-{self.id[:8]}"
         self._language = language
         self._place = place
         self._limits = limits
+        self._tools = tools or {}
         self._on_death: OnDeath = on_death
         self._state = _State.OPEN
         self._turn = asyncio.Lock()
@@ -235,7 +244,7 @@ class Context:
             output_limit=limits.output_limit,
             stdin=None if stdin is None else as_bytes(stdin, field="stdin"),
             capture=options.get("capture", True),
-            tools=check_tools(options.get("tools", ())),
+            tools=check_tools(options["tools"]) if "tools" in options else self._tools,
         )
 
     async def _begin(self, cell: Cell) -> tuple[Interpreter, tuple[str, ...]]:

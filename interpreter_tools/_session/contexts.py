@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.options import CellLimits, ContextOptions, RunOptions
 from interpreter_tools._context.context import Context
@@ -97,7 +98,9 @@ class SessionContexts:
         request = RunRequest.read(self.runs.runtime.config, language, "", run_options, session=self.runs.config)
         place = _Place(self, request, chosen.cells, preload, is_owner=is_owner)
         limits = CellLimits(timeout=request.options.timeout, output_limit=request.options.output_limit)
-        context = Context(name, chosen, place=place, limits=limits, on_death=on_death)
+        context = Context(
+            name, chosen, place=place, limits=limits, on_death=on_death, tools=check_tools(options.get("tools", ()))
+        )
         self._by_name[context.name] = context
         return context
 

@@ -436,6 +436,50 @@ async def test_packages_and_modules_ahead(engine: ExecutionEngine) -> None:
         assert result.text == "('six', True, 'b')"
 
 
+async def test_cells_call_tools_of_their_context(engine: ExecutionEngine) -> None:
+    """Or those that the cell is given instead; the result lists the calls."""
+
+    async def double(value: int) -> int:
+        return value * 2
+
+    def shout(text: str) -> str:
+        return text.upper()
+
+    async with engine.context("python", tools=[double], timeout=30) as context:
+        result = await context.run("import tools\ntools.double(21), await tools.double.call(1)")
+        assert result.text == "(42, 2)"
+        assert [(call.name, call.outcome) for call in result.tool_calls] == [("double", "ok")] * 2
+        assert (await context.run("tools.shout('a')", tools=[shout])).text == "'A'"
+        assert (await context.run("tools.shout('a')")).error is not None
+        assert (await context.run("1")).tool_calls == ()
+
+
+async def test_interrupt_cancels_a_tool(engine: ExecutionEngine) -> None:
+    """And keeps the variables; the next call has its own answer."""
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> str:
+        begun.set()
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return "never"
+
+    async def now() -> str:
+        return "now"
+
+    async with engine.context("python", tools=[wait, now], timeout=30) as context:
+        async with context.stream("import tools\nx = 41\ntools.wait()") as cell:
+            await begun.wait()
+            await context.interrupt()
+            assert (await cell.result()).exit_code == 130
+        async with asyncio.timeout(10):
+            await cancelled.wait()
+        assert (await context.run("tools.now(), x")).text == "('now', 41)"
+
+
 async def test_questions(context: Context) -> None:
     """Completion knows the variables; inspection knows signatures."""
     await context.run("variable = 1")
