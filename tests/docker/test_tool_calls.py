@@ -392,3 +392,34 @@ async def test_cells_of_a_context_have_tools_of_their_own(engine: ExecutionEngin
         assert result.error.name == "KeyboardInterrupt"
         assert cancelled.is_set()
         assert (await context.run("tools.double(b'b')", tools=[double])).text == "b'bb'"
+
+
+@pytest.mark.parametrize("language", ["javascript", "typescript"])
+async def test_node_calls_tools(engine: ExecutionEngine, language: str) -> None:
+    """By name or by place; values, bytes, streams, failures, and many at once; the program ends by itself."""
+    code = """
+declare const tools: any;
+async function main() {
+  console.log(JSON.stringify([await tools.search({ query: 'x', limit: 2 }), await tools.search('y', 1)]));
+  console.log((await tools.double(Buffer.from('ab'))).toString());
+  try { await tools.fails('value'); } catch (error: any) { console.log(error.name, error.message); }
+  try { await tools.nothing(); } catch (error: any) { console.log(error.name); }
+  for await (const each of tools.count({ to: 2 })) console.log(each.n);
+  const all = await Promise.all(Array.from({ length: 100 }, (_, i) => tools.search({ query: `${i}`, limit: 1 })));
+  console.log(all[99][0]);
+}
+main();
+"""
+    if language == "javascript":
+        code = code.replace("declare const tools: any;", "").replace(": any", "")
+    result = await engine.run(language, code, tools=TOOLS)
+    assert result.ok, result.stderr
+    assert result.stdout.splitlines() == [
+        '[["all x 0","all x 1"],["all y 0"]]',
+        "abab",
+        "ValueError the words",
+        "PermissionError",
+        *("0", "1"),
+        "all 99 0",
+    ]
+    assert (await engine.run(language, "console.log(typeof globalThis['tools'])")).stdout == "undefined\n"
