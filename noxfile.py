@@ -78,7 +78,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types, strictly."""
     _install(session)
-    _run(session, "pyright", "--threads", "2")
+    _run(session, "pyright")
 
 
 @nox.session(venv_backend="none")
