@@ -101,7 +101,7 @@ class CellRunner
     @interrupted = false
     say("c", event: "started", cell: number)
     $stdin = Input.new(self, number, message["stdin"])
-    began = Time.at(Process.clock_gettime(Process::CLOCK_REALTIME_COARSE, :nanosecond), :nsec) # by which files are dated
+    began = Time.at(0, Process.clock_gettime(Process::CLOCK_REALTIME_COARSE, :nanosecond), :nsec) # by which files are dated
     clock, used = now, Process.times
     said = evaluate(number, code)
     $stdin = STDIN
