@@ -208,6 +208,7 @@ def test_containers_end_when_the_event_loop_is_closed_without_the_engine(monkeyp
     async def use() -> None:
         await engine.start()
         await engine.run("python", "")
+        await until(lambda: len(engine.docker.containers) > 0 and engine.stats().idle > 0)
 
     loop.run_until_complete(use())
     for task in asyncio.all_tasks(loop):
