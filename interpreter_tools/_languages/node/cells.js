@@ -217,9 +217,11 @@
   const stepping = new vm.Script(`${NAME}.step()`, { filename: NAME });
   // Throws when SIGINT came meanwhile, though it be a loop without an end.
   const watched = (step) => {
-    if (takeSigint()) throw new KeyboardInterrupt();
     const before = inner.step;
-    inner.step = step;
+    inner.step = () => {
+      if (takeSigint()) throw new KeyboardInterrupt(); // one that came before; from here on it ends the script
+      return step();
+    };
     try {
       return stepping.runInThisContext({ breakOnSigint: true, displayErrors: false });
     } finally {
