@@ -242,6 +242,7 @@
           runMicrotasks();
         });
       } catch (error) {
+        forgetCell(); // at once: its promise is garbage now
         if (!isInterrupt(error)) throw error;
         mine.end({ status: 'interrupted' });
       }
@@ -265,6 +266,7 @@
     const waits = [...cell.waits];
     cell.waits.clear();
     for (const reject of waits) reject(new KeyboardInterrupt());
+    if (!waits.length) forgetCell();
     if (!waits.length) cell.end({ status: 'interrupted' });
   };
 
