@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import anyio
 import anyio.from_thread
 
+from interpreter_tools._context.context import Context as AsyncContext
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import EngineClosed
+from interpreter_tools._execution.execution import Execution as AsyncExecution
 from interpreter_tools._session.session import Session as AsyncSession
 
 if TYPE_CHECKING:
@@ -34,14 +36,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from interpreter_tools._config.model import EngineConfig, SessionConfig
-    from interpreter_tools._config.options import RunOptions, SessionOptions
-    from interpreter_tools._config.results import EngineStats, ExecutionResult, OutputChunk, SessionInfo
-    from interpreter_tools._execution.execution import Execution as AsyncExecution
+    from interpreter_tools._config.options import CellOptions, ContextOptions, RunOptions, SessionOptions
+    from interpreter_tools._config.results import ContextInfo, EngineStats, ExecutionResult, OutputChunk, SessionInfo
+    from interpreter_tools._context.cell import Cell
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-__all__ = ["Engine", "Execution", "Session"]
+__all__ = ["Context", "Engine", "Execution", "Session"]
 
 
 def _of_engine(method: Callable[Concatenate[ExecutionEngine, P], Awaitable[T]]) -> Callable[Concatenate[Engine, P], T]:
@@ -64,6 +66,19 @@ def _of_session(method: Callable[Concatenate[AsyncSession, P], Awaitable[T]]) ->
     def wait(self: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
         async def call() -> T:
             return await method(self.session, *args, **kwargs)
+
+        return self.owner.wait(call)
+
+    return wait
+
+
+def _of_context(method: Callable[Concatenate[AsyncContext, P], Awaitable[T]]) -> Callable[Concatenate[Context, P], T]:
+    """Return a blocking method from a coroutine method of the asynchronous context."""
+
+    @functools.wraps(method)
+    def wait(self: Context, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def call() -> T:
+            return await method(self.context, *args, **kwargs)
 
         return self.owner.wait(call)
 
@@ -134,7 +149,7 @@ class Engine:
         """
         return self._running().wait(call)
 
-    def enter(self, manager: Callable[[], AsyncExecution]) -> AbstractContextManager[AsyncExecution]:
+    def enter(self, manager: Callable[[], AsyncExecution | Cell]) -> AbstractContextManager[AsyncExecution | Cell]:
         """Return an execution as a context manager of this thread: one task of the loop enters and leaves it."""
         loop = self._running()
         return loop.portal.wrap_async_context_manager(loop.portal.call(manager))
@@ -173,6 +188,30 @@ class Engine:
 
         return Session(self, self.wait(make))
 
+    def context(
+        self,
+        language: str,
+        name: str | None = None,
+        *,
+        config: SessionConfig | None = None,
+        **options: Unpack[ContextOptions],
+    ) -> Context:
+        """Return a live interpreter in a session of its own; see ``ExecutionEngine.context``."""
+
+        async def make() -> AsyncContext:
+            return self.engine.context(language, name, config=config, **options)
+
+        return Context(self, self.wait(make))
+
+    def get_context(self, context_id: str) -> Context:
+        """Return the context of an id; see ``ExecutionEngine.get_context``."""
+
+        async def find() -> AsyncContext:
+            return self.engine.get_context(context_id)
+
+        return Context(self, self.wait(find))
+
+    run_cell = _of_engine(ExecutionEngine.run_cell)
     create_session = _of_engine(ExecutionEngine.create_session)
     get_session_info = _of_engine(ExecutionEngine.get_session_info)
     cleanup_session = _of_engine(ExecutionEngine.cleanup_session)
@@ -248,6 +287,14 @@ class Session:
         """Return a run whose output can be read while the program runs."""
         return Execution(self.owner, lambda: self.session.stream(language, code, **options))
 
+    def context(self, language: str, name: str | None = None, **options: Unpack[ContextOptions]) -> Context:
+        """Return a live interpreter of the session; see ``Session.context``."""
+
+        async def make() -> AsyncContext:
+            return self.session.context(language, name, **options)
+
+        return Context(self.owner, self.owner.wait(make))
+
     write_file = _of_session(AsyncSession.write_file)
     copy_file_into_workspace = _of_session(AsyncSession.copy_file_into_workspace)
     copy_directory_into_workspace = _of_session(AsyncSession.copy_directory_into_workspace)
@@ -267,13 +314,60 @@ class Session:
         return self.owner.wait(read)
 
 
-class Execution:
-    """A run: ``with`` starts and ends it, ``for`` yields its output. One thread at a time uses it."""
+class Context:
+    """A live interpreter with blocking methods, which any thread may call; made by ``Engine.context``.
 
-    def __init__(self, owner: Engine, make: Callable[[], AsyncExecution]) -> None:
+    ``with`` starts its process, and closes the context at its end.
+    """
+
+    def __init__(self, owner: Engine, context: AsyncContext) -> None:
+        self.owner = owner
+        self.context = context
+
+    def __repr__(self) -> str:
+        return f"<blocking.Context {self.id}>"
+
+    def __enter__(self) -> Self:
+        self.owner.wait(self.context.start)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def id(self) -> str:
+        """The id of the context."""
+        return self.context.id
+
+    def info(self) -> ContextInfo:
+        """Return the state of the context."""
+
+        async def read() -> ContextInfo:
+            return self.context.info()
+
+        return self.owner.wait(read)
+
+    def stream(self, code: str, **options: Unpack[CellOptions]) -> Execution:
+        """Return a cell whose output can be read while it runs."""
+        return Execution(self.owner, lambda: self.context.stream(code, **options))
+
+    run = _of_context(AsyncContext.run)
+    interrupt = _of_context(AsyncContext.interrupt)
+    restart = _of_context(AsyncContext.restart)
+    complete = _of_context(AsyncContext.complete)
+    inspect = _of_context(AsyncContext.inspect)
+    close = _of_context(AsyncContext.aclose)
+
+
+class Execution:
+    """A run, or a cell: ``with`` starts and ends it, ``for`` yields its output. One thread at a time uses it."""
+
+    def __init__(self, owner: Engine, make: Callable[[], AsyncExecution | Cell]) -> None:
         self._owner = owner
         self._manager = owner.enter(make)
-        self._execution: AsyncExecution | None = None
+        self._execution: AsyncExecution | Cell | None = None
 
     def __enter__(self) -> Self:
         self._execution = self._manager.__enter__()
@@ -292,15 +386,15 @@ class Execution:
         return await anext(self._entered, None)
 
     @property
-    def _entered(self) -> AsyncExecution:
+    def _entered(self) -> AsyncExecution | Cell:
         if self._execution is None:
             raise RuntimeError("the execution has not started: use it in `with`")
         return self._execution
 
     @property
     def ports(self) -> Mapping[int, int]:
-        """The port on 127.0.0.1 of the Docker host for each port of the container."""
-        return self._entered.ports
+        """The port on 127.0.0.1 of the Docker host for each port of the container; none for a cell."""
+        return self._entered.ports if isinstance(self._entered, AsyncExecution) else {}
 
     def result(self) -> ExecutionResult:
         """Wait for the end of the run, and return its result; see ``Execution.result``."""

@@ -13,6 +13,7 @@ import contextlib
 import contextvars
 import inspect
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -43,6 +44,7 @@ _MOST_OF_TOOL = 10_000  # calls of one tool, unless it says otherwise
 _MOST_NOTED = 10_000  # calls that the result lists
 _END_DEADLINE = 5.0  # seconds for cancelled functions to end
 _BYTES = "$bytes"
+_BEGINNING = re.compile(rb'\{\s*"call":\s*(\d{1,15}),\s*"tool":\s*"([^"\\]{1,100})"')
 
 
 class _Said(msgspec.Struct):
@@ -56,6 +58,28 @@ class _Said(msgspec.Struct):
     cancel: int = 0
     asks: bool = False  # which tools there are
     texts: bool = False  # the arguments are texts of a command line
+
+
+class _Dropped(msgspec.Struct):
+    """A call that is too large: what is known of it while the rest of it comes.
+
+    Attributes:
+        call: the program's number of the call; 0 when it cannot be read.
+        tool: the name of the tool.
+        size: the bytes of the call so far.
+    """
+
+    call: int
+    tool: str
+    size: int
+
+    @classmethod
+    def of(cls, part: bytearray) -> _Dropped:
+        """Read the beginning of a call."""
+        found = _BEGINNING.match(part)
+        return (
+            cls(0, "", len(part)) if found is None else cls(int(found[1]), found[2].decode(errors="replace"), len(part))
+        )
 
 
 _decoder = msgspec.json.Decoder(_Said)
@@ -111,7 +135,7 @@ class ToolCalls:
         self.calls: list[ToolCall] = []
         self._context = contextvars.copy_context()  # of the caller, as for any function it calls
         self._telling: Telling | None = None
-        self._parts: dict[int, bytearray | None] = {}  # by connection; None: the rest of a message that is dropped
+        self._parts: dict[int, bytearray | _Dropped] = {}  # by connection
         self._running: dict[tuple[int, int], asyncio.Task[None]] = {}  # by connection and the program's number
         self._turns: dict[int, asyncio.Lock] = {}  # by connection: one answer after another
         self._answering: set[asyncio.Task[None]] = set()
@@ -152,21 +176,28 @@ class ToolCalls:
             return
         self._telling.heard(connection, piece)
         part = self._parts.setdefault(connection, bytearray())
-        if part is not None:
+        if isinstance(part, _Dropped):
+            part.size += len(piece) - _HEAD
+        else:
             part += piece[_HEAD:]
-            if len(part) > _MOST_MESSAGE or sum(len(p) for p in self._parts.values() if p) > _MOST_PARTS:
-                part = self._parts[connection] = None
+            if len(part) > _MOST_MESSAGE or self._coming() > _MOST_PARTS:
+                part = self._parts[connection] = _Dropped.of(part)
         if len(piece) > 1 and piece[1]:
             return
         del self._parts[connection]
-        if part is None:
-            self._reply_later(connection, {"call": 0, "error": _error("ValueError", "the call is too large")})
+        if isinstance(part, _Dropped):
+            self._note(self.calls, part.tool, part.size, 0.0, "refused")
+            text = f"the call has {part.size} bytes; one may have {_MOST_MESSAGE}, all that come at once {_MOST_PARTS}"
+            self._reply_later(connection, {"call": part.call, "error": _error("ValueError", text)})
             return
         try:
             said = _decoder.decode(part)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return  # not from our module: the program's own mistake
         self._handle(connection, said, len(part))
+
+    def _coming(self) -> int:
+        return sum(len(part) for part in self._parts.values() if isinstance(part, bytearray))
 
     def _forget(self, connection: int) -> None:
         """Cancel what a connection has asked for: it is over."""
@@ -233,8 +264,12 @@ class ToolCalls:
             except ExecutionClosed:
                 outcome = "cancelled"
         finally:
-            if len(calls) < _MOST_NOTED:
-                calls.append(ToolCall(said.tool[:100], size, time.perf_counter() - began, outcome))
+            self._note(calls, said.tool, size, time.perf_counter() - began, outcome)
+
+    @staticmethod
+    def _note(calls: list[ToolCall], tool: str, size: int, seconds: float, outcome: CallOutcome) -> None:
+        if len(calls) < _MOST_NOTED:
+            calls.append(ToolCall(tool[:100], size, seconds, outcome))
 
     async def _call(self, connection: int, said: _Said) -> None:
         tool = self.tools.get(said.tool)
@@ -301,12 +336,15 @@ class ToolCalls:
                     await close()
 
     async def _reply(self, connection: int, answer: dict[str, object]) -> None:
-        """Send an answer in pieces, one answer after another."""
+        """Send an answer in pieces, one answer after another.
+
+        Raises:
+            ValueError: it is too large.
+        """
         assert self._telling is not None
         data = msgspec.json.encode(answer)
         if len(data) > _MOST_MESSAGE:
-            error = _error("ValueError", f"the result has {len(data)} bytes, more than {_MOST_MESSAGE}")
-            data = msgspec.json.encode({"call": answer["call"], "error": error})
+            raise ValueError(f"the result has {len(data)} bytes, more than {_MOST_MESSAGE}")
         async with self._turns.setdefault(connection, asyncio.Lock()):
             for at in range(0, len(data), _PIECE):
                 more = at + _PIECE < len(data)

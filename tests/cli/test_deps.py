@@ -30,10 +30,14 @@ async def store(docker_client: DockerClient) -> AsyncIterator[str]:
 
 
 def listed(store: str) -> list[StoreEntry]:
-    """What the command lists, without images, which all stores of a host share."""
+    """The sets of packages that the command lists; all stores of a host share images."""
     done = call("deps", "list", "--json", "--store", store)
     assert done.returncode == 0, done.stderr
-    return [entry for entry in msgspec.json.decode(done.stdout, type=list[StoreEntry]) if not entry.system]
+    return [
+        entry
+        for entry in msgspec.json.decode(done.stdout, type=list[StoreEntry])
+        if not entry.system and not entry.is_cache
+    ]
 
 
 @pytest.mark.docker

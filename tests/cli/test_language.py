@@ -39,7 +39,7 @@ def test_unknown_suffix_is_refused():
 def test_unknown_interpreter_is_refused():
     """The same."""
     for name in ("script", None):
-        with pytest.raises(ConfigurationError, match="'rexx' in the first line"):
+        with pytest.raises(ConfigurationError, match="'rexx' is named in the first line"):
             guess_language(name, b"#!/usr/bin/rexx\nprint 1")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from interpreter_tools import Context as AsyncContext
 from interpreter_tools import EngineClosed, EngineConfig, ExecutionEngine, UnknownLanguage, blocking
 from interpreter_tools import Session as AsyncSession
 
@@ -34,12 +35,32 @@ def _public(kind: type) -> set[str]:
 
 
 def test_every_method_is_there() -> None:
-    """But for those that need a loop, and those of contexts."""
-    assert _public(ExecutionEngine) - _public(blocking.Engine) <= {"aclose", "context", "get_session"}
-    own = {"id", "run", "stream", "info", "write_file", "read_file", "read_file_binary", "read_file_base64"}
+    """But for those that need a loop."""
+    assert _public(ExecutionEngine) - _public(blocking.Engine) <= {"aclose", "get_session"}
+    own = {"id", "run", "stream", "info", "context", "write_file", "read_file", "read_file_binary", "read_file_base64"}
+    assert _public(AsyncContext) - _public(blocking.Context) <= {
+        *("aclose", "start", "lost"),
+        *("busy", "language", "session_id", "state"),  # in `info`
+    }
     assert own | {name for name in _public(AsyncSession) if name.startswith(("copy_", "list_", "add_"))} <= _public(
         blocking.Session
     )
+
+
+def test_context_keeps_variables(engine: blocking.Engine) -> None:
+    """From cell to cell, also of an id; its output comes while a cell runs."""
+    with engine.context("python") as context:
+        context.run("x = 41")
+        assert context.run("x + 1").text == "42"
+        assert engine.run_cell(context.id, "x + 2").text == "43"
+        with engine.get_context(context.id).stream("print(x, flush=True); input()") as cell:
+            assert next(iter(cell)).text == "41\n"
+            cell.send_stdin(b"line\n")
+            assert cell.result().text == "'line'"
+            assert cell.ports == {}
+        context.restart()
+        assert context.run("x").outcome == "error"
+        assert context.info().language == "python"
 
 
 def test_threads_share_one_engine(engine: blocking.Engine) -> None:

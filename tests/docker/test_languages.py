@@ -116,7 +116,7 @@ def read(count):
     while len(data) < count: data += os.read(3, count - len(data)) or sys.exit(0)
     return data
 message = read(int.from_bytes(read(4), "little"))
-directory, count, *words = message[4:].split(b"\0")[:-1]
+directory, count, *words = message[8:].split(b"\0")[:-1]
 os.close(3)
 os.chdir(directory)
 environment = dict(word.split(b"=", 1) for word in words[int(count):])

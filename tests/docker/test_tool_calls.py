@@ -306,9 +306,29 @@ async def test_large_arguments_and_values(engine: ExecutionEngine) -> None:
 print(len(tools.double(b"x" * 4_000_000)))
 try: tools.double(b"x" * 10_000_000)
 except ValueError as error: print("ValueError", str(error)[:10])
+try: tools.double(b"x" * 17_000_000)
+except ValueError as error: print("ValueError", str(error)[:8])
 print(len(tools.double(b"x")))
 """
-    assert await lines(engine, code, double) == ["8000000", "ValueError the result", "2"]
+    result = await run(engine, "import tools" + code, double)
+    assert result.stdout.splitlines() == ["8000000", "ValueError the result", "ValueError the call", "2"]
+    assert [call.outcome for call in result.tool_calls] == ["ok", "error", "refused", "ok"]
+
+
+async def test_calls_that_are_too_large_together(engine: ExecutionEngine) -> None:
+    """Those that find no room are refused, each by itself, in JavaScript as well."""
+    code = """
+const big = 'x'.repeat(15 << 20);
+const ended = await Promise.allSettled(Array.from({length: 6}, () => tools.size(big)));
+const refused = await tools.size(big.repeat(2)).catch((error) => error.message.slice(0, 8));
+console.log(ended.length, refused, await tools.size('x'));
+"""
+
+    def size(text: str) -> int:
+        return len(text)
+
+    result = await engine.run("javascript", code, tools=[size], memory_limit="1g", timeout=120)
+    assert result.stdout == "6 the call 1\n", result.stderr
 
 
 async def test_sessions_give_tools_to_one_run(engine: ExecutionEngine) -> None:

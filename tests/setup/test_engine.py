@@ -91,7 +91,7 @@ def test_engine_that_ends_at_once_says_why():
 def test_engine_that_listens_elsewhere_is_left_alone():
     """It may be at work for somebody else."""
     played = play("elsewhere")
-    assert "does not listen where it usually does" in played.outcome
+    assert "does not listen at its usual address" in played.outcome
     assert "DOCKER_HOST" in played.outcome
     assert played.questions == []
 

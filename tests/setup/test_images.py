@@ -76,14 +76,15 @@ async def test_update_pulls_again_and_removes_what_it_replaced(
     await make_provider(docker_client, tmp_path, []).provide([RECIPE])
     old = await docker_client.inspect_image(IMAGE)
     old_official = await docker_client.inspect_image(reference)
+    assert old_official is not None
     await publish(docker_client, reference, {"bin/program": b"new"})
+    await docker_client.tag_image(old_official.id, reference)  # as it is where another machine has published
     await make_provider(docker_client, tmp_path, [], update=True).provide([RECIPE])
     new = await docker_client.inspect_image(IMAGE)
     assert old is not None
     assert new is not None
     assert old.id != new.id
     assert await docker_client.inspect_image(old.id) is None
-    assert old_official is not None
     assert await docker_client.inspect_image(old_official.id) is None
     await docker_client.remove_image(reference)
 
@@ -108,7 +109,7 @@ async def test_failure_names_both_ways(provider: ImageProvider, monkeypatch: pyt
     """Neither pulled nor built: both reasons, and what to do."""
     monkeypatch.setenv(pull_module.REGISTRY_VARIABLE, f"127.0.0.1:{free_port()}")
     monkeypatch.setattr(build_module, "is_root", lambda: False)
-    with pytest.raises(SetupFailed, match=r"(?s)cannot be pulled .*refused.* cannot be built: .* needs root") as caught:
+    with pytest.raises(SetupFailed, match=r"(?s)cannot be pulled .*refused.* cannot be built: only root can") as caught:
         await provider.provide([RECIPE])
     assert "sudo" in caught.value.hint
 

@@ -92,7 +92,7 @@ def test_dockerfile_adds_pythons_installer_and_fonts():
     """With the host's index, which does not stay."""
     lines = write_dockerfile(PYTHON, PYTHON.official, with_bundle=False, arguments=("PIP_INDEX_URL",)).splitlines()
     run = [line for line in lines if line.startswith("RUN ")]
-    assert run[-1].endswith('"--", "uv>=0.5"]')
+    assert run[-1].endswith('"--", "uv>=0.5", "ipython>=9"]')
     assert "fonts-wqy-zenhei" in run[-2]
     assert "python3-venv" not in run[-2]
     assert lines.index("ARG PIP_INDEX_URL") < lines.index(run[-1])

@@ -115,7 +115,8 @@
       module: '{ exports: {}, filename: import.meta.filename, id: ".", loaded: false }', exports: 'module.exports',
     };
     const names = Object.keys(values);
-    const uses = (name) => new RegExp(`(?<![.\\w$])${name}\\b`).test(source);
+    // not in `typeof module`, which asks for the kind, nor in 'node:module'
+    const uses = (name) => new RegExp(`(?<![.\\w$]|\\btypeof )${name}\\b(?!['"])`).test(source);
     const declares = (name) => new RegExp(`\\b(?:const|let|var|function|class|import|as)\\s+${name}\\b`).test(source);
     let used = names.filter((name) => uses(name) && !declares(name));
     if (used.includes('exports') || used.includes('module'))

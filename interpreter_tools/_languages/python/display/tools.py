@@ -125,7 +125,7 @@ class _Wire:
             number = self.last
             self.waiters[number] = waiter
         try:
-            self.send({**message, "call": number})
+            self.send({"call": number, **message})
         except BaseException:
             self.forget(number)
             raise
@@ -384,7 +384,7 @@ class Tool:
         queue = wire.waiters[number] = asyncio.Queue()
         ended = False
         try:
-            await wire.send({**message, "call": number})
+            await wire.send({"call": number, **message})
             while not ended:
                 answer = await queue.get()
                 ended = "item" not in answer
