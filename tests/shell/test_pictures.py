@@ -80,6 +80,6 @@ def test_displays_stand_in_their_place(tmp_path: Path) -> None:
     text = f"```python\n{PROGRAM}```\n"
     done = call("shell", stdin=text.encode(), environment={**SMALL, "TMPDIR": str(tmp_path)})
     assert done.stdout == b"before\nbetween\n{'a': 1}\n"
-    path = re.search(r"picture: (\S+)", done.stderr.decode().replace("\n", ""))
+    path = re.search(r"picture: (\S+?\.png)", done.stderr.decode().replace("\n", ""))
     assert path is not None
     assert Path(path[1]).read_bytes() == b"\x89PNG\r\n\x1a\nrest"
