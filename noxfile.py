@@ -31,7 +31,8 @@ def _install(session: nox.Session) -> None:
     digest, stamp = hashlib.sha256(wanted.encode()).hexdigest(), SHARED / "installed"
     if not stamp.exists() or stamp.read_text("ascii") != digest:
         if importlib.util.find_spec("uv"):
-            make, install = ("uv", "venv", "--clear"), ("uv", "pip", "install", "--python", SHARED)
+            make = ("uv", "venv", "--clear")
+            install = ("uv", "pip", "install", "--compile-bytecode", "--python", SHARED)  # as pip does by itself
             pip = [sys.executable, "-m", *install]
         else:
             make, pip = ("venv", "--clear"), [SHARED / "bin" / "python", "-m", "pip", "install"]
