@@ -18,7 +18,7 @@ import functools
 import os
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack
 
 import anyio
 import anyio.from_thread
@@ -42,45 +42,24 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 
 __all__ = ["Context", "Engine", "Execution", "Session"]
 
 
-def _of_engine(method: Callable[Concatenate[ExecutionEngine, P], Awaitable[T]]) -> Callable[Concatenate[Engine, P], T]:
-    """Return a blocking method from a coroutine method of the asynchronous engine."""
+class _Face(Protocol[A_co]):
+    """An object with blocking methods, each of which waits for a call of one asynchronous object."""
+
+    def ask(self, call: Callable[[A_co], Awaitable[T]]) -> T: ...
+
+
+def _blocking(method: Callable[Concatenate[A, P], Awaitable[T]]) -> Callable[Concatenate[_Face[A], P], T]:
+    """Return a blocking method from a coroutine method of the asynchronous object."""
 
     @functools.wraps(method)
-    def wait(self: Engine, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async def call() -> T:
-            return await method(self.engine, *args, **kwargs)
-
-        return self.wait(call)
-
-    return wait
-
-
-def _of_session(method: Callable[Concatenate[AsyncSession, P], Awaitable[T]]) -> Callable[Concatenate[Session, P], T]:
-    """Return a blocking method from a coroutine method of the asynchronous session."""
-
-    @functools.wraps(method)
-    def wait(self: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async def call() -> T:
-            return await method(self.session, *args, **kwargs)
-
-        return self.owner.wait(call)
-
-    return wait
-
-
-def _of_context(method: Callable[Concatenate[AsyncContext, P], Awaitable[T]]) -> Callable[Concatenate[Context, P], T]:
-    """Return a blocking method from a coroutine method of the asynchronous context."""
-
-    @functools.wraps(method)
-    def wait(self: Context, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async def call() -> T:
-            return await method(self.context, *args, **kwargs)
-
-        return self.owner.wait(call)
+    def wait(self: _Face[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.ask(lambda target: method(target, *args, **kwargs))
 
     return wait
 
@@ -149,6 +128,10 @@ class Engine:
         """
         return self._running().wait(call)
 
+    def ask(self, call: Callable[[ExecutionEngine], Awaitable[T]]) -> T:
+        """Call a coroutine function with the asynchronous engine, in its event loop, and return its result."""
+        return self.wait(lambda: call(self.engine))
+
     def enter(self, manager: Callable[[], AsyncExecution | Cell]) -> AbstractContextManager[AsyncExecution | Cell]:
         """Return an execution as a context manager of this thread: one task of the loop enters and leaves it."""
         loop = self._running()
@@ -164,9 +147,9 @@ class Engine:
 
     # -- running
 
-    run = _of_engine(ExecutionEngine.run)
-    execute_code = _of_engine(ExecutionEngine.execute_code)
-    warm = _of_engine(ExecutionEngine.warm)
+    run = _blocking(ExecutionEngine.run)
+    execute_code = _blocking(ExecutionEngine.execute_code)
+    warm = _blocking(ExecutionEngine.warm)
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
         """Return a run whose output can be read at once: ``with engine.stream(...) as run: for chunk in run: ...``."""
@@ -211,27 +194,23 @@ class Engine:
 
         return Context(self, self.wait(find))
 
-    run_cell = _of_engine(ExecutionEngine.run_cell)
-    create_session = _of_engine(ExecutionEngine.create_session)
-    get_session_info = _of_engine(ExecutionEngine.get_session_info)
-    cleanup_session = _of_engine(ExecutionEngine.cleanup_session)
-    write_file = _of_engine(ExecutionEngine.write_file)
-    copy_file_into_workspace = _of_engine(ExecutionEngine.copy_file_into_workspace)
-    copy_directory_into_workspace = _of_engine(ExecutionEngine.copy_directory_into_workspace)
-    copy_file_from_workspace = _of_engine(ExecutionEngine.copy_file_from_workspace)
-    copy_directory_from_workspace = _of_engine(ExecutionEngine.copy_directory_from_workspace)
-    add_file_from_base64 = _of_engine(ExecutionEngine.add_file_from_base64)
-    read_file_binary = _of_engine(ExecutionEngine.read_file_binary)
-    read_file_base64 = _of_engine(ExecutionEngine.read_file_base64)
-    list_workspace_files = _of_engine(ExecutionEngine.list_workspace_files)
+    run_cell = _blocking(ExecutionEngine.run_cell)
+    create_session = _blocking(ExecutionEngine.create_session)
+    get_session_info = _blocking(ExecutionEngine.get_session_info)
+    cleanup_session = _blocking(ExecutionEngine.cleanup_session)
+    write_file = _blocking(ExecutionEngine.write_file)
+    copy_file_into_workspace = _blocking(ExecutionEngine.copy_file_into_workspace)
+    copy_directory_into_workspace = _blocking(ExecutionEngine.copy_directory_into_workspace)
+    copy_file_from_workspace = _blocking(ExecutionEngine.copy_file_from_workspace)
+    copy_directory_from_workspace = _blocking(ExecutionEngine.copy_directory_from_workspace)
+    add_file_from_base64 = _blocking(ExecutionEngine.add_file_from_base64)
+    read_file_binary = _blocking(ExecutionEngine.read_file_binary)
+    read_file_base64 = _blocking(ExecutionEngine.read_file_base64)
+    list_workspace_files = _blocking(ExecutionEngine.list_workspace_files)
 
     def read_file(self, session_id: str, path: str, *, limit: str | int | None = None) -> bytes:
         """Return the bytes of a file; see ``Session.read_file``."""
-
-        async def read() -> bytes:
-            return await self.engine.read_file(session_id, path, limit=limit)
-
-        return self.wait(read)
+        return self.ask(lambda engine: engine.read_file(session_id, path, limit=limit))
 
     def stats(self) -> EngineStats:
         """Return the numbers of containers and leases; see ``ExecutionEngine.stats``."""
@@ -265,13 +244,13 @@ class Session:
         """The id of the session."""
         return self.session.id
 
+    def ask(self, call: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Call a coroutine function with the asynchronous session, in its event loop, and return its result."""
+        return self.owner.wait(lambda: call(self.session))
+
     def close(self, *, keep_generated: str | os.PathLike[str] | None = None) -> list[Path]:
         """Clean the session up; see ``Session.aclose``."""
-
-        async def close() -> list[Path]:
-            return await self.session.aclose(keep_generated=keep_generated)
-
-        return self.owner.wait(close)
+        return self.ask(lambda session: session.aclose(keep_generated=keep_generated))
 
     def info(self) -> SessionInfo:
         """Return the state of the session, and the containers that it has had."""
@@ -281,7 +260,7 @@ class Session:
 
         return self.owner.wait(read)
 
-    run = _of_session(AsyncSession.run)
+    run = _blocking(AsyncSession.run)
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
         """Return a run whose output can be read while the program runs."""
@@ -295,23 +274,19 @@ class Session:
 
         return Context(self.owner, self.owner.wait(make))
 
-    write_file = _of_session(AsyncSession.write_file)
-    copy_file_into_workspace = _of_session(AsyncSession.copy_file_into_workspace)
-    copy_directory_into_workspace = _of_session(AsyncSession.copy_directory_into_workspace)
-    copy_file_from_workspace = _of_session(AsyncSession.copy_file_from_workspace)
-    copy_directory_from_workspace = _of_session(AsyncSession.copy_directory_from_workspace)
-    add_file_from_base64 = _of_session(AsyncSession.add_file_from_base64)
-    read_file_binary = _of_session(AsyncSession.read_file_binary)
-    read_file_base64 = _of_session(AsyncSession.read_file_base64)
-    list_workspace_files = _of_session(AsyncSession.list_workspace_files)
+    write_file = _blocking(AsyncSession.write_file)
+    copy_file_into_workspace = _blocking(AsyncSession.copy_file_into_workspace)
+    copy_directory_into_workspace = _blocking(AsyncSession.copy_directory_into_workspace)
+    copy_file_from_workspace = _blocking(AsyncSession.copy_file_from_workspace)
+    copy_directory_from_workspace = _blocking(AsyncSession.copy_directory_from_workspace)
+    add_file_from_base64 = _blocking(AsyncSession.add_file_from_base64)
+    read_file_binary = _blocking(AsyncSession.read_file_binary)
+    read_file_base64 = _blocking(AsyncSession.read_file_base64)
+    list_workspace_files = _blocking(AsyncSession.list_workspace_files)
 
     def read_file(self, path: str, *, limit: str | int | None = None) -> bytes:
         """Return the bytes of a file; see ``Session.read_file``."""
-
-        async def read() -> bytes:
-            return await self.session.read_file(path, limit=limit)
-
-        return self.owner.wait(read)
+        return self.ask(lambda session: session.read_file(path, limit=limit))
 
 
 class Context:
@@ -341,6 +316,10 @@ class Context:
         """The id of the context."""
         return self.context.id
 
+    def ask(self, call: Callable[[AsyncContext], Awaitable[T]]) -> T:
+        """Call a coroutine function with the asynchronous context, in its event loop, and return its result."""
+        return self.owner.wait(lambda: call(self.context))
+
     def info(self) -> ContextInfo:
         """Return the state of the context."""
 
@@ -353,12 +332,12 @@ class Context:
         """Return a cell whose output can be read while it runs."""
         return Execution(self.owner, lambda: self.context.stream(code, **options))
 
-    run = _of_context(AsyncContext.run)
-    interrupt = _of_context(AsyncContext.interrupt)
-    restart = _of_context(AsyncContext.restart)
-    complete = _of_context(AsyncContext.complete)
-    inspect = _of_context(AsyncContext.inspect)
-    close = _of_context(AsyncContext.aclose)
+    run = _blocking(AsyncContext.run)
+    interrupt = _blocking(AsyncContext.interrupt)
+    restart = _blocking(AsyncContext.restart)
+    complete = _blocking(AsyncContext.complete)
+    inspect = _blocking(AsyncContext.inspect)
+    close = _blocking(AsyncContext.aclose)
 
 
 class Execution:

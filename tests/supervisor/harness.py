@@ -88,6 +88,19 @@ class Options(TypedDict, total=False):
     directory: str
 
 
+def _start(argv: Sequence[str], options: Options) -> Start:
+    return Start(
+        argv,
+        options.get("environment", {}),
+        uid=options.get("uid", UID),
+        flags=options.get("flags", Flag(0)),
+        timeout_ms=round(options.get("timeout", 0) * 1000),
+        output_limit=options.get("output_limit", 0),
+        reset=options.get("reset"),
+        directory=options.get("directory", WORKSPACE),
+    )
+
+
 class Supervisor:
     """One supervisor and the client's side of its conversation; leaving the ``with`` checks that it left in order."""
 
@@ -258,17 +271,7 @@ class Supervisor:
 
     def start(self, argv: Sequence[str], **options: Unpack[Options]) -> None:
         """Starts a program."""
-        start = Start(
-            argv,
-            options.get("environment", {}),
-            uid=options.get("uid", UID),
-            flags=options.get("flags", Flag(0)),
-            timeout_ms=round(options.get("timeout", 0) * 1000),
-            output_limit=options.get("output_limit", 0),
-            reset=options.get("reset"),
-            directory=options.get("directory", WORKSPACE),
-        )
-        self.send(self.connection.start(start))
+        self.send(self.connection.start(_start(argv, options)))
 
     def refusal(self, argv: Sequence[str], **options: Unpack[Options]) -> Refused:
         """Starts a program that is refused."""
@@ -277,16 +280,7 @@ class Supervisor:
 
     def side(self, argv: Sequence[str], **options: Unpack[Options]) -> int:
         """Starts a program beside the main run; its number."""
-        start = Start(
-            argv,
-            options.get("environment", {}),
-            uid=options.get("uid", UID),
-            flags=options.get("flags", Flag(0)),
-            timeout_ms=round(options.get("timeout", 0) * 1000),
-            output_limit=options.get("output_limit", 0),
-            directory=options.get("directory", WORKSPACE),
-        )
-        number, data = self.connection.start_side(start)
+        number, data = self.connection.start_side(_start(argv, options))
         self.send(data)
         return number
 
