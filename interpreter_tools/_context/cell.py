@@ -13,9 +13,9 @@ from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._config.results import ExecutionResult
 from interpreter_tools._context import words
 from interpreter_tools._context.input import InputLines
-from interpreter_tools._exceptions import ContainerBusy, ExecutionClosed
+from interpreter_tools._exceptions import ExecutionClosed
 from interpreter_tools._execution.displays import Displays
-from interpreter_tools._execution.output import OutputBuffer
+from interpreter_tools._execution.output import Callers, OutputBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -93,8 +93,7 @@ class Cell:
         self._timer: asyncio.TimerHandle | None = None
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
-        self._consumer: asyncio.Future[None] | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._callers = Callers("cell")
 
     def __repr__(self) -> str:
         return f"<Cell {self._state.name.lower()}>"
@@ -177,7 +176,7 @@ class Cell:
     def _after_output(self) -> None:
         if self._output.waiting > self._high and self._interpreter is not None:
             self._interpreter.pause()
-        self._wake_consumer()
+        self._callers.wake_consumer()
 
     def said(self, said: words.Said) -> None:
         """Take what the runner says of this cell; what it says of another one is dropped."""
@@ -275,10 +274,7 @@ class Cell:
         self._wake()
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._wake_consumer()
+        self._callers.wake_all()
 
     # -- how the cell is stopped
 
@@ -352,17 +348,7 @@ class Cell:
                 raise self._error
             if self._state is _State.ENDED:
                 raise StopAsyncIteration
-            if self._consumer is not None:
-                raise ContainerBusy("two tasks take the output of one cell")
-            self._consumer = asyncio.get_running_loop().create_future()
-            try:
-                await self._consumer
-            finally:
-                self._consumer = None
-
-    def _wake_consumer(self) -> None:
-        if self._consumer is not None and not self._consumer.done():
-            self._consumer.set_result(None)
+            await self._callers.output()
 
     async def result(self) -> ExecutionResult:
         """Wait for the end of the cell and return its result. Chunks that nobody took are dropped.
@@ -380,12 +366,7 @@ class Cell:
             self._output.drop()
             if self._interpreter is not None:
                 self._interpreter.resume()
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.remove(waiter)
+            await self._callers.end()
         if self._error is not None:
             raise self._error
         assert self._result is not None

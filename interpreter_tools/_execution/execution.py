@@ -13,7 +13,6 @@ from interpreter_tools._container.file_list import FileList
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._container.telling import Telling
 from interpreter_tools._exceptions import (
-    ContainerBusy,
     ContainerLost,
     ExecutionClosed,
     InterpreterToolsError,
@@ -23,7 +22,7 @@ from interpreter_tools._execution.collecting import Collected
 from interpreter_tools._execution.displays import Displays
 from interpreter_tools._execution.installing import KILLED, InstallWait
 from interpreter_tools._execution.outcome import not_compiled, not_run, ran, refusal
-from interpreter_tools._execution.output import OutputBuffer
+from interpreter_tools._execution.output import Callers, OutputBuffer
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._execution.stdin import Stdin
 from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, Output, Refused, Start, Told
@@ -117,8 +116,7 @@ class Execution:
         self._session_generated: tuple[str, ...] = ()
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
-        self._consumer: asyncio.Future[None] | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._callers = Callers("execution")
         self._backstop: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -368,7 +366,7 @@ class Execution:
     def _after_output(self) -> None:
         if self._output.waiting > self._high and self._lease is not None:
             self._lease.channel.pause()
-        self._wake_consumer()
+        self._callers.wake_consumer()
 
     # -- what is installed first
 
@@ -382,7 +380,7 @@ class Execution:
 
     def _installer_wrote(self, stream: DependencyStream, data: bytes) -> None:
         self._output.feed(stream, data)
-        self._wake_consumer()
+        self._callers.wake_consumer()
 
     def _installed(self, ended: Installed | InterpreterToolsError) -> None:
         """Go on once the packages are there, or end the run without them."""
@@ -420,10 +418,7 @@ class Execution:
             self._stdin.abandon()
         if self._wait is not None:
             self._wait.leave()
-        for waiter in self._waiters:  # they go on before the container is given back, which takes the loop a while
-            if not waiter.done():
-                waiter.set_result(None)
-        self._wake_consumer()
+        self._callers.wake_all()  # they go on before the container is given back, which takes the loop a while
         if self._starting is not None:
             self._starting.cancel()
         try:
@@ -477,17 +472,7 @@ class Execution:
                 if self._error is not None:
                     raise self._error
                 raise StopAsyncIteration
-            if self._consumer is not None:
-                raise ContainerBusy("two tasks take the output of one execution")
-            self._consumer = asyncio.get_running_loop().create_future()
-            try:
-                await self._consumer
-            finally:
-                self._consumer = None
-
-    def _wake_consumer(self) -> None:
-        if self._consumer is not None and not self._consumer.done():
-            self._consumer.set_result(None)
+            await self._callers.output()
 
     async def result(self) -> ExecutionResult:
         """Wait for the end of the run and return its result. Chunks that nobody took are dropped.
@@ -510,12 +495,7 @@ class Execution:
             self._output.drop()
             if self._lease is not None:
                 self._lease.channel.resume()
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.remove(waiter)
+            await self._callers.end()
         if self._error is not None:
             raise self._error
         if self._result is None and self._calls is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 from collections import deque
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config.results import DisplayChunk, OutputChunk, Stream
+from interpreter_tools._exceptions import ContainerBusy
 
 if TYPE_CHECKING:
     from interpreter_tools._config.display import DisplayResult
@@ -102,3 +104,51 @@ def _size(chunk: OutputChunk) -> int:
     if isinstance(chunk, DisplayChunk):
         size += sum(map(len, chunk.result.data.values()))
     return size
+
+
+class Callers:
+    """The tasks that wait for a run: one for its output, and any number for its end.
+
+    Args:
+        noun: the word for the run in messages.
+    """
+
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
+        self._consumer: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def output(self) -> None:
+        """Wait until there may be output, or the end.
+
+        Raises:
+            ContainerBusy: another task waits for the output.
+        """
+        if self._consumer is not None:
+            raise ContainerBusy(f"two tasks take the output of one {self._noun}")
+        self._consumer = asyncio.get_running_loop().create_future()
+        try:
+            await self._consumer
+        finally:
+            self._consumer = None
+
+    async def end(self) -> None:
+        """Wait for the end."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
+
+    def wake_consumer(self) -> None:
+        """Wake the task that waits for output."""
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
+
+    def wake_all(self) -> None:
+        """Wake all: the run has ended."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.wake_consumer()
