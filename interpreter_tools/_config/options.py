@@ -163,12 +163,22 @@ class CellOptions(TypedDict, total=False):
             and is the same as ``b""`` in ``run``.
         capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
         tools: functions of this process that the cell may call, in place of those of its context; Python only.
+        notebook: True for output as the kernel of a notebook gives it: the exception that ends the cell is in the
+            result only, and not in stderr as well; ``stream`` yields an ``InputChunk`` when the cell waits for a line,
+            whose prompt is not in stdout; and it yields a ``ClearChunk`` for ``clear_output``. Shells know no
+            difference.
+        silent: True shows no value of the last expression, and counts the cell as ``history=False`` does.
+        history: False does not count the cell, and keeps neither its code nor its value (``In``, ``Out`` and ``_`` of
+            IPython).
     """
 
     timeout: float | None
     output_limit: str | int | None
     stdin: str | bytes | None
     capture: bool
+    notebook: bool
+    silent: bool
+    history: bool
     tools: Sequence[ToolLike]
 
 

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Stream: TypeAlias = Literal[
-    "stdout", "stderr", "dependency_stdout", "dependency_stderr", "compile_stdout", "compile_stderr", "display"
+    "stdout",
+    "stderr",
+    "dependency_stdout",
+    "dependency_stderr",
+    "compile_stdout",
+    "compile_stderr",
+    "display",
+    "input",
+    "clear",
 ]
 DependencyStream: TypeAlias = Literal["dependency_stdout", "dependency_stderr"]
 Outcome: TypeAlias = Literal[
@@ -107,6 +115,28 @@ class DisplayChunk(OutputChunk, frozen=True):
     """
 
     result: DisplayResult
+
+
+class InputChunk(OutputChunk, frozen=True):
+    """The question of a cell of ``notebook=True`` that waits for a line; ``data`` and ``text`` are its prompt.
+
+    ``Cell.send_stdin`` answers it with a line and its end, ``Cell.close_stdin`` with the end of the input.
+
+    Attributes:
+        password: True when the answer is not to be shown.
+    """
+
+    password: bool
+
+
+class ClearChunk(OutputChunk, frozen=True):
+    """The wish of a cell of ``notebook=True`` that what it has shown so far be taken away; it has no text.
+
+    Attributes:
+        wait: True when that is to wait until there is something new to show.
+    """
+
+    wait: bool
 
 
 class ExecutionResult(_Plain, frozen=True, kw_only=True):
@@ -286,6 +316,18 @@ class Completion(_Plain, frozen=True, kw_only=True):
     matches: tuple[str, ...]
     start: int
     end: int
+
+
+class Completeness(_Plain, frozen=True, kw_only=True):
+    """The completeness of some code: it can run as it is, or goes on.
+
+    Attributes:
+        status: ``complete``, ``incomplete``, ``invalid``, or ``unknown`` where the language cannot tell.
+        indent: white space that the next line begins with, when it is incomplete.
+    """
+
+    status: Literal["complete", "incomplete", "invalid", "unknown"]
+    indent: str = ""
 
 
 class Inspected(_Plain, frozen=True, kw_only=True):

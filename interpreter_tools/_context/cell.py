@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, cast
 import msgspec
 
 from interpreter_tools._config.paths import WORKSPACE
-from interpreter_tools._config.results import ExecutionResult
+from interpreter_tools._config.results import ClearChunk, ExecutionResult, InputChunk
 from interpreter_tools._context import words
 from interpreter_tools._context.input import InputLines
 from interpreter_tools._exceptions import ExecutionClosed
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _HIGH = 256 * 1024  # bytes of output that may wait for their consumer before the program has to
 _LOW = _HIGH // 2
 _HIGH_AT_END = 64 * 1024 * 1024  # for the output of a cell that is being stopped: nobody may hold its end up
+_MOST_PROMPT = 64 * 1024  # characters of the prompt of one line
 _PATIENCE = 1.0  # seconds that an interrupted cell may take to end before its process is killed
 _EXIT_CODES = {"ok": 0, "error": 1, "interrupted": 130}
 
@@ -55,6 +56,7 @@ class Cell:
         stdin: the text that ``input()`` reads; None leaves it open for ``send_stdin``.
         capture: True keeps the output for the result.
         tools: functions of the host that the cell may call, by name.
+        how: how the runner runs it, beside that: ``notebook``, ``silent``, ``history``.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class Cell:
         stdin: bytes | None,
         capture: bool,
         tools: Mapping[str, HostTool],
+        how: Mapping[str, bool],
     ) -> None:
         self._code = code
+        self._how = how
         self._begin = begin
         self._over = over
         self._timeout = timeout
@@ -123,7 +127,9 @@ class Cell:
         if self._timeout is not None:
             self._arm(self._timeout, self._time_is_over)
         try:
-            await interpreter.tell(words.say("cell", cell=self._number, code=self._code, stdin=self._input.is_there))
+            await interpreter.tell(
+                words.say("cell", cell=self._number, code=self._code, stdin=self._input.is_there, **self._how)
+            )
         except BaseException:
             self.leave()
             raise
@@ -186,7 +192,15 @@ class Cell:
                 self._send_interrupt()
         elif isinstance(said, words.Asked) and said.cell == self._number:
             self._input.ask(said.lines)
+            if self._how.get("notebook") and self._input.is_open:
+                prompt = said.prompt[:_MOST_PROMPT].encode("utf-8", "replace")
+                self._output.put(InputChunk("input", prompt, said.password))
+                self._after_output()
             self._answer()
+        elif isinstance(said, words.Cleared) and said.cell == self._number:
+            if self._how.get("notebook"):
+                self._output.put(ClearChunk("clear", b"", said.wait))
+                self._after_output()
         elif isinstance(said, words.Done) and said.cell == self._number:
             self._done(said)
 

@@ -14,7 +14,7 @@ import anyio
 from interpreter_tools._config.checks import as_bytes
 from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._config.options import CellLimits, CellOptions, cell_limits
-from interpreter_tools._config.results import Completion, ContextInfo, Inspected
+from interpreter_tools._config.results import Completeness, Completion, ContextInfo, Inspected
 from interpreter_tools._context import words
 from interpreter_tools._context.cell import Cell
 from interpreter_tools._context.interpreter import Interpreter
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _MISSING = 78  # the exit code of a cell runner whose package is missing: EX_CONFIG of sysexits.h
 _READY_DEADLINE = 60.0  # seconds for a cell runner to be ready
 _END_DEADLINE = 6.0  # seconds for a process to end that was killed
+_HOW = frozenset({"notebook", "silent", "history"})  # the options of a cell that its runner is told
+_MOST_INDENT = 1000  # characters
 _ANSWER_DEADLINE = 5.0  # seconds for the answer to ``complete`` and ``inspect``
 
 
@@ -245,6 +247,7 @@ class Context:
             stdin=None if stdin is None else as_bytes(stdin, field="stdin"),
             capture=options.get("capture", True),
             tools=check_tools(options["tools"]) if "tools" in options else self._tools,
+            how={name: bool(value) for name, value in options.items() if name in _HOW},
         )
 
     async def _begin(self, cell: Cell) -> tuple[Interpreter, tuple[str, ...]]:
@@ -335,6 +338,20 @@ class Context:
         start, end = max(0, min(said.start, at)), max(at, min(said.end, len(code)))
         return Completion(matches=tuple(said.matches), start=start, end=end)
 
+    async def is_complete(self, code: str) -> Completeness:
+        """Return whether some code can run as it is, or goes on; waits for the cells before it.
+
+        Args:
+            code: the code so far.
+
+        Raises:
+            ContextDied, ContextClosed: there is no process.
+        """
+        said = await self._ask("is_complete", code=code)
+        if not isinstance(said, words.Checked):
+            return Completeness(status="unknown")
+        return Completeness(status=said.status, indent=said.indent[:_MOST_INDENT])
+
     async def inspect(self, code: str, cursor: int | None = None, *, detail: int = 0) -> Inspected:
         """Return what the context knows of the name at a place of the code; waits for the cells before it.
 
@@ -354,6 +371,8 @@ class Context:
     async def _ask(self, operation: str, **fields: object) -> words.Said | None:
         async with self._my_turn():
             interpreter, _ = await self._living()
+            if operation not in interpreter.features:
+                return None
             question = Question(interpreter.number())
             interpreter.task = question
             try:

@@ -21,6 +21,11 @@ class InputLines:
         self.is_there = given is None or bool(given)
         """True when ``input()`` can have an answer."""
 
+    @property
+    def is_open(self) -> bool:
+        """True while more bytes may come."""
+        return not self._ended
+
     def __repr__(self) -> str:
         return f"<InputLines [{len(self._waiting)} bytes{', asked' if self._asked else ''}]>"
 

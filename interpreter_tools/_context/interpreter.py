@@ -55,6 +55,7 @@ class Interpreter:
         exited: how the process ended; None while it lives, or where its container is gone.
         death: why there is no process any more; None while it lives.
         calls: the calls of the process to tools, which change from cell to cell.
+        features: what the runner says that it can do.
     """
 
     def __init__(self, name: str, *, program: str, image: str) -> None:
@@ -66,6 +67,7 @@ class Interpreter:
         self.task: Task | None = None
         self.exited: Exited | None = None
         self.death: ContextDied | InterpreterToolsError | None = None
+        self.features: frozenset[str] = frozenset()
         self._runner: int | None = None
         self._parts: dict[int, bytearray] = {}
         self._early = bytearray()
@@ -127,6 +129,7 @@ class Interpreter:
                 self.task.said(said)
         elif self._runner is None:
             self._runner = connection
+            self.features = frozenset(said.features)
             self._parts.clear()
             self._ready.set_result(None)
 

@@ -36,11 +36,7 @@ class Question:
 
     def said(self, said: words.Said) -> None:
         """Take the answer."""
-        if (
-            isinstance(said, (words.Completions, words.Inspection))
-            and said.id == self.number
-            and not self._answer.done()
-        ):
+        if isinstance(said, words.Answer) and said.id == self.number and not self._answer.done():
             self._answer.set_result(said)
 
     def ended(self, died: InterpreterToolsError) -> None:

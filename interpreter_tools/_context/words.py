@@ -29,6 +29,7 @@ class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready", rename=
     """The runner waits for cells."""
 
     language: str = ""
+    features: tuple[str, ...] = ("complete", "inspect")
 
 
 class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
@@ -44,6 +45,13 @@ class Asked(msgspec.Struct, frozen=True, tag_field="event", tag="input"):
     lines: int = 1
     prompt: str = ""
     password: bool = False
+
+
+class Cleared(msgspec.Struct, frozen=True, tag_field="event", tag="clear"):
+    """A cell wants what it has shown so far to be taken away."""
+
+    cell: int
+    wait: bool = False
 
 
 class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
@@ -70,6 +78,14 @@ class Completions(msgspec.Struct, frozen=True, tag_field="event", tag="complete"
     end: int = 0
 
 
+class Checked(msgspec.Struct, frozen=True, tag_field="event", tag="is_complete"):
+    """The answer to ``is_complete``."""
+
+    id: int
+    status: Literal["complete", "incomplete", "invalid", "unknown"] = "unknown"
+    indent: str = ""
+
+
 class Inspection(msgspec.Struct, frozen=True, tag_field="event", tag="inspect"):
     """The answer to ``inspect``."""
 
@@ -78,8 +94,11 @@ class Inspection(msgspec.Struct, frozen=True, tag_field="event", tag="inspect"):
     data: dict[str, str] = {}
 
 
-Said = Ready | Started | Asked | Done | Completions | Inspection
+Said = Ready | Started | Asked | Cleared | Done | Completions | Checked | Inspection
 """All that a runner may say."""
+
+Answer = Completions | Checked | Inspection
+"""The answers to questions."""
 
 _DECODER = msgspec.json.Decoder(Said)
 _ENCODER = msgspec.json.Encoder()

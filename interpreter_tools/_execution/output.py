@@ -13,6 +13,8 @@ from interpreter_tools._exceptions import ContainerBusy
 if TYPE_CHECKING:
     from interpreter_tools._config.display import DisplayResult
 
+_EMPTY = 100  # bytes that a chunk without any counts as
+
 
 def whole_characters(data: bytes) -> int:
     """Return the number of bytes up to the end of the last whole UTF-8 character; at most 3 are left over.
@@ -60,9 +62,13 @@ class OutputBuffer:
 
     def show(self, result: DisplayResult) -> None:
         """Add a result that the program displayed."""
+        self.put(DisplayChunk("display", (result.text or "").encode(), result))
+
+    def put(self, chunk: OutputChunk) -> None:
+        """Add a chunk that is no text for the result."""
         if self.queueing:
-            self._chunks.append(DisplayChunk("display", (result.text or "").encode(), result))
-            self.waiting += _size(self._chunks[-1])
+            self._chunks.append(chunk)
+            self.waiting += _size(chunk)
 
     def finish(self) -> None:
         """End the output: the rest of a character never becomes whole."""
@@ -100,7 +106,7 @@ class OutputBuffer:
 
 
 def _size(chunk: OutputChunk) -> int:
-    size = len(chunk.data)
+    size = len(chunk.data) or _EMPTY
     if isinstance(chunk, DisplayChunk):
         size += sum(map(len, chunk.result.data.values()))
     return size

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import (
+    ClearChunk,
     ConfigurationError,
     ContainerStrategy,
     ContextClosed,
     ContextDied,
     DisplayChunk,
+    InputChunk,
     SessionClosed,
     SessionConfig,
     UnknownContext,
@@ -175,6 +177,54 @@ async def test_input_is_asked_of_the_caller(context: Context) -> None:
         await cell.send_stdin(b"la")
         await cell.send_stdin(b"ter\n")
         assert (await cell.result()).text == "'later'"
+
+
+async def test_notebook_gets_questions_clears_and_errors_apart(context: Context) -> None:
+    """A prompt, a traceback and ``clear_output`` are no output."""
+    code = (
+        "from getpass import getpass\n"
+        "from IPython.display import clear_output\n"
+        "print('one'); clear_output(wait=True); print('two')\n"
+        "print(input('Name? ') + getpass('Word? '))\n"
+        "1 / 0"
+    )
+    seen: list[tuple[str, str]] = []
+    async with context.stream(code, notebook=True) as cell:
+        async for chunk in cell:
+            seen.append((chunk.stream, chunk.text))
+            if isinstance(chunk, ClearChunk):
+                assert chunk.wait
+            if isinstance(chunk, InputChunk):
+                await cell.send_stdin(b"secret\n" if chunk.password else b"me\n")
+        result = await cell.result()
+    assert [pair for pair in seen if pair[1] != "\n"] == [
+        ("stdout", "one\n"), ("clear", ""), ("stdout", "two\n"), ("input", "Name? "), ("input", "Word? "),
+        ("stdout", "mesecret\n"),
+    ]  # fmt: skip
+    assert result.stderr == ""
+    assert result.error is not None
+    assert result.error.name == "ZeroDivisionError"
+    assert "1 / 0" in result.error.traceback
+    result = await context.run("clear_output(); print(1); 1 / 0")
+    assert (result.stdout, "ZeroDivisionError" in result.stderr) == ("1\n", True)
+
+
+async def test_silent_cells_show_and_count_nothing(context: Context) -> None:
+    """They run all the same; a cell without history shows its value."""
+    await context.run("x = 1")
+    silent = await context.run("x += 1; x", silent=True)
+    assert (silent.results, silent.execution_count) == ((), None)
+    uncounted = await context.run("x", history=False)
+    assert (uncounted.text, uncounted.execution_count) == ("2", None)
+    last = await context.run("In[-1], len(In)")
+    assert (last.text, last.execution_count) == ("('In[-1], len(In)', 3)", 2)
+
+
+async def test_completeness(context: Context) -> None:
+    """As IPython sees it."""
+    assert (await context.is_complete("if True:")).indent == "    "
+    states = [(await context.is_complete(code)).status for code in ("x = (", "x = 1", "x = )", "%time x")]
+    assert states == ["incomplete", "complete", "invalid", "complete"]
 
 
 @pytest.mark.parametrize("what", _INTERRUPTED)

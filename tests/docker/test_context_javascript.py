@@ -175,6 +175,36 @@ async def test_completion_and_inspection(context: Context) -> None:
     assert (await context.complete("answer.trap.")).matches == ()
 
 
+async def test_notebook_gets_questions_clears_and_errors_apart(context: Context) -> None:
+    """A prompt, an error and a clearing are no output."""
+    code = "console.log('one'); display.clear({wait: true}); console.log(prompt('Name?')); throw new Error('no')"
+    seen: list[tuple[str, str]] = []
+    async with context.stream(code, notebook=True) as cell:
+        async for chunk in cell:
+            seen.append((chunk.stream, chunk.text))
+            if chunk.stream == "input":
+                await cell.send_stdin(b"me\n")
+        result = await cell.result()
+    assert seen == [("stdout", "one\n"), ("clear", ""), ("input", "Name?"), ("stdout", "me\n")]
+    assert result.error is not None
+    assert (result.error.value, result.stderr) == ("no", "")
+    silent = await context.run("40 + 2", silent=True)
+    assert (silent.results, silent.execution_count) == ((), None)
+    counted = await context.run("40 + 2")
+    assert (counted.text, counted.execution_count) == ("42", 2)
+
+
+async def test_completeness(engine: ExecutionEngine) -> None:
+    """As the language's parser sees it."""
+    codes = ("function f() {", "let s = `a", "let a = 1", "let = )", "[1, 2", "f(`${a}`) /* on")
+    wanted = ["incomplete", "incomplete", "complete", "invalid", "incomplete", "incomplete"]
+    for language in ("javascript", "typescript"):
+        async with engine.context(language) as context:
+            assert [(await context.is_complete(code)).status for code in codes] == wanted
+    async with engine.context("shell") as context:
+        assert (await context.is_complete("if true")).status == "unknown"
+
+
 async def test_typescript_strips_types(engine: ExecutionEngine) -> None:
     """Types, enums and decorators; a syntax error has its place."""
     async with engine.context("typescript", timeout=30) as context:

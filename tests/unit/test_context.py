@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from interpreter_tools import (
+    ClearChunk,
+    Completeness,
     ConfigurationError,
     ContainerLost,
     Context,
     ContextClosed,
     ContextDied,
     ExecutionClosed,
+    InputChunk,
     InterpreterToolsError,
     LanguageRegistry,
 )
@@ -28,6 +31,7 @@ from interpreter_tools.testing.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from interpreter_tools import OutputChunk
     from interpreter_tools._container.side_run import SideListener, SideRun
 
 _RUNNER = 1  # the number of the runner's connection
@@ -409,6 +413,86 @@ async def test_input_is_answered_line_by_line() -> None:
             {"op": "input", "cell": 1, "text": "two", "unended": True},
             {"op": "input", "cell": 1, "eof": True},
         ]
+
+
+async def test_notebook_asks_and_clears_in_its_stream() -> None:
+    """In their place among the output; a cell of another kind hears neither."""
+    place = _Place()
+    for notebook in (True, False):
+        async with _context(place) as context:
+            runner = place.runners[-1]
+
+            def ask(cell: dict[str, object], runner: _Runner = runner) -> None:
+                runner.start(cell)
+                runner.write(b"first")
+                runner.say(event="clear", cell=cell["cell"], wait=True)
+                runner.say(event="input", cell=cell["cell"], prompt="Name? " + "x" * 100_000, password=True)
+
+            runner.on_cell = ask
+            seen: list[OutputChunk] = []
+            async with context.stream("1", notebook=notebook) as cell:
+                async for chunk in cell:
+                    seen.append(chunk)
+                    if isinstance(chunk, InputChunk) or not notebook:
+                        break
+                await cell.send_stdin(b"me\n")
+                await runner.until(2)
+                runner.say(event="done", cell=1)
+                await cell.result()
+            assert [chunk.stream for chunk in seen] == (["stdout", "clear", "input"] if notebook else ["stdout"])
+            if notebook:
+                assert seen[1] == ClearChunk("clear", b"", True)
+                assert isinstance(seen[2], InputChunk)
+                assert seen[2].password
+                assert len(seen[2].text) == 65_536
+
+
+async def test_a_flood_of_clears_waits_for_its_consumer() -> None:
+    """They have no bytes, and count all the same."""
+    place = _Place()
+    async with _context(place) as context:
+
+        def flood(cell: dict[str, object]) -> None:
+            place.runners[0].start(cell)
+            for _ in range(10_000):
+                place.runners[0].say(event="clear", cell=cell["cell"])
+
+        place.runners[0].on_cell = flood
+        async with context.stream("1", notebook=True):
+            while not place.runners[0].paused:  # noqa: ASYNC110 - the runner is no event
+                await asyncio.sleep(0)
+
+
+async def test_silent_and_uncounted_cells_are_told_so() -> None:
+    """The runner hears only what was asked for."""
+    place = _Place()
+    async with _context(place) as context:
+        await context.run("1")
+        await context.run("1", silent=True, history=False, notebook=False)
+    plain, told = place.runners[0].told
+    assert plain == {"op": "cell", "cell": 1, "code": "1", "stdin": False}
+    assert told == {**plain, "cell": 2, "silent": True, "history": False, "notebook": False}
+
+
+@pytest.mark.parametrize("features", [["is_complete"], []])
+async def test_completeness_is_asked_of_runners_that_know_it(features: list[str]) -> None:
+    """Others are not asked."""
+    place = _Place()
+    place.is_silent = True
+    context = _context(place)
+    starting = asyncio.create_task(context.start())
+    await place.started.wait()
+    runner = place.runners[0]
+    runner.say(event="ready", language="python", features=features)
+    await starting
+    asked = asyncio.create_task(context.is_complete("if 1:"))
+    if features:
+        await runner.until(1)
+        runner.say(event="is_complete", id=runner.told[0]["id"], status="incomplete", indent=" " * 4)
+        assert await asked == Completeness(status="incomplete", indent="    ")
+    else:
+        assert await asked == Completeness(status="unknown")
+    await context.aclose()
 
 
 async def test_slow_consumer_pauses_the_process() -> None:

@@ -137,6 +137,7 @@
     json: (value) => publish({ 'application/json': value, 'text/plain': util.inspect(value) }),
     png: (bytes) => publish({ 'image/png': encoded(bytes) }),
     jpeg: (bytes) => publish({ 'image/jpeg': encoded(bytes) }),
+    clear: (options) => { if (cell?.notebook) send('c', { event: 'clear', cell: cell.number, wait: Boolean(options?.wait) }); },
   });
 
   // ---- input: the lines of stdin, asked for one by one
@@ -185,7 +186,7 @@
     return encoding ? lines.join('') : Buffer.from(lines.join(''));
   };
   const prompt = (question = '') => {
-    if (question) process.stdout.write(`${question} `);
+    if (question && !cell?.notebook) process.stdout.write(`${question} `);
     return readLine(question);
   };
 
@@ -580,8 +581,8 @@
 
   let count = 0;
   const turn = () => new Promise((resolve) => { setImmediate(resolve); });
-  const run = async ({ cell: number, code, stdin: open }) => {
-    const mine = { number, stdin: open, inputOver: false, waits: new Set(), end: undefined };
+  const run = async ({ cell: number, code, stdin: open, notebook, silent, history = true }) => {
+    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), end: undefined };
     const ended = new Promise((resolve) => { mine.end = resolve; });
     cell = mine;
     stdin = null;
@@ -596,24 +597,25 @@
     let outcome;
     try {
       outcome = await Promise.race([evaluate(mine, code), ended]);
-      if (outcome.value) await show(outcome.value);
+      if (outcome.value && !silent) await show(outcome.value);
     } catch (error) {
       outcome = failed(error);
     }
-    if (outcome.error) process.stderr.write(`${outcome.error.traceback}\n`);
+    if (outcome.error && !notebook) process.stderr.write(`${outcome.error.traceback}\n`);
     await turn(); // rejections that nobody has handled are told now
     const { user, system } = process.cpuUsage(used);
     const exitCode = outcome.exit_code ?? (outcome.status === 'ok' ? process.exitCode : undefined);
     process.exitCode = undefined;
     clearInterval(looks);
     cell = null;
-    count += 1;
+    const counted = history && !silent;
+    if (counted) count += 1;
     session.post('Runtime.releaseObjectGroup', { objectGroup: 'cell' });
     session.post('Runtime.discardConsoleEntries');
     const interrupted = outcome.status === 'interrupted';
     if (interrupted) forgetCell();
     send('c', {
-      event: 'done', cell: number, status: outcome.status, count,
+      event: 'done', cell: number, status: outcome.status, count: counted ? count : null,
       error: interrupted ? { name: 'KeyboardInterrupt', value: '', traceback: 'KeyboardInterrupt' } : outcome.error ?? null,
       exit_code: typeof exitCode === 'number' ? exitCode & 255 : undefined,
       cpu_us: user + system, peak_kib: process.resourceUsage().maxRSS, seconds: Number(process.hrtime.bigint() - clock) / 1e9,
@@ -646,6 +648,17 @@
     const matches = [...new Set(names)].filter((name) => name.startsWith(word) && /^[A-Za-z_$][\w$]*$/.test(name) && name !== NAME).sort();
     send('c', { event: 'complete', id, matches, start: cursor - word.length, end: cursor });
   };
+  const isComplete = ({ id, code }) => {
+    let status = 'complete';
+    try {
+      parsed(language === 'typescript' ? strip(code) : code);
+    } catch ({ message, loc }) {
+      const lines = code.trimEnd().split('\n');
+      const atEnd = loc && (loc.line > lines.length || (loc.line === lines.length && loc.column >= lines.at(-1).length));
+      status = atEnd || /^Unterminated (?:template|comment)/.test(message) ? 'incomplete' : 'invalid';
+    }
+    send('c', { event: 'is_complete', id, status, indent: status === 'incomplete' ? '  ' : '' });
+  };
   const inspect = async ({ id, code, cursor }) => {
     const after = /^[\w$]*/.exec(code.slice(cursor))[0];
     const [, object, word] = CHAIN.exec(code.slice(0, cursor) + after);
@@ -665,7 +678,7 @@
     else if (!isInterrupt(error)) process.stderr.write(`${what}${describe(error).traceback}\n`);
   };
 
-  const answers = { cell: run, complete, inspect, input: answerInput };
+  const answers = { cell: run, complete, inspect, is_complete: isComplete, input: answerInput };
   const listen = () => {
     while (heard.length) {
       const said = heard.shift();
@@ -705,7 +718,7 @@
       listen();
     });
     socket.on('close', () => process.reallyExit(0));
-    send('c', { event: 'ready', language, features: ['complete', 'display', 'input', 'inspect', 'interrupt'] });
+    send('c', { event: 'ready', language, features: ['complete', 'display', 'input', 'inspect', 'interrupt', 'is_complete'] });
     socket.resume();
   };
 

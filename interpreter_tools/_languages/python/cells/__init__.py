@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 
@@ -58,11 +59,14 @@ class Runner:
         os.register_at_fork(after_in_child=self._after_fork)
         signal.signal(signal.SIGINT, self._on_interrupt)
         builtins.input, getpass.getpass = self._input, self._getpass
+        self.shell.display_pub.on_clear = self._clear
         sys.stdin = Input(self)
         self.loop.add_reader(self.wire.descriptor, self._readable)
         for name in filter(None, os.environ.pop("INTERPRETER_TOOLS_PRELOAD", "").split()):
             __import__(name)
-        self.wire.say({"event": "ready", "language": "python", "features": ["complete", "inspect", "input"]})
+        self.wire.say(
+            {"event": "ready", "language": "python", "features": ["complete", "inspect", "input", "is_complete"]}
+        )
         serving = self.loop.create_task(self._serve())
         while not serving.done():
             try:
@@ -155,6 +159,8 @@ class Runner:
                 self._answer(message, self._complete)
             elif operation == "inspect":
                 self._answer(message, self._inspect)
+            elif operation == "is_complete":
+                self._answer(message, self._is_complete)
 
     def _answer(self, message, question):
         reply = {"event": message["op"], "id": message["id"]}
@@ -175,11 +181,17 @@ class Runner:
         data = self.shell.inspection(message["code"], message["cursor"], message.get("detail", 0))
         return {"found": bool(data), "data": data}
 
+    def _is_complete(self, message):
+        status, indent = self.shell.check_complete(message["code"])
+        return {"status": status, "indent": indent}
+
     # -- cells
 
     async def _run(self, message):
         number = self.cell = message["cell"]
         self.takes_input = bool(message.get("stdin"))
+        self.shell.notebook = bool(message.get("notebook"))
+        is_counted = message.get("history", True) and not message.get("silent")
         self.interrupted = self.shell.interrupted = False
         self.expects = True
         flush()
@@ -189,7 +201,8 @@ class Runner:
         self.shell.failed = self.shell.exit_code = None
         count = self.shell.execution_count
         options = {"context": self.context} if sys.version_info >= (3, 11) else {}
-        self.task = self.loop.create_task(self._execute(message["code"]), **options)
+        executing = self._execute(message["code"], is_counted, bool(message.get("silent")))
+        self.task = self.loop.create_task(executing, **options)
         try:
             await asyncio.wait([self.task])
         finally:
@@ -206,7 +219,7 @@ class Runner:
             "event": "done",
             "cell": number,
             "status": "ok",
-            "count": count,
+            "count": count if is_counted else None,
             "seconds": time.monotonic() - began,
             "cpu_us": _cpu() - used,
             "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
@@ -222,7 +235,7 @@ class Runner:
         self.cell = None
         self.wire.say(done)
 
-    async def _execute(self, code):
+    async def _execute(self, code, is_counted, is_silent):
         failure = None
         self.in_code, self.expects = True, False
         self._raise_held_back()
@@ -232,7 +245,11 @@ class Runner:
             transformed, failure = code, sys.exc_info()
         try:
             await self.shell.run_cell_async(
-                code, store_history=True, transformed_cell=transformed, preprocessing_exc_tuple=failure
+                code,
+                store_history=is_counted,
+                silent=is_silent,
+                transformed_cell=transformed,
+                preprocessing_exc_tuple=failure,
             )
             self._leave_if_child()
             self._show_figures()
@@ -286,6 +303,17 @@ class Runner:
                 self.interrupted = self.shell.interrupted = True
                 raise KeyboardInterrupt
 
+    # -- what a notebook is told besides
+
+    def _clear(self, wait):
+        """Ask that what the cell has shown be taken away."""
+        if not self.shell.notebook or self.cell is None or os.getpid() != self.pid:
+            return
+        if threading.current_thread() is threading.main_thread():  # the conversation is this thread's
+            flush()
+            self.wire.say({"event": "clear", "cell": self.cell, "wait": bool(wait)})
+            self._raise_held_back()
+
     # -- input
 
     def _input(self, prompt="", /):
@@ -302,7 +330,7 @@ class Runner:
 
     def ask(self, prompt, password=False):
         """Return a line of the client; None at the end of the input."""
-        if prompt:
+        if prompt and not self.shell.notebook:
             sys.stdout.write(prompt)
         flush()
         if not self.takes_input or self.cell is None or os.getpid() != self.pid:

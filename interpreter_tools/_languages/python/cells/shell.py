@@ -41,13 +41,17 @@ class Formatter(DisplayFormatter):
 class Publisher(DisplayPublisher):
     """Sends displays to the caller."""
 
+    on_clear = None
+
     def publish(self, data, metadata=None, *, transient=None, update=False, **_ignored):
         """Send one display."""
         display_id = (transient or {}).get("display_id")
         interpreter_tools_display.publish(_plain(data), metadata, display_id=display_id, update=update)
 
     def clear_output(self, wait=False):
-        """Do nothing: what was sent is not taken back."""
+        """Tell a notebook to take away what was shown; others keep what they were sent."""
+        if self.on_clear is not None:
+            self.on_clear(wait)
 
 
 class Hook(DisplayHook):
@@ -82,6 +86,7 @@ class Shell(InteractiveShell):
         self.failed = None
         self.exit_code = None
         self.interrupted = False
+        self.notebook = False
         self._stored = {}
         super().__init__(*arguments, **options)
 
@@ -166,6 +171,8 @@ class Shell(InteractiveShell):
         text = "\n".join(str(line) for line in stb)
         self.failed = {"name": _name(etype), "value": _text(evalue), "traceback": text[-_MAX_TRACEBACK:]}
         flush()
+        if self.notebook:
+            return
         try:
             sys.stderr.write(text if text.endswith("\n") else text + "\n")
         except Exception:
