@@ -15,7 +15,7 @@ nox.options.default_venv_backend = "uv|venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 # The largest comes last, so that its summary ends what CI prints.
-nox.options.sessions = ["lint", "types", "unit", "supervisor", "adapters", "examples", "build", "docker"]
+nox.options.sessions = ["lint", "types", "unit", "supervisor", "adapters", "server", "examples", "build", "docker"]
 os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # the Python that runs nox is the one that is tested
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -37,10 +37,10 @@ def _install(session: nox.Session) -> None:
         else:
             make, pip = ("venv", "--clear"), [SHARED / "bin" / "python", "-m", "pip", "install"]
         session.run_install(sys.executable, "-m", *make, SHARED, external=True)
-        groups = nox.project.dependency_groups(PROJECT, "dev", "adapters")
+        groups = nox.project.dependency_groups(PROJECT, "dev", "adapters", "server-tests")
         session.run_install(*pip, *groups, external=True)
         # By now the compiler is there: nothing is fetched a second time for the build.
-        session.run_install(*pip, "--no-build-isolation", "-e", ".[cli,mcp,shell,adapters]", external=True)
+        session.run_install(*pip, "--no-build-isolation", "-e", ".[cli,mcp,shell,adapters,server]", external=True)
         stamp.write_text(digest, "ascii")
     _run(session, "python", "hatch_build.py")
 
@@ -114,6 +114,14 @@ def adapters(session: nox.Session) -> None:
     _install(session)
     _set_up(session)
     _test(session, "tests/adapters", "tests/shell", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def server(session: nox.Session) -> None:
+    """The server, with the clients of its wires as their makers publish them."""
+    _install(session)
+    _set_up(session)
+    _test(session, "tests/server", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -106,6 +106,11 @@ class ExecutionEngine:
         """The configuration that the engine was made with."""
         return self._config
 
+    @property
+    def is_running(self) -> bool:
+        """True between the engine's start and its close."""
+        return self._running is not None
+
     # -- life
 
     async def start(self) -> Self:

@@ -1,0 +1,162 @@
+"""The core: all wires share one table of sandboxes, one set of keys, one admission, and one place that counts runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from interpreter_tools.server._errors import Unauthorized
+from interpreter_tools.server._presented import presented_key
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from starlette.requests import HTTPConnection
+
+    from interpreter_tools._config.results import ExecutionResult
+    from interpreter_tools._engine import ExecutionEngine
+    from interpreter_tools.server._admission import Admission
+    from interpreter_tools.server._config import ServerConfig
+    from interpreter_tools.server._keys import Keys, Owner
+    from interpreter_tools.server._metrics import Metrics
+    from interpreter_tools.server._sandboxes import Sandboxes
+
+_LOG = logging.getLogger("interpreter_tools.server")
+_RECENT = 100
+
+
+class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that has ended, as the status page shows it: no code, no data.
+
+    Attributes:
+        ended_at: when it ended.
+        owner: whose it was.
+        wire: the wire that it came by.
+        language: its language.
+        strategy: the strategy of a run, or ``"context"``.
+        outcome: how it ended.
+        queue_seconds: how long it waited for its turn.
+        run_seconds: how long it took from there.
+    """
+
+    ended_at: datetime
+    owner: str
+    wire: str
+    language: str
+    strategy: str
+    outcome: str
+    queue_seconds: float
+    run_seconds: float
+
+
+def _recent() -> deque[RecentRun]:
+    return deque(maxlen=_RECENT)
+
+
+@dataclass(frozen=True, eq=False)
+class Core:
+    """The parts that all wires of a server share.
+
+    Attributes:
+        engine: runs the code.
+        sandboxes: the table of sandboxes.
+        keys: who may use the server.
+        admission: whose turn it is; ``run`` uses it.
+        metrics: the counts.
+        config: the limits.
+        recent: the last runs.
+    """
+
+    engine: ExecutionEngine
+    sandboxes: Sandboxes
+    keys: Keys
+    admission: Admission
+    metrics: Metrics
+    config: ServerConfig
+    recent: deque[RecentRun] = field(default_factory=_recent)
+
+    def authenticate(self, connection: HTTPConnection) -> Owner:
+        """Return the owner of the key that a request brings, wherever its client puts it.
+
+        Raises:
+            Unauthorized: there is no key, or the server does not know it.
+        """
+        try:
+            return self.keys.owner(presented_key(connection.scope))
+        except Unauthorized as error:
+            self.metrics.refused(error.reason)
+            raise
+
+    def run(self, owner: Owner, *, wire: str, language: str, strategy: str = "context") -> Run:
+        """Return the turn of a run or cell, which waits in ``async with`` and is counted at its end.
+
+        Give its result to ``Run.end``. Without, its outcome is ``failed``, or ``cancelled``.
+        """
+        return Run(self, owner, wire=wire, language=language, strategy=strategy)
+
+
+class Run:
+    """A run or cell of a wire: its turn, and what is counted of it.
+
+    Attributes:
+        queue_seconds: how long it waited for its turn.
+    """
+
+    def __init__(self, core: Core, owner: Owner, *, wire: str, language: str, strategy: str) -> None:
+        self._core = core
+        self._owner = owner
+        self._wire = wire
+        self._language = language
+        self._strategy = strategy
+        self._outcome = "failed"
+        self._slot = core.admission.slot(owner)
+        self._began = 0.0
+        self.queue_seconds = 0.0
+
+    async def __aenter__(self) -> Self:
+        await self._slot.__aenter__()
+        self.queue_seconds = self._slot.waited
+        self._began = time.monotonic()
+        return self
+
+    def end(self, result: ExecutionResult) -> None:
+        """Note how the run ended, and what it used."""
+        self._outcome = result.outcome
+        self._owner.use_cpu(result.cpu_time)
+        for call in result.tool_calls:
+            self._core.metrics.tool_calls.labels(call.name, call.outcome).inc()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._slot.__aexit__(kind, error, traceback)
+        if self._outcome == "failed" and kind is not None and not issubclass(kind, Exception):
+            self._outcome = "cancelled"
+        seconds = time.monotonic() - self._began
+        self._core.metrics.ran(
+            wire=self._wire,
+            language=self._language,
+            strategy=self._strategy,
+            outcome=self._outcome,
+            queue_seconds=self.queue_seconds,
+            run_seconds=seconds,
+        )
+        run = RecentRun(
+            ended_at=datetime.now(UTC),
+            owner=self._owner.id,
+            wire=self._wire,
+            language=self._language,
+            strategy=self._strategy,
+            outcome=self._outcome,
+            queue_seconds=self.queue_seconds,
+            run_seconds=seconds,
+        )
+        self._core.recent.append(run)
+        if _LOG.isEnabledFor(logging.INFO):
+            _LOG.info("run", extra={"fields": msgspec.structs.asdict(run)})

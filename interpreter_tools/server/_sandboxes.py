@@ -1,0 +1,234 @@
+"""The table of sandboxes: which there are, whose they are, and when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import secrets
+import string
+import time
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from interpreter_tools._config.model import ContainerStrategy, SessionConfig
+from interpreter_tools.server._errors import NoSuchSandbox, Refused, Unavailable
+from interpreter_tools.server._sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._engine import ExecutionEngine
+    from interpreter_tools.server._config import ServerConfig
+    from interpreter_tools.server._keys import Owner
+
+_LOG = logging.getLogger("interpreter_tools.server")
+_ALPHABET = string.ascii_lowercase + string.digits
+_ID_LENGTH = 20
+_NETWORK = "bridge"
+
+
+class Sandboxes:
+    """The sandboxes of a server. One timer ends those whose time is over; a sandbox has no task of its own.
+
+    Args:
+        engine: the engine whose sessions they are.
+        config: the limits.
+    """
+
+    def __init__(self, engine: ExecutionEngine, config: ServerConfig) -> None:
+        self._engine = engine
+        self._config = config
+        self._by_id: dict[str, Sandbox] = {}
+        self._deadlines: list[tuple[float, str]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._ending: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Sandboxes [{len(self._by_id)}]>"
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    async def create(
+        self,
+        owner: Owner,
+        *,
+        image: str | None = None,
+        template: str = "",
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        network: bool = False,
+        memory: str | int | None = None,
+        cpus: str | float | None = None,
+        sharing: Literal["isolated", "shared"] = "isolated",
+        on_timeout: Literal["kill", "pause"] = "kill",
+    ) -> Sandbox:
+        """Make a sandbox. Its container comes with the first use, so that its language is known then.
+
+        Args:
+            owner: whose it is.
+            image: the image of its containers; None means the one of each language.
+            template: the name that the client gave for it.
+            timeout: seconds that it lives; None means ``ServerConfig.sandbox_timeout``.
+            environment: variables of its contexts and commands.
+            metadata: what the client wants to find it by.
+            network: True gives its programs a network.
+            memory: the memory limit; None means the engine's.
+            cpus: the limit of cores; None means the engine's.
+            sharing: ``"shared"`` has contexts of several images see one workspace, and costs a volume.
+            on_timeout: what the end of its time does.
+
+        Raises:
+            Refused: the owner, or the server, has as many sandboxes as it may.
+            Unavailable: the server stops.
+            ConfigurationError: a limit cannot work.
+        """
+        if self._closed:
+            raise Unavailable("the server stops", reason="stopping", retry_after=5)
+        owner.check_sandboxes()
+        if len(self._by_id) >= self._config.sandboxes:
+            message = f"there are {len(self._by_id)} sandboxes, as many as the server holds"
+            raise Refused(message, reason="sandboxes", retry_after=5)
+        base = self._engine.config.container
+        changes: dict[str, object] = {}
+        if image is not None:
+            changes["image"] = image
+        if network and base.network == "none":
+            changes["network"] = _NETWORK
+        if memory is not None:
+            changes["memory_limit"] = memory
+        if cpus is not None:
+            changes["cpu_limit"] = cpus
+        sandbox_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+        session = self._engine.session(
+            SessionConfig(
+                strategy=ContainerStrategy.PER_SESSION,
+                container=msgspec.structs.replace(base, **changes) if changes else None,
+                workspace_sharing=sharing,
+                session_id=f"sandbox-{sandbox_id}",
+                enforce_new_session=True,
+                idle_timeout=None,  # this table ends it
+            )
+        )
+        sandbox = Sandbox(
+            sandbox_id,
+            owner,
+            session,
+            secret=secrets.token_hex(16),
+            template=template,
+            environment=environment or {},
+            metadata=metadata or {},
+            on_timeout=on_timeout,
+            schedule=self._schedule,
+            forget=self._forget,
+        )
+        owner.sandboxes += 1
+        self._by_id[sandbox_id] = sandbox
+        sandbox.set_timeout(self._config.sandbox_timeout if timeout is None else timeout)
+        return sandbox
+
+    def get(self, owner: Owner, sandbox_id: str) -> Sandbox:
+        """Return a sandbox of an owner.
+
+        Raises:
+            NoSuchSandbox: there is none, or it belongs to another owner.
+        """
+        sandbox = self._by_id.get(sandbox_id)
+        if sandbox is None or sandbox.owner is not owner:
+            raise NoSuchSandbox(sandbox_id)
+        return sandbox
+
+    def by_token(self, access_token: str) -> Sandbox:
+        """Return the sandbox of an access token, which stands for itself and needs no key.
+
+        Raises:
+            NoSuchSandbox: the token is not that of a sandbox.
+        """
+        sandbox_id = access_token.partition("_")[0]
+        sandbox = self._by_id.get(sandbox_id)
+        if sandbox is None or not secrets.compare_digest(sandbox.access_token.encode(), access_token.encode()):
+            raise NoSuchSandbox(sandbox_id)
+        return sandbox
+
+    def by_id(self, sandbox_id: str) -> Sandbox:
+        """Return a sandbox of any owner, for wires that check an access token afterwards.
+
+        Raises:
+            NoSuchSandbox: there is none.
+        """
+        sandbox = self._by_id.get(sandbox_id)
+        if sandbox is None:
+            raise NoSuchSandbox(sandbox_id)
+        return sandbox
+
+    def list(self, owner: Owner) -> list[Sandbox]:
+        """Return the sandboxes of an owner, oldest first."""
+        return [sandbox for sandbox in self._by_id.values() if sandbox.owner is owner]
+
+    def all(self) -> list[Sandbox]:
+        """Return the sandboxes of all owners, oldest first."""
+        return list(self._by_id.values())
+
+    async def aclose(self) -> None:
+        """End all sandboxes, and make no more."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        ends = [sandbox.end() for sandbox in tuple(self._by_id.values())]
+        for result in await asyncio.gather(*ends, *self._ending, return_exceptions=True):
+            if isinstance(result, Exception):
+                _LOG.warning("a sandbox could not be ended", exc_info=result)
+
+    # -- time
+
+    def _schedule(self, sandbox: Sandbox) -> None:
+        heapq.heappush(self._deadlines, (sandbox.deadline, sandbox.id))
+        if len(self._deadlines) > 2 * len(self._by_id) + 64:  # most are of sandboxes that were extended or have ended
+            self._deadlines = [(each.deadline, each.id) for each in self._by_id.values()]
+            heapq.heapify(self._deadlines)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Have the timer run at the first deadline."""
+        if self._closed or not self._deadlines:
+            return
+        at = self._deadlines[0][0]
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, at - time.monotonic()), self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline, sandbox_id = heapq.heappop(self._deadlines)
+            sandbox = self._by_id.get(sandbox_id)
+            if sandbox is None or sandbox.deadline > deadline:
+                continue
+            if sandbox.on_timeout == "pause" and sandbox.state == "running":
+                sandbox.pause(keep=self._config.paused_timeout)
+            else:
+                self._end(sandbox)
+        self._set_timer()
+
+    def _end(self, sandbox: Sandbox) -> None:
+        task = sandbox.end()
+        self._ending.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.warning("a sandbox could not be ended", exc_info=error)
+
+    def _forget(self, sandbox: Sandbox) -> None:
+        if self._by_id.pop(sandbox.id, None) is not None:
+            sandbox.owner.sandboxes -= 1

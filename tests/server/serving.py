@@ -1,0 +1,63 @@
+"""A server on a free port of loopback, for clients of any kind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from interpreter_tools.server import Keys, ServerConfig, create_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from interpreter_tools import ExecutionEngine
+    from interpreter_tools.server._core import Core
+    from interpreter_tools.server._wire import Wire
+
+KEY = "it_the-key-of-the-tests"
+OTHER_KEY = "it_the-key-of-somebody-else"
+
+
+@dataclass
+class Served:
+    """A server that runs.
+
+    Attributes:
+        url: where it is.
+        port: its port.
+        core: what its wires share.
+    """
+
+    url: str
+    port: int
+    core: Core
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    engine: ExecutionEngine,
+    *,
+    wires: Sequence[str | Wire] | None = None,
+    keys: Keys | None = None,
+    config: ServerConfig | None = None,
+) -> AsyncGenerator[Served]:
+    """Serve an engine to ``KEY`` and ``OTHER_KEY``; at the end, every sandbox of the server has ended."""
+    app = create_app(engine, wires=wires, keys=keys or Keys.of(KEY, OTHER_KEY), config=config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="on")
+        )
+        task = asyncio.create_task(server._serve([listener]))  # `serve` would take the signals of the tests
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        try:
+            yield Served(f"http://127.0.0.1:{port}", port, app.state.core)
+        finally:
+            server.should_exit = True
+            await task
