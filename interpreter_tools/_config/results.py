@@ -405,7 +405,8 @@ class PoolStats(_Counts, frozen=True, kw_only=True):
         hits: leases that found an idle container.
         misses: leases that had to wait for a container.
         refills: containers started.
-        discards: containers expired or terminated, by cause.
+        discards: containers expired or terminated, by cause. ``reset: ...``: the last run has left something.
+            ``mount``: a file that is mounted was replaced on the host.
         left_out: modules of ``ContainerConfig.preload`` that the last container did not import, each with the reason.
         isolation: what is around a program in the last container, see ``ExecutionResult``; None before the first.
     """

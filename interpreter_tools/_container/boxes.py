@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ AUTO = False
 _LOG = logging.getLogger("interpreter_tools")
 _NETWORKED = "a container with a network has no sandbox inside"
 _PODMAN = "Podman's containers have no sandbox inside"
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 _refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]] = {}
 
@@ -62,10 +64,22 @@ class Boxes:
             raise error
         return None
 
-    def refuse(self, shape: Shape, way: BoxWay, error: SandboxUnavailable) -> None:
-        """Remember that a way does not work on this engine."""
+    def after(self, shape: Shape, way: BoxWay, error: SandboxUnavailable) -> BoxWay | None:
+        """Return what to try after a way that did not work, and remember that the Docker host refuses this way.
+
+        Not remembered: what is the fault of the shape's mounts, and a lack of memory or the like, which passes. This
+        container then has no sandboxes, and the next one tries again.
+
+        Raises:
+            SandboxUnavailable: sandboxes are insisted on, and cannot be had.
+        """
+        if error.step == "mount" or error.errno in _PASSING:
+            if self._isolation == "sandbox":
+                raise error
+            return None
         _LOG.info("no sandboxes on %s by way of %s: %s", self._engine, way.name.lower(), error)
         self._refused(shape)[way] = error
+        return self.way(shape, installs=False)
 
     def _refused(self, shape: Shape) -> dict[BoxWay, SandboxUnavailable]:
         runtime = shape.config.runtime or self._traits.default_runtime

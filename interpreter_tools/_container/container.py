@@ -56,6 +56,7 @@ _STEPS = {
     Box.POWERS: "capabilities cannot be dropped",
     Box.FILTER: "no second filter of system calls can be installed",
     Box.SUPERVISOR: "the supervisor of a sandbox does not start",
+    Box.MOUNT: "a file or directory that is mounted cannot be mounted there",
 }
 _BOOT_MODES = {None: BootMode.NONE, "fork": BootMode.FORK, "single": BootMode.SINGLE}
 
@@ -226,11 +227,13 @@ class Container:
         self._reset = None
 
     def was_reset(self, answer: Clean) -> str | None:
-        """Take the next user after a reset; return the things that the last run left, or None when it left none."""
+        """Take the next user after a reset; return the cause to terminate the container, or None when it can go on."""
         assert self._reset is not None
         planned, self._reset = self._reset, None
+        if answer.verdict is Verdict.MOUNT:
+            return "mount"  # the last run left nothing: the caller's file has gone
         if answer.verdict is not Verdict.OK:
-            return answer.verdict.name.lower()
+            return f"reset: {answer.verdict.name.lower()}"
         self.uid = planned.uid
         self.idle_since = time.monotonic()
         return None

@@ -41,8 +41,7 @@ class _Reset:
 
     def receive(self, event: Event) -> None:
         assert isinstance(event, Clean), event  # the protocol allows nothing else
-        left = self.container.was_reset(event)
-        self._end(None if left is None else f"reset: {left}")
+        self._end(self.container.was_reset(event))
 
     def lost(self, error: InterpreterToolsError) -> None:
         _LOG.info("a container was lost while it was reset", exc_info=error)

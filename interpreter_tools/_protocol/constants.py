@@ -117,6 +117,7 @@ class Box(IntEnum):
     POWERS = 9
     FILTER = 10
     SUPERVISOR = 11
+    MOUNT = 12
 
 
 class Verdict(IntEnum):
@@ -126,6 +127,7 @@ class Verdict(IntEnum):
     PROCESSES = 1
     FILES = 2
     SOCKETS = 3
+    MOUNT = 4
 
 
 EXIT_UNCLEAN: Final = 1

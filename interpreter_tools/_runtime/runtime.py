@@ -397,8 +397,8 @@ class Runtime:
         return await self._start_once(shape, installer)
 
     async def _start_once(self, shape: Shape, installer: str | None) -> Container:
+        way = self.boxes.way(shape, installs=installer is not None)
         while True:
-            way = self.boxes.way(shape, installs=installer is not None)
             try:
                 container = await Container.start(
                     self.client,
@@ -411,7 +411,7 @@ class Runtime:
                 )
             except SandboxUnavailable as error:
                 assert way is not None
-                self.boxes.refuse(shape, way, error)  # the next way, or none
+                way = self.boxes.after(shape, way, error)
             else:
                 self.supervisor = msgspec.structs.replace(self.supervisor, expected=None)
                 self._containers.add(container)

@@ -50,8 +50,10 @@ static struct turn { /* in memory that the keeper and all supervisors share */
 	bool no_entry;     /* the zygote outside cannot enter boxes */
 	bool passes;       /* a supervisor has ended for the next one; else the conversation is over */
 	uint32_t next_uid;
-	uint32_t step;     /* of the box that was made last: the one that failed, or IT_BOX_MADE */
-	int error;
+	struct outcome {
+		uint32_t step; /* the one that failed, or IT_BOX_MADE */
+		int error;
+	} outcomes[2];     /* of the boxes that are alive together: the one in use, and the next */
 	struct wire_state wire;
 } *turn;
 
@@ -156,8 +158,8 @@ static void note_bound(const char *point)
 		covered = covered || (below(point, box.mounts[i]) && !(i == 0 && box.shared_workspace));
 	}
 	struct stat status;
-	if (!covered || lstat(point, &status) < 0)
-		return; /* what cannot be reached is below another mount */
+	if (!covered || (lstat(point, &status) < 0 && errno == ENOENT))
+		return; /* what is not there is below another mount */
 	if (box.bound_count == MAX_BOUND || !(box.bound[box.bound_count++] = strdup(point)))
 		die("too many mounts: %s", point);
 }
@@ -272,26 +274,30 @@ static int mask_processes(void)
 
 /* ---- a box, from inside ---- */
 
-static int mount_files(void)
+/*
+ * The kernel mounts nothing again that has lost its name on the host: a file that was replaced there, and that the mount still
+ * leads to. So such a container has had its last box.
+ */
+static uint32_t mount_files(void)
 {
 	int bound[MAX_BOUND];
 	char source[40];
 	struct stat status;
 	for (size_t i = 0; i < box.bound_count; i++)
 		if ((bound[i] = open(box.bound[i], O_PATH | O_CLOEXEC)) < 0)
-			return -1;
+			return IT_BOX_MOUNT;
 	for (size_t i = box.shared_workspace; i < box.mount_count; i++)
 		if (make_place(box.mounts[i], true) < 0 ||
 		    mount("tmpfs", box.mounts[i], "tmpfs", box.flags[i], box.options[i]) < 0)
-			return -1;
+			return IT_BOX_FILES;
 	for (size_t i = 0; i < box.bound_count; i++) {
 		snprintf(source, sizeof source, "/proc/self/fd/%d", bound[i]);
 		if (fstat(bound[i], &status) < 0 || make_place(box.bound[i], S_ISDIR(status.st_mode)) < 0 ||
 		    mount(source, box.bound[i], NULL, MS_BIND | MS_REC, NULL) < 0)
-			return -1;
+			return IT_BOX_MOUNT;
 		close(bound[i]);
 	}
-	return 0;
+	return IT_BOX_MADE;
 }
 
 /* The socket is a local one, as the filter asks us before it allows another. */
@@ -324,8 +330,9 @@ static int open_namespaces(void)
 /* Each step is checked. The first that fails is returned, with errno. */
 static uint32_t set_up_box(void)
 {
-	if (mount_files() < 0)
-		return IT_BOX_FILES;
+	uint32_t step = mount_files();
+	if (step != IT_BOX_MADE)
+		return step;
 	if (set_up_network() < 0)
 		return IT_BOX_NETWORK;
 	if (mount("proc", "/proc", "proc", NO_FILES, NULL) < 0)
@@ -349,13 +356,13 @@ static void say_nothing(const char *words, size_t length)
 }
 
 /* A supervisor whose turn has come is told the uid of its first run; 0: it is the first. */
-static void become_supervisor(int from, uint32_t *next_uid)
+static void become_supervisor(int from, struct outcome *outcome, uint32_t *next_uid)
 {
 	base_open(say_nothing);
-	turn->step = IT_BOX_SUPERVISOR; /* until a step says otherwise */
+	outcome->step = IT_BOX_SUPERVISOR; /* until a step says otherwise */
 	uint32_t step = set_up_box();
-	turn->error = errno;
-	turn->step = step;
+	outcome->error = errno;
+	outcome->step = step;
 	if (step != IT_BOX_MADE || read(from, next_uid, sizeof *next_uid) != (ssize_t)sizeof *next_uid)
 		_exit(1);
 	close(from);
@@ -371,26 +378,28 @@ static void become_supervisor(int from, uint32_t *next_uid)
 struct made {
 	pid_t pid;  /* 0: none */
 	int baton;
+	struct outcome *outcome;
 };
 
 /* True in the supervisor, when its turn has come. */
 static bool make(struct made *made, uint32_t *next_uid)
 {
+	static unsigned count;
 	int ends[2];
-	*made = (struct made){.baton = -1};
-	turn->step = IT_BOX_NAMESPACES;
+	*made = (struct made){.baton = -1, .outcome = &turn->outcomes[count++ % 2]};
+	made->outcome->step = IT_BOX_NAMESPACES;
 	if (pipe2(ends, O_CLOEXEC) == 0) {
 		made->pid = (pid_t)syscall(SYS_clone, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0);
 		if (made->pid == 0) {
 			close(ends[1]);
-			become_supervisor(ends[0], next_uid);
+			become_supervisor(ends[0], made->outcome, next_uid);
 			return true;
 		}
-		turn->error = errno;
+		made->outcome->error = errno;
 		close(ends[0]);
 		made->baton = ends[1];
 	} else {
-		turn->error = errno;
+		made->outcome->error = errno;
 	}
 	if (made->pid < 0) {
 		close_fd(&made->baton);
@@ -418,8 +427,8 @@ uint32_t box_prepare(char **mounts)
 	close_fd(&made.baton);
 	while (made.pid > 0 && waitpid(made.pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	errno = turn->error;
-	return turn->step;
+	errno = made.outcome->error;
+	return made.outcome->step;
 }
 
 /* Wait for the end of a supervisor, and return how it ended. Others may end meanwhile. */
@@ -437,6 +446,15 @@ static int bury(pid_t active, struct made *next)
 	return status;
 }
 
+/* There is no box for the next run. */
+static _Noreturn void fail_for(const struct made *made, uint32_t next_uid)
+{
+	wire_take_over(&turn->wire);
+	if (next_uid && made->outcome->step == IT_BOX_MOUNT)
+		wipe_refuse(IT_CLEAN_MOUNT, "a file or directory that is mounted has lost its name on the host");
+	die("cannot make a sandbox: step %u, %s", made->outcome->step, strerror(made->outcome->error));
+}
+
 /* Give the next supervisor its turn, time and again. Return in each supervisor; the keeper leaves with the last one. */
 uint32_t box_keep(void)
 {
@@ -448,16 +466,16 @@ uint32_t box_keep(void)
 		if (!next.pid && make(&next, &next_uid))
 			return next_uid;
 		turn->passes = false;
-		if (!next.pid || write(next.baton, &next_uid, sizeof next_uid) != (ssize_t)sizeof next_uid) {
-			wire_take_over(&turn->wire);
-			die("cannot make a sandbox: step %u, %s", turn->step, strerror(turn->error));
-		}
+		if (!next.pid || write(next.baton, &next_uid, sizeof next_uid) != (ssize_t)sizeof next_uid)
+			fail_for(&next, next_uid);
 		close_fd(&next.baton);
 		active = next;
 		next.pid = 0;
 		if (next_uid && make(&next, &next_uid)) /* who has asked for a reset will ask for another */
 			return next_uid;
 		int status = bury(active.pid, &next);
+		if (active.outcome->step != IT_BOX_MADE)
+			fail_for(&active, next_uid);
 		if (!turn->passes || !WIFEXITED(status))
 			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 		next_uid = turn->next_uid;

@@ -157,6 +157,7 @@
 #define IT_BOX_POWERS 9     /* fewer capabilities */
 #define IT_BOX_FILTER 10    /* the second filter of system calls */
 #define IT_BOX_SUPERVISOR 11 /* whatever else a supervisor needs */
+#define IT_BOX_MOUNT 12     /* a file or directory that the caller mounts */
 
 /*
  * IT_EXIT: u32 outcome, i32 exit code (-1 when a signal ended it), u32 signal (0: none), u32 flags (IT_EXIT_*),
@@ -182,6 +183,7 @@
 #define IT_CLEAN_PROCESSES 1 /* something outlived the kill */
 #define IT_CLEAN_FILES 2     /* a writable mount is not back at its baseline */
 #define IT_CLEAN_SOCKETS 3   /* a socket outlived its process */
+#define IT_CLEAN_MOUNT 4     /* no box for the next run: a mount of the caller cannot be made again */
 
 /*
  * Every process of a run may connect to the abstract local socket IT_MESSAGES, up to 64 at a time, and send pieces: u32

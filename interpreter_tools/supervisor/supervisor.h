@@ -244,6 +244,7 @@ void store_step(void);
 void wipe_baseline(char **mounts);
 void wipe_reset(uint32_t deadline_ms, uint32_t next_uid); /* begin a reset; IT_CLEAN is its end */
 void wipe_passed(uint32_t next_uid); /* another box was ended by a reset: answer it */
+void wipe_refuse(uint32_t verdict, const char *why); /* the same, where there is no box for the next run */
 bool wipe_busy(void);
 void wipe_step(void);
 int64_t wipe_due_us(void);

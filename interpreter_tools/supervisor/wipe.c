@@ -262,18 +262,29 @@ static uint32_t verify(const char **left)
 	return IT_CLEAN_OK;
 }
 
+static void answer(uint32_t verdict, const char *left)
+{
+	uint8_t payload[8 + 256];
+	uint32_t head[2] = {verdict, (uint32_t)strnlen(left, 256)};
+	memcpy(payload, head, sizeof head);
+	memcpy(payload + sizeof head, left, head[1]);
+	send_frame(IT_CLEAN, payload, sizeof head + head[1]);
+	wire_flush();
+}
+
 static void finish(uint32_t verdict, const char *left)
 {
-	uint8_t answer[8 + 256];
-	uint32_t head[2] = {verdict, (uint32_t)strnlen(left, 256)};
 	wipe.busy = false;
 	changes_forget();
 	run_forget();
-	memcpy(answer, head, sizeof head);
-	memcpy(answer + sizeof head, left, head[1]);
-	send_frame(IT_CLEAN, answer, sizeof head + head[1]);
-	wire_flush();
+	answer(verdict, left);
 	boot_for(wipe.next_uid);
+}
+
+/* The answer of the keeper, which has no box for the next run. */
+void wipe_refuse(uint32_t verdict, const char *why)
+{
+	answer(verdict, why);
 }
 
 /* The answer of the first supervisor after a box; the keeper has seen the end of all that was in it. */

@@ -17,16 +17,17 @@ from interpreter_tools import (
     ContainerStrategy,
     EngineConfig,
     ExecutionEngine,
+    Mount,
     PoolConfig,
     SessionConfig,
 )
 from interpreter_tools._container import boxes
 from interpreter_tools._docker.spec import BoxWay
 from interpreter_tools._exceptions import SandboxUnavailable
-from tests.watch import containers_of
+from tests.watch import containers_of, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from interpreter_tools._docker import DockerClient
 
@@ -342,6 +343,26 @@ async def test_no_identity_of_the_container_opens_what_the_hosts_root_could(dock
 
 
 # -- many
+
+
+async def test_file_that_was_replaced_on_the_host_ends_its_container(tmp_path: Path) -> None:
+    """The kernel mounts it in no further sandbox. The numbers say so, and do not say that a run has left something."""
+    source = tmp_path / "in.txt"
+    await asyncio.to_thread(source.write_text, "1")
+    async with ExecutionEngine(SANDBOX) as engine:
+        mounts = (Mount(source=str(source), target="in.txt"),)
+        code = "import time; time.sleep(0.5); print(open('in.txt').read())"
+        async with engine.stream("python", code, mounts=mounts, strategy=POOL) as execution:
+            await asyncio.to_thread((tmp_path / "new").write_text, "2")
+            await asyncio.to_thread((tmp_path / "new").rename, source)
+            assert (await execution.result()).stdout == "1\n"
+        assert (await engine.run("python", code, mounts=mounts, strategy=POOL)).stdout == "2\n"
+        await eventually(lambda: read(lambda: engine.stats().discards), lambda discards: discards == {"mount": 1})
+
+
+async def read(look: Callable[[], dict[str, int]]) -> dict[str, int]:
+    """What a function that awaits nothing returns."""
+    return look()
 
 
 @pytest.mark.parametrize("language", ["python", "javascript", "shell"])
