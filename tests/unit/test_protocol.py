@@ -388,7 +388,7 @@ def test_names_that_cannot_be(path: bytes) -> None:
         (Frame.REFUSED, struct.pack("<III", Why.PUT, 4096, 0)),
         (Frame.REFUSED, struct.pack("<III", Why.PUT, (1 << 32) - 1, 0)),
         (Frame.FILES, struct.pack("<HH", 0, 2)),
-        (Frame.CLEAN, struct.pack("<II", 4, 0)),
+        (Frame.CLEAN, struct.pack("<II", 5, 0)),
     ],
 )
 def test_numbers_without_a_meaning(kind: int, payload: bytes) -> None:
