@@ -229,16 +229,15 @@ static bool open_next(int theirs[4])
 /* A zygote that is not our child is outside of the box, and its children enter it. */
 static void ask_for_child(void)
 {
-	int theirs[8], count = 0;
+	int theirs[7];
 	bool enters = box_inside() && !zygote.pid;
-	const int *entrance = box_entrance(&count);
 	if (!open_next(theirs)) {
 		boot_failed(errno, -1);
 		return;
 	}
 	if (enters)
-		memcpy(theirs + 4, entrance, (size_t)count * sizeof *theirs);
-	size_t size = (size_t)(enters ? 4 + count : 4) * sizeof *theirs;
+		memcpy(theirs + 4, box_entrance(), 3 * sizeof *theirs);
+	size_t size = (enters ? 7 : 4) * sizeof *theirs;
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof theirs)];

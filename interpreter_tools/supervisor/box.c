@@ -49,6 +49,7 @@
 static struct turn { /* in memory that the keeper and all supervisors share */
 	bool no_entry;     /* the zygote outside cannot enter boxes */
 	bool passes;       /* a supervisor has ended for the next one; else the conversation is over */
+	bool used_network; /* a program of the active box has asked for a socket that is not a local one */
 	uint32_t next_uid;
 	struct outcome {
 		uint32_t step; /* the one that failed, or IT_BOX_MADE */
@@ -65,9 +66,10 @@ static struct {
 	unsigned long flags[MAX_MOUNTS];
 	char *bound[MAX_BOUND];  /* mounts of the caller below those */
 	size_t mount_count, bound_count;
+	int sockets;             /* that are ours, in the network of the box that was made last */
 	char tcp_memory[2][128]; /* of the container: how much a connection may hold unread */
 	int executable;          /* our own file, which only the host's root can open */
-	int entrance[4];         /* of a supervisor's box: namespaces of processes, files, network; the wall, if there is one */
+	int entrance[3];         /* of a supervisor's box: its namespaces of processes, files, network */
 } box;
 
 static struct private_file {
@@ -102,9 +104,14 @@ bool box_has_no_entry(void)
 	return box.inside && turn->no_entry;
 }
 
-const int *box_entrance(int *count)
+void box_note_socket(void)
 {
-	*count = landlock_fd() < 0 ? 3 : 4;
+	if (turn)
+		turn->used_network = true;
+}
+
+const int *box_entrance(void)
+{
 	return box.entrance;
 }
 
@@ -225,7 +232,7 @@ static uint32_t copy_private_files(void)
 	return IT_BOX_MADE;
 }
 
-/* ---- masks: what container engines hide, and what they make read-only ---- */
+/* ---- masks: what container engines hide ---- */
 
 static int mask_directory(const char *path)
 {
@@ -238,13 +245,6 @@ static int mask_directory(const char *path)
 static int mask_file(const char *path)
 {
 	return mount("/dev/null", path, NULL, MS_BIND, NULL) < 0 && errno != ENOENT ? -1 : 0;
-}
-
-static int make_read_only(const char *path)
-{
-	if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0)
-		return errno == ENOENT ? 0 : -1;
-	return mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | NO_FILES, NULL);
 }
 
 static int mask_all(int (*mask)(const char *path), const char *const *paths)
@@ -266,8 +266,18 @@ static int mask_processes(void)
 	static const char *const files[] = {"/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
 					    "/proc/timer_stats", "/proc/sched_debug", "/proc/interrupts", NULL};
 	static const char *const directories[] = {"/proc/acpi", "/proc/asound", "/proc/scsi", NULL};
-	static const char *const fixed[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL};
-	return mask_all(mask_file, files) < 0 || mask_all(mask_directory, directories) < 0 || mask_all(make_read_only, fixed) < 0
+	return mask_all(mask_file, files) < 0 || mask_all(mask_directory, directories) < 0 ? -1 : 0;
+}
+
+/*
+ * Container engines make some parts of /proc read-only. In a box that is all of it: so no program lowers its own
+ * oom_score_adj, and a kernel without Landlock serves as well. What we write there goes through a descriptor that was
+ * opened before.
+ */
+static int make_processes_read_only(void)
+{
+	return mount("/proc", "/proc", NULL, MS_BIND, NULL) < 0 ||
+			       mount(NULL, "/proc", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | NO_FILES, NULL) < 0
 		       ? -1
 		       : 0;
 }
@@ -300,24 +310,6 @@ static uint32_t mount_files(void)
 	return IT_BOX_MADE;
 }
 
-/* The socket is a local one, as the filter asks us before it allows another. */
-static int set_up_network(void)
-{
-	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int done = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &loopback);
-	close_fd(&fd);
-	for (int i = 0; i < 2 && done == 0; i++) {
-		size_t length = strlen(box.tcp_memory[i]);
-		if (!length)
-			continue;
-		fd = open(tcp_memory[i], O_WRONLY | O_CLOEXEC);
-		done = fd >= 0 && write(fd, box.tcp_memory[i], length) == (ssize_t)length ? 0 : -1;
-		close_fd(&fd);
-	}
-	return done;
-}
-
 static int open_namespaces(void)
 {
 	static const char *const paths[] = {"/proc/self/ns/pid", "/proc/self/ns/mnt", "/proc/self/ns/net"};
@@ -333,16 +325,12 @@ static uint32_t set_up_box(void)
 	uint32_t step = mount_files();
 	if (step != IT_BOX_MADE)
 		return step;
-	if (set_up_network() < 0)
-		return IT_BOX_NETWORK;
 	if (mount("proc", "/proc", "proc", NO_FILES, NULL) < 0)
 		return IT_BOX_PROC;
-	if (open_namespaces() < 0 || mask_processes() < 0 || chdir("/") < 0)
+	processes_open();
+	if (open_namespaces() < 0 || make_processes_read_only() < 0 || mask_processes() < 0 || chdir("/") < 0)
 		return IT_BOX_MASKS;
 	files_open(box.mounts);
-	messages_open();
-	landlock_open(); /* of the new files: a rule for what they cover does not count */
-	box.entrance[3] = landlock_fd();
 	if (set_capabilities(SUPERVISOR_POWERS) < 0)
 		return IT_BOX_POWERS;
 	return filter_close() < 0 ? IT_BOX_FILTER : IT_BOX_MADE;
@@ -367,10 +355,56 @@ static void become_supervisor(int from, struct outcome *outcome, uint32_t *next_
 		_exit(1);
 	close(from);
 	box.inside = true;
+	messages_open(); /* not before: the box that shared the network had a socket of that name */
 	base_open(wire_farewell);
 	wire_take_over(&turn->wire);
 	if (*next_uid)
 		boot_take_over();
+}
+
+/* ---- the network of boxes ---- */
+
+/*
+ * A network namespace costs as much as all the rest of a box. What a program leaves in one, it leaves by a socket: the
+ * system calls that could change anything else in it are refused. So a box has a new one, unless no program of the box
+ * before has asked the kernel for a socket but a local one (filter.c sees that), and no local one is left: that network
+ * is as it was when it was made. The keeper lives in the network of the box that it made last.
+ */
+/* The socket is a local one, as the filter asks us before it allows another. */
+static int renew_network(void)
+{
+	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd = unshare(CLONE_NEWNET) < 0 ? -1 : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	box.sockets = 0;
+	int done = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &loopback);
+	close_fd(&fd);
+	for (int i = 0; i < 2 && done == 0; i++) {
+		size_t length = strlen(box.tcp_memory[i]);
+		if (!length)
+			continue;
+		fd = open(tcp_memory[i], O_WRONLY | O_CLOEXEC);
+		done = fd >= 0 && write(fd, box.tcp_memory[i], length) == (ssize_t)length ? 0 : -1;
+		close_fd(&fd);
+	}
+	return done;
+}
+
+/* In the keeper's network; -1: the kernel does not tell. */
+static int count_sockets(void)
+{
+	int count = -1;
+	FILE *table = fopen("/proc/net/sockstat", "re"); /* anew: it is that of the network of who opens it */
+	if (table && fscanf(table, "sockets: used %d", &count) != 1)
+		count = -1;
+	if (table)
+		fclose(table);
+	return count;
+}
+
+/* True when the last box may have left something in its network. */
+static bool network_was_used(void)
+{
+	return turn->used_network || filter_fd() < 0 || count_sockets() != box.sockets;
 }
 
 /* ---- the keeper ---- */
@@ -381,15 +415,19 @@ struct made {
 	struct outcome *outcome;
 };
 
-/* True in the supervisor, when its turn has come. */
-static bool make(struct made *made, uint32_t *next_uid)
+/* True in the supervisor, when its turn has come. The box is in the network of the one before, or in a new one. */
+static bool make(struct made *made, uint32_t *next_uid, bool new_network)
 {
 	static unsigned count;
 	int ends[2];
 	*made = (struct made){.baton = -1, .outcome = &turn->outcomes[count++ % 2]};
+	if (new_network && renew_network() < 0) {
+		*made->outcome = (struct outcome){.step = IT_BOX_NETWORK, .error = errno};
+		return false;
+	}
 	made->outcome->step = IT_BOX_NAMESPACES;
 	if (pipe2(ends, O_CLOEXEC) == 0) {
-		made->pid = (pid_t)syscall(SYS_clone, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0);
+		made->pid = (pid_t)syscall(SYS_clone, CLONE_NEWNS | CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
 		if (made->pid == 0) {
 			close(ends[1]);
 			become_supervisor(ends[0], made->outcome, next_uid);
@@ -422,13 +460,24 @@ uint32_t box_prepare(char **mounts)
 	if (set_capabilities(KEEPER_POWERS) < 0)
 		return IT_BOX_POWERS;
 	filter_install();
-	if (make(&made, &next_uid))
+	if (make(&made, &next_uid, true))
 		_exit(1); /* nobody gives it a turn */
 	close_fd(&made.baton);
 	while (made.pid > 0 && waitpid(made.pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	errno = made.outcome->error;
 	return made.outcome->step;
+}
+
+/* The end of a box whose turn does not come. */
+static void drop(struct made *made)
+{
+	close_fd(&made->baton);
+	if (made->pid > 0)
+		kill(made->pid, SIGKILL);
+	while (made->pid > 0 && waitpid(made->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	made->pid = 0;
 }
 
 /* Wait for the end of a supervisor, and return how it ended. Others may end meanwhile. */
@@ -459,19 +508,19 @@ static _Noreturn void fail_for(const struct made *made, uint32_t next_uid)
 uint32_t box_keep(void)
 {
 	uint32_t next_uid = 0;
-	struct made next, active;
-	if (make(&next, &next_uid))
-		return next_uid;
-	for (;;) {
-		if (!next.pid && make(&next, &next_uid))
+	struct made next = {.baton = -1}, active;
+	box.sockets = count_sockets(); /* those to the zygote */
+	for (bool used = false, apart;;) {
+		if (!next.pid && make(&next, &next_uid, used))
 			return next_uid;
-		turn->passes = false;
+		turn->passes = turn->used_network = false;
 		if (!next.pid || write(next.baton, &next_uid, sizeof next_uid) != (ssize_t)sizeof next_uid)
 			fail_for(&next, next_uid);
 		close_fd(&next.baton);
 		active = next;
 		next.pid = 0;
-		if (next_uid && make(&next, &next_uid)) /* who has asked for a reset will ask for another */
+		apart = used; /* who has used the network will do it again: then the next box has one of its own from the start */
+		if (next_uid && make(&next, &next_uid, apart)) /* who has asked for a reset will ask for another */
 			return next_uid;
 		int status = bury(active.pid, &next);
 		if (active.outcome->step != IT_BOX_MADE)
@@ -479,6 +528,9 @@ uint32_t box_keep(void)
 		if (!turn->passes || !WIFEXITED(status))
 			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 		next_uid = turn->next_uid;
+		used = network_was_used();
+		if (used && !apart)
+			drop(&next);
 	}
 }
 

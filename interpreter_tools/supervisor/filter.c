@@ -120,7 +120,11 @@ void filter_event(void)
 	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &asked.call) < 0)
 		return;
 	bool locks = asked.call.data.nr != SYS_socket, netlink = (uint32_t)asked.call.data.args[0] == AF_NETLINK;
-	int refusal = verdict(locks ? &record_locks : netlink ? &netlink_sockets : &inet_sockets);
+	if (!locks)
+		box_note_socket();
+	int refusal = !locks && !netlink && cgroup_charges_sockets()
+			      ? 0
+			      : verdict(locks ? &record_locks : netlink ? &netlink_sockets : &inet_sockets);
 	struct seccomp_notif_resp answer = {
 		.id = asked.call.id, .error = -refusal, .flags = refusal ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE};
 	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
@@ -150,7 +154,7 @@ void filter_event(void)
 static bool install(unsigned flags, uint32_t counted)
 {
 	uint32_t more = box_asked() ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO; /* filter_close comes later, and refuses that */
-	uint32_t inet = cgroup_charges_sockets() ? SECCOMP_RET_ALLOW : counted;
+	uint32_t inet = cgroup_charges_sockets() && !box_asked() ? SECCOMP_RET_ALLOW : counted; /* a box notes the first */
 	struct sock_filter rules[] = {
 		LOAD(nr),
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1),

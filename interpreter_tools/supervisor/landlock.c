@@ -1,5 +1,6 @@
 /*
- * A wall around the zygote and every program, see landlock(7): they open nothing below /proc for writing.
+ * A wall around the zygote and every program, see landlock(7): they open nothing below /proc for writing. A box needs
+ * none, as its /proc is read-only.
  *
  * A process may lower its own oom_score_adj there. The kernel then kills a small program last, though that fills the
  * memory with files that are in no directory (memfd_create). The zygote and the supervisor would go before it.
@@ -22,12 +23,7 @@
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
 #endif
 
-static int ruleset = -1; /* -1: the kernel has no such wall, or there is no place for one yet */
-
-int landlock_fd(void)
-{
-	return ruleset;
-}
+static int ruleset = -1; /* -1: the kernel has no such wall, or there is none here */
 
 /* Allow it for the file, or for all below the directory. A link needs no rule: where it leads to, there is one. */
 static void allow(int root, const char *name, uint64_t access)

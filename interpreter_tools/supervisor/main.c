@@ -125,6 +125,7 @@ static int set_up(char **mounts)
 		keep_boxes(mounts);
 		return open_signals();
 	}
+	processes_open();
 	files_open(mounts);
 	messages_open();
 	wipe_baseline(mounts);

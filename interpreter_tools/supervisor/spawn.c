@@ -136,12 +136,23 @@ static int take_identity(uint32_t uid, gid_t mark)
 	return setresuid(uid, uid, uid);
 }
 
-/* The process goes first when memory is short, and cannot change that: see landlock.c. Not fatal: gVisor has no such file. */
+static int processes = -1; /* /proc, where we may write: what programs see may be read-only */
+
+void processes_open(void)
+{
+	if ((processes = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		die("cannot open /proc: %s", strerror(errno));
+}
+
+/*
+ * The process goes first when memory is short, and cannot change that: see landlock.c, and box.c. Not fatal: gVisor has
+ * no such file.
+ */
 void prefer_for_oom(pid_t pid)
 {
 	char path[40];
-	snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	snprintf(path, sizeof path, "%d/oom_score_adj", (int)pid);
+	int fd = openat(processes, path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)!write(fd, "1000", 4);
 		close(fd);

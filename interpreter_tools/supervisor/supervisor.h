@@ -110,6 +110,7 @@ pid_t spawn(const struct program *program, uint32_t *why); /* -1 and errno when 
 int open_pipes(struct pipes *ours, int theirs[3]);
 void close_pipes(struct pipes *pipes);
 int become(uint32_t uid);       /* file system identity for the next calls; become(0) returns */
+void processes_open(void);      /* while /proc can be written */
 void prefer_for_oom(pid_t pid); /* when memory is short, that process goes first */
 void kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
@@ -269,7 +270,6 @@ void filter_forget(void);      /* a run starts: what the one before was refused 
 
 /* landlock.c */
 void landlock_open(void);
-int landlock_fd(void);         /* the wall; -1: there is none */
 int landlock_enter(void);      /* this process, for good; -1 and errno when that failed */
 
 /* launcher.c */
@@ -286,7 +286,8 @@ bool box_inside(void);
 int box_executable(void);      /* our own file, opened while that could be done */
 void box_note_no_entry(void);  /* the zygote outside cannot enter boxes: each box has a zygote of its own from now on */
 bool box_has_no_entry(void);
-const int *box_entrance(int *count); /* descriptors with which a child of the zygote enters this supervisor's box */
+const int *box_entrance(void); /* three descriptors with which a child of the zygote enters this supervisor's box */
+void box_note_socket(void);    /* a program asks for a socket that is not a local one */
 
 /* cgroup.c */
 struct usage {

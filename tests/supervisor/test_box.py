@@ -266,6 +266,67 @@ print(os.getuid(), [name for name in os.listdir("/proc") if name.isdigit()], "@n
         assert boxed.reset(uid=uid + 1) == ""
 
 
+NETWORK = "import os; print(os.stat('/proc/self/ns/net').st_ino)"
+
+LOCAL_SOCKETS = """
+import socket, threading
+one, two = socket.socketpair()
+listener = socket.socket(socket.AF_UNIX); listener.bind("\\0name"); listener.listen()
+client = socket.socket(socket.AF_UNIX); client.connect("\\0name"); client.send(b"x" * 1000)
+"""
+
+
+@pytest.mark.parametrize("code", ["", LOCAL_SOCKETS])
+def test_network_that_nothing_was_done_to_serves_the_next_box(boxed: Supervisor, code: str) -> None:
+    """No socket of the run before but local ones, of which none is left: it is as it was made."""
+    seen: set[bytes] = set()
+    for uid in range(UID, UID + 3):
+        seen.add(boxed.python(code + "\n" + NETWORK, uid=uid, flags=Flag.LAST).stdout)
+        assert boxed.reset(uid=uid + 1) == ""
+    assert len(seen) == 1
+
+
+USES = {
+    "an unbound socket of the internet": "s = socket.socket()",
+    "one of IPv6": "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)",
+    "one of netlink": "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)",
+    "a connection that waits for its end": """
+listener = socket.socket(); listener.bind(("127.0.0.1", 0)); listener.listen()
+client = socket.create_connection(listener.getsockname()); client.close()
+""",
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_network_that_was_used_goes_with_its_box(boxed: Supervisor, use: str) -> None:
+    """The box after it has another one, also where many runs in a row use theirs."""
+    seen: list[bytes] = []
+    for index, uses in enumerate([True, False, False, True, True, False]):
+        code = f"import socket\n{USES[use]}\n{NETWORK}" if uses else NETWORK
+        seen.append(boxed.python(code, uid=UID + index, flags=Flag.LAST).stdout)
+        assert boxed.reset(uid=UID + index + 1) == ""
+    assert seen[0] != seen[1]
+    assert seen[3] != seen[4] != seen[5]
+
+
+HELD = """
+import array, socket
+one = socket.socket(socket.AF_UNIX); one.bind("\\0held"); one.listen()
+a, b = socket.socketpair()
+for s in (a, b):
+    rights = array.array("i", [a.fileno(), b.fileno(), one.fileno()])
+    s.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+"""
+
+
+def test_name_that_outlives_its_program_is_in_no_other_box(boxed: Supervisor) -> None:
+    """Local sockets that hold each other live on until the kernel collects them: then the network is renewed, too."""
+    for uid in range(UID, UID + 6):
+        look = "names = open('/proc/net/unix').read(); print('@held' in names)\n"
+        assert boxed.python(look + HELD, uid=uid, flags=Flag.LAST).stdout == b"False\n"
+        assert boxed.reset(uid=uid + 1) == ""
+
+
 def test_reset_that_follows_by_itself_is_answered_behind_the_end(boxed: Supervisor) -> None:
     """As without boxes."""
     for uid in range(UID, UID + 5):

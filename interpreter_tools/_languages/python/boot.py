@@ -110,7 +110,7 @@ def _bury(control):
 
 
 class _Box:
-    """Forks children into a box of the supervisor: namespaces of processes, files and the network, and a wall (box.c).
+    """Forks children into a box of the supervisor: namespaces of processes, files and the network (box.c).
 
     A child enters before it does anything else. It keeps no capability but to switch its ids, and the filter of system
     calls comes on top of the zygote's.
@@ -171,7 +171,6 @@ class _Box:
             failed = (
                 self.libc("setns", entrance[1], 0x20000)  # CLONE_NEWNS
                 or self.libc("setns", entrance[2], 0x40000000)  # CLONE_NEWNET
-                or (len(entrance) > 3 and self.libc("syscall", 446, entrance[3], 0))  # landlock_restrict_self
                 or self.libc("capset", version, powers * 2 + bytes(16))
                 or self.libc("prctl", 22, 2, self.filter, 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
             )
@@ -338,9 +337,7 @@ def _find_libc():
         import _ctypes
 
         library = _ctypes.dlopen(None, 0)
-        addresses = {
-            name: _ctypes.dlsym(library, name) for name in ("prctl", "setns", "capset", "syscall", "fflush", "exit")
-        }
+        addresses = {name: _ctypes.dlsym(library, name) for name in ("prctl", "setns", "capset", "fflush", "exit")}
     except Exception:
         return None
     return lambda name, *arguments: _ctypes.call_cdeclfunction(addresses[name], arguments)
