@@ -23,7 +23,7 @@ from interpreter_tools._exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from interpreter_tools._config.model import SessionConfig
     from interpreter_tools._config.options import RunOptions
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Outcome: TypeAlias = Literal["ended", "timeout", "output_limit"]
 
 _SERVER = Path(__file__).with_name("server.py").read_bytes()
-_HEAD = struct.Struct(">cII")
+HEAD = struct.Struct(">cII")
 _MOST = 1 << 20  # bytes of a frame
 _PIECE = 1 << 18  # bytes of standard input in a frame
 _KILL_DEADLINE = 5.0  # seconds that a killed command may take to end before everything in the session is killed
@@ -191,7 +191,7 @@ class CommandLink:
     async def _send(self, kind: bytes, number: int, payload: bytes = b"") -> None:
         if self._execution is not None:
             with contextlib.suppress(ExecutionClosed):  # the command server has ended, and `_ended` tells each command
-                await self._execution.send_stdin(_HEAD.pack(kind, number, len(payload)) + payload)
+                await self._execution.send_stdin(HEAD.pack(kind, number, len(payload)) + payload)
 
     async def _kill(self, number: int, command: Command) -> None:
         with anyio.move_on_after(_KILL_DEADLINE, shield=True):
@@ -272,24 +272,14 @@ class CommandLink:
             command.end(end)
 
     def _take_frames(self, received: bytearray) -> None:
-        start = 0
-        while len(received) - start >= _HEAD.size:
-            kind, number, length = _HEAD.unpack_from(received, start)
-            if length > _MOST:
-                raise ProtocolError("the command server sent what is no frame")
-            end = start + _HEAD.size + length
-            if len(received) <= end:
-                break
-            payload = bytes(received[start + _HEAD.size : end])
-            start = end + 1
+        for kind, number, payload in take_frames(received):
             command = self._commands.get(number)
             if command is None:
                 continue
             if kind == b"x":
-                command.end(_decode_end(payload))
+                command.end(decode_end(payload))
             elif kind in command.output:
                 command.receive(kind, payload)
-        del received[:start]
 
     def make_way(self) -> None:
         """Have the command server leave once no command runs: another call waits for the session."""
@@ -302,7 +292,32 @@ class CommandLink:
         task.add_done_callback(self._tasks.discard)
 
 
-def _decode_end(payload: bytes) -> End:
+def take_frames(received: bytearray) -> Iterator[tuple[bytes, int, bytes]]:
+    """Yield the frames of a command server that are whole, and remove them: kind, number of the command, payload.
+
+    Raises:
+        ProtocolError: it is no frame.
+    """
+    start = 0
+    while len(received) - start >= HEAD.size:
+        kind, number, length = HEAD.unpack_from(received, start)
+        if length > _MOST:
+            raise ProtocolError("the command server sent what is no frame")
+        end = start + HEAD.size + length
+        if len(received) <= end:
+            break
+        payload = bytes(received[start + HEAD.size : end])
+        start = end + 1
+        yield kind, number, payload
+    del received[:start]
+
+
+def decode_end(payload: bytes) -> End:
+    """Return the end of a command.
+
+    Raises:
+        ProtocolError: it is none.
+    """
     try:
         return msgspec.json.decode(payload, type=End)
     except msgspec.DecodeError as error:

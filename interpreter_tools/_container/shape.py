@@ -54,6 +54,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         """Return the shape with the workspace and the user of one session."""
         return msgspec.structs.replace(self, workspace_volume=workspace_volume, uid=uid)
 
+    def hosts(self, other: Shape) -> bool:
+        """Return True when a container of this shape can have a program of the other one that nothing is booted for."""
+        boot = {name: getattr(self, name) for name in ("boot_mode", "boot_command", "boot_environment")}
+        return msgspec.structs.replace(other, **boot).key == self.key
+
     @property
     def resets_at_once(self) -> bool:
         """True when a reset follows the run at once; False when it waits for a pause, because the boot takes long."""

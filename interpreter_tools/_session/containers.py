@@ -152,6 +152,11 @@ class SessionContainers:
             not record.is_shared and key != shape.key and not record.is_lost for key, record in self._own.items()
         )
 
+    def host_of(self, shape: Shape) -> Record | None:
+        """Return the session's own container that differs from a shape in its booted interpreter only, if any."""
+        own = reversed(self._own.values())
+        return next((record for record in own if not record.is_lost and record.container.shape.hosts(shape)), None)
+
     async def join(self, shape: Shape) -> tuple[Record, Record]:
         """Move the session's files into a volume, which its containers share from now on.
 

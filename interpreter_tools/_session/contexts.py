@@ -180,7 +180,7 @@ class _Place:
             await self._install(request)
         async with runs.turns.turn():
             runs.workspace.containers.check()
-            fitting = await runs.fit(request)
+            fitting = await runs.fit(request, is_booted=self._runner.booted)
             if isinstance(fitting, Missing):
                 raise StoreFailed("packages were installed for a context, but are not there")
             record = self._record = await runs.workspace.containers.acquire_own(fitting.shape)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import SessionBusy
@@ -90,8 +92,21 @@ class SessionRuns:
 
     # -- containers
 
-    async def fit(self, request: RunRequest) -> Fitting | Missing:
-        """Find the container that fits the run, and move the session's files where another language needs them."""
+    async def fit(self, request: RunRequest, *, is_booted: bool = True) -> Fitting | Missing:
+        """Find the container that fits the run, and move the session's files where another language needs them.
+
+        Args:
+            request: the request.
+            is_booted: False for a program that no interpreter has to be booted for: the container of another language
+                does, when it has the same image and limits.
+        """
+        fitting = await self._fit(request, is_booted=is_booted)
+        if is_booted or isinstance(fitting, Missing):
+            return fitting
+        host = self.workspace.containers.host_of(fitting.shape)
+        return fitting if host is None else msgspec.structs.replace(fitting, shape=host.container.shape)
+
+    async def _fit(self, request: RunRequest, *, is_booted: bool) -> Fitting | Missing:
         options, workspace = request.options, self.workspace
         containers = workspace.containers
         if options.strategy is ContainerStrategy.PER_SESSION:
@@ -101,6 +116,8 @@ class SessionRuns:
             return await self._fit_shared(request, options)
         fitting = await self.runtime.fit(request.language, options, request.packages)
         if isinstance(fitting, Missing) or not options.shared or not containers.stands_apart(fitting.shape):
+            return fitting
+        if not is_booted and containers.host_of(fitting.shape) is not None:
             return fitting
         if workspace.residents:
             names = ", ".join(sorted(workspace.residents))

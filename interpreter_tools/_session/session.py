@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from interpreter_tools._commands.commands import Commands
+from interpreter_tools._commands.processes import Processes
 from interpreter_tools._config.checks import as_bytes, parse_size
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.paths import WORKSPACE, check_path, shown_path
@@ -20,6 +21,7 @@ from interpreter_tools._config.results import SessionInfo
 from interpreter_tools._container.files import Streamed
 from interpreter_tools._exceptions import ConfigurationError, FileRefused, SessionBusy, SessionClosed
 from interpreter_tools._runtime.request import RunRequest
+from interpreter_tools._session.beside import ProcessPlace
 from interpreter_tools._session.cleanup import Cleanup
 from interpreter_tools._session.contexts import SessionContexts
 from interpreter_tools._session.host_files import (
@@ -93,6 +95,7 @@ class Session:
         self._contexts = SessionContexts(session_id, config, self._runs, close=self.aclose)
         self._cleanup: Cleanup | None = None
         self._commands: Commands | None = None
+        self._processes: Processes | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.config.strategy.value} [{self._turns.state.name.lower()}]>"
@@ -267,6 +270,23 @@ class Session:
             self._commands = Commands(self, working_dir=self._workspace.config.working_dir)
             self._turns.guest = self._commands  # their server is one long run
         return self._commands
+
+    def processes(self) -> Processes:
+        """Return the processes of the session: programs with which callers talk while they run, and files anywhere.
+
+        They need no turn of the session: runs, cells and processes go on side by side. The image needs Python 3.8 or
+        newer. Each call returns the same object.
+
+        Raises:
+            ConfigurationError: the strategy of the session is not ``PER_SESSION``, so its files do not stay.
+            SessionClosed: the session was cleaned up.
+        """
+        self._turns.check()
+        if self.config.strategy is not ContainerStrategy.PER_SESSION:
+            raise ConfigurationError("session_id", self.id, "is a session of another strategy than PER_SESSION")
+        if self._processes is None:
+            self._processes = Processes(ProcessPlace(self._runs), working_dir=self._workspace.config.working_dir)
+        return self._processes
 
     # -- contexts
 
