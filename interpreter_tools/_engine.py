@@ -52,7 +52,7 @@ class _Running:
         self.runtime = runtime
         self.sessions = Sessions(runtime)
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, waits: bool = True) -> None:
         """End everything, within the one deadline of ``ExecutionEngine.aclose``."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLOSE_DEADLINE
@@ -64,7 +64,7 @@ class _Running:
             if not ending.done():
                 _LOG.warning("sessions could not be cleaned up in time; their containers are removed all the same")
         finally:
-            await self.runtime.aclose(deadline=deadline)
+            await self.runtime.aclose(deadline=deadline, waits=waits)
             ending.cancel()  # the client is closed, so the clean-up has nothing left to wait for
             await asyncio.wait([ending], timeout=_LAST_WAIT)
 
@@ -213,10 +213,14 @@ class ExecutionEngine:
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, waits: bool = True) -> None:
         """End every run and session, and remove every container, within 30 seconds. Does nothing the second time.
 
         If ``aclose`` is cancelled, it finishes its work first and raises the cancellation then.
+
+        Args:
+            waits: False does not wait for the removal of containers whose streams it has closed: they end, and the
+                Docker engine removes them, within a second or so. For a process that ends now.
 
         Raises:
             EngineMisused: the engine belongs to another event loop or process.
@@ -227,7 +231,7 @@ class ExecutionEngine:
         self._closed = True
         if running is not None:
             # A task of its own: a shielded scope keeps anyio's cancellation out, but not that of asyncio.
-            self._closing = asyncio.create_task(running.aclose())
+            self._closing = asyncio.create_task(running.aclose(waits=waits))
         if self._closing is None:
             return
         with anyio.CancelScope(shield=True):

@@ -438,13 +438,16 @@ class Runtime:
         if not self.tasks.spawn(container.aclose):
             container.channel.close()  # its supervisor then ends it
 
-    async def aclose(self, *, deadline: float) -> None:
+    async def aclose(self, *, deadline: float, waits: bool = True) -> None:
         """End all runs, and remove all containers and volumes of this engine.
 
         Args:
             deadline: the time of the event loop at which to give up.
+            waits: False leaves what the Docker engine removes by itself to it. Nothing else may be left then: while a
+                container is being created, and on Podman, this waits all the same.
         """
         self.closed = True
+        waits = waits or self._creating.borrowed_tokens > 0 or self.client.version.is_podman
         GUARD.discard(self)
 
         def share(part: float) -> float:
@@ -454,8 +457,12 @@ class Runtime:
             self.installs.aclose()
             for pool in self.pools.values():
                 await pool.aclose()
-            await self.tasks.aclose(deadline=share(_TASKS_SHARE))
-            await self._remove_rest(share(_REST_SHARE))
+            if not waits:
+                for container in self._containers:
+                    container.channel.close()  # its supervisor leaves, and its engine removes it
+            await self.tasks.aclose(deadline=share(_TASKS_SHARE) if waits else 0)
+            if waits:
+                await self._remove_rest(share(_REST_SHARE))
         finally:
             await self.client.aclose(deadline=share(_CLIENT_SHARE))
 

@@ -14,15 +14,27 @@ def main() -> None:
     """Run the command line and exit with its status."""
     gc.set_threshold(_START)
     try:
-        from interpreter_tools.cli._app import call  # noqa: PLC0415 - what it imports is optional
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
-            raise
-        sys.exit(f"interpreter-tools: {_MISSING}")
-    try:
-        status = call(sys.argv[1:])
+        status = _perform(sys.argv[1:])
     except KeyboardInterrupt:
         status = _INTERRUPTED
     finally:
         gc.freeze()  # the interpreter's end does not look for garbage either
     sys.exit(status)
+
+
+def _perform(words: list[str]) -> int:
+    if words[:1] == ["run"]:
+        from interpreter_tools.cli._call import read_plain  # noqa: PLC0415
+
+        plain = read_plain(words[1:])
+        if plain is not None:
+            import asyncio  # noqa: PLC0415 - help does not need it
+
+            return asyncio.run(plain.run())
+    try:
+        from interpreter_tools.cli._app import call  # noqa: PLC0415 - what it imports is optional
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"cyclopts", "rich"}:
+            raise
+        sys.exit(f"interpreter-tools: {_MISSING}")
+    return call(words)

@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
 from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 from interpreter_tools._exit_status import USAGE
+from interpreter_tools.cli._call import STDIN, RunCall
 from interpreter_tools.cli._client import import_client
-from interpreter_tools.cli._limits import Limits, Words
+from interpreter_tools.cli._limits import Limits
 
-STDIN = "\0stdin"
-"""The replacement of ``-``, which cyclopts takes for an option. No file can have this name."""
-
+Words: TypeAlias = Annotated[list[str] | None, Parameter(negative="")]
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions(Limits):
+    """The limits of programs as options, in words for ``--help``."""
+
+    timeout: Annotated[
+        str | None, Parameter(help="Run time, such as 30, 90s or 5m; 0 means no limit. Usually 60 s.")
+    ] = None
+    memory: Annotated[str | None, Parameter(help="Memory limit, such as 512m.")] = None
+    cpus: Annotated[str | None, Parameter(help="Limit of processor cores, such as 0.5.")] = None
+    pids: Annotated[int | None, Parameter(help="Limit of processes and threads at once.")] = None
+    workspace_size: Annotated[
+        str | None, Parameter(help="Room for files, such as 64m; it counts towards the memory.")
+    ] = None
+    tmp_size: Annotated[str | None, Parameter(help="The same for /tmp.")] = None
+    output_limit: Annotated[
+        str | None, Parameter(help="Limit of output, such as 1m, or none. Usually none, unless with --json.")
+    ] = None
+    env: Annotated[
+        Words, Parameter(alias="-e", help="NAME=VALUE, or NAME for this shell's value; may be repeated.")
+    ] = None
+    network: Annotated[str | None, Parameter(help="A Docker network, such as bridge; otherwise there is none.")] = None
+    mount: Annotated[
+        Words,
+        Parameter(
+            alias="-m",
+            help="SOURCE:TARGET shows a local file or directory; end with :zip to unpack an archive, with :rw to let "
+            "programs write (as another user: the directory must let others write).",
+        ),
+    ] = None
+    workdir: Annotated[str | None, Parameter(alias="-w", help="Where programs start: a path in the sandbox.")] = None
+    image: Annotated[str | None, Parameter(help="The image to run in.")] = None
 
 
 def _version() -> str:
@@ -117,7 +151,7 @@ async def run(
     auto_dep: Flag = False,
     with_file: Annotated[Words, Parameter(name="--file", alias="-f")] = None,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
-    limits: Limits | None = None,
+    limits: LimitOptions | None = None,
     port: Annotated[list[int] | None, Parameter(alias="-p", negative="")] = None,
     merge_output: Flag = False,
     json: Flag = False,
@@ -148,31 +182,24 @@ async def run(
         config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    words = (*(() if file is None or code is None else (str(file),)), *args)  # as `python -c CODE WORD`
-    if file is None and code is None and sys.stdin.isatty():
-        sys.stderr.write("interpreter-tools run: give a file (`-` means standard input), or code with -c\n")
-        return USAGE
-    import_client()
-    from interpreter_tools.cli._request import Request  # noqa: PLC0415
-    from interpreter_tools.cli._run import run_code  # noqa: PLC0415
-
-    request = Request(
-        file=None if file is None or code is not None or str(file) == STDIN else file,
+    call = RunCall(
+        file=file,
+        args=args,
         code=code,
-        args=tuple("-" if word == STDIN else word for word in words),
         language=language,
-        dependencies=tuple(dep or ()),
-        system_dependencies=tuple(system_dep or ()),
-        auto_dependencies=auto_dep,
-        files=tuple(with_file or ()),
-        limits=limits or Limits(),
-        ports=tuple(port or ()),
+        dep=dep,
+        system_dep=system_dep,
+        auto_dep=auto_dep,
+        with_file=with_file,
         out=out,
+        limits=limits,
+        port=port,
         merge_output=merge_output,
-        config_file=config,
+        json=json,
+        config=config,
         docker_host=docker_host,
     )
-    return await run_code(request, as_json=json)
+    return await call.run()
 
 
 @app.command(
@@ -343,7 +370,7 @@ Examples:
 async def mcp(
     *,
     http: str | None = None,
-    limits: Limits | None = None,
+    limits: LimitOptions | None = None,
     config: Path | None = None,
     docker_host: str | None = None,
 ) -> int:
@@ -372,7 +399,7 @@ async def shell(
     model: str | None = None,
     language: Annotated[str, Parameter(alias="-l")] = "python",
     tries: int = 3,
-    limits: Limits | None = None,
+    limits: LimitOptions | None = None,
     config: Path | None = None,
     docker_host: str | None = None,
 ) -> int:

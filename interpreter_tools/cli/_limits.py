@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._config.mounts import Mount
     from interpreter_tools._config.options import RunLimits
-
-Words: TypeAlias = Annotated[list[str] | None, Parameter(negative="")]
 
 _MODES = ("ro", "rw", "zip")
 _OTHERS_MAY_WRITE = 0o002
@@ -36,38 +32,22 @@ FLAGS = {
 """The flag of each option in ``RunLimits``, and of ``timeout``."""
 
 
-@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """The limits of programs; None for an option that was not given."""
 
-    timeout: Annotated[
-        str | None, Parameter(help="Run time, such as 30, 90s or 5m; 0 means no limit. Usually 60 s.")
-    ] = None
-    memory: Annotated[str | None, Parameter(help="Memory limit, such as 512m.")] = None
-    cpus: Annotated[str | None, Parameter(help="Limit of processor cores, such as 0.5.")] = None
-    pids: Annotated[int | None, Parameter(help="Limit of processes and threads at once.")] = None
-    workspace_size: Annotated[
-        str | None, Parameter(help="Room for files, such as 64m; it counts towards the memory.")
-    ] = None
-    tmp_size: Annotated[str | None, Parameter(help="The same for /tmp.")] = None
-    output_limit: Annotated[
-        str | None, Parameter(help="Limit of output, such as 1m, or none. Usually none, unless with --json.")
-    ] = None
-    env: Annotated[
-        Words, Parameter(alias="-e", help="NAME=VALUE, or NAME for this shell's value; may be repeated.")
-    ] = None
-    network: Annotated[str | None, Parameter(help="A Docker network, such as bridge; otherwise there is none.")] = None
-    mount: Annotated[
-        Words,
-        Parameter(
-            alias="-m",
-            help="SOURCE:TARGET shows a local file or directory; end with :zip to unpack an archive, with :rw to let "
-            "programs write (as another user: the directory must let others write).",
-        ),
-    ] = None
-    workdir: Annotated[str | None, Parameter(alias="-w", help="Where programs start: a path in the sandbox.")] = None
-    image: Annotated[str | None, Parameter(help="The image to run in.")] = None
+    timeout: str | None = None
+    memory: str | None = None
+    cpus: str | None = None
+    pids: int | None = None
+    workspace_size: str | None = None
+    tmp_size: str | None = None
+    output_limit: str | None = None
+    env: list[str] | None = None
+    network: str | None = None
+    mount: list[str] | None = None
+    workdir: str | None = None
+    image: str | None = None
 
     @property
     def given(self) -> dict[str, object]:

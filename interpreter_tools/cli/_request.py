@@ -13,9 +13,7 @@ from interpreter_tools._config.options import RunApp
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools.cli._language import guess_language, keeps_name
 from interpreter_tools.cli._limits import Limits
-from interpreter_tools.cli._notebook import program_of_notebook
 from interpreter_tools.cli._settings import load_settings
-from interpreter_tools.tool._texts import split_requirements
 
 if TYPE_CHECKING:
     from interpreter_tools._config.model import EngineConfig
@@ -85,6 +83,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         name = None if self.file is None else self.file.name
         language = self.language
         if name is not None and name.endswith(".ipynb") and language in {None, "python", "py", "ipynb"}:
+            from interpreter_tools.cli._notebook import program_of_notebook  # noqa: PLC0415 - few need it
+
             language, code = program_of_notebook(code)
             name = None
         language = language or guess_language(name, code)
@@ -96,9 +96,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             code = b""
         if self.reads_stdin:
             options["stdin"] = b""
-        packages = [package for text in self.dependencies for package in split_requirements(text)]
-        if packages:
-            options["dependencies"] = packages
+        if self.dependencies:
+            from interpreter_tools.tool._texts import split_requirements  # noqa: PLC0415 - as above
+
+            packages = [package for text in self.dependencies for package in split_requirements(text)]
+            if packages:
+                options["dependencies"] = packages
         if self.system_dependencies:
             options["system_dependencies"] = [
                 name for text in self.system_dependencies for name in text.split(",") if name

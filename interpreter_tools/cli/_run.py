@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import stat
@@ -15,17 +16,17 @@ from interpreter_tools._background import beside
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
 from interpreter_tools._exit_status import BROKEN_PIPE, SANDBOX_FAILED, TIMED_OUT, USAGE
-from interpreter_tools._session.session import Session
 from interpreter_tools._text import file_name, harmless, json_text
 from interpreter_tools.cli._errors import tell
-from interpreter_tools.tool._advice import missing_module, missing_package
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
+    from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools._execution.execution import Execution
+    from interpreter_tools._session.session import Session
     from interpreter_tools.cli._request import Request
 
 _PIECE = 65536
@@ -43,18 +44,18 @@ _LOOKED_AT = 8192  # bytes at the end of stderr in which the cause of a failure 
 async def run_code(request: Request, *, as_json: bool) -> int:
     """Run what is asked for and return the command's status."""
     try:
-        config = await anyio.to_thread.run_sync(lambda: request.config(captures=as_json))
-        language, code, options = await anyio.to_thread.run_sync(request.program)
+        config = await asyncio.to_thread(request.config, captures=as_json)
+        language, code, options = await asyncio.to_thread(request.program)
         options["capture"] = as_json  # else it goes to whoever called us, not into memory
-        async with ExecutionEngine(config) as engine, _place(engine, keeps=request.out is not None) as place:
+        async with _engine(config) as engine, _place(engine, keeps=request.out is not None) as (place, session):
             run = _Run(place.stream(language, code, **options), passes_on=not as_json)
             result = await run.drive(reads_stdin=not request.reads_stdin)
             if as_json:
                 text = json_text(msgspec.json.format(result.to_json())) + "\n"
-                await anyio.to_thread.run_sync(_write_all, 1, text.encode())
-            if request.out is not None and isinstance(place, Session):
-                await _keep(place, request.out)
-                await anyio.to_thread.run_sync(_save_results, result, request.out)
+                await asyncio.to_thread(_write_all, 1, text.encode())
+            if request.out is not None and session is not None:
+                await _keep(session, request.out)
+                await asyncio.to_thread(_save_results, result, request.out)
     except BrokenPipeError:
         return BROKEN_PIPE
     except InterpreterToolsError as error:
@@ -70,13 +71,27 @@ async def run_code(request: Request, *, as_json: bool) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _place(engine: ExecutionEngine, *, keeps: bool) -> AsyncGenerator[ExecutionEngine | Session]:
+async def _engine(config: EngineConfig) -> AsyncGenerator[ExecutionEngine]:
+    """Yield an engine that, once the run has ended, does not wait for what the Docker engine removes by itself."""
+    engine = await ExecutionEngine(config).start()
+    waits = True
+    try:
+        yield engine
+        waits = False
+    finally:
+        await engine.aclose(waits=waits)
+
+
+@contextlib.asynccontextmanager
+async def _place(
+    engine: ExecutionEngine, *, keeps: bool
+) -> AsyncGenerator[tuple[ExecutionEngine | Session, Session | None]]:
     """Yield what runs the code: a session where its files are wanted afterwards, else the engine, which is quicker."""
     if not keeps:
-        yield engine
+        yield engine, None
         return
     async with engine.session() as session:
-        yield session
+        yield session, session
 
 
 class _Run:
@@ -102,7 +117,7 @@ class _Run:
                         self.stderr = (self.stderr + chunk.data)[-_LOOKED_AT:]
                     if self._passes_on and chunk.stream != "display":  # which is no output: it is told and kept
                         target = 1 if chunk.stream == "stdout" else 2  # an installer's words are not the program's
-                        await anyio.to_thread.run_sync(_write_all, target, chunk.data)
+                        await asyncio.to_thread(_write_all, target, chunk.data)
                 return await execution.result()
 
 
@@ -130,6 +145,8 @@ def _notes(result: ExecutionResult, stderr: bytes, language: str, request: Reque
         yield note
     if result.outcome != "error":
         return
+    from interpreter_tools.tool._advice import missing_module, missing_package  # noqa: PLC0415 - most runs need no advice
+
     text = stderr.decode("utf-8", "replace")
     sibling = None if request.file is None else _sibling(request.file, missing_module(text))
     if sibling is not None:
@@ -177,7 +194,7 @@ async def _feed_stdin(execution: Execution) -> None:
         while True:
             if waits:
                 await anyio.wait_readable(0)
-            data = os.read(0, _PIECE) if waits else await anyio.to_thread.run_sync(os.read, 0, _PIECE)
+            data = os.read(0, _PIECE) if waits else await asyncio.to_thread(os.read, 0, _PIECE)
             if not data:
                 await execution.close_stdin()
                 return

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .command import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _HEAVY = (
     *("aiohttp", "aiodocker", "tenacity", "interpreter_tools._engine", "interpreter_tools._docker"),
@@ -33,6 +37,16 @@ try:
 except SystemExit as exit:
     assert not exit.code, exit.code
 print("heavy:", *(name for name in {_HEAVY!r} if name in sys.modules))
+"""
+
+_RUN = """
+import sys
+from interpreter_tools.cli import main
+try:
+    main()
+except SystemExit as exit:
+    assert exit.code == 125, exit.code
+print(*(name for name in ("cyclopts", "rich", "interpreter_tools.tool._tool", "aiodocker") if name in sys.modules))
 """
 
 
@@ -67,3 +81,12 @@ def test_each_command_is_explained_by_examples():
         command = [sys.executable, "-m", "interpreter_tools.cli", *arguments, "--help"]
         done = subprocess.run(command, capture_output=True, check=True, env=ENVIRONMENT, timeout=60, text=True)
         assert f"\n  interpreter-tools {arguments[0]} " in done.stdout if arguments else "First:" in done.stdout
+
+
+def test_plain_run_imports_no_parser_of_the_command_line(tmp_path: Path):
+    """It would take as long as the start of a container; an address where nobody listens ends the run early."""
+    address = f"unix://{tmp_path}/nobody.sock"
+    command = [sys.executable, "-c", _RUN, "run", "-c", "print(1)", "--memory", "1g", "--docker-host", address]
+    done = subprocess.run(command, capture_output=True, check=True, env=ENVIRONMENT, timeout=60, text=True)
+    assert done.stdout.split() == ["aiodocker"]
+    assert "no Docker engine answers" in done.stderr

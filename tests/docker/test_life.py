@@ -32,7 +32,7 @@ from interpreter_tools import (
 from interpreter_tools._container.channel import Channel
 from interpreter_tools._docker import Owner
 from tests.relay import Relay
-from tests.watch import busy_container, containers_of, eventually
+from tests.watch import busy_container, containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,6 +80,17 @@ async def test_engine_lives_once() -> None:
             use()
     with pytest.raises(EngineClosed, match="make another"):
         await engine.start()
+
+
+async def test_engine_that_does_not_wait_at_its_end_leaves_no_container(docker_client: DockerClient) -> None:
+    """The streams are closed, so the containers end, busy ones too, and the Docker engine removes them."""
+    engine = await ExecutionEngine(EngineConfig(prewarm=(), pool=PoolConfig(min_size=1, max_size=3))).start()
+    assert (await engine.run("shell", "echo 1")).stdout == "1\n"
+    async with engine.session() as session:
+        assert (await session.run("shell", "echo 2")).stdout == "2\n"
+        owner = owner_of(engine)
+        await engine.aclose(waits=False)
+    await eventually(lambda: containers_of(docker_client, owner), lambda left: not left)
 
 
 async def test_engine_that_is_closed_while_it_starts_does_not_start() -> None:
