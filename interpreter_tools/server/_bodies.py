@@ -65,8 +65,8 @@ async def upload(core: Core, owner: Owner, request: Request) -> AsyncGenerator[b
         count += len(piece)
         if count > limit:
             raise _too_large(limit)
-        owner.use_bytes(len(piece))
         if piece:
+            owner.use_bytes(len(piece))
             yield piece
 
 
