@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("interpreter_tools.server")
 _RECENT = 100
+_STRATEGIES = {"sandbox": "pool", "reset": "pool", "container": "per_execution"}
+"""The strategy of a run outside of sessions, by its isolation."""
 
 
 class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +95,17 @@ class Core:
             self.metrics.refused(error.reason)
             raise
 
-    def run(self, owner: Owner, *, wire: str, language: str, strategy: str = "context") -> Run:
+    def run(self, owner: Owner, *, wire: str, language: str, strategy: str = "") -> Run:
         """Return the turn of a run or cell, which waits in ``async with`` and is counted at its end.
 
         Give its result to ``Run.end``. Without, its outcome is ``failed``, or ``cancelled``.
+
+        Args:
+            owner: whose run it is.
+            wire: the wire that it came by.
+            language: its language.
+            strategy: ``"context"`` for a cell, ``"per_session"`` for a run of a session; empty means that the result
+                tells.
         """
         return Run(self, owner, wire=wire, language=language, strategy=strategy)
 
@@ -128,6 +137,7 @@ class Run:
     def end(self, result: ExecutionResult) -> None:
         """Note how the run ended, and what it used."""
         self._outcome = result.outcome
+        self._strategy = self._strategy or _STRATEGIES.get(result.isolation or "", "unknown")
         self._owner.use_cpu(result.cpu_time)
         for call in result.tool_calls:
             self._core.metrics.tool_calls.labels(call.name, call.outcome).inc()
@@ -142,7 +152,7 @@ class Run:
         self._core.metrics.ran(
             wire=self._wire,
             language=self._language,
-            strategy=self._strategy,
+            strategy=self._strategy or "unknown",
             outcome=self._outcome,
             queue_seconds=self.queue_seconds,
             run_seconds=seconds,
@@ -152,7 +162,7 @@ class Run:
             owner=self._owner.id,
             wire=self._wire,
             language=self._language,
-            strategy=self._strategy,
+            strategy=self._strategy or "unknown",
             outcome=self._outcome,
             queue_seconds=self.queue_seconds,
             run_seconds=seconds,

@@ -70,7 +70,7 @@ async def multipart_parts(core: Core, owner: Owner, request: Request) -> AsyncGe
 
 
 class _Reader:
-    """What the parser has found, in order: the headers of a part, pieces of its data as bytes, None for its end."""
+    """The findings of the parser, in order: the headers of a part, pieces of its data as bytes, None for its end."""
 
     def __init__(self, boundary: bytes) -> None:
         self._found: deque[dict[str, str] | bytes | None] = deque()
