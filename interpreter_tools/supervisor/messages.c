@@ -266,7 +266,6 @@ static void pass_on(struct talk *talk)
 		if (connection->answers > MOST_ANSWERS)
 			end(connection); /* it does not read its answers */
 	}
-	wire_flush();
 }
 
 int messages_fd(const struct talk *talk)
@@ -274,10 +273,15 @@ int messages_fd(const struct talk *talk)
 	return talk->waiting ? -1 : talk->events;
 }
 
-bool messages_ready(const struct talk *talk, const struct pipes *pipes)
+static bool has_its_place(const struct talk *talk, const struct pipes *pipes)
 {
 	bool behind = (talk->before[0] && pipes->out >= 0) || (talk->before[1] && pipes->err >= 0);
-	return talk->waiting && !behind && *talk->room > 0 && !wire_pending();
+	return talk->waiting && !behind && *talk->room > 0;
+}
+
+bool messages_ready(const struct talk *talk, const struct pipes *pipes)
+{
+	return has_its_place(talk, pipes) && !wire_pending();
 }
 
 bool messages_pass(struct talk *talk, const struct pipes *pipes)
@@ -287,8 +291,11 @@ bool messages_pass(struct talk *talk, const struct pipes *pipes)
 	if (!talk->waiting)
 		find_piece(talk, pipes);
 	while (messages_ready(talk, pipes)) {
-		pass_on(talk);
-		find_piece(talk, pipes);
+		do { /* those that have come together go together */
+			pass_on(talk);
+			find_piece(talk, pipes);
+		} while (has_its_place(talk, pipes) && wire_takes_bulk());
+		wire_flush();
 	}
 	return talk->waiting;
 }

@@ -5,6 +5,7 @@ All cells run on one event loop, which goes on between them. An interrupt (SIGIN
 cell that computes, and cancels one that awaits; between cells it does nothing.
 """
 
+import _socket
 import asyncio
 import builtins
 import contextvars
@@ -36,6 +37,7 @@ class Runner:
     def __init__(self, shell, wire=None, root="/workspace"):
         self.shell = shell
         self.wire = wire or Wire()
+        shell.tell_value = self._tell_value
         self.pid = os.getpid()
         self.changes = Changes(root)
         self.loop = asyncio.new_event_loop()
@@ -140,7 +142,9 @@ class Runner:
     def _readable(self):
         self.wire.busy.append(True)
         try:
-            self.wire.read()
+            self.wire.read(_socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            pass  # a cell that waited for its place has taken it
         finally:
             self.wire.busy.pop()
         if self.wire.inbox and self.news is not None and not self.news.done():
@@ -195,7 +199,7 @@ class Runner:
         self.interrupted = self.shell.interrupted = False
         self.expects = True
         flush()
-        self.wire.say({"event": "started", "cell": number})
+        self.wire.post({"event": "started", "cell": number})
         self.changes.begin()
         began, used = time.monotonic(), _cpu()
         self.shell.failed = self.shell.exit_code = None
@@ -233,7 +237,7 @@ class Runner:
             done["exit_code"] = self.shell.exit_code
             done["status"] = "error" if self.shell.exit_code else "ok"
         self.cell = None
-        self.wire.say(done)
+        self.wire.post(done)
 
     async def _execute(self, code, is_counted, is_silent):
         failure = None
@@ -243,6 +247,9 @@ class Runner:
             transformed = self.shell.transform_cell(code)
         except Exception:
             transformed, failure = code, sys.exc_info()
+        finally:
+            self.wire.settle()  # so that what the cell prints comes behind its beginning
+        self._raise_held_back()
         try:
             await self.shell.run_cell_async(
                 code,
@@ -263,6 +270,13 @@ class Runner:
                 self.in_code = self.expects = self.held_back = False
             except KeyboardInterrupt:
                 continue
+
+    def _tell_value(self, data, about):
+        """Tell the value of the last expression, in its place behind what the cell has printed."""
+        if os.getpid() != self.pid:
+            return
+        flush()
+        self.wire.post({"data": data, "metadata": about or {}, "main": True}, kind=b"d")
 
     def _show_figures(self):
         backend = sys.modules.get("interpreter_tools_display.backend")

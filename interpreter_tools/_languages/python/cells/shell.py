@@ -24,6 +24,7 @@ from traitlets import Type
 from traitlets.config import Config
 
 _MAX_TRACEBACK = 1 << 20
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})  # they have no representation but their text
 
 
 class Formatter(DisplayFormatter):
@@ -31,11 +32,18 @@ class Formatter(DisplayFormatter):
 
     def format(self, obj, include=None, exclude=None):
         """Return the representations of an object, and what is said about them."""
+        if include is None and exclude is None and type(obj) in _PLAIN and not self._has_printers():
+            return {"text/plain": self.formatters["text/plain"](obj)}, {}  # what all formatters would give, in a tenth
         data, about = super().format(obj, include=include, exclude=exclude)
         if data and any(name in bundle._KNOWN for name in bundle._names(obj)):
             more, said = bundle.bundle_of(obj, include, exclude)
             data, about = {**data, **more}, {**about, **said}
         return data, about
+
+    def _has_printers(self):
+        """Tell whether anybody has registered a representation that is not text."""
+        others = (each for mime, each in self.formatters.items() if mime != "text/plain")
+        return any(each.type_printers or each.deferred_printers for each in (self.ipython_display_formatter, *others))
 
 
 class Publisher(DisplayPublisher):
@@ -62,7 +70,8 @@ class Hook(DisplayHook):
 
     def write_format_data(self, format_dict, md_dict=None):
         """Send the value."""
-        interpreter_tools_display.publish(_plain(format_dict), md_dict, main=True)
+        if format_dict:
+            self.shell.tell_value(_plain(format_dict), md_dict)
 
     def log_output(self, format_dict):
         """Keep nothing: ``Out`` has the values themselves."""

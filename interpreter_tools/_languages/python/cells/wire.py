@@ -16,6 +16,7 @@ ADDRESS = "\0interpreter-tools"
 _TOLD = 0x80000000
 _PIECE = 32768
 _MOST = 64 << 20  # bytes of one message of the client
+_MOST_OPEN = 64  # pieces whose answers were not read yet
 
 
 class Wire:
@@ -31,25 +32,39 @@ class Wire:
         self.inbox = collections.deque()
         self._buffer = bytearray()
         self._message = bytearray()
-        self._taken = 0
+        self._open = 0  # pieces that were not answered yet
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         self._socket.connect(address)
         self.descriptor = self._socket.fileno()
 
     def say(self, words):
         """Send words, and return when they have their place behind what was printed."""
-        body = json.dumps(words).encode("utf-8", "replace")
+        self.post(words)
+        self.settle()
+
+    def post(self, words, kind=b"c"):
+        """Send words, and do not wait: what is printed from now on may take its place before them."""
+        body = json.dumps(words, default=str).encode("utf-8", "replace")
         self.busy.append(True)
         try:
             while True:
                 piece, body = body[:_PIECE], body[_PIECE:]
-                head = (len(piece) + 2).to_bytes(4, "little") + (b"c\1" if body else b"c\0")
+                head = (len(piece) + 2).to_bytes(4, "little") + kind + (b"\1" if body else b"\0")
+                self._open += 1
                 self._socket.sendall(head + piece)
-                while not self._taken:
+                while self._open > _MOST_OPEN:
                     self.read()
-                self._taken -= 1
                 if not body:
                     return
+        finally:
+            self.busy.pop()
+
+    def settle(self):
+        """Return when all that was sent has its place."""
+        self.busy.append(True)
+        try:
+            while self._open:
+                self.read()
         finally:
             self.busy.pop()
 
@@ -65,16 +80,16 @@ class Wire:
             finally:
                 self.busy.pop()
 
-    def read(self):
-        """Take what has come; waits while there is nothing. The process ends with the connection."""
-        data = self._socket.recv(1 << 16)
+    def read(self, flags=0):
+        """Take what has come; waits while there is nothing, but with MSG_DONTWAIT. Its end ends the process."""
+        data = self._socket.recv(1 << 16, flags)
         if not data:
             os._exit(0)
         self._buffer += data
         while len(self._buffer) >= 4:
             size = int.from_bytes(self._buffer[:4], "little")
             if size == 0:
-                self._taken += 1
+                self._open -= 1
                 del self._buffer[:4]
                 continue
             size &= ~_TOLD
