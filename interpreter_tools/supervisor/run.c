@@ -41,6 +41,7 @@ struct run {
 	uint32_t mark;                   /* the group of its processes; 0: they have none */
 	pid_t pid;
 	bool exited, last, lists, gathers;
+	bool alone;                      /* when it ended, nothing that it could have left was there */
 	bool beside;                     /* other runs were there, so the container's counters do not speak of it */
 	bool ready;                      /* something is to be read from it */
 	bool err_first;                  /* stderr's turn: the last one was stdout's, and took all the room */
@@ -370,13 +371,12 @@ void run_start(uint16_t number, struct cursor *payload)
 
 /* ---- output ---- */
 
-/* Kill what belongs to it. True when something was left. */
+/* Kill what belongs to it. False when nothing was left. */
 static bool kill_members(struct run *run)
 {
 	if (run->mark || run_sides() || boot_pending())
 		return members_left(run->mark);
-	kill_user(run->uid);
-	return true;
+	return !kill_user(run->uid);
 }
 
 static void end_by(struct run *run, uint32_t outcome)
@@ -386,6 +386,18 @@ static void end_by(struct run *run, uint32_t outcome)
 	kill_members(run);
 	if (!run->exited)
 		kill(run->pid, SIGKILL); /* it may not have become that user yet */
+}
+
+/* When every process is dead, a pipe with nothing in it has ended. */
+static bool close_ended(struct run *run)
+{
+	struct pollfd fds[2] = {{.fd = run->pipes.out, .events = POLLIN}, {.fd = run->pipes.err, .events = POLLIN}};
+	poll(fds, 2, 0);
+	if (fds[0].revents == POLLHUP)
+		close_fd(&run->pipes.out);
+	if (fds[1].revents == POLLHUP)
+		close_fd(&run->pipes.err);
+	return run->pipes.out < 0 && run->pipes.err < 0;
 }
 
 /* What lies beyond the limit is read and dropped, so that the end is reached. True when there is likely more. */
@@ -410,7 +422,8 @@ static bool forward(struct run *run, uint8_t type, int *fd)
 		messages_output(&run->talk, type == IT_STDERR, (size_t)got);
 		run->drain_deadline_us = 0; /* it is not stuck */
 		run->gather_us = got < BULK_BYTES ? now_us() + GATHER_US : 0;
-		wire_flush();
+		if (run->phase != DRAINING || !close_ended(run)) /* else its end is one piece with that */
+			wire_flush();
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 		close_fd(fd);
 	}
@@ -434,6 +447,8 @@ static void forward_some(struct run *run, uint8_t type, int *fd)
 static void forward_both(struct run *run)
 {
 	bool err_first = run->err_first;
+	if (run->phase == DRAINING && close_ended(run))
+		return;
 	if (err_first)
 		forward_some(run, IT_STDERR, &run->pipes.err);
 	else
@@ -513,6 +528,8 @@ static void send_exit(struct run *run)
 static bool all_ended(struct run *run)
 {
 	run_reap(); /* orphans that were killed are ours to bury */
+	if (run->alone)
+		return true;
 	bool looks = run->mark || run_sides() || boot_pending();
 	if (looks ? !members_left(run->mark) : !processes_left())
 		return true;
@@ -584,7 +601,7 @@ static void program_ended(struct run *run, int status, uint64_t cpu_us, uint64_t
 		run->peak_bytes = peak_kib * 1024;
 	run->phase = ENDING;
 	run->kill_deadline_us = run->ended_us + KILL_GRACE_US;
-	kill_members(run);
+	run->alone = !kill_members(run);
 	advance(run);
 }
 

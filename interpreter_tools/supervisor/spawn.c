@@ -92,13 +92,14 @@ int become(uint32_t uid)
  *
  * The kernel walks the list of processes with forks shut out, so nothing is missed and a fork bomb ends at once.
  */
-void kill_user(uint32_t uid)
+bool kill_user(uint32_t uid)
 {
 	if (syscall(SYS_setresuid, UNUSED_UID, uid, 0) < 0) /* libc's own would first tell threads, of which there are none */
 		die("cannot take the uid %u: %s", uid, strerror(errno));
-	kill(-1, SIGKILL);
+	bool alone = kill(-1, SIGKILL) < 0 && errno == ESRCH;
 	if (syscall(SYS_setresuid, 0, 0, 0) < 0)
 		_exit(1);
+	return alone;
 }
 
 /* kill(-1, 0) would not tell: it also succeeds when every process there is refuses the signal. */

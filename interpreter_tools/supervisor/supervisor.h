@@ -112,7 +112,7 @@ void close_pipes(struct pipes *pipes);
 int become(uint32_t uid);       /* file system identity for the next calls; become(0) returns */
 void processes_open(void);      /* while /proc can be written */
 void prefer_for_oom(pid_t pid); /* when memory is short, that process goes first */
-void kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork */
+bool kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork; true: there is nobody else */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
 
 /* members.c */
