@@ -170,6 +170,8 @@ class CellOptions(TypedDict, total=False):
         silent: True shows no value of the last expression, and counts the cell as ``history=False`` does.
         history: False does not count the cell, and keeps neither its code nor its value (``In``, ``Out`` and ``_`` of
             IPython).
+        dependencies: further packages, which this cell and all later ones of the context use.
+        auto_dependencies: see ``ContextOptions``.
     """
 
     timeout: float | None
@@ -180,6 +182,8 @@ class CellOptions(TypedDict, total=False):
     silent: bool
     history: bool
     tools: Sequence[ToolLike]
+    dependencies: Sequence[str]
+    auto_dependencies: bool | None
 
 
 class ContextOptions(TypedDict, total=False):
@@ -187,6 +191,9 @@ class ContextOptions(TypedDict, total=False):
 
     Attributes:
         dependencies: packages that the cells use, as the language's installer names them.
+        auto_dependencies: True installs well-known packages that a cell imports and that are not there; None installs
+            only what a cell asks for by a line such as ``%pip install six``, which is read from its text; False
+            installs nothing.
         system_dependencies: packages of the image's distribution.
         preload: modules to import before the first cell, such as ``"numpy"``; Python only.
         environment: variables of the process, which override those of the container's configuration.
@@ -199,6 +206,7 @@ class ContextOptions(TypedDict, total=False):
     """
 
     dependencies: Sequence[str]
+    auto_dependencies: bool | None
     system_dependencies: Sequence[str] | None
     preload: Sequence[str]
     environment: Mapping[str, str]

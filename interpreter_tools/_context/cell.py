@@ -13,6 +13,7 @@ from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._config.results import ClearChunk, ExecutionResult, InputChunk
 from interpreter_tools._context import words
 from interpreter_tools._context.input import InputLines
+from interpreter_tools._context.place import Packages
 from interpreter_tools._exceptions import ExecutionClosed
 from interpreter_tools._execution.displays import Displays
 from interpreter_tools._execution.output import Callers, OutputBuffer
@@ -30,6 +31,7 @@ _LOW = _HIGH // 2
 _HIGH_AT_END = 64 * 1024 * 1024  # for the output of a cell that is being stopped: nobody may hold its end up
 _MOST_PROMPT = 64 * 1024  # characters of the prompt of one line
 _PATIENCE = 1.0  # seconds that an interrupted cell may take to end before its process is killed
+_NO_PACKAGES = Packages()
 _EXIT_CODES = {"ok": 0, "error": 1, "interrupted": 130}
 
 
@@ -49,7 +51,8 @@ class Cell:
 
     Args:
         code: the code.
-        begin: waits for the turn in the context; returns the process that runs the cell.
+        begin: waits for the turn in the context; returns the process that runs the cell, and notes for the result;
+            None when the packages of the cell could not be installed.
         over: gives the turn back, and notes the files that the cell has changed; returns those of the session.
         timeout: seconds; None means no limit.
         output_limit: bytes of stdout and stderr together; None means no limit.
@@ -57,13 +60,18 @@ class Cell:
         capture: True keeps the output for the result.
         tools: functions of the host that the cell may call, by name.
         how: how the runner runs it, beside that: ``notebook``, ``silent``, ``history``.
+
+    Attributes:
+        code: the code.
+        packages: the packages that were installed for the cell; None when none were looked for.
+        found: variables by which the process finds packages that came after its start.
     """
 
     def __init__(
         self,
         code: str,
         *,
-        begin: Callable[[Cell], Awaitable[tuple[Interpreter, tuple[str, ...]]]],
+        begin: Callable[[Cell], Awaitable[tuple[Interpreter, tuple[str, ...]] | None]],
         over: Callable[[tuple[str, ...]], tuple[str, ...]],
         timeout: float | None,
         output_limit: int | None,
@@ -72,8 +80,10 @@ class Cell:
         tools: Mapping[str, HostTool],
         how: Mapping[str, bool],
     ) -> None:
-        self._code = code
         self._how = how
+        self.code = code
+        self.packages: Packages | None = None
+        self.found: Mapping[str, str] = {}
         self._begin = begin
         self._over = over
         self._timeout = timeout
@@ -109,10 +119,15 @@ class Cell:
             raise ExecutionClosed("a cell is run once")
         self._state = _State.WAITING
         try:
-            interpreter, notes = await self._begin(self)
+            begun = await self._begin(self)
         except BaseException:
             self._finish(ExecutionClosed("the cell did not begin"))
             raise
+        if begun is None:
+            self._result = msgspec.structs.replace(self._blank("dependency_error"), exit_code=1, execution_time=0.0)
+            self._finish(None)
+            return self
+        interpreter, notes = begun
         self._notes.extend(notes)
         self._interpreter = interpreter
         if self._state is not _State.WAITING:  # it was left by another task meanwhile
@@ -127,8 +142,9 @@ class Cell:
         if self._timeout is not None:
             self._arm(self._timeout, self._time_is_over)
         try:
+            more = {"environment": self.found} if self.found else {}
             await interpreter.tell(
-                words.say("cell", cell=self._number, code=self._code, stdin=self._input.is_there, **self._how)
+                words.say("cell", cell=self._number, code=self.code, stdin=self._input.is_there, **self._how, **more)
             )
         except BaseException:
             self.leave()
@@ -250,6 +266,7 @@ class Cell:
     def _blank(self, outcome: Outcome) -> ExecutionResult:
         """Return a result with all that is known without the process."""
         self._output.finish()
+        installed = self.packages or _NO_PACKAGES
         return ExecutionResult(
             stdout=self._output.text("stdout"),
             stderr=self._output.text("stderr"),
@@ -263,7 +280,11 @@ class Cell:
             workspace_dir=WORKSPACE,
             results=tuple(self._displays.results),
             results_truncated=self._displays.truncated,
-            notes=tuple(self._notes),
+            notes=(*installed.notes, *self._notes),
+            dependencies=installed.dependencies,
+            dependency_time=installed.seconds,
+            dependency_stdout=installed.stdout,
+            dependency_stderr=installed.stderr,
         )
 
     def _end(self, lost: InterpreterToolsError | None, result: ExecutionResult | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import functools
 import secrets
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self, Unpack
@@ -109,6 +110,10 @@ class Context:
     def busy(self) -> bool:
         """True while a cell runs."""
         return self._turn.locked()
+
+    @property
+    def _is_alive(self) -> bool:
+        return self._interpreter is not None and self._interpreter.death is None
 
     def info(self) -> ContextInfo:
         """Return the state of the context."""
@@ -238,9 +243,10 @@ class Context:
             raise ConfigurationError("code", code[error.start : error.end], reason) from None
         limits = cell_limits(options, self._limits)
         stdin = options.get("stdin")
+        lacks = self._place.lacks(code, options)
         return Cell(
             code,
-            begin=self._begin,
+            begin=functools.partial(self._begin, packages_for=options) if lacks else self._begin,
             over=self._over,
             timeout=limits.timeout,
             output_limit=limits.output_limit,
@@ -250,13 +256,31 @@ class Context:
             how={name: bool(value) for name, value in options.items() if name in _HOW},
         )
 
-    async def _begin(self, cell: Cell) -> tuple[Interpreter, tuple[str, ...]]:
-        """Wait for the turn of a cell, and return the process that runs it."""
+    async def _begin(
+        self, cell: Cell, *, packages_for: CellOptions | None = None
+    ) -> tuple[Interpreter, tuple[str, ...]] | None:
+        """Wait for the turn of a cell, and return the process that runs it.
+
+        Args:
+            cell: the cell.
+            packages_for: the options of a cell whose packages must be installed first.
+
+        Returns:
+            The process, and notes for the result; None when the packages could not be installed.
+        """
         await self._turn.acquire()
         try:
             self._check()
             self._cell = cell
+            if packages_for is not None:
+                cell.packages = await self._place.install(cell.code, packages_for, alive=self._is_alive)
+                self._check()
+                if cell.packages.failed:
+                    self._cell = None
+                    self._turn.release()
+                    return None
             found = await self._living()
+            cell.found = self._place.found
         except BaseException:
             self._cell = None
             self._turn.release()

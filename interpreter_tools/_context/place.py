@@ -4,9 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpreter_tools._config.options import CellOptions
     from interpreter_tools._container.side_run import SideListener, SideRun
     from interpreter_tools._context.context import Context
+
+
+class Packages(msgspec.Struct, frozen=True, kw_only=True):
+    """The packages of a cell, once they are there, or the failure to install them.
+
+    Attributes:
+        dependencies: the packages of the context.
+        notes: sentences about what was not installed.
+        seconds: seconds that the installation took.
+        failed: True when it failed: the cell does not run.
+        stdout: the standard output of the installer.
+        stderr: its standard error.
+    """
+
+    dependencies: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    failed: bool = False
+    stdout: str = ""
+    stderr: str = ""
 
 
 class Place(Protocol):
@@ -22,6 +47,28 @@ class Place(Protocol):
 
         Raises:
             EngineClosed, SessionClosed: the engine or the session was closed.
+        """
+        ...
+
+    @property
+    def found(self) -> Mapping[str, str]:
+        """Variables of the packages that came after the start of the process; its cells bring them."""
+        ...
+
+    def lacks(self, code: str, options: CellOptions) -> bool:
+        """Return whether a cell may need packages that are not there."""
+        ...
+
+    async def install(self, code: str, options: CellOptions, *, alive: bool) -> Packages:
+        """Have the packages of a cell installed, for the cell and those after it.
+
+        Args:
+            code: the code of the cell.
+            options: the options of the cell.
+            alive: True when the process runs, which has to find them.
+
+        Raises:
+            ConfigurationError: a package is none, or cannot come into a process that runs.
         """
         ...
 

@@ -10,6 +10,7 @@ import msgspec
 from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._dependencies.wanted import Packages, correct, imported_packages, needed_system_packages
 from interpreter_tools._languages.imports import grammar_of
+from interpreter_tools._languages.magics import read_installs
 from interpreter_tools._languages.manifests import HEADER, Declared, app_packages, python_is_met, script_header
 from interpreter_tools._languages.specifiers import add_packages, merge, normalise
 from interpreter_tools._runtime.archive import with_archives
@@ -74,13 +75,16 @@ def _has_header(request: RunRequest, plan: DependencyPlan) -> bool:
     return plan.kind == "pip" and request.code is not None and HEADER in request.code
 
 
-async def find_packages(request: RunRequest, runtime: Runtime, read: Read) -> tuple[Packages, tuple[str, ...]]:
+async def find_packages(
+    request: RunRequest, runtime: Runtime, read: Read, *, is_cell: bool = False
+) -> tuple[Packages, tuple[str, ...]]:
     """Return all the packages that a run needs, and what was decided about them.
 
     Args:
         request: the run.
         runtime: knows the images.
         read: reads files that the program will see.
+        is_cell: True for a cell of a context, which may install packages by a line of its own.
 
     Raises:
         ConfigurationError: a list of packages cannot be used.
@@ -88,8 +92,7 @@ async def find_packages(request: RunRequest, runtime: Runtime, read: Read) -> tu
     """
     plan, options = request.language.dependencies, request.options
     assert plan is not None
-    kind, app = plan.kind, options.run_app
-    hosts = runtime.installs.allowed_hosts
+    kind = plan.kind
 
     async def inventory() -> Inventory:
         return await runtime.inventory(request.language, options)
@@ -98,11 +101,7 @@ async def find_packages(request: RunRequest, runtime: Runtime, read: Read) -> tu
     if plan.inventory:
         own, changed = await correct(kind, own, inventory)
         notes.extend(changed)
-    declared = Declared()
-    if app is not None:
-        declared = await app_packages(request.language, app, read, hosts=hosts)
-    elif _has_header(request, plan) and options.auto_dependencies is not False:
-        declared = script_header(request.code or b"", hosts=hosts)
+    declared = await _declared(request, read, hosts=runtime.installs.allowed_hosts, is_cell=is_cell)
     notes.extend(declared.notes)
     own = add_packages(kind, own, declared.packages, field=declared.field)
     if declared.python and plan.inventory and not python_is_met(declared.python, (found := await inventory()).version):
@@ -122,6 +121,19 @@ async def find_packages(request: RunRequest, runtime: Runtime, read: Read) -> tu
             system = normalise("system", [*system, *needed], field="system_dependencies")
             notes.extend(said)
     return Packages(own=own, system=system), tuple(notes)
+
+
+async def _declared(request: RunRequest, read: Read, *, hosts: frozenset[str], is_cell: bool) -> Declared:
+    """Return the packages that a list beside the program, or the program's own text, asks for by name."""
+    plan, options = request.language.dependencies, request.options
+    assert plan is not None
+    if options.run_app is not None:
+        return await app_packages(request.language, options.run_app, read, hosts=hosts)
+    if options.auto_dependencies is False:
+        return Declared()
+    if is_cell:
+        return read_installs(plan.kind, (request.code or b"").decode(), hosts=hosts)
+    return script_header(request.code or b"", hosts=hosts) if _has_header(request, plan) else Declared()
 
 
 async def _program(request: RunRequest, read: Read) -> tuple[str, bytes | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -11,12 +12,17 @@ from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._config.options import CellLimits, ContextOptions, RunOptions
 from interpreter_tools._context.context import Context
+from interpreter_tools._context.place import Packages
+from interpreter_tools._dependencies import check_packages
 from interpreter_tools._exceptions import ConfigurationError, StoreFailed
 from interpreter_tools._execution.placement import Missing
 from interpreter_tools._languages import LanguageRegistry
-from interpreter_tools._protocol import Start
+from interpreter_tools._languages.magics import installs
+from interpreter_tools._languages.specifiers import add_packages
+from interpreter_tools._protocol import Refused, Start
 from interpreter_tools._protocol.constants import Flag
 from interpreter_tools._runtime.placing import job_of
+from interpreter_tools._runtime.preparing import find_packages
 from interpreter_tools._runtime.request import RunRequest
 from interpreter_tools._session.run import SessionRun
 
@@ -24,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from interpreter_tools._config.model import SessionConfig
-    from interpreter_tools._config.results import ContextInfo
+    from interpreter_tools._config.options import CellOptions
+    from interpreter_tools._config.results import ContextInfo, ExecutionResult
     from interpreter_tools._container.side_run import SideListener, SideRun
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._languages import CellRunner, Job, LanguageConfig
@@ -32,7 +39,10 @@ if TYPE_CHECKING:
     from interpreter_tools._session.run import SessionRuns
 
 _PRELOAD = "INTERPRETER_TOOLS_PRELOAD"
-_OF_RUNS = ("dependencies", "system_dependencies", "environment", "working_dir", "timeout", "output_limit")
+_LOADS = re.compile(r"import|require")
+_OF_RUNS = frozenset(CellLimits.__struct_fields__) | {
+    "dependencies", "auto_dependencies", "system_dependencies", "environment", "working_dir",
+}  # fmt: skip
 
 
 class SessionContexts:
@@ -156,6 +166,8 @@ class _Place:
         self._preload = preload
         self._is_owner = is_owner
         self._record: Record | None = None
+        self._started_with: dict[str, str] = {}  # the variables of the process
+        self.found: dict[str, str] = {}
 
     @property
     def session_id(self) -> str:
@@ -177,7 +189,12 @@ class _Place:
             own = (*request.packages.own, *packages)
             request = msgspec.structs.replace(request, packages=msgspec.structs.replace(request.packages, own=own))
         if request.packages:
-            await self._install(request)
+            request, _ = await self._completed(request)
+            result = await self._install(request)
+            if result.outcome == "dependency_error":
+                said = (result.dependency_stderr or result.dependency_stdout).strip()[-2000:]
+                reason = f"cannot be installed: {said}"
+                raise ConfigurationError("dependencies", list(request.packages.own), reason)
         async with runs.turns.turn():
             runs.workspace.containers.check()
             fitting = await runs.fit(request, is_booted=self._runner.booted)
@@ -192,7 +209,8 @@ class _Place:
                 reason = "holds a variable that Python reads when it starts, which a context does not do anew"
                 raise ConfigurationError("environment", sorted(request.options.environment), reason)
             runs.workspace.residents.add(context.name)
-            ahead = b"" if job.need is None else record.channel.connection.need(job.need.key, link="", path="")
+            ahead = b"" if job.need is None else record.channel.connection.need(job.need.key)
+            self._started_with, self.found = job.environment, {}
             return record.channel.start_side(self._start(job, record), listener, ahead=ahead)
 
     def _start(self, job: Job, record: Record) -> Start:
@@ -209,15 +227,96 @@ class _Place:
             directory=job.directory,
         )
 
-    async def _install(self, request: RunRequest) -> None:
-        """Have the packages installed, by a run of nothing that asks for them."""
-        empty = msgspec.structs.replace(request, code=b"")
+    # -- packages of cells
+
+    def lacks(self, code: str, options: CellOptions) -> bool:
+        """Return whether a cell may need packages that are not there."""
+        if options.get("dependencies"):
+            return True
+        plan = self._request.language.dependencies
+        auto = options.get("auto_dependencies", self._request.options.auto_dependencies)
+        if plan is None or auto is False:
+            return False
+        return installs(plan.kind, code) or bool(auto and plan.inventory and _LOADS.search(code))
+
+    async def install(self, code: str, options: CellOptions, *, alive: bool) -> Packages:
+        """Have the packages of a cell installed, for the cell and those after it."""
+        before, plan = self._request, self._request.language.dependencies
+        asked = check_packages(
+            before.language, options.get("dependencies", ()), None, self._contexts.runs.runtime.config
+        ).own
+        if plan is None:
+            return Packages()
+        own = add_packages(plan.kind, asked, before.packages.own, field="dependencies")
+        request = msgspec.structs.replace(
+            before,
+            code=code.encode(),
+            packages=msgspec.structs.replace(before.packages, own=own),
+            options=msgspec.structs.replace(
+                before.options,
+                auto_dependencies=options.get("auto_dependencies", before.options.auto_dependencies),
+                # What runs cannot get packages of the distribution: they are in its image.
+                system_dependencies=before.packages.system if alive else before.options.system_dependencies,
+            ),
+        )
+        request, notes = await self._completed(request)
+        packages = request.packages
+        if packages == before.packages:
+            return Packages(dependencies=packages.own, notes=notes)
+        if alive and plan.kind == "system":
+            hint = "restart the context, or make it with all of them"
+            raise ConfigurationError("dependencies", list(own), "cannot come into a process that runs", hint=hint)
+        result = await self._install(request)
+        if result.outcome != "dependency_error":
+            if alive:
+                await self._show(request)
+            self._request = msgspec.structs.replace(before, packages=packages)
+        return Packages(
+            dependencies=packages.own,
+            notes=notes,
+            seconds=result.dependency_time,
+            failed=result.outcome == "dependency_error",
+            stdout=result.dependency_stdout,
+            stderr=result.dependency_stderr,
+        )
+
+    async def _completed(self, request: RunRequest) -> tuple[RunRequest, tuple[str, ...]]:
+        """Return a request with all packages that its code needs, and notes about them."""
+        plan, runs = request.language.dependencies, self._contexts.runs
+        if plan is None or not plan.inventory:
+            return request, ()
+
+        async def read(path: str) -> bytes | None:
+            found = await runs.runtime.read_given(request.options.container, {}, path)
+            return found if found is not None else await runs.workspace.read_for_run(path, begins_empty=False)
+
+        async with runs.turns.turn():
+            packages, notes = await find_packages(request, runs.runtime, read, is_cell=True)
+        return msgspec.structs.replace(request, packages=packages), notes
+
+    async def _install(self, request: RunRequest) -> ExecutionResult:
+        """Have the packages installed, by a run of nothing that asks for them, and return its result."""
+        options = msgspec.structs.replace(
+            request.options, auto_dependencies=False, system_dependencies=request.packages.system
+        )
+        empty = msgspec.structs.replace(request, code=b"", options=options)
         async with empty.execution(SessionRun(empty, self._contexts.runs)) as execution:
-            result = await execution.result()
-        if result.outcome == "dependency_error":
-            said = (result.dependency_stderr or result.dependency_stdout).strip()[-2000:]
-            reason = f"cannot be installed: {said}"
-            raise ConfigurationError("dependencies", list(request.packages.own), reason)
+            return await execution.result()
+
+    async def _show(self, request: RunRequest) -> None:
+        """Let the process find packages that came after its start."""
+        runs, record = self._contexts.runs, self._record
+        assert record is not None
+        async with runs.turns.turn():
+            fitting = await runs.fit(request)
+            if isinstance(fitting, Missing) or fitting.need is None:
+                raise StoreFailed("packages were installed for a context, but are not there")
+            connection = record.channel.free()
+            if isinstance(await record.channel.ask(connection.need(fitting.need.key) + connection.sync()), Refused):
+                raise StoreFailed("packages were installed for a context, but its container does not see them")
+        variables = job_of(request, fitting, image_environment=record.container.shape.image_environment).environment
+        started = self._started_with
+        self.found = {name: value for name, value in variables.items() if started.get(name) != value}
 
     def begin(self) -> None:
         """Note that a cell begins."""

@@ -347,21 +347,24 @@ async def _cell(
     if options.get("args"):
         raise ConfigurationError("args", options.get("args"), "are for programs, not for cells of a context")
     session = await state.session(session_id)
-    if options.get("dependencies") and any(known.name == name for known in session.info().contexts):
+    system = options.get("system_dependencies")
+    if system and any(known.name == name for known in session.info().contexts):
         hint = "give the context another name, whose first call asks for all packages"
-        raise ConfigurationError(
-            "dependencies", options.get("dependencies"), "come too late for this context", hint=hint
-        )
+        raise ConfigurationError("system_dependencies", system, "come too late for this context", hint=hint)
     context = session.context(
         language,
         name,
         dependencies=options.get("dependencies", ()),
-        system_dependencies=options.get("system_dependencies"),
+        system_dependencies=system,
         on_death="restart",
     )
     for path, data in options.get("files", {}).items():
         await session.write_file(path, data)
-    limits: CellOptions = {"stdin": options.get("stdin")}
+    limits: CellOptions = {
+        "stdin": options.get("stdin"),
+        "dependencies": options.get("dependencies", ()),
+        "auto_dependencies": options.get("auto_dependencies"),
+    }
     if "timeout" in options:
         limits["timeout"] = options["timeout"]
     return context.stream(code, **limits)

@@ -31,7 +31,7 @@ What you type is
   py: print(6 * 7)    code, after a language's name: {prefixes}
   ```python           code, to the fence that closes it
   anything else       {else_}
-The files in /workspace stay, for all languages; so do Python's variables, and the directory and variables of !commands.
+The files in /workspace stay, for all languages; so do variables, for later code in the same language.
 Commands:
 {commands}
 Keys: Tab completes, Up and Ctrl-R search the history, Alt-Enter begins a line, Ctrl-C ends what runs, Ctrl-D leaves."""

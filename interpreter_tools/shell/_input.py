@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPressEvent
     from prompt_toolkit.lexers import Lexer
 
+    from interpreter_tools._context.cell import Cell
     from interpreter_tools._execution.execution import Execution
 
 _PIECE = 1 << 16
@@ -132,7 +133,7 @@ def asks_for_input(code: str) -> bool:
     return _ASKS.search(code) is not None
 
 
-async def feed_typed(execution: Execution, on_line: Callable[[], object]) -> None:
+async def feed_typed(execution: Execution | Cell, on_line: Callable[[], object]) -> None:
     """Send the lines typed on the terminal to a program while it runs; Ctrl-D ends its input.
 
     Args:

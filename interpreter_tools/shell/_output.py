@@ -14,7 +14,6 @@ from rich.text import Text
 
 from interpreter_tools._config.results import DisplayChunk
 from interpreter_tools._text import file_name, harmless
-from interpreter_tools.shell._memory import is_ours
 from interpreter_tools.shell._pictures import PictureFiles, as_drawn, find_drawing
 from interpreter_tools.shell._terminal import TerminalText
 
@@ -132,7 +131,7 @@ class Display:
             self.error(f"exit code {result.exit_code}")
         for said in result.notes:
             self.note(said)
-        files = [name for name in result.generated_files if not is_ours(name)]
+        files = result.generated_files
         if files:
             more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
             self.note(f"files: {', '.join(map(file_name, files[:_NAMED]))}{more}")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._config.results import ExecutionResult
+    from interpreter_tools._context.cell import Cell
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools.shell._assistant import Assistant
 
@@ -257,7 +258,7 @@ class Shell:
         self.assistant.saw(found.name, found.text, result)
         return status
 
-    async def _typed(self, execution: Execution) -> None:
+    async def _typed(self, execution: Execution | Cell) -> None:
         await feed_typed(execution, lambda: self.display.echoed(line=True))
 
     def _hint(self, found: Route, result: ExecutionResult) -> None:

@@ -139,7 +139,15 @@ class Runner:
         for path, data in files.items():
             await session.write_file(path, data)
         context, notes = await self._contexts.of(session, arguments)
-        return context.stream(arguments.code, timeout=arguments.timeout, stdin=_stdin(arguments)), notes
+        cell = context.stream(
+            arguments.code,
+            timeout=arguments.timeout,
+            stdin=_stdin(arguments),
+            dependencies=arguments.dependencies or (),
+            auto_dependencies=self._options.dependencies and self._options.auto_dependencies,
+            tools=tuple(self._options.tools.values()),
+        )
+        return cell, notes
 
     async def aclose(self) -> None:
         """Close the engine and the session that this object made. Does nothing the second time."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from interpreter_tools._exceptions import ExecutionClosed, InvalidArguments
+from interpreter_tools._languages import LanguageRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +24,7 @@ _GONE = "the variables of earlier calls are gone: the new packages needed a new 
 class Contexts:
     """The contexts of a tool, by language.
 
-    A call that asks for packages which the context of its language lacks gets a new context, with all packages.
+    A call that asks for packages of the distribution which the image of its context lacks gets a new context.
 
     Args:
         environment: the variables of their processes.
@@ -40,7 +41,13 @@ class Contexts:
     async def of(self, session: Session, arguments: ToolArguments) -> tuple[Context, tuple[str, ...]]:
         """Return the context for a call, and notes for its result."""
         language = arguments.language
-        asked = frozenset(arguments.dependencies or ()), frozenset(arguments.system_dependencies or ())
+        plan = LanguageRegistry.get(language).dependencies
+        own = frozenset(arguments.dependencies or ())
+        # A package of the language comes into the process that runs; for a shell, all packages are of the distribution.
+        asked = (
+            own if plan is None or plan.kind == "system" else frozenset[str](),
+            frozenset(arguments.system_dependencies or ()),
+        )
         context, notes = self._contexts.get(language), ()
         known = self._packages.get(language, (frozenset[str](), frozenset[str]()))
         if context is not None and context.state != "closed" and asked[0] <= known[0] and asked[1] <= known[1]:

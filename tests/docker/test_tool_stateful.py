@@ -73,3 +73,10 @@ async def test_arguments_of_programs_are_refused(tool: CodeExecutionTool) -> Non
     reply = await tool.call(language="python", code="1", args=["a"])
     assert reply.is_error
     assert "set them as variables" in reply.text
+
+
+async def test_packages_come_without_the_loss_of_variables(tool: CodeExecutionTool) -> None:
+    """Those that a call asks for, and well-known ones that its code imports."""
+    await tool("x = 41")
+    assert "(41, True)" in await tool("import six\nx, six.PY3")
+    assert "41" in await tool("import toolz\ntoolz.identity(x)", dependencies=["toolz"])

@@ -50,9 +50,9 @@ async def test_block_is_typed_line_by_line(tmp_path: Path):
 
 
 async def test_ctrl_c_ends_the_run_and_not_the_shell(tmp_path: Path):
-    """The run is killed; files stay; at the prompt it gives up what is typed."""
+    """The run ends; files and variables stay; at the prompt it gives up what is typed."""
     async with terminal(state=tmp_path) as screen:
-        await screen.prompt()
+        assert await screen.do("kept = 41") == []
         screen.type(f"\x1b[200~{BEATS}\x1b[201~\r\r")
         await screen.see("\non")
         screen.type("\x03")
@@ -61,11 +61,33 @@ async def test_ctrl_c_ends_the_run_and_not_the_shell(tmp_path: Path):
         assert await screen.do(
             "a = open('beat').read(); import time; time.sleep(0.3); print(a == open('beat').read())"
         ) == ["True"]
+        assert await screen.do("kept + 1") == ["42"]
         screen.type("some words")
         screen.type("\x03")
         await screen.see("Ctrl-D leaves")
         assert await screen.do("print('still here')") == ["still here"]
         assert screen.process.poll() is None
+
+
+async def test_each_language_keeps_its_variables(tmp_path: Path):
+    """What cannot be pickled, too; a language without contexts has files only; /reset forgets all of it."""
+    async with terminal(state=tmp_path) as screen:
+        assert await screen.do("import threading; lock = threading.Lock(); numbers = (n for n in 'ab')") == []
+        assert await screen.do("next(numbers), lock.locked()") == ["('a', False)"]
+        assert await screen.do("next(numbers)") == ["'b'"]
+        assert await screen.do("js: const double = (n) => 2 * n; double(2)") == ["4"]
+        assert await screen.do("js: double(await 4)") == ["8"]
+        assert await screen.do("ts: enum Colour { Red = 7 }") == []
+        assert await screen.do("ts: Colour.Red") == ["7"]
+        assert await screen.do("!word=hello; cd /tmp") == []
+        assert await screen.do("!echo $word; pwd") == ["hello", "/tmp"]
+        assert "NameError: name 'nothing' is not defined" in await screen.do("nothing")
+        assert await screen.do("import os; os._exit(3)", rows=0) != []
+        told = await screen.do("'numbers' in globals()")
+        assert told[0] == "False"
+        assert "was restarted, without its variables" in " ".join(told)
+        await screen.do("/reset")
+        assert await screen.do("!echo -$word") == ["-"]
 
 
 async def test_files_come_and_go(tmp_path: Path):
@@ -87,7 +109,7 @@ async def test_files_come_and_go(tmp_path: Path):
             assert "nowhere" in (await screen.do(wrong))[0]
         await screen.do("/reset")
         assert await screen.do("/files") == ["no files"]
-        assert await screen.do("!ls") == ["main.bash"]
+        assert await screen.do("!ls") == []
 
 
 async def test_shell_tells_about_itself(tmp_path: Path):
@@ -155,8 +177,8 @@ async def test_output_cannot_act_on_the_terminal(tmp_path: Path):
         shown = await screen.do(hostile)
         listed = await screen.do("/files")
         raw = screen.raw[begin:].replace(b"\x1b[6n", b"", 2)  # the prompt's own, after each input
-        assert shown[-3].startswith("abcdred\\x9b5n\\u202e")
-        assert "never ended" in shown[-2]
+        assert shown[-2].startswith("abcdred\\x9b5n\\u202e")
+        assert "never ended" in shown[-1]
         assert listed == ["\\x1b[2Jx\\n"]
         assert b"\x1b[31mred\x1b[0m" in raw
         assert not any(
@@ -223,7 +245,10 @@ async def test_program_that_asks_is_answered(tmp_path: Path):
 async def test_what_people_may_not_know_is_told(tmp_path: Path):
     """How a package is installed, unless nobody knows one of that name; and that words need a model."""
     async with terminal(state=tmp_path) as screen:
-        assert (await screen.do("import six_of_tests"))[-1] == "exit code 1"
+        told = " ".join(await screen.do("import six_of_tests"))
+        assert "exit code 1" in told
+        assert "is not the name of a well-known package" in told
+        assert "/deps" not in told
         assert (await screen.do("!jq_of_tests"))[-1] == "perhaps /deps bash: jq_of_tests helps"
         assert (await screen.do("list the files please"))[-1] == "plain language needs a model: /model NAME"
 

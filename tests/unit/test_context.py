@@ -24,14 +24,16 @@ from interpreter_tools import (
 )
 from interpreter_tools._config.options import CellLimits
 from interpreter_tools._container.telling import Telling
+from interpreter_tools._context.place import Packages
 from interpreter_tools._protocol import Exited, Output
 from interpreter_tools._protocol.constants import Ended
 from interpreter_tools.testing.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from interpreter_tools import OutputChunk
+    from interpreter_tools._config.options import CellOptions
     from interpreter_tools._container.side_run import SideListener, SideRun
 
 _RUNNER = 1  # the number of the runner's connection
@@ -134,6 +136,7 @@ class _Place:
     """A session with room for one context."""
 
     session_id = "s"
+    found: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self.runners: list[_Runner] = []
@@ -145,6 +148,18 @@ class _Place:
 
     def check(self) -> None:
         """Be open."""
+
+    def lacks(self, code: str, options: CellOptions) -> bool:
+        """Return True for a cell with packages."""
+        return bool(options.get("dependencies"))
+
+    async def install(self, code: str, options: CellOptions, *, alive: bool) -> Packages:
+        """Install packages, as far as they can be."""
+        asked = tuple(options.get("dependencies", ()))
+        if "never" in asked:
+            return Packages(dependencies=asked, failed=True, stderr="no such package")
+        self.found = {"PYTHONPATH": "/packages"} if alive else {}
+        return Packages(dependencies=asked, notes=("a note",), seconds=2.0)
 
     async def start(self, context: Context, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
         """Start a process."""
@@ -189,6 +204,24 @@ async def test_cells_run_in_the_order_of_the_calls() -> None:
     assert [result.execution_count for result in results] == list(range(1, 21))
     assert len(place.runners) == 1
     assert place.closed
+
+
+async def test_packages_come_before_the_cell() -> None:
+    """The process learns where they are; without them the cell does not run, and the next one has its turn."""
+    place = _Place()
+    async with _context(place) as context:
+        result = await context.run("a", dependencies=["six"])
+        assert (result.stdout, result.dependencies, result.notes, result.dependency_time) == (
+            "a",
+            ("six",),
+            ("a note",),
+            2,
+        )
+        assert place.runners[0].told[0]["environment"] == {"PYTHONPATH": "/packages"}
+        results = await asyncio.gather(context.run("b", dependencies=["never"]), context.run("c"))
+        assert [result.outcome for result in results] == ["dependency_error", "ok"]
+        assert (results[0].dependency_stderr, results[0].exit_code) == ("no such package", 1)
+        assert [told["code"] for told in place.runners[0].told] == ["a", "c"]
 
 
 async def test_output_before_the_cell_began_is_dropped() -> None:

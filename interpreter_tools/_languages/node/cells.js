@@ -581,12 +581,16 @@
 
   let count = 0;
   const turn = () => new Promise((resolve) => { setImmediate(resolve); });
-  const run = async ({ cell: number, code, stdin: open, notebook, silent, history = true }) => {
+  const run = async ({ cell: number, code, stdin: open, notebook, silent, history = true, environment }) => {
     const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), end: undefined };
     const ended = new Promise((resolve) => { mine.end = resolve; });
     cell = mine;
     stdin = null;
     takeSigint(); // one that came before
+    if (environment) {
+      Object.assign(process.env, environment);
+      Module._initPaths(); // for packages that came after the start
+    }
     send('c', { event: 'started', cell: number });
     const start = Date.now();
     const clock = process.hrtime.bigint();

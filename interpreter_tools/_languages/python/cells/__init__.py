@@ -10,6 +10,7 @@ import asyncio
 import builtins
 import contextvars
 import getpass
+import importlib
 import os
 import resource
 import signal
@@ -196,6 +197,8 @@ class Runner:
         self.takes_input = bool(message.get("stdin"))
         self.shell.notebook = bool(message.get("notebook"))
         is_counted = message.get("history", True) and not message.get("silent")
+        if "environment" in message:
+            self._find_packages(message["environment"])
         self.interrupted = self.shell.interrupted = False
         self.expects = True
         flush()
@@ -227,7 +230,7 @@ class Runner:
             "seconds": time.monotonic() - began,
             "cpu_us": _cpu() - used,
             "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-            "files": [name for name in files if name.isprintable()],
+            "files": [name for name in files if _is_text(name)],
             "files_partial": partial,
         }
         if self.shell.failed is not None:
@@ -238,6 +241,26 @@ class Runner:
             done["status"] = "error" if self.shell.exit_code else "ok"
         self.cell = None
         self.wire.post(done)
+
+    def _find_packages(self, variables):
+        """Let imports, and programs that the cell starts, find packages that came after the start."""
+        import site
+
+        old = [path for path in os.environ.get("PYTHONPATH", "").split(":") if path]
+        new = [path for path in variables.get("PYTHONPATH", "").split(":") if path]
+        os.environ.update(variables)
+        if new == old:
+            return
+        gone = {*old, *(path for entry in old for path in _with_entry(entry))}
+        place = next((at for at, path in enumerate(sys.path) if path in gone), min(1, len(sys.path)))
+        sys.path[:] = [path for path in sys.path if path not in gone]
+        count = len(sys.path)
+        for path in new:
+            site.addsitedir(os.path.realpath(path))  # a file of the entry takes the path with the link away
+        added = sys.path[count:]
+        del sys.path[count:]
+        sys.path[place:place] = added
+        importlib.invalidate_caches()
 
     async def _execute(self, code, is_counted, is_silent):
         failure = None
@@ -406,6 +429,20 @@ class Input:
 
 _OF_LOOP = frozenset(sys.modules[name].__file__ for name in ("selectors", "asyncio.base_events"))
 _WAITING = frozenset({"select", "_run_once", "run_forever"})
+
+
+def _is_text(name):
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no text, which JSON cannot hold
+        return False
+    return True
+
+
+def _with_entry(path):
+    """Return the paths of modules that come from the same entry of the dependency store."""
+    entry = path.removesuffix("lib/site-packages")
+    return [other for other in sys.path if entry != path and other.startswith(entry)]
 
 
 def _cpu():

@@ -163,7 +163,7 @@ class Shell(InteractiveShell):
 
     def _pip(self, line):
         """Run pip. A sandbox without a network says how packages come into it."""
-        words = shlex.split(line)
+        words = shlex.split(line, comments=True)
         names = [word for word in words[1:] if not word.startswith("-")]
         if words[:1] != ["install"] or not os.environ.get("UV_OFFLINE"):
             self.system(f"{shlex.quote(sys.executable)} -m pip {line}")
@@ -171,7 +171,8 @@ class Shell(InteractiveShell):
         missing = [name for name in names if not _is_installed(name)]
         if missing or not names:
             wanted = ", ".join(repr(name) for name in missing)
-            raise UsageError(f"the sandbox has no network; make the context with dependencies=[{wanted}]")
+            way = "write the names as they are: %pip install six" if missing else "no file is read"
+            raise UsageError(f"not installed: {wanted or line!r}. The sandbox has no network; {way}")
         print("installed already:", *names)
 
     # -- errors
