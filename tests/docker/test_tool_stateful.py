@@ -77,6 +77,7 @@ async def test_arguments_of_programs_are_refused(tool: CodeExecutionTool) -> Non
 
 async def test_packages_come_without_the_loss_of_variables(tool: CodeExecutionTool) -> None:
     """Those that a call asks for, and well-known ones that its code imports."""
-    await tool("x = 41")
-    assert "(41, True)" in await tool("import six\nx, six.PY3")
-    assert "41" in await tool("import toolz\ntoolz.identity(x)", dependencies=["toolz"])
+    await tool.call(code="x = 41", language="python")
+    assert "(41, True)" in (await tool.call(code="import six\nx, six.PY3", language="python")).text
+    reply = await tool.call(code="import toolz\ntoolz.identity(x)", language="python", dependencies=["toolz"])
+    assert "41" in reply.text
