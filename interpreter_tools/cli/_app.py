@@ -390,6 +390,71 @@ async def mcp(
 @app.command(
     help_epilogue="""\
 Examples:
+  interpreter-tools serve
+  interpreter-tools serve --wires e2b,jupyter --port 3000
+  interpreter-tools serve --host 0.0.0.0 --api-key-file keys --tls-cert cert.pem --tls-key key.pem
+  interpreter-tools serve --domain sandbox.test     for clients that reach each sandbox by a host name"""
+)
+async def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 3000,
+    wires: Words = None,
+    api_key_file: Path | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    domain: str = "",
+    runs: int | None = None,
+    queue: int | None = None,
+    sandboxes: int | None = None,
+    log: Literal["text", "json", "none"] = "text",
+    limits: Limits | None = None,
+    config: Path | None = None,
+    docker_host: str | None = None,
+) -> int:
+    """Serve sandboxes to clients of E2B, Jupyter, SandboxFusion, Piston and others, unchanged, over HTTP.
+
+    It prints what to export for each client. On 127.0.0.1 there is a new key
+    with every start; for any other address, give a file of keys.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 means a free one.
+        wires: The kinds of clients, between commas; otherwise all.
+        api_key_file: A file of keys: one a line, then words such as name=alice sandboxes=10 runs=4 cpu_seconds=3600.
+        tls_cert: A PEM file with the server's certificate; then clients use https.
+        tls_key: The PEM file of its key.
+        domain: The domain whose hosts PORT-SANDBOX.DOMAIN lead to sandboxes. Without --tls-cert, an authority of this
+            machine makes the certificate.
+        runs: Programs and cells at once; otherwise four for each core.
+        queue: Programs and cells that may wait for their turn.
+        sandboxes: Sandboxes at once.
+        log: How runs are logged on stderr; neither code nor data is.
+        limits: What programs may use and see.
+        config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
+        docker_host: Address of the Docker engine; otherwise the first that answers.
+    """
+    from interpreter_tools.cli._serve import ServeCall, run_serve  # noqa: PLC0415
+
+    call = ServeCall(
+        host=host,
+        port=port,
+        wires=None if wires is None else tuple(name for words in wires for name in words.split(",") if name),
+        api_key_file=api_key_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        domain=domain,
+        runs=runs,
+        queue=queue,
+        sandboxes=sandboxes,
+        log=log,
+    )
+    return await run_serve(call, limits=limits or Limits(), config_file=config, docker_host=docker_host)
+
+
+@app.command(
+    help_epilogue="""\
+Examples:
   interpreter-tools shell
   interpreter-tools shell --model openai:gpt-5
   echo 'py: print(6 * 7)' | interpreter-tools shell"""

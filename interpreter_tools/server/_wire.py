@@ -40,6 +40,39 @@ def _claims_nothing(scope: Scope) -> bool:
     return False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """The place where clients find a server.
+
+    Attributes:
+        scheme: ``"http"`` or ``"https"``.
+        host: a name or address, as URLs have it, with the port.
+        key: a key, or words that stand for one.
+        domain: the domain whose hosts lead to sandboxes, with the port; empty means none.
+        authority: the file of the authority that clients have to trust; empty means none.
+    """
+
+    scheme: str
+    host: str
+    key: str
+    domain: str = ""
+    authority: str = ""
+
+    @property
+    def url(self) -> str:
+        """The URL of the server, without a slash at its end."""
+        return f"{self.scheme}://{self.host}"
+
+    @property
+    def url_with_key(self) -> str:
+        """The URL for clients that have no other place for a key: its user's password."""
+        return f"{self.scheme}://key:{self.key}@{self.host}"
+
+
+def _exports_nothing(site: Site) -> dict[str, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Wire:
     """The routes of one kind of client.
@@ -49,12 +82,14 @@ class Wire:
         routes: makes its routes.
         claims: tells from headers, host or path that a request is certainly of this wire; called for every request.
         render: makes the answer to an error, in the words of this wire.
+        exports: tells the environment variables by which clients of this wire find the server.
     """
 
     name: str
     routes: Callable[[Core], Sequence[BaseRoute]]
     claims: Callable[[Scope], bool] = _claims_nothing
     render: Callable[[Request, ServerError], Response] = render_plainly
+    exports: Callable[[Site], dict[str, str]] = _exports_nothing
 
 
 class WireApp:

@@ -47,10 +47,10 @@ _OTHERS = {
 
 
 def test_every_limit_is_an_option() -> None:
-    """What a run can be limited by, `run`, `shell` and `mcp` can, too: all take it from one list."""
+    """What a run can be limited by, `run`, `shell`, `mcp` and `serve` can, too: all take it from one list."""
     assert set(FLAGS) == {*RunLimits.__annotations__, "timeout"}
     assert {flag.removeprefix("--").replace("-", "_") for flag in FLAGS.values()} == set(Limits.__dataclass_fields__)
-    for command in ("run", "shell", "mcp"):
+    for command in ("run", "shell", "mcp", "serve"):
         text = call(command, "--help").stdout.decode()
         assert all(f" {flag} " in text for flag in FLAGS.values()), command
 

@@ -26,7 +26,7 @@ from interpreter_tools.server._bodies import read_json
 from interpreter_tools.server._errors import BadRequest, ServerError
 from interpreter_tools.server._gone import unless_gone
 from interpreter_tools.server._run_limits import memory_limit, run_timeout
-from interpreter_tools.server._wire import Wire
+from interpreter_tools.server._wire import Site, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,7 +183,11 @@ def _routes(core: Core) -> list[BaseRoute]:
     ]
 
 
-WIRE = Wire("sandbox-fusion", _routes, render=_render)
+def _exports(site: Site) -> dict[str, str]:
+    return {"SANDBOX_FUSION_ENDPOINT": site.url_with_key}
+
+
+WIRE = Wire("sandbox-fusion", _routes, render=_render, exports=_exports)
 
 
 # -- a program

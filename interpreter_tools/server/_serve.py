@@ -1,0 +1,224 @@
+"""The server as a process of its own: where it listens, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import uvicorn
+
+from interpreter_tools._engine import ExecutionEngine
+from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools.server._app import create_app
+from interpreter_tools.server._authority import LocalAuthority
+from interpreter_tools.server._keys import Keys
+from interpreter_tools.server._logs import LogForm, log_to_stderr
+from interpreter_tools.server._wire import Site
+from interpreter_tools.server.wires import WIRES, load_wire
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from interpreter_tools._config.model import EngineConfig
+    from interpreter_tools.server._config import ServerConfig
+
+_BACKLOG = 2048
+_WAIT = 60.0  # seconds for a container; then the client is told to come again
+_UNKNOWN_KEY = "YOUR_KEY"
+_ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared only
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """The address of a server.
+
+    Attributes:
+        host: the name or address to listen on.
+        port: the port; 0 means a free one.
+        cert: the PEM file of its certificate; None means none, or one by an authority of this machine for ``domain``.
+        key: the PEM file of the certificate's key.
+        domain: the domain whose hosts lead to sandboxes; empty means none.
+    """
+
+    host: str
+    port: int
+    cert: Path | None = None
+    key: Path | None = None
+    domain: str = ""
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def shown(self) -> str:
+        """The host as URLs have it; for all addresses of this machine, its name."""
+        host = socket.gethostname() if self.host in _ANY else self.host
+        return f"[{host}]" if ":" in host else host
+
+    def listen(self) -> socket.socket:
+        """Return a socket that listens.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        if not 0 <= self.port <= 65535:
+            raise ConfigurationError("--port", self.port, "is not a port: a number from 0 to 65535")
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            reason = f"cannot be listened on: {error.strerror or error}"
+            raise ConfigurationError("--port", f"{self.host}:{self.port}", reason) from None
+
+
+class _Server(uvicorn.Server):
+    """Prints a text once it can be reached, and ends by SIGINT or SIGTERM without dying of it: the engine is to close.
+
+    Attributes:
+        signal: the signal that ended it; 0 before.
+    """
+
+    def __init__(self, config: uvicorn.Config, text: str) -> None:
+        super().__init__(config)
+        self._text = text
+        self.signal = 0
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Take the signals that stop the server."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop, number)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _stop(self, number: int) -> None:
+        self.signal = number
+        self.handle_exit(number, None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and print."""
+        await super().startup(sockets)
+        sys.stdout.write(self._text)
+        sys.stdout.flush()
+
+
+async def serve(
+    engine_config: EngineConfig,
+    address: Address,
+    *,
+    server: ServerConfig,
+    wires: Sequence[str] | None = None,
+    key_file: Path | None = None,
+    log: LogForm = "text",
+) -> int:
+    """Serve until SIGINT or SIGTERM: then new runs are refused, those that run end, and all sandboxes are removed.
+
+    Returns:
+        The signal that ended it.
+
+    Raises:
+        ConfigurationError: a value cannot work, or the address cannot be listened on.
+        MachineError: the engine cannot be started.
+    """
+    keys, key = await asyncio.to_thread(_keys, address, key_file)
+    for name in wires or ():
+        load_wire(name)
+    pool = engine_config.pool
+    if pool.max_size is None:  # each sandbox holds a container
+        pool = msgspec.structs.replace(pool, max_size=server.slots + server.sandboxes)
+    pool = msgspec.structs.replace(pool, wait_timeout=pool.wait_timeout or _WAIT)
+    engine_config = msgspec.structs.replace(
+        engine_config, pool=pool, max_sessions=max(engine_config.max_sessions, server.slots + server.sandboxes)
+    )
+    log_to_stderr(log)
+    with address.listen() as listener, tempfile.TemporaryDirectory(prefix="interpreter-tools-") as scratch:
+        port = listener.getsockname()[1]
+        cert, private_key, authority = await asyncio.to_thread(_certificate, address, Path(scratch))
+        site = Site(
+            scheme="http" if cert is None else "https",
+            host=f"{address.shown}:{port}",
+            key=key or _UNKNOWN_KEY,
+            domain=f"{address.domain.partition(':')[0]}:{port}" if address.domain else "",
+            authority="" if authority is None else str(authority.file),
+        )
+        async with ExecutionEngine(engine_config) as engine:
+            app = create_app(engine, wires=wires, keys=keys, config=server)
+            config = uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=max(1, round(server.drain)),
+                ssl_certfile=cert,
+                ssl_keyfile=None if private_key is None else str(private_key),
+            )
+            text = _greeting(site, address, wires or WIRES, is_own_key=key is not None)
+            running = _Server(config, text)
+            await running.serve(sockets=[listener])
+        return running.signal
+
+
+def _keys(address: Address, file: Path | None) -> tuple[Keys, str | None]:
+    """Return the keys of a file, or a new one and its text."""
+    if file is not None:
+        return Keys.load(file), None
+    if not address.is_loopback:
+        hint = "give --api-key-file FILE with one key a line, such as `openssl rand -hex 20` prints"
+        reason = "can be reached from other machines, so it needs keys of your own"
+        raise ConfigurationError("--host", address.host, reason, hint=hint)
+    return Keys.generate()
+
+
+def _certificate(address: Address, scratch: Path) -> tuple[Path | None, Path | None, LocalAuthority | None]:
+    """Return the certificate, its key, and the authority of this machine that has made it; None where there is none."""
+    if (address.cert is None) != (address.key is None):
+        raise ConfigurationError("--tls-cert", str(address.cert), "and --tls-key are given together, or not at all")
+    if address.cert is not None or not address.domain:
+        for file in (address.cert, address.key):
+            if file is not None and not file.is_file():
+                raise ConfigurationError("--tls-cert", str(file), "is not a file")
+        return address.cert, address.key, None
+    authority = LocalAuthority.open()
+    domain = address.domain.partition(":")[0]
+    names = [domain, f"*.{domain}", "localhost", "127.0.0.1", "::1"]
+    if not address.is_loopback and address.host not in _ANY:
+        names.append(address.host)
+    return *authority.certify(names, scratch), authority
+
+
+def _greeting(site: Site, address: Address, wires: Sequence[str], *, is_own_key: bool) -> str:
+    """Return what to paste into a shell for each kind of client."""
+    lines = [f"interpreter-tools serve: {site.url} (status page: {site.url}/#{site.key if is_own_key else ''})"]
+    if not address.is_loopback:
+        lines.append(
+            "# whoever has a key can run code here"
+            + ("" if site.scheme == "https" else ", and keys travel unencrypted: use --tls-cert, or a proxy with TLS")
+        )
+    if site.authority:
+        lines += [f"export SSL_CERT_FILE={site.authority}", f"export NODE_EXTRA_CA_CERTS={site.authority}"]
+    for name in wires:
+        exports = load_wire(name).exports(site)
+        if exports:
+            lines += ["", f"# {name}", *(f"export {variable}={value}" for variable, value in exports.items())]
+    return "\n".join(lines) + "\n"
