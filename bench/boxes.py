@@ -1,22 +1,29 @@
 """Sandboxes inside of containers: ``python -m bench.boxes [rounds]``. Each run has a fresh one, made ahead of need.
 
-The verified reset of the same containers is the baseline, in turns.
+The verified reset of the same containers is the baseline, in turns. A run that asks for no socket but local ones leaves
+its network namespace as it was made, and the next sandbox takes it over; the cost of a new one is measured apart. The
+memory of a sandbox is measured as root, on the engine's own host.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Literal
 
 from bench._baseline import timed_run
-from bench._report import heading, ratio_at_least, ratio_at_most, rounds, run, told
+from bench._report import heading, limit, ratio_at_least, ratio_at_most, rounds, run, told
 from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._docker import DockerClient
 
 CODE = 'print("hi")'
+SOCKET = 'import _socket; _socket.socket(); print("hi")'
+"""A program after which a network namespace is not used again."""
 POOL = ContainerStrategy.POOL
 WORKERS = 4
 RUNS = 200
@@ -32,12 +39,12 @@ def engine_of(way: Way, containers: int) -> ExecutionEngine:
     return ExecutionEngine(EngineConfig(isolation=way, prewarm=(), pool=pool))
 
 
-async def rate(engine: ExecutionEngine) -> float:
+async def rate(engine: ExecutionEngine, code: str = CODE) -> float:
     """Runs a second, by as many callers as there are containers."""
 
     async def work(count: int) -> None:
         for _ in range(count):
-            (await engine.run("python", CODE, strategy=POOL)).check()
+            (await engine.run("python", code, strategy=POOL)).check()
 
     await asyncio.gather(*(work(5) for _ in range(WORKERS)))
     started = time.perf_counter()
@@ -65,6 +72,46 @@ async def bare() -> float:
     return statistics.median(taken)
 
 
+def _family(pid: int) -> list[int]:
+    found = [pid]
+    for member in found:
+        found += map(int, Path(f"/proc/{member}/task/{member}/children").read_text().split())
+    return found
+
+
+def _pss(pid: int) -> float:
+    found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def _kernel(pid: int) -> float:
+    """MiB of the kernel's own that are charged to the container of a process."""
+    groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
+    if "memory" in groups:
+        return int(Path(f"/sys/fs/cgroup/memory{groups['memory']}/memory.kmem.usage_in_bytes").read_text()) / 2**20
+    told = Path(f"/sys/fs/cgroup{groups['']}/memory.stat").read_text()
+    return int(told.partition("\nkernel ")[2].split()[0]) / 2**20
+
+
+async def memory(way: Way) -> tuple[float, float]:
+    """MiB of a container that waits for its next run: of its processes, and of what the kernel holds for them."""
+    async with await DockerClient.connect() as client, engine_of(way, WORKERS) as engine:
+        await rate(engine)
+        await asyncio.sleep(2)
+        processes: list[float] = []
+        kernel: list[float] = []
+        for container in await client.list_containers(
+            labels={"interpreter-tools.owner": engine._use().runtime.owner.id}
+        ):
+            details = await client.inspect_container(container.id)
+            assert details is not None
+            family = _family(details["State"]["Pid"])
+            processes.append(sum(map(_pss, family)))
+            kernel.append(_kernel(family[0]))
+    return statistics.mean(processes), statistics.mean(kernel)
+
+
 async def main(count: int) -> None:
     """Run every comparison."""
     heading()
@@ -82,7 +129,14 @@ async def main(count: int) -> None:
         )
         ratio_at_most("python, single run in a fresh sandbox / after a reset", single, usual, unit="ms", target=1.5)
         ratio_at_most("python, single run in a fresh sandbox / bare python3 -c", single, start, unit="ms", target=0.35)
+        used, again = await rounds(
+            functools.partial(rate, boxed, SOCKET), functools.partial(rate, reset, SOCKET), count=count, settle=settle
+        )
+        ratio_at_least("the same, each with a new network / verified resets", used, again, unit="per s", target=0.4)
         assert not boxed.stats().discards
+    with_box, without = await memory("sandbox"), await memory("container")
+    told("memory of an idle container with a sandbox, the kernel's included", sum(with_box), unit="MiB")
+    limit("what the ready sandbox, launcher and keeper are of it", sum(with_box) - sum(without), unit="MiB", target=1.0)
 
 
 if __name__ == "__main__":
