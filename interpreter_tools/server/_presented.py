@@ -15,6 +15,7 @@ KEY_OF_PATH = "interpreter_tools.key"
 
 _HEADERS = (b"x-api-key", b"open-sandbox-api-key")
 _TOKEN = b"token="
+_SCHEMES = frozenset({"basic", "bearer", "token"})
 
 
 def presented_key(scope: Scope) -> str | None:
@@ -42,7 +43,7 @@ def _authorized(header: str) -> str | None:
     """Return the key in a header ``Authorization``."""
     scheme, _, rest = header.partition(" ")
     if not rest:
-        return scheme
+        return None if scheme.lower() in _SCHEMES else scheme  # Jupyter's gateway sends one without a key
     if scheme.lower() != "basic":
         return rest.strip()
     try:

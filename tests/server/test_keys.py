@@ -103,6 +103,8 @@ def test_used_up_allowance_refuses_and_fills_up_again():
         ({"authorization": "Basic dXNlcjphOmI="}, b"", "a:b"),
         ({"authorization": "Basic dXNlcjo="}, b"token=c", "c"),
         ({"authorization": "Basic %"}, b"", None),
+        ({"authorization": "token "}, b"", None),
+        ({"authorization": "Bearer"}, b"token=c", "c"),
         ({}, b"x=1&token=a%20b", "a b"),
         ({}, b"", None),
     ],
