@@ -12,7 +12,7 @@ import anyio
 import msgspec
 
 from interpreter_tools._config.language_names import check_languages
-from interpreter_tools._config.model import ContainerStrategy, EngineConfig, SessionConfig
+from interpreter_tools._config.model import EngineConfig, SessionConfig
 from interpreter_tools._config.options import RunOptions, resolve
 from interpreter_tools._config.results import EngineStats
 from interpreter_tools._docker import DockerClient, Owner, find_supervisor_volume
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from interpreter_tools._config.model import RunStrategy
     from interpreter_tools._config.options import CellOptions, ContextOptions, SessionOptions
     from interpreter_tools._config.results import ExecutionResult, SessionInfo
     from interpreter_tools._context.context import Context
@@ -181,15 +182,15 @@ class ExecutionEngine:
         except InterpreterToolsError:
             _LOG.warning("%s could not be prewarmed", language, exc_info=True)
 
-    async def warm(self, *languages: str, strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION) -> None:
+    async def warm(self, *languages: str, strategy: RunStrategy | None = None) -> None:
         """Wait until ``PoolConfig.min_size`` containers of each language are warm, with the engine's own limits.
 
         If ``warm`` is cancelled, the containers go on starting in the background.
 
         Args:
             languages: names or aliases of languages; none means the languages of ``EngineConfig.prewarm``.
-            strategy: the strategy of the runs that the containers are for; runs of sessions take containers of
-                ``PER_EXECUTION``.
+            strategy: the strategy of the runs that the containers are for; None means the engine's own. Sessions that
+                keep their container take one of these, too.
 
         Raises:
             UnknownLanguage: a language is not registered.
@@ -197,10 +198,9 @@ class ExecutionEngine:
             InterpreterToolsError: a container could not be started; the error says why.
         """
         runtime = self._use().runtime
+        options = resolve(self._config, RunOptions() if strategy is None else RunOptions(strategy=strategy))
         for name in languages or self._config.prewarm:
-            shape = await runtime.shape(
-                LanguageRegistry.get(name), resolve(self._config, RunOptions(strategy=strategy))
-            )
+            shape = await runtime.shape(LanguageRegistry.get(name), options)
             pool = runtime.pool(shape)
             pool.keep(self._config.pool.min_size)
             await pool.warm()

@@ -120,6 +120,10 @@ def take(value: object, kind: object, field: str, *, strict: bool = True) -> obj
     if type(value) in members:
         return value
     member = members[0]
+    if is_enum(member) and get_origin(members[-1]) is Literal:  # msgspec tells no text of one from a text of the other
+        if isinstance(value, str) and value in get_args(members[-1]):
+            return value
+        kind = member
     if get_origin(member) is tuple and isinstance(value, (list, tuple)):
         inner = get_args(member)[0]
         items = cast("tuple[object, ...]", tuple(value))  # pyright: ignore[reportUnknownArgumentType]
@@ -132,11 +136,17 @@ def take(value: object, kind: object, field: str, *, strict: bool = True) -> obj
         raise _wrong(value, members, field) from None
 
 
+def is_enum(kind: object) -> bool:
+    """Return True for the class of an enum."""
+    return isinstance(kind, type) and issubclass(kind, Enum)
+
+
 def _wrong(value: object, members: tuple[Any, ...], field: str) -> ConfigurationError:
     member = members[0]
     origin, arguments = get_origin(member), get_args(member)
-    if origin is Literal or (isinstance(member, type) and issubclass(member, Enum)):
+    if origin is Literal or is_enum(member):
         choices = arguments or tuple(choice.value for choice in cast("type[Enum]", member))
+        choices += tuple(choice for other in members[1:] if get_origin(other) is Literal for choice in get_args(other))
         return ConfigurationError(field, value, "is not a choice", hint=f"known: {', '.join(map(repr, choices))}")
     if origin is tuple and type(value) in arguments:
         return ConfigurationError(field, value, "is one, and not several", hint=f"give a tuple: ({value!r},)")

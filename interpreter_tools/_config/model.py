@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence  # noqa: TC003 - the annotations of fields are read
 from enum import Enum
-from typing import Literal, Self, cast
+from typing import Literal, Self, TypeAlias, cast
 
 import msgspec
 
@@ -32,20 +32,39 @@ _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _MIB = 1 << 20
+_LONGEST_TENANT = 256  # characters
 
 
 class ContainerStrategy(Enum):
     """The rule for using a container again.
 
-    ``PER_EXECUTION``: a fresh container for each run, taken warm and used once. ``POOL``: containers go back to the
-    pool after a verified reset; for runs that trust each other, because caches of the kernel and the processor cannot
-    be wiped. ``PER_SESSION``: one workspace for the life of a session, for all its languages; files stay. It is the
-    default of a session.
+    ``PER_EXECUTION``: a fresh container for each run, taken warm and used once. ``POOL``: containers are used again,
+    with a fresh sandbox for each run, or after a verified reset where there are no sandboxes; for runs that trust each
+    other, because caches of the kernel and the processor cannot be wiped. ``PER_SESSION``: one workspace for the life
+    of a session, for all its languages; files stay. It is the default of a session.
+
+    Runs without a session have ``"auto"`` for a strategy, unless they or their engine say otherwise: ``POOL`` where
+    they can have sandboxes, and ``PER_EXECUTION`` where they cannot.
     """
 
     PER_EXECUTION = "per_execution"
     POOL = "pool"
     PER_SESSION = "per_session"
+
+
+def check_tenant(tenant: str | None, *, field: str) -> None:
+    """Refuse an empty name, and a long one.
+
+    Raises:
+        ConfigurationError: the name cannot be that of a tenant.
+    """
+    if tenant is not None and not 0 < len(tenant) <= _LONGEST_TENANT:
+        hint = f"give a name of 1 to {_LONGEST_TENANT} characters, or None"
+        raise ConfigurationError(field, tenant, "is not a name of a tenant", hint=hint)
+
+
+RunStrategy: TypeAlias = ContainerStrategy | Literal["auto"]
+"""The strategy of a run without a session."""
 
 
 def check_strategy(value: object, *, field: str) -> ContainerStrategy:
@@ -58,7 +77,23 @@ def check_strategy(value: object, *, field: str) -> ContainerStrategy:
         return ContainerStrategy(value)
     except ValueError:
         known = ", ".join(repr(strategy.value) for strategy in ContainerStrategy)
-        raise ConfigurationError(field, value, "is not a strategy", hint=f"known: {known}") from None
+        hint = f"known: {known}; for runs without a session also 'auto'"
+        raise ConfigurationError(field, value, "is not a strategy", hint=hint) from None
+
+
+def check_run_strategy(value: object) -> RunStrategy:
+    """Return the strategy of a run without a session: ``"auto"``, an enum member, or its value as text.
+
+    Raises:
+        ConfigurationError: no strategy has that name, or it is ``PER_SESSION``.
+    """
+    if value == "auto":
+        return "auto"
+    strategy = check_strategy(value, field="strategy")
+    if strategy is ContainerStrategy.PER_SESSION:
+        hint = "use engine.session(...) and run it there"
+        raise ConfigurationError("strategy", strategy.value, "needs a session", hint=hint)
+    return strategy
 
 
 def check_sharing(strategy: ContainerStrategy, sharing: str) -> None:
@@ -99,6 +134,8 @@ class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only
             their memory until they write to it. A module that starts threads or fails is left out, and named in the log
             and in ``PoolStats.left_out``.
         runtime: the Docker runtime, for example ``"runsc"`` for gVisor; None means the engine's default.
+        tenant: a name for those whose code trusts each other. Programs of different tenants never share a container,
+            so the memory limit, the caches and the address layout of one tenant's containers are not felt by another.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -117,6 +154,7 @@ class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only
     mounts: tuple[Mount, ...] = ()
     preload: tuple[str, ...] = ()
     runtime: str | None = None
+    tenant: str | None = None
 
     def __post_init__(self) -> None:
         parse_size(self.memory_limit, field="container.memory_limit", least=32 * _MIB)
@@ -126,6 +164,7 @@ class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only
         if self.image is not None and not self.image.strip():
             raise ConfigurationError("container.image", self.image, "is not a name of an image")
         check_directory(self.working_dir, field="container.working_dir")
+        check_tenant(self.tenant, field="container.tenant")
         check_network(self.network, field="container.network")
         for number, name in enumerate(self.preload):
             if not _MODULE.fullmatch(name):
@@ -254,6 +293,7 @@ class SessionConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=T
             has a container of its own. Not for ``POOL``, whose reset wipes them. ``PER_SESSION`` shares in any case.
         session_id: the id of the session, of letters, digits and ``._-``; None means a new one.
         enforce_new_session: True raises ``SessionExists`` when a session of that id exists; False uses it again.
+        tenant: the tenant of its containers; None means that of ``container``.
         idle_timeout: seconds without use after which the session is cleaned up; None means never.
         when_busy: ``"queue"``: a call waits for its turn while the session has a run or a file operation. ``"error"``:
             the call raises ``SessionBusy``.
@@ -269,6 +309,7 @@ class SessionConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=T
     workspace_sharing: Literal["isolated", "shared"] = "isolated"
     session_id: str | None = None
     enforce_new_session: bool = False
+    tenant: str | None = None
     idle_timeout: float | None = 3600.0
     when_busy: Literal["queue", "error"] = "queue"
     timeout: float | msgspec.UnsetType | None = msgspec.UNSET
@@ -285,6 +326,12 @@ class SessionConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=T
         if self.session_id is not None and not _SESSION_ID.fullmatch(self.session_id):
             hint = "use letters, digits and ._- only, at most 128"
             raise ConfigurationError("session_id", self.session_id, "is not a name of a session", hint=hint)
+        check_tenant(self.tenant, field="tenant")
+
+    def container_of(self, engine: EngineConfig) -> ContainerConfig:
+        """Return the configuration of its containers in an engine."""
+        container = engine.container if self.container is None else self.container
+        return container if self.tenant is None else msgspec.structs.replace(container, tenant=self.tenant)
 
     @property
     def keeps_files(self) -> bool:
@@ -302,7 +349,10 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
             Docker context, or the usual sockets; the first that is found is used.
         isolation: what is around a program. ``"sandbox"``: namespaces of its own inside a container, which are
             thrown away with it; where the Docker host allows none, ``SandboxUnavailable`` is raised. ``"container"``:
-            the container alone, which ``POOL`` resets. ``"auto"``: as ``"container"``.
+            the container alone, which ``POOL`` resets. ``"auto"``: as ``"sandbox"`` where that can be had, else as
+            ``"container"``.
+        strategy: the strategy of runs without a session that name none. ``"auto"``: ``POOL`` where they can have
+            sandboxes, else ``PER_EXECUTION``.
         prewarm: languages whose containers are started with the engine.
         timeout: seconds that a run may take; None means no limit.
         output_limit: bytes of stdout and stderr together; None means no limit.
@@ -340,6 +390,7 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
     container: ContainerConfig = msgspec.field(default_factory=ContainerConfig)
     docker_host: str | None = None
     isolation: Literal["auto", "sandbox", "container"] = "auto"
+    strategy: RunStrategy = "auto"
     prewarm: tuple[str, ...] = ("python",)
     timeout: float | None = 60.0
     compile_timeout: float = 60.0
@@ -370,6 +421,7 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
         if self.store_max_size is not None:
             parse_size(self.store_max_size, field="store_max_size")
         check_fields(self)
+        check_run_strategy(self.strategy)
         check_network(self.dependency_network, field="dependency_network")
         check_proxy(self.http_proxy, field="http_proxy")
         check_proxy(self.https_proxy, field="https_proxy")

@@ -23,7 +23,9 @@ from interpreter_tools._config.model import (
     ContainerConfig,
     ContainerStrategy,
     EngineConfig,
+    RunStrategy,
     SessionConfig,
+    check_run_strategy,
     check_sharing,
     check_strategy,
 )
@@ -85,6 +87,8 @@ class RunLimits(TypedDict, total=False):
         mounts: directories, files and archives of this machine, and further directories to write to.
         working_dir: the directory that the program starts in: an absolute path in the container.
         image: the image to run in.
+        tenant: a name for those whose code trusts each other. Programs of different tenants never share a container.
+            A session has one tenant, ``SessionConfig.tenant``.
     """
 
     memory_limit: str | int
@@ -98,6 +102,7 @@ class RunLimits(TypedDict, total=False):
     mounts: tuple[Mount, ...]
     working_dir: str
     image: str
+    tenant: str | None
 
 
 class RunOptions(RunLimits, total=False):
@@ -110,7 +115,8 @@ class RunOptions(RunLimits, total=False):
         stdin: the program's standard input, which then ends; a text is encoded as UTF-8. None leaves it open for
             ``send_stdin`` in ``stream``, and is the same as ``b""`` in ``run``.
         files: contents by path below the workspace, written before the code starts; a text is encoded as UTF-8.
-        strategy: the rule for using the container again; in a session it is the session's.
+        strategy: the rule for using the container again; left out, it is the engine's. In a session it is the
+            session's.
         dependencies: packages that the code uses, as the language's installer names them; installed once for all runs
             that ask for the same. A standard module is left out, a known module's name becomes its package's:
             ``result.notes`` says so.
@@ -136,7 +142,7 @@ class RunOptions(RunLimits, total=False):
     timeout: float | None
     stdin: str | bytes | None
     files: Mapping[str, str | bytes]
-    strategy: ContainerStrategy
+    strategy: RunStrategy
     dependencies: Sequence[str]
     auto_dependencies: bool | None
     system_dependencies: Sequence[str] | None
@@ -253,6 +259,7 @@ class SessionOptions(TypedDict, total=False):
     workspace_sharing: Literal["isolated", "shared"]
     session_id: str | None
     enforce_new_session: bool
+    tenant: str | None
     idle_timeout: float | None
     when_busy: Literal["queue", "error"]
     timeout: float | msgspec.UnsetType | None
@@ -269,7 +276,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     compile_timeout: float
     output_limit: int | None
-    strategy: ContainerStrategy
+    strategy: RunStrategy
     dependencies: Sequence[str]
     auto_dependencies: bool | None
     system_dependencies: Sequence[str] | None
@@ -296,7 +303,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _LIMITS = ("memory_limit", "cpu_limit", "pids_limit", "workspace_size", "tmp_size")
-_CONTAINER_OPTIONS = (*_LIMITS, "network", "mounts", "working_dir", "image")
+_CONTAINER_OPTIONS = (*_LIMITS, "network", "mounts", "working_dir", "image", "tenant")
 
 
 def check_limits(limits: RunLimits) -> RunLimits:
@@ -359,7 +366,10 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
     for name in options:
         if name not in RunOptions.__annotations__:
             raise _unknown_option(name, RunOptions.__annotations__)
-    own = session.container if session is not None and session.container is not None else config.container
+    own = config.container if session is None else session.container_of(config)
+    if session is not None and options.get("tenant", own.tenant) != own.tenant:
+        hint = "make a session for each tenant"
+        raise ConfigurationError("tenant", options.get("tenant"), f"is not the session's, {own.tenant!r}", hint=hint)
     changes = {name: options.get(name) for name in _CONTAINER_OPTIONS if name in options}
     container = msgspec.structs.replace(own, **changes) if changes else own
     timeout, output_limit = config.timeout, config.output_limit
@@ -368,7 +378,7 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
     if session is not None and session.output_limit is not msgspec.UNSET:
         output_limit = session.output_limit
     output_limit = options.get("output_limit", output_limit)
-    strategy, sharing = _placement(options, session)
+    strategy, sharing = _placement(options, session, config.strategy)
     if container is not own:
         _check_sizes(options, container, own, strategy, shared=sharing == "shared")
     stdin = options.get("stdin")
@@ -432,18 +442,14 @@ def _check_auto(value: object) -> bool | None:
     return value
 
 
-def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[ContainerStrategy, str]:
+def _placement(options: RunOptions, session: SessionConfig | None, default: RunStrategy) -> tuple[RunStrategy, str]:
     """Return the strategy of a run, and ``"shared"`` or ``"isolated"`` for its workspace."""
     if session is None:
-        strategy = check_strategy(options.get("strategy", ContainerStrategy.PER_EXECUTION), field="strategy")
+        strategy = check_run_strategy(options.get("strategy", default))
         sharing = options.get("workspace_sharing", "isolated")
-        needs_session = (
-            ("strategy", strategy.value)
-            if strategy is ContainerStrategy.PER_SESSION
-            else ("workspace_sharing", sharing)
-        )
-        if needs_session[1] in {"per_session", "shared"}:
-            raise ConfigurationError(*needs_session, "needs a session", hint="use engine.session(...) and run it there")
+        if sharing == "shared":
+            hint = "use engine.session(...) and run it there"
+            raise ConfigurationError("workspace_sharing", sharing, "needs a session", hint=hint)
     else:
         strategy = session.strategy
         sharing = options.get("workspace_sharing", session.workspace_sharing)
@@ -452,13 +458,13 @@ def _placement(options: RunOptions, session: SessionConfig | None) -> tuple[Cont
             sharing = "shared"
         if "strategy" in options and check_strategy(options["strategy"], field="strategy") is not strategy:
             raise ConfigurationError("strategy", options["strategy"], f"is not the session's, {strategy.value!r}")
+        check_sharing(strategy, sharing)
     check_choice(sharing, ("isolated", "shared"), field="workspace_sharing")
-    check_sharing(strategy, sharing)
     return strategy, sharing
 
 
 def _check_sizes(
-    options: RunOptions, container: ContainerConfig, own: ContainerConfig, strategy: ContainerStrategy, *, shared: bool
+    options: RunOptions, container: ContainerConfig, own: ContainerConfig, strategy: RunStrategy, *, shared: bool
 ) -> None:
     """Refuse another size for an existing tmpfs: Docker cannot change it."""
     stays = strategy is ContainerStrategy.PER_SESSION

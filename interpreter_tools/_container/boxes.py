@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Isolation: TypeAlias = Literal["container", "sandbox", "reset"]
 """The thing around a program: a container for it alone, a sandbox in one, or a container that is reset after it."""
 
-AUTO = False
+AUTO = True
 """True when ``isolation="auto"`` asks for sandboxes where they can be had."""
 
 _LOG = logging.getLogger("interpreter_tools")

@@ -207,9 +207,19 @@ class Container:
         self.idle_since = time.monotonic()
 
     @property
+    def reused(self) -> bool:
+        """True when it is used again, after a reset."""
+        return self.shape.reused and (self.boxed or not self.shape.only_boxed)
+
+    @property
+    def resets_at_once(self) -> bool:
+        """True when a reset follows the run at once; False when it waits for a pause, because the boot takes long."""
+        return self.reused and self.shape.boot_mode != "single"
+
+    @property
     def isolation(self) -> Isolation:
         """The thing around a program in it, see ``ExecutionResult``."""
-        return "sandbox" if self.boxed else "reset" if self.shape.reused else "container"
+        return "sandbox" if self.boxed else "reset" if self.reused else "container"
 
     def plan_reset(self) -> Reset:
         """Return the reset to send: with the next START, or later as RESET."""

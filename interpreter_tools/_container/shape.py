@@ -31,7 +31,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         boot_environment: its variables.
         image_volumes: directories for which the image asks for volumes.
         identities: device and inode of each mount from this machine; a replaced file needs another container.
-        reused: True when containers go back after a verified reset.
+        reused: True when containers are used again, after a reset.
+        only_boxed: True when only those with sandboxes inside are; one without is used once.
         workspace_volume: the volume that is the workspace; None means a tmpfs of the container's own.
         uid: the user that programs run as; None means one that no other container has.
     """
@@ -47,22 +48,21 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     image_volumes: tuple[str, ...]
     identities: tuple[tuple[int, int], ...]
     reused: bool
+    only_boxed: bool = False
     workspace_volume: str | None = None
     uid: int | None = None
 
     def private(self, workspace_volume: str, uid: int) -> Shape:
-        """Return the shape with the workspace and the user of one session."""
-        return msgspec.structs.replace(self, workspace_volume=workspace_volume, uid=uid)
+        """Return the shape with the workspace and the user of one session, whose files no reset may wipe."""
+        reused = self.reused and not self.only_boxed
+        return msgspec.structs.replace(
+            self, workspace_volume=workspace_volume, uid=uid, reused=reused, only_boxed=False
+        )
 
     def hosts(self, other: Shape) -> bool:
         """Return True when a container of this shape can have a program of the other one that nothing is booted for."""
         boot = {name: getattr(self, name) for name in ("boot_mode", "boot_command", "boot_environment")}
         return msgspec.structs.replace(other, **boot).key == self.key
-
-    @property
-    def resets_at_once(self) -> bool:
-        """True when a reset follows the run at once; False when it waits for a pause, because the boot takes long."""
-        return self.reused and self.boot_mode != "single"
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -83,7 +83,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             tuple((mount.path, mount.source, mount.read_only, mount.tmpfs_bytes) for mount in config.mounts),
             self.identities,
             config.runtime,
+            config.tenant,
             self.reused,
+            self.only_boxed,
             self.workspace_volume,
             self.uid,
         )
@@ -96,6 +98,7 @@ def shape_of(
     config: ContainerConfig,
     *,
     reused: bool,
+    only_boxed: bool = False,
     sources: Sequence[MountSource] = (),
 ) -> Shape:
     """Return the shape of the containers that run a language in an image.
@@ -105,7 +108,8 @@ def shape_of(
         image: the description of the image.
         name: the image's name.
         config: limits and network.
-        reused: True when containers go back after a verified reset.
+        reused: True when containers are used again, after a reset.
+        only_boxed: True when only those with sandboxes inside are.
         sources: the sources of the configuration's mounts.
     """
     environment = dict(variable.split("=", 1) for variable in image.environment if "=" in variable)
@@ -123,6 +127,7 @@ def shape_of(
         image_volumes=image.volumes,
         identities=tuple(source.identity for source in sources),
         reused=reused,
+        only_boxed=only_boxed,
     )
 
 

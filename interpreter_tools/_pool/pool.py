@@ -108,7 +108,7 @@ class PoolLease:
 
     def plan_reset(self) -> Reset | None:
         """Return the reset that follows a run which begins now; None when the reset is sent later."""
-        return self.container.plan_reset() if self.container.shape.resets_at_once else None
+        return self.container.plan_reset() if self.container.resets_at_once else None
 
     def ended(self, files: FileList) -> tuple[str, ...]:
         """Return the files of all runs of the session so far: without a session, those of this run."""
@@ -272,7 +272,7 @@ class Pool:
         """Return why a container cannot serve another run, or None when it can after a reset."""
         if container.channel.error is not None:
             return "lost"
-        if end is not LeaseEnd.UNUSED and not self.shape.reused:
+        if end is not LeaseEnd.UNUSED and not container.reused:
             return "used"
         if end in {LeaseEnd.UNCLEAN, LeaseEnd.LEFT}:
             return "unclean"

@@ -47,7 +47,7 @@ from interpreter_tools._runtime.loop_guard import GUARD
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from interpreter_tools._config.model import ContainerConfig, EngineConfig
+    from interpreter_tools._config.model import ContainerConfig, EngineConfig, RunStrategy
     from interpreter_tools._config.options import Resolved
     from interpreter_tools._dependencies import Packages
     from interpreter_tools._dependencies.inventory import Inventory
@@ -227,9 +227,20 @@ class Runtime:
         image = await self.images.find(name)
         sources = await self._find_sources(options.container)
         self.check()  # no pool must be made from now on, as nobody would close it
-        reused = options.strategy is ContainerStrategy.POOL
-        shape = shape_of(language, image, name, options.container, reused=reused, sources=sources)
+        reused, only_boxed = self._reuse(options.strategy)
+        shape = shape_of(
+            language, image, name, options.container, reused=reused, only_boxed=only_boxed, sources=sources
+        )
         return shape.private(workspace_volume, uid) if workspace_volume is not None and uid is not None else shape
+
+    def _reuse(self, strategy: RunStrategy) -> tuple[bool, bool]:
+        """Return ``Shape.reused`` and ``Shape.only_boxed`` of a strategy.
+
+        A session that keeps its container takes it where the engine's own runs take theirs.
+        """
+        asked = self.config.strategy if strategy is ContainerStrategy.PER_SESSION else strategy
+        only_boxed = asked == "auto"
+        return only_boxed or strategy is ContainerStrategy.POOL, only_boxed
 
     async def fit(
         self,

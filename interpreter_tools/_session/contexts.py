@@ -123,7 +123,7 @@ class SessionContexts:
         runner, runs = language.cells, self.runs
         if runner is None or not runner.preload or runs.turns.busy or runs.workspace.containers.current is not None:
             return
-        container = runs.config.container or runs.runtime.config.container
+        container = runs.config.container_of(runs.runtime.config)
         names = tuple(dict.fromkeys((*container.preload, runner.preload, *modules)))
         runs.config = msgspec.structs.replace(runs.config, container=msgspec.structs.replace(container, preload=names))
 

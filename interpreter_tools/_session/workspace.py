@@ -44,7 +44,7 @@ class Workspace:
     """
 
     def __init__(self, session_id: str, config: SessionConfig, runtime: Runtime) -> None:
-        self.config = config.container or runtime.config.container
+        self.config = config.container_of(runtime.config)
         shares = config.workspace_sharing == "shared"
         self.containers = SessionContainers(runtime, session_id, self.config, shares=shares)
         self.begins_empty = not config.keeps_files

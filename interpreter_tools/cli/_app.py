@@ -50,6 +50,9 @@ class LimitOptions(Limits):
     ] = None
     workdir: Annotated[str | None, Parameter(alias="-w", help="Where programs start: a path in the sandbox.")] = None
     image: Annotated[str | None, Parameter(help="The image to run in.")] = None
+    tenant: Annotated[
+        str | None, Parameter(help="Whose code it is: programs of different tenants never share a container.")
+    ] = None
 
 
 def _version() -> str:

@@ -38,6 +38,7 @@ _TEXTS = {
     "--workdir": "workdir",
     "-w": "workdir",
     "--image": "image",
+    "--tenant": "tenant",
 }
 _PATHS = {"--out": "out", "-o": "out", "--config": "config"}
 _LISTS = {

@@ -28,6 +28,7 @@ FLAGS = {
     "mounts": "--mount",
     "working_dir": "--workdir",
     "image": "--image",
+    "tenant": "--tenant",
 }
 """The flag of each option in ``RunLimits``, and of ``timeout``."""
 
@@ -48,6 +49,7 @@ class Limits:
     mount: list[str] | None = None
     workdir: str | None = None
     image: str | None = None
+    tenant: str | None = None
 
     @property
     def given(self) -> dict[str, object]:

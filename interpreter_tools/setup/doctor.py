@@ -251,11 +251,17 @@ async def _check_supervisor(client: DockerClient) -> Check:
 
 # What forbids a step of a sandbox, and the way out
 _FORBIDDEN = {
-    "user": "allow user namespaces on its host: user.max_user_namespaces, kernel.unprivileged_userns_clone",
-    "ids": "the ids of a user namespace cannot be mapped: AppArmor may restrict user namespaces on its host",
-    "files": "AppArmor or SELinux forbids mounts in containers",
-    "proc": "AppArmor, SELinux or the runtime forbids a new /proc in containers",
+    "none": "the runtime shows no sandbox of ours: use runc or crun",
+    "user": "allow user namespaces on its host: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone",
+    "ids": "AppArmor may restrict user namespaces on its host: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+    "namespaces": "allow namespaces on its host: sysctl user.max_pid_namespaces, max_net_namespaces and the like",
+    "files": "AppArmor (docker-default) or SELinux forbids mounts in containers",
+    "proc": "AppArmor (docker-default), SELinux or the runtime forbids a new /proc in containers",
+    "masks": "AppArmor (docker-default) or SELinux forbids mounts in containers",
+    "network": "SELinux or the runtime keeps the loopback interface of a new network down",
+    "filter": "its kernel needs CONFIG_SECCOMP_FILTER",
 }
+_WITHOUT = "safe without: each run has a container of its own, which costs more processor time"
 
 
 async def _check_sandboxes(docker_host: str | None) -> Check:
@@ -266,11 +272,17 @@ async def _check_sandboxes(docker_host: str | None) -> Check:
         async with ExecutionEngine(config) as engine:
             result = await engine.run("python", "print('hi')", timeout=20.0)
     except SandboxUnavailable as error:
-        why = _FORBIDDEN.get(error.step, "leave isolation as it is: containers do without")
-        return Check("sandboxes", ok=False, detail=error.message, remedy=why, needed=False)
+        why = _FORBIDDEN.get(error.step)
+        return Check(
+            "sandboxes",
+            ok=False,
+            detail=error.message,
+            remedy=f"{_WITHOUT}. {why}" if why else _WITHOUT,
+            needed=False,
+        )
     except InterpreterToolsError as error:
         return Check("sandboxes", ok=False, detail=error.message, remedy=error.hint, needed=False)
-    detail = "containers can have sandboxes inside (isolation='sandbox')"
+    detail = "each run can have a sandbox of its own in a container that is used again"
     return Check("sandboxes", ok=result.ok, detail=detail if result.ok else result.stderr[-500:], needed=False)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from interpreter_tools._config.checks import check_count, check_seconds
 from interpreter_tools._config.fields import check_fields
 from interpreter_tools._config.host_tools import HostTool
-from interpreter_tools._config.model import ContainerStrategy, check_sharing
+from interpreter_tools._config.model import ContainerStrategy, RunStrategy, check_sharing
 from interpreter_tools._config.options import RunLimits, check_limits
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages import LanguageRegistry
@@ -29,7 +29,7 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: str = "execute_code"
     description: str | None = None
     languages: tuple[str, ...] | None = None
-    strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION
+    strategy: RunStrategy | None = None
     session_id: str | None = None
     workspace_sharing: Literal["isolated", "shared"] = "isolated"
     stateful: bool = False
@@ -50,7 +50,8 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         check_fields(self)
         msgspec.structs.force_setattr(self, "limits", limits)
         msgspec.structs.force_setattr(self, "tools", tools)
-        check_sharing(self.strategy, self.workspace_sharing)
+        if isinstance(self.strategy, ContainerStrategy):
+            check_sharing(self.strategy, self.workspace_sharing)
         if not self.name.replace("_", "").replace("-", "").isalnum() or not self.name.isascii() or len(self.name) > 64:
             hint = "use letters, digits, _ and - only, at most 64"
             raise ConfigurationError("name", self.name, "is not a name that models can call", hint=hint)

@@ -122,6 +122,8 @@ class Runner:
                 return engine.stream_code(self._options.session_id, **where, **options).placement
             if self._options.keeps_files or sharing == "shared":
                 return self._own_session(engine).stream(arguments.language, arguments.code, **options).placement
+            if self._options.strategy is not None:
+                options["strategy"] = self._options.strategy
             return engine.stream(arguments.language, arguments.code, **options).placement
 
         calls = ToolCalls(self._options.tools) if self._options.tools else None
@@ -181,14 +183,15 @@ class Runner:
         """Return the configuration of the containers of runs."""
         if self._options.session_id is None:
             return engine.config.container
-        return engine.get_session(self._options.session_id).config.container or engine.config.container
+        return engine.get_session(self._options.session_id).config.container_of(engine.config)
 
     def _own_session(self, engine: ExecutionEngine) -> Session:
         if self._session is None:
             stateful = self._options.stateful
             self._session = engine.session(
                 SessionConfig(
-                    strategy=ContainerStrategy.PER_SESSION if stateful else self._options.strategy,
+                    strategy=_session_strategy(self._options),
+                    tenant=self._options.limits.get("tenant"),
                     workspace_sharing="shared" if stateful else self._options.workspace_sharing,
                     container=_limited(engine.config.container, self._options) if stateful else None,
                     idle_timeout=None,  # the tool lives as long as its owner wants
@@ -221,7 +224,7 @@ class Runner:
         if arguments.system_dependencies:
             options["system_dependencies"] = arguments.system_dependencies
         options["auto_dependencies"] = given.dependencies and given.auto_dependencies
-        if given.strategy is not ContainerStrategy.PER_EXECUTION:
+        if isinstance(given.strategy, ContainerStrategy):
             options["strategy"] = given.strategy
         if given.workspace_sharing == "shared":
             options["workspace_sharing"] = "shared"
@@ -230,6 +233,13 @@ class Runner:
 
 def _stdin(arguments: ToolArguments) -> bytes:
     return (arguments.stdin or "").encode("utf-8", "surrogatepass")
+
+
+def _session_strategy(options: ToolOptions) -> ContainerStrategy:
+    """Return the strategy of the session that a tool makes: one whose runs can share files."""
+    if options.stateful:
+        return ContainerStrategy.PER_SESSION
+    return options.strategy if isinstance(options.strategy, ContainerStrategy) else ContainerStrategy.PER_EXECUTION
 
 
 def _limited(container: ContainerConfig, options: ToolOptions) -> ContainerConfig:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self, Unpack
 import msgspec
 
 from interpreter_tools._config.host_tools import ToolLike, check_tools
-from interpreter_tools._config.model import ContainerStrategy, EngineConfig, check_strategy
+from interpreter_tools._config.model import EngineConfig, check_strategy
 from interpreter_tools._config.results import ExecutionResult
 from interpreter_tools._exceptions import InterpreterMissing, InvalidArguments
 from interpreter_tools._languages import LanguageRegistry
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from types import TracebackType
 
+    from interpreter_tools._config.model import RunStrategy
     from interpreter_tools._config.options import RunLimits
     from interpreter_tools._config.results import OutputChunk
     from interpreter_tools._engine import ExecutionEngine
@@ -360,7 +361,7 @@ def create_code_execution_tool(
     name: str = "execute_code",
     description: str | None = None,
     languages: Sequence[str] | None = None,
-    strategy: ContainerStrategy = ContainerStrategy.PER_EXECUTION,
+    strategy: RunStrategy | None = None,
     session_id: str | None = None,
     workspace_sharing: Literal["isolated", "shared"] = "isolated",
     stateful: bool = False,
@@ -379,8 +380,8 @@ def create_code_execution_tool(
         name: the name that models call the tool by.
         description: the description for models; None means the tool's own.
         languages: the languages that models may use; None means all that are registered at the time of a call.
-        strategy: the strategy of the runs. With ``PER_SESSION``, runs belong to a session that the tool makes
-            on first use: one container for each language, whose files stay until ``cleanup``.
+        strategy: the strategy of the runs; None means the engine's. With ``PER_SESSION``, runs belong to a session that
+            the tool makes on first use: one container for each language, whose files stay until ``cleanup``.
         session_id: a session of ``engine`` that runs belong to instead, which stays the caller's.
         workspace_sharing: ``"shared"`` lets all runs, in whatever language, see one workspace.
         stateful: True keeps variables between calls: each language has a live interpreter in the session, as
@@ -401,7 +402,7 @@ def create_code_execution_tool(
         name=name,
         description=description,
         languages=languages if languages is None or isinstance(languages, str) else tuple(languages),  # type: ignore[arg-type]
-        strategy=check_strategy(strategy, field="strategy"),
+        strategy=strategy if strategy is None or strategy == "auto" else check_strategy(strategy, field="strategy"),
         session_id=session_id,
         workspace_sharing=workspace_sharing,
         stateful=stateful,

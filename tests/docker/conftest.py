@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 import pytest
 
@@ -49,12 +49,24 @@ async def boxed_engine() -> AsyncIterator[ExecutionEngine]:
         yield engine
 
 
+@pytest.fixture(scope="session")
+async def boxless_engine() -> AsyncIterator[ExecutionEngine]:
+    """An engine for many tests, whose programs run in containers without sandboxes inside."""
+    config = EngineConfig(isolation="container", prewarm=(), pool=PoolConfig(min_size=0, max_size=4, wait_timeout=120))
+    async with ExecutionEngine(config) as engine:
+        yield engine
+
+
 @pytest.fixture(scope="module")
 def shared_engine(
-    shared_engine: ExecutionEngine, boxed_engine: ExecutionEngine, isolation: Isolated
+    shared_engine: ExecutionEngine, isolation: Isolated, request: pytest.FixtureRequest
 ) -> ExecutionEngine:
-    """The engine that tests share, or the one with sandboxes."""
-    return boxed_engine if isolation == "sandbox" else shared_engine
+    """The engine that tests share, or the one with sandboxes, or the one without."""
+    if isolation == "auto":
+        return shared_engine
+    return cast(
+        "ExecutionEngine", request.getfixturevalue("boxed_engine" if isolation == "sandbox" else "boxless_engine")
+    )
 
 
 @pytest.fixture(scope="module")

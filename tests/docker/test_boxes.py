@@ -8,11 +8,13 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
+import msgspec
 import pytest
 
 from interpreter_tools import (
+    ConfigurationError,
     ContainerConfig,
     ContainerStrategy,
     EngineConfig,
@@ -20,6 +22,7 @@ from interpreter_tools import (
     Mount,
     PoolConfig,
     SessionConfig,
+    create_code_execution_tool,
 )
 from interpreter_tools._container import boxes
 from interpreter_tools._docker.spec import BoxWay
@@ -27,8 +30,9 @@ from interpreter_tools._exceptions import SandboxUnavailable
 from tests.watch import containers_of, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from interpreter_tools import EngineStats, RunOptions
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
@@ -99,6 +103,108 @@ async def test_container_with_a_network_has_none(boxed_engine: ExecutionEngine) 
         await boxed_engine.run("python", "", network="bridge")
 
 
+# -- the default
+
+WHERE = "import os; print(os.stat('/').st_dev)"  # another number in each container
+ONE = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+
+
+async def numbers(engine: ExecutionEngine, count: int = 3, **options: Unpack[RunOptions]) -> list[str]:
+    """The container of each of several runs."""
+    found: list[str] = []
+    for _ in range(count):
+        found.append((await engine.run("python", WHERE, **options)).check().stdout)
+        await eventually(lambda: look(engine), lambda stats: stats.busy == stats.starting == 0)
+    return found
+
+
+async def look(engine: ExecutionEngine) -> EngineStats:
+    """The numbers of an engine now."""
+    return engine.stats()
+
+
+async def test_runs_have_fresh_sandboxes_in_a_container_that_is_used_again() -> None:
+    """Where nothing else was asked for; the numbers say so."""
+    async with ExecutionEngine(ONE) as engine:
+        assert len(set(await numbers(engine))) == 1
+        result = await engine.run("python", "open('a', 'w').close()")
+        assert (result.isolation, result.generated_files) == ("sandbox", ("a",))
+        assert (await engine.run("shell", "ls")).stdout == "main.sh\n"
+        assert {pool.isolation for pool in engine.stats().pools} == {"sandbox"}
+        assert engine.stats().discards == {}
+
+
+async def test_runs_have_a_container_each_where_there_are_no_sandboxes(
+    refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the first run, before the host is known to refuse them: no container is reset for runs that trust nobody."""
+    monkeypatch.setattr("interpreter_tools._docker.spec.BOX_SECCOMP", boxes_forbidden())
+    async with ExecutionEngine(ONE) as engine:
+        assert len(set(await numbers(engine, 4))) > 1
+        assert {pool.isolation for pool in engine.stats().pools} == {"container"}
+        assert engine.stats().discards["used"] == 4
+        assert (await engine.run("python", "")).isolation == "container"
+        assert [set(ways) for ways in refusals.values()] == [set(BoxWay)]
+    insists = msgspec.structs.replace(ONE, strategy=POOL)
+    async with ExecutionEngine(insists) as engine:
+        assert (await engine.run("python", "")).isolation == "reset"
+
+
+async def test_run_with_a_network_has_a_container_of_its_own() -> None:
+    """There is no sandbox in it; ports are published as ever."""
+    async with ExecutionEngine(ONE) as engine:
+        result = await engine.run("python", "", network="bridge")
+        assert result.isolation == "container"
+        await eventually(lambda: look(engine), lambda stats: stats.discards == {"used": 1})
+
+
+async def test_strategy_of_the_engine_is_that_of_its_runs_and_its_tool() -> None:
+    """A run may say otherwise."""
+    config = msgspec.structs.replace(ONE, strategy=FRESH)
+    async with ExecutionEngine(config) as engine, create_code_execution_tool(engine=engine) as tool:
+        await engine.run("python", "")
+        await tool.execute(language="python", code="1")
+        await engine.run("python", "", strategy="auto")
+        await eventually(lambda: look(engine), lambda stats: stats.discards == {"used": 2})
+
+
+async def test_session_takes_a_container_that_is_warm_for_runs() -> None:
+    """With a sandbox that is new, though runs have been in the container, which is the session's from then on."""
+    async with ExecutionEngine(ONE) as engine:
+        (used,) = set(await numbers(engine))
+        async with engine.session() as session:
+            result = await session.run("python", f"{WHERE}; print(os.listdir()); open('b', 'w').close()")
+            assert (result.stdout, result.isolation) == (f"{used}['main.py']\n", "sandbox")
+            assert (await session.run("shell", "ls")).stdout == "b\nmain.sh\n"
+
+
+@pytest.mark.parametrize("limit", [{"max_uses": 2}, {"max_age": 1.0}])
+async def test_container_of_sandboxes_is_replaced(limit: dict[str, float]) -> None:
+    """After so many runs, and after some time."""
+    pool = PoolConfig(min_size=0, max_size=1, **limit)  # pyright: ignore[reportArgumentType]
+    async with ExecutionEngine(EngineConfig(prewarm=(), pool=pool)) as engine:
+        first = await numbers(engine, 2)
+        assert len(set(first)) == 1 or "max_age" in limit
+        if "max_age" in limit:
+            await asyncio.sleep(1.2)
+        assert (await numbers(engine, 1))[0] not in first
+        assert set(engine.stats().discards) == {"uses" if "max_uses" in limit else "age"}
+
+
+async def test_tenants_share_no_container() -> None:
+    """Runs of one tenant do, in turn; a session has one tenant."""
+    async with ExecutionEngine(ONE) as engine:
+        seen = [set(await numbers(engine, 2, tenant=tenant)) for tenant in ("a", "b", "a")]
+        assert [len(containers) for containers in seen] == [1, 1, 1]
+        assert seen[0] == seen[2] != seen[1]
+        assert set(await numbers(engine, 1)).isdisjoint(seen[0] | seen[1])
+        async with engine.session(tenant="b") as session:
+            assert {(await session.run("python", WHERE)).stdout} == seen[1]
+            with pytest.raises(ConfigurationError) as caught:
+                await session.run("python", "", tenant="a")
+            assert (caught.value.field, caught.value.value) == ("tenant", "a")
+
+
 # -- how they are had
 
 
@@ -141,10 +247,9 @@ async def test_second_way_keeps_the_masks(
 
 
 async def test_host_that_allows_none_is_told_once(
-    refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]], monkeypatch: pytest.MonkeyPatch
+    refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]],
 ) -> None:
     """With ``isolation="sandbox"`` as an error that names the step; else the run has what there was before."""
-    monkeypatch.setattr(boxes, "AUTO", True)
     async with ExecutionEngine(SANDBOX) as engine:
         await engine.run("python", "", strategy=POOL)
         (known,) = refusals.values()
@@ -164,7 +269,6 @@ async def test_refusal_of_the_supervisor_leads_to_the_next_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A profile without ``unshare`` stands for a host that forbids it: no program ran there, and all is remembered."""
-    monkeypatch.setattr(boxes, "AUTO", True)
     monkeypatch.setattr("interpreter_tools._docker.spec.BOX_SECCOMP", boxes_forbidden())
     config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
@@ -357,12 +461,7 @@ async def test_file_that_was_replaced_on_the_host_ends_its_container(tmp_path: P
             await asyncio.to_thread((tmp_path / "new").rename, source)
             assert (await execution.result()).stdout == "1\n"
         assert (await engine.run("python", code, mounts=mounts, strategy=POOL)).stdout == "2\n"
-        await eventually(lambda: read(lambda: engine.stats().discards), lambda discards: discards == {"mount": 1})
-
-
-async def read(look: Callable[[], dict[str, int]]) -> dict[str, int]:
-    """What a function that awaits nothing returns."""
-    return look()
+        await eventually(lambda: look(engine), lambda stats: stats.discards == {"mount": 1})
 
 
 @pytest.mark.parametrize("language", ["python", "javascript", "shell"])

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from interpreter_tools._config.model import RunStrategy
     from interpreter_tools._docker import DockerClient
 
 pytestmark = pytest.mark.docker
@@ -47,11 +48,15 @@ async def when(engine: ExecutionEngine, right: Callable[[EngineStats], bool], *,
 
 
 def engine_of(
-    prewarm: tuple[str, ...] = ("python",), container: ContainerConfig | None = None, **pool: float
+    prewarm: tuple[str, ...] = ("python",),
+    container: ContainerConfig | None = None,
+    strategy: RunStrategy = "auto",
+    **pool: float,
 ) -> ExecutionEngine:
     """An engine whose pool is as told."""
+    sizes = PoolConfig(**pool)  # pyright: ignore[reportArgumentType]
     return ExecutionEngine(
-        EngineConfig(prewarm=prewarm, container=container or ContainerConfig(), pool=PoolConfig(**pool))  # pyright: ignore[reportArgumentType]
+        EngineConfig(prewarm=prewarm, container=container or ContainerConfig(), strategy=strategy, pool=sizes)
     )
 
 
@@ -86,7 +91,7 @@ async def test_warm_lease_asks_docker_nothing(tmp_path: Path) -> None:
 
 async def test_used_ones_are_replaced_ahead_of_the_next_run(docker_client: DockerClient) -> None:
     """Each run has a container of its own, and finds it warm."""
-    async with engine_of(min_size=2, max_size=4) as engine:
+    async with engine_of(min_size=2, max_size=4, strategy=ContainerStrategy.PER_EXECUTION) as engine:
         await engine.warm()
         for number in range(4):
             assert (await engine.run("python", f"print({number})")).stdout == f"{number}\n"
@@ -134,7 +139,7 @@ async def test_last_used_is_lent_first() -> None:
     """So that the others can expire."""
     async with engine_of(min_size=3, max_size=3) as engine:
         await engine.warm()
-        code = "import os; print(os.stat('/workspace').st_dev)"
+        code = "import os; print(os.stat('/').st_dev)"  # of the container: a sandbox in it has a workspace of its own
         devices: set[str] = set()
         await asyncio.gather(*(engine.run("python", code, strategy=POOL) for _ in range(3)))
         await when(engine, lambda stats: stats.busy == 0 and stats.starting == 0)

@@ -29,7 +29,7 @@ def test_nothing_asked_for() -> None:
     assert run.container is container
     assert run.environment == {"A": "1"}
     assert (run.timeout, run.output_limit) == (7.0, 1024)
-    assert (run.stdin, run.files, run.strategy, run.capture) == (None, {}, ContainerStrategy.PER_EXECUTION, True)
+    assert (run.stdin, run.files, run.strategy, run.capture) == (None, {}, "auto", True)
 
 
 def test_limits_of_one_run() -> None:
