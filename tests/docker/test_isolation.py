@@ -87,7 +87,7 @@ async def test_supervisor_and_interpreter_booted_ahead_are_out_of_reach(
     assert {key.split()[0] for key in results} >= {"1"}
     if isolation == "container":  # the interpreter booted ahead is the other one; from a sandbox it is not to be seen
         assert len({key.split()[0] for key in results}) == 2
-    assert set(results.values()) <= {"EACCES", "EPERM"}, results
+    assert set(results.values()) <= {"EACCES", "EPERM", "EROFS"}, results  # the /proc of a sandbox is read-only
 
 
 @pytest.mark.parametrize("language", ["shell", "bash"])
