@@ -512,6 +512,15 @@ class ExecutionEngine:
 
     # -- looking
 
+    async def has_image(self, name: str) -> bool:
+        """Return whether the Docker host has an image.
+
+        Raises:
+            DockerUnavailable: the Docker engine does not answer.
+            EngineClosed: the engine is not running.
+        """
+        return await self._use().runtime.images.has(name)
+
     def stats(self) -> EngineStats:
         """Return the numbers of containers and leases now, and of events since the engine's start.
 
