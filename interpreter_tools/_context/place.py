@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.options import CellOptions
     from interpreter_tools._container.side_run import SideListener, SideRun
-    from interpreter_tools._context.context import Context
 
 
 class Packages(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +31,17 @@ class Packages(msgspec.Struct, frozen=True, kw_only=True):
     failed: bool = False
     stdout: str = ""
     stderr: str = ""
+
+
+class Resident(Protocol):
+    """A context as its session knows it."""
+
+    name: str
+
+    @property
+    def language(self) -> str:
+        """The name of the language."""
+        ...
 
 
 class Place(Protocol):
@@ -72,7 +82,7 @@ class Place(Protocol):
         """
         ...
 
-    async def start(self, context: Context, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
+    async def start(self, context: Resident, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
         """Start the cell runner in the container of the session.
 
         Args:
@@ -93,7 +103,7 @@ class Place(Protocol):
         """Note that a cell has ended, and which files it has changed; return what all runs of the session have."""
         ...
 
-    def leave(self, context: Context) -> None:
+    def leave(self, context: Resident) -> None:
         """Forget a context that was closed."""
         ...
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.options import CellOptions
     from interpreter_tools._config.results import ContextInfo, ExecutionResult
     from interpreter_tools._container.side_run import SideListener, SideRun
+    from interpreter_tools._context.place import Resident
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._languages import CellRunner, Job, LanguageConfig
     from interpreter_tools._session.record import Record
@@ -131,7 +132,7 @@ class SessionContexts:
         """Return the state of each context, oldest first."""
         return tuple(context.info() for context in self._by_name.values())
 
-    def forget(self, context: Context) -> None:
+    def forget(self, context: Resident) -> None:
         """Forget a context that was closed."""
         if self._by_name.get(context.name) is context:
             del self._by_name[context.name]
@@ -178,7 +179,7 @@ class _Place:
         """Refuse to be used after the end of the session or the engine."""
         self._contexts.runs.turns.check()
 
-    async def start(self, context: Context, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
+    async def start(self, context: Resident, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
         """Start the cell runner in the session's container, once its packages are there."""
         runs = self._contexts.runs
         request = self._request
@@ -333,7 +334,7 @@ class _Place:
             return ()
         return self._contexts.runs.workspace.containers.note_generated(self._record, files)
 
-    def leave(self, context: Context) -> None:
+    def leave(self, context: Resident) -> None:
         """Forget a context that was closed."""
         self._contexts.forget(context)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import anyio
 import msgspec
@@ -18,9 +18,31 @@ from interpreter_tools.shell._history import search_history
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from interpreter_tools.shell._shell import Shell
+    from prompt_toolkit.history import History
 
-    Handler: TypeAlias = Callable[[Shell, str], Awaitable[None]]
+    from interpreter_tools.shell._assistant import Assistant
+    from interpreter_tools.shell._output import Display
+    from interpreter_tools.shell._sandbox import Sandbox
+
+    Handler: TypeAlias = Callable[["Commanded", str], Awaitable[None]]
+
+
+class Commanded(Protocol):
+    """The shell as its commands see and change it."""
+
+    display: Display
+    sandbox: Sandbox
+    assistant: Assistant | None
+    history: History
+    language: str
+    tries: int
+    mends: bool
+    leaving: bool
+
+    async def use_model(self, model: str | None) -> None:
+        """Use a model, or none."""
+        ...
+
 
 _ENTRIES = 30  # entries of the history that are shown
 _FILES = 200  # files that are listed
@@ -53,7 +75,7 @@ class Command(msgspec.Struct, frozen=True):
     takes: str = ""
 
 
-async def run_command(shell: Shell, name: str, rest: str) -> int:
+async def run_command(shell: Commanded, name: str, rest: str) -> int:
     """Run a command.
 
     Returns:
@@ -68,7 +90,7 @@ async def run_command(shell: Shell, name: str, rest: str) -> int:
     return 0
 
 
-async def _help(shell: Shell, _rest: str) -> None:
+async def _help(shell: Commanded, _rest: str) -> None:
     width = max(len(command.usage) for command in COMMANDS.values())
     lines = (f"  {command.usage.ljust(width)}  {command.about}" for command in COMMANDS.values())
     else_ = f"code in {shell.language}, or a task for the model where it is none"
@@ -78,7 +100,7 @@ async def _help(shell: Shell, _rest: str) -> None:
     shell.display.say(_HELP.format(prefixes=prefixes, else_=else_, commands="\n".join(lines)))
 
 
-async def _info(shell: Shell, _rest: str) -> None:
+async def _info(shell: Commanded, _rest: str) -> None:
     sandbox, config = shell.sandbox, shell.sandbox.engine.config
     info = sandbox.session.info()
     containers = [f"{item.image_name} ({item.container_id[:12]})" for item in info.container_history if item.is_running]
@@ -98,7 +120,7 @@ async def _info(shell: Shell, _rest: str) -> None:
     shell.display.say("\n".join(f"{name:<11} {value}" for name, value in rows.items()))
 
 
-async def _files(shell: Shell, rest: str) -> None:
+async def _files(shell: Commanded, rest: str) -> None:
     names = await shell.sandbox.look()
     if rest:
         names = [name for name in names if PurePosixPath(name).match(rest) or name.startswith(f"{rest.rstrip('/')}/")]
@@ -107,7 +129,7 @@ async def _files(shell: Shell, rest: str) -> None:
         shell.display.note(f"and {len(names) - _FILES} more")
 
 
-async def _get(shell: Shell, rest: str) -> None:
+async def _get(shell: Commanded, rest: str) -> None:
     path, target = _paths(rest, COMMANDS["get"])
     names = await shell.sandbox.look()
     name = path.removeprefix("/workspace/").rstrip("/")
@@ -123,7 +145,7 @@ async def _get(shell: Shell, rest: str) -> None:
     shell.display.note(f"{name} is in {local}")
 
 
-async def _put(shell: Shell, rest: str) -> None:
+async def _put(shell: Commanded, rest: str) -> None:
     source, target = _paths(rest, COMMANDS["put"])
     local = await _local(source)
     name = (target or (await anyio.Path(local).resolve()).name).removeprefix("/workspace/").rstrip("/")
@@ -136,14 +158,14 @@ async def _put(shell: Shell, rest: str) -> None:
     await shell.sandbox.look()
 
 
-async def _reset(shell: Shell, _rest: str) -> None:
+async def _reset(shell: Commanded, _rest: str) -> None:
     await shell.sandbox.reset()
     if shell.assistant is not None:
         shell.assistant.reset()
     shell.display.note("a new session: no files, no packages, nothing remembered")
 
 
-async def _lang(shell: Shell, rest: str) -> None:
+async def _lang(shell: Commanded, rest: str) -> None:
     if not rest:
         marks = ((f"* {name}" if name == shell.language else f"  {name}") for name in LanguageRegistry.names())
         shell.display.say("\n".join(marks))
@@ -151,7 +173,7 @@ async def _lang(shell: Shell, rest: str) -> None:
     shell.language = LanguageRegistry.get(rest).language
 
 
-async def _deps(shell: Shell, rest: str) -> None:
+async def _deps(shell: Commanded, rest: str) -> None:
     words, packages, language = rest.split(), shell.sandbox.packages, shell.language
     if words and words[0].endswith(":"):
         language = LanguageRegistry.get(words.pop(0)[:-1]).language
@@ -163,25 +185,25 @@ async def _deps(shell: Shell, rest: str) -> None:
     shell.display.say(f"{language}: {', '.join(packages.get(language, [])) or 'no packages'}")
 
 
-async def _model(shell: Shell, rest: str) -> None:
+async def _model(shell: Commanded, rest: str) -> None:
     if rest:
         await shell.use_model(None if rest in {"none", "off"} else rest)
     shell.display.say("no model" if shell.assistant is None else shell.assistant.name)
 
 
-async def _mend(shell: Shell, rest: str) -> None:
+async def _mend(shell: Commanded, rest: str) -> None:
     if rest not in {"", "on", "off"}:
         raise ConfigurationError("/mend", rest, "is not known", hint="give on or off")
     shell.mends = rest == "on" if rest else not shell.mends
     shell.display.say(f"mending is {'on' if shell.mends else 'off'}")
 
 
-async def _history(shell: Shell, rest: str) -> None:
+async def _history(shell: Commanded, rest: str) -> None:
     entries = search_history(shell.history, rest, most=_ENTRIES)
     shell.display.say("\n".join(one_line(entry) for entry in entries) or "nothing")
 
 
-async def _quit(shell: Shell, _rest: str) -> None:
+async def _quit(shell: Commanded, _rest: str) -> None:
     shell.leaving = True
 
 
