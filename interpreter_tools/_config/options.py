@@ -168,7 +168,7 @@ class CellOptions(TypedDict, total=False):
         stdin: the text that ``input()`` reads, which then ends. None leaves it open for ``send_stdin`` in ``stream``,
             and is the same as ``b""`` in ``run``.
         capture: True keeps the output for the result's ``stdout`` and ``stderr``; False saves the memory.
-        tools: functions of this process that the cell may call, in place of those of its context; Python only.
+        tools: functions of this process that the cell may call, in place of those of its context.
         notebook: True for output as the kernel of a notebook gives it: the exception that ends the cell is in the
             result only, and not in stderr as well; ``stream`` yields an ``InputChunk`` when the cell waits for a line,
             whose prompt is not in stdout; and it yields a ``ClearChunk`` for ``clear_output``. Shells know no
@@ -208,7 +208,7 @@ class ContextOptions(TypedDict, total=False):
         output_limit: bytes that a cell may write, unless it says otherwise; None means no limit.
         on_death: ``"error"``: cells raise ``ContextDied`` once the process has ended, until ``restart``; ``"restart"``:
             the next cell starts a new process, and its result says so in ``notes``.
-        tools: functions of this process that the cells may call: ``import tools; tools.search("x")``; Python only.
+        tools: functions of this process that the cells may call: ``import tools; tools.search("x")`` in Python.
     """
 
     dependencies: Sequence[str]

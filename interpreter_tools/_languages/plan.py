@@ -32,6 +32,7 @@ BASE_ENVIRONMENT = {
     "LOGNAME": "sandbox",
 }
 
+_WITH_TOOL = "interpreter-tools-tool"  # starts a program with the command `tool` in its PATH: supervisor/tool.c
 
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -202,6 +203,7 @@ def plan(
     cpus: float | None = None,
     compile_timeout: float = 60.0,
     offline: bool = False,
+    calls_tools: bool = False,
 ) -> Job:
     """Return the job that runs the code, or an app, with its arguments."""
     code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
@@ -224,6 +226,8 @@ def plan(
                 language.compile, code, file=code_file, environment=variables, timeout=compile_timeout
             )
         command = tuple(word.replace("{file}", code_file).replace("{directory}", made) for word in language.run_command)
+    if calls_tools and not booted:  # a program that was booted has a module for that
+        command = (_WITH_TOOL, *command)
     return Job(
         argv=(*command, *args),
         booted=booted,

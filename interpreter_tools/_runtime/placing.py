@@ -72,4 +72,5 @@ def job_of(request: RunRequest, fitting: Fitting, *, image_environment: dict[str
         cpus=options.container.cpus,
         compile_timeout=options.compile_timeout,
         need=fitting.need,
+        calls_tools=bool(options.tools),
     )

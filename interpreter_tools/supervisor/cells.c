@@ -741,6 +741,7 @@ _Noreturn void cells_run(void)
 	sigaddset(&blocked, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &blocked, &before_wait);
 	connect_client();
+	tool_install();
 	start_bash(&before_wait);
 	add_words(&said, ready);
 	send_message(&said);

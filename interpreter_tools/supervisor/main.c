@@ -331,6 +331,11 @@ int main(int argc, char **argv)
 {
 	if (argc == 1 && !strcmp(argv[0], CELLS_PROGRAM)) /* a program in the sandbox, and not PID 1 */
 		cells_run();
+	if (argc > 1 && !strcmp(argv[0], TOOL_PROGRAM))
+		tool_start(argv + 1);
+	const char *name = strrchr(argv[0], '/');
+	if (!strcmp(name ? name + 1 : argv[0], TOOL_COMMAND))
+		tool_run(argc, argv);
 	int signals = set_up(argv + 1);
 	for (;;) {
 		struct pollfd fds[5 + RUN_FDS];

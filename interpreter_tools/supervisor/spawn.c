@@ -22,7 +22,6 @@
 
 #define NO_ID ((uid_t)-1) /* no id at all, which changes nothing: setfsuid(2) */
 #define UNUSED_UID 1u     /* "daemon": the image's, below FIRST_UID, and nothing of the image is started but by us */
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void close_pipes(struct pipes *pipes)
 {
@@ -193,7 +192,7 @@ static void exec_one(char **argv, char **envp)
 	errno = found;
 }
 
-static void exec_by_name(char **argv, char **envp)
+void exec_by_name(char **argv, char **envp)
 {
 	if (strchr(argv[0], '/')) {
 		execve(argv[0], argv, envp);
@@ -240,7 +239,7 @@ struct failure {
 static _Noreturn void child(const struct program *program, int report)
 {
 	struct failure failure = {.why = IT_WHY_PROGRAM};
-	bool is_ours = !strcmp(program->argv[0], CELLS_PROGRAM);
+	bool is_ours = !strcmp(program->argv[0], CELLS_PROGRAM) || !strcmp(program->argv[0], TOOL_PROGRAM);
 	int ourselves = is_ours ? copy_of_ourselves() : -1;
 	struct sigaction defaults = {.sa_handler = SIG_DFL};
 	sigset_t none;

@@ -10,7 +10,7 @@
  * new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets go), cgroup.c
  * (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to),
  * launcher.c (PID 1 stops to be the host's root), box.c (namespaces for the programs, thrown away whole), main.c (the
- * loop), cells.c (another program: the cell runner of shells).
+ * loop), cells.c (another program: the cell runner of shells), tool.c (another one: the command `tool`).
  *
  * One loop, which never waits for anything but its poll: what takes long is a phase. A phase does a step of at most
  * STEP_US, says by its X_due_us() when the next one is due, and no frame of the client is read before it is over,
@@ -111,6 +111,8 @@ int open_pipes(struct pipes *ours, int theirs[3]);
 void close_pipes(struct pipes *pipes);
 int become(uint32_t uid);       /* file system identity for the next calls; become(0) returns */
 void processes_open(void);      /* while /proc can be written */
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+void exec_by_name(char **argv, char **envp); /* returns with errno */
 void prefer_for_oom(pid_t pid); /* when memory is short, that process goes first */
 bool kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork; true: there is nobody else */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
@@ -196,6 +198,13 @@ int64_t run_due_us(void);
 /* cells.c: the cell runner of shells, which is another program: START knows it by this name */
 #define CELLS_PROGRAM "interpreter-tools-cells"
 _Noreturn void cells_run(void);
+
+/* tool.c: the command by which programs call functions of the host; and what puts it into the PATH of the program it starts */
+#define TOOL_PROGRAM "interpreter-tools-tool"
+#define TOOL_COMMAND "tool"
+_Noreturn void tool_run(int argc, char **argv);
+_Noreturn void tool_start(char **argv);
+void tool_install(void);
 
 /* files.c */
 void files_open(char **mounts); /* the writable mounts; the first is the workspace */

@@ -443,3 +443,114 @@ main();
         "all 99 0",
     ]
     assert (await engine.run(language, "console.log(typeof globalThis['tools'])")).stdout == "undefined\n"
+
+
+_SHELL = r"""
+tool search --query 'a "b" é' --limit 2
+tool search x --limit=1 --mode any
+tool move --point:='{"x": 1}' --by:='{"x": 2, "y": 3}'
+tool count 2
+sh -c 'tool search y --limit 1' | cat
+for wrong in 'fails value' 'fails own' nothing 'search --limit many q' search; do
+    tool $wrong; echo "$?"
+done
+tool move --point:='{"x": 1' --by x; echo "$?"
+"""
+
+
+@pytest.mark.parametrize("language", ["shell", "bash"])
+async def test_shells_have_a_command(engine: ExecutionEngine, language: str) -> None:
+    """Its output is JSON, one value in a line; failures are words in stderr and a status; all programs can use it."""
+    result = await engine.run(language, _SHELL, tools=TOOLS, args=["given"])
+    assert result.stdout.splitlines() == [
+        '["all a \\"b\\" é 0","all a \\"b\\" é 1"]',
+        '["any x 0"]',
+        '{"x":3,"y":3}',
+        '{"n":0}',
+        '{"n":1}',
+        '["all y 0"]',
+        *(["1"] * 5),
+        "2",
+    ]
+    told = result.stderr.splitlines()
+    assert told[:3] == [
+        "tool: ValueError: the words",
+        "tool: _OwnError: the words",
+        "tool: PermissionError: there is no tool 'nothing'",
+    ]
+    assert told[3].startswith("tool: TypeError: limit: ")
+    assert told[4] == "tool: TypeError: missing a required argument: 'query'"
+    assert told[5] == 'tool: this is not JSON: {"x": 1'
+    assert [call.name for call in result.tool_calls[:2]] == ["search", "search"]
+
+
+async def test_command_lists_the_tools(engine: ExecutionEngine) -> None:
+    """With signatures and descriptions; without tools there is no command, and an exit status is the program's own."""
+    result = await engine.run("shell", 'tool; echo "$0 $*"; exit 3', tools=TOOLS, args=["a b"])
+    listed = msgspec.json.decode(result.stdout.splitlines()[0])
+    assert [each["name"] for each in listed] == ["search", "move", "double", "fails", "count"]
+    assert listed[0]["description"] == "Search for words."
+    assert (result.stdout.splitlines()[1], result.exit_code) == ("/workspace/main.sh a b", 3)
+    assert (await engine.run("shell", "tool")).exit_code == 127
+
+
+async def test_large_values_of_the_command(engine: ExecutionEngine) -> None:
+    """In several pieces, both ways; bytes that are no text arrive as the sign for that."""
+
+    def repeat(text: str, times: int) -> str:
+        return text * times
+
+    code = "tool repeat \"$(head -c 100000 /dev/zero | tr '\\0' a)\" 20 | wc -c; tool repeat \"$(printf 'a\\377b')\" 1"
+    assert (await engine.run("shell", code, tools=[repeat])).stdout.split() == ["2000003", '"a�b"']
+
+
+async def test_calls_of_a_shell_end_with_their_program(engine: ExecutionEngine) -> None:
+    """The function is cancelled."""
+    ends: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            ends.put_nowait("ended")
+
+    result = await engine.run("shell", "timeout 0.3 tool hang; echo $?", tools=[hang])
+    assert result.stdout == "124\n"
+    assert await asyncio.wait_for(ends.get(), 10) == "ended"
+
+
+async def test_cells_of_other_languages_have_tools(engine: ExecutionEngine) -> None:
+    """The global `tools` of JavaScript, and the command of shells; each cell has its own."""
+    async with engine.context("javascript", tools=TOOLS) as context:
+        result = await context.run("let a = await tools.search({ query: 'x', limit: 2 }); a")
+        assert (result.text, [call.outcome for call in result.tool_calls]) == ("[ 'all x 0', 'all x 1' ]", ["ok"])
+        code = "const many = await Promise.all([1, 2, 3].map((n) => tools.search({ query: 'x', limit: n })))"
+        await context.run(code)
+        assert (await context.run("many.map((each) => each.length)")).text == "[ 1, 2, 3 ]"
+        await context.run("const t = []; for await (const { n } of tools.count({ to: 3 })) t.push(n)")
+        assert (await context.run("t")).text == "[ 0, 1, 2 ]"
+        error = (await context.run("await tools.fails({ kind: 'value' })")).error
+        assert error is not None
+        assert (error.name, error.value) == ("ValueError", "the words")
+        refused = (await context.run("await tools.search({ query: 'x' })", tools=[count])).error
+        assert refused is not None
+        assert refused.value == "there is no tool 'search'"
+        assert (await context.run("let tools = 5; [tools, a.length]")).text == "[ 5, 2 ]"
+    async with engine.context("shell", tools=TOOLS) as context:
+        result = await context.run('x=$(tool search y --limit 1); echo "$x"')
+        assert (result.stdout, [call.name for call in result.tool_calls]) == ('["all y 0"]\n', ["search"])
+        result = await context.run("tool count 1; tool search y", tools=[count])
+        assert (result.stdout, result.stderr) == ('{"n":0}\n', "tool: PermissionError: there is no tool 'search'\n")
+
+
+async def test_call_of_a_cell_is_interrupted(engine: ExecutionEngine) -> None:
+    """With the cell, and the variables stay."""
+
+    async def hang() -> None:
+        await asyncio.sleep(600)
+
+    async with engine.context("javascript", tools=[hang]) as context:
+        await context.run("let kept = 1")
+        result = await context.run("await tools.hang()", timeout=0.5)
+        assert (result.outcome, result.tool_calls[0].outcome) == ("timeout", "cancelled")
+        assert (await context.run("kept")).text == "1"

@@ -6,8 +6,15 @@ from interpreter_tools._languages.config import CellRunner, InterpreterBoot, Lan
 from interpreter_tools._languages.installers import NPM
 
 NODE_IMAGE = "interpreter-tools/node:1"
-NODE_BOOT = Path(__file__).with_name("boot.js").read_text("utf-8")
-_CELLS = Path(__file__).with_name("cells.js").read_text("utf-8")
+
+
+def _source(name: str) -> str:
+    text, tools = (Path(__file__).with_name(each).read_text("utf-8") for each in (name, "tools.js"))
+    return text.replace("  // ---- tools.js is put here\n", tools)
+
+
+NODE_BOOT = _source("boot.js")
+_CELLS = _source("cells.js")
 NODE_FIXED = ("NODE_", "UV_", "LANG", "LC_", "TZ", "SSL_CERT_")
 
 

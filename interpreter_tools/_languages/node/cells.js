@@ -190,6 +190,8 @@
     return readLine(question);
   };
 
+  // ---- tools.js is put here
+
   // ---- interrupts: SIGINT ends what runs, and every await at the top of a cell
 
   class KeyboardInterrupt extends Error {
@@ -697,6 +699,9 @@
     process.argv = [process.execPath];
     const values = { require: Module.createRequire(here()), module: new Module('cell'), display, prompt };
     for (const [name, value] of Object.entries(values)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+    let tools;
+    const put = (value) => Object.defineProperty(globalThis, 'tools', { value, configurable: true, enumerable: true, writable: true });
+    Object.defineProperty(globalThis, 'tools', { configurable: true, get: () => tools ??= connectTools(), set: put });
     Object.defineProperty(globalThis, 'exports', { get: () => globalThis.module.exports, configurable: true });
     Object.defineProperty(globalThis, '__dirname', { get: () => process.cwd(), configurable: true });
     Object.defineProperty(globalThis, '__filename', { get: here, configurable: true });
