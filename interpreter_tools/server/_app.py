@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from interpreter_tools.server import _health
+from interpreter_tools.server import _health, _status
 from interpreter_tools.server._admission import Admission
 from interpreter_tools.server._config import ServerConfig
 from interpreter_tools.server._core import Core
@@ -62,7 +62,7 @@ def create_app(
     core.metrics.watch(engine, core.sandboxes, core.admission)
     asked = WIRES if wires is None else wires
     chosen = [WireApp(each if isinstance(each, Wire) else load_wire(each), core) for each in asked]
-    own = WireApp(Wire("", _health.routes), core)
+    own = WireApp(Wire("", lambda core: [*_health.routes(core), *_status.routes(core)]), core)
     dispatch = Dispatch(own, chosen, is_open=keys.is_open)
 
     async def close() -> None:

@@ -13,10 +13,12 @@ import msgspec
 
 from interpreter_tools.server._errors import Unauthorized
 from interpreter_tools.server._presented import presented_key
+from interpreter_tools.server._spans import end_span, start_span
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from opentelemetry.trace import Span
     from starlette.requests import HTTPConnection
 
     from interpreter_tools._config.results import ExecutionResult
@@ -124,12 +126,14 @@ class Run:
         self._language = language
         self._strategy = strategy
         self._outcome = "failed"
+        self._span: Span | None = None
         self._slot = core.admission.slot(owner)
         self._began = 0.0
         self.queue_seconds = 0.0
 
     async def __aenter__(self) -> Self:
         await self._slot.__aenter__()
+        self._span = start_span(wire=self._wire, language=self._language)
         self.queue_seconds = self._slot.waited
         self._began = time.monotonic()
         return self
@@ -149,10 +153,12 @@ class Run:
         if self._outcome == "failed" and kind is not None and not issubclass(kind, Exception):
             self._outcome = "cancelled"
         seconds = time.monotonic() - self._began
+        strategy = self._strategy or "unknown"
+        end_span(self._span, outcome=self._outcome, strategy=strategy, queue_seconds=self.queue_seconds)
         self._core.metrics.ran(
             wire=self._wire,
             language=self._language,
-            strategy=self._strategy or "unknown",
+            strategy=strategy,
             outcome=self._outcome,
             queue_seconds=self.queue_seconds,
             run_seconds=seconds,
@@ -162,7 +168,7 @@ class Run:
             owner=self._owner.id,
             wire=self._wire,
             language=self._language,
-            strategy=self._strategy or "unknown",
+            strategy=strategy,
             outcome=self._outcome,
             queue_seconds=self.queue_seconds,
             run_seconds=seconds,

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketClose
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools.server._errors import Forbidden, ServerError, as_server_error
 from interpreter_tools.server._presented import KEY_OF_PATH
+from interpreter_tools.server._spans import trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,7 +158,8 @@ class Dispatch:
             else:
                 await render_plainly(Request(scope), error)(scope, receive, send)
             return
-        await app(scope, receive, send)
+        with trace_of(scope):
+            await app(scope, receive, send)
 
     def _find(self, scope: Scope, path: str) -> ASGIApp:
         slash = path.find("/", 1)
