@@ -344,7 +344,8 @@ class InterpreterMissing(MachineError):
     def __init__(self, program: str, image: str, detail: str) -> None:
         super().__init__(
             f"{program!r} cannot be started in the image {image!r}: {detail}",
-            hint="use an image that has this program, or register the language with a program that the image has",
+            hint="use an image that has this program; where the first line of the code asks for it, give the language "
+            "of that program instead; where a language of yours does, register it with a program that the image has",
         )
         self.program = program
         self.image = image

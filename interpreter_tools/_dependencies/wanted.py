@@ -23,7 +23,7 @@ from interpreter_tools._languages.known import (
     system_needs,
     system_packages,
 )
-from interpreter_tools._languages.specifiers import merge, package_name, without_hashes
+from interpreter_tools._languages.specifiers import is_of_node, merge, package_name, without_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -112,7 +112,8 @@ async def correct(
     taken: list[str] = []
     notes: list[str] = []
     for specifier in specifiers:
-        if _may_be_standard(kind, specifier) and is_standard(kind, specifier, await inventory()):
+        of_node = kind == "npm" and is_of_node(specifier)
+        if of_node or (_may_be_standard(kind, specifier) and is_standard(kind, specifier, await inventory())):
             notes.append(f"{package_name(kind, specifier)!r} is a standard module: there is nothing to install")
             continue
         named = right_name(specifier) if kind == "pip" and not specifier.startswith("-") else specifier

@@ -23,6 +23,7 @@ _LONGEST = 512  # characters of one; all of them fit into one frame of the proto
 _ALTOGETHER = 32_768
 
 _NPM_NAME = r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*"
+_OF_NODE = re.compile(r"node:[a-z0-9_]+(?:/[a-z0-9_]+)?")
 _NPM = re.compile(rf"({_NPM_NAME})(?:@([A-Za-z0-9^~<>=*][\w.^~<>=*|+ -]*))?")
 _NPM_ALIAS = re.compile(rf"({_NPM_NAME})@npm:(.+)")  # a package of another name
 _NPM_FILE = re.compile(r"\.(?:tgz|tar|tar\.gz)$", re.IGNORECASE)  # npm takes it for one, whatever stands before it
@@ -95,7 +96,14 @@ def without_hashes(specifier: str) -> str:
     return specifier.partition(" --hash=")[0]
 
 
+def is_of_node(specifier: str) -> bool:
+    """Return True for a module of Node.js itself by its full name, such as ``node:fs`` or ``node:fs/promises``."""
+    return _OF_NODE.fullmatch(specifier) is not None
+
+
 def _npm(text: str, hosts: frozenset[str]) -> str:
+    if is_of_node(text):
+        return text
     name, at, url = text[1:].partition("@")
     if at and url.startswith(("http://", "https://")) and re.fullmatch(_NPM_NAME, text[:1] + name):
         check_url(url, hosts)

@@ -170,6 +170,36 @@ async def test_module_leaves_no_file_of_ours(engine: ExecutionEngine, language: 
 # -- TypeScript
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("class A { accessor n: number = 1 }\nconst a = new A(); a.n++; console.log(a.n)", "2\n"),
+        ("class A { static accessor #n = 3; static get m(): number { return A.#n } }\nconsole.log(A.m)", "3\n"),
+        ("const accessor: number = 4; console.log(accessor satisfies number)", "4\n"),
+    ],
+)
+async def test_typescript_has_automatic_accessors(engine: ExecutionEngine, code: str, expected: str) -> None:
+    """No Node.js runs them yet, so that to strip the types is not enough."""
+    assert (await engine.run("typescript", code, strategy=POOL)).check().stdout == expected
+    async with engine.context("typescript") as context:
+        assert (await context.run(code)).check().stdout == expected
+
+
+async def test_arguments_are_parsed_as_node_parses_them(engine: ExecutionEngine) -> None:
+    """The program's own name is none of them."""
+    code = "console.log(require('util').parseArgs({ options: { v: { type: 'boolean' } }, allowPositionals: true }).positionals)"
+    result = await engine.run("javascript", code, args=["a b", "--v", "c"], strategy=POOL)
+    assert result.check().stdout == "[ 'a b', 'c' ]\n"
+
+
+async def test_modules_of_node_are_no_packages(engine: ExecutionEngine) -> None:
+    """By their full names, too: nothing is installed, and that is said."""
+    names = ["node:fs/promises", "node:test", "node:path", "fs"]
+    result = await engine.run("javascript", "console.log(1)", dependencies=names, strategy=POOL)
+    assert result.check().stdout == "1\n"
+    assert all(any(f"'{name}' is a standard module" in note for note in result.notes) for name in names)
+
+
 async def test_typescript_is_more_than_comments(engine: ExecutionEngine) -> None:
     """Enums, namespaces, parameter properties, decorators, imports, generics, ``satisfies``."""
     code = """

@@ -6,6 +6,7 @@
   const load = require; // which is taken from the global object below
   const fs = require('fs');
   const path = require('path');
+  const util = require('util');
   const vm = require('vm');
   const Module = require('module');
   const { Console } = require('console');
@@ -19,6 +20,10 @@
       if (Object.getOwnPropertyDescriptor(globalThis, name)?.set?.name === 'setReal') delete globalThis[name];
     delete process._eval;
     process.execArgv = [];
+    // which would take the program's own name for an argument: Node.js was started with --eval
+    const { parseArgs } = util;
+    const asFile = { parseArgs(config = {}) { return parseArgs(config?.args ? config : { ...config, args: process.argv.slice(2) }); } };
+    if (parseArgs) util.parseArgs = asFile.parseArgs;
     process.nextTick(() => { delete globalThis.module; }); // Node puts it back when its first script ends
   };
 
@@ -84,9 +89,9 @@
   };
 
   // Types become spaces, so that every line and column stays; what is more than types (enums, namespaces) is transformed; for
-  // decorators, and to tell what is wrong, there is the compiler.
+  // decorators and `accessor`, and to tell what is wrong, there is the compiler.
   const strip = (source, fileName) => {
-    if (!/(?:^|[({;,])[ \t]*@[A-Za-z_$]/m.test(source)) {
+    if (!/(?:^|[({;,])[ \t]*@[A-Za-z_$]|\baccessor[ \t]+[\w$#"'[]/m.test(source)) {
       for (const options of [{ mode: 'strip' }, { mode: 'transform', sourceMap: true, sourceUrl: fileName }]) {
         try {
           return Module.stripTypeScriptTypes(source, options);
