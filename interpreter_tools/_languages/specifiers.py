@@ -23,6 +23,7 @@ _LONGEST = 512  # characters of one; all of them fit into one frame of the proto
 _ALTOGETHER = 32_768
 
 _NPM_NAME = r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[A-Za-z0-9~-][A-Za-z0-9._~-]*"
+_COMMENT = re.compile(r"(?:^|\s)#.*")  # as in lists of requirements
 _OF_NODE = re.compile(r"node:[a-z0-9_]+(?:/[a-z0-9_]+)?")
 _NPM = re.compile(rf"({_NPM_NAME})(?:@([A-Za-z0-9^~<>=*][\w.^~<>=*|+ -]*))?")
 _NPM_ALIAS = re.compile(rf"({_NPM_NAME})@npm:(.+)")  # a package of another name
@@ -75,6 +76,7 @@ def _pip(text: str, hosts: frozenset[str]) -> str:
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - slow, and few runs need it
     from packaging.utils import canonicalize_name  # noqa: PLC0415
 
+    text = _COMMENT.sub("", text)
     hashes = _HASH.findall(text)
     text = _HASH.sub("", text).strip()
     if text.startswith(("http://", "https://")):

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,7 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 #define X32_BIT 0x40000000u  /* a call of the x32 table, which the kernel may know and the rules below do not */
+#define FLOW_LABELS 32       /* IPV6_FLOWLABEL_MGR of linux/in6.h, which goes ill with netinet/in.h */
 #define REFUSED_US 1000000u  /* until a table that is slow to read is read again */
 
 #ifndef SO_ATTACH_REUSEPORT_CBPF
@@ -148,6 +150,8 @@ void filter_event(void)
  *   Threads share it, too, but die together. Locks of an open file (F_OFD_SETLK) say nothing of their owner.
  * - A larger buffer for what a socket has received is let pass as done, as one beyond the host's net.core.rmem_max
  *   is: that may be 4 MB each.
+ * - A flow label of IPv6 lives on for seconds after its sockets, where the next program could read it. A kernel that
+ *   knows no flow labels answers as we do.
  * - A limit of 1 for core dumps is the one that the kernel heeds also where core_pattern names a program (core(5)):
  *   setting another is let pass as done, and changes nothing.
  */
@@ -168,8 +172,10 @@ static bool install(unsigned flags, uint32_t counted)
 		IF(SYS_clone, 0, 5),
 			LOAD(args[0]), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CLONE_FILES | CLONE_THREAD),
 			IF(CLONE_FILES, 0, 1), REFUSE(EPERM), ALLOW,
-		IF(SYS_setsockopt, 0, 11),
-			LOAD(args[1]), IF(SOL_SOCKET, 0, 8),
+		IF(SYS_setsockopt, 0, 16),
+			LOAD(args[1]), IF(IPPROTO_IPV6, 0, 4),
+			LOAD(args[2]), IF(FLOW_LABELS, 0, 1), REFUSE(ENOPROTOOPT), ALLOW,
+			IF(SOL_SOCKET, 0, 8),
 			LOAD(args[2]), IF(SO_RCVBUF, 0, 1), REFUSE(0),
 			IF(SO_ATTACH_FILTER, 3, 0), IF(SO_ATTACH_BPF, 2, 0), IF(SO_ATTACH_REUSEPORT_CBPF, 1, 0),
 			IF(SO_ATTACH_REUSEPORT_EBPF, 0, 1), REFUSE(EPERM), ALLOW,

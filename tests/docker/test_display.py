@@ -104,6 +104,27 @@ async def test_backend_that_the_program_or_its_user_chose(engine: ExecutionEngin
     assert (await engine.run("python", chosen, dependencies=["matplotlib"])).stdout == "pdf\n"
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "import matplotlib; matplotlib.use('Agg')",
+        "import matplotlib; matplotlib.use('TkAgg', force=True)",
+        "import matplotlib as mpl; mpl.rcParams['backend'] = 'QtAgg'",
+        "import os; os.environ['MPLBACKEND'] = 'Agg'",
+        "import matplotlib.pyplot as plt; plt.switch_backend('agg')",
+        "import matplotlib, matplotlib.pyplot; matplotlib.use('Qt5Agg')",
+    ],
+)
+async def test_backend_that_shows_nothing_here_shows_results(engine: ExecutionEngine, choice: str) -> None:
+    """Programs choose one for a machine without a display, or for their own desk: `show` is meant all the same."""
+    code = f"{choice}\n{PLOT}plt.savefig('kept.png')\nplt.show()\nprint(plt.get_backend().lower())"
+    result = await engine.run("python", code, dependencies=["matplotlib"])
+    assert result.stderr == ""
+    assert result.check().stdout.strip() in choice.lower()
+    assert [shown.png is not None for shown in result.results] == [True]
+    assert "kept.png" in result.generated_files
+
+
 async def test_picture_of_pil(engine: ExecutionEngine) -> None:
     """``show`` would have opened a viewer."""
     code = "from PIL import Image\nImage.new('RGB', (4, 3), 'red').show()"

@@ -163,3 +163,20 @@ def test_what_is_taken_is_one_harmless_word(kind: Kind, text: str) -> None:
     assert not word.startswith(("-", ".", "/"))
     assert "://" not in word
     assert "{" not in word
+
+
+@pytest.mark.parametrize("text", ["six # for Python 2", "six\t# x", "six #x --hash=sha256:00", " six  #"])
+def test_comment_of_a_list_is_no_part_of_a_package(text: str) -> None:
+    """Lines are copied from lists of requirements, where pip leaves comments out, too."""
+    assert normalise("pip", [text]) == ("six",)
+    with pytest.raises(ConfigurationError):
+        normalise("pip", ["# six"])
+
+
+@pytest.mark.parametrize("text", ["node:fs", "node:fs/promises", "node:test"])
+def test_module_of_node_is_known_by_its_full_name(text: str) -> None:
+    """Whoever installs leaves it out; what only looks like one is refused."""
+    assert normalise("npm", [text]) == (text,)
+    for wrong in ("node:", "node:../x", "node:a/b/c", "node:fs@1"):
+        with pytest.raises(ConfigurationError):
+            normalise("npm", [wrong])

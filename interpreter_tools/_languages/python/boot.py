@@ -284,7 +284,7 @@ class _Finder:
     """
 
     completed = frozenset(
-        "matplotlib PIL.ImageShow plotly.io._renderers altair.vegalite.v4.api altair.vegalite.v5.api"
+        "matplotlib matplotlib.pyplot PIL.ImageShow plotly.io._renderers altair.vegalite.v4.api altair.vegalite.v5.api"
         " altair.vegalite.v6.api IPython.core.display_functions".split()
     )
 

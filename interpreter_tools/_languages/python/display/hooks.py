@@ -1,8 +1,13 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 """The hooks into libraries that can show something; boot.py calls them right after a program's import."""
 
+import functools
 import os
 import sys
+
+_BACKEND = "module://interpreter_tools_display.backend"
+# Backends that draw in a window or in a notebook's page, by how their names begin; none of them can run here
+_WINDOWS = ("gtk", "macosx", "nbagg", "notebook", "qt", "tk", "webagg", "wx")
 
 
 def complete(module):
@@ -16,7 +21,23 @@ def _matplotlib(module):
     params = module.rcParams
     chosen = dict.get(params, "backend")
     if "MPLBACKEND" not in os.environ and not isinstance(chosen, str):  # neither a file nor the program has chosen
-        params["backend"] = "module://interpreter_tools_display.backend"
+        params["backend"] = _BACKEND
+
+
+def _pyplot(module):
+    switch = module.switch_backend
+
+    @functools.wraps(switch)
+    def switch_backend(newbackend):
+        name = newbackend.lower() if isinstance(newbackend, str) else ""
+        if name != "agg" and not name.startswith(_WINDOWS):
+            switch(newbackend)
+            return
+        switch(_BACKEND)  # it draws as Agg does, and has something to show figures with
+        for params in (module.rcParams, module.rcParamsDefault):
+            params["backend"] = newbackend  # what the program has asked for
+
+    module.switch_backend = switch_backend
 
 
 def _pil(module):
@@ -73,6 +94,7 @@ def _altair(module):
 
 _HOOKS = {
     "matplotlib": _matplotlib,
+    "matplotlib.pyplot": _pyplot,
     "PIL.ImageShow": _pil,
     "IPython.core.display_functions": _ipython,
     "plotly.io._renderers": _plotly,
