@@ -187,7 +187,10 @@ async def test_typescript_has_automatic_accessors(engine: ExecutionEngine, code:
 
 async def test_arguments_are_parsed_as_node_parses_them(engine: ExecutionEngine) -> None:
     """The program's own name is none of them."""
-    code = "console.log(require('util').parseArgs({ options: { v: { type: 'boolean' } }, allowPositionals: true }).positionals)"
+    code = """
+const { parseArgs } = require('util')
+console.log(parseArgs({ options: { v: { type: 'boolean' } }, allowPositionals: true }).positionals)
+"""
     result = await engine.run("javascript", code, args=["a b", "--v", "c"], strategy=POOL)
     assert result.check().stdout == "[ 'a b', 'c' ]\n"
 

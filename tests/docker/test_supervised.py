@@ -128,12 +128,12 @@ async def test_flow_label_is_refused(single: ExecutionEngine) -> None:
     """It would live on for seconds, and cannot be taken away: it would cost the container."""
     code = """
 import ctypes, errno, platform, socket, struct
-libc = ctypes.CDLL(None, use_errno=True)
+libc, number = ctypes.CDLL(None, use_errno=True), {"x86_64": 54}.get(platform.machine(), 208)  # setsockopt
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 label = socket.inet_pton(socket.AF_INET6, "::1") + struct.pack("!I", 0x4242)
 request = label + struct.pack("=BBHHHI", 0, 1, 1, 60, 60, 0)
 for level in (41, 41 | 1 << 32):  # the kernel reads the lower half
-    got = libc.syscall(54 if platform.machine() == "x86_64" else 208, s.fileno(), ctypes.c_long(level), 32, request, len(request))
+    got = libc.syscall(number, s.fileno(), ctypes.c_long(level), 32, request, len(request))
     print(got, errno.errorcode[ctypes.get_errno()])
 print(len(open("/proc/net/ip6_flowlabel").readlines()))
 """

@@ -165,7 +165,7 @@ def test_what_is_taken_is_one_harmless_word(kind: Kind, text: str) -> None:
     assert "{" not in word
 
 
-@pytest.mark.parametrize("text", ["six # for Python 2", "six\t# x", "six #x --hash=sha256:00", " six  #"])
+@pytest.mark.parametrize("text", ["six # for Python 2", "six   # x", "six #x --hash=sha256:00", " six  #"])
 def test_comment_of_a_list_is_no_part_of_a_package(text: str) -> None:
     """Lines are copied from lists of requirements, where pip leaves comments out, too."""
     assert normalise("pip", [text]) == ("six",)
