@@ -269,6 +269,11 @@ class Process:
         """Kill the program and what it has started, but for what is detached. Does nothing after its end."""
         await self._tell(b"k")
 
+    def kill_soon(self) -> None:
+        """Do what ``kill`` does, without waiting for it."""
+        if self._sender is not None and not self.ended.done():
+            self._sender.post(b"k", self._number)
+
     async def resize(self, rows: int, columns: int) -> None:
         """Change the size of its terminal.
 

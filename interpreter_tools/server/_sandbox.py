@@ -32,6 +32,7 @@ class Sandbox:
         access_token: the secret of requests that name no key; it begins with the id.
         on_timeout: what its end of time does: ``"kill"`` or ``"pause"``.
         started_at: when it was made.
+        ends_at: when it ends, unless it is extended.
         state: ``"running"``, ``"paused"`` or ``"ended"``.
         contexts: the contexts that clients have made, by id.
     """
@@ -62,6 +63,7 @@ class Sandbox:
         self.state: Literal["running", "paused", "ended"] = "running"
         self.contexts: dict[str, Context] = {}
         self.deadline = 0.0  # on the monotonic clock; ``set_timeout`` sets it
+        self.ends_at = self.started_at
         self._schedule = schedule
         self._forget = forget
         self._on_end: list[Callable[[], None]] = []
@@ -72,14 +74,10 @@ class Sandbox:
 
     # -- time
 
-    @property
-    def ends_at(self) -> datetime:
-        """The moment at which it ends, unless it is extended."""
-        return datetime.now(UTC) + timedelta(seconds=self.deadline - time.monotonic())
-
     def set_timeout(self, seconds: float) -> None:
         """Have it end this many seconds from now, whatever was said before."""
         self.deadline = time.monotonic() + max(0.0, seconds)
+        self.ends_at = datetime.now(UTC) + timedelta(seconds=max(0.0, seconds))
         self._schedule(self)
 
     def extend(self, seconds: float) -> None:

