@@ -493,6 +493,25 @@ async def test_innocent_run_after_each_hostile_one(language: str) -> None:
         assert engine.stats().discards == {}
 
 
+async def test_memory_of_a_run_is_not_what_others_have_left_of_it() -> None:
+    """Its runs have one limit, in turn: what was read, written, taken, and killed for leaves the next one its room."""
+    greedy = [
+        ("shell", "find / -xdev -type f -exec cat {} + 2>/dev/null >/dev/null"),
+        ("shell", "head -c 1G /dev/zero > big; head -c 1G /dev/zero > /tmp/big; head -c 1G /dev/zero > /dev/shm/big"),
+        ("python", "x = bytearray(1 << 31)"),
+        ("python", "import os, time\nwhile os.fork(): pass\nx = bytearray(200 << 20); time.sleep(9)"),
+        ("python", "import os, time; os.write(os.memfd_create('x'), bytes(100 << 20)); time.sleep(9)"),
+    ]
+    container = ContainerConfig(memory_limit="256m", pids_limit=64)
+    config = EngineConfig(container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    async with ExecutionEngine(config) as engine:
+        for language, code in greedy:
+            assert (await engine.run(language, code, timeout=2.0)).isolation == "sandbox"
+            after = await engine.run("python", "x = bytearray(170 << 20); print(len(x) >> 20)", timeout=30)
+            assert (after.stdout, after.outcome, after.oom_kills) == ("170\n", "ok", 0), (code, after)
+        assert engine.stats().discards == {}
+
+
 async def test_module_that_cannot_be_shared_does_not_keep_python_out_of_its_sandbox() -> None:
     """The zygote starts anew without it, and enters sandboxes all the same."""
     container = ContainerConfig(preload=("json", "no_such_module"))
