@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from interpreter_tools import ContainerStrategy
@@ -54,6 +55,14 @@ print(made)
 
 CLIENTS: set[int] = set()
 """Process ids of clients that tests have started."""
+
+
+def family(pid: int) -> list[int]:
+    """A process of the host, and all that it and its children have started."""
+    found = [pid]
+    for each in found:
+        found += map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split())
+    return found
 
 
 async def eventually(look: Callable[[], Awaitable[T]], right: Callable[[T], bool], *, within: float = 30.0) -> T:

@@ -88,6 +88,7 @@ class Owner:
         id: the name of the owner; it is no secret.
         quota: the limits.
         is_admin: True when the owner may read the metrics and see everybody's sandboxes on the status page.
+        tenant: the tenant of the owner's runs, see ``ContainerConfig``; None where the server has one owner only.
         sandboxes: sandboxes now.
         running: runs and cells now.
     """
@@ -103,6 +104,7 @@ class Owner:
         self.id = owner_id
         self.quota = quota or Quota()
         self.is_admin = is_admin
+        self.tenant: str | None = None
         self.sandboxes = 0
         self.running = 0
         self._cpu = _Allowance(self.quota.cpu_seconds, reason="cpu_seconds", clock=clock)
@@ -162,6 +164,9 @@ class Keys:
     def __init__(self, owners: Iterable[tuple[bytes, Owner]], *, anyone: Owner | None = None) -> None:
         self._owners = tuple(owners)
         self._anyone = anyone
+        if len(self.owners) > 1:
+            for owner in self.owners:
+                owner.tenant = owner.id
 
     def __repr__(self) -> str:
         return "<Keys [open]>" if self._anyone is not None else f"<Keys [{len(self._owners)}]>"

@@ -27,7 +27,7 @@ from interpreter_tools import (
 from interpreter_tools._container import boxes
 from interpreter_tools._docker.spec import BoxWay
 from interpreter_tools._exceptions import SandboxUnavailable
-from tests.watch import containers_of, eventually
+from tests.watch import containers_of, eventually, family
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -432,10 +432,7 @@ async def test_no_identity_of_the_container_opens_what_the_hosts_root_could(dock
     ):
         await asyncio.sleep(0.5)
         first = (await look_at(docker_client, engine))["State"]["Pid"]
-        pids = [first]
-        for pid in pids:
-            children = await asyncio.to_thread(Path(f"/proc/{pid}/task/{pid}/children").read_text)
-            pids += [int(child) for child in children.split()]
+        pids = await asyncio.to_thread(family, first)
         assert len(pids) == 5
         for pid in pids:
             status = await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)

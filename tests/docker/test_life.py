@@ -32,7 +32,7 @@ from interpreter_tools import (
 from interpreter_tools._container.channel import Channel
 from interpreter_tools._docker import Owner
 from tests.relay import Relay
-from tests.watch import busy_container, containers_of, eventually, owner_of
+from tests.watch import busy_container, containers_of, eventually, family, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -221,7 +221,8 @@ async def test_files_of_a_container_that_does_not_answer_have_a_deadline(
             assert meta is not None
             inspected = await docker_client.inspect_container(meta.container_id)
             assert inspected is not None
-            os.kill(inspected["State"]["Pid"], signal.SIGSTOP)
+            for pid in await asyncio.to_thread(family, inspected["State"]["Pid"]):
+                os.kill(pid, signal.SIGSTOP)
             with pytest.raises(ContainerLost, match="said nothing for 1 s"):
                 async with asyncio.timeout(20):
                     await operate(session)

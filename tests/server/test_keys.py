@@ -123,3 +123,10 @@ def test_any_bytes_are_some_key_or_none(header: bytes, query: bytes):
     found = presented_key({"headers": [(b"authorization", header)], "query_string": b"token=" + query})
     with pytest.raises(Unauthorized):
         Keys.of(KEY).owner(found)
+
+
+def test_owners_are_tenants_where_there_are_several() -> None:
+    """One alone uses the containers that are warm for everybody."""
+    alone, key = Keys.generate()
+    assert alone.owner(key).tenant is None
+    assert [owner.tenant for owner in Keys.of("k" * 20, "l" * 20).owners] == ["key-1", "key-2"]

@@ -254,3 +254,19 @@ async def test_any_body_is_answered(served: Served, path: str, body: bytes):
         found = await client.post(path, content=body)
     assert found.status_code in {200, 400, 422}
     assert isinstance(found.json(), dict)
+
+
+async def test_runs_of_two_owners_share_no_container(served: Served):
+    """Those of one do, where they have sandboxes of their own in it."""
+    request = RunCodeRequest.parse_obj({"language": "python", "code": "import os; print(os.stat('/').st_dev)"})
+
+    async def containers(key: str) -> set[str | None]:
+        found: set[str | None] = set()
+        for _ in range(3):
+            answer = await run_code_async(request, endpoint=_endpoint(served, key), max_attempts=1, client_timeout=60)
+            assert answer.run_result is not None
+            found.add(answer.run_result.stdout)
+        return found
+
+    first, second = await containers(KEY), await containers(OTHER_KEY)
+    assert first.isdisjoint(second)

@@ -299,6 +299,7 @@ def _prepare(core: Core, job: Job, language: LanguageConfig) -> tuple[bytes, Run
 async def _execute(core: Core, runtimes: Runtimes, owner: Owner, job: Job) -> Answer:
     language, runtime = await runtimes.get(job.language, job.version)
     code, options = _prepare(core, job, language)
+    options["tenant"] = owner.tenant
     output: dict[str, list[str]] = {"run": [], "compile": []}
     async with core.run(owner, wire="piston", language=language.language) as run:
         async with core.engine.stream(language.language, code, **options) as execution:
@@ -416,6 +417,7 @@ class _Connection:
         code, options = _prepare(self._core, first, language)
         options["stdin"] = None
         options["capture"] = False
+        options["tenant"] = self._owner.tenant
         async with self._core.run(self._owner, wire="piston", language=language.language) as run:
             await self._send(type="runtime", language=runtime.language, version=runtime.version)
             async with (

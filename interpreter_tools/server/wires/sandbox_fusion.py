@@ -205,6 +205,7 @@ async def _run_code(core: Core, owner: Owner, wanted: RunCode) -> RunCodeAnswer:
         "timeout": run_timeout(core, wanted.run_timeout, field="run_timeout"),
         "files": files,
         "collect": _patterns(wanted.fetch_files),
+        "tenant": owner.tenant,
     }
     code = wanted.code
     if wanted.language == "pytest":
