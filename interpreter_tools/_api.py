@@ -7,6 +7,7 @@ from interpreter_tools._config.model import ContainerConfig, ContainerStrategy, 
 from interpreter_tools._config.mounts import Mount
 from interpreter_tools._config.options import CellOptions, ContextOptions, RunApp, RunLimits, RunOptions, SessionOptions
 from interpreter_tools._config.results import (
+    Checkpoint,
     ClearChunk,
     Completeness,
     Completion,
@@ -16,6 +17,8 @@ from interpreter_tools._config.results import (
     EngineStats,
     ExecutionFailed,
     ExecutionResult,
+    History,
+    HistoryEntry,
     InputChunk,
     Inspected,
     OutputChunk,
@@ -30,6 +33,8 @@ from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import (
     ArchitectureMismatch,
+    CheckpointGone,
+    CheckpointRefused,
     ConfigurationError,
     ContainerBusy,
     ContainerLost,
@@ -77,6 +82,9 @@ __all__ = [
     "Cell",
     "CellOptions",
     "CellRunner",
+    "Checkpoint",
+    "CheckpointGone",
+    "CheckpointRefused",
     "ClearChunk",
     "CodeExecutionTool",
     "Commands",
@@ -111,6 +119,8 @@ __all__ = [
     "ExecutionResult",
     "FileReader",
     "FileRefused",
+    "History",
+    "HistoryEntry",
     "HostTool",
     "ImageMissing",
     "InputChunk",

@@ -17,6 +17,8 @@ InterpreterToolsError
 │   ├── TooManySessions     the engine holds as many sessions as it may
 │   ├── UnknownContext      no context of that id: never made, closed, or ended with its session
 │   ├── ContextClosed       the context was closed
+│   ├── CheckpointRefused   something is in the way of a checkpoint, a rewind or a fork; nothing has changed
+│   ├── CheckpointGone      the checkpoint is not held any more
 │   ├── EngineMisused       used from another event loop or process than the one that started it
 │   ├── ExecutionClosed     the execution was left or has ended
 │   └── ContainerBusy       two tasks use one container at the same time
@@ -263,6 +265,31 @@ class UnknownContext(UsageError, LookupError):
 
 class ContextClosed(UsageError):
     """The context was closed."""
+
+
+class CheckpointRefused(UsageError):
+    """A checkpoint, rewind or fork of a context cannot be. Nothing has changed.
+
+    Attributes:
+        what: what is in the way, by name: ``thread 'asyncio_0'``.
+    """
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(f"refused, and nothing has changed: {what}", hint=hint)
+        self.what = what
+
+
+class CheckpointGone(UsageError, LookupError):
+    """The context does not hold this checkpoint, or not any more.
+
+    Attributes:
+        checkpoint_id: the checkpoint that was asked for.
+    """
+
+    def __init__(self, checkpoint_id: str, why: str) -> None:
+        hint = "context.checkpoints() returns those that are held"
+        super().__init__(f"the checkpoint {checkpoint_id!r} is gone: {why}", hint=hint)
+        self.checkpoint_id = checkpoint_id
 
 
 class EngineMisused(UsageError):

@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.model import EngineConfig, SessionConfig
     from interpreter_tools._config.options import CellOptions, ContextOptions, RunOptions, SessionOptions
-    from interpreter_tools._config.results import ContextInfo, EngineStats, ExecutionResult, OutputChunk, SessionInfo
+    from interpreter_tools._config.results import (
+        Checkpoint,
+        ContextInfo,
+        EngineStats,
+        ExecutionResult,
+        History,
+        OutputChunk,
+        SessionInfo,
+    )
     from interpreter_tools._context.cell import Cell
 
 P = ParamSpec("P")
@@ -328,6 +336,26 @@ class Context:
 
         return self.owner.wait(read)
 
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that can be gone back to, oldest first."""
+
+        async def read() -> tuple[Checkpoint, ...]:
+            return self.context.checkpoints()
+
+        return self.owner.wait(read)
+
+    def history(self) -> History:
+        """Return the cells and checkpoints of the context as a tree; see ``Context.history``."""
+
+        async def read() -> History:
+            return self.context.history()
+
+        return self.owner.wait(read)
+
+    def replay(self) -> Self:
+        """Run the cells anew in a new context, and return it; see ``Context.replay``."""
+        return type(self)(self.owner, self.owner.wait(self.context.replay))
+
     def stream(self, code: str, **options: Unpack[CellOptions]) -> Execution:
         """Return a cell whose output can be read while it runs."""
         return Execution(self.owner, lambda: self.context.stream(code, **options))
@@ -335,6 +363,8 @@ class Context:
     run = _blocking(AsyncContext.run)
     interrupt = _blocking(AsyncContext.interrupt)
     restart = _blocking(AsyncContext.restart)
+    checkpoint = _blocking(AsyncContext.checkpoint)
+    rewind = _blocking(AsyncContext.rewind)
     complete = _blocking(AsyncContext.complete)
     inspect = _blocking(AsyncContext.inspect)
     close = _blocking(AsyncContext.aclose)

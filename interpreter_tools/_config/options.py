@@ -12,6 +12,7 @@ import msgspec
 from interpreter_tools._config.checks import (
     as_bytes,
     check_choice,
+    check_count,
     check_environment,
     check_mapping,
     check_seconds,
@@ -209,6 +210,9 @@ class ContextOptions(TypedDict, total=False):
         on_death: ``"error"``: cells raise ``ContextDied`` once the process has ended, until ``restart``; ``"restart"``:
             the next cell starts a new process, and its result says so in ``notes``.
         tools: functions of this process that the cells may call: ``import tools; tools.search("x")`` in Python.
+        checkpoint_limit: how many checkpoints are held, 1 to 32; the oldest go first. 16 unless it is given.
+        checkpoint_memory: bytes of memory that the checkpoints may hold, ``"256m"`` unless it is given; the oldest go
+            first, but for the last one.
     """
 
     dependencies: Sequence[str]
@@ -221,6 +225,8 @@ class ContextOptions(TypedDict, total=False):
     output_limit: str | int | None
     on_death: OnDeath
     tools: Sequence[ToolLike]
+    checkpoint_limit: int
+    checkpoint_memory: str | int
 
 
 class CellLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +239,35 @@ class CellLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     timeout: float | None
     output_limit: int | None
+
+
+class CheckpointLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of the checkpoints of a context.
+
+    Attributes:
+        count: how many are held.
+        memory: bytes that they hold.
+    """
+
+    count: int = 16
+    memory: int = 256 << 20
+
+
+_MOST_CHECKPOINTS = 32  # each is a process, and a connection of the 64 that a context has
+
+
+def checkpoint_limits(options: ContextOptions) -> CheckpointLimits:
+    """Return the limits of the checkpoints of a context.
+
+    Raises:
+        ConfigurationError: a value cannot work.
+    """
+    count = check_count(options.get("checkpoint_limit", 16), field="checkpoint_limit", least=1)
+    if count > _MOST_CHECKPOINTS:
+        raise ConfigurationError("checkpoint_limit", count, f"is more than {_MOST_CHECKPOINTS}")
+    return CheckpointLimits(
+        count=count, memory=parse_size(options.get("checkpoint_memory", "256m"), field="checkpoint_memory")
+    )
 
 
 def cell_limits(options: CellOptions, default: CellLimits) -> CellLimits:

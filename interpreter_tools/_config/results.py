@@ -14,6 +14,7 @@ from interpreter_tools._config.model import SessionConfig
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._text import one_line
 
+_SHOWN_CODE = 70  # characters of a cell that a history shows
 _LAST_LINE = 500  # characters of a program's last line that an error repeats
 
 if TYPE_CHECKING:
@@ -284,6 +285,78 @@ class ContainerMeta(msgspec.Struct, frozen=True, kw_only=True):
     baseline_files: frozenset[str]
     generated_files: frozenset[str]
     session_generated_files: frozenset[str]
+
+
+class Checkpoint(_Plain, frozen=True, kw_only=True):
+    """The variables and files of a context at one moment, for ``Context.rewind``.
+
+    Attributes:
+        checkpoint_id: its id.
+        context_id: the id of its context.
+        number: the number of its entry in ``Context.history``.
+        file_bytes: bytes of files that were copied for it; what has not changed since the checkpoint before was not.
+        dropped: the ids of the checkpoints that went to make room for it.
+    """
+
+    checkpoint_id: str
+    context_id: str
+    number: int
+    file_bytes: int
+    dropped: tuple[str, ...] = ()
+
+
+HistoryKind = Literal["start", "cell", "checkpoint"]
+
+
+class HistoryEntry(_Plain, frozen=True, kw_only=True):
+    """One step of a context.
+
+    Attributes:
+        number: its number, in the order of time.
+        kind: ``start`` (of a process), ``cell`` or ``checkpoint``.
+        parent: the number of the step before it; None for a start, or where that is forgotten.
+        code: the code of a cell.
+        outcome: how a cell ended; None while it runs, or where that was not told.
+        checkpoint_id: the id of a checkpoint.
+        is_held: True for a checkpoint that can be gone back to.
+        is_on_line: True when the context has come by it: it was not gone back beyond.
+        is_current: True for the last step that still counts.
+    """
+
+    number: int
+    kind: HistoryKind
+    parent: int | None
+    code: str
+    outcome: Outcome | None
+    checkpoint_id: str | None
+    is_held: bool
+    is_on_line: bool
+    is_current: bool
+
+
+class History(_Plain, frozen=True, kw_only=True):
+    """The cells and checkpoints of a context, as a tree; its text draws it.
+
+    Attributes:
+        entries: all steps, in the order of time; each knows its parent.
+    """
+
+    entries: tuple[HistoryEntry, ...]
+
+    def __str__(self) -> str:
+        children: dict[int | None, list[HistoryEntry]] = {}
+        for entry in self.entries:
+            children.setdefault(entry.parent, []).append(entry)
+        lines: list[str] = []
+        todo = [(entry, "") for entry in reversed(children.get(None, []))]
+        while todo:
+            entry, indent = todo.pop()
+            what = {"start": "start", "checkpoint": f"checkpoint {entry.checkpoint_id}"}.get(entry.kind)
+            mark = "*" if entry.is_current else "|" if entry.is_on_line else " "
+            lines.append(f"{mark} {indent}{entry.number} {what or one_line(entry.code)[:_SHOWN_CODE]}")
+            below = children.get(entry.number, [])
+            todo.extend((child, indent + "  " * (len(below) > 1)) for child in reversed(below))
+        return "\n".join(lines)
 
 
 class ContextInfo(_Plain, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from interpreter_tools._protocol import Credit, Exited, Message, Output, Refused
 from interpreter_tools._protocol.constants import OUTPUT_WINDOW
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from interpreter_tools._container.telling import Wire
 
 _GRANT = OUTPUT_WINDOW // 2  # bytes taken of its output after which there is room for as many again
@@ -101,6 +103,14 @@ class SideRun:
         """Take output again. Does nothing when it is not paused."""
         self._is_paused = False
         self._grant()
+
+    def lead(self, connection: int, spared: Sequence[int]) -> None:
+        """Make the process of a connection the program of the run.
+
+        Its end is the end of the run from now on. All other processes of the run are killed, but those of the spared
+        connections. A connection that is over changes nothing.
+        """
+        self._channel.send(self._channel.connection.lead(connection, spared, run=self.number))
 
     async def tell(self, connection: int, data: bytes) -> None:
         """Send a piece to a connection of the program; wait while too much is on its way to that connection.

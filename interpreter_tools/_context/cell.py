@@ -63,6 +63,7 @@ class Cell:
 
     Attributes:
         code: the code.
+        outcome: how it ended; None until then, or where the container went away.
         packages: the packages that were installed for the cell; None when none were looked for.
         found: variables by which the process finds packages that came after its start.
     """
@@ -80,6 +81,7 @@ class Cell:
         tools: Mapping[str, HostTool],
         how: Mapping[str, bool],
     ) -> None:
+        self.outcome: Outcome | None = None
         self._how = how
         self.code = code
         self.packages: Packages | None = None
@@ -293,6 +295,7 @@ class Cell:
         self._interpreter.task = None
         self._interpreter.calls.renew({})
         self._interpreter.resume()
+        self.outcome = None if result is None else result.outcome
         session_files = self._over(() if result is None else result.generated_files)
         if result is not None:
             self._result = msgspec.structs.replace(result, session_generated_files=session_files)

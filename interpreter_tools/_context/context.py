@@ -8,22 +8,31 @@ import copy
 import functools
 import secrets
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 import anyio
 
 from interpreter_tools._config.checks import as_bytes
 from interpreter_tools._config.host_tools import check_tools
-from interpreter_tools._config.options import CellLimits, CellOptions, cell_limits
-from interpreter_tools._config.results import Completeness, Completion, ContextInfo, Inspected
+from interpreter_tools._config.options import CellLimits, CellOptions, CheckpointLimits, cell_limits
+from interpreter_tools._config.results import Checkpoint, Completeness, Completion, ContextInfo, History, Inspected
 from interpreter_tools._context import words
 from interpreter_tools._context.cell import Cell
 from interpreter_tools._context.interpreter import Interpreter
+from interpreter_tools._context.parking import Parking, Waking
 from interpreter_tools._context.question import Question
-from interpreter_tools._exceptions import ConfigurationError, ContextClosed, ContextDied, InterpreterToolsError
+from interpreter_tools._context.ring import Ring
+from interpreter_tools._context.timeline import Timeline
+from interpreter_tools._exceptions import (
+    CheckpointRefused,
+    ConfigurationError,
+    ContextClosed,
+    ContextDied,
+    InterpreterToolsError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
     from types import TracebackType
 
     from interpreter_tools._config.host_tools import HostTool
@@ -31,6 +40,8 @@ if TYPE_CHECKING:
     from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools._context.place import Place
     from interpreter_tools._languages import LanguageConfig
+
+T = TypeVar("T")
 
 _MISSING = 78  # the exit code of a cell runner whose package is missing: EX_CONFIG of sysexits.h
 _READY_DEADLINE = 60.0  # seconds for a cell runner to be ready
@@ -67,6 +78,8 @@ class Context:
         limits: CellLimits,
         on_death: OnDeath,
         tools: Mapping[str, HostTool] | None = None,
+        checkpoints: CheckpointLimits | None = None,
+        another: Callable[[], Context] | None = None,
     ) -> None:
         self.id = secrets.token_hex(16)
         self.name = name or f"{language.language}-{self.id[:8]}"
@@ -75,11 +88,16 @@ class Context:
         self._limits = limits
         self._tools = tools or {}
         self._on_death: OnDeath = on_death
+        self._make_another = another
         self._state = _State.OPEN
         self._turn = asyncio.Lock()
         self._interpreter: Interpreter | None = None
         self._cell: Cell | None = None
         self._cells = 0
+        self._ring = Ring(self.id, checkpoints or CheckpointLimits())
+        self._timeline = Timeline()
+        self._entry = 0  # of the cell that runs, in the timeline
+        self._tasks: set[asyncio.Task[object]] = set()  # checkpoints and rewinds, which end whatever their callers do
         self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -286,11 +304,14 @@ class Context:
             self._turn.release()
             raise
         self._cells += 1
+        self._entry = self._timeline.cell(cell.code)
         self._place.begin()
-        return found
+        interpreter, notes = found
+        return interpreter, (*notes, *self._ring.notes())
 
     def _over(self, files: tuple[str, ...]) -> tuple[str, ...]:
         """End the turn of a cell."""
+        self._timeline.end(self._entry, None if self._cell is None else self._cell.outcome)
         self._cell = None
         try:
             return self._place.end(files)
@@ -329,6 +350,8 @@ class Context:
         interpreter = Interpreter(self.name, program=runner.command[0], image=self._language.default_image)
         link = await self._place.start(self, interpreter, packages=packages)
         self._interpreter = interpreter
+        self._ring.clear()
+        self._timeline.begin()
         await interpreter.start(link, within=_READY_DEADLINE)
         return interpreter
 
@@ -342,6 +365,156 @@ class Context:
         if self._state is _State.CLOSED:
             raise ContextClosed(f"the context {self.name!r} was closed", hint="make another one")
         self._place.check()
+
+    # -- checkpoints
+
+    async def checkpoint(self) -> Checkpoint:
+        """Hold the variables and the files of this moment, once the cells before it have ended.
+
+        The process forks, and the fork waits. Held are the variables of this context, and all files of the workspace;
+        files elsewhere (``/tmp``) are not, nor are those of mounts. Where ``checkpoint_limit`` or
+        ``checkpoint_memory`` is reached the oldest checkpoint goes, and ``dropped`` says which. Checkpoints end with
+        the process of the context.
+
+        If ``checkpoint`` is cancelled, the checkpoint is made all the same.
+
+        Raises:
+            CheckpointRefused: something would not survive a fork: another thread, a socket, a pipe, a child process,
+                a shared mapping, a deleted file that is open. ``what`` names it, and nothing has changed.
+            ContextDied, ContextClosed: there is no process.
+        """
+        self._check_forkable()
+        return await self._change(self._save)
+
+    async def rewind(self, checkpoint: Checkpoint, *, allow_others: bool = False) -> None:
+        """Go back to the variables and files of a checkpoint, once the cells before it have ended.
+
+        The process of now is ended with all that it has begun, and the checkpoint stays: it can be gone back to again.
+        Files that were made since are removed. The session's other contexts keep their variables; but the files are
+        theirs, too.
+
+        If ``rewind`` is cancelled, it happens all the same.
+
+        Args:
+            checkpoint: a checkpoint of this context.
+            allow_others: True goes back although other contexts of the session use the same files.
+
+        Raises:
+            CheckpointGone: the checkpoint is not held any more, or is one of another context.
+            CheckpointRefused: other contexts use the files, or no process can be made; nothing has changed.
+            ContextDied: the files could not be brought back, which has ended the process.
+        """
+        self._check_forkable()
+        died = None if self._interpreter is None else self._interpreter.death
+        if died is not None:
+            raise copy.copy(died)
+        self._ring.find(checkpoint)
+        await self._change(lambda: self._wake(checkpoint, allow_others=allow_others))
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that can be gone back to, oldest first."""
+        return self._ring.all()
+
+    def history(self) -> History:
+        """Return the cells and checkpoints of the context as a tree: after a rewind it grows a new branch.
+
+        The last 10,000 steps are kept, and 16 million characters of code.
+        """
+        return self._timeline.history(self._ring.ids())
+
+    async def replay(self) -> Context:
+        """Run the cells that led here anew, in a new context of the session; return it.
+
+        This is for languages whose process cannot be forked. What the cells do to files and elsewhere they do again.
+        A cell that fails, fails again, and the next one runs.
+
+        Raises:
+            CheckpointRefused: cells of the beginning are forgotten; see ``history``.
+        """
+        self._check()
+        if self._timeline.is_cut:
+            raise CheckpointRefused("first cells, which are forgotten", hint="the last 10,000 steps are kept")
+        codes = self._timeline.codes()
+        context = self._another()
+        try:
+            await context.start()
+            for code in codes:
+                await context.run(code)
+        except BaseException:
+            await context.aclose()
+            raise
+        return context
+
+    def _another(self) -> Context:
+        """Return another context of the session, with the options of this one."""
+        assert self._make_another is not None
+        return self._make_another()
+
+    def _check_forkable(self) -> None:
+        self._check()
+        runner = self._language.cells
+        if runner is not None and runner.unforkable:
+            hint = "await context.replay() runs the cells anew in a new context"
+            raise CheckpointRefused(f"{runner.unforkable} ({self.language})", hint=hint)
+
+    async def _change(self, change: Callable[[], Coroutine[object, object, T]]) -> T:
+        """Change the process and the files, in a task of its own: nobody can end it halfway."""
+
+        async def inside() -> T:
+            async with self._my_turn(), self._place.files():
+                self._check()
+                return await change()
+
+        task = asyncio.create_task(inside())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_retrieve)
+            raise
+
+    async def _save(self) -> Checkpoint:
+        interpreter, _ = await self._living()
+        ring = self._ring
+        parking = Parking(interpreter.number())
+        with self._busy_with(interpreter, parking):
+            message = words.say("checkpoint", id=parking.number, bytes=ring.limits.memory, parked=ring.pids())
+            await interpreter.tell(message)
+            (connection, pid), saved = await parking.finish(interpreter)
+        dropped = ring.make_room(interpreter, saved.held)
+        checkpoint_id = ring.new_id()
+        checkpoint = Checkpoint(
+            checkpoint_id=checkpoint_id,
+            context_id=self.id,
+            number=self._timeline.checkpoint(checkpoint_id),
+            file_bytes=saved.bytes,
+            dropped=dropped,
+        )
+        ring.add(interpreter, checkpoint, connection, pid)
+        return checkpoint
+
+    async def _wake(self, checkpoint: Checkpoint, *, allow_others: bool) -> None:
+        interpreter, _ = await self._living()
+        connection = self._ring.find(checkpoint)
+        others = () if allow_others else self._place.others(self)
+        if others:
+            names = ", ".join(map(repr, others))
+            hint = "rewind(checkpoint, allow_others=True) changes the files under them"
+            raise CheckpointRefused(f"other contexts in the same workspace: {names}", hint=hint)
+        waking = Waking(interpreter.number(), connection, self._ring.pids())
+        with self._busy_with(interpreter, waking):
+            await interpreter.tell(words.say("wake", id=waking.number), connection=connection)
+            await waking.finish(interpreter)
+        self._timeline.rewind(checkpoint.number)
+
+    @contextlib.contextmanager
+    def _busy_with(self, interpreter: Interpreter, task: Parking | Waking) -> Generator[None]:
+        interpreter.task = interpreter.newcomers = task
+        try:
+            yield
+        finally:
+            interpreter.task = interpreter.newcomers = None
 
     # -- questions
 
@@ -410,6 +583,12 @@ class Context:
         self._state = _State.CLOSED
         if self._interpreter is not None:
             self._interpreter.ended(error)
+
+
+def _retrieve(task: asyncio.Task[object]) -> None:
+    """Look at the error of a change whose caller has gone: it was told by what it left behind."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _place(code: str, cursor: int | None) -> int:

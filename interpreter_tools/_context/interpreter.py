@@ -15,6 +15,8 @@ from interpreter_tools._execution.outcome import refusal
 from interpreter_tools._protocol import Exited, Output, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from interpreter_tools._container.side_run import SideRun
 
 _PIECE = 32768  # bytes of a message that go in one piece
@@ -39,6 +41,13 @@ class Task(Protocol):
         """Note that the process has ended: the last event."""
 
 
+class Newcomers(Protocol):
+    """The part of a task that hears what processes other than the runner say."""
+
+    def joined(self, connection: int, said: words.Said) -> None:
+        """Take what another process says over its own connection."""
+
+
 class Interpreter:
     """The process of a context, as the listener of its side run.
 
@@ -56,6 +65,8 @@ class Interpreter:
         death: why there is no process any more; None while it lives.
         calls: the calls of the process to tools, which change from cell to cell.
         features: what the runner says that it can do.
+        newcomers: hears other processes of the context than the runner; None when nobody does.
+        parked: what to do when a parked process ends, by its connection.
     """
 
     def __init__(self, name: str, *, program: str, image: str) -> None:
@@ -69,6 +80,8 @@ class Interpreter:
         self.death: ContextDied | InterpreterToolsError | None = None
         self.features: frozenset[str] = frozenset()
         self._runner: int | None = None
+        self.newcomers: Newcomers | None = None
+        self.parked: dict[int, Callable[[], None]] = {}
         self._parts: dict[int, bytearray] = {}
         self._early = bytearray()
         loop = asyncio.get_running_loop()
@@ -95,22 +108,28 @@ class Interpreter:
     def message(self, connection: int, data: bytes) -> None:
         """Take a piece of a message of the runner, or of a display."""
         if not data:
-            self._parts.pop(connection, None)
-            if self._link is not None:
-                self.calls.feed(connection, data)
-            if connection == self._runner:
-                self.kill()  # a cell has closed the conversation, which nothing can replace
+            self._disconnected(connection)
         elif data[0] == KIND:
             if self._link is not None:
                 self.calls.feed(connection, data)
         elif data[0] != words.KIND:
             if self.task is not None:
                 self.task.display(connection, data)
-        elif len(data) >= _HEAD and data[1] <= 1 and self._runner in {None, connection}:
+        elif len(data) >= _HEAD and data[1] <= 1 and (self.newcomers is not None or self._runner in {None, connection}):
             body = self._whole(connection, data)
             said = None if body is None else words.read(body)
             if said is not None:
                 self._said(connection, said)
+
+    def _disconnected(self, connection: int) -> None:
+        self._parts.pop(connection, None)
+        if self._link is not None:
+            self.calls.feed(connection, b"")
+        lost = self.parked.pop(connection, None)
+        if lost is not None:
+            lost()
+        if connection == self._runner:
+            self.kill()  # a cell has closed the conversation, which nothing can replace
 
     def _whole(self, connection: int, piece: bytes) -> bytearray | None:
         """Return the message that a piece completes; None when more is to come, or it is too long."""
@@ -127,6 +146,8 @@ class Interpreter:
         if not isinstance(said, words.Ready):
             if connection == self._runner and self.task is not None:
                 self.task.said(said)
+            elif connection != self._runner and self.newcomers is not None:
+                self.newcomers.joined(connection, said)
         elif self._runner is None:
             self._runner = connection
             self.features = frozenset(said.features)
@@ -149,6 +170,7 @@ class Interpreter:
         if self.death is not None:
             return
         self.death = death
+        self.parked.clear()
         self.calls.cancel()
         if self._backstop is not None:
             self._backstop.cancel()
@@ -191,8 +213,29 @@ class Interpreter:
         """Return the number of the next cell or question."""
         return next(self._numbers)
 
-    async def tell(self, message: bytes) -> None:
-        """Send a message to the runner.
+    def park(self, connection: int, lost: Callable[[], None]) -> None:
+        """Have the process of a connection be one that waits: it goes before others when memory is short.
+
+        Args:
+            connection: its connection.
+            lost: called when it has ended.
+        """
+        assert self._link is not None
+        assert self._runner is not None
+        self.parked[connection] = lost
+        self._link.lead(self._runner, tuple(self.parked))
+
+    def lead(self, connection: int) -> None:
+        """Have the process of a connection be the runner from now on: the one before is killed with all that it began.
+
+        What is parked stays.
+        """
+        assert self._link is not None
+        self._runner = connection
+        self._link.lead(connection, tuple(self.parked))
+
+    async def tell(self, message: bytes, *, connection: int | None = None) -> None:
+        """Send a message to the runner, or to the process of another connection.
 
         Raises:
             ContextDied, ContainerLost: the process has ended.
@@ -200,25 +243,26 @@ class Interpreter:
         if self.death is not None:
             raise copy.copy(self.death)
         assert self._link is not None
-        assert self._runner is not None
+        to = self._runner if connection is None else connection
+        assert to is not None
         async with self._telling:  # one message after another
             for start in range(0, len(message), _PIECE):
                 piece = message[start : start + _PIECE]
                 more = start + _PIECE < len(message)
-                await self._link.tell(self._runner, bytes([words.KIND, more]) + piece)
+                await self._link.tell(to, bytes([words.KIND, more]) + piece)
 
-    def tell_soon(self, message: bytes) -> None:
-        """Send a message to the runner, in a task of its own. Does nothing after the end."""
+    def tell_soon(self, message: bytes, *, connection: int | None = None) -> None:
+        """Send a message as ``tell`` does, in a task of its own. Does nothing after the end."""
         if self.death is None:
-            tell = asyncio.create_task(self._tell_or_drop(message))
+            tell = asyncio.create_task(self._tell_or_drop(message, connection))
             self._tells.add(tell)
             tell.add_done_callback(self._tells.discard)
 
-    async def _tell_or_drop(self, message: bytes) -> None:
+    async def _tell_or_drop(self, message: bytes, connection: int | None) -> None:
         try:
-            await self.tell(message)
+            await self.tell(message, connection=connection)
         except InterpreterToolsError:
-            if self.death is None:
+            if self.death is None and connection is None:
                 raise
 
     def interrupt(self) -> None:

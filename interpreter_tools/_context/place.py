@@ -8,6 +8,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from interpreter_tools._config.options import CellOptions
     from interpreter_tools._container.side_run import SideListener, SideRun
@@ -101,6 +102,14 @@ class Place(Protocol):
 
     def end(self, files: tuple[str, ...]) -> tuple[str, ...]:
         """Note that a cell has ended, and which files it has changed; return what all runs of the session have."""
+        ...
+
+    def files(self) -> AbstractAsyncContextManager[None]:
+        """Have the turn of the session: no run and no other call changes its files meanwhile."""
+        ...
+
+    def others(self, context: Resident) -> tuple[str, ...]:
+        """Return the names of the session's other contexts whose processes were started."""
         ...
 
     def leave(self, context: Resident) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from interpreter_tools._config.display import ProgramError
 from interpreter_tools._config.paths import check_path, shown_path
 from interpreter_tools._exceptions import InvalidPath
+from interpreter_tools._text import one_line
 
 KIND = ord("c")
 """The kind of the messages that a runner sends."""
@@ -23,6 +24,8 @@ _MOST_FILES = 10_000
 _MOST_MATCHES = 10_000
 _MOST_TEXT = 1 << 20  # characters of a traceback, or of an error's message
 _MOST_SECONDS = 1e9
+_MOST_REASON = 1000  # characters of what is in the way of a checkpoint
+_MOST_HELD = 1 << 50  # bytes of a checkpoint
 
 
 class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready", rename=None):
@@ -94,7 +97,55 @@ class Inspection(msgspec.Struct, frozen=True, tag_field="event", tag="inspect"):
     data: dict[str, str] = {}
 
 
-Said = Ready | Started | Asked | Cleared | Done | Completions | Checked | Inspection
+class NotParked(msgspec.Struct, frozen=True, tag_field="event", tag="refused"):
+    """A checkpoint or a rewind cannot be: something is in the way, and nothing has changed."""
+
+    id: int
+    reason: str = ""
+
+
+class Saved(msgspec.Struct, frozen=True, tag_field="event", tag="saved"):
+    """The process has forked for a checkpoint."""
+
+    id: int
+    bytes: int = 0
+    held: list[int] = []
+
+
+class Parked(msgspec.Struct, frozen=True, tag_field="event", tag="parked"):
+    """The fork waits, and can be woken."""
+
+    id: int
+    pid: int = 0
+
+
+class Woken(msgspec.Struct, frozen=True, tag_field="event", tag="woken"):
+    """A fork of a parked process waits to go on."""
+
+    id: int
+
+
+class Rewound(msgspec.Struct, frozen=True, tag_field="event", tag="rewound"):
+    """The fork goes on, and the files are what they were."""
+
+    id: int
+
+
+Said = (
+    Ready
+    | Started
+    | Asked
+    | Cleared
+    | Done
+    | Completions
+    | Checked
+    | Inspection
+    | NotParked
+    | Saved
+    | Parked
+    | Woken
+    | Rewound
+)
 """All that a runner may say."""
 
 Answer = Completions | Checked | Inspection
@@ -128,6 +179,11 @@ def _bounded(said: Said) -> Said:
         )
     if isinstance(said, Completions):
         return msgspec.structs.replace(said, matches=said.matches[:_MOST_MATCHES])
+    if isinstance(said, NotParked):
+        return msgspec.structs.replace(said, reason=one_line(said.reason)[:_MOST_REASON])
+    if isinstance(said, Saved):
+        held = [max(0, min(size, _MOST_HELD)) for size in said.held]
+        return msgspec.structs.replace(said, bytes=max(0, min(said.bytes, _MOST_HELD)), held=held)
     return said
 
 

@@ -88,6 +88,7 @@ class CellRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         preload: a module that this interpreter imports ahead, in containers that are made for a context.
         package: the package of the language that the runner needs; it is installed once into the dependency store
             where the image lacks it.
+        unforkable: why its process cannot be forked for a checkpoint; empty where it can.
 
     Raises:
         ConfigurationError: a value cannot work.
@@ -98,6 +99,7 @@ class CellRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     booted: bool = False
     preload: str = ""
     package: str = ""
+    unforkable: str = "cell runner that takes no checkpoints"
 
     def __post_init__(self) -> None:
         if isinstance(self.command, str) or not self.command:

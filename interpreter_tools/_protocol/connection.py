@@ -281,6 +281,13 @@ class Connection:
         """Make room for more output of a side run: so many bytes have been taken. Does nothing after its end."""
         return encode.taken(count, run=run) if self._flow(run) is not None else b""
 
+    def lead(self, connection: int, spared: Sequence[int], *, run: int) -> bytes:
+        """Make the process of a connection the program of a side run, and kill its others but those of the spared ones.
+
+        Does nothing after the end of the run.
+        """
+        return encode.lead(connection, spared, run=run) if self._flow(run) is not None else b""
+
     def reset(self, reset: Reset) -> bytes:
         """Kill, wipe and verify, then boot for the next user; answered by Clean."""
         data = encode.reset(reset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 HEADER_SIZE: Final = 8
 MAX_PAYLOAD: Final = 65536
 STDIN_WINDOW: Final = 65536
@@ -46,6 +46,7 @@ class Frame(IntEnum):
     TELL = 0x13
     TAKEN = 0x14
     MARK = 0x15
+    LEAD = 0x16
 
     HELLO = 0x81
     READY = 0x82

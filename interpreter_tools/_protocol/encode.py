@@ -157,6 +157,11 @@ def taken(count: int, *, run: int) -> bytes:
     return frame(Frame.TAKEN, _LENGTH.pack(count), run=run)
 
 
+def lead(connection: int, spared: Sequence[int], *, run: int) -> bytes:
+    """Encode LEAD: the process of a connection becomes the program of a side run."""
+    return frame(Frame.LEAD, *map(_LENGTH.pack, (connection, *spared)), run=run)
+
+
 def list_files(*, changed: bool) -> bytes:
     """Encode LIST: the files below the workspace, or those that changed since MARK."""
     return frame(Frame.LIST, *([_LENGTH.pack(1)] if changed else []))

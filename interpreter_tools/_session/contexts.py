@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from typing import TYPE_CHECKING, cast
@@ -10,7 +11,7 @@ import msgspec
 
 from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._config.model import ContainerStrategy
-from interpreter_tools._config.options import CellLimits, ContextOptions, RunOptions
+from interpreter_tools._config.options import CellLimits, ContextOptions, RunOptions, checkpoint_limits
 from interpreter_tools._context.context import Context
 from interpreter_tools._context.place import Packages
 from interpreter_tools._dependencies import check_packages
@@ -28,6 +29,7 @@ from interpreter_tools._session.run import SessionRun
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from interpreter_tools._config.model import SessionConfig
     from interpreter_tools._config.options import CellOptions
@@ -110,7 +112,14 @@ class SessionContexts:
         place = _Place(self, request, chosen.cells, preload, is_owner=is_owner)
         limits = CellLimits(timeout=request.options.timeout, output_limit=request.options.output_limit)
         context = Context(
-            name, chosen, place=place, limits=limits, on_death=on_death, tools=check_tools(options.get("tools", ()))
+            name,
+            chosen,
+            place=place,
+            limits=limits,
+            on_death=on_death,
+            tools=check_tools(options.get("tools", ())),
+            checkpoints=checkpoint_limits(options),
+            another=functools.partial(self.open, language, None, options, is_owner=False),
         )
         self._by_name[context.name] = context
         return context
@@ -333,6 +342,14 @@ class _Place:
         if self._record is None:
             return ()
         return self._contexts.runs.workspace.containers.note_generated(self._record, files)
+
+    def files(self) -> AbstractAsyncContextManager[None]:
+        """Have the turn of the session."""
+        return self._contexts.runs.turns.turn()
+
+    def others(self, context: Resident) -> tuple[str, ...]:
+        """Return the names of the session's other contexts whose processes were started."""
+        return tuple(sorted(self._contexts.runs.workspace.residents - {context.name}))
 
     def leave(self, context: Resident) -> None:
         """Forget a context that was closed."""

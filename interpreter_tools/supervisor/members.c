@@ -17,6 +17,11 @@
 
 #define MOST_LOOKS 16 /* before those that still move are killed as they are */
 
+static struct {
+	const pid_t *pids;
+	size_t count;
+} spared; /* while others are killed */
+
 struct process {
 	char state;
 	uint32_t uid, mark;
@@ -53,6 +58,20 @@ static bool look(pid_t pid, struct process *process)
 	return true;
 }
 
+static bool is_spared(pid_t pid)
+{
+	for (size_t i = 0; i < spared.count; i++)
+		if (spared.pids[i] == pid)
+			return true;
+	return false;
+}
+
+bool members_has(uint32_t mark, pid_t pid)
+{
+	struct process process;
+	return look(pid, &process) && process.mark == mark;
+}
+
 /* Send a signal to all of them. How many there were; and how many of them did not stand still. */
 static unsigned signal_all(uint32_t mark, int number, unsigned *moving)
 {
@@ -66,7 +85,7 @@ static unsigned signal_all(uint32_t mark, int number, unsigned *moving)
 		die("cannot read /proc: %s", strerror(errno));
 	for (struct dirent *entry; (entry = readdir(directory));) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid <= 1 || boot_owns(pid) || !look(pid, &process))
+		if (pid <= 1 || boot_owns(pid) || is_spared(pid) || !look(pid, &process))
 			continue;
 		/* root's is the zygote, or a child of it that has not become a user yet; what is dead waits for its parent */
 		if (process.uid == 0 || process.mark != mark || strchr("ZX", process.state))
@@ -87,4 +106,12 @@ bool members_left(uint32_t mark)
 		signal_all(mark, SIGSTOP, &moving);
 	signal_all(mark, SIGKILL, &moving);
 	return true;
+}
+
+void members_end_others(uint32_t mark, const pid_t *pids, size_t count)
+{
+	spared.pids = pids;
+	spared.count = count;
+	members_left(mark);
+	spared.count = 0;
 }

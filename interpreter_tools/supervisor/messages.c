@@ -33,6 +33,7 @@ struct connection {
 	int fd; /* -1: free */
 	uint16_t run;
 	uint32_t number;
+	pid_t peer; /* the process that made it */
 	bool spoken, over; /* the client knows of it; it has ended, which is still to be told */
 	uint8_t head[4];
 	uint8_t *piece; /* the piece that is coming or waits, behind room for its number */
@@ -140,13 +141,14 @@ static struct connection *free_place(struct talk *talk)
 }
 
 /* Whose it is, the kernel says: a process has the groups of its run, and connects with them. */
-static struct talk *talk_of(int fd)
+static struct talk *talk_of(int fd, pid_t *peer)
 {
 	struct ucred who;
 	gid_t groups[64];
 	socklen_t size = sizeof who, groups_size = sizeof groups;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
 		return NULL;
+	*peer = who.pid;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size) < 0)
 		groups_size = 0; /* gVisor does not tell, and has no marks either */
 	return run_of_peer(who.uid, groups, groups_size / sizeof *groups);
@@ -155,14 +157,15 @@ static struct talk *talk_of(int fd)
 void messages_accept(void)
 {
 	int fd;
+	pid_t peer;
 	while (messages.listener >= 0 && (fd = accept4(messages.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct talk *talk = talk_of(fd);
+		struct talk *talk = talk_of(fd, &peer);
 		struct connection *connection = talk && messages.count < MOST_OF_ALL ? free_place(talk) : NULL;
 		if (!connection) {
 			close(fd);
 			continue;
 		}
-		*connection = (struct connection){.fd = fd, .run = talk->run, .number = ++talk->count};
+		*connection = (struct connection){.fd = fd, .run = talk->run, .number = ++talk->count, .peer = peer};
 		messages.count++;
 		watch(talk->events, EPOLL_CTL_ADD, fd, EPOLLIN, connection);
 	}
@@ -334,12 +337,18 @@ static void send_told(struct connection *connection)
 	send_answers(connection);
 }
 
-static struct connection *find(struct talk *talk, uint32_t number)
+static struct connection *find(const struct talk *talk, uint32_t number)
 {
 	for (size_t i = 0; talk->connections && i < MOST_CONNECTIONS; i++)
 		if (talk->connections[i].fd >= 0 && talk->connections[i].number == number && !talk->connections[i].over)
 			return &talk->connections[i];
 	return NULL;
+}
+
+pid_t messages_peer(const struct talk *talk, uint32_t number)
+{
+	const struct connection *connection = find(talk, number);
+	return connection ? connection->peer : 0;
 }
 
 void messages_tell(struct talk *talk, struct cursor *payload)

@@ -37,12 +37,13 @@
  *                                                                  IT_FILES repeated, IT_EXIT, IT_CLEAN if the start asked
  *                                                                  for a reset, then IDLE
  *
- * Frames for a run that has ended raced with its end and are ignored: IT_STDIN, IT_KILL, IT_SIGNAL, IT_TELL and IT_TAKEN.
+ * Frames for a run that has ended raced with its end and are ignored: IT_STDIN, IT_KILL, IT_SIGNAL, IT_TELL,
+ * IT_TAKEN and IT_LEAD.
  */
 #ifndef INTERPRETER_TOOLS_PROTOCOL_H
 #define INTERPRETER_TOOLS_PROTOCOL_H
 
-#define IT_VERSION 2          /* of this file; both sides must hold the same */
+#define IT_VERSION 3          /* of this file; both sides must hold the same */
 #define IT_HEADER_SIZE 8
 #define IT_MAX_PAYLOAD 65536  /* bytes */
 #define IT_STDIN_WINDOW 65536 /* bytes of IT_STDIN a client may have outstanding before an IT_CREDIT */
@@ -69,6 +70,7 @@
 #define IT_TELL 0x13    /* u32 connection, 1 to IT_MESSAGE_SIZE bytes: a piece for whoever holds that connection; see below */
 #define IT_TAKEN 0x14   /* u32 bytes of output and messages of a side run that the client has taken: there is room for as many again */
 #define IT_MARK 0x15    /* empty: what changes from here on is told by IT_LIST */
+#define IT_LEAD 0x16    /* u32 connection of a side run, u32 connections that are spared: see "Side runs" */
 
 /* client to the supervisor of an installer, where the store can be written; a key is 64 hexadecimal digits */
 #define IT_STAGE 0x0d   /* u32 uid, string key: STORE/.KEY/target and STORE/.KEY/tmp, empty and that user's */
@@ -99,6 +101,10 @@
  * Every process of a side run is in a supplementary group of its own, IT_MARK_FIRST to IT_MARK_LAST, which it cannot leave: by that, and by no word of
  * theirs, the supervisor knows whose a process and whose a connection is. No run's uid lies in that range. What a side run has started is killed
  * with it. The end of the main run kills what belongs to no side run. A reset ends all of them, each with its IT_EXIT before IT_CLEAN.
+ *
+ * IT_LEAD makes the process that holds a connection the program of the run, whose end is the end of the run. All other processes of the run are
+ * killed, but those that hold one of the connections that follow. When memory is short, those go first. For the process that is the program
+ * already nothing is killed. A first connection that is over means nothing: IT_LEAD is then ignored.
  */
 #define IT_MARK_FIRST 60000
 #define IT_MARK_LAST 64999

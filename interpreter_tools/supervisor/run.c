@@ -24,6 +24,8 @@
 #define DRAIN_GRACE_US 2000000 /* for a pipe to end that nothing comes from, when every process is dead */
 #define RETRY_US 2000          /* between two looks at what must go away by itself */
 #define MOST_FRAMES 8          /* of output, before the client and the clock have their turn again */
+#define OOM_LEADER 500 /* of 1000: behind the copies of it that are parked, when memory is short */
+#define OOM_FIRST 1000
 #define MARKS (IT_MARK_LAST - IT_MARK_FIRST + 1)
 
 /*
@@ -39,7 +41,7 @@ struct run {
 	uint16_t number;                 /* 0: the main run */
 	uint32_t uid, outcome, flags;
 	uint32_t mark;                   /* the group of its processes; 0: they have none */
-	pid_t pid;
+	pid_t pid, group;                /* the program; the group of processes that it began in */
 	bool exited, last, lists, gathers;
 	bool alone;                      /* when it ended, nothing that it could have left was there */
 	bool beside;                     /* other runs were there, so the container's counters do not speak of it */
@@ -268,6 +270,7 @@ static bool begin(struct run *run, uint16_t number, const struct start *start)
 	if (booted ? !start_booted(run, start) : !start_exec(run, start))
 		return false;
 	run->phase = RUNNING;
+	run->group = run->pid;
 	run->deadline_us = start->timeout_ms ? run->started_us + start->timeout_ms * 1000ull : 0;
 	run->limit = start->limit;
 	run->room = number ? IT_OUTPUT_WINDOW : INT64_MAX;
@@ -674,7 +677,29 @@ static void send_signal(const struct run *run, struct cursor *payload)
 	if (number == 0 || number > 64)
 		die("protocol: a signal %u", number);
 	if (run->phase == RUNNING)
-		kill(-run->pid, (int)number); /* it leads a group of processes: spawn.c, and so does a child of a zygote */
+		kill(-run->group, (int)number); /* it led a group of processes: spawn.c, and so does a child of a zygote */
+}
+
+/* The process of another connection takes the place of the program: a parked copy of it, for one. */
+static void lead(struct run *run, struct cursor *payload)
+{
+	pid_t pids[64], leader = messages_peer(&run->talk, take_u32(payload));
+	size_t count = 0;
+	pids[count++] = leader;
+	while (payload->at < payload->end) {
+		pid_t pid = messages_peer(&run->talk, take_u32(payload));
+		if (count == sizeof pids / sizeof *pids)
+			die("protocol: more connections are spared than there can be");
+		pids[count++] = pid;
+	}
+	if (leader <= 1 || run->phase != RUNNING || !members_has(run->mark, leader))
+		return;
+	for (size_t i = 0; i < count; i++)
+		prefer_for_oom(pids[i], i == 0 ? OOM_LEADER : OOM_FIRST);
+	if (leader == run->pid)
+		return;
+	run->pid = leader;
+	members_end_others(run->mark, pids, count);
 }
 
 static void take_room(struct run *run, struct cursor *payload)
@@ -687,7 +712,8 @@ static void take_room(struct run *run, struct cursor *payload)
 bool run_frame(uint8_t type, uint16_t number, struct cursor *payload)
 {
 	struct run *run = run_of(number);
-	if (type != IT_STDIN && type != IT_KILL && type != IT_SIGNAL && type != IT_TELL && (type != IT_TAKEN || !number))
+	if (type != IT_STDIN && type != IT_KILL && type != IT_SIGNAL && type != IT_TELL &&
+	    ((type != IT_TAKEN && type != IT_LEAD) || !number))
 		return false;
 	if (!run) /* it raced with the end of the run */
 		return true;
@@ -699,6 +725,8 @@ bool run_frame(uint8_t type, uint16_t number, struct cursor *payload)
 		send_signal(run, payload);
 	else if (type == IT_TAKEN)
 		take_room(run, payload);
+	else if (type == IT_LEAD)
+		lead(run, payload);
 	else
 		end_by(run, IT_KILLED);
 	return true;

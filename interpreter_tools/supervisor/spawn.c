@@ -148,13 +148,13 @@ void processes_open(void)
  * The process goes first when memory is short, and cannot change that: see landlock.c, and box.c. Not fatal: gVisor has
  * no such file.
  */
-void prefer_for_oom(pid_t pid)
+void prefer_for_oom(pid_t pid, unsigned points)
 {
-	char path[40];
+	char path[40], number[16];
 	snprintf(path, sizeof path, "%d/oom_score_adj", (int)pid);
 	int fd = openat(processes, path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
-		(void)!write(fd, "1000", 4);
+		(void)!write(fd, number, (size_t)snprintf(number, sizeof number, "%u", points));
 		close(fd);
 	}
 }
@@ -255,7 +255,7 @@ static _Noreturn void child(const struct program *program, int report)
 	}
 	if (program->uid) {
 		prctl(PR_SET_DUMPABLE, 1); /* the files of /proc/self are ours; in a user namespace they were nobody's */
-		prefer_for_oom(getpid());
+		prefer_for_oom(getpid(), 1000);
 		prctl(PR_SET_DUMPABLE, 0);
 	}
 	if (is_ours == (ourselves >= 0) && place_descriptors(program) == 0 && landlock_enter() == 0 &&

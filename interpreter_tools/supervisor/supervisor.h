@@ -113,12 +113,14 @@ int become(uint32_t uid);       /* file system identity for the next calls; beco
 void processes_open(void);      /* while /proc can be written */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 void exec_by_name(char **argv, char **envp); /* returns with errno */
-void prefer_for_oom(pid_t pid); /* when memory is short, that process goes first */
+void prefer_for_oom(pid_t pid, unsigned points); /* of 1000: when memory is short, the process with most goes first */
 bool kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork; true: there is nobody else */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
 
 /* members.c */
 bool members_left(uint32_t mark); /* processes of the side run with that mark; 0: of no side run; they are killed */
+bool members_has(uint32_t mark, pid_t pid);
+void members_end_others(uint32_t mark, const pid_t *pids, size_t count); /* kill all of them but those */
 
 /* boot.c */
 void boot_configure(struct cursor *payload); /* what to boot; nothing is booted yet */
@@ -173,6 +175,7 @@ void messages_output(struct talk *talk, bool is_stderr, size_t bytes); /* so muc
 bool messages_ready(const struct talk *talk, const struct pipes *pipes); /* a message waits, and nothing is in its way */
 bool messages_pass(struct talk *talk, const struct pipes *pipes); /* pass on what can be now; true when a message still waits */
 void messages_tell(struct talk *talk, struct cursor *payload);
+pid_t messages_peer(const struct talk *talk, uint32_t number); /* the process that made a connection; 0: that is over */
 int messages_blocked(void);     /* readable when a connection takes more of what it is told; -1: nothing is waited for */
 void messages_unblock(void);
 void messages_end(struct talk *talk);

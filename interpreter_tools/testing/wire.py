@@ -176,6 +176,7 @@ _FIELDS: dict[int, Callable[[Reader], tuple[object, ...]]] = {
     0x13: lambda reader: (reader.number(4), reader.take(len(reader.data))),
     0x14: lambda reader: (reader.number(4),),
     0x15: _nothing,
+    0x16: lambda reader: tuple(reader.number(4) for _ in range(len(reader.data) // 4)),
     0x0B: lambda reader: (reader.number(4), reader.number(8), reader.number(8), reader.string()),
     0x0C: lambda reader: (reader.string(), reader.string(), reader.string()),
     0x0D: lambda reader: (reader.number(4), reader.string()),

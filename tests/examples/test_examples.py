@@ -31,6 +31,7 @@ PRINTS = {
     ],
     "anthropic_messages.py": ["The tool says 385."],
     "basic_usage.py": ["ok sum 15 average 3", "error 3 trouble", "timeout within", "ok ('out.txt',)"],
+    "rewind.py": ["rows: 3, files: ['data.csv']", "after a bad step: rows: 0", "after the rewind: rows: 3", "* "],
     "context.py": ["median: 3.5", "error: TypeError", "outcome: timeout", "still there, as Out[5]", "display: 'done'"],
     "deepagents_sandbox.py": ["execute: 1 1\n2 4\n3 9", "grep: /workspace/squares.py", "Done."],
     "inspect_ai_sandbox.py": ["bash: 10\npython: 385\naccuracy: 1.0"],

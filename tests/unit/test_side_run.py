@@ -84,6 +84,18 @@ async def test_events_reach_the_listener_of_their_run() -> None:
     assert sandbox.heard() == [(second.number, (Frame.SIGNAL, 2)), (second.number, (Frame.KILL,))]
 
 
+async def test_another_process_becomes_the_program() -> None:
+    """The others are killed, but for those of the spared connections."""
+    sandbox = Sandbox()
+    side, _ = begin(sandbox)
+    sandbox.heard()
+    side.lead(3, [1, 2])
+    assert sandbox.heard() == [(side.number, (Frame.LEAD, 3, 1, 2))]
+    say(sandbox, side, EXITED)
+    side.lead(3, [])
+    assert sandbox.heard() == []
+
+
 async def test_refused_side_run_has_ended() -> None:
     """Its listener is told why."""
     sandbox = Sandbox()

@@ -20,7 +20,10 @@ NODE_FIXED = ("NODE_", "UV_", "LANG", "LC_", "TZ", "SSL_CERT_")
 
 def node_cells(language: str) -> CellRunner:
     """Return the cell runner of a language that Node.js runs."""
-    return CellRunner(command=("node", "--expose-internals", "-e", _CELLS, language))
+    return CellRunner(
+        command=("node", "--expose-internals", "-e", _CELLS, language),
+        unforkable="threads of Node, which a fork would lose",
+    )
 
 
 JAVASCRIPT = LanguageConfig(

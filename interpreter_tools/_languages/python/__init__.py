@@ -30,6 +30,7 @@ PYTHON = LanguageConfig(
         booted=True,
         preload="interpreter_tools_cells",
         package="ipython",
+        unforkable="",
         environment={VARIABLE: "1"},
     ),
 )

@@ -19,8 +19,10 @@ import threading
 import time
 import traceback
 
+from interpreter_tools_cells import parking
 from interpreter_tools_cells.files import Changes
 from interpreter_tools_cells.shell import adopt, flush, make_shell
+from interpreter_tools_cells.snapshot import CannotHold, Snapshot
 from interpreter_tools_cells.wire import Wire
 
 shell = make_shell()
@@ -51,6 +53,9 @@ class Runner:
         self.takes_input = False
         self.context = contextvars.copy_context()
         self.news = None
+        self.serving = None
+        self.snapshot = None  # the files at the last checkpoint
+        self.parks = False  # a fork is a checkpoint, and no process of a cell
 
     # -- life
 
@@ -68,9 +73,13 @@ class Runner:
         for name in filter(None, os.environ.pop("INTERPRETER_TOOLS_PRELOAD", "").split()):
             __import__(name)
         self.wire.say(
-            {"event": "ready", "language": "python", "features": ["complete", "inspect", "input", "is_complete"]}
+            {
+                "event": "ready",
+                "language": "python",
+                "features": ["complete", "inspect", "input", "is_complete", "checkpoint"],
+            }
         )
-        serving = self.loop.create_task(self._serve())
+        serving = self.serving = self.loop.create_task(self._serve())
         while not serving.done():
             try:
                 self.loop.run_until_complete(serving)
@@ -129,6 +138,8 @@ class Runner:
 
     def _after_fork(self):
         """Be an ordinary process: the conversation is the parent's."""
+        if self.parks:
+            return
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.wire.close()
 
@@ -166,6 +177,8 @@ class Runner:
                 self._answer(message, self._inspect)
             elif operation == "is_complete":
                 self._answer(message, self._is_complete)
+            elif operation == "checkpoint":
+                self._checkpoint(message)
 
     def _answer(self, message, question):
         reply = {"event": message["op"], "id": message["id"]}
@@ -189,6 +202,97 @@ class Runner:
     def _is_complete(self, message):
         status, indent = self.shell.check_complete(message["code"])
         return {"status": status, "indent": indent}
+
+    # -- checkpoints
+
+    def _checkpoint(self, message):
+        """Park a fork of this process; what it cannot hold is refused by name, before anything has changed."""
+        number = message["id"]
+        before = self.snapshot
+        try:
+            flush()
+            files = parking.check(self._own_descriptors(), message["parked"])
+            self.snapshot = Snapshot(self.changes.root, before, message.get("bytes"))
+            traits = parking.Traits()
+            self.parks = True
+            try:
+                parked = parking.away(stays=True)
+            finally:
+                self.parks = False
+        except (parking.Refused, CannotHold) as refusal:
+            self.snapshot = before
+            self.wire.say({"event": "refused", "id": number, "reason": str(refusal)})
+        except OSError as error:
+            self.snapshot = before
+            self.wire.say({"event": "refused", "id": number, "reason": f"lack of memory or processes ({error})"})
+        else:
+            if parked:
+                self._park(number, files, traits)
+                return
+            held = parking.held(message["parked"])
+            self.wire.say({"event": "saved", "id": number, "bytes": self.snapshot.bytes, "held": held})
+
+    def _own_descriptors(self):
+        own = {self.wire.descriptor, *parking.own_of_loop(self.loop)}
+        if self.snapshot is not None:
+            own.update(entry.copies.descriptor for entry in self.snapshot.entries.values() if entry.copies)
+        connection = sys.modules["interpreter_tools_display.messages"]._connection
+        tools = sys.modules.get("tools")
+        wires = [connection, *(wire.socket for wire in getattr(tools, "_all_wires", list)())]
+        own.update(each.fileno() for each in wires if each is not None)
+        return own
+
+    def _park(self, number, files, traits):
+        """Be parked, and return in each process that is woken, when the files are what they were."""
+        self.pid = os.getpid()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.modules["interpreter_tools_display.messages"]._forget()
+        self._connect()
+        self.wire.say({"event": "parked", "id": number, "pid": self.pid})
+        while True:
+            self.wire.wait()
+            message = self.wire.inbox.popleft()
+            if message["op"] == "drop":
+                os._exit(0)
+            self.parks = True
+            try:
+                woken = parking.away(stays=True)
+            except OSError as error:
+                reason = f"lack of memory or processes ({error})"
+                self.wire.say({"event": "refused", "id": message["id"], "reason": reason})
+                continue
+            finally:
+                self.parks = False
+            if woken:
+                self._wake(message["id"], files, traits)
+                return
+
+    def _wake(self, number, files, traits):
+        """Go on from the checkpoint, in the place of the process that went on from it before."""
+        self.pid = os.getpid()
+        self._connect()
+        self.wire.say({"event": "woken", "id": number})
+        self.wire.wait()  # until the client has made this the program of the run
+        message = self.wire.inbox.popleft()
+        try:
+            parking.wait_until_alone(message["parked"])
+            self.snapshot.restore()
+            traits.give_back()
+            for file in files:
+                file.reopen()
+        except (parking.Refused, CannotHold, OSError) as error:
+            self.wire.say({"event": "refused", "id": number, "reason": str(error)})
+            os._exit(1)
+        parking.renew_loop(self.loop, self.serving)
+        self.loop.add_reader(self.wire.descriptor, self._readable)
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        self.changes.end()  # what came back is no doing of the next cell
+        self.wire.say({"event": "rewound", "id": number})
+
+    def _connect(self):
+        """Have a conversation of this process's own, on a descriptor that the event loop does not know yet."""
+        self.wire.close()
+        self.wire = Wire()
 
     # -- cells
 

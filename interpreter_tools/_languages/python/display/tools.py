@@ -266,6 +266,11 @@ def _loop_wire():
     return _loops[loop]
 
 
+def _all_wires():
+    """Return all connections of this process to the host."""
+    return [*([] if _wire is None else [_wire]), *_loops.values()]
+
+
 def _after_fork():
     global _making, _wire
     _making = _thread.allocate_lock()  # another thread may have held the old one

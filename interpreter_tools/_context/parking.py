@@ -1,0 +1,153 @@
+"""Checkpoints of a process: the two exchanges of words that make one, and go back to one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from interpreter_tools._context import words
+from interpreter_tools._exceptions import CheckpointRefused, ContextDied
+
+if TYPE_CHECKING:
+    from interpreter_tools._context.interpreter import Interpreter
+    from interpreter_tools._exceptions import InterpreterToolsError
+
+_PATIENCE = 60.0  # seconds for a checkpoint, or a rewind: both copy files
+
+
+class _Exchange:
+    """A task of a process whose output is dropped, and whose answers come from several of its connections."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.news = asyncio.Event()
+        self.refused: words.NotParked | None = None
+        self.died: InterpreterToolsError | None = None
+
+    def output(self, stream: str, data: bytes) -> None:
+        """Drop output."""
+
+    def display(self, connection: int, piece: bytes) -> None:
+        """Drop a display."""
+
+    def said(self, said: words.Said) -> None:
+        """Take what the runner says."""
+        if isinstance(said, words.NotParked) and said.id == self.number:
+            self.refused = said
+            self.news.set()
+
+    def joined(self, connection: int, said: words.Said) -> None:
+        """Take what another process of the context says."""
+
+    def ended(self, died: InterpreterToolsError) -> None:
+        """Fail: the process has ended."""
+        self.died = died
+        self.news.set()
+
+    async def next(self, interpreter: Interpreter) -> None:
+        """Wait for the next event.
+
+        Raises:
+            CheckpointRefused: the process refuses, and nothing has changed.
+            ContextDied, ContainerLost: the process has ended, or does not answer and was killed.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.news.wait()
+        except TimeoutError:
+            interpreter.kill()
+            raise ContextDied("a checkpoint took longer than 60 s, so the process of the context was killed") from None
+        self.news.clear()
+        if self.died is not None:
+            raise self.died
+        if self.refused is not None:
+            raise CheckpointRefused(self.refused.reason)
+
+
+class Parking(_Exchange):
+    """The making of a checkpoint: the process forks, and the fork parks.
+
+    Attributes:
+        parked: the connection of the parked process, and its number; None until it has spoken.
+        saved: what the process says of the checkpoint; None until then.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.parked: tuple[int, int] | None = None
+        self.saved: words.Saved | None = None
+
+    def said(self, said: words.Said) -> None:
+        """Take the answer of the process itself."""
+        super().said(said)
+        if isinstance(said, words.Saved) and said.id == self.number:
+            self.saved = said
+            self.news.set()
+
+    def joined(self, connection: int, said: words.Said) -> None:
+        """Take the first word of the parked process."""
+        if isinstance(said, words.Parked) and said.id == self.number and self.parked is None:
+            self.parked = connection, said.pid
+            self.news.set()
+
+    async def finish(self, interpreter: Interpreter) -> tuple[tuple[int, int], words.Saved]:
+        """Wait until both have spoken.
+
+        Raises:
+            CheckpointRefused: the process refuses, and nothing has changed.
+            ContextDied, ContainerLost: the process has ended.
+        """
+        while self.parked is None or self.saved is None:
+            await self.next(interpreter)
+        return self.parked, self.saved
+
+
+class Waking(_Exchange):
+    """The way back to a checkpoint: the parked process forks, and the fork goes on in the place of the process.
+
+    Args:
+        number: the number of the exchange.
+        parked: the connection of the parked process.
+        others: the numbers of all parked processes.
+    """
+
+    def __init__(self, number: int, parked: int, others: list[int]) -> None:
+        super().__init__(number)
+        self._parked = parked
+        self._others = others
+        self._woken: int | None = None
+        self._done = False
+
+    def said(self, said: words.Said) -> None:
+        """Take the answer of the process that goes on."""
+        super().said(said)
+        if isinstance(said, words.Rewound) and said.id == self.number:
+            self._done = True
+            self.news.set()
+
+    def joined(self, connection: int, said: words.Said) -> None:
+        """Take the first word of the fork, or the refusal of the parked process."""
+        if connection == self._parked:
+            super().said(said)
+        elif isinstance(said, words.Woken) and said.id == self.number and self._woken is None:
+            self._woken = connection
+            self.news.set()
+
+    async def finish(self, interpreter: Interpreter) -> None:
+        """Have the fork go on, and wait until its files are what they were.
+
+        Raises:
+            CheckpointRefused: no process could be made, and nothing has changed.
+            ContextDied, ContainerLost: the process has ended, or the files could not be brought back.
+        """
+        while self._woken is None:
+            await self.next(interpreter)
+        interpreter.lead(self._woken)
+        await interpreter.tell(words.say("restore", id=self.number, parked=self._others))
+        try:
+            while not self._done:
+                await self.next(interpreter)
+        except CheckpointRefused as refused:
+            interpreter.kill()
+            await interpreter.over()
+            raise ContextDied(f"the files of the checkpoint could not be brought back: {refused.what}") from refused

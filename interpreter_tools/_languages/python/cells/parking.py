@@ -1,0 +1,233 @@
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
+"""Forks of the cell runner: a checkpoint is one that is parked, and a rewind wakes it.
+
+A parked process never runs on. Who wakes it gets a fork of it, so it can be woken any number of times. Both are
+children of the sandbox's first process: the code of the cells never meets them as its own children.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import stat
+import sys
+import time
+import warnings
+
+_SELF = "/proc/self"
+_SHARED = re.compile(rb"^\S+ .w.s \S+ \S+ \S+ *(.*)$", re.MULTILINE)
+_KEPT = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
+_PATIENCE = 5.0  # seconds that the processes of the time after the checkpoint may take to be gone
+
+
+class Refused(Exception):
+    """The process cannot be forked; the text names what is in the way."""
+
+
+class OpenFile:
+    """A descriptor of a file, with its place in the file: a fork shares it, and a woken process must not."""
+
+    def __init__(self, descriptor, path):
+        self.descriptor = descriptor
+        self.path = path
+        fields = dict(
+            line.split(b":\t") for line in _read(f"{_SELF}/fdinfo/{descriptor}").splitlines() if b":\t" in line
+        )
+        self.flags = int(fields[b"flags"], 8) & _KEPT
+        self.position = int(fields[b"pos"])
+        self.inheritable = os.get_inheritable(descriptor)
+
+    def reopen(self):
+        """Open the file again, at the place that it had."""
+        try:
+            fresh = os.open(self.path, self.flags | os.O_CLOEXEC)
+        except OSError:
+            return  # it lay outside of the workspace, and is gone
+        os.lseek(fresh, self.position, os.SEEK_SET)
+        os.dup2(fresh, self.descriptor, inheritable=self.inheritable)
+        os.close(fresh)
+
+
+def check(own, parked):
+    """Return the open files of this process, which a fork has to open again.
+
+    Args:
+        own: descriptors that the runner itself holds, and replaces in a fork.
+        parked: the processes of checkpoints.
+
+    Raises:
+        Refused: something would not survive a fork.
+    """
+    _check_threads()
+    for pid, name in others(parked):
+        raise Refused(f"child process {pid} ({name!r})")
+    shared = _SHARED.search(_read(f"{_SELF}/maps"))
+    if shared is not None:
+        raise Refused(f"shared mapping of {os.fsdecode(shared[1])!r}")
+    if os.readlink(f"{_SELF}/cwd").endswith(" (deleted)"):
+        raise Refused("working directory, which was removed")
+    streams = set()
+    for descriptor in range(3):
+        try:
+            streams.add(os.fstat(descriptor).st_ino)
+        except OSError:
+            pass
+    files = []
+    for name in os.listdir(f"{_SELF}/fd"):
+        descriptor = int(name)
+        if descriptor in own:
+            continue
+        try:
+            about, path = os.fstat(descriptor), os.readlink(f"{_SELF}/fd/{name}")
+        except OSError:
+            continue  # the listing's own
+        kind = stat.S_IFMT(about.st_mode)
+        if kind == stat.S_IFREG:
+            if path.startswith("/memfd:") or not about.st_nlink:
+                raise Refused(f"deleted file {path!r} (descriptor {name})")
+            files.append(OpenFile(descriptor, path))
+        elif kind == stat.S_IFSOCK:
+            raise Refused(f"socket (descriptor {name})")
+        elif kind == stat.S_IFIFO and about.st_ino not in streams:
+            raise Refused(f"pipe (descriptor {name})")
+        elif kind not in {stat.S_IFDIR, stat.S_IFCHR, stat.S_IFIFO}:
+            raise Refused(f"{path} (descriptor {name})")
+    return files
+
+
+def _check_threads():
+    threading = sys.modules.get("threading")
+    for thread in threading.enumerate() if threading is not None else ():
+        if thread.ident != threading.get_ident():
+            raise Refused(f"thread {thread.name!r}")
+    if len(os.listdir(f"{_SELF}/task")) == 1:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        away()  # libraries that have a pool of threads end it before a fork, and make it anew when they need it
+    for task in os.listdir(f"{_SELF}/task"):
+        if int(task) != os.getpid():
+            name = os.fsdecode(_read(f"{_SELF}/task/{task}/comm").strip())
+            raise Refused(f"thread {name!r} of a library")
+
+
+def others(parked):
+    """Yield the other processes of the context but for those that are parked: number and name."""
+    groups = set(os.getgroups())
+    left_out = {os.getpid(), *parked}
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) in left_out:
+            continue
+        try:
+            lines = _read(f"/proc/{name}/status").split(b"\n")
+        except OSError:
+            continue  # it has ended
+        fields = dict(line.split(b":\t", 1) for line in lines if b":\t" in line)
+        if fields.get(b"State", b"Z")[:1] in b"ZX":
+            continue
+        if groups and groups & set(map(int, fields.get(b"Groups", b"").split())):
+            yield int(name), os.fsdecode(fields[b"Name"])
+
+
+def wait_until_alone(parked):
+    """Wait until what ran after the checkpoint is gone.
+
+    Raises:
+        Refused: it is not.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    left = next(others(parked), None)
+    while left is not None:
+        if time.monotonic() > deadline:
+            raise Refused(f"process {left[0]} ({left[1]!r}), which does not end")
+        time.sleep(0.0005)
+        left = next(others(parked), None)
+
+
+def away(stays=False):
+    """Fork a process that is no child of this one.
+
+    Args:
+        stays: True lets it live: the call returns True in it. Else it ends at once.
+
+    Raises:
+        OSError: no process could be made.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            if not stays:
+                os._exit(0)
+            between = os.getpid()
+            if os.fork():
+                os._exit(0)
+            while os.getppid() == between:  # it has not ended; who is told of this process may end all others
+                time.sleep(0.0001)
+        except OSError as error:
+            os._exit((error.errno or 0) & 0x7F or 1)
+        return True
+    try:
+        status = os.waitpid(child, 0)[1]
+    except ChildProcessError:  # the code of the cells does not want to know of children
+        return False
+    if status:
+        error = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+        raise OSError(error, os.strerror(error))
+    return False
+
+
+class Traits:
+    """Traits of a process that a fork changes by itself, and that a woken one gets back."""
+
+    def __init__(self):
+        self.directory = os.getcwd()
+        random = sys.modules.get("random")
+        self.random = None if random is None else random.getstate()
+
+    def give_back(self):
+        """Take the directory and random numbers of the time of the checkpoint."""
+        os.chdir(self.directory)
+        if self.random is not None:
+            sys.modules["random"].setstate(self.random)
+
+
+def renew_loop(loop, running):
+    """Give the event loop of a fork descriptors of its own: what is behind the old ones is another process's.
+
+    Args:
+        loop: the loop.
+        running: the task of it that forked.
+    """
+    asyncio._set_running_loop(loop)
+    asyncio.set_event_loop(loop)
+    if asyncio.current_task(loop) is None:
+        asyncio.tasks._enter_task(loop, running)
+    old = loop._selector
+    loop._selector = type(old)()
+    old.close()
+    loop._close_self_pipe()
+    loop._make_self_pipe()
+    if loop._signal_handlers:
+        signal.set_wakeup_fd(loop._csock.fileno())
+
+
+def own_of_loop(loop):
+    """Return the descriptors that an event loop holds for itself."""
+    return {loop._selector.fileno(), loop._ssock.fileno(), loop._csock.fileno()}
+
+
+def held(parked):
+    """Return the memory that each parked process holds, with its share of what several have: bytes."""
+    sizes = []
+    for pid in parked:
+        try:
+            found = re.search(rb"^Pss:\s+(\d+)", _read(f"/proc/{pid}/smaps_rollup"), re.MULTILINE)
+        except OSError:
+            found = None  # it has ended
+        sizes.append(int(found[1]) * 1024 if found else 0)
+    return sizes
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()

@@ -1,0 +1,301 @@
+"""Checkpoints of contexts: variables and files go back together, and what cannot be forked is refused by name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from interpreter_tools import (
+    Checkpoint,
+    CheckpointGone,
+    CheckpointRefused,
+    ConfigurationError,
+    ContextDied,
+)
+from tests.docker.conftest import BOTH_WAYS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from interpreter_tools import Context, ExecutionEngine
+    from tests.docker.conftest import Isolated
+
+pytestmark = pytest.mark.docker
+
+_REFUSED = {
+    "a thread": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='worker', daemon=True).start()",
+        "thread 'worker'",
+    ),
+    "an executor": ("import asyncio; await asyncio.to_thread(int)", "thread 'asyncio_0'"),
+    "a socket": ("import socket; s = socket.socket()", "socket (descriptor "),
+    "a pipe": ("import os; ends = os.pipe()", "pipe (descriptor "),
+    "a child": ("import subprocess; p = subprocess.Popen(['sleep', '60'])", "('sleep')"),
+    "a daemon": ("import subprocess; subprocess.run('setsid sleep 60 &', shell=True)", "('sleep')"),
+    "a mapping": ("import mmap; m = mmap.mmap(-1, 4096)", "shared mapping of '/dev/zero (deleted)'"),
+    "a deleted file": (
+        "f = open('gone', 'w'); import os; os.unlink('gone')",
+        "deleted file '/workspace/gone (deleted)'",
+    ),
+    "another loop": ("import asyncio; loop = asyncio.new_event_loop()", "descriptor "),
+    "a socket file": (
+        "import socket; s = socket.socket(socket.AF_UNIX); s.bind('here'); s.close()",
+        "'/workspace/here', which is neither a file nor a directory",
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=BOTH_WAYS)
+def isolation(request: pytest.FixtureRequest) -> Isolated:
+    """In both ways: the processes of a checkpoint are known and ended in each."""
+    return request.param
+
+
+@pytest.fixture
+async def context(shared_engine: ExecutionEngine) -> AsyncGenerator[Context]:
+    """A context of Python in a session of its own."""
+    async with shared_engine.context("python", timeout=60, checkpoint_limit=4) as context:
+        yield context
+
+
+async def _value(context: Context, code: str) -> str | None:
+    result = await context.run(code)
+    assert result.ok, result.stderr
+    return result.text
+
+
+async def test_variables_and_files_return_together(context: Context) -> None:
+    """Changed, new, removed and renamed files, directories, links and modes; again and again."""
+    await _value(
+        context,
+        "import os, pathlib\nx = [1]\nfor n in ('a', 'b', 'c'): pathlib.Path(n).write_text(n)\n"
+        "os.mkdir('d'); os.chmod('c', 0o400); os.symlink('a', 'l'); pathlib.Path('d/e').write_text('e')\n"
+        "os.link('a', 'h')",
+    )
+    look = (
+        "[(str(p), oct(os.lstat(p).st_mode), p.is_file() and p.read_text()) "
+        "for p in sorted(pathlib.Path().rglob('*'))], os.path.samefile('a', 'h'), x"
+    )
+    before = await _value(context, look)
+    saved = await context.checkpoint()
+    for _ in range(3):
+        await _value(
+            context,
+            "x.append(2)\npathlib.Path('a').write_text('other'); os.unlink('b'); os.mkdir('b')\n"
+            "pathlib.Path('b/n').touch()\n"
+            "os.chmod('c', 0o600); pathlib.Path('c').write_text('x'); os.unlink('l'); os.mkdir('l')\n"
+            "os.rename('d', 'z'); os.unlink('h'); pathlib.Path('new').write_text('new')",
+        )
+        await context.rewind(saved)
+        assert await _value(context, look) == before
+
+
+async def test_open_files_go_on_at_their_place(context: Context) -> None:
+    """A descriptor of the process is its own again, with the place that it had; so is the working directory."""
+    await _value(
+        context, "import os\nf = open('log', 'w+'); _ = f.write('one '); f.flush(); os.mkdir('in'); os.chdir('in')"
+    )
+    saved = await context.checkpoint()
+    await _value(context, "_ = f.write('two '); f.flush(); os.chdir('..'); os.rmdir('in')")
+    await context.rewind(saved)
+    assert await _value(context, "_ = f.write('three'); f.flush(); (open('../log').read(), os.getcwd())") == (
+        "('one three', '/workspace/in')"
+    )
+    await context.rewind(saved)
+    assert await _value(context, "open('../log').read(), f.tell()") == "('one ', 4)"
+
+
+async def test_a_rewind_ends_what_came_after(context: Context) -> None:
+    """Processes, threads and tasks that began later are gone; tasks of the checkpoint go on."""
+    await _value(
+        context,
+        "import asyncio\nticks = 0\nasync def tick():\n    global ticks\n"
+        "    while True:\n        ticks += 1; await asyncio.sleep(0.001)\ntask = asyncio.create_task(tick())",
+    )
+    saved = await context.checkpoint()
+    await _value(context, "import subprocess, threading; p = subprocess.Popen(['sleep', '60']); task.cancel()")
+    await context.rewind(saved)
+    assert await _value(context, "before = ticks; await asyncio.sleep(0.05); ticks > before, task.cancelled()") == (
+        "(True, False)"
+    )
+    assert isinstance(await context.checkpoint(), Checkpoint)  # the child is gone
+
+
+async def test_interrupts_displays_and_questions_after_a_rewind(context: Context) -> None:
+    """The process that goes on is a runner like the one before."""
+    await _value(context, "import time\nvalue = 7")
+    saved = await context.checkpoint()
+    await context.rewind(saved)
+    async with context.stream("time.sleep(60)") as cell:
+        await asyncio.sleep(0.3)
+        await context.interrupt()
+        assert (await cell.result()).exit_code == 130
+    result = await context.run("from IPython.display import HTML, display\ndisplay(HTML('<b>')); value")
+    assert [each.html for each in result.results][:1] == ["<b>"]
+    assert result.text == "7"
+    assert "value" in (await context.complete("val")).matches
+    assert (await context.run("input()", stdin=b"line\n")).text == "'line'"
+    assert (await context.run("import os; os._exit(5)")).exit_code == 5
+    with pytest.raises(ContextDied):
+        await context.run("1")
+    with pytest.raises(ContextDied):
+        await context.rewind(saved)
+
+
+@pytest.mark.parametrize("kind", _REFUSED)
+async def test_what_cannot_be_forked_is_refused_by_name(context: Context, kind: str) -> None:
+    """Before anything has changed: the context goes on."""
+    code, name = _REFUSED[kind]
+    await _value(context, "import os\nx = 1; number = os.getpid()")
+    assert (await context.run(code)).ok
+    with pytest.raises(CheckpointRefused) as caught:
+        await context.checkpoint()
+    assert name in caught.value.what
+    assert await _value(context, "(x, os.getpid() == number)") == "(1, True)"
+
+
+async def test_the_oldest_checkpoints_go_first(context: Context) -> None:
+    """The ring holds as many as it may; the one that took the place says which have gone."""
+    saved = [await context.checkpoint() for _ in range(6)]
+    assert [each.dropped for each in saved[4:]] == [(saved[0].checkpoint_id,), (saved[1].checkpoint_id,)]
+    assert context.checkpoints() == tuple(saved[2:])
+    with pytest.raises(CheckpointGone, match="4 checkpoints at most"):
+        await context.rewind(saved[0])
+    await context.rewind(saved[2])
+    assert context.checkpoints() == tuple(saved[2:])
+
+
+async def test_memory_bounds_the_ring(shared_engine: ExecutionEngine) -> None:
+    """Checkpoints that hold more than they may go, the oldest first; files that never fit are refused."""
+    async with shared_engine.context("python", timeout=60, checkpoint_memory="32m") as context:
+        saved = await context.checkpoint()
+        for number in range(4):
+            await _value(context, f"x = bytearray(b'x') * (24 << 20); x[0] = {number}")
+            saved = await context.checkpoint()
+        assert len(context.checkpoints()) < 5
+        assert context.checkpoints()[-1] == saved
+        await _value(context, "open('large', 'wb').write(bytes(40 << 20))")
+        with pytest.raises(CheckpointRefused, match="checkpoint_memory"):
+            await context.checkpoint()
+
+
+async def test_history_is_a_tree(context: Context) -> None:
+    """A rewind lets it grow a new branch."""
+    await context.run("x = 1")
+    saved = await context.checkpoint()
+    await context.run("x = 2")
+    await context.rewind(saved)
+    await context.run("1 / 0")
+    history = context.history()
+    assert [(entry.kind, entry.parent, entry.outcome, entry.is_on_line) for entry in history.entries] == [
+        ("start", None, None, True),
+        ("cell", 1, "ok", True),
+        ("checkpoint", 2, None, True),
+        ("cell", 3, "ok", False),
+        ("cell", 3, "error", True),
+    ]
+    assert history.entries[2].checkpoint_id == saved.checkpoint_id
+    assert history.entries[2].is_held
+    assert str(history).splitlines()[-1] == "*   5 1 / 0"
+
+
+async def test_replay_runs_the_cells_anew(context: Context) -> None:
+    """In a new context, and those alone that led here."""
+    await context.run("x = [1]")
+    saved = await context.checkpoint()
+    await context.run("x.append(2)")
+    await context.rewind(saved)
+    await context.run("x.append(3)")
+    async with await context.replay() as again:
+        assert again.id != context.id
+        assert await _value(again, "x") == "[1, 3]"
+
+
+async def test_a_second_context_in_the_workspace_is_asked_about(shared_engine: ExecutionEngine) -> None:
+    """Its files would change under it. It keeps its variables."""
+    async with shared_engine.session() as session, session.context("python", "one") as one:
+        saved = await one.checkpoint()
+        async with session.context("python", "two") as two:
+            await _value(two, "y = 5; open('f', 'w').close()")
+            with pytest.raises(CheckpointRefused, match="'two'"):
+                await one.rewind(saved)
+            await one.rewind(saved, allow_others=True)
+            assert await _value(two, "import os; y, os.path.exists('f')") == "(5, False)"
+        await one.rewind(saved)
+
+
+async def test_a_hostile_cell_cannot_change_what_was_held(context: Context) -> None:
+    """Copies of files are sealed; a cell that closes every descriptor only makes the next checkpoint copy again."""
+    await _value(context, "import os\nopen('f', 'w').write('kept')")
+    saved = await context.checkpoint()
+    await _value(
+        context,
+        "found = []\nfor name in os.listdir('/proc/self/fd'):\n    try:\n"
+        "        if 'memfd' in os.readlink(f'/proc/self/fd/{name}'): found.append(int(name))\n"
+        "    except OSError: pass\n"
+        "for fd in found:\n    for change in (lambda: os.pwrite(fd, b'bad!', 0), lambda: os.ftruncate(fd, 0)):\n"
+        "        try: change()\n        except PermissionError: pass\n    os.close(fd)\nassert found",
+    )
+    second = await context.checkpoint()
+    await _value(context, "open('f', 'w').write('changed')")
+    await context.rewind(saved)
+    assert await _value(context, "open('f').read()") == "'kept'"
+    await context.rewind(second)
+    assert await _value(context, "open('f').read()") == "'kept'"
+
+
+async def test_a_killed_checkpoint_is_told(context: Context) -> None:
+    """The next result says that one is gone, as it does when the kernel has ended it for lack of memory."""
+    saved = await context.checkpoint()
+    await _value(
+        context,
+        "import os\nfrom interpreter_tools_cells.parking import others\nfor pid, name in others([]): os.kill(pid, 9)",
+    )
+    result = await context.run("1")
+    assert any(saved.checkpoint_id in note for note in (*result.notes, *(await context.run("1")).notes))
+    with pytest.raises(CheckpointGone, match="lack of memory"):
+        await context.rewind(saved)
+
+
+async def test_a_cancelled_caller_leaves_a_context_that_works(context: Context) -> None:
+    """Neither a checkpoint nor a rewind is left halfway."""
+    await _value(context, "x = 1")
+    saved = await context.checkpoint()
+    await _value(context, "x = 2")
+    for call in (context.checkpoint, lambda: context.rewind(saved)):
+        for delay in (0, 0.002, 0.01):
+            task = asyncio.ensure_future(call())
+            await asyncio.sleep(delay)
+            task.cancel()
+            await asyncio.wait([task])
+            assert await _value(context, "x") in {"1", "2"}
+
+
+async def test_numpy_with_its_threads_is_held(shared_engine: ExecutionEngine) -> None:
+    """A pool of threads that ends before a fork and comes back is no obstacle."""
+    async with shared_engine.context("python", timeout=60, dependencies=["numpy"]) as context:
+        await _value(context, "import numpy as np\na = np.ones((400, 400)); b = (a @ a).sum()")
+        saved = await context.checkpoint()
+        await _value(context, "a[:] = 0")
+        await context.rewind(saved)
+        assert await _value(context, "(a @ a).sum() == b") == "np.True_"
+
+
+async def test_other_languages_are_refused_with_a_way_out(shared_engine: ExecutionEngine) -> None:
+    """Node has threads, and its cells can be run anew."""
+    async with shared_engine.context("javascript", timeout=60) as context:
+        await context.run("let x = 40")
+        with pytest.raises(CheckpointRefused, match="threads of Node") as caught:
+            await context.checkpoint()
+        assert "replay" in str(caught.value.hint)
+        async with await context.replay() as again:
+            assert (await again.run("x + 2")).text == "42"
+
+
+async def test_limits_are_checked(shared_engine: ExecutionEngine) -> None:
+    """Before anything starts."""
+    for options in ({"checkpoint_limit": 0}, {"checkpoint_limit": 33}, {"checkpoint_memory": "much"}):
+        with pytest.raises(ConfigurationError, match="checkpoint_"):
+            shared_engine.context("python", **options)  # pyright: ignore[reportArgumentType]
