@@ -82,6 +82,8 @@ class ServerError(InterpreterToolsError):
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
+        if self.status in {401, 413}:
+            headers["Connection"] = "close"  # a client that goes on sending would keep the server reading
         return headers
 
 
