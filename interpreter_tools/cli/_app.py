@@ -368,11 +368,13 @@ async def warm(
     help_epilogue="""\
 Examples:
   interpreter-tools mcp
-  interpreter-tools mcp --http 8808"""
+  interpreter-tools mcp --http 8808
+  interpreter-tools mcp --tools-from servers.json    programs call the tools of other MCP servers"""
 )
 async def mcp(
     *,
     http: str | None = None,
+    tools_from: Path | None = None,
     limits: LimitOptions | None = None,
     config: Path | None = None,
     docker_host: str | None = None,
@@ -381,13 +383,17 @@ async def mcp(
 
     Args:
         http: HOST:PORT, or a port of 127.0.0.1: serve streamable HTTP there instead. There is no password.
+        tools_from: A JSON file with mcpServers, as AI applications have it: programs may call the tools of these
+            servers, which run on this machine, outside of any sandbox.
         limits: What programs may use and see.
         config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
     from interpreter_tools.cli._mcp import run_mcp  # noqa: PLC0415
 
-    return await run_mcp(http=http, limits=limits or Limits(), config_file=config, docker_host=docker_host)
+    return await run_mcp(
+        http=http, tools_from=tools_from, limits=limits or Limits(), config_file=config, docker_host=docker_host
+    )
 
 
 @app.command(

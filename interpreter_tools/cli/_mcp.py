@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,10 +22,18 @@ _FAILED = 1
 _TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
-async def run_mcp(*, http: str | None, limits: Limits, config_file: Path | None, docker_host: str | None) -> int:
+async def run_mcp(
+    *, http: str | None, tools_from: Path | None, limits: Limits, config_file: Path | None, docker_host: str | None
+) -> int:
     """Serve, and return the command's status. Standard output belongs to the protocol."""
     try:
-        from interpreter_tools.mcp import HttpAddress, create_server, serve_http, serve_stdio  # noqa: PLC0415 - optional
+        from interpreter_tools.mcp import (  # noqa: PLC0415 - optional
+            HttpAddress,
+            create_server,
+            serve_http,
+            serve_stdio,
+            tools_of_servers,
+        )
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"mcp", "mcp_types", "pydantic", "uvicorn"}:
             raise
@@ -35,10 +44,12 @@ async def run_mcp(*, http: str | None, limits: Limits, config_file: Path | None,
         config = limits.over(load_settings("mcp", config_file))
         if docker_host is not None:
             config = msgspec.structs.replace(config, docker_host=docker_host)
-        server = create_server(config)
-        if address is None:
-            return _TERMINATED if await serve_stdio(server) else 0
-        await serve_http(server, address)
+        async with AsyncExitStack() as stack:
+            tools = () if tools_from is None else await stack.enter_async_context(tools_of_servers(tools_from))
+            server = create_server(config, code_tools=tools)
+            if address is None:
+                return _TERMINATED if await serve_stdio(server) else 0
+            await serve_http(server, address)
     except InterpreterToolsError as error:
         return tell("mcp", error, given=limits.given, failed=_FAILED)
     return 0

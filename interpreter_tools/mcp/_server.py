@@ -13,15 +13,18 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError, Un
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
+from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._config.results import Stream
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.mcp import _tools as tools
+from interpreter_tools.mcp._code_mode import describe_tools, explain_tools, found_tools
 from interpreter_tools.mcp._errors import as_resource_errors, as_tool_errors, wrong_arguments
 from interpreter_tools.mcp._resources import OUTPUT_TEMPLATE, READ_LIMIT, TEMPLATE, list_resources, media_type
 from interpreter_tools.mcp._state import State, running
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from typing import Any
 
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from mcp.types import InputRequiredResult, Resource, Tool
     from pydantic import AnyUrl
 
+    from interpreter_tools._config.host_tools import HostTool, ToolLike
     from interpreter_tools._config.model import EngineConfig
 
 _INSTRUCTIONS = """\
@@ -40,6 +44,10 @@ one. Files stay only in a session: create_session, then give its id to execute_c
 _DESCRIPTION = """\
 Run a program in a fresh, locked-down sandbox and get its output, exit code and the files that it made.
 Languages: {languages}. Nothing is kept between runs, but for the files of a session."""
+
+_FIND = (
+    "Find the tools that programs can call, by words of their names and descriptions; each comes with its signature."
+)
 
 _RUNS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
 _LOOKS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
@@ -57,25 +65,48 @@ _TOOLS: tuple[tuple[Callable[..., Awaitable[object]], ToolAnnotations], ...] = (
 _state: ContextVar[State | None] = ContextVar("interpreter_tools_mcp_state", default=None)
 
 
-def create_server(engine_config: EngineConfig | None = None) -> MCPServer[State]:
+def create_server(
+    engine_config: EngineConfig | None = None, *, code_tools: Sequence[ToolLike] = ()
+) -> MCPServer[State]:
     """Return a server that runs code; its engine starts and closes with it.
 
     Args:
         engine_config: sizes, limits and images; None means the defaults, which suit a small machine.
+        code_tools: functions of this process that programs may call; the description of ``execute_code`` lists them.
+
+    Raises:
+        ConfigurationError: a tool cannot be called by programs.
     """
+    host_tools = tuple(check_tools(code_tools).values())
+
+    def lifespan(_server: MCPServer[State]) -> AbstractAsyncContextManager[State]:
+        return running(engine_config, host_tools)
+
     server = _Server(
+        host_tools,
         "interpreter-tools",
         instructions=_INSTRUCTIONS,
         version=_version(),
         log_level="WARNING",
-        lifespan=lambda _: running(engine_config),
+        lifespan=lifespan,
         middleware=[_tell_state],
     )
     for tool, hints in _TOOLS:
         server.add_tool(tool, description=inspect.getdoc(tool) or "", annotations=hints, structured_output=True)
+    if host_tools:
+        server.add_tool(
+            _finder(host_tools), name="find_tools", description=_FIND, annotations=_LOOKS, structured_output=True
+        )
     server.resource(TEMPLATE, name="session file", description="A file of a session's workspace.")(_read)
     server.resource(OUTPUT_TEMPLATE, name="output", description="All that a run wrote, where it was cut.")(_read_output)
     return server
+
+
+def _finder(host_tools: Sequence[HostTool]) -> Callable[..., Awaitable[list[dict[str, str]]]]:
+    async def find_tools(query: str = "", limit: int = 10) -> list[dict[str, str]]:
+        return explain_tools(found_tools(host_tools, query)[: max(0, limit)])
+
+    return find_tools
 
 
 async def _read(session_id: str, path: str, ctx: tools.Ctx) -> str | bytes:
@@ -108,11 +139,15 @@ async def _tell_state(ctx: ServerRequestContext[Any, Any], call_next: CallNext) 
 class _Server(MCPServer[State]):
     """The SDK's server with current languages, plain errors, and resources of the client's sessions."""
 
+    def __init__(self, host_tools: Sequence[HostTool], name: str, **options: Any) -> None:  # noqa: ANN401 - the SDK's
+        super().__init__(name, **options)
+        self._host_tools = host_tools
+
     async def list_tools(self) -> list[Tool]:
         """Return the tools, with the languages that are registered now."""
         languages = LanguageRegistry.names()
         return [
-            _with_languages(tool, languages) if tool.name == "execute_code" else tool
+            _with_languages(tool, languages, describe_tools(self._host_tools)) if tool.name == "execute_code" else tool
             for tool in await super().list_tools()
         ]
 
@@ -166,12 +201,12 @@ def _with_notes(result: CallToolResult | InputRequiredResult, notes: list[str]) 
     return result
 
 
-def _with_languages(tool: Tool, languages: list[str]) -> Tool:
+def _with_languages(tool: Tool, languages: list[str], more: str) -> Tool:
     properties = dict(tool.input_schema["properties"])
     properties["language"] = {**properties["language"], "enum": languages}
     return tool.model_copy(
         update={
-            "description": _DESCRIPTION.format(languages=", ".join(languages)),
+            "description": _DESCRIPTION.format(languages=", ".join(languages)) + more,
             "input_schema": {**tool.input_schema, "properties": properties},
         }
     )

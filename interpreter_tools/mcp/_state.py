@@ -13,6 +13,7 @@ from interpreter_tools.tool._outputs import Outputs
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from interpreter_tools._config.host_tools import HostTool
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._session.session import Session
 
@@ -25,9 +26,11 @@ class State:
     Attributes:
         sessions: the sessions that were made and not closed, by id; an expired one is noticed when it is used.
         outputs: the output of runs that was too long for an answer.
+        host_tools: functions of this process that programs may call.
     """
 
-    def __init__(self, engine: ExecutionEngine) -> None:
+    def __init__(self, engine: ExecutionEngine, host_tools: tuple[HostTool, ...] = ()) -> None:
+        self.host_tools = host_tools
         self.sessions: dict[str, Session] = {}
         self.outputs = Outputs()
         self._engine = engine
@@ -76,14 +79,14 @@ class State:
 
 
 @asynccontextmanager
-async def running(config: EngineConfig | None) -> AsyncGenerator[State]:
+async def running(config: EngineConfig | None, host_tools: tuple[HostTool, ...] = ()) -> AsyncGenerator[State]:
     """Yield the state of a server. The tools report an engine that cannot start: their callers can act on it."""
     async with _closing(ExecutionEngine(config)) as engine:
         try:
             await engine.start()
         except MachineError as error:
             _LOG.warning("%s", error)
-        yield State(engine)
+        yield State(engine, host_tools)
 
 
 @asynccontextmanager

@@ -161,6 +161,7 @@ async def execute_code(
             "stdin": _encode(stdin, field="stdin"),
             "auto_dependencies": True,
             "environment": showing_figures(language, {}, config.container.environment),
+            "tools": state.host_tools,
         }
         if timeout is not None:
             options["timeout"] = timeout
@@ -364,6 +365,7 @@ async def _cell(
         "stdin": options.get("stdin"),
         "dependencies": options.get("dependencies", ()),
         "auto_dependencies": options.get("auto_dependencies"),
+        "tools": state.host_tools,
     }
     if "timeout" in options:
         limits["timeout"] = options["timeout"]

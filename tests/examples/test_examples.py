@@ -63,6 +63,10 @@ PRINTS = {
         "interpreter-tools://SESSION/squares.txt: 1 4 9",
         "error: 'nowhere' is not there, and no well-known package has it",
     ],
+    "mcp_code_mode.py": [
+        "- shop_products(): List the products.\n- shop_stock(product: str): Tell how many",
+        "to order: pears, plums\n",
+    ],
     "vercel_ai_agent.py": ["stdout now: 385\nDone."],
     "automatic_dependencies.py": ['{"numbers": [1, 2, 3]}\ninstalled: pyyaml'],
     "blocking_threads.py": ["squares: 0 1 4 9\n1\n2\n3\nnote: kept"],
