@@ -1,4 +1,4 @@
-"""Code mode: a program calls the tools of another MCP server, and combines what they return, in one call of the model."""
+"""Code mode: a program calls the tools of another MCP server, and combines what they return, in one call."""
 
 import asyncio
 import json
@@ -37,27 +37,27 @@ def shop() -> None:
     server.run()
 
 
-async def main() -> None:
+async def main(servers: Path) -> None:
     """Give the shop's tools to the code, and call ``execute_code`` as a model would."""
-    with tempfile.TemporaryDirectory() as directory:
-        servers = Path(directory, "servers.json")
-        shop_command = {"command": sys.executable, "args": [__file__, "shop"]}
-        servers.write_text(json.dumps({"mcpServers": {"shop": shop_command}}))
-        command = StdioServerParameters(
-            command=sys.executable,
-            args=["-m", "interpreter_tools.cli", "mcp", "--tools-from", str(servers)],
-            env=dict(os.environ),
-        )
-        async with Client(command) as client:
-            listed = {tool.name: tool.description or "" for tool in (await client.list_tools()).tools}
-            print("listed:", *(line for line in listed["execute_code"].splitlines() if line.startswith("- ")), sep="\n")
-            answer = await client.call_tool("execute_code", {"language": "python", "code": PROGRAM})
-            assert answer.structured_content is not None
-            print(answer.structured_content["stdout"], end="")
+    command = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "interpreter_tools.cli", "mcp", "--tools-from", str(servers)],
+        env=dict(os.environ),
+    )
+    async with Client(command) as client:
+        listed = {tool.name: tool.description or "" for tool in (await client.list_tools()).tools}
+        print("listed:", *(line for line in listed["execute_code"].splitlines() if line.startswith("- ")), sep="\n")
+        answer = await client.call_tool("execute_code", {"language": "python", "code": PROGRAM})
+        assert answer.structured_content is not None
+        print(answer.structured_content["stdout"], end="")
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["shop"]:
         shop()
     else:
-        asyncio.run(main())
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory, "servers.json")
+            shop_command = {"command": sys.executable, "args": [__file__, "shop"]}
+            path.write_text(json.dumps({"mcpServers": {"shop": shop_command}}))
+            asyncio.run(main(path))
