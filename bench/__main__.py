@@ -1,6 +1,7 @@
-"""Runs benchmarks one after the other: ``python -m bench [--quick] [--json FILE] [NAME...]``; without names, all.
+"""Runs benchmarks one after the other: ``python -m bench [--quick] [--json FILE] [NAME...]``.
 
-Each runs in a process of its own. The status is 1 when one misses a target or cannot be run.
+Without names it runs all but the soak. Each runs in a process of its own. The status is 1 when one misses a target or
+cannot be run.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import msgspec
 
 from bench._report import Row, machine, write_json
 
-QUICK = {"memory": 1500, "sustained": 5, "startup": 7, "compiled": 7, "fresh": 2, "dependencies": 3}
+QUICK = {"memory": 1500, "sustained": 5, "startup": 7, "compiled": 7, "fresh": 2, "dependencies": 3, "soak": 2000}
 """How much of a benchmark ``--quick`` measures, in its own unit; of the others, as many rounds as :data:`ROUNDS`."""
 
 ROUNDS = 3
+
+LONG = {"soak"}
+"""Those that must be named."""
 
 
 class _File(msgspec.Struct):
@@ -40,7 +44,7 @@ def main() -> int:
     rows: list[Row] = []
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for name in arguments.names or known:
+        for name in arguments.names or [name for name in known if name not in LONG]:
             written = Path(scratch, f"{name}.json")
             print(f"\n{name}", flush=True)
             command = [sys.executable, "-m", f"bench.{name}", "--json", str(written)]
