@@ -352,7 +352,12 @@ class Context:
         self._interpreter = interpreter
         self._ring.clear()
         self._timeline.begin()
-        await interpreter.start(link, within=_READY_DEADLINE)
+        try:
+            await interpreter.start(link, within=_READY_DEADLINE)
+        except BaseException:
+            if interpreter.death is None:  # it was killed, and the next caller must not wait for it
+                self._interpreter = None
+            raise
         return interpreter
 
     @contextlib.asynccontextmanager

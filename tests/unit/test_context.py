@@ -334,6 +334,23 @@ async def test_process_that_never_becomes_ready_is_told() -> None:
     await context.aclose()
 
 
+async def test_cancelled_start_leaves_no_half_started_process() -> None:
+    """The next cell starts another one, though the first has not ended yet."""
+    place = _Place()
+    place.is_silent = True
+    context = _context(place)
+    starting = asyncio.create_task(context.run("1"))
+    await place.started.wait()
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert place.runners[0].killed
+    place.is_silent = False
+    assert (await context.run("2")).stdout == "2"
+    assert len(place.runners) == 2
+    await context.aclose()
+
+
 async def test_missing_package_of_the_runner_is_installed() -> None:
     """Once: a runner that lacks it says so by its exit code, and is started again."""
     place = _Place()

@@ -10,7 +10,7 @@ from interpreter_tools._exceptions import ConfigurationError
 if TYPE_CHECKING:
     from interpreter_tools.server._wire import Wire
 
-WIRES: tuple[str, ...] = ("e2b", "jupyter", "sandbox-fusion", "piston")
+WIRES: tuple[str, ...] = ("e2b", "jupyter", "sandbox-fusion", "piston", "opensandbox")
 """The names of all wires, in the order in which they are asked whose a request is."""
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools.server._core import Core
     from interpreter_tools.server._errors import ServerError
+    from interpreter_tools.server._wire import Site
 
 _MOST_BODY = 1 << 20  # bytes
 _MOST_REASON = 100  # characters of the reason of a close
@@ -164,4 +165,8 @@ def _render(request: Request, error: ServerError) -> Response:
     return JSONResponse({"message": error.text, "reason": None}, error.status, headers=error.headers)
 
 
-WIRE = Wire("jupyter", _routes, render=_render)
+def _exports(site: Site) -> dict[str, str]:
+    return {"JUPYTER_GATEWAY_URL": site.url, "JUPYTER_GATEWAY_AUTH_TOKEN": site.key}
+
+
+WIRE = Wire("jupyter", _routes, render=_render, exports=_exports)
