@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from interpreter_tools.server import Keys, ServerConfig, create_app
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from interpreter_tools import ExecutionEngine
     from interpreter_tools.server._core import Core
@@ -45,13 +45,16 @@ async def serving(
     wires: Sequence[str | Wire] | None = None,
     keys: Keys | None = None,
     config: ServerConfig | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> AsyncGenerator[Served]:
     """Serve an engine to ``KEY`` and ``OTHER_KEY``; at the end, every sandbox of the server has ended."""
     app = create_app(engine, wires=wires, keys=keys or Keys.of(KEY, OTHER_KEY), config=config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="on")
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="on", **settings or {}
+            )
         )
         task = asyncio.create_task(server._serve([listener]))  # `serve` would take the signals of the tests
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it

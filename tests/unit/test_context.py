@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from interpreter_tools import OutputChunk
     from interpreter_tools._config.options import CellOptions
     from interpreter_tools._container.side_run import SideListener, SideRun
+    from interpreter_tools._context.place import Resident
 
 _RUNNER = 1  # the number of the runner's connection
 
@@ -161,7 +162,7 @@ class _Place:
         self.found = {"PYTHONPATH": "/packages"} if alive else {}
         return Packages(dependencies=asked, notes=("a note",), seconds=2.0)
 
-    async def start(self, context: Context, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
+    async def start(self, context: Resident, listener: SideListener, *, packages: tuple[str, ...] = ()) -> SideRun:
         """Start a process."""
         runner = _Runner(listener)
         self.packages.append(packages)
@@ -179,7 +180,7 @@ class _Place:
         self.changed.update(files)
         return tuple(sorted(self.changed))
 
-    def leave(self, context: Context) -> None:
+    def leave(self, context: Resident) -> None:
         """Forget the context."""
 
     async def aclose(self) -> None:
