@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from interpreter_tools import OutputChunk
     from interpreter_tools._config.options import CellOptions
     from interpreter_tools._container.side_run import SideListener, SideRun
-    from interpreter_tools._context.place import Resident
+    from interpreter_tools._context.place import Place, Resident
 
 _RUNNER = 1  # the number of the runner's connection
 
@@ -192,7 +192,11 @@ def _context(place: _Place, *, on_death: str = "error", timeout: float | None = 
     limits = CellLimits(timeout=timeout, output_limit=1000)
     restart = on_death == "restart"
     return Context(
-        "it", LanguageRegistry.get("python"), place=place, limits=limits, on_death="restart" if restart else "error"
+        "it",
+        LanguageRegistry.get("python"),
+        place=cast("Place", place),
+        limits=limits,
+        on_death="restart" if restart else "error",
     )
 
 
