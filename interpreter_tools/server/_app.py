@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools.server import _health, _status
 from interpreter_tools.server._admission import Admission
 from interpreter_tools.server._config import ServerConfig
@@ -77,10 +78,14 @@ def create_app(
         started = not engine.is_running
         if started:
             await engine.start()
+        warming = [asyncio.create_task(_warm(each.wire, core)) for each in chosen if each.wire.warm is not None]
         try:
             yield
         finally:
+            for task in warming:
+                task.cancel()
             try:
+                await asyncio.gather(*warming, return_exceptions=True)
                 await close()
             finally:
                 if started:
@@ -90,3 +95,11 @@ def create_app(
     app.state.core = core
     app.state.close = close
     return app
+
+
+async def _warm(wire: Wire, core: Core) -> None:
+    assert wire.warm is not None
+    try:
+        await wire.warm(core)
+    except InterpreterToolsError:
+        _LOG.warning("the wire %s could not be warmed", wire.name, exc_info=True)

@@ -19,7 +19,7 @@ from interpreter_tools.server._presented import KEY_OF_PATH
 from interpreter_tools.server._spans import trace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from starlette.responses import Response
     from starlette.routing import BaseRoute
@@ -84,12 +84,14 @@ class Wire:
         claims: tells from headers, host or path that a request is certainly of this wire; called for every request.
         render: makes the answer to an error, in the words of this wire.
         exports: tells the environment variables by which clients of this wire find the server.
+        warm: makes ready what the first client would wait for; runs beside the server's start, and may fail.
     """
 
     name: str
     routes: Callable[[Core], Sequence[BaseRoute]]
     claims: Callable[[Scope], bool] = _claims_nothing
     render: Callable[[Request, ServerError], Response] = render_plainly
+    warm: Callable[[Core], Awaitable[None]] | None = None
     exports: Callable[[Site], dict[str, str]] = _exports_nothing
 
 

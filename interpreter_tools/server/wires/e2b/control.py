@@ -201,7 +201,7 @@ class Control:
             "envdVersion": ENVD_VERSION,
             "envdAccessToken": sandbox.access_token,
             "trafficAccessToken": sandbox.access_token,
-            "domain": self._core.config.domain or None,
+            "domain": None,  # which means: where the client has found the server
         }
 
     def _mine(self, request: Request) -> Sandbox:
@@ -218,7 +218,7 @@ class Control:
         state = self._states.of(sandbox)
         told = self._listed(sandbox) | {
             "envdAccessToken": sandbox.access_token,
-            "domain": self._core.config.domain or None,
+            "domain": None,  # which means: where the client has found the server
             "allowInternetAccess": state.internet,
             "lifecycle": {"onTimeout": sandbox.on_timeout, "autoResume": state.auto_resume},
         }
