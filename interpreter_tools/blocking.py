@@ -128,6 +128,11 @@ class Engine:
         """The configuration that the engine was made with."""
         return self.engine.config
 
+    @property
+    def is_running(self) -> bool:
+        """True between the start and the close of the engine."""
+        return self._loop is not None
+
     def wait(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call a coroutine function in the engine's event loop, and return its result.
 
@@ -215,6 +220,7 @@ class Engine:
     read_file_binary = _blocking(ExecutionEngine.read_file_binary)
     read_file_base64 = _blocking(ExecutionEngine.read_file_base64)
     list_workspace_files = _blocking(ExecutionEngine.list_workspace_files)
+    has_image = _blocking(ExecutionEngine.has_image)
 
     def read_file(self, session_id: str, path: str, *, limit: str | int | None = None) -> bytes:
         """Return the bytes of a file; see ``Session.read_file``."""
