@@ -413,6 +413,7 @@ async def serve(
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     domain: str = "",
+    proxied: Flag = False,
     runs: int | None = None,
     queue: int | None = None,
     sandboxes: int | None = None,
@@ -435,6 +436,7 @@ async def serve(
         tls_key: The PEM file of its key.
         domain: The domain whose hosts PORT-SANDBOX.DOMAIN lead to sandboxes. Without --tls-cert, an authority of this
             machine makes the certificate.
+        proxied: A reverse proxy in front does TLS for the domain, so that this does none.
         runs: Programs and cells at once; otherwise four for each core.
         queue: Programs and cells that may wait for their turn.
         sandboxes: Sandboxes at once.
@@ -453,6 +455,7 @@ async def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         domain=domain,
+        proxied=proxied,
         runs=runs,
         queue=queue,
         sandboxes=sandboxes,

@@ -35,6 +35,7 @@ class ServeCall:
     tls_cert: Path | None
     tls_key: Path | None
     domain: str
+    proxied: bool
     runs: int | None
     queue: int | None
     sandboxes: int | None
@@ -58,7 +59,14 @@ async def run_serve(call: ServeCall, *, limits: Limits, config_file: Path | None
         if docker_host is not None:
             config = msgspec.structs.replace(config, docker_host=docker_host)
         own = {name: value for name, value in given.items() if value is not None}
-        address = Address(host=call.host, port=call.port, cert=call.tls_cert, key=call.tls_key, domain=call.domain)
+        address = Address(
+            host=call.host,
+            port=call.port,
+            cert=call.tls_cert,
+            key=call.tls_key,
+            domain=call.domain,
+            is_proxied=call.proxied,
+        )
         ended_by = await serve(
             config,
             address,

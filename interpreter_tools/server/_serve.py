@@ -47,6 +47,7 @@ class Address:
         cert: the PEM file of its certificate; None means none, or one by an authority of this machine for ``domain``.
         key: the PEM file of the certificate's key.
         domain: the domain whose hosts lead to sandboxes; empty means none.
+        is_proxied: True when a proxy in front does TLS for the domain.
     """
 
     host: str
@@ -54,6 +55,7 @@ class Address:
     cert: Path | None = None
     key: Path | None = None
     domain: str = ""
+    is_proxied: bool = False
 
     @property
     def is_loopback(self) -> bool:
@@ -154,11 +156,12 @@ async def serve(
     with address.listen() as listener, tempfile.TemporaryDirectory(prefix="interpreter-tools-") as scratch:
         port = listener.getsockname()[1]
         cert, private_key, authority = await asyncio.to_thread(_certificate, address, Path(scratch))
+        domain = address.domain.partition(":")[0]
         site = Site(
-            scheme="http" if cert is None else "https",
-            host=f"{address.shown}:{port}",
+            scheme="http" if cert is None and not address.is_proxied else "https",
+            host=address.domain if address.is_proxied else f"{address.shown}:{port}",
             key=key or _UNKNOWN_KEY,
-            domain=f"{address.domain.partition(':')[0]}:{port}" if address.domain else "",
+            domain=address.domain if address.is_proxied else f"{domain}:{port}" if domain else "",
             authority="" if authority is None else str(authority.file),
         )
         async with ExecutionEngine(engine_config) as engine:
@@ -194,7 +197,10 @@ def _certificate(address: Address, scratch: Path) -> tuple[Path | None, Path | N
     """Return the certificate, its key, and the authority of this machine that has made it; None where there is none."""
     if (address.cert is None) != (address.key is None):
         raise ConfigurationError("--tls-cert", str(address.cert), "and --tls-key are given together, or not at all")
-    if address.cert is not None or not address.domain:
+    if address.is_proxied and (address.cert is not None or not address.domain):
+        hint = "with --proxied, give --domain and no --tls-cert"
+        raise ConfigurationError("--proxied", address.domain, "is a domain that a proxy does TLS for", hint=hint)
+    if address.cert is not None or not address.domain or address.is_proxied:
         for file in (address.cert, address.key):
             if file is not None and not file.is_file():
                 raise ConfigurationError("--tls-cert", str(file), "is not a file")

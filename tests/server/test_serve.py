@@ -146,6 +146,7 @@ async def test_file_of_keys_is_needed_beyond_loopback_and_none_of_them_is_printe
         (("--port", "70000"), "is not a port"),
         (("--host", "192.0.2.1", "--api-key-file", "KEYS"), "cannot be listened on"),
         (("--runs", "0"), "runs"),
+        (("--proxied",), "give --domain and no --tls-cert"),
     ],
 )
 def test_call_that_cannot_work_is_refused(tmp_path: Path, arguments: tuple[str, ...], said: str):
