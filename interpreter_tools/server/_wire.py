@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Router
 from starlette.websockets import WebSocketClose
 
@@ -21,13 +21,13 @@ from interpreter_tools.server._spans import trace_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from starlette.responses import Response
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
     from starlette.websockets import WebSocket
 
     from interpreter_tools.server._core import Core
 
+_CLIENT_CLOSED = 499  # nginx's word for it
 _KEY_PREFIX = "/key/"
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 
@@ -95,6 +95,11 @@ class Wire:
     exports: Callable[[Site], dict[str, str]] = _exports_nothing
 
 
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    """Return an answer that nobody reads: the client has gone away, which is no fault of the server."""
+    return Response(status_code=_CLIENT_CLOSED)
+
+
 class WireApp:
     """A wire with its routes made, and its errors rendered."""
 
@@ -102,7 +107,11 @@ class WireApp:
         self.wire = wire
         self._core = core
         self._router = Router(wire.routes(core))
-        handlers = {InterpreterToolsError: cast("ExceptionHandler", self._answer), HTTPException: self._answer_http}
+        handlers: dict[type[Exception], ExceptionHandler] = {
+            InterpreterToolsError: cast("ExceptionHandler", self._answer),
+            HTTPException: self._answer_http,
+            ClientDisconnect: _answer_nobody,
+        }
         self.app: ASGIApp = ExceptionMiddleware(self._router, handlers=handlers)
 
     def has_route(self, scope: Scope) -> bool:

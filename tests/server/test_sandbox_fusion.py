@@ -20,6 +20,8 @@ from sandbox_fusion import (  # pyright: ignore[reportMissingTypeStubs]
 )
 from sandbox_fusion.models import CommandRunStatus, RunStatus  # pyright: ignore[reportMissingTypeStubs]
 
+from interpreter_tools.server import Keys
+
 from .serving import KEY, OTHER_KEY, Served, serving
 
 if TYPE_CHECKING:
@@ -212,14 +214,36 @@ async def test_key_is_needed(served: Served):
         assert [run.owner for run in served.core.recent] == ["key-1", "key-2"]
 
 
-async def test_run_of_a_client_that_goes_away_is_cancelled(served: Served):
-    """Its turn is free again long before its time is over."""
+async def test_metrics_count_runs_and_refusals(engine: ExecutionEngine):
+    """By language, strategy and outcome; the pools are there, too."""
+    keys, key = Keys.generate()
+    async with (
+        serving(engine, wires=["sandbox-fusion"], keys=keys) as served,
+        httpx.AsyncClient(base_url=served.url, headers={"x-api-key": key}, timeout=60) as client,
+    ):
+        for code in ("print(1)", "raise SystemExit(1)"):
+            await client.post("/run_code", json={"language": "python", "code": code})
+        await client.post("/run_code", json={}, headers={"x-api-key": OTHER_KEY})
+        assert (await client.get("/readyz")).text == "ready\n"
+        text = (await client.get("/metrics")).text
+    for outcome in ("ok", "error"):
+        found = f'interpreter_tools_runs_total{{language="python",outcome="{outcome}",strategy="'
+        assert [line.endswith(" 1.0") for line in text.splitlines() if line.startswith(found)] == [True]
+    assert "interpreter_tools_queue_seconds_count 2.0" in text
+    assert 'interpreter_tools_refusals_total{reason="unauthorized"} 1.0' in text
+    for name in ('pool_containers{state="idle"}', "starts_total", 'leases_total{from="warm"}', "running 0.0"):
+        assert f"interpreter_tools_{name}" in text
+
+
+async def test_run_of_a_client_that_goes_away_is_cancelled(served: Served, caplog: pytest.LogCaptureFixture):
+    """Its turn is free again long before its time is over, and that is no error of the server."""
     async with httpx.AsyncClient(base_url=served.url, headers={"x-api-key": KEY}) as client:
         body = {"language": "python", "code": "import time; time.sleep(60)", "run_timeout": 60}
         with pytest.raises(httpx.ReadTimeout):
             await client.post("/run_code", json=body, timeout=1)
     await asyncio.wait_for(served.core.admission.idle(), 10)
     assert [run.outcome for run in served.core.recent] == ["cancelled"]
+    assert [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"] == []
 
 
 _VALUES = st.recursive(
