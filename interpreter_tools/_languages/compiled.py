@@ -85,13 +85,13 @@ RUST = LanguageConfig(
 
 # javac wants a file to bear the name of its public class; the class that is run is the first that has a main method.
 _JAVAC = """
-kinds='(class|interface|enum|record) +([A-Za-z_][A-Za-z0-9_]*).*'
-name=$(sed -nE "s/^ *public +([a-z]+ +)*$kinds/\\\\3/p" "$1" | head -n 1)
+kind='(class|interface|enum|record)[[:space:]]+'
+name=$(sed -nE "s/^(.*[;}])?[[:space:]]*public +([a-z-]+ +)*$kind([A-Za-z0-9_]+).*/\\\\4/p" "$1" | head -n 1)
 name=${name:-Main}
 cp "$1" "$2/$name.java" && cd "$2" && javac -encoding UTF-8 -d classes "$name.java" || exit 1
-for class in "$name" $(sed -nE "s/^ *([a-z]+ +)*$kinds/\\\\3/p" "$1"); do
-    if javap -cp classes "$class" 2>/dev/null | grep -q ' static .*void main('; then
-        package=$(sed -nE 's/^ *package +([A-Za-z0-9_.]+) *;.*/\\1./p' "$1" | head -n 1)
+package=$(sed -nE 's/^(.*;)?[[:space:]]*package +([A-Za-z0-9_.]+) *;.*/\\2./p' "$1" | head -n 1)
+for class in "$name" $(grep -oE "$kind[A-Za-z0-9_]+" "$1" | sed -E 's/.*[[:space:]]//'); do
+    if javap -cp classes "$package$class" 2>/dev/null | grep -q ' static .*void main('; then
         echo "$package$class" >main && exit 0
     fi
 done

@@ -42,11 +42,22 @@ ELIXIR = LanguageConfig(
     environment={"ELIXIR_ERL_OPTIONS": "+fnu"},
 )
 
+# escript skips the first line of a file, whatever it is. So a program that does not begin with `#!` is run as a copy
+# with such a line before it, whose places are told as those of the program. Nothing may stand before `-module`, which
+# escript does without.
+_ESCRIPT = r"""
+copy=/tmp/.main.erl
+{ printf '#!\n-file("%s", 0).\n' "$1" && sed 's/^[[:space:]]*-module([^)]*)[[:space:]]*\.//' "$1"; } >$copy || exit 1
+shift
+exec escript $copy "$@"
+"""
+
 ERLANG = LanguageConfig(
     language="erlang",
     default_image="interpreter-tools/elixir:1",
     code_filename="main.erl",
-    run_command=("escript", "{file}"),
+    run_command=("sh", "-c", _ESCRIPT, "sh", "{file}"),
+    interpreters=(),  # a first line that names escript has it run as it is
     aliases=("erl", "escript"),
 )
 

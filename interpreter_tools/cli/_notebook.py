@@ -9,6 +9,7 @@ import msgspec
 from interpreter_tools._exceptions import ConfigurationError
 
 _MAGIC = re.compile(r"^(\s*)([%!].*)$", re.MULTILINE)
+_OF_PYTHON = re.compile(r"\s*%%(?:time|timeit|capture|prun)\b")  # magics whose cell is a program of Python
 
 
 class _Cell(msgspec.Struct):
@@ -30,7 +31,9 @@ class _Notebook(msgspec.Struct):
 
 
 def program_of_notebook(data: bytes) -> tuple[str, bytes]:
-    """Return a notebook's language and its cells' code. Lines of IPython's own, such as ``%pip``, become comments.
+    """Return a notebook's language and its cells' code.
+
+    Lines of IPython's own, such as ``%pip``, become comments, and so do cells of another language, such as ``%%bash``.
 
     Raises:
         ConfigurationError: it is no notebook of version 4.
@@ -41,7 +44,13 @@ def program_of_notebook(data: bytes) -> tuple[str, bytes]:
         raise ConfigurationError("file", "...", f"is no Jupyter notebook: {error}") from None
     language = notebook.metadata.kernelspec.language.lower() or "python"
     sources = ["".join(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
-    code = "\n\n".join(sources) + "\n"
     if language == "python":
-        code = _MAGIC.sub(r"\1# \2", code)
+        sources = [_of_python(source) for source in sources]
+    code = "\n\n".join(sources) + "\n"
     return language, code.encode()
+
+
+def _of_python(source: str) -> str:
+    if source.lstrip().startswith("%%") and not _OF_PYTHON.match(source):
+        return "".join(f"# {line}" for line in source.splitlines(keepends=True))
+    return _MAGIC.sub(r"\1# \2", source)

@@ -150,6 +150,21 @@ def test_notebook_is_a_program() -> None:
         program_of_notebook(b"[]")
 
 
+@pytest.mark.parametrize(
+    ("source", "program"),
+    [
+        ("%%bash\necho hi\nls", "# %%bash\n# echo hi\n# ls\n"),
+        ("%%writefile a.txt\n{ text", "# %%writefile a.txt\n# { text\n"),
+        ("%%time\nx = 1", "# %%time\nx = 1\n"),
+        ("%%timeit -n 1\nx = 1\n", "# %%timeit -n 1\nx = 1\n\n"),
+    ],
+)
+def test_cell_of_another_language_is_no_program(source: str, program: str) -> None:
+    """Only magics that run Python leave a cell of Python."""
+    notebook = {"cells": [{"cell_type": "code", "source": source}], "nbformat": 4}
+    assert program_of_notebook(json.dumps(notebook).encode()) == ("python", program.encode())
+
+
 @pytest.mark.docker
 def test_program_has_its_own_name_and_arguments(tmp_path: Path) -> None:
     """In `argv`, and in tracebacks; what looks like an option stands after `--`."""

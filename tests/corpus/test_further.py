@@ -64,6 +64,52 @@ async def test_programs_do_as_the_language_says(
     assert "wrong" in fails.stderr
 
 
+SHAPES = {
+    "erlang, one line": ("erlang", 'main(_) -> io:format("one~n").', "one\n"),
+    "erlang, as a module": (
+        "erlang",
+        '-module(a).\n-export([main/1]).\nmain(A) -> io:format("~p~n", [A]).',
+        '["x y"]\n',
+    ),
+    "erlang, its first line counts": ("erlang", 'f() -> "f".\nmain(_) ->\n    io:format("~s~n", [f()]).\n', "f\n"),
+    "java, in a package": (
+        "java",
+        "package com.x;\nclass A { static public void main(String... a) { System.out.println(A.class + a[0]); } }",
+        "class com.x.Ax y\n",
+    ),
+    "java, two classes in a line": (
+        "java",
+        'interface A { } class B { public static void main(String[] a) { System.out.println("B"); } }',
+        "B\n",
+    ),
+    "java, a line for all": (
+        "java",
+        "import java.util.*; public final class C { public static void main(String[] a) { System.out.println(1); } }",
+        "1\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("language", "code", "expected"), SHAPES.values(), ids=SHAPES)
+async def test_programs_of_other_shapes(
+    docker_client: DockerClient, engine: ExecutionEngine, language: str, code: str, expected: str
+) -> None:
+    """As people and models write them."""
+    await skip_without_image(docker_client, language)
+    result = await engine.run(language, code, args=["x y"])
+    assert (result.outcome, result.stdout, result.stderr) == ("ok", expected, "")
+
+
+async def test_place_of_an_error_in_erlang_is_the_programs(
+    docker_client: DockerClient, engine: ExecutionEngine
+) -> None:
+    """Though escript gets a copy of the program."""
+    await skip_without_image(docker_client, "erlang")
+    result = await engine.run("erlang", "main(_) ->\n    missing().\n")
+    assert "/workspace/main.erl:2" in result.stdout + result.stderr
+    assert result.outcome == "error"
+
+
 def test_every_further_language_has_three_programs() -> None:
     """One of them ends with a failure, which must not look like success."""
     for language in LANGUAGES:

@@ -185,6 +185,18 @@ async def test_typescript_has_automatic_accessors(engine: ExecutionEngine, code:
         assert (await context.run(code)).check().stdout == expected
 
 
+async def test_typescript_with_markup(engine: ExecutionEngine) -> None:
+    """Files with the suffix .tsx, also imported, with and without elements in them."""
+    files = {
+        "a.tsx": 'import { v } from "./b";\nconst React = { createElement: (name: string) => name };\n'
+        "const x: number = 1;\nconsole.log(x, (<div id={v}>{v}</div> as string));",
+        "b.tsx": "export const v: string = `b`",
+    }
+    for entry, expected in (("a.tsx", "1 div\n"), ("b.tsx", "")):
+        result = await engine.run("typescript", run_app=RunApp(entry_file=entry), files=files, strategy=POOL)
+        assert result.check().stdout == expected
+
+
 async def test_arguments_are_parsed_as_node_parses_them(engine: ExecutionEngine) -> None:
     """The program's own name is none of them."""
     code = """

@@ -80,7 +80,7 @@
     const ts = typescript;
     const compilerOptions = {
       module: kind ?? ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, esModuleInterop: true, inlineSourceMap: true,
-      experimentalDecorators: true, verbatimModuleSyntax: false,
+      experimentalDecorators: true, verbatimModuleSyntax: false, jsx: ts.JsxEmit?.React,
     };
     const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions, fileName, reportDiagnostics: true });
     const found = diagnostics.find((diagnostic) => diagnostic.file); // what has a place is about the syntax, as types are not looked at
@@ -143,11 +143,11 @@
     return { source, format, shortCircuit: true };
   };
 
-  const isTypeScript = (url) => /^file:.*\.[cm]?ts$/.test(url) && !url.includes('/node_modules/');
+  const isTypeScript = (url) => /^file:.*\.(?:[cm]?ts|tsx)$/.test(url) && !url.includes('/node_modules/');
 
   const hookTypeScript = () => {
     const { fileURLToPath, pathToFileURL } = require('url');
-    const suffixes = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json', '/index.ts', '/index.js'];
+    const suffixes = ['.ts', '.tsx', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json', '/index.ts', '/index.js'];
     Module.registerHooks({
       resolve(specifier, context, next) {
         try {
