@@ -372,6 +372,7 @@ class Context:
     checkpoint = _blocking(AsyncContext.checkpoint)
     rewind = _blocking(AsyncContext.rewind)
     complete = _blocking(AsyncContext.complete)
+    is_complete = _blocking(AsyncContext.is_complete)
     inspect = _blocking(AsyncContext.inspect)
     close = _blocking(AsyncContext.aclose)
 
