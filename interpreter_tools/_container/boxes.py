@@ -10,6 +10,7 @@ from interpreter_tools._docker.spec import BoxWay
 from interpreter_tools._exceptions import SandboxUnavailable
 
 if TYPE_CHECKING:
+    from interpreter_tools._config.model import ContainerConfig
     from interpreter_tools._container.shape import Shape
     from interpreter_tools._docker.spec import HostTraits
 
@@ -20,8 +21,7 @@ AUTO = True
 """True when ``isolation="auto"`` asks for sandboxes where they can be had."""
 
 _LOG = logging.getLogger("interpreter_tools")
-_NETWORKED = "a container with a network has no sandbox inside"
-_PODMAN = "Podman's containers have no sandbox inside"
+_FEWEST_PROCESSES = 16  # of these, four are ours, and Node.js alone begins with seven threads
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 _refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]] = {}
@@ -52,9 +52,8 @@ class Boxes:
         """
         if installs or self._isolation == "container" or (self._isolation == "auto" and not AUTO):
             return None
-        refused = self._refused(shape)
-        if shape.config.network != "none" or self._traits.podman:
-            why = _PODMAN if self._traits.podman else _NETWORKED
+        refused, why = self._refused(shape), self._exception(shape.config)
+        if why is not None:
             error = SandboxUnavailable(why, hint="set isolation='auto', which runs the code without it")
         elif len(refused) < len(BoxWay):
             return next(way for way in BoxWay if way not in refused)
@@ -62,6 +61,16 @@ class Boxes:
             error = refused[BoxWay.UNMASKED]
         if self._isolation == "sandbox":
             raise error
+        return None
+
+    def _exception(self, config: ContainerConfig) -> str | None:
+        """Return why containers of a configuration have no sandboxes on any host; None where they may."""
+        if self._traits.podman:
+            return "Podman's containers have no sandbox inside"
+        if config.network != "none":
+            return "a container with a network has no sandbox inside"
+        if config.pids_limit < _FEWEST_PROCESSES:
+            return f"a limit of {config.pids_limit} processes leaves no room for a sandbox beside the program's own"
         return None
 
     def after(self, shape: Shape, way: BoxWay, error: SandboxUnavailable) -> BoxWay | None:

@@ -77,7 +77,9 @@ def test_what_is_no_fault_of_the_host_is_not_remembered(passing: SandboxUnavaila
 
 
 def test_some_containers_never_have_any() -> None:
-    """Installers, those whose engine is told so, those with a network, and those of Podman."""
+    """Installers, those whose engine is told so, those with a network or few processes, and those of Podman."""
+    few = msgspec.structs.replace(SHAPE, config=ContainerConfig(pids_limit=8))
+    assert on_host().way(few, installs=False) is None
     networked = msgspec.structs.replace(SHAPE, config=ContainerConfig(network="bridge"))
     assert on_host().way(SHAPE, installs=True) is None
     assert on_host("container").way(SHAPE, installs=False) is None
