@@ -9,16 +9,41 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._container.boxes import Boxes
 from interpreter_tools._docker import DockerClient
 
 from .watch import CLIENTS, containers_of_process, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from interpreter_tools._container.shape import Shape
+    from interpreter_tools._docker.spec import BoxWay
 
 
 # A shell that starts us in the background has us ignore SIGINT, and with us every program that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that stands for a Docker host which allows no sandboxes inside of containers."""
+    about = "run as on a Docker host that allows no sandboxes inside of containers, but for tests that insist on them"
+    parser.addoption("--without-sandboxes", action="store_true", help=about)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sandboxes_of_the_host(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether ``isolation="auto"`` finds sandboxes."""
+    without = bool(request.config.getoption("--without-sandboxes"))
+    with pytest.MonkeyPatch.context() as patch:
+        if without:
+            find = Boxes.way
+
+            def way(boxes: Boxes, shape: Shape, *, installs: bool) -> BoxWay | None:
+                return find(boxes, shape, installs=installs) if boxes._isolation == "sandbox" else None
+
+            patch.setattr(Boxes, "way", way)
+        yield not without
 
 
 @pytest.fixture(scope="session")

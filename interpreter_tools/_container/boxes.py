@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 Isolation: TypeAlias = Literal["container", "sandbox", "reset"]
 """The thing around a program: a container for it alone, a sandbox in one, or a container that is reset after it."""
 
-AUTO = True
-"""True when ``isolation="auto"`` asks for sandboxes where they can be had."""
-
 _LOG = logging.getLogger("interpreter_tools")
 _FEWEST_PROCESSES = 16  # of these, four are ours, and Node.js alone begins with seven threads
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
@@ -50,7 +47,7 @@ class Boxes:
         Raises:
             SandboxUnavailable: they are insisted on, and cannot be had.
         """
-        if installs or self._isolation == "container" or (self._isolation == "auto" and not AUTO):
+        if installs or self._isolation == "container":
             return None
         refused, why = self._refused(shape), self._exception(shape.config)
         if why is not None:

@@ -105,6 +105,14 @@ async def test_container_with_a_network_has_none(boxed_engine: ExecutionEngine) 
 
 # -- the default
 
+
+@pytest.fixture
+def by_default(*, sandboxes_of_the_host: bool) -> None:
+    """For tests of a host that allows sandboxes."""
+    if not sandboxes_of_the_host:
+        pytest.skip("this run stands for a host that allows none")
+
+
 WHERE = "import os; print(os.stat('/').st_dev)"  # another number in each container
 ONE = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
 
@@ -123,6 +131,7 @@ async def look(engine: ExecutionEngine) -> EngineStats:
     return engine.stats()
 
 
+@pytest.mark.usefixtures("by_default")
 async def test_runs_have_fresh_sandboxes_in_a_container_that_is_used_again() -> None:
     """Where nothing else was asked for; the numbers say so."""
     async with ExecutionEngine(ONE) as engine:
@@ -134,6 +143,7 @@ async def test_runs_have_fresh_sandboxes_in_a_container_that_is_used_again() -> 
         assert engine.stats().discards == {}
 
 
+@pytest.mark.usefixtures("by_default")
 async def test_runs_have_a_container_each_where_there_are_no_sandboxes(
     refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +168,7 @@ async def test_run_with_a_network_has_a_container_of_its_own() -> None:
         await eventually(lambda: look(engine), lambda stats: stats.discards == {"used": 1})
 
 
+@pytest.mark.usefixtures("by_default")
 async def test_strategy_of_the_engine_is_that_of_its_runs_and_its_tool() -> None:
     """A run may say otherwise."""
     config = msgspec.structs.replace(ONE, strategy=FRESH)
@@ -168,6 +179,7 @@ async def test_strategy_of_the_engine_is_that_of_its_runs_and_its_tool() -> None
         await eventually(lambda: look(engine), lambda stats: stats.discards == {"used": 2})
 
 
+@pytest.mark.usefixtures("by_default")
 async def test_session_takes_a_container_that_is_warm_for_runs() -> None:
     """With a sandbox that is new, though runs have been in the container, which is the session's from then on."""
     async with ExecutionEngine(ONE) as engine:
@@ -178,6 +190,7 @@ async def test_session_takes_a_container_that_is_warm_for_runs() -> None:
             assert (await session.run("shell", "ls")).stdout == "b\nmain.sh\n"
 
 
+@pytest.mark.usefixtures("by_default")
 @pytest.mark.parametrize("limit", [{"max_uses": 2}, {"max_age": 1.0}])
 async def test_container_of_sandboxes_is_replaced(limit: dict[str, float]) -> None:
     """After so many runs, and after some time."""
@@ -191,6 +204,7 @@ async def test_container_of_sandboxes_is_replaced(limit: dict[str, float]) -> No
         assert set(engine.stats().discards) == {"uses" if "max_uses" in limit else "age"}
 
 
+@pytest.mark.usefixtures("by_default")
 async def test_tenants_share_no_container() -> None:
     """Runs of one tenant do, in turn; a session has one tenant."""
     async with ExecutionEngine(ONE) as engine:
@@ -263,6 +277,7 @@ async def test_host_that_allows_none_is_told_once(
         assert kinds == ["reset", "container"]
 
 
+@pytest.mark.usefixtures("by_default")
 async def test_refusal_of_the_supervisor_leads_to_the_next_way(
     docker_client: DockerClient,
     refusals: dict[tuple[str, str], dict[BoxWay, SandboxUnavailable]],
@@ -490,6 +505,7 @@ async def test_innocent_run_after_each_hostile_one(language: str) -> None:
         assert engine.stats().discards == {}
 
 
+@pytest.mark.usefixtures("by_default")
 async def test_memory_of_a_run_is_not_what_others_have_left_of_it() -> None:
     """Its runs have one limit, in turn: what was read, written, taken, and killed for leaves the next one its room."""
     greedy = [

@@ -35,7 +35,6 @@ REFUSED = SandboxUnavailable("no user namespace can be made", step="user", errno
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins with a host that nobody knows."""
     monkeypatch.setattr(boxes, "_refusals", {})
-    monkeypatch.setattr(boxes, "AUTO", True)
 
 
 def on_host(isolation: Literal["auto", "sandbox", "container"] = "auto", *, engine: str = "unix:///one") -> Boxes:
