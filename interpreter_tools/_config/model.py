@@ -248,7 +248,7 @@ class PoolConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=True
     min_size: int = 1
     max_size: int | None = None
     max_idle: float = 300.0
-    max_age: float = 3600.0
+    max_age: float = 900.0
     max_uses: int = 1000
     wait_timeout: float | None = None
     parallel_creates: int = 4

@@ -234,9 +234,14 @@ async def test_execution_that_is_never_started_holds_nothing(small: ExecutionEng
 # -- many at once
 
 
-async def test_fifty_runs_on_a_pool_of_four(docker_client: DockerClient) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "discards"), [(ContainerStrategy.PER_EXECUTION, {"used": 50}), (ContainerStrategy.POOL, {})]
+)
+async def test_fifty_runs_on_a_pool_of_four(
+    docker_client: DockerClient, strategy: ContainerStrategy, discards: dict[str, int]
+) -> None:
     """All are right, and never more than four containers are alive."""
-    config = EngineConfig(prewarm=("python",), pool=PoolConfig(min_size=4, max_size=4))
+    config = EngineConfig(prewarm=("python",), strategy=strategy, pool=PoolConfig(min_size=4, max_size=4))
     async with ExecutionEngine(config) as engine:
         alive: list[int] = []
 
@@ -252,7 +257,7 @@ async def test_fifty_runs_on_a_pool_of_four(docker_client: DockerClient) -> None
         assert [result.stdout for result in results] == [f"{n**2}\n" for n in range(50)]
         assert max(alive) == 4
         await settled(docker_client, engine)
-        assert engine.stats().discards == {"used": 50}
+        assert engine.stats().discards == discards
 
 
 async def test_nothing_leaks(docker_client: DockerClient) -> None:
