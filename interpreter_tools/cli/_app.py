@@ -418,7 +418,7 @@ async def serve(
     queue: int | None = None,
     sandboxes: int | None = None,
     log: Literal["text", "json", "none"] = "text",
-    limits: Limits | None = None,
+    limits: LimitOptions | None = None,
     config: Path | None = None,
     docker_host: str | None = None,
 ) -> int:
