@@ -358,6 +358,10 @@ class Context:
 
         return self.owner.wait(read)
 
+    def fork(self) -> Self:
+        """Return a branch; see ``Context.fork``."""
+        return type(self)(self.owner, self.owner.wait(self.context.fork))
+
     def replay(self) -> Self:
         """Run the cells anew in a new context, and return it; see ``Context.replay``."""
         return type(self)(self.owner, self.owner.wait(self.context.replay))

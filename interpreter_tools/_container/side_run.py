@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from interpreter_tools._container.telling import Telling
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
-from interpreter_tools._protocol import Credit, Exited, Message, Output, Refused, RunEvent, Told
+from interpreter_tools._protocol import Credit, Exited, Fallen, Message, Output, Refused, RunEvent, Told
 from interpreter_tools._protocol.constants import OUTPUT_WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from interpreter_tools._container.telling import Wire
 
@@ -42,6 +42,7 @@ class SideRun:
         number: its number on the wire.
         end: how it ended; None while it runs.
         telling: what may be told to its connections.
+        fallen: called when its program has ended and other processes of it can take its place; see ``lead``.
     """
 
     def __init__(self, channel: Wire, number: int, listener: SideListener) -> None:
@@ -52,6 +53,7 @@ class SideRun:
         self._taken = 0  # bytes of output that the supervisor does not know of
         self._is_paused = False
         self.telling = Telling(channel, run=number)
+        self.fallen: Callable[[Fallen], None] | None = None
         self._stdin_open = True
         self._stdin_turn = asyncio.Lock()
 
@@ -72,6 +74,9 @@ class SideRun:
             self._listener.message(event.connection, event.data)
         elif isinstance(event, (Credit, Told)):
             self.telling.wake()
+        elif isinstance(event, Fallen):
+            if self.fallen is not None:
+                self.fallen(event)
         else:
             self._finish(event)
 
@@ -108,7 +113,7 @@ class SideRun:
         """Make the process of a connection the program of the run.
 
         Its end is the end of the run from now on. All other processes of the run are killed, but those of the spared
-        connections. A connection that is over changes nothing.
+        connections. A connection that is over changes nothing. Where it is 0, the run has no program any more.
         """
         self._channel.send(self._channel.connection.lead(connection, spared, run=self.number))
 

@@ -336,7 +336,7 @@ class Cell:
     def _kill(self) -> None:
         self._killed = True
         if self._interpreter is not None:
-            self._interpreter.kill()
+            self._interpreter.end_program()
 
     def interrupt(self) -> None:
         """Interrupt the cell, as Ctrl-C does; the context keeps its variables. Does nothing before and after."""

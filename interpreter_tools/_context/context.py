@@ -8,18 +8,18 @@ import copy
 import functools
 import secrets
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, overload
 
 import anyio
 
-from interpreter_tools._config.checks import as_bytes
+from interpreter_tools._config.checks import as_bytes, check_count
 from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._config.options import CellLimits, CellOptions, CheckpointLimits, cell_limits
 from interpreter_tools._config.results import Checkpoint, Completeness, Completion, ContextInfo, History, Inspected
 from interpreter_tools._context import words
 from interpreter_tools._context.cell import Cell
 from interpreter_tools._context.interpreter import Interpreter
-from interpreter_tools._context.parking import Parking, Waking
+from interpreter_tools._context.processes import Branch, Processes
 from interpreter_tools._context.question import Question
 from interpreter_tools._context.ring import Ring
 from interpreter_tools._context.timeline import Timeline
@@ -32,17 +32,19 @@ from interpreter_tools._exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
     from types import TracebackType
 
     from interpreter_tools._config.host_tools import HostTool
     from interpreter_tools._config.options import OnDeath
     from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools._context.place import Place
+    from interpreter_tools._context.ring import Parked
     from interpreter_tools._languages import LanguageConfig
 
 T = TypeVar("T")
 
+_MOST_BRANCHES = 1000  # of one call
 _MISSING = 78  # the exit code of a cell runner whose package is missing: EX_CONFIG of sysexits.h
 _READY_DEADLINE = 60.0  # seconds for a cell runner to be ready
 _END_DEADLINE = 6.0  # seconds for a process to end that was killed
@@ -80,6 +82,9 @@ class Context:
         tools: Mapping[str, HostTool] | None = None,
         checkpoints: CheckpointLimits | None = None,
         another: Callable[[], Context] | None = None,
+        processes: Processes | None = None,
+        begins_with: Parked | None = None,
+        timeline: Timeline | None = None,
     ) -> None:
         self.id = secrets.token_hex(16)
         self.name = name or f"{language.language}-{self.id[:8]}"
@@ -90,12 +95,15 @@ class Context:
         self._on_death: OnDeath = on_death
         self._make_another = another
         self._state = _State.OPEN
-        self._turn = asyncio.Lock()
-        self._interpreter: Interpreter | None = None
+        self._processes = processes or Processes()
+        self._branch = Branch(
+            self.name, Ring(self.id, checkpoints or CheckpointLimits(), self._processes.release), self._leave
+        )
+        self._branch.head, self._branch.diverges = begins_with, begins_with is not None
+        self._processes.add(self._branch)
         self._cell: Cell | None = None
         self._cells = 0
-        self._ring = Ring(self.id, checkpoints or CheckpointLimits())
-        self._timeline = Timeline()
+        self._timeline = timeline or Timeline()
         self._entry = 0  # of the cell that runs, in the timeline
         self._tasks: set[asyncio.Task[object]] = set()  # checkpoints and rewinds, which end whatever their callers do
         self._closing: asyncio.Task[None] | None = None
@@ -122,16 +130,35 @@ class Context:
             return "busy"
         if self._interpreter is None:
             return "new"
-        return "dead" if self._interpreter.death is not None else "idle"
+        return "idle" if self._died() is None else "dead"
 
     @property
     def busy(self) -> bool:
-        """True while a cell runs."""
+        """True while a cell runs, here or in a branch."""
         return self._turn.locked()
 
     @property
+    def _turn(self) -> asyncio.Lock:
+        return self._processes.turn
+
+    @property
+    def _interpreter(self) -> Interpreter | None:
+        return self._processes.interpreter
+
+    @property
     def _is_alive(self) -> bool:
-        return self._interpreter is not None and self._interpreter.death is None
+        return self._interpreter is not None and self._died() is None
+
+    def _died(self) -> InterpreterToolsError | None:
+        """Return how the process ended that has the variables; None while there is one, or none was started."""
+        interpreter = self._interpreter
+        if interpreter is None:
+            return None
+        if interpreter.death is not None:
+            return interpreter.death
+        if self._processes.live is self._branch:
+            return interpreter.fallen
+        return self._branch.died()
 
     def info(self) -> ContextInfo:
         """Return the state of the context."""
@@ -180,9 +207,23 @@ class Context:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        await self._end_process()
-        self._place.leave(self)
+        processes = self._processes
+        if processes.members[0] is self._branch:  # the others came from it
+            await self._end_process()
+            for branch in tuple(processes.members):
+                branch.leave()
+        else:
+            if self._cell is not None and self._interpreter is not None:
+                self._cell.closing()
+                self._interpreter.end_program()
+            processes.remove(self._branch)
+            self._leave()
         await self._place.aclose()
+
+    def _leave(self) -> None:
+        """Be closed, and unknown to the session."""
+        self._state = _State.CLOSED
+        self._place.leave(self)
 
     async def _end_process(self) -> None:
         interpreter = self._interpreter
@@ -204,10 +245,11 @@ class Context:
             InterpreterToolsError: the process cannot be started.
         """
         self._check()
+        self._check_alone()
         await self._end_process()
         async with self._my_turn():
             if self._interpreter is not None and self._interpreter.death is not None:
-                self._interpreter = None
+                self._processes.interpreter = None
             await self._living()
 
     async def interrupt(self) -> None:
@@ -307,7 +349,7 @@ class Context:
         self._entry = self._timeline.cell(cell.code)
         self._place.begin()
         interpreter, notes = found
-        return interpreter, (*notes, *self._ring.notes())
+        return interpreter, (*notes, *self._branch.ring.notes())
 
     def _over(self, files: tuple[str, ...]) -> tuple[str, ...]:
         """End the turn of a cell."""
@@ -318,18 +360,27 @@ class Context:
         finally:
             self._turn.release()
 
-    async def _living(self) -> tuple[Interpreter, tuple[str, ...]]:
-        """Return the process, started if need be, and notes for the result; for the one that has the turn."""
+    async def _living(self, *, has_files: bool = False) -> tuple[Interpreter, tuple[str, ...]]:
+        """Return the process, started if need be, and notes for the result; for the one that has the turn.
+
+        Args:
+            has_files: the caller has the turn of the session, too.
+        """
         self._check()
         notes: tuple[str, ...] = ()
-        interpreter = self._interpreter
-        if interpreter is not None and interpreter.death is not None:
-            if self._on_death != "restart":
-                raise copy.copy(interpreter.death)  # each caller has a traceback of its own
-            notes = (f"the context was restarted, without its variables: {interpreter.death.message}",)
+        interpreter, died = self._interpreter, self._died()
+        if died is not None:
+            if self._on_death != "restart" or self._processes.others(self._branch):
+                raise copy.copy(died)  # each caller has a traceback of its own
+            notes = (f"the context was restarted, without its variables: {died.message}",)
+            await self._end_process()
             interpreter = None
         if interpreter is None:
             interpreter = await self._started()
+        elif self._processes.live is not self._branch:
+            self._check_others(allow=False)
+            async with contextlib.nullcontext() if has_files else self._place.files():
+                await _to_the_end(self._processes.resume(self._branch))
         return interpreter, notes
 
     async def _started(self) -> Interpreter:
@@ -349,14 +400,13 @@ class Context:
         assert runner is not None
         interpreter = Interpreter(self.name, program=runner.command[0], image=self._language.default_image)
         link = await self._place.start(self, interpreter, packages=packages)
-        self._interpreter = interpreter
-        self._ring.clear()
+        self._processes.begin(interpreter, self._branch)
         self._timeline.begin()
         try:
             await interpreter.start(link, within=_READY_DEADLINE)
         except BaseException:
             if interpreter.death is None:  # it was killed, and the next caller must not wait for it
-                self._interpreter = None
+                self._processes.interpreter = None
             raise
         return interpreter
 
@@ -410,22 +460,76 @@ class Context:
             ContextDied: the files could not be brought back, which has ended the process.
         """
         self._check_forkable()
-        died = None if self._interpreter is None else self._interpreter.death
-        if died is not None:
-            raise copy.copy(died)
-        self._ring.find(checkpoint)
+        if self._interpreter is not None and self._interpreter.death is not None:
+            raise copy.copy(self._interpreter.death)
+        self._branch.ring.find(checkpoint)
         await self._change(lambda: self._wake(checkpoint, allow_others=allow_others))
+
+    @overload
+    async def fork(self) -> Context: ...
+
+    @overload
+    async def fork(self, count: int) -> tuple[Context, ...]: ...
+
+    async def fork(self, count: int | None = None) -> Context | tuple[Context, ...]:
+        """Return branches: contexts that begin with the variables and files of this moment, and go their own way.
+
+        The branches and this context take turns: while a cell of one runs, the processes of the others are parked, with
+        their files. So each finds the workspace as its own cells left it, and a cell that leaves what cannot be parked
+        (see ``checkpoint``) holds the others up: their cells raise ``CheckpointRefused`` until it is gone. File calls
+        of the session reach the files of the one whose cell came last. Random numbers differ from branch to branch.
+
+        Branches end with the context that the first of them was forked from, or by ``aclose``. A branch whose process
+        ends harms no other one.
+
+        Args:
+            count: how many; None returns one, and not a tuple.
+
+        Raises:
+            CheckpointRefused: something would not survive a fork, other contexts of the session use the files, or too
+                many processes are parked; nothing has changed.
+            ContextDied, ContextClosed: there is no process.
+        """
+        if count is not None and check_count(count, field="count", least=1) > _MOST_BRANCHES:
+            raise ConfigurationError("count", count, f"is more than {_MOST_BRANCHES}")
+        self._check_forkable()
+        branches = await self._change(lambda: self._fork(1 if count is None else count))
+        return branches[0] if count is None else branches
+
+    async def _fork(self, count: int) -> tuple[Context, ...]:
+        interpreter, _ = await self._living(has_files=True)
+        self._check_others(allow=False)
+        parked, _ = await self._processes.park(interpreter, users=count)
+        branches = tuple(self._twin(parked) for _ in range(count))
+        for branch in branches:
+            self._place.adopt(branch)
+        return branches
+
+    def _twin(self, parked: Parked) -> Context:
+        return Context(
+            None,
+            self._language,
+            place=self._place.branch(),
+            limits=self._limits,
+            on_death=self._on_death,
+            tools=self._tools,
+            checkpoints=self._branch.ring.limits,
+            another=self._make_another,
+            processes=self._processes,
+            begins_with=parked,
+            timeline=self._timeline.branch(),
+        )
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Return the checkpoints that can be gone back to, oldest first."""
-        return self._ring.all()
+        return self._branch.ring.all()
 
     def history(self) -> History:
         """Return the cells and checkpoints of the context as a tree: after a rewind it grows a new branch.
 
         The last 10,000 steps are kept, and 16 million characters of code.
         """
-        return self._timeline.history(self._ring.ids())
+        return self._timeline.history(self._branch.ring.ids())
 
     async def replay(self) -> Context:
         """Run the cells that led here anew, in a new context of the session; return it.
@@ -479,47 +583,39 @@ class Context:
             task.add_done_callback(_retrieve)
             raise
 
+    def _check_alone(self) -> None:
+        names = self._processes.others(self._branch)
+        if names:
+            raise CheckpointRefused(f"branches that a restart would end: {', '.join(names)}", hint="close them first")
+
+    def _check_others(self, *, allow: bool) -> None:
+        others = () if allow else self._place.others(self)
+        if others:
+            names = ", ".join(map(repr, others))
+            hint = "rewind(checkpoint, allow_others=True) changes the files under them"
+            raise CheckpointRefused(f"other contexts in the same workspace: {names}", hint=hint)
+
     async def _save(self) -> Checkpoint:
-        interpreter, _ = await self._living()
-        ring = self._ring
-        parking = Parking(interpreter.number())
-        with self._busy_with(interpreter, parking):
-            message = words.say("checkpoint", id=parking.number, bytes=ring.limits.memory, parked=ring.pids())
-            await interpreter.tell(message)
-            (connection, pid), saved = await parking.finish(interpreter)
-        dropped = ring.make_room(interpreter, saved.held)
+        interpreter, _ = await self._living(has_files=True)
+        parked, copied = await self._processes.park(interpreter, users=1)
+        ring = self._branch.ring
+        dropped = ring.make_room()
         checkpoint_id = ring.new_id()
         checkpoint = Checkpoint(
             checkpoint_id=checkpoint_id,
             context_id=self.id,
             number=self._timeline.checkpoint(checkpoint_id),
-            file_bytes=saved.bytes,
+            file_bytes=copied,
             dropped=dropped,
         )
-        ring.add(interpreter, checkpoint, connection, pid)
+        ring.add(checkpoint, parked)
         return checkpoint
 
     async def _wake(self, checkpoint: Checkpoint, *, allow_others: bool) -> None:
-        interpreter, _ = await self._living()
-        connection = self._ring.find(checkpoint)
-        others = () if allow_others else self._place.others(self)
-        if others:
-            names = ", ".join(map(repr, others))
-            hint = "rewind(checkpoint, allow_others=True) changes the files under them"
-            raise CheckpointRefused(f"other contexts in the same workspace: {names}", hint=hint)
-        waking = Waking(interpreter.number(), connection, self._ring.pids())
-        with self._busy_with(interpreter, waking):
-            await interpreter.tell(words.say("wake", id=waking.number), connection=connection)
-            await waking.finish(interpreter)
+        parked = self._branch.ring.find(checkpoint)
+        self._check_others(allow=allow_others)
+        await self._processes.wake(self._branch, parked, diverges=False)
         self._timeline.rewind(checkpoint.number)
-
-    @contextlib.contextmanager
-    def _busy_with(self, interpreter: Interpreter, task: Parking | Waking) -> Generator[None]:
-        interpreter.task = interpreter.newcomers = task
-        try:
-            yield
-        finally:
-            interpreter.task = interpreter.newcomers = None
 
     # -- questions
 
@@ -588,6 +684,17 @@ class Context:
         self._state = _State.CLOSED
         if self._interpreter is not None:
             self._interpreter.ended(error)
+
+
+async def _to_the_end(change: Coroutine[object, object, None]) -> None:
+    """Await a change that must not be left halfway. If the wait is cancelled, the change ends first."""
+    task = asyncio.create_task(change)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        _retrieve(task)
+        raise
 
 
 def _retrieve(task: asyncio.Task[object]) -> None:

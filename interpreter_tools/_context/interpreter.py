@@ -12,7 +12,8 @@ from interpreter_tools._context import words
 from interpreter_tools._exceptions import ContainerLost, ContextDied, InterpreterToolsError
 from interpreter_tools._execution.calls import KIND, ToolCalls
 from interpreter_tools._execution.outcome import refusal
-from interpreter_tools._protocol import Exited, Output, Refused
+from interpreter_tools._protocol import Exited, Fallen, Output, Refused
+from interpreter_tools._protocol.constants import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from interpreter_tools._container.side_run import SideRun
 
 _PIECE = 32768  # bytes of a message that go in one piece
+_NOBODY = 0  # the number of no connection
 _HEAD = 2  # bytes before the content of a piece: its kind, and whether more follows
 _END_DEADLINE = 5.0  # seconds that a killed process may take to end
 _LAST_WORDS = 2000  # characters of what a process wrote before it was ready, which an error repeats
@@ -67,6 +69,7 @@ class Interpreter:
         features: what the runner says that it can do.
         newcomers: hears other processes of the context than the runner; None when nobody does.
         parked: what to do when a parked process ends, by its connection.
+        fallen: why nothing runs, while a parked process can still take the place; None while something runs.
     """
 
     def __init__(self, name: str, *, program: str, image: str) -> None:
@@ -91,6 +94,7 @@ class Interpreter:
         self._telling = asyncio.Lock()
         self._numbers = itertools.count(1)
         self._backstop: asyncio.TimerHandle | None = None
+        self.fallen: ContextDied | None = None
 
     def __repr__(self) -> str:
         state = "dead" if self.death else "starting" if self._runner is None else "busy" if self.task else "idle"
@@ -129,7 +133,26 @@ class Interpreter:
         if lost is not None:
             lost()
         if connection == self._runner:
-            self.kill()  # a cell has closed the conversation, which nothing can replace
+            self.end_program()  # a cell has closed the conversation, which nothing can replace
+        elif self.fallen is not None and not self.parked:
+            self.kill()
+
+    def _fell(self, how: Fallen) -> None:
+        """Note the end of the process that ran: one that is parked can take its place."""
+        self._disarm()
+        self.exited = Exited(Ended.EXITED, how.exit_code, how.signal, False, 0, 0, 0, how.oom_kills)
+        self.fallen = ContextDied(f"the process of the context {self._name!r} {_end_of(self.exited)}")
+        self._runner = _NOBODY
+        task, self.task = self.task, None
+        if task is not None:
+            task.ended(self.fallen)
+        if not self.parked:
+            self.kill()
+
+    def _disarm(self) -> None:
+        if self._backstop is not None:
+            self._backstop.cancel()
+            self._backstop = None
 
     def _whole(self, connection: int, piece: bytes) -> bytearray | None:
         """Return the message that a piece completes; None when more is to come, or it is too long."""
@@ -138,7 +161,7 @@ class Interpreter:
         if len(part) > words.MOST_BYTES:
             del self._parts[connection]
             if connection == self._runner:
-                self.kill()  # its next words could not be told from the rest of these
+                self.end_program()  # its next words could not be told from the rest of these
             return None
         return None if piece[1] else self._parts.pop(connection)
 
@@ -172,8 +195,7 @@ class Interpreter:
         self.death = death
         self.parked.clear()
         self.calls.cancel()
-        if self._backstop is not None:
-            self._backstop.cancel()
+        self._disarm()
         for tell in self._tells:
             tell.cancel()
         if not self._ready.done():
@@ -196,6 +218,7 @@ class Interpreter:
             ContextDied, ContainerLost: the process ended before, or was too slow.
         """
         self._link = link
+        link.fallen = self._fell
         self.calls.begin(link.telling)
         try:
             async with asyncio.timeout(within):
@@ -232,6 +255,7 @@ class Interpreter:
         """
         assert self._link is not None
         self._runner = connection
+        self.fallen = self.exited = None
         self._link.lead(connection, tuple(self.parked))
 
     async def tell(self, message: bytes, *, connection: int | None = None) -> None:
@@ -240,8 +264,9 @@ class Interpreter:
         Raises:
             ContextDied, ContainerLost: the process has ended.
         """
-        if self.death is not None:
-            raise copy.copy(self.death)
+        over = self.death or (self.fallen if connection is None else None)
+        if over is not None:
+            raise copy.copy(over)
         assert self._link is not None
         to = self._runner if connection is None else connection
         assert to is not None
@@ -270,11 +295,26 @@ class Interpreter:
         if self._link is not None and self.death is None:
             self._link.signal(signal.SIGINT)
 
+    def end_program(self) -> None:
+        """Kill the process that runs; what is parked stays, and can take its place. Does nothing after the end."""
+        if self._link is None or self.death is not None or self.fallen is not None:
+            return
+        if not self.parked:
+            self.kill()
+        elif self._backstop is None:
+            self._link.lead(_NOBODY, tuple(self.parked))
+            self._backstop = asyncio.get_running_loop().call_later(_END_DEADLINE, self._insist)
+
+    def _insist(self) -> None:
+        self._backstop = None
+        self.kill()
+
     def kill(self) -> None:
-        """Kill the process. Where its end is not told in 5 seconds, it counts as lost."""
+        """Kill the process, and all that is parked. Where its end is not told in 5 seconds, it counts as lost."""
         if self._link is None or self.death is not None:
             return
         self._link.kill()
+        self._disarm()
         if self._backstop is None:
             error = ContainerLost(f"the process of the context {self._name!r} was killed, and its end was not told")
             self._backstop = asyncio.get_running_loop().call_later(_END_DEADLINE, self._die, error)

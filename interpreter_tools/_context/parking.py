@@ -109,12 +109,14 @@ class Waking(_Exchange):
         number: the number of the exchange.
         parked: the connection of the parked process.
         others: the numbers of all parked processes.
+        diverges: True gives the fork random numbers of its own.
     """
 
-    def __init__(self, number: int, parked: int, others: list[int]) -> None:
+    def __init__(self, number: int, parked: int, others: list[int], *, diverges: bool) -> None:
         super().__init__(number)
         self._parked = parked
         self._others = others
+        self._diverges = diverges
         self._woken: int | None = None
         self._done = False
 
@@ -143,7 +145,7 @@ class Waking(_Exchange):
         while self._woken is None:
             await self.next(interpreter)
         interpreter.lead(self._woken)
-        await interpreter.tell(words.say("restore", id=self.number, parked=self._others))
+        await interpreter.tell(words.say("restore", id=self.number, parked=self._others, diverges=self._diverges))
         try:
             while not self._done:
                 await self.next(interpreter)

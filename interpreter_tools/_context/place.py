@@ -112,6 +112,14 @@ class Place(Protocol):
         """Return the names of the session's other contexts whose processes were started."""
         ...
 
+    def branch(self) -> Place:
+        """Return the same place for a branch of the context; its end leaves the session alone."""
+        ...
+
+    def adopt(self, context: Resident) -> None:
+        """Have a branch among the contexts of the session."""
+        ...
+
     def leave(self, context: Resident) -> None:
         """Forget a context that was closed."""
         ...

@@ -63,5 +63,5 @@ class Question:
             async with asyncio.timeout(_PATIENCE):
                 return await asyncio.shield(self._answer)
         except TimeoutError:
-            interpreter.kill()
+            interpreter.end_program()
             return None

@@ -64,6 +64,16 @@ class Timeline:
         """Go back to a checkpoint."""
         self._at = number
 
+    def branch(self) -> Timeline:
+        """Return a timeline of its own that has come the same way."""
+        other = Timeline()
+        other._nodes = {node.number: node for node in self._line()}
+        other._code = sum(len(node.code) for node in other._nodes.values())
+        other._at = self._at
+        other.is_cut = self.is_cut
+        other._numbers = itertools.count(max(other._nodes, default=0) + 1)
+        return other
+
     def codes(self) -> list[str]:
         """Return the code of the cells from the start of the process to where it is."""
         return [node.code for node in self._line() if node.kind == "cell"]

@@ -102,7 +102,9 @@ _TOLD_HEAD = 4  # bytes that a piece takes of its connection's window beside its
 _LAST_NUMBER = 0xFFFF
 
 # What may come of a side run.
-_OF_SIDE = frozenset({Frame.STDOUT, Frame.STDERR, Frame.MESSAGE, Frame.CREDIT, Frame.TOLD, Frame.EXIT, Frame.REFUSED})
+_OF_SIDE = frozenset(
+    {Frame.STDOUT, Frame.STDERR, Frame.MESSAGE, Frame.CREDIT, Frame.TOLD, Frame.FALLEN, Frame.EXIT, Frame.REFUSED}
+)
 
 
 _NO_SIDE = frozenset({State.CONNECTED, State.GREETED, State.BOOTING, State.RESETTING, State.CLOSED})

@@ -62,6 +62,7 @@ class Frame(IntEnum):
     FATAL = 0x8C
     MESSAGE = 0x8D
     TOLD = 0x8E
+    FALLEN = 0x8F
 
 
 class Flag(IntFlag):

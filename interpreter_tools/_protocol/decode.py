@@ -21,6 +21,7 @@ from interpreter_tools._protocol.events import (
     Clean,
     Credit,
     Exited,
+    Fallen,
     Fatal,
     Files,
     Hello,
@@ -42,6 +43,7 @@ _TOLD = struct.Struct("<2I")
 _REFUSED = struct.Struct("<3I")
 _FILES = struct.Struct("<2H")
 _FILE = struct.Struct("<QI")
+_FALLEN = struct.Struct("<i3I")
 _EXIT = struct.Struct("<IiII3QII")
 _CLEAN = struct.Struct("<2I")
 _STORED = struct.Struct("<2QI")
@@ -114,11 +116,20 @@ def _files(payload: bytes) -> Event:
 
 def _exited(payload: bytes) -> Event:
     ended, exit_code, signal, flags, wall, cpu, peak, oom_kills, zero = _EXIT.unpack(payload)
-    by_signal = exit_code == -1 and 0 < signal < 128
-    by_itself = 0 <= exit_code <= 255 and signal == 0
-    if not (by_signal or by_itself) or flags & ~EXIT_UNCLEAN or zero:
+    if not _is_end(exit_code, signal) or flags & ~EXIT_UNCLEAN or zero:
         raise ValueError
     return Exited(Ended(ended), exit_code, signal, bool(flags), wall, cpu, peak, oom_kills)
+
+
+def _is_end(exit_code: int, signal: int) -> bool:
+    return (exit_code == -1 and 0 < signal < 128) or (0 <= exit_code <= 255 and signal == 0)
+
+
+def _fallen(payload: bytes) -> Event:
+    exit_code, signal, oom_kills, zero = _FALLEN.unpack(payload)
+    if not _is_end(exit_code, signal) or zero:
+        raise ValueError
+    return Fallen(exit_code, signal, oom_kills)
 
 
 def _clean(payload: bytes) -> Event:
@@ -153,6 +164,7 @@ _DECODERS: dict[int, Callable[[bytes], Event]] = {
     Frame.FATAL: _fatal,
     Frame.MESSAGE: _message,
     Frame.TOLD: _told,
+    Frame.FALLEN: _fallen,
 }
 
 

@@ -119,7 +119,15 @@ class Fatal(msgspec.Struct, frozen=True):
     message: str
 
 
-RunEvent: TypeAlias = Output | Message | Credit | Told | Refused | Exited
+class Fallen(msgspec.Struct, frozen=True):
+    """The program of a side run has ended, and others can take its place."""
+
+    exit_code: int
+    signal: int
+    oom_kills: int
+
+
+RunEvent: TypeAlias = Output | Message | Credit | Told | Refused | Exited | Fallen
 
 
 class Beside(msgspec.Struct, frozen=True, gc=False):
@@ -137,6 +145,7 @@ Event: TypeAlias = (
     | Message
     | Credit
     | Told
+    | Fallen
     | Files
     | Exited
     | Clean

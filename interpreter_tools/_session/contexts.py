@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 import time
@@ -141,6 +142,10 @@ class SessionContexts:
         """Return the state of each context, oldest first."""
         return tuple(context.info() for context in self._by_name.values())
 
+    def adopt(self, context: Context) -> None:
+        """Have a context that was not made by ``open``: a branch of another one."""
+        self._by_name[context.name] = context
+
     def forget(self, context: Resident) -> None:
         """Forget a context that was closed."""
         if self._by_name.get(context.name) is context:
@@ -174,8 +179,9 @@ class _Place:
         self._request = request
         self._runner = runner
         self._preload = preload
-        self._is_owner = is_owner
+        self.is_owner = is_owner
         self._record: Record | None = None
+        self._resident = ""  # the name by which the session knows that the process lives in its container
         self._started_with: dict[str, str] = {}  # the variables of the process
         self.found: dict[str, str] = {}
 
@@ -218,6 +224,7 @@ class _Place:
             if self._runner.booted and not job.booted:
                 reason = "holds a variable that Python reads when it starts, which a context does not do anew"
                 raise ConfigurationError("environment", sorted(request.options.environment), reason)
+            self._resident = context.name
             runs.workspace.residents.add(context.name)
             ahead = b"" if job.need is None else record.channel.connection.need(job.need.key)
             self._started_with, self.found = job.environment, {}
@@ -349,7 +356,17 @@ class _Place:
 
     def others(self, context: Resident) -> tuple[str, ...]:
         """Return the names of the session's other contexts whose processes were started."""
-        return tuple(sorted(self._contexts.runs.workspace.residents - {context.name}))
+        return tuple(sorted(self._contexts.runs.workspace.residents - {self._resident}))
+
+    def branch(self) -> _Place:
+        """Return the same place for a branch of the context."""
+        place = copy.copy(self)
+        place.is_owner = False
+        return place
+
+    def adopt(self, context: Resident) -> None:
+        """Have a branch among the contexts of the session."""
+        self._contexts.adopt(cast("Context", context))
 
     def leave(self, context: Resident) -> None:
         """Forget a context that was closed."""
@@ -357,7 +374,7 @@ class _Place:
 
     async def aclose(self) -> None:
         """Clean the session up, if it was made for the context."""
-        if self._is_owner:
+        if self.is_owner:
             await self._contexts.close_session()
 
 

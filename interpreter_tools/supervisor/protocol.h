@@ -104,7 +104,11 @@
  *
  * IT_LEAD makes the process that holds a connection the program of the run, whose end is the end of the run. All other processes of the run are
  * killed, but those that hold one of the connections that follow. When memory is short, those go first. For the process that is the program
- * already nothing is killed. A first connection that is over means nothing: IT_LEAD is then ignored.
+ * already nothing is killed. A first connection that is over means nothing: IT_LEAD is then ignored. A first connection of 0 is none: all but the
+ * others are killed, and the run has no program.
+ *
+ * A program that ends while a process lives that the last IT_LEAD spared does not end the run: IT_FALLEN tells it, behind its output. The run then waits for
+ * IT_LEAD or IT_KILL.
  */
 #define IT_MARK_FIRST 60000
 #define IT_MARK_LAST 64999
@@ -146,6 +150,7 @@
 #define IT_FATAL 0x8c   /* string message: the supervisor leaves */
 #define IT_MESSAGE 0x8d /* u32 connection, bytes: a piece of what a process of the run says to the client; none: the connection is over */
 #define IT_TOLD 0x8e    /* u32 connection, u32 bytes of IT_TELL, and 4 for each, that went to it */
+#define IT_FALLEN 0x8f  /* i32 exit code (-1: by a signal), u32 signal, u32 processes of the container that were killed for memory, u32 0 */
 
 /*
  * Whether programs run in a box (box.c): asked for by the supervisor's first argument. After a step that failed the supervisor

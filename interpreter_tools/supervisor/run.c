@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #define DRAIN_GRACE_US 2000000 /* for a pipe to end that nothing comes from, when every process is dead */
 #define RETRY_US 2000          /* between two looks at what must go away by itself */
 #define MOST_FRAMES 8          /* of output, before the client and the clock have their turn again */
+#define MOST_SPARED 64
 #define OOM_LEADER 500 /* of 1000: behind the copies of it that are parked, when memory is short */
 #define OOM_FIRST 1000
 #define MARKS (IT_MARK_LAST - IT_MARK_FIRST + 1)
@@ -42,6 +44,10 @@ struct run {
 	uint32_t uid, outcome, flags;
 	uint32_t mark;                   /* the group of its processes; 0: they have none */
 	pid_t pid, group;                /* the program; the group of processes that it began in */
+	pid_t spared[MOST_SPARED];       /* processes that outlive the program, which can take its place */
+	size_t spared_count;
+	bool fell;                       /* the program has ended, and nothing has taken its place yet; to be told, or told */
+	bool fall_told;
 	bool exited, last, lists, gathers;
 	bool alone;                      /* when it ended, nothing that it could have left was there */
 	bool beside;                     /* other runs were there, so the container's counters do not speak of it */
@@ -382,12 +388,16 @@ static bool kill_members(struct run *run)
 	return !kill_user(run->uid);
 }
 
+static void program_ended(struct run *run, int status, uint64_t cpu_us, uint64_t peak_kib);
+
 static void end_by(struct run *run, uint32_t outcome)
 {
 	if (run->phase == RUNNING && run->outcome == IT_EXITED)
 		run->outcome = outcome;
 	kill_members(run);
-	if (!run->exited)
+	if (run->fell && run->phase == RUNNING)
+		program_ended(run, run->status, 0, 0);
+	else if (!run->exited && !run->fell)
 		kill(run->pid, SIGKILL); /* it may not have become that user yet */
 }
 
@@ -570,8 +580,50 @@ static bool all_drained(struct run *run)
 	return true;
 }
 
+/* What it left is killed, and what can take its place waits for IT_LEAD. False: there is nothing that can. */
+static bool falls(struct run *run, int status)
+{
+	bool one_lives = false;
+	if (run->outcome != IT_EXITED || run->phase != RUNNING)
+		return false;
+	for (size_t i = 0; i < run->spared_count && !one_lives; i++)
+		one_lives = members_has(run->mark, run->spared[i]);
+	if (!one_lives)
+		return false;
+	run->pid = 0;
+	run->status = status;
+	run->fell = true;
+	run->fall_told = false;
+	members_end_others(run->mark, run->spared, run->spared_count);
+	return true;
+}
+
+static bool is_empty(int fd)
+{
+	int bytes = 0;
+	return fd < 0 || ioctl(fd, FIONREAD, &bytes) < 0 || bytes == 0;
+}
+
+/* Behind all that it wrote and said. */
+static void tell_fall(struct run *run)
+{
+	if (!is_empty(run->pipes.out) || !is_empty(run->pipes.err) || !wire_takes_answer())
+		return;
+	messages_accept();
+	if (messages_pass(&run->talk, &run->pipes))
+		return;
+	struct usage after = cgroup_read();
+	uint32_t end[4] = {(uint32_t)(WIFEXITED(run->status) ? WEXITSTATUS(run->status) : -1),
+			   WIFSIGNALED(run->status) ? (uint32_t)WTERMSIG(run->status) : 0, after.oom_kills - run->before.oom_kills, 0};
+	send_of(run->number, IT_FALLEN, end, sizeof end);
+	run->before.oom_kills = after.oom_kills;
+	run->fall_told = true;
+}
+
 static void advance(struct run *run)
 {
+	if (run->phase == RUNNING && run->fell && !run->fall_told)
+		tell_fall(run);
 	if (run->phase == ENDING && all_ended(run)) {
 		close_fd(&run->pipes.in);
 		run->phase = DRAINING;
@@ -596,6 +648,8 @@ static void advance(struct run *run)
 
 static void program_ended(struct run *run, int status, uint64_t cpu_us, uint64_t peak_kib)
 {
+	if (!run->fell && falls(run, status))
+		return;
 	run->exited = true;
 	run->status = status;
 	run->ended_us = now_us();
@@ -683,23 +737,33 @@ static void send_signal(const struct run *run, struct cursor *payload)
 /* The process of another connection takes the place of the program: a parked copy of it, for one. */
 static void lead(struct run *run, struct cursor *payload)
 {
-	pid_t pids[64], leader = messages_peer(&run->talk, take_u32(payload));
+	uint32_t number = take_u32(payload);
+	pid_t leader = number ? messages_peer(&run->talk, number) : 0, spared[MOST_SPARED + 1];
 	size_t count = 0;
-	pids[count++] = leader;
 	while (payload->at < payload->end) {
 		pid_t pid = messages_peer(&run->talk, take_u32(payload));
-		if (count == sizeof pids / sizeof *pids)
+		if (count == MOST_SPARED)
 			die("protocol: more connections are spared than there can be");
-		pids[count++] = pid;
+		if (pid > 1)
+			spared[count++] = pid;
 	}
-	if (leader <= 1 || run->phase != RUNNING || !members_has(run->mark, leader))
+	if (run->phase != RUNNING || (number && (leader <= 1 || !members_has(run->mark, leader))))
 		return;
+	run->spared_count = count;
+	memcpy(run->spared, spared, count * sizeof *spared);
 	for (size_t i = 0; i < count; i++)
-		prefer_for_oom(pids[i], i == 0 ? OOM_LEADER : OOM_FIRST);
-	if (leader == run->pid)
+		prefer_for_oom(spared[i], OOM_FIRST);
+	if (number) {
+		prefer_for_oom(leader, OOM_LEADER);
+		spared[count++] = leader;
+	}
+	if (number && leader == run->pid)
 		return;
-	run->pid = leader;
-	members_end_others(run->mark, pids, count);
+	if (number) {
+		run->pid = leader;
+		run->fell = false;
+	}
+	members_end_others(run->mark, spared, count);
 }
 
 static void take_room(struct run *run, struct cursor *payload)
@@ -787,7 +851,7 @@ static void serve(struct run *run)
 /* Something has come from it, or is due. What runs beside it costs it no call of the kernel. */
 static bool has_work(const struct run *run)
 {
-	return run->phase != RUNNING || run->ready || feed_waits(&run->feed) || run->feed.credit || run->talk.waiting ||
+	return run->phase != RUNNING || run->ready || (run->fell && !run->fall_told) || feed_waits(&run->feed) || run->feed.credit || run->talk.waiting ||
 	       (run->deadline_us && now_us() >= run->deadline_us);
 }
 
@@ -830,6 +894,8 @@ static int64_t due_us(const struct run *run)
 	case RUNNING:
 		if (feed_waits(&run->feed) && run->pipes.in < 0)
 			return 0; /* nobody reads it any more. It is dropped now, as no pipe is left whose event would wake us */
+		if (run->fell && !run->fall_told)
+			return wire_pending() || run->room <= 0 ? -1 : RETRY_US;
 		if (!run->deadline_us)
 			return -1;
 		return run->outcome != IT_EXITED ? RETRY_US : us_until(run->deadline_us); /* killed, but not yet gone */

@@ -12,6 +12,7 @@ from interpreter_tools._protocol import (
     Credit,
     Event,
     Exited,
+    Fallen,
     Fatal,
     Files,
     Hello,
@@ -88,6 +89,8 @@ def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911, PLR09
             return 0x87, struct.pack("<I", count)
         case Told(connection, count):
             return 0x8E, struct.pack("<II", connection, count)
+        case Fallen(exit_code, signal, oom_kills):
+            return 0x8F, struct.pack("<iIII", exit_code, signal, oom_kills, 0)
         case Beside(_, event):
             return payload_of(event)
         case Files(entries, partial):

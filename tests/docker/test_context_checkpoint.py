@@ -137,10 +137,32 @@ async def test_interrupts_displays_and_questions_after_a_rewind(context: Context
     assert result.text == "7"
     assert "value" in (await context.complete("val")).matches
     assert (await context.run("input()", stdin=b"line\n")).text == "'line'"
+
+
+async def test_a_context_is_rewound_after_its_process_has_died(context: Context) -> None:
+    """A bad step may be the last of a process: its end, a crash, a cell that no interrupt ends."""
+    await _value(context, "x = 1\nopen('f', 'w').write('kept')")
+    saved = await context.checkpoint()
+    for code, ending in (
+        ("import os; print('last words', flush=True); os._exit(5)", "exit code 5"),
+        ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"),
+        ("while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass", "interrupt"),
+    ):
+        result = await context.run(
+            f"x = 2; open('f', 'w').write('spoilt')\n{code}", timeout=None if "os" in code else 0.3
+        )
+        assert not result.ok
+        assert any(ending in note for note in result.notes)
+        assert result.stdout == ("last words\n" if "last" in code else "")
+        assert context.state == "dead"
+        with pytest.raises(ContextDied):
+            await context.run("1")
+        await context.rewind(saved)
+        assert await _value(context, "x, open('f').read()") == "(1, 'kept')"
     assert (await context.run("import os; os._exit(5)")).exit_code == 5
-    with pytest.raises(ContextDied):
-        await context.run("1")
-    with pytest.raises(ContextDied):
+    await context.restart()
+    assert context.checkpoints() == ()
+    with pytest.raises(CheckpointGone, match="has ended"):
         await context.rewind(saved)
 
 

@@ -72,5 +72,5 @@ def test_only_the_supervisor_speaks_with_the_high_bit() -> None:
     names = [frame.name for frame in Frame if frame >= 0x80]
     assert names == [
         *("HELLO", "READY", "REFUSED", "STORED", "STDOUT", "STDERR"),
-        *("CREDIT", "FILES", "EXIT", "CLEAN", "CONTENT", "FATAL", "MESSAGE", "TOLD"),
+        *("CREDIT", "FILES", "EXIT", "CLEAN", "CONTENT", "FATAL", "MESSAGE", "TOLD", "FALLEN"),
     ]

@@ -16,7 +16,19 @@ from interpreter_tools._exceptions import (
     ProtocolError,
     UsageError,
 )
-from interpreter_tools._protocol import Beside, Credit, Exited, Message, Output, Ready, Refused, RunEvent, Start, Told
+from interpreter_tools._protocol import (
+    Beside,
+    Credit,
+    Exited,
+    Fallen,
+    Message,
+    Output,
+    Ready,
+    Refused,
+    RunEvent,
+    Start,
+    Told,
+)
 from interpreter_tools._protocol.constants import MAX_SIDE, OUTPUT_WINDOW, STDIN_WINDOW, TELL_WINDOW, Flag, Frame, Why
 from interpreter_tools.testing.sandbox import Sandbox, settle
 from interpreter_tools.testing.wire import EXITED, UID, frame
@@ -94,6 +106,27 @@ async def test_another_process_becomes_the_program() -> None:
     say(sandbox, side, EXITED)
     side.lead(3, [])
     assert sandbox.heard() == []
+
+
+async def test_program_that_falls_leaves_the_run() -> None:
+    """Others can take its place; who listens for that is told."""
+    sandbox = Sandbox()
+    side, notes = begin(sandbox)
+    say(sandbox, side, Fallen(-1, 9, 0))
+    heard: list[Fallen] = []
+    side.fallen = heard.append
+    say(sandbox, side, Fallen(3, 0, 1))
+    assert heard == [Fallen(3, 0, 1)]
+    assert notes.ends == []
+
+
+async def test_fall_that_cannot_be_is_malformed() -> None:
+    """An exit code and a signal at once, and one of the main run."""
+    for end in (Fallen(3, 9, 0), Fallen(-1, 0, 0)):
+        sandbox = Sandbox()
+        side, notes = begin(sandbox)
+        say(sandbox, side, end)
+        assert isinstance(notes.ends[0], ContainerLost | ProtocolError)
 
 
 async def test_refused_side_run_has_ended() -> None:

@@ -123,7 +123,7 @@ def others(parked):
         except OSError:
             continue  # it has ended
         fields = dict(line.split(b":\t", 1) for line in lines if b":\t" in line)
-        if fields.get(b"State", b"Z")[:1] in b"ZX":
+        if b"VmRSS" not in fields:  # it has ended, or does just now: its memory goes before its connections
             continue
         if groups and groups & set(map(int, fields.get(b"Groups", b"").split())):
             yield int(name), os.fsdecode(fields[b"Name"])
@@ -184,11 +184,17 @@ class Traits:
         random = sys.modules.get("random")
         self.random = None if random is None else random.getstate()
 
-    def give_back(self):
+    def give_back(self, diverges=False):
         """Take the directory and random numbers of the time of the checkpoint."""
         os.chdir(self.directory)
-        if self.random is not None:
-            sys.modules["random"].setstate(self.random)
+        if not diverges:
+            if self.random is not None:
+                sys.modules["random"].setstate(self.random)
+            return
+        for name in ("random", "numpy.random", "torch"):  # uuid and ssl ask the kernel, or look at the process
+            module = sys.modules.get(name)
+            if module is not None:
+                module.seed()
 
 
 def renew_loop(loop, running):
