@@ -38,6 +38,9 @@ PRINTS = {
     "json_sort.py": ["generated: names.txt sorted.json", "Ada\nAlan\nGrace", "kept: names.txt sorted.json"],
     "langchain_agent.py": ["stdout now: 1\nstdout now: 4\nstdout now: 9\nThose are the squares."],
     "llama_index_agent.py": ["outcomes: ok", "The tool says 385."],
+    "notebook_over_gateway.py": [
+        "stream: the kernel is in /workspace\nexecute_result: 55\nexecute_result: <b>1, 4, 9, 16, 25</b>"
+    ],
     "node_express.py": ["hello world", "killed"],
     "openai_agents_sdk.py": ["stdout:\n385", "Done."],
     "openai_responses.py": ["The tool says 385."],

@@ -38,8 +38,8 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture
 async def served(engine: ExecutionEngine) -> AsyncGenerator[Served]:
-    """A server with this wire alone."""
-    async with serving(engine, wires=["jupyter"]) as served:
+    """A server with all wires: this one is found among them."""
+    async with serving(engine) as served:
         yield served
 
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import random
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -51,8 +52,8 @@ logging.getLogger("code_interpreter").setLevel(logging.CRITICAL)
 
 @pytest.fixture
 async def served(engine: ExecutionEngine) -> AsyncGenerator[Served]:
-    """A server with this wire alone."""
-    async with serving(engine, wires=["opensandbox"]) as served:
+    """A server with all wires: this one is found among them."""
+    async with serving(engine) as served:
         yield served
 
 
@@ -354,6 +355,40 @@ async def test_client_that_leaves_ends_what_it_ran(served: Served, sandbox: Sand
             return (await sandbox.commands.run("kill -0 $(cat pid)")).exit_code
 
         await eventually(alive, lambda code: code == 1, within=20)
+
+
+async def test_half_bodies_leave_nothing(
+    served: Served, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An upload that is cut at any place writes no file, and is no failure of the server."""
+    endpoint = await sandbox.get_endpoint(44772)
+    path = endpoint.endpoint.partition("/")[2]
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="metadata"; filename="metadata"\r\n\r\n{"path": "cut"}\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="cut"\r\n\r\n' + b"x" * 5000 + b"\r\n--b--\r\n"
+    )
+    lines = [
+        f"POST /{path}/files/upload HTTP/1.1",
+        "Host: x",
+        "Content-Type: multipart/form-data; boundary=b",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in endpoint.headers.items()),
+    ]
+    whole = "\r\n".join([*lines, "", ""]).encode() + body
+    dice = random.Random(16)
+    for _ in range(100):
+        _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(whole[: dice.randrange(1, len(whole) - 1)])
+        await writer.drain()
+        writer.transport.abort()
+    assert (await sandbox.commands.run("ls")).text == ""
+    garbled = {"Content-Type": "multipart/form-data; boundary=b", **endpoint.headers}
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        for wrong in (b"", b"--c", b"--b\r\n\r\n", dice.randbytes(500)):
+            response = await http.post(f"http://{endpoint.endpoint}/files/upload", content=wrong, headers=garbled)
+            assert response.status_code == 400
+            assert response.json()["message"]
+    assert "Exception" not in caplog.text + capfd.readouterr().err
 
 
 _VALUES = st.recursive(

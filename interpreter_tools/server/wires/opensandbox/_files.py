@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from starlette.datastructures import UploadFile
-from starlette.requests import Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -210,26 +212,34 @@ class Files:
     async def upload(self, request: Request) -> Response:
         """Write files: for each its metadata, and then its content."""
         box = self._boxes.find(request)
-        limited = Request(request.scope, self._limited(request, box))
-        async with limited.form(max_files=2 * _MOST_FILES, max_fields=_MOST_FILES) as form:
-            told, contents = form.getlist("metadata"), form.getlist("file")
-            if not told or len(told) != len(contents):
-                raise BadRequest("a metadata and a file are needed for each file")
-            for about, content in zip(told, contents, strict=True):
-                text = await about.read() if isinstance(about, UploadFile) else about.encode()
-                try:
-                    metadata = msgspec.json.decode(text, type=_Metadata)
-                except (msgspec.DecodeError, UnicodeError) as error:
-                    raise BadRequest(f"metadata cannot be read: {error}") from None
-                if not isinstance(content, UploadFile):
-                    raise BadRequest("file has no name, so it is no file")
-                path = _path(metadata.path)
-                await _of(box.processes.write(path, _pieces(content)))
-                await self._permit(box, path, metadata)
+        body = Limited(request, box, limit=self._core.config.upload_limit)
+        try:
+            form = await Request(request.scope, body).form(max_files=2 * _MOST_FILES, max_fields=_MOST_FILES)
+        except HTTPException:
+            if body.error is not None:
+                raise body.error from None
+            raise
+        try:
+            await self._write_all(box, form)
+        finally:
+            await form.close()
         return Response()
 
-    def _limited(self, request: Request, box: Box) -> Limited:
-        return Limited(request, box, limit=self._core.config.upload_limit)
+    async def _write_all(self, box: Box, form: FormData) -> None:
+        told, contents = form.getlist("metadata"), form.getlist("file")
+        if not told or len(told) != len(contents):
+            raise BadRequest("a metadata and a file are needed for each file")
+        for about, content in zip(told, contents, strict=True):
+            text = await about.read() if isinstance(about, UploadFile) else about.encode()
+            try:
+                metadata = msgspec.json.decode(text, type=_Metadata)
+            except (msgspec.DecodeError, UnicodeError) as error:
+                raise BadRequest(f"metadata cannot be read: {error}") from None
+            if not isinstance(content, UploadFile):
+                raise BadRequest("file has no name, so it is no file")
+            path = _path(metadata.path)
+            await _of(box.processes.write(path, _pieces(content)))
+            await self._permit(box, path, metadata)
 
     async def download(self, request: Request) -> Response:
         """Send a file, or a part of it: bytes by ``Range``, or lines by ``offset`` and ``limit``."""
@@ -254,28 +264,37 @@ class Files:
 
 
 class Limited:
-    """Receives the body of an upload, with a limit; the quota of its owner is charged."""
+    """Receives the body of an upload, with a limit; the quota of its owner is charged.
+
+    Attributes:
+        error: why the body was not received to its end. Starlette closes its files for an error of its own only.
+    """
 
     def __init__(self, request: Request, box: Box, *, limit: int) -> None:
+        self.error: Exception | None = None
         self._receive = request.receive
         self._box = box
         self._limit = limit
         self._count = 0
 
     async def __call__(self) -> Message:
-        """Return the next message of the body.
-
-        Raises:
-            TooLarge: there is more than the limit.
-            Refused: the bytes of this hour are used up.
-        """
+        """Return the next message of the body."""
         message = await self._receive()
+        try:
+            self._take(message)
+        except (ClientDisconnect, ServerError) as error:
+            self.error = error
+            raise MultiPartException(str(error)) from None
+        return message
+
+    def _take(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         size = len(message.get("body", b""))
         self._count += size
         if self._count > self._limit:
             raise TooLarge(f"the body of the request is larger than {self._limit} bytes")
         self._box.sandbox.owner.use_bytes(size)
-        return message
 
 
 @contextlib.contextmanager
