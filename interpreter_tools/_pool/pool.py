@@ -143,6 +143,7 @@ class Pool:
         size: int,
         create: Callable[[Shape], Awaitable[Container | None]],
         tasks: BackgroundTasks,
+        cores: int = 1,
     ) -> None:
         self.shape = shape
         self._config = config
@@ -155,7 +156,7 @@ class Pool:
         self._starting = 0
         self._resets = Resets(
             slow=shape.boot_mode == "single",
-            needed=lambda: 0 if self._idle else max(1, len(self._waiters)),
+            needed=lambda: 0 if self._idle else max(cores, len(self._waiters)),
             done=self._was_reset,
         )
         self._waiters: deque[_Waiter] = deque()

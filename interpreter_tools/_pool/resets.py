@@ -18,7 +18,8 @@ _LOG = logging.getLogger("interpreter_tools")
 
 # A reset with a slow boot after it (Node.js: 100 ms) would slow the runs beside it. While other containers are ready,
 # the reset waits for a pause (measured: 8 ms for a run instead of 40). With no container ready, one is reset for each
-# waiting caller, at least one; resetting all would slow the current run (70 ms instead of 6).
+# waiting caller, at least one for each core of the Docker host; resetting all would slow the current run (70 ms instead
+# of 6). Runs back to back take 19 to 25 ms on two cores, and 24 to 33 with one reset at a time: bench/node.py.
 _PAUSE = 0.05  # seconds
 _DEADLINE = 5.0  # seconds for the answer; the container's own is shorter
 

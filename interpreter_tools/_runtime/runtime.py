@@ -318,7 +318,8 @@ class Runtime:
         pool = self.pools.get(shape.key)
         if pool is None:
             size = self.config.pool.size_on(cpus=self.traits.cpus, memory=self.traits.memory)
-            pool = Pool(shape, self.config.pool, size=size, create=self._create, tasks=self.tasks)
+            cores = self.traits.cpus
+            pool = Pool(shape, self.config.pool, size=size, create=self._create, tasks=self.tasks, cores=cores)
             self.pools[shape.key] = pool
         return pool
 

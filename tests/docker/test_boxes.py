@@ -1,4 +1,17 @@
-"""Sandboxes inside of a container: which run has one, how they are had, and what a program in one can do."""
+"""Sandboxes inside of a container: which run has one, how they are had, and what a program in one can do.
+
+The hardest parts, and what shows that they hold:
+
+- The host's root before an open /proc: ``test_no_identity_of_the_container_opens_what_the_hosts_root_could``.
+- Hosts that allow none: ``test_refusal_of_the_supervisor_leads_to_the_next_way``,
+  ``test_second_way_keeps_the_masks``.
+- All that goes by path or process number: ``test_shared_workspace_is_in_each_sandbox``,
+  ``test_program_by_exec_has_the_same_posture``, ``test_installed_packages_are_there``; files, side runs and the store
+  of a box in ``tests/supervisor/test_box.py``.
+- A Python without ctypes, and machines that are not at hand: ``tests/supervisor/test_box.py``, and
+  ``test_filter_of_boxes.py`` beside it.
+- Each hazard, with an innocent run after it: ``test_hazards.py``; many of them: ``bench/soak.py``.
+"""
 
 from __future__ import annotations
 
