@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import httpx
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools import ExecutionEngine
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.docker, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
@@ -569,6 +573,26 @@ async def test_synchronous_client(served: Served) -> None:
             assert sandbox.kill()
 
     await asyncio.to_thread(use)
+
+
+async def test_unchanged_program_runs(served: Served) -> None:
+    """The example: by environment variables alone."""
+    variables = {"E2B_API_URL": served.url, "E2B_SANDBOX_URL": served.url, "E2B_API_KEY": KEY}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "examples/e2b/program.py"),
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert said.decode().splitlines() == [
+        "sold: 12",
+        "error: KeyError 'price'",
+        "lines: 4",
+        "file: /home/user/sales.csv 31",
+    ]
 
 
 # -- clients that misbehave

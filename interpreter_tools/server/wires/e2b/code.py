@@ -9,6 +9,7 @@ import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
+import anyio
 import msgspec
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -21,7 +22,7 @@ from interpreter_tools.server._bodies import read_json
 from interpreter_tools.server._errors import BadRequest, NotFound
 from interpreter_tools.server.wires.e2b.finding import sandbox_of
 from interpreter_tools.server.wires.e2b.paths import HOME
-from interpreter_tools.server.wires.e2b.streams import StreamedResponse
+from interpreter_tools.server.wires.e2b.streams import StreamedResponse, patient
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._config.display import DisplayResult
     from interpreter_tools._config.results import ExecutionResult, OutputChunk
+    from interpreter_tools._context.cell import Cell
     from interpreter_tools._context.context import Context
     from interpreter_tools.server._core import Core
     from interpreter_tools.server._keys import Owner
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from interpreter_tools.server.wires.e2b.state import State, States
     from interpreter_tools.server.wires.e2b.streams import Sink
 
+_INTERRUPTED = 5.0  # seconds that an interrupted cell may take to end before its process is given up
 _KEEPALIVE = (5.0, b'{"type":"keepalive"}\n')
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEXTS = {
@@ -90,9 +93,9 @@ class Code:
         """Return the routes."""
         one = "/contexts/{context_id}"
         return [
-            Route("/execute", self.execute, methods=["POST"]),
+            Route("/execute", patient(self.execute), methods=["POST"]),
             Route("/contexts", self.list, methods=["GET"]),
-            Route("/contexts", self.create, methods=["POST"]),
+            Route("/contexts", patient(self.create), methods=["POST"]),
             Route(one, self.remove, methods=["DELETE"]),
             Route(f"{one}/restart", self.restart, methods=["POST"]),
         ]
@@ -122,12 +125,7 @@ class Code:
                 await context.run(cell.before, silent=True)
             try:
                 async with context.stream(cell.code, capture=False, notebook=True, stdin=b"") as running:
-                    await sink.begin()
-                    async for chunk in running:
-                        line = _line(chunk)
-                        if line is not None:
-                            await sink.send(_ENCODER.encode(line) + b"\n")
-                    result = await running.result()
+                    result = await _follow(running, sink)
             except InterpreterMissing as error:
                 raise _missing(error) from None
             run.end(result)
@@ -179,6 +177,22 @@ class Code:
         sandbox = sandbox_of(self._core, self._states, request)
         await self._find(sandbox, request.path_params["context_id"]).restart()
         return Response(b"null", media_type="application/json")
+
+
+async def _follow(cell: Cell, sink: Sink) -> ExecutionResult:
+    """Tell the output of a cell, and return its result. A client that goes away interrupts it."""
+    try:
+        await sink.begin()
+        async for chunk in cell:
+            line = _line(chunk)
+            if line is not None:
+                await sink.send(_ENCODER.encode(line) + b"\n")
+        return await cell.result()
+    except BaseException:
+        cell.interrupt()
+        with anyio.move_on_after(_INTERRUPTED, shield=True):
+            await cell.result()  # so that the variables are kept on a machine that is slow, too
+        raise
 
 
 def plain(error_text: str, status: int, headers: Mapping[str, str]) -> Response:

@@ -16,6 +16,7 @@ from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools.server._bodies import read_json
 from interpreter_tools.server._errors import BadRequest, NoSuchSandbox, NotFound, ServerError
 from interpreter_tools.server.wires.e2b import templates
+from interpreter_tools.server.wires.e2b.streams import patient
 from interpreter_tools.server.wires.e2b.templates import REFUSAL, begins_with_python, has_node, image_of
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ class Control:
         """Return the routes."""
         one = "/sandboxes/{sandbox_id}"
         return [
-            Route("/sandboxes", self.create, methods=["POST"]),
-            Route("/v2/sandboxes", self.create, methods=["POST"]),
+            Route("/sandboxes", patient(self.create), methods=["POST"]),
+            Route("/v2/sandboxes", patient(self.create), methods=["POST"]),
             Route("/sandboxes", self.list_running, methods=["GET"]),
             Route("/v2/sandboxes", self.list, methods=["GET"]),
             Route("/sandboxes/metrics", self.metrics_of_all, methods=["GET"]),

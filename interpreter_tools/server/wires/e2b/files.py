@@ -22,7 +22,7 @@ from interpreter_tools.server.wires.e2b.calls import basic_user, check_user_name
 from interpreter_tools.server.wires.e2b.connect import STATUS, ConnectError
 from interpreter_tools.server.wires.e2b.finding import CODE_PORT, host_of, sandbox_of, signed_sandbox
 from interpreter_tools.server.wires.e2b.paths import to_inside, to_outside
-from interpreter_tools.server.wires.e2b.streams import StreamedResponse
+from interpreter_tools.server.wires.e2b.streams import StreamedResponse, patient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -67,7 +67,7 @@ class Files:
         """Return the routes."""
         return [
             Route("/files", self.read, methods=["GET"]),
-            Route("/files", self.write, methods=["POST"]),
+            Route("/files", patient(self.write), methods=["POST"]),
             Route("/health", self.health, methods=["GET"]),
             Route("/envs", self.environment, methods=["GET"]),
         ]

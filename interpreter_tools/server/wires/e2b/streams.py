@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from interpreter_tools._background import beside
+from interpreter_tools.server._errors import ServerError
 from interpreter_tools.server._gone import unless_gone
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.types import Receive, Scope, Send
+
+
+_UNREAD = frozenset({401, 403, 404, 429, 502, 503})  # refusals before the body was looked at
+_PATIENCE = 5.0  # seconds for the rest of a body
+_MOST_DISCARDED = 1 << 20  # bytes
 
 
 class Sink:
@@ -97,6 +104,33 @@ class StreamedResponse(Response):
             async with beside(_keep_alive(sink, *self._beat)):
                 await self._write(sink)
         await sink.end()
+
+
+def patient(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that takes a body of moderate size before it refuses a request.
+
+    A connection that is closed with a part of the body unread is reset, and the client may never see the answer.
+    """
+
+    async def call(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except ServerError as error:
+            if error.status in _UNREAD:
+                with contextlib.suppress(ClientDisconnect, RuntimeError, TimeoutError):
+                    async with asyncio.timeout(_PATIENCE):
+                        await _discard(request)
+            raise
+
+    return call
+
+
+async def _discard(request: Request) -> None:
+    count = 0
+    async for piece in request.stream():
+        count += len(piece)
+        if count > _MOST_DISCARDED:
+            return
 
 
 async def _keep_alive(sink: Sink, seconds: float, data: bytes) -> None:
