@@ -38,6 +38,7 @@
 
 #define MAX_MOUNTS 16
 #define MAX_BOUND 64
+#define SETTINGS 3
 #define MAX_PRIVATE 8
 #define PRIVATE "/.interpreter-tools" /* where the supervisor itself lies, and files that only root reads */
 #define NO_FILES (MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -67,7 +68,7 @@ static struct {
 	char *bound[MAX_BOUND];  /* mounts of the caller below those */
 	size_t mount_count, bound_count;
 	int sockets;             /* that are ours, in the network of the box that was made last */
-	char tcp_memory[2][128]; /* of the container: how much a connection may hold unread */
+	char settings[SETTINGS][128]; /* of the container's network */
 	const char *empty;       /* a directory with nothing in it; NULL: there is none yet */
 	int executable;          /* our own file, which only the host's root can open */
 	int entrance[3];         /* of a supervisor's box: its namespaces of processes, files, network */
@@ -78,7 +79,9 @@ static struct private_file {
 	int fd;
 } private_files[MAX_PRIVATE];
 
-static const char *const tcp_memory[2] = {"/proc/sys/net/ipv4/tcp_rmem", "/proc/sys/net/ipv4/tcp_wmem"};
+/* How much a connection may hold unread, and how many may keep their ports when they are over. */
+static const char *const settings[SETTINGS] = {"/proc/sys/net/ipv4/tcp_rmem", "/proc/sys/net/ipv4/tcp_wmem",
+					       "/proc/sys/net/ipv4/tcp_max_tw_buckets"};
 
 bool box_asked(void)
 {
@@ -187,10 +190,10 @@ static void describe(char **mounts)
 		box.flags[i] = MS_NOSUID | MS_NODEV | (status.f_flag & ST_NOEXEC ? MS_NOEXEC : 0);
 	}
 	each_mount(note_bound);
-	for (int i = 0; i < 2; i++) {
-		int fd = open(tcp_memory[i], O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < SETTINGS; i++) {
+		int fd = open(settings[i], O_RDONLY | O_CLOEXEC);
 		if (fd >= 0)
-			(void)!read(fd, box.tcp_memory[i], sizeof box.tcp_memory[i] - 1);
+			(void)!read(fd, box.settings[i], sizeof box.settings[i] - 1);
 		close_fd(&fd);
 	}
 }
@@ -382,12 +385,12 @@ static int renew_network(void)
 	box.sockets = 0;
 	int done = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &loopback);
 	close_fd(&fd);
-	for (int i = 0; i < 2 && done == 0; i++) {
-		size_t length = strlen(box.tcp_memory[i]);
+	for (int i = 0; i < SETTINGS && done == 0; i++) {
+		size_t length = strlen(box.settings[i]);
 		if (!length)
 			continue;
-		fd = open(tcp_memory[i], O_WRONLY | O_CLOEXEC);
-		done = fd >= 0 && write(fd, box.tcp_memory[i], length) == (ssize_t)length ? 0 : -1;
+		fd = open(settings[i], O_WRONLY | O_CLOEXEC);
+		done = fd >= 0 && write(fd, box.settings[i], length) == (ssize_t)length ? 0 : -1;
 		close_fd(&fd);
 	}
 	return done;
