@@ -141,13 +141,14 @@ class Owner:
         self._cpu.use(seconds)
 
     def use_bytes(self, count: int) -> None:
-        """Take bytes that went to or from a workspace.
+        """Take bytes that went to or from a workspace; none are always there.
 
         Raises:
             Refused: the bytes of this hour were used up before.
         """
-        self._bytes.check()
-        self._bytes.use(count)
+        if count:
+            self._bytes.check()
+            self._bytes.use(count)
 
     @property
     def may_run(self) -> bool:

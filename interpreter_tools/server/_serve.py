@@ -215,7 +215,7 @@ def _certificate(address: Address, scratch: Path) -> tuple[Path | None, Path | N
 
 def _greeting(site: Site, address: Address, wires: Sequence[str], *, is_own_key: bool) -> str:
     """Return what to paste into a shell for each kind of client."""
-    lines = [f"interpreter-tools serve: {site.url} (status page: {site.url}/#{site.key if is_own_key else ''})"]
+    lines = [f"interpreter-tools serve: {site.url} (status page: {site.url}/{f'#{site.key}' if is_own_key else ''})"]
     if not address.is_loopback:
         lines.append(
             "# whoever has a key can run code here"

@@ -31,6 +31,7 @@ PRINTS = {
     ],
     "anthropic_messages.py": ["The tool says 385."],
     "basic_usage.py": ["ok sum 15 average 3", "error 3 trouble", "timeout within", "ok ('out.txt',)"],
+    "reward_server.py": ["n ** 2: 1.0\nn + n: 0.0\n1 / 0: 0.0\nmean of 32: 0.5"],
     "rewind.py": ["rows: 3, files: ['data.csv']", "after a bad step: rows: 0", "after the rewind: rows: 3", "* "],
     "context.py": ["median: 3.5", "error: TypeError", "outcome: timeout", "still there, as Out[5]", "display: 'done'"],
     "deepagents_sandbox.py": ["execute: 1 1\n2 4\n3 9", "grep: /workspace/squares.py", "Done."],

@@ -161,6 +161,21 @@ async def test_quotas_hold_for_each_key_alone(engine: ExecutionEngine, tmp_path:
     assert served.core.keys.owner(KEY).quota == Quota(cpu_seconds=0.05)
 
 
+async def test_files_count_towards_the_bytes_of_a_key(engine: ExecutionEngine, tmp_path: Path):
+    """Those that come with a run, and those that it makes."""
+    file = tmp_path / "keys"
+    file.write_text(f"{KEY} name=a bytes=1000\n")
+    async with (
+        serving(engine, wires=["sandbox-fusion"], keys=Keys.load(file)) as served,
+        httpx.AsyncClient(base_url=served.url, headers={"x-api-key": KEY}, timeout=60) as client,
+    ):
+        makes = {"language": "python", "code": "open('a', 'w').write('x' * 2000)", "fetch_files": ["a"]}
+        brings = {"language": "python", "code": "print(1)", "files": {"b": "eHh4"}}
+        found = [await client.post("/run_code", json=body) for body in (brings, makes, brings, {**brings, "files": {}})]
+    assert [answer.status_code for answer in found] == [200, 200, 429, 200]
+    assert len(found[1].json()["files"]["a"]) > 2000
+
+
 async def test_body_that_is_too_large_is_refused_before_it_is_read(engine: ExecutionEngine):
     """By its announced length, and in the middle where it announces none."""
     async with (

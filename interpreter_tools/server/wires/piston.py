@@ -300,6 +300,7 @@ async def _execute(core: Core, runtimes: Runtimes, owner: Owner, job: Job) -> An
     language, runtime = await runtimes.get(job.language, job.version)
     code, options = _prepare(core, job, language)
     options["tenant"] = owner.tenant
+    owner.use_bytes(sum(map(len, options.get("files", {}).values())))
     output: dict[str, list[str]] = {"run": [], "compile": []}
     async with core.run(owner, wire="piston", language=language.language) as run:
         async with core.engine.stream(language.language, code, **options) as execution:

@@ -200,6 +200,7 @@ async def _run_code(core: Core, owner: Owner, wanted: RunCode) -> RunCodeAnswer:
             raise BadRequest(f"language: {wanted.language!r} is not on this server", hint=f"these are: {_KNOWN}")
         raise BadRequest(f"language: {wanted.language[:80]!r} is unknown", status=422, hint=f"known: {_KNOWN}")
     files = _read_files(wanted.files)
+    owner.use_bytes(sum(map(len, files.values())))
     options: RunOptions = {
         "stdin": (wanted.stdin or "").encode("utf-8", "surrogatepass"),
         "timeout": run_timeout(core, wanted.run_timeout, field="run_timeout"),
@@ -221,6 +222,7 @@ async def _run_code(core: Core, owner: Owner, wanted: RunCode) -> RunCodeAnswer:
         run.end(result)
     answer = _answer(result, compiled=_compiled(core, language, result))
     answer.files = _fetched(wanted, result.files, files)
+    owner.use_bytes(sum(map(len, result.files.values())))
     return answer
 
 
@@ -266,6 +268,7 @@ async def _run_jupyter(core: Core, owner: Owner, wanted: RunJupyter) -> RunJupyt
     total = run_timeout(core, wanted.total_timeout, field="total_timeout")
     each = run_timeout(core, wanted.cell_timeout, field="cell_timeout") if wanted.cell_timeout else total
     files = _read_files(wanted.files)
+    owner.use_bytes(sum(map(len, files.values())))
     container = core.engine.config.container
     memory = memory_limit(core, _bytes(wanted.memory_limit_MB))
     if memory is not None:
