@@ -255,9 +255,9 @@ async def test_12_slow_reader_of_a_program_that_ends(place: Place) -> None:
     """The run is not late because its reader is."""
     size = 0
     code = "print('x' * 200_000)"
-    async with place.engine.stream("python", code, strategy=place.strategy, timeout=1) as execution:
+    async with place.engine.stream("python", code, strategy=place.strategy, timeout=2) as execution:
         async for chunk in execution:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.6)
             size += len(chunk.data)
         assert ((await execution.result()).outcome, size) == ("ok", 200_001)
     await place.innocent()
@@ -508,13 +508,13 @@ async def main():
         await engine.warm("python", strategy=strategy)
         print("here", flush=True)
         code = "import time; time.sleep(0.3); print('right')"
-        result = await engine.run("python", code, timeout=1, strategy=strategy)
+        result = await engine.run("python", code, timeout=2, strategy=strategy)
         print(result.outcome, result.stdout.strip())
 """
     process = await start_client(client_code(place.way, body))
     await asyncio.sleep(0.1)
     process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(4)
     process.send_signal(signal.SIGCONT)
     stdout, _ = await process.communicate()
     assert stdout == b"ok right\n"
@@ -531,7 +531,7 @@ async def test_50_docker_engine_that_dies_and_comes_back(place: Place, tmp_path:
             await anext(execution)
             await relay.close()
             with pytest.raises(ContainerLost):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await execution.result()
         with pytest.raises(InterpreterToolsError):
             await there.run("")
@@ -609,11 +609,11 @@ async def test_54_55_creation_that_fails_or_hangs(
     place: Place, tmp_path: Path, answer: bytes | None, docker_client: DockerClient
 ) -> None:
     """The error has the Docker engine's words, or comes when the caller has waited long enough; nothing is left."""
-    pool = PoolConfig(min_size=0, max_size=1, wait_timeout=2.0)
+    pool = PoolConfig(min_size=0, max_size=1, wait_timeout=2.0 if answer is None else 60.0)
     async with Refusing(tmp_path / "docker.sock", answer) as relay:
         async with ExecutionEngine(config_of(place.way, docker_host=relay.address, pool=pool)) as engine:
             with pytest.raises(InterpreterToolsError) as caught:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(90):
                     await engine.run("python", "", strategy=place.strategy)
             assert not answer or "disk is full" in str(caught.value)
             owner = owner_of(engine)
@@ -659,9 +659,10 @@ async def test_56_more_callers_than_containers(own: Place) -> None:
     """Each gets its own result; who waits too long is told; who stops waiting takes no container with it."""
     results = await asyncio.gather(*(own.run(f"print({n})") for n in range(24)))
     assert [result.stdout for result in results] == [f"{n}\n" for n in range(24)]
-    pool = PoolConfig(min_size=0, max_size=1, wait_timeout=0.5)
+    pool = PoolConfig(min_size=1, max_size=1, wait_timeout=0.5)
     async with ExecutionEngine(config_of(own.way, pool=pool)) as engine:
         there = Place(own.way, engine)
+        await engine.warm("python", strategy=there.strategy)
         async with engine.stream("python", "print(1, flush=True); input()", strategy=there.strategy) as execution:
             await anext(execution)
             with pytest.raises(PoolTimeout):
