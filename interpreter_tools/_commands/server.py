@@ -137,7 +137,8 @@ class Server:
             command.on_way -= COUNT.unpack(payload)[0]
             self.watch(command)
         elif kind == b"g":
-            send_signal(-command.pid, COUNT.unpack(payload)[0])
+            if not send_signal(-command.pid, COUNT.unpack(payload)[0]):
+                send_signal(command.pid, COUNT.unpack(payload)[0])  # its group is not there yet
         elif kind == b"z" and command.terminal >= 0:
             set_size(command.terminal, *SIZE.unpack(payload))
         elif kind == b"k":
@@ -337,7 +338,8 @@ def send_signal(pid, number=signal.SIGKILL):
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):  # the process is gone, or belongs to another user now
-        pass
+        return False
+    return True
 
 
 def processes():
@@ -442,8 +444,10 @@ def find(program, path):
 
 def fork(request, descriptors):
     """Start a file operation in a process of its own, which may wait, fail and be killed as any other."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # one that comes early must find its handler
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
     try:
         os.setsid()
@@ -452,6 +456,7 @@ def fork(request, descriptors):
             signal.signal(number, signal.SIG_DFL)
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.closerange(3, MOST_DESCRIPTORS)  # the ends of other commands' pipes, which are not its own to hold open
         FILE_ACTIONS[request.pop("do")](**request)
         os._exit(0)
@@ -542,18 +547,24 @@ def real_path(path):
 
 def receive(path):
     """Write a file from standard input, in place; leave no part of it when that fails or is ended by SIGTERM."""
+    ours = not os.path.lexists(path)  # it is to be removed again, as soon as it is there
+
+    def give_up(*_):
+        if ours:
+            try:
+                os.unlink(path)
+            except OSError:  # it has not been made yet
+                pass
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, give_up)
     try:
         descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT)
-
-    def give_up(*_):
-        os.unlink(path)
-        os._exit(1)
-
-    signal.signal(signal.SIGTERM, give_up)
     try:
+        ours = True
         os.ftruncate(descriptor, 0)
         while True:
             data = os.read(0, 1 << 20)
