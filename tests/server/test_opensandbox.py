@@ -342,12 +342,13 @@ async def test_client_that_leaves_ends_what_it_ran(served: Served, sandbox: Sand
     base = f"http://{endpoint.endpoint}"
     async with httpx2.AsyncClient(base_url=base, headers=endpoint.headers, trust_env=False, timeout=60) as http:
         for path, body in (
-            ("/command", {"command": "echo $$ > pid; sleep 1000"}),
-            ("/code", {"code": "import time; time.sleep(1000)"}),
+            ("/command", {"command": "echo $$ > pid; echo begun; sleep 1000"}),
+            ("/code", {"code": "import time; print('begun', flush=True); time.sleep(1000)"}),
         ):
             async with http.stream("POST", base + path, json=body) as response:
-                async for _ in response.aiter_bytes():
-                    break
+                async for line in response.aiter_lines():
+                    if "begun" in line:
+                        break
         found = await http.post(base + "/code", json={"code": "6 * 7"})
         assert '"42"' in found.text
 
