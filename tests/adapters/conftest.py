@@ -11,7 +11,7 @@ from interpreter_tools import CodeExecutionTool, ContainerStrategy, create_code_
 from tests.watch import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from interpreter_tools import ExecutionEngine
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HELLO = {"language": "python", "code": "print(6 * 7)"}
 BROKEN = {"language": "python", "code": "import numpy_of_tests"}
 WRONG = {"language": "cobol", "code": "DISPLAY 42."}
+STATE = [{"language": "python", "code": code} for code in ("x = 41", "x / 0", "x + 1")]
+"""Calls of one live interpreter: the last one prints 42."""
 ENDLESS = {"language": "python", "code": "print('begun', flush=True)\nimport time; time.sleep(600)"}
 
 
@@ -28,6 +30,13 @@ ENDLESS = {"language": "python", "code": "print('begun', flush=True)\nimport tim
 def tool(engine: ExecutionEngine) -> CodeExecutionTool:
     """A tool over the engine that all tests share."""
     return create_code_execution_tool(engine=engine, strategy=ContainerStrategy.POOL)
+
+
+@pytest.fixture
+async def stateful(engine: ExecutionEngine) -> AsyncIterator[CodeExecutionTool]:
+    """A tool whose variables stay from call to call."""
+    async with create_code_execution_tool(engine=engine, stateful=True) as tool:
+        yield tool
 
 
 @pytest.fixture

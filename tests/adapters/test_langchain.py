@@ -16,7 +16,7 @@ from langgraph.prebuilt import ToolNode, tools_condition
 
 from interpreter_tools import ExecutionResult, LanguageConfig, LanguageRegistry
 from interpreter_tools.adapters.langchain import LangChainTool
-from tests.adapters.conftest import BROKEN, ENDLESS, HELLO, WRONG
+from tests.adapters.conftest import BROKEN, ENDLESS, HELLO, STATE, WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +74,14 @@ async def test_graph_runs_code(tool: CodeExecutionTool) -> None:
     assert "'numpy_of_tests' is not there" in str(broken.content)
     assert ("'cobol' is not available" in str(wrong.content), wrong.status) == (True, "error")
     assert state["messages"][-1].content == "done"
+
+
+async def test_variables_stay_between_calls(stateful: CodeExecutionTool) -> None:
+    """Also after one that failed."""
+    state = await graph(stateful, *STATE).ainvoke(QUESTION)
+    _, failed, last = (message for message in state["messages"] if isinstance(message, ToolMessage))
+    assert "ZeroDivisionError" in str(failed.content)
+    assert "42" in str(last.content)
 
 
 async def test_graph_streams_output_as_it_comes(tool: CodeExecutionTool) -> None:

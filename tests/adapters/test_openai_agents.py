@@ -12,7 +12,7 @@ from agents.testing import ScriptedModel, assistant_message, function_call
 
 from interpreter_tools import ConfigurationError, LanguageConfig, LanguageRegistry, create_code_execution_tool
 from interpreter_tools.adapters.openai_agents import openai_agents_tool
-from tests.adapters.conftest import BROKEN, ENDLESS, HELLO, WRONG
+from tests.adapters.conftest import BROKEN, ENDLESS, HELLO, STATE, WRONG
 
 if TYPE_CHECKING:
     from interpreter_tools import CodeExecutionTool, ExecutionEngine
@@ -48,6 +48,13 @@ async def test_agent_runs_code(tool: CodeExecutionTool) -> None:
     (shown,) = model.first_call.tools
     assert isinstance(shown, FunctionTool)
     assert (shown.params_json_schema, shown.strict_json_schema) == (tool.strict_json_schema, True)
+
+
+async def test_variables_stay_between_calls(stateful: CodeExecutionTool) -> None:
+    """Also after one that failed."""
+    told, _ = await run(openai_agents_tool(stateful), *STATE)
+    assert "ZeroDivisionError" in told[1]
+    assert "42" in told[2]
 
 
 async def test_languages_are_those_of_the_moment(tool: CodeExecutionTool) -> None:

@@ -11,7 +11,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from interpreter_tools import ExecutionResult, LanguageConfig, LanguageRegistry
 from interpreter_tools.adapters.pydantic_ai import pydantic_ai_tool, pydantic_ai_toolset
-from tests.adapters.conftest import BROKEN, ENDLESS, HELLO, WRONG
+from tests.adapters.conftest import BROKEN, ENDLESS, HELLO, STATE, WRONG
 
 if TYPE_CHECKING:
     from pydantic_ai.tools import ToolDefinition
@@ -55,6 +55,14 @@ async def test_agent_runs_code(tool: CodeExecutionTool) -> None:
     (shown,) = script.shown
     assert (shown.name, shown.description) == (tool.name, tool.description)
     assert shown.parameters_json_schema == tool.json_schema
+
+
+async def test_variables_stay_between_calls(stateful: CodeExecutionTool) -> None:
+    """Also after one that failed."""
+    script = Script(*STATE)
+    told = await run(Agent(FunctionModel(script.answer), tools=[pydantic_ai_tool(stateful)]))
+    assert "ZeroDivisionError" in str(told[1].content)
+    assert "42" in str(told[2].content)
 
 
 async def test_toolset_runs_code(tool: CodeExecutionTool) -> None:

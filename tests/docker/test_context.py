@@ -19,6 +19,7 @@ from interpreter_tools import (
     SessionConfig,
     UnknownContext,
 )
+from tests.watch import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -157,12 +158,37 @@ async def test_magics_and_commands(context: Context) -> None:
 
 
 async def test_pip_says_how_packages_come(context: Context) -> None:
-    """A sandbox without a network has no use for an installer."""
-    error = (await context.run("%pip install -q humanize")).error
+    """A sandbox without a network has no use for an installer: what a cell names is there before the cell begins."""
+    error = (await context.run("name = 'humanize'\n%pip install -q {name}")).error
     assert error is not None
-    assert "dependencies=['humanize']" in error.value
+    assert "The sandbox has no network" in error.value
     assert (await context.run("%pip install ipython>=9")).stdout == "installed already: ipython>=9\n"
     assert "ipython" in (await context.run("%pip list")).stdout
+
+
+async def test_failure_of_a_background_task_leaves_the_state(context: Context) -> None:
+    """It ends the task and no cell."""
+    await context.run(
+        "import asyncio; x = 41\n"
+        "async def late():\n    await asyncio.sleep(0.01)\n    raise ValueError('late')\n"
+        "task = asyncio.create_task(late())"
+    )
+    assert (await context.run("await asyncio.sleep(0.1); x + 1")).text == "42"
+    assert (await context.run("task.exception()")).text == "ValueError('late')"
+
+
+async def test_idle_time_of_the_session_ends_its_contexts(engine: ExecutionEngine) -> None:
+    """A cell that runs for longer is not idle."""
+    session = engine.session(idle_timeout=1)
+    context = session.context("python", timeout=60)
+    assert (await context.run("import time; time.sleep(2.5); x = 1; x")).text == "1"
+
+    async def state() -> str:
+        return context.state
+
+    await eventually(state, lambda found: found == "closed", within=60)
+    with pytest.raises((ContextClosed, SessionClosed)):
+        await context.run("x")
 
 
 async def test_input_is_asked_of_the_caller(context: Context) -> None:

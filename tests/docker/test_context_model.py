@@ -1,4 +1,4 @@
-"""Any sequence of cells, interrupts, time-outs, restarts and deaths leaves the variables that a model expects."""
+"""Any sequence of cells, tool calls, interrupts, time-outs, restarts and deaths leaves the variables of a model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 _NAMES = st.sampled_from(["a", "b", "c"])
-_BUSY = ["while True: pass", "import time; time.sleep(50)", "import asyncio; await asyncio.sleep(50)", "!sleep 50"]
+_BUSY = [
+    "while True: pass",
+    "import time; time.sleep(50)",
+    "import asyncio; await asyncio.sleep(50)",
+    "!sleep 50",
+    "import tools; tools.hang()",
+]
 _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("set"), _NAMES, st.integers(0, 99)),
+        st.tuples(st.just("call"), _NAMES, st.integers(0, 99)),
         st.tuples(st.just("fail"), _NAMES, st.integers(0, 99)),
         st.tuples(st.just("interrupt"), st.sampled_from(_BUSY), st.integers(0, 20)),
         st.tuples(st.just("timeout"), st.sampled_from(_BUSY), st.integers(0, 20)),
@@ -30,11 +37,25 @@ _STEPS = st.lists(
 )
 
 
+def double(value: int) -> int:
+    """Double a number."""
+    return 2 * value
+
+
+async def hang() -> None:
+    """Never return."""
+    await asyncio.Event().wait()
+
+
 async def _take(context: Context, model: dict[str, int], step: tuple[str, str, int]) -> None:
     kind, word, number = step
     if kind == "set":
         assert (await context.run(f"{word} = {number}")).ok
         model[word] = number
+    elif kind == "call":
+        result = await context.run(f"import tools; {word} = tools.double({number})")
+        assert [call.outcome for call in result.tool_calls] == ["ok"]
+        model[word] = 2 * number
     elif kind == "fail":
         error = (await context.run(f"{word} = {number}\n1 / 0")).error
         assert error is not None
@@ -64,7 +85,7 @@ async def _take(context: Context, model: dict[str, int], step: tuple[str, str, i
 @given(steps=_STEPS)
 async def test_variables_are_those_of_a_model(engine: ExecutionEngine, steps: list[tuple[str, str, int]]) -> None:
     """After each step."""
-    async with engine.context("python", on_death="restart", timeout=60) as context:
+    async with engine.context("python", on_death="restart", timeout=60, tools=[double, hang]) as context:
         model: dict[str, int] = {}
         for step in steps:
             await _take(context, model, step)

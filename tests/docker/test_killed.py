@@ -31,10 +31,16 @@ STRATEGIES = (ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL)
 async def caller(engine, strategy):
     while True:
         await engine.run("python", "import time; time.sleep(0.05)", strategy=strategy)
+async def in_contexts(engine):
+    while True:
+        async with engine.context("python") as context:
+            for _ in range(5):
+                await context.run("import time; time.sleep(0.05)")
 async def main():
     print("importing done", flush=True)
     async with ExecutionEngine(config) as engine:
-        await asyncio.gather(*(caller(engine, strategy) for strategy in STRATEGIES for _ in range(3)))
+        callers = [caller(engine, strategy) for strategy in STRATEGIES for _ in range(3)]
+        await asyncio.gather(*callers, in_contexts(engine))
 asyncio.run(main())
 """
 

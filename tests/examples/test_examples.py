@@ -67,6 +67,14 @@ PRINTS = {
         "interpreter-tools://SESSION/squares.txt: 1 4 9",
         "error: 'nowhere' is not there, and no well-known package has it",
     ],
+    "agent_with_state.py": ["step: NameError: name 'longest'", "step:   1. 4\nThe longest run is 4 days."],
+    "data_analysis.py": [
+        "error: AttributeError",
+        "{'north': 6, 'south': 1}",
+        "chart: Sales with north, south; kept: ",
+    ],
+    "recursive_model.py": ["(88405, 2000, ", "'1753 40'] (8 sub-queries)\n(40, 1753) (0 sub-queries)"],
+    "smolagents_agent.py": ["answer: 6 in all"],
     "mcp_code_mode.py": [
         "- shop_products(): List the products.\n- shop_stock(product: str): Tell how many",
         "to order: pears, plums\n",
@@ -107,6 +115,8 @@ async def test_example(example: str) -> None:
     """Runs without a warning and prints what it is there to show; a server does not start by itself."""
     if example == "vercel_ai_agent.py" and sys.version_info < (3, 12):
         pytest.skip("Vercel's package `ai` needs Python 3.12")
+    if example == "smolagents_agent.py":
+        pytest.importorskip("smolagents")
     printed = await run(f"examples/{example}")
     for text in PRINTS[example]:
         assert text in printed
