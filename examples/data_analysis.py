@@ -30,11 +30,10 @@ async def main() -> None:
                     print("error:", result.error.name)
                 for shown in result.results:
                     if shown.png is not None:
-                        chart = shown.chart or {}
-                        lines = [line["label"] for line in chart.get("elements", [])]
+                        assert shown.chart is not None
                         with tempfile.TemporaryDirectory() as directory:
                             kept = [path.name for path in shown.save(directory)]
-                        print(f"chart: {chart.get('title')} with {', '.join(lines)}; kept:", *kept)
+                        print("chart:", shown.chart["type"], shown.chart["title"], "- kept:", *kept)
                     elif shown.text:
                         print(shown.text)
 

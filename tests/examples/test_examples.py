@@ -71,7 +71,7 @@ PRINTS = {
     "data_analysis.py": [
         "error: AttributeError",
         "{'north': 6, 'south': 1}",
-        "chart: Sales with north, south; kept: ",
+        "chart: line Sales - kept: ",
     ],
     "recursive_model.py": ["(88405, 2000, ", "'1753 40'] (8 sub-queries)\n(40, 1753) (0 sub-queries)"],
     "smolagents_agent.py": ["answer: 6 in all"],
