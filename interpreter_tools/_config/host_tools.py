@@ -92,7 +92,7 @@ class HostTool:
         if max_calls is not None and max_calls < 1:
             raise ConfigurationError("tools.max_calls", max_calls, "is below 1")
         try:
-            self.signature = inspect.signature(function)
+            self.signature = _signature(function)
             hints = _parameter_types(function)
         except (TypeError, ValueError, NameError) as error:
             raise ConfigurationError("tools", own, f"has a signature that cannot be read: {error}") from error
@@ -154,6 +154,14 @@ class HostTool:
             else:
                 bound.arguments[name] = _convert(value, annotation, name, strict=strict)
         return bound
+
+
+def _signature(function: Callable[..., object]) -> inspect.Signature:
+    """Return the signature, with annotations as what they stand for and not in quotes, where that can be found."""
+    try:
+        return inspect.signature(function, eval_str=True)
+    except (NameError, AttributeError, TypeError):  # a name that is imported for type checkers only
+        return inspect.signature(function)
 
 
 def _parameter_types(function: Callable[..., object]) -> dict[str, object]:

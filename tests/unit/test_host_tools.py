@@ -238,3 +238,12 @@ async def test_message_that_never_ends_is_dropped() -> None:
     calls.feed(1, piece(call=2, tool="name"))
     assert await until_told(sandbox) == [{"call": 2, "value": "x"}]
     await calls.aclose()
+
+
+def test_signature_is_read_as_it_was_written() -> None:
+    """A module's ``from __future__ import annotations`` puts no quotes around the types."""
+
+    def search(query: str, limit: int = 3) -> list[str]:
+        return [query] * limit
+
+    assert HostTool(search).describe()["signature"] == "(query: str, limit: int = 3) -> list[str]"
