@@ -19,6 +19,7 @@ from interpreter_tools._config.results import Checkpoint, Completeness, Completi
 from interpreter_tools._context import words
 from interpreter_tools._context.cell import Cell
 from interpreter_tools._context.interpreter import Interpreter
+from interpreter_tools._context.parking import ParkedEnded
 from interpreter_tools._context.processes import Branch, Processes
 from interpreter_tools._context.question import Question
 from interpreter_tools._context.ring import Ring
@@ -614,7 +615,11 @@ class Context:
     async def _wake(self, checkpoint: Checkpoint, *, allow_others: bool) -> None:
         parked = self._branch.ring.find(checkpoint)
         self._check_others(allow=allow_others)
-        await self._processes.wake(self._branch, parked, diverges=False)
+        try:
+            await self._processes.wake(self._branch, parked, diverges=False)
+        except ParkedEnded:
+            self._branch.ring.find(checkpoint)  # it says that the checkpoint is gone
+            raise
         self._timeline.rewind(checkpoint.number)
 
     # -- questions

@@ -10,9 +10,14 @@ from interpreter_tools._exceptions import CheckpointRefused, ContextDied
 
 if TYPE_CHECKING:
     from interpreter_tools._context.interpreter import Interpreter
+    from interpreter_tools._context.ring import Parked
     from interpreter_tools._exceptions import InterpreterToolsError
 
 _PATIENCE = 60.0  # seconds for a checkpoint, or a rewind: both copy files
+
+
+class ParkedEnded(Exception):
+    """The end of a parked process, before a fork of it could go on; the process that ran still does."""
 
 
 class _Exchange:
@@ -107,12 +112,12 @@ class Waking(_Exchange):
 
     Args:
         number: the number of the exchange.
-        parked: the connection of the parked process.
+        parked: the parked process.
         others: the numbers of all parked processes.
         diverges: True gives the fork random numbers of its own.
     """
 
-    def __init__(self, number: int, parked: int, others: list[int], *, diverges: bool) -> None:
+    def __init__(self, number: int, parked: Parked, others: list[int], *, diverges: bool) -> None:
         super().__init__(number)
         self._parked = parked
         self._others = others
@@ -129,7 +134,7 @@ class Waking(_Exchange):
 
     def joined(self, connection: int, said: words.Said) -> None:
         """Take the first word of the fork, or the refusal of the parked process."""
-        if connection == self._parked:
+        if connection == self._parked.connection:
             super().said(said)
         elif isinstance(said, words.Woken) and said.id == self.number and self._woken is None:
             self._woken = connection
@@ -140,9 +145,12 @@ class Waking(_Exchange):
 
         Raises:
             CheckpointRefused: no process could be made, and nothing has changed.
+            ParkedEnded: the parked process has ended, and nothing has changed.
             ContextDied, ContainerLost: the process has ended, or the files could not be brought back.
         """
         while self._woken is None:
+            if self._parked.is_gone:
+                raise ParkedEnded
             await self.next(interpreter)
         interpreter.lead(self._woken)
         await interpreter.tell(words.say("restore", id=self.number, parked=self._others, diverges=self._diverges))

@@ -7,9 +7,9 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from interpreter_tools._context import words
-from interpreter_tools._context.parking import Parking, Waking
+from interpreter_tools._context.parking import ParkedEnded, Parking, Waking
 from interpreter_tools._context.ring import Parked
-from interpreter_tools._exceptions import CheckpointRefused, ContextDied
+from interpreter_tools._exceptions import CheckpointRefused, ContextDied, ExecutionClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -69,6 +69,7 @@ class Processes:
         self.live: Branch | None = None
         self.members: list[Branch] = []
         self._parked: dict[int, Parked] = {}
+        self._waking: Waking | None = None  # the last way back to a parked process
         self._leaving: set[int] = set()  # processes that were told to end
 
     def __repr__(self) -> str:
@@ -141,13 +142,19 @@ class Processes:
             ContextDied, ContainerLost: the process has ended.
         """
         assert branch.head is not None
-        await self.wake(branch, branch.head, diverges=branch.diverges)
+        try:
+            await self.wake(branch, branch.head, diverges=branch.diverges)
+        except ParkedEnded:
+            died = branch.died()
+            assert died is not None
+            raise died from None
 
     async def wake(self, branch: Branch, parked: Parked, *, diverges: bool) -> None:
         """Have a fork of a parked process go on as that of a branch; that of another branch is parked first.
 
         Raises:
             CheckpointRefused: the one that runs cannot be parked, or no process can be made; nothing has changed.
+            ParkedEnded: the parked process has ended, and nothing has changed.
             ContextDied, ContainerLost: the process has ended.
         """
         live, interpreter = self.live, self.interpreter
@@ -157,12 +164,13 @@ class Processes:
                 live.head, _ = await self.park(interpreter, users=1)
             else:
                 live.death = interpreter.fallen
-        waking = Waking(interpreter.number(), parked.connection, self._pids(), diverges=diverges)
+        waking = self._waking = Waking(interpreter.number(), parked, self._pids(), diverges=diverges)
         try:
             with _busy_with(interpreter, waking):
-                await interpreter.tell(words.say("wake", id=waking.number), connection=parked.connection)
+                with contextlib.suppress(ExecutionClosed):  # its connection is over: it has ended
+                    await interpreter.tell(words.say("wake", id=waking.number), connection=parked.connection)
                 await waking.finish(interpreter)
-        except CheckpointRefused:
+        except (CheckpointRefused, ParkedEnded):
             if live is not None and live.head is not None:
                 self.release(live.head)
                 live.head = None
@@ -180,6 +188,8 @@ class Processes:
     def _lost(self, parked: Parked) -> None:
         parked.is_gone = True
         self._parked.pop(parked.connection, None)
+        if self._waking is not None:
+            self._waking.news.set()
 
     def release(self, parked: Parked) -> None:
         """Want a parked process no longer; the last one ends it."""
