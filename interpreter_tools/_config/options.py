@@ -172,8 +172,8 @@ class CellOptions(TypedDict, total=False):
         tools: functions of this process that the cell may call, in place of those of its context.
         notebook: True for output as the kernel of a notebook gives it: the exception that ends the cell is in the
             result only, and not in stderr as well; ``stream`` yields an ``InputChunk`` when the cell waits for a line,
-            whose prompt is not in stdout; and it yields a ``ClearChunk`` for ``clear_output``. Shells know no
-            difference.
+            whose prompt is not in stdout; and it yields a ``ClearChunk`` for ``clear_output``. In shells only the
+            input differs: it has ended, as a shell does not tell that a program waits for a line.
         silent: True shows no value of the last expression, and counts the cell as ``history=False`` does.
         history: False does not count the cell, and keeps neither its code nor its value (``In``, ``Out`` and ``_`` of
             IPython).

@@ -211,9 +211,12 @@ class Cell:
         elif isinstance(said, words.Asked) and said.cell == self._number:
             self._input.ask(said.lines)
             if self._how.get("notebook") and self._input.is_open:
-                prompt = said.prompt[:_MOST_PROMPT].encode("utf-8", "replace")
-                self._output.put(InputChunk("input", prompt, said.password))
-                self._after_output()
+                if said.lines > 1:  # the runner reads ahead: nobody can tell whether a program waits
+                    self._input.end()
+                else:
+                    prompt = said.prompt[:_MOST_PROMPT].encode("utf-8", "replace")
+                    self._output.put(InputChunk("input", prompt, said.password))
+                    self._after_output()
             self._answer()
         elif isinstance(said, words.Cleared) and said.cell == self._number:
             if self._how.get("notebook"):

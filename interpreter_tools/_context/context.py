@@ -342,13 +342,13 @@ class Context:
                     return None
             found = await self._living()
             cell.found = self._place.found
+            await self._place.begin()
         except BaseException:
             self._cell = None
             self._turn.release()
             raise
         self._cells += 1
         self._entry = self._timeline.cell(cell.code)
-        self._place.begin()
         interpreter, notes = found
         return interpreter, (*notes, *self._branch.ring.notes())
 

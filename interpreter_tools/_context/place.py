@@ -96,8 +96,8 @@ class Place(Protocol):
         """
         ...
 
-    def begin(self) -> None:
-        """Note that a cell begins: the session does not expire."""
+    async def begin(self) -> None:
+        """Note that a cell begins: the session does not expire. May wait some milliseconds after files were written."""
         ...
 
     def end(self, files: tuple[str, ...]) -> tuple[str, ...]:

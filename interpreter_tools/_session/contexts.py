@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
 import re
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from interpreter_tools._session.record import Record
     from interpreter_tools._session.run import SessionRuns
 
+_TICK = 0.025  # seconds after which a file that is made has another time: a cell tells by that what it has changed
 _PRELOAD = "INTERPRETER_TOOLS_PRELOAD"
 _LOADS = re.compile(r"import|require")
 _OF_RUNS = frozenset(CellLimits.__struct_fields__) | {
@@ -335,8 +337,11 @@ class _Place:
         started = self._started_with
         self.found = {name: value for name, value in variables.items() if started.get(name) != value}
 
-    def begin(self) -> None:
-        """Note that a cell begins."""
+    async def begin(self) -> None:
+        """Note that a cell begins, once its files can be told from those that were just put there."""
+        left = self._contexts.runs.workspace.arrived + _TICK - time.monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
         turns = self._contexts.runs.turns
         turns.cells += 1
         turns.used = time.monotonic()

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Workspace:
         uid: the user that the files belong to, where the container does not have a user of its own.
         residents: names of the contexts whose processes live in the containers: their files cannot move to another one.
         begins_empty: True in a session each of whose runs begins with the files that callers gave, and nothing else.
+        arrived: when a file of a caller last came into a container, by the monotonic clock.
     """
 
     def __init__(self, session_id: str, config: SessionConfig, runtime: Runtime) -> None:
@@ -49,6 +51,7 @@ class Workspace:
         self.containers = SessionContainers(runtime, session_id, self.config, shares=shares)
         self.begins_empty = not config.keeps_files
         self.residents: set[str] = set()
+        self.arrived = 0.0
         self.uid = take_uid()
         weakref.finalize(self, give_back_uid, self.uid)
         self._session_id = session_id
@@ -131,6 +134,7 @@ class Workspace:
 
     def _arrived(self, record: Record, paths: Iterable[bytes]) -> None:
         """Note the files that a container has now."""
+        self.arrived = time.monotonic()
         record.baseline.update(paths)
         for path in paths:
             staged = self._staging.get(path)

@@ -445,6 +445,24 @@ async def test_hostile_cell_harms_its_own_context_alone(engine: ExecutionEngine,
         assert (await session.run("python", "print(6 * 7)")).stdout == "42\n"
 
 
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("python", "open('made.txt', 'w').close()"),
+        ("javascript", "require('fs').writeFileSync('made.txt', '')"),
+        ("shell", "touch made.txt"),
+    ],
+)
+async def test_files_that_were_just_put_there_are_no_cells(engine: ExecutionEngine, language: str, code: str) -> None:
+    """Neither of the first cell, before which they are delivered, nor of a later one."""
+    async with engine.session() as session:
+        context = session.context(language)
+        await session.write_file("first.txt", "x")
+        assert (await context.run("1" if language != "shell" else "true")).generated_files == ()
+        await session.write_file("second.txt", "x")
+        assert (await context.run(code)).generated_files == ("made.txt",)
+
+
 async def test_contexts_share_files_and_nothing_else(engine: ExecutionEngine) -> None:
     """Nor the directory they are in."""
     async with engine.session() as session:

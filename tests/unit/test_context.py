@@ -172,7 +172,7 @@ class _Place:
             asyncio.get_running_loop().call_soon(runner.ready)
         return cast("SideRun", runner)
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Note a cell."""
 
     def end(self, files: tuple[str, ...]) -> tuple[str, ...]:
