@@ -120,7 +120,7 @@ except AttributeError as error: print(error)
 """
     assert await lines(engine, code) == [
         "['ToolError', 'count', 'double', 'fails', 'move', 'search']",
-        "search(query: 'str', limit: 'int' = 3, *, mode: \"Literal['all', 'any']\" = 'all') -> 'list[str]'",
+        "search(query: str, limit: int = 3, *, mode: Literal['all', 'any'] = 'all') -> list[str]",
         "",
         "Search for words.",
         "odict_keys(['query', 'limit', 'mode'])",
