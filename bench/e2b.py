@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import io
 import multiprocessing
-import socket
 import statistics
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from starlette.routing import Route
 
 from bench._report import heading, limit, run, told
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._listening import listen
 from interpreter_tools.server import Keys, create_app
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ async def _nothing(_: object) -> Response:
 @contextlib.asynccontextmanager
 async def _served(app: ASGIApp) -> AsyncGenerator[str]:
     """Serve an application; yield its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="auto")
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve([listener]))

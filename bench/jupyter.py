@@ -11,7 +11,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import websockets
 
 from bench._report import heading, ratio_at_most, run, told
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._listening import listen
 from interpreter_tools.server import Keys, create_app
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def _from_outside(url: str, rounds: int) -> list[tuple[float, float]]:
 
 @contextlib.contextmanager
 def _jupyter_server() -> Generator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
     words = ("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--IdentityProvider.token={_KEY}", "--allow-root")
     with tempfile.TemporaryDirectory() as home:
@@ -117,7 +117,7 @@ async def main(count: int) -> None:
     """Run the comparison."""
     async with ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=2))) as engine:
         app = create_app(engine, wires=["jupyter"], keys=Keys.of(_KEY))
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with listen("127.0.0.1", 0) as listener:
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
             task = asyncio.create_task(server.serve([listener]))
             try:

@@ -39,7 +39,8 @@ async def reused(engine: ExecutionEngine) -> float:
 
 async def throughput() -> float:
     """Runs a second, on as many containers as there are workers."""
-    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=WORKERS, max_uses=10 * RUNS))
+    pool = PoolConfig(min_size=0, max_size=WORKERS, max_uses=10 * RUNS)
+    config = EngineConfig(isolation="container", prewarm=(), pool=pool)  # bench.boxes has the rate of sandboxes
     async with ExecutionEngine(config) as engine:
 
         async def work(count: int) -> None:
@@ -66,8 +67,10 @@ async def main(count: int) -> None:
     """Run every comparison."""
     heading()
     async with (
-        ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=1, max_size=2))) as once,
-        ExecutionEngine(EngineConfig(prewarm=(), pool=PoolConfig(min_size=1, max_size=1))) as one,
+        ExecutionEngine(EngineConfig(isolation="container", pool=PoolConfig(min_size=1, max_size=2))) as once,
+        ExecutionEngine(
+            EngineConfig(isolation="container", prewarm=(), pool=PoolConfig(min_size=1, max_size=1))
+        ) as one,
     ):
 
         async def settle() -> None:

@@ -9,7 +9,6 @@ import asyncio
 import gc
 import json
 import multiprocessing
-import socket
 import statistics
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import uvicorn
 
 from bench._report import at_least, heading, limit, run, told
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools._listening import listen
 from interpreter_tools.server import Keys, ServerConfig, create_app
 from interpreter_tools.server._keys import Owner
 from interpreter_tools.server._sandboxes import Sandboxes
@@ -69,7 +69,7 @@ async def rewards(runs: int) -> None:
     config = EngineConfig(pool=PoolConfig(min_size=1))
     async with ExecutionEngine(config) as engine:
         app = create_app(engine, wires=["sandbox-fusion"], keys=Keys.of(KEY))
-        with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        with listen("127.0.0.1", 0, backlog=2048) as listener:
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
             task = asyncio.create_task(server.serve([listener]))
             try:

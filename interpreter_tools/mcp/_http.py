@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 import sys
 from typing import TYPE_CHECKING, Self
 
@@ -12,6 +11,7 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._listening import listen
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -73,7 +73,7 @@ async def serve_http(server: MCPServer[State], address: HttpAddress) -> None:
         ConfigurationError: the address cannot be listened on.
     """
     app = server.streamable_http_app(streamable_http_path=PATH, transport_security=_security(address))
-    with _listen(address) as listener:
+    with listen(address.host, address.port, option="--http") as listener:
         sys.stderr.write(f"interpreter-tools mcp: http://{address.shown}:{listener.getsockname()[1]}{PATH}\n")
         if not address.is_loopback:
             sys.stderr.write("interpreter-tools mcp: without a password, for whoever can reach this address\n")
@@ -90,13 +90,3 @@ def _security(address: HttpAddress) -> TransportSecuritySettings:
     return TransportSecuritySettings(
         allowed_hosts=[f"{host}:*" for host in hosts], allowed_origins=[f"http://{host}:*" for host in hosts]
     )
-
-
-def _listen(address: HttpAddress) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    try:
-        return socket.create_server((address.host, address.port), family=family, backlog=128)
-    except OSError as error:
-        raise ConfigurationError(
-            "--http", f"{address.host}:{address.port}", f"cannot be listened on: {error.strerror}"
-        ) from None

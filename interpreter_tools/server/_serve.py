@@ -18,6 +18,7 @@ import uvicorn
 
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._listening import listen
 from interpreter_tools.server._app import create_app
 from interpreter_tools.server._authority import LocalAuthority
 from interpreter_tools.server._keys import Keys
@@ -79,14 +80,7 @@ class Address:
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
-        if not 0 <= self.port <= 65535:
-            raise ConfigurationError("--port", self.port, "is not a port: a number from 0 to 65535")
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            return socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
-        except OSError as error:
-            reason = f"cannot be listened on: {error.strerror or error}"
-            raise ConfigurationError("--port", f"{self.host}:{self.port}", reason) from None
+        return listen(self.host, self.port, backlog=_BACKLOG)
 
 
 class _Server(uvicorn.Server):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from interpreter_tools._listening import listen
 from interpreter_tools.server import Keys, ServerConfig, create_app
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def serving(
 ) -> AsyncGenerator[Served]:
     """Serve an engine to ``KEY`` and ``OTHER_KEY``; at the end, every sandbox of the server has ended."""
     app = create_app(engine, wires=wires, keys=keys or Keys.of(KEY, OTHER_KEY), config=config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         server = uvicorn.Server(
             uvicorn.Config(
