@@ -1,4 +1,7 @@
-"""Twenty rounds through a pool, for Python and for JavaScript: each in a container that was reset, and proved clean."""
+"""Twenty rounds through a pool, for Python and for JavaScript.
+
+Each is in a fresh sandbox, or in a container that was reset and proved clean where there can be no sandboxes.
+"""
 
 import asyncio
 import statistics
