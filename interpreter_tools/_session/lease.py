@@ -10,14 +10,14 @@ from interpreter_tools._config.model import ContainerStrategy
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._protocol import State
-from interpreter_tools._session.record import settle
+from interpreter_tools._session.record import settle, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from interpreter_tools._background import BackgroundTasks
     from interpreter_tools._container.boxes import Isolation
-    from interpreter_tools._container.channel import Channel
+    from interpreter_tools._container.channel import Channel, Conversation
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._pool.pool import PoolLease
     from interpreter_tools._protocol import Reset
@@ -168,7 +168,8 @@ class SessionLease:
             return
         then = _TABLE[self.strategy, end]
         if then is _Then.SETTLE:
-            if not self._tasks.spawn(self._settle):
+            rest = stop(self.channel)
+            if not self._tasks.spawn(self._settle, rest):
                 self.channel.close()
                 self._finish(_Then.RELEASE, end)
         elif then is _Then.SAVE_FILES and self.record.facts.generated and self._tasks.spawn(self._save_files):
@@ -176,11 +177,11 @@ class SessionLease:
         else:
             self._finish(then, end)
 
-    async def _settle(self) -> None:
+    async def _settle(self, rest: Conversation) -> None:
         """Kill the program whose caller has left; its container holds files, so the container lives on."""
         end = LeaseEnd.UNCLEAN
         try:
-            end, files = await settle(self.channel, deadline=END_DEADLINE)
+            end, files = await settle(rest, deadline=END_DEADLINE)
             if end is not LeaseEnd.UNUSED:
                 self._workspace.containers.note_generated(self.record, files)
         except InterpreterToolsError as error:

@@ -15,7 +15,7 @@ from interpreter_tools._exceptions import ExecutionClosed, InterpreterMissing
 from interpreter_tools._execution.execution import Execution
 from interpreter_tools._execution.placement import Placed
 from interpreter_tools._languages import BASE_ENVIRONMENT, Job
-from interpreter_tools._session.record import settle
+from interpreter_tools._session.record import settle, stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,10 +154,10 @@ async def _pack_and_unpack(source: Record, target: Record) -> bool:
 
 async def _quiet(*channels: Channel) -> None:
     """Make sure that no program of ours is left in a container, whatever has happened."""
-    running = [channel for channel in channels if channel.error is None and channel.connection.kill()]
-    with anyio.CancelScope(shield=True):  # both at once: what a container says is always listened to
+    stopped = [stop(channel) for channel in channels if channel.error is None and channel.connection.kill()]
+    with anyio.CancelScope(shield=True):
         ended = await asyncio.gather(
-            *(settle(channel, deadline=_SETTLE_DEADLINE) for channel in running), return_exceptions=True
+            *(settle(rest, deadline=_SETTLE_DEADLINE) for rest in stopped), return_exceptions=True
         )
         for outcome in ended:
             if isinstance(outcome, BaseException):

@@ -19,7 +19,7 @@ from interpreter_tools._protocol import Files, Refused
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from interpreter_tools._container.channel import Channel
+    from interpreter_tools._container.channel import Channel, Conversation
     from interpreter_tools._container.container import Container
 
 
@@ -127,11 +127,22 @@ class Record:
         await self.container.restore_limits()
 
 
-async def settle(channel: Channel, *, deadline: float) -> tuple[LeaseEnd, tuple[str, ...]]:
-    """Kill a run whose caller has left, wait for its end, and return how it ended and the files that it has changed.
+def stop(channel: Channel) -> Conversation:
+    """Kill a run whose caller has left, and return what its container says until the end of it.
+
+    It is heard from this call on, and not from the first step of some task: the program may say more at any moment.
+
+    Raises:
+        ContainerLost, ProtocolError: the container went away.
+    """
+    return channel.converse(channel.connection.kill(), patience=0.0)
+
+
+async def settle(rest: Conversation, *, deadline: float) -> tuple[LeaseEnd, tuple[str, ...]]:
+    """Wait for the end of a run that was stopped; return how it ended and the files that it has changed.
 
     Args:
-        channel: of its container.
+        rest: what ``stop`` has returned.
         deadline: seconds.
 
     Raises:
@@ -139,7 +150,7 @@ async def settle(channel: Channel, *, deadline: float) -> tuple[LeaseEnd, tuple[
     """
     files, end = FileList(), LeaseEnd.UNCLEAN
     with anyio.move_on_after(deadline, shield=True):
-        async with contextlib.aclosing(channel.converse(channel.connection.kill(), patience=0.0)) as rest:
+        async with contextlib.aclosing(rest):
             async for event in rest:
                 if isinstance(event, Files):
                     files.add(event)

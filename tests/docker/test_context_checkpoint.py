@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
+_DAEMON = """\
+import subprocess, sys
+code = "import subprocess; subprocess.Popen(['sleep', '60'], start_new_session=True)"
+subprocess.run([sys.executable, "-c", code])  # it returns once sleep runs
+"""
 _REFUSED = {
     "a thread": (
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='worker', daemon=True).start()",
@@ -33,7 +38,7 @@ _REFUSED = {
     "a socket": ("import socket; s = socket.socket()", "socket (descriptor "),
     "a pipe": ("import os; ends = os.pipe()", "pipe (descriptor "),
     "a child": ("import subprocess; p = subprocess.Popen(['sleep', '60'])", "('sleep')"),
-    "a daemon": ("import subprocess; subprocess.run('setsid sleep 60 &', shell=True)", "('sleep')"),
+    "a daemon": (_DAEMON, "('sleep')"),
     "a mapping": ("import mmap; m = mmap.mmap(-1, 4096)", "shared mapping of '/dev/zero (deleted)'"),
     "a deleted file": (
         "f = open('gone', 'w'); import os; os.unlink('gone')",

@@ -342,3 +342,15 @@ async def test_app_and_code_are_one_too_many(engine: ExecutionEngine) -> None:
     async with engine.session() as session:
         with pytest.raises(ConfigurationError, match="beside run_app"):
             session.stream("python", "print(1)", run_app=RunApp(entry_file="main.py"))
+
+
+async def test_stream_of_much_output_is_left(engine: ExecutionEngine) -> None:
+    """At any moment of it: the session keeps its files and its container."""
+    flood = "open('f', 'w').close()\nwhile True: print('x' * 200, flush=True)"
+    async with engine.session() as session:
+        for _ in range(30):
+            async with session.stream("python", flood) as execution:
+                async for _ in execution:
+                    break
+            assert await session.read_file_binary("f") == b""
+        assert len(session.info().container_history) == 1
