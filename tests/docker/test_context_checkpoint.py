@@ -15,6 +15,7 @@ from interpreter_tools import (
     ContextDied,
 )
 from tests.docker.conftest import BOTH_WAYS
+from tests.watch import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -274,14 +275,17 @@ async def test_a_hostile_cell_cannot_change_what_was_held(context: Context) -> N
 
 
 async def test_a_killed_checkpoint_is_told(context: Context) -> None:
-    """The next result says that one is gone, as it does when the kernel has ended it for lack of memory."""
+    """A later result says that one is gone, as it does when the kernel has ended it for lack of memory."""
     saved = await context.checkpoint()
     await _value(
         context,
         "import os\nfrom interpreter_tools_cells.parking import others\nfor pid, name in others([]): os.kill(pid, 9)",
     )
-    result = await context.run("1")
-    assert any(saved.checkpoint_id in note for note in (*result.notes, *(await context.run("1")).notes))
+
+    async def notes() -> tuple[str, ...]:
+        return (await context.run("1")).notes
+
+    await eventually(notes, lambda said: any(saved.checkpoint_id in note for note in said))
     with pytest.raises(CheckpointGone, match="lack of memory"):
         await context.rewind(saved)
 
