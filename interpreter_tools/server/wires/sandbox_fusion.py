@@ -12,7 +12,7 @@ import binascii
 import glob
 import time
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import msgspec
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -29,7 +29,7 @@ from interpreter_tools.server._run_limits import memory_limit, run_timeout
 from interpreter_tools.server._wire import Site, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from interpreter_tools._session.session import Session
     from interpreter_tools.server._core import Core
     from interpreter_tools.server._keys import Owner
+
+T = TypeVar("T")
 
 _LANGUAGES = {
     "python": "python",
@@ -150,35 +152,35 @@ def _render(request: Request, error: ServerError) -> Response:
     return JSONResponse({"detail": error.text}, error.status, headers=error.headers)
 
 
+def _answering(
+    core: Core,
+    kind: type[T],
+    run: Callable[[Core, Owner, T], Coroutine[object, object, RunCodeAnswer | RunJupyterAnswer]],
+    failed: type[RunCodeAnswer | RunJupyterAnswer],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint that reads a body of a kind, and runs it as long as its client waits."""
+
+    async def answer(request: Request) -> Response:
+        owner = core.authenticate(request)
+        wanted = await read_json(request, kind, limit=core.config.body_limit)
+        try:
+            said = await unless_gone(request, run(core, owner, wanted))
+        except ServerError:
+            raise
+        except InterpreterToolsError as error:
+            said = failed(status="SandboxError", message=str(error))
+        return Response(_encode(said), media_type="application/json")
+
+    return answer
+
+
 def _routes(core: Core) -> list[BaseRoute]:
-    async def run_code(request: Request) -> Response:
-        owner = core.authenticate(request)
-        wanted = await read_json(request, RunCode, limit=core.config.body_limit)
-        try:
-            answer = await unless_gone(request, _run_code(core, owner, wanted))
-        except ServerError:
-            raise
-        except InterpreterToolsError as error:
-            answer = RunCodeAnswer(status="SandboxError", message=str(error))
-        return Response(_encode(answer), media_type="application/json")
-
-    async def run_jupyter(request: Request) -> Response:
-        owner = core.authenticate(request)
-        wanted = await read_json(request, RunJupyter, limit=core.config.body_limit)
-        try:
-            answer = await unless_gone(request, _run_jupyter(core, owner, wanted))
-        except ServerError:
-            raise
-        except InterpreterToolsError as error:
-            answer = RunJupyterAnswer(status="SandboxError", message=str(error))
-        return Response(_encode(answer), media_type="application/json")
-
     async def ping(_: Request) -> Response:
         return PlainTextResponse("pong")
 
     return [
-        Route("/run_code", run_code, methods=["POST"]),
-        Route("/run_jupyter", run_jupyter, methods=["POST"]),
+        Route("/run_code", _answering(core, RunCode, _run_code, RunCodeAnswer), methods=["POST"]),
+        Route("/run_jupyter", _answering(core, RunJupyter, _run_jupyter, RunJupyterAnswer), methods=["POST"]),
         Route("/v1/ping", ping),
     ]
 
