@@ -121,6 +121,7 @@ class Container:
         traits: HostTraits,
         installer: str | None = None,
         box: BoxWay | None = None,
+        new_networks: bool = False,
     ) -> Self:
         """Create and start a container, and wait until an interpreter is booted in it.
 
@@ -132,6 +133,7 @@ class Container:
             traits: the traits of the engine's host.
             installer: the name of an installer's container; None for a sandbox.
             box: the way in which it has sandboxes of its own; None means that it has none.
+            new_networks: True when each of its sandboxes has a new network namespace.
 
         Raises:
             SandboxUnavailable: it can have none.
@@ -152,6 +154,7 @@ class Container:
             workspace_volume=shape.workspace_volume,
             installs=installer is not None,
             box=box,
+            new_networks=new_networks,
             image_volumes=shape.image_volumes,
         )
         name = installer or f"interpreter-tools-{uuid.uuid4().hex}"

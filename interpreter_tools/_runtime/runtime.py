@@ -420,6 +420,7 @@ class Runtime:
                     traits=self.traits,
                     installer=installer,
                     box=way,
+                    new_networks=self.config.network_namespace == "new",
                 )
             except SandboxUnavailable as error:
                 assert way is not None

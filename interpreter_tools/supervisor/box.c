@@ -62,6 +62,7 @@ static struct turn { /* in memory that the keeper and all supervisors share */
 static struct {
 	bool asked, inside;      /* this container has boxes; this is a supervisor of one */
 	bool shared_workspace;   /* the first mount is a volume that other containers have, too */
+	bool new_networks;       /* no box takes over the network of the one before */
 	char **mounts;
 	char *options[MAX_MOUNTS];
 	unsigned long flags[MAX_MOUNTS];
@@ -112,6 +113,12 @@ void box_note_socket(void)
 {
 	if (turn)
 		turn->used_network = true;
+}
+
+bool box_renew_networks(const char *argument)
+{
+	box.new_networks = box.asked && argument && !strcmp(argument, "network=new");
+	return box.new_networks;
 }
 
 const int *box_entrance(void)
@@ -375,7 +382,8 @@ static void become_supervisor(int from, struct outcome *outcome, uint32_t *next_
  * A network namespace costs as much as all the rest of a box. What a program leaves in one, it leaves by a socket: the
  * system calls that could change anything else in it are refused. So a box has a new one, unless no program of the box
  * before has asked the kernel for a socket but a local one (filter.c sees that), and no local one is left: that network
- * is as it was when it was made. The keeper lives in the network of the box that it made last.
+ * is as it was when it was made. The keeper lives in the network of the box that it made last. The client may ask for a
+ * new one for each box ("network=new").
  */
 /* The socket is a local one, as the filter asks us before it allows another. */
 static int renew_network(void)
@@ -408,10 +416,10 @@ static int count_sockets(void)
 	return count;
 }
 
-/* True when the last box may have left something in its network. */
-static bool network_was_used(void)
+/* True when the last box may have left something in its network, or no box is to follow another in one. */
+static bool network_is_over(void)
 {
-	return turn->used_network || filter_fd() < 0 || count_sockets() != box.sockets;
+	return box.new_networks || turn->used_network || filter_fd() < 0 || count_sockets() != box.sockets;
 }
 
 /* ---- the keeper ---- */
@@ -517,7 +525,7 @@ uint32_t box_keep(void)
 	uint32_t next_uid = 0;
 	struct made next = {.baton = -1}, active;
 	box.sockets = count_sockets(); /* those to the zygote */
-	for (bool used = false, apart;;) {
+	for (bool used = box.new_networks, apart;;) {
 		if (!next.pid && make(&next, &next_uid, used))
 			return next_uid;
 		turn->passes = turn->used_network = false;
@@ -535,7 +543,7 @@ uint32_t box_keep(void)
 		if (!turn->passes || !WIFEXITED(status))
 			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 		next_uid = turn->next_uid;
-		used = network_was_used();
+		used = network_is_over();
 		if (used && !apart)
 			drop(&next);
 	}

@@ -290,6 +290,7 @@ int set_capabilities(uint32_t low); /* exactly those of the first 32 */
 
 /* box.c */
 bool box_open(const char *argument); /* the first argument asks for boxes */
+bool box_renew_networks(const char *argument); /* the argument behind it asks for a new network for each box */
 uint32_t box_prepare(char **mounts); /* IT_BOX_MADE, or the step that failed, with errno */
 uint32_t box_keep(void);       /* returns in each supervisor: the uid of its first run; 0 in the first supervisor */
 void box_pass(uint32_t next_uid) __attribute__((noreturn)); /* end this box; the next supervisor answers the reset */

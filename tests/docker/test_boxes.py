@@ -16,12 +16,13 @@ The hardest parts, and what shows that they hold:
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import msgspec
 import pytest
@@ -171,6 +172,17 @@ async def test_runs_have_a_container_each_where_there_are_no_sandboxes(
     insists = msgspec.structs.replace(ONE, strategy=POOL)
     async with ExecutionEngine(insists) as engine:
         assert (await engine.run("python", "")).isolation == "reset"
+
+
+@pytest.mark.parametrize(("namespace", "same"), [("checked", True), ("new", False)])
+async def test_network_namespace_is_new_or_checked(namespace: Literal["checked", "new"], same: bool) -> None:
+    """For runs that ask for no socket; the container is the same in both ways."""
+    config = msgspec.structs.replace(ONE, isolation="sandbox", network_namespace=namespace, strategy=POOL)
+    code = "import os; print(os.readlink('/proc/self/ns/net'))"
+    async with ExecutionEngine(config) as engine:
+        seen = [(await engine.run("python", code)).check().stdout for _ in range(4)]
+        assert [one == following for one, following in itertools.pairwise(seen)] == [same] * 3
+        assert engine.stats().discards == {}
 
 
 async def test_run_with_a_network_has_a_container_of_its_own() -> None:

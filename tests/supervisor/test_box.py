@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -284,6 +285,18 @@ def test_network_that_nothing_was_done_to_serves_the_next_box(boxed: Supervisor,
         seen.add(boxed.python(code + "\n" + NETWORK, uid=uid, flags=Flag.LAST).stdout)
         assert boxed.reset(uid=uid + 1) == ""
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("arguments", [("box",), ("box", f"store={STORE}")])
+def test_each_box_has_a_new_network_where_that_is_asked_for(binary: Path, arguments: tuple[str, ...]) -> None:
+    """Also after a run that has asked for no socket."""
+    with Supervisor(binary, mounts=(arguments[0], "network=new", *arguments[1:], *MOUNTS)) as boxed:
+        boxed.boot()
+        seen: list[bytes] = []
+        for uid in range(UID, UID + 4):
+            seen.append(boxed.python(NETWORK, uid=uid, flags=Flag.LAST).stdout)
+            assert boxed.reset(uid=uid + 1) == ""
+        assert all(one != next_one for one, next_one in itertools.pairwise(seen))
 
 
 USES = {

@@ -190,6 +190,14 @@ def test_shared_workspace_of_sandboxes_is_told() -> None:
     assert cast("list[str]", spec["Cmd"])[0] == "box=shared"
 
 
+@pytest.mark.parametrize(("boxes", "arguments"), [(BoxWay.ADMIN, ["box", "network=new"]), (None, [])])
+def test_new_networks_are_asked_of_the_supervisor_of_sandboxes_only(boxes: BoxWay | None, arguments: list[str]) -> None:
+    """A container that is a sandbox has one network."""
+    spec = container_spec("i", ContainerConfig(), volume="v", labels={}, box=boxes, new_networks=True)
+    usual = container_spec("i", ContainerConfig(), volume="v", labels={})
+    assert spec["Cmd"] == [*arguments, *cast("list[str]", usual["Cmd"])]
+
+
 def test_profile_of_sandboxes_adds_what_makes_namespaces_and_nothing_else() -> None:
     """The supervisor's second filter takes that from every program."""
 
