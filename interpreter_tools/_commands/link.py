@@ -9,11 +9,11 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, Unpack
 
-import anyio
 import msgspec
 
 from interpreter_tools._config.options import RunApp
 from interpreter_tools._config.paths import WORKSPACE
+from interpreter_tools._deadline import AwakeTimer, awake_limit
 from interpreter_tools._exceptions import (
     ContainerLost,
     ExecutionClosed,
@@ -131,7 +131,7 @@ class CommandLink:
         self._execution: Execution | None = None
         self._serving: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
-        self._idle: asyncio.TimerHandle | None = None
+        self._idle: AwakeTimer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._commands: dict[int, Command] = {}
         self._number = 0
@@ -158,13 +158,13 @@ class CommandLink:
         self._commands[number] = command
         if self._idle is not None:
             self._idle.cancel()
-        timer: asyncio.TimerHandle | None = None
+        timer: AwakeTimer | None = None
         try:
             for start in range(0, len(stdin), _PIECE):
                 await self._send(b"i", number, stdin[start : start + _PIECE])
             await self._send(b"r", number, request)
             if timeout is not None:
-                timer = asyncio.get_running_loop().call_later(timeout, command.stop, "timeout")
+                timer = AwakeTimer(timeout, command.stop, "timeout")
             outcome = await command.stopped
             if outcome != "ended":
                 await self._kill(number, command)
@@ -183,7 +183,7 @@ class CommandLink:
         """Start the session's idle time: no command runs, and its server keeps it from being idle by its own count."""
         seconds = self._session.config.idle_timeout
         if seconds is not None and self._execution is not None:
-            self._idle = asyncio.get_running_loop().call_later(seconds, lambda: self._spawn(self._expire()))
+            self._idle = AwakeTimer(seconds, lambda: self._spawn(self._expire()))
 
     async def _expire(self) -> None:
         await self._session.aclose()
@@ -194,11 +194,11 @@ class CommandLink:
                 await self._execution.send_stdin(HEAD.pack(kind, number, len(payload)) + payload)
 
     async def _kill(self, number: int, command: Command) -> None:
-        with anyio.move_on_after(_KILL_DEADLINE, shield=True):
+        with awake_limit(_KILL_DEADLINE, shield=True):
             await self._send(b"k", number)
             await asyncio.wait([command.ended])
         if not command.ended.done() and self._execution is not None:  # the command server does not answer either
-            with anyio.move_on_after(_KILL_DEADLINE, shield=True):
+            with awake_limit(_KILL_DEADLINE, shield=True):
                 await self._execution.kill()
                 await asyncio.wait([command.ended])
         if not command.ended.done():

@@ -7,10 +7,10 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Protocol
 
-import anyio
 import msgspec
 
 from interpreter_tools._commands.link import HEAD, End, decode_end, take_frames
+from interpreter_tools._deadline import awake_limit
 from interpreter_tools._exceptions import (
     ExecutionClosed,
     InterpreterMissing,
@@ -217,7 +217,7 @@ class ProcessLink:
         self._closed = True
         if self._side is not None and self._listener is not None:
             self._side.kill()
-            with anyio.move_on_after(_END_DEADLINE, shield=True):
+            with awake_limit(_END_DEADLINE, shield=True):
                 await self._listener.is_over.wait()
 
 

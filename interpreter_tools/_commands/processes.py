@@ -14,12 +14,12 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import anyio
 import msgspec
 
 from interpreter_tools._commands.process import Process
 from interpreter_tools._commands.process_link import ProcessLink
 from interpreter_tools._config.checks import check_environment
+from interpreter_tools._deadline import awake_limit
 from interpreter_tools._exceptions import ConfigurationError, ExecutionClosed
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ class Processes:
             await process.close_stdin()
             code, output, error = await process.collect(_MOST_ANSWER)
         except BaseException:
-            with anyio.move_on_after(_GIVE_UP_DEADLINE, shield=True):
+            with awake_limit(_GIVE_UP_DEADLINE, shield=True):
                 await process.signal(signal.SIGTERM)
                 await process.wait()
             raise

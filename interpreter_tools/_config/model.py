@@ -294,7 +294,8 @@ class SessionConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=T
         session_id: the id of the session, of letters, digits and ``._-``; None means a new one.
         enforce_new_session: True raises ``SessionExists`` when a session of that id exists; False uses it again.
         tenant: the tenant of its containers; None means that of ``container``.
-        idle_timeout: seconds without use after which the session is cleaned up; None means never.
+        idle_timeout: seconds without use after which the session is cleaned up; None means never. Time in which the
+            client itself was stopped does not count.
         when_busy: ``"queue"``: a call waits for its turn while the session has a run or a file operation. ``"error"``:
             the call raises ``SessionBusy``.
         timeout: seconds that a run may take; None means no limit. Left out, it is the engine's.

@@ -8,10 +8,8 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self, cast
 
-import anyio
-
 from interpreter_tools._container.side_run import SideListener, SideRun
-from interpreter_tools._deadline import awake_timeout
+from interpreter_tools._deadline import awake_limit, awake_timeout
 from interpreter_tools._docker import Demultiplexer
 from interpreter_tools._exceptions import (
     ContainerBusy,
@@ -162,7 +160,7 @@ class Conversation:
         self._channel.resume()
         try:
             if self._patience:
-                with anyio.move_on_after(self._patience, shield=True):
+                with awake_limit(self._patience, shield=True):
                     while not self._ended:
                         self._waiter = asyncio.get_running_loop().create_future()
                         await self._waiter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self, cast
@@ -14,6 +13,7 @@ from interpreter_tools._config.results import ClearChunk, ExecutionResult, Input
 from interpreter_tools._context import words
 from interpreter_tools._context.input import InputLines
 from interpreter_tools._context.place import Packages
+from interpreter_tools._deadline import AwakeTimer
 from interpreter_tools._exceptions import ExecutionClosed
 from interpreter_tools._execution.displays import Displays
 from interpreter_tools._execution.output import Callers, OutputBuffer
@@ -106,7 +106,7 @@ class Cell:
         self._stopping: Outcome | None = None  # why the cell is being stopped
         self._killed = False
         self._notes: list[str] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: AwakeTimer | None = None
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
         self._callers = Callers("cell")
@@ -322,7 +322,7 @@ class Cell:
     def _arm(self, delay: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(delay, callback)
+        self._timer = AwakeTimer(delay, callback)
 
     def _time_is_over(self) -> None:
         self._stop("timeout")

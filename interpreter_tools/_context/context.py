@@ -10,8 +10,6 @@ import secrets
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack, overload
 
-import anyio
-
 from interpreter_tools._config.checks import as_bytes, check_count
 from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._config.options import CellLimits, CellOptions, CheckpointLimits, cell_limits
@@ -24,6 +22,7 @@ from interpreter_tools._context.processes import Branch, Processes
 from interpreter_tools._context.question import Question
 from interpreter_tools._context.ring import Ring
 from interpreter_tools._context.timeline import Timeline
+from interpreter_tools._deadline import awake_limit
 from interpreter_tools._exceptions import (
     CheckpointRefused,
     ConfigurationError,
@@ -233,7 +232,7 @@ class Context:
         if self._cell is not None:
             self._cell.closing()
         interpreter.kill()
-        with anyio.move_on_after(_END_DEADLINE, shield=True):
+        with awake_limit(_END_DEADLINE, shield=True):
             await interpreter.over()
 
     async def restart(self) -> None:

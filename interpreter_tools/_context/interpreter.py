@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Protocol
 
 from interpreter_tools._context import words
+from interpreter_tools._deadline import AwakeTimer, awake_timeout
 from interpreter_tools._exceptions import ContainerLost, ContextDied, InterpreterToolsError
 from interpreter_tools._execution.calls import KIND, ToolCalls
 from interpreter_tools._execution.outcome import refusal
@@ -93,7 +94,7 @@ class Interpreter:
         self._tells: set[asyncio.Task[None]] = set()
         self._telling = asyncio.Lock()
         self._numbers = itertools.count(1)
-        self._backstop: asyncio.TimerHandle | None = None
+        self._backstop: AwakeTimer | None = None
         self.fallen: ContextDied | None = None
 
     def __repr__(self) -> str:
@@ -221,7 +222,7 @@ class Interpreter:
         link.fallen = self._fell
         self.calls.begin(link.telling)
         try:
-            async with asyncio.timeout(within):
+            async with awake_timeout(within):
                 await asyncio.shield(self._ready)
         except TimeoutError:
             self.kill()
@@ -303,7 +304,7 @@ class Interpreter:
             self.kill()
         elif self._backstop is None:
             self._link.lead(_NOBODY, tuple(self.parked))
-            self._backstop = asyncio.get_running_loop().call_later(_END_DEADLINE, self._insist)
+            self._backstop = AwakeTimer(_END_DEADLINE, self._insist)
 
     def _insist(self) -> None:
         self._backstop = None
@@ -317,7 +318,7 @@ class Interpreter:
         self._disarm()
         if self._backstop is None:
             error = ContainerLost(f"the process of the context {self._name!r} was killed, and its end was not told")
-            self._backstop = asyncio.get_running_loop().call_later(_END_DEADLINE, self._die, error)
+            self._backstop = AwakeTimer(_END_DEADLINE, self._die, error)
 
     def pause(self) -> None:
         """Take no more output, so that the process waits."""

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from interpreter_tools._context import words
+from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._exceptions import CheckpointRefused, ContextDied
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class _Exchange:
             ContextDied, ContainerLost: the process has ended, or does not answer and was killed.
         """
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with awake_timeout(_PATIENCE):
                 await self.news.wait()
         except TimeoutError:
             interpreter.kill()

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from interpreter_tools._context import words
+from interpreter_tools._deadline import awake_timeout
 
 if TYPE_CHECKING:
     from interpreter_tools._context.interpreter import Interpreter
@@ -55,12 +56,12 @@ class Question:
             ContextDied, ContainerLost: the process ended before.
         """
         try:
-            async with asyncio.timeout(within):
+            async with awake_timeout(within):
                 return await asyncio.shield(self._answer)
         except TimeoutError:
             interpreter.interrupt()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with awake_timeout(_PATIENCE):
                 return await asyncio.shield(self._answer)
         except TimeoutError:
             interpreter.end_program()

@@ -7,7 +7,6 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Self
 
-import anyio
 import msgspec
 
 from interpreter_tools._config.checks import parse_size
@@ -15,6 +14,7 @@ from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._container.container import Container
 from interpreter_tools._container.images import image_name
 from interpreter_tools._container.shape import shape_of
+from interpreter_tools._deadline import awake_limit
 from interpreter_tools._dependencies import DERIVED_REPOSITORY, StoreEntry, choose, evict, list_store
 from interpreter_tools._dependencies.derived_image import LABEL, STORE_LABEL
 from interpreter_tools._dependencies.installer import installer_shape
@@ -83,7 +83,7 @@ class DependencyStore:
         """
         container, self._container = self._container, None
         client, self._client = self._client, None
-        with anyio.move_on_after(_CLOSE_DEADLINE, shield=True):
+        with awake_limit(_CLOSE_DEADLINE, shield=True):
             if container is not None:
                 await container.aclose()
             if client is not None:

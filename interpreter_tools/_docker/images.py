@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 import msgspec
 from aiodocker import DockerError
 
+from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker.errors import map_docker_errors
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Pull:
 
     async def __anext__(self) -> PullProgress:
         with map_docker_errors(self._operation, deadline=_SILENCE):
-            async with asyncio.timeout(_SILENCE):
+            async with awake_timeout(_SILENCE):
                 line = msgspec.convert(await anext(self._lines), _Line)
         detail = line.progress_detail or _Detail()
         return PullProgress(layer=line.id, status=line.status, current=detail.current, total=detail.total)

@@ -24,6 +24,7 @@ import anyio.to_thread
 import msgspec
 
 from interpreter_tools._config.host_tools import HostTool, ToolCall, ToolRequest
+from interpreter_tools._deadline import awake_limit
 from interpreter_tools._exceptions import ExecutionClosed
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ class ToolCalls:
         except (binascii.Error, ValueError):
             raise TypeError("an argument holds bytes that are not base64") from None
         bound = tool.bind(args, kwargs, strict=not said.texts)
-        with anyio.move_on_after(tool.timeout) as scope:
+        with awake_limit(tool.timeout) as scope:
             if tool.approve is not None:
                 bound = await self._approved(tool, bound, said.line[:1000])
             if tool.streams:
@@ -332,7 +333,7 @@ class ToolCalls:
         finally:
             close = getattr(values, "aclose", None)
             if close is not None:
-                with anyio.move_on_after(_END_DEADLINE, shield=True):
+                with awake_limit(_END_DEADLINE, shield=True):
                     await close()
 
     async def _reply(self, connection: int, answer: dict[str, object]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config.paths import shown_path
 from interpreter_tools._config.patterns import matches
 from interpreter_tools._container.files import read_range
+from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._exceptions import FileRefused
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Collected:
         """
         left = MOST_BYTES
         try:
-            async with asyncio.timeout(_DEADLINE):
+            async with awake_timeout(_DEADLINE):
                 for path in paths:
                     try:
                         data = await read_range(channel, path, uid=uid, offset=0, count=left)

@@ -12,6 +12,7 @@ import anyio
 from interpreter_tools._container.file_list import FileList
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._container.telling import Telling
+from interpreter_tools._deadline import AwakeTimer
 from interpreter_tools._exceptions import (
     ContainerLost,
     ExecutionClosed,
@@ -46,8 +47,7 @@ _LOW = _HIGH // 2
 _HIGH_AFTER_END = 4 * 1024 * 1024  # more than pipes and sockets of one machine can hold of a program that is dead
 _MOST_AFTER_END = 64 * 1024 * 1024  # more than the buffers on the way to a remote engine can hold
 _COMPILER: dict[str, Stream] = {"stdout": "compile_stdout", "stderr": "compile_stderr"}
-_BACKSTOP = 5.0  # seconds beyond the time limit after which a silent supervisor is given up
-_BACKSTOP_AGAIN = 2.0  # and once more, for a client that was itself stopped meanwhile
+_BACKSTOP = 7.0  # seconds beyond the time limit after which a silent supervisor is given up
 
 
 class _State(Enum):
@@ -117,7 +117,7 @@ class Execution:
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
         self._callers = Callers("execution")
-        self._backstop: asyncio.TimerHandle | None = None
+        self._backstop: AwakeTimer | None = None
 
     def __repr__(self) -> str:
         return f"<Execution {self._state.name.lower()}>"
@@ -215,7 +215,7 @@ class Execution:
         )
         lease.channel.send(b"".join((*puts, lease.channel.connection.start(start))))
         self._change(_State.COMPILING)
-        self._arm(compilation.timeout + _BACKSTOP, last=False)
+        self._arm(compilation.timeout + _BACKSTOP)
 
     def _start_program(self, job: Job, lease: Lease, puts: list[bytes]) -> None:
         channel, connection = lease.channel, lease.channel.connection
@@ -254,7 +254,7 @@ class Execution:
             self._wait.over()
         self._started.set()
         if job.timeout is not None:
-            self._arm(job.timeout + _BACKSTOP, last=False)
+            self._arm(job.timeout + _BACKSTOP)
 
     @property
     def ports(self) -> Mapping[int, int]:
@@ -435,10 +435,10 @@ class Execution:
             lease.channel.quit(self)
             lease.release(end)
 
-    def _arm(self, delay: float, *, last: bool) -> None:
-        self._backstop = asyncio.get_running_loop().call_later(delay, self._backstop_due, last)
+    def _arm(self, delay: float) -> None:
+        self._backstop = AwakeTimer(delay, self._backstop_due)
 
-    def _backstop_due(self, last: bool) -> None:
+    def _backstop_due(self) -> None:
         assert self._lease is not None
         if self._lease.channel.paused and self._high < _MOST_AFTER_END:
             # This client made the container wait. The program is dead by now. Its unread output must not delay the
@@ -446,9 +446,7 @@ class Execution:
             # hold more output than the kernel of one machine does.
             self._high += _HIGH_AFTER_END
             self._lease.channel.resume()
-            self._arm(_BACKSTOP, last=False)
-        elif not last:
-            self._arm(_BACKSTOP_AGAIN, last=True)
+            self._arm(_BACKSTOP)
         else:
             self._finish(ContainerLost("the container did not answer within its time limit: is it paused?"))
 

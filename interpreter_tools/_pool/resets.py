@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from interpreter_tools._deadline import AwakeTimer
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._protocol import Clean, Event
 
@@ -30,7 +31,7 @@ class _Reset:
     def __init__(self, container: Container, ended: Callable[[_Reset, str | None], None]) -> None:
         self.container = container
         self._ended = ended
-        self._timer = asyncio.get_running_loop().call_later(_DEADLINE, self._end, "reset: deadline")
+        self._timer = AwakeTimer(_DEADLINE, self._end, "reset: deadline")
 
     def begin(self) -> None:
         """Send the reset."""

@@ -6,13 +6,13 @@ import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import anyio
 import msgspec
 
 from interpreter_tools._config.paths import WORKSPACE, shown_path
 from interpreter_tools._config.results import ContainerMeta
 from interpreter_tools._container.file_list import FileList
 from interpreter_tools._container.lease_end import LeaseEnd
+from interpreter_tools._deadline import awake_limit
 from interpreter_tools._exceptions import ContainerLost
 from interpreter_tools._protocol import Files, Refused
 
@@ -149,7 +149,7 @@ async def settle(rest: Conversation, *, deadline: float) -> tuple[LeaseEnd, tupl
         ContainerLost: the container went away, or the run did not end in time.
     """
     files, end = FileList(), LeaseEnd.UNCLEAN
-    with anyio.move_on_after(deadline, shield=True):
+    with awake_limit(deadline, shield=True):
         async with contextlib.aclosing(rest):
             async for event in rest:
                 if isinstance(event, Files):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from interpreter_tools._runtime.runtime import Runtime
 
 _LOG = logging.getLogger("interpreter_tools")
+_LOOKS = 8  # at the sessions, in the shortest of their idle times
+_STOPPED = 1.0  # seconds by which a look comes late where this process was stopped, and not just busy
 
 
 class _Entry(NamedTuple):
@@ -36,6 +38,7 @@ class Sessions:
         self._runtime = runtime
         self._by_id: dict[str, _Entry] = {}
         self._expiry: asyncio.TimerHandle | None = None
+        self._look_due = 0.0  # on the clock of the event loop
 
     def __repr__(self) -> str:
         return f"<Sessions [{len(self._by_id)} open]>"
@@ -106,11 +109,22 @@ class Sessions:
             self._expiry.cancel()
             self._expiry = None
         if dues:
-            delay = max(0.01, min(dues) - time.monotonic())
-            self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
+            idle_times = (entry.session.config.idle_timeout for entry in self._by_id.values())
+            most = min(filter(None, idle_times)) / _LOOKS
+            loop = asyncio.get_running_loop()
+            self._look_due = loop.time() + max(0.01, min(most, min(dues) - time.monotonic()))
+            self._expiry = loop.call_at(self._look_due, self._expire)
 
     def _expire(self) -> None:
+        """Clean up the sessions that nobody has used, and look again later.
+
+        The time in which this process was stopped does not count: nobody could use a session meanwhile.
+        """
         now = time.monotonic()
+        late = asyncio.get_running_loop().time() - self._look_due
+        if late > _STOPPED:
+            for entry in self._by_id.values():
+                entry.turns.used = min(now, entry.turns.used + late)
         for entry in tuple(self._by_id.values()):
             due = _due(entry)
             if due is not None and due <= now:

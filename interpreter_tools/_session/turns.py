@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
+from interpreter_tools._deadline import awake_limit
 from interpreter_tools._exceptions import EngineClosed, SessionBusy, SessionClosed
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Turns:
 
     async def seize(self, *, within: float) -> bool:
         """Wait for the turn, whatever the state; return False when it did not come within ``within`` seconds."""
-        with anyio.move_on_after(within):
+        with awake_limit(within):
             await self._lock.acquire()
             return True
         return False

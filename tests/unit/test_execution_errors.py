@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 
 import pytest
 
@@ -154,12 +155,23 @@ async def test_refused_start(refused: Refused, error: type[Exception], words: st
 async def test_silent_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up a while after the time limit."""
     monkeypatch.setattr(module, "_BACKSTOP", 0.01)
-    monkeypatch.setattr(module, "_BACKSTOP_AGAIN", 0.01)
     sandbox = Sandbox()
     execution = await started(sandbox, job(timeout=0.01))
     with pytest.raises(ContainerLost, match="within its time limit"):
         await execution.result()
     assert sandbox.released == [LeaseEnd.LEFT]
+
+
+async def test_client_that_was_stopped_twice_loses_no_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time for longer than all deadlines together: what the container has said meanwhile is heard."""
+    monkeypatch.setattr(module, "_BACKSTOP", 0.2)
+    sandbox = Sandbox()
+    execution = await started(sandbox, job(timeout=0.2))
+    for seconds in (0.5, 2.1):
+        time.sleep(seconds)  # noqa: ASYNC251 - as SIGSTOP would
+        await asyncio.sleep(0.001)
+    sandbox.say(out(b"right"), exited())
+    assert (await execution.result()).stdout == "right"
 
 
 async def test_slow_consumer_is_not_a_silent_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:

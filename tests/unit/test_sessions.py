@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from interpreter_tools import (
     PoolConfig,
     SessionBusy,
     SessionClosed,
+    UnknownSession,
 )
 from interpreter_tools._session.turns import _NEXT, State
 from interpreter_tools.testing import Answer, Program, ScriptedEngine
@@ -242,3 +244,16 @@ async def test_commands_are_those_of_a_session_that_keeps_its_container(engine: 
     async with engine.session(strategy=PER_EXECUTION) as session:
         with pytest.raises(ConfigurationError, match="PER_SESSION"):
             session.commands()
+
+
+async def test_time_in_which_the_client_was_stopped_is_no_idle_time(engine: ScriptedEngine) -> None:
+    """A session that was just used is there afterwards; it expires when nobody uses it from then on."""
+    session_id = await engine.create_session(strategy=PER_SESSION, idle_timeout=1.0)
+    await engine.execute_code(session_id, language="python", code="make a")
+    time.sleep(2.2)  # noqa: ASYNC251 - as SIGSTOP would
+    await asyncio.sleep(0.05)
+    result = await engine.execute_code(session_id, language="python", code="show")
+    assert result.stdout == "a"
+    await asyncio.sleep(1.5)
+    with pytest.raises(UnknownSession):
+        engine.get_session(session_id)
