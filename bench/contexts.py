@@ -59,6 +59,10 @@ async def interrupt(context: Context) -> float:
     return taken
 
 
+async def go_on() -> None:
+    """Wait for nothing: the next round follows at once."""
+
+
 async def settle() -> None:
     """Let what was begun before come to its end."""
     await asyncio.sleep(0.01)
@@ -77,8 +81,10 @@ async def main(count: int) -> None:
         heading()
         await context.run("x = 41")
         echo = functools.partial(plain.echo, b"print(41 + 1)\n", 3)
-        ours, raw = await rounds(functools.partial(cell, context), echo, count=count, settle=settle)
+        ours, raw = await rounds(functools.partial(cell, context), echo, count=count, settle=go_on)
         difference_at_most("cell x + 1 - raw attach, a line for a python3", ours, raw, unit="ms", target=1.0)
+        ours, raw = await rounds(functools.partial(cell, context), echo, count=count, settle=settle)
+        difference_at_most("the same, each after 10 ms of quiet", ours, raw, unit="ms", target=1.0)
         session = engine.get_session(context.session_id)
         (fresh,) = await rounds(functools.partial(new_context, session), count=count, settle=settle)
         limit("new context in a warm container", fresh, unit="ms", target=10)

@@ -235,12 +235,12 @@ static void write_all(int fd, const char *bytes, size_t size)
 	}
 }
 
-static void send_message(const struct buffer *content)
+static void send_message(const struct buffer *content, uint32_t held)
 {
 	static char piece[6 + PIECE];
 	for (size_t at = 0; at < content->size; at += PIECE) {
 		size_t size = content->size - at < PIECE ? content->size - at : PIECE;
-		uint32_t length = (uint32_t)size + 2;
+		uint32_t length = ((uint32_t)size + 2) | held;
 		memcpy(piece, &length, sizeof length);
 		piece[4] = 'c';
 		piece[5] = at + size < content->size;
@@ -351,7 +351,7 @@ static void ask_for_line(void)
 {
 	struct buffer asks = {0};
 	add_format(&asks, "{\"event\":\"input\",\"cell\":%" PRId64 ",\"prompt\":\"\",\"password\":false,\"lines\":1000}", cells.cell);
-	send_message(&asks);
+	send_message(&asks, 0);
 	free(asks.at);
 	cells.asked = true;
 }
@@ -467,7 +467,7 @@ static void end_cell(int status)
 	add_words(&said, "}");
 	cells.last = status & 255;
 	cells.cell = -1;
-	send_message(&said);
+	send_message(&said, 0);
 	free(said.at);
 }
 
@@ -490,7 +490,7 @@ static void run_cell(const struct request *request)
 	cells.cell = request->cell;
 	interrupted = 0; /* from here on it is the cell's */
 	add_format(&said, "{\"event\":\"started\",\"cell\":%" PRId64 "}", cells.cell);
-	send_message(&said);
+	send_message(&said, IT_MESSAGE_HELD);
 	free(said.at);
 	while (cells.unanswered) /* what is printed before the client knows of the cell is nobody's */
 		read_told(true);
@@ -611,7 +611,7 @@ static void answer(const char *lines)
 		add_words(&said, "]}");
 	}
 	cells.question = -1;
-	send_message(&said);
+	send_message(&said, 0);
 	free(said.at);
 }
 
@@ -730,7 +730,7 @@ static void connect_client(void)
 
 _Noreturn void cells_run(void)
 {
-	static const char ready[] = "{\"event\":\"ready\",\"language\":\"shell\",\"features\":[\"complete\",\"input\",\"inspect\",\"interrupt\"]}";
+	static const char ready[] = "{\"event\":\"ready\",\"language\":\"shell\",\"features\":[\"complete\",\"input\",\"inspect\"]}";
 	struct sigaction action = {.sa_handler = on_signal};
 	struct buffer said = {0};
 	sigset_t blocked, before_wait;
@@ -744,7 +744,7 @@ _Noreturn void cells_run(void)
 	tool_install();
 	start_bash(&before_wait);
 	add_words(&said, ready);
-	send_message(&said);
+	send_message(&said, 0);
 	free(said.at);
 	for (;;) {
 		bool types = cells.input >= 0 && cells.typed.size > 0;

@@ -24,6 +24,7 @@
 #define MOST_OF_ALL 256          /* of all runs: each takes a descriptor */
 #define MOST_ANSWERS 4096        /* that a sender leaves unread before it is dropped */
 #define TOLD_AT (IT_TELL_WINDOW / 2)
+#define SMALL_ROOM 4096 /* bytes for what is told; most is */
 
 #ifndef SO_PEERGROUPS /* Linux 4.13 */
 #define SO_PEERGROUPS 59
@@ -38,10 +39,11 @@ struct connection {
 	uint8_t head[4];
 	uint8_t *piece; /* the piece that is coming or waits, behind room for its number */
 	size_t head_size, size, got;
-	uint8_t *told; /* what the client has told it and was not sent yet: IT_TELL_WINDOW bytes; NULL: nothing */
-	size_t told_start, told_end;
+	uint8_t *told; /* what the client has told it and was not sent yet; NULL: nothing */
+	size_t told_start, told_end, told_room;
 	uint32_t credit;  /* bytes that were sent, of which the client does not know yet */
 	uint32_t answers; /* that could not be sent yet */
+	bool held; /* the piece may wait for what follows it */
 	bool blocked;
 };
 
@@ -196,6 +198,8 @@ static bool read_piece(struct connection *connection)
 	if (!connection->piece) {
 		uint32_t length;
 		memcpy(&length, connection->head, sizeof length);
+		connection->held = length & IT_MESSAGE_HELD;
+		length &= ~IT_MESSAGE_HELD;
 		if (length == 0 || length > IT_MESSAGE_SIZE ||
 		    !(connection->piece = malloc(sizeof connection->number + length))) {
 			end(connection);
@@ -259,6 +263,8 @@ static void pass_on(struct talk *talk)
 		drop(connection);
 	} else {
 		send_of(talk->run, IT_MESSAGE, connection->piece, connection->size);
+		if (connection->held)
+			wire_hold();
 		*talk->room -= (int64_t)connection->size;
 		free(connection->piece);
 		connection->piece = NULL;
@@ -330,7 +336,7 @@ static void send_told(struct connection *connection)
 		if (connection->told_start == connection->told_end) {
 			free(connection->told);
 			connection->told = NULL;
-			connection->told_start = connection->told_end = 0;
+			connection->told_start = connection->told_end = connection->told_room = 0;
 		}
 	}
 	tell_client(connection);
@@ -359,15 +365,19 @@ void messages_tell(struct talk *talk, struct cursor *payload)
 		die("protocol: a piece of %u bytes", length);
 	if (!connection)
 		return; /* it has ended, and the client will hear that, or has */
-	if (!connection->told && !(connection->told = malloc(IT_TELL_WINDOW)))
-		die("out of memory");
-	if (connection->told_end + sizeof head + length > IT_TELL_WINDOW && connection->told_start > 0) {
+	if (connection->told_start > 0) {
 		memmove(connection->told, connection->told + connection->told_start, connection->told_end - connection->told_start);
 		connection->told_end -= connection->told_start;
 		connection->told_start = 0;
 	}
-	if (connection->told_end + sizeof head + length > IT_TELL_WINDOW)
+	size_t needed = connection->told_end + sizeof head + length;
+	if (needed > IT_TELL_WINDOW)
 		die("protocol: more is told to a connection than the window holds");
+	if (needed > connection->told_room) {
+		connection->told_room = needed <= SMALL_ROOM ? SMALL_ROOM : IT_TELL_WINDOW; /* the window takes a call of the kernel */
+		if (!(connection->told = realloc(connection->told, connection->told_room)))
+			die("out of memory");
+	}
 	memcpy(connection->told + connection->told_end, &head, sizeof head);
 	memcpy(connection->told + connection->told_end + sizeof head, payload->at, length);
 	connection->told_end += sizeof head + length;

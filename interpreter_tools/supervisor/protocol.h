@@ -200,6 +200,7 @@
  * Every process of a run may connect to the abstract local socket IT_MESSAGES, up to 64 at a time, and send pieces: u32
  * length, 1 to IT_MESSAGE_SIZE, and that many bytes. Each becomes one IT_MESSAGE with the number of its connection, the
  * run's first being 1, behind all that was in the program's pipes when it came whole, and is answered with u32 0 then.
+ * With IT_MESSAGE_HELD added to its length it may wait a millisecond for what follows it, so that both travel together.
  * When a connection is over that has sent a piece, an IT_MESSAGE without bytes tells it. Pieces are claims of the
  * program, like its output.
  *
@@ -211,6 +212,7 @@
  */
 #define IT_MESSAGES "interpreter-tools"
 #define IT_MESSAGE_SIZE 65000 /* bytes */
+#define IT_MESSAGE_HELD 0x40000000u /* added to the length of a piece that another one follows at once */
 #define IT_MESSAGE_TOLD 0x80000000u /* added to the length of what comes from the client; an answer has none */
 
 #define IT_HAND_OVER_MERGED 0x80000000u /* no uid is that large */

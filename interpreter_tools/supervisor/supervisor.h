@@ -72,7 +72,8 @@ void wire_unread(void);        /* hand the last frame out again at the next wire
 void send_frame(uint8_t type, const void *payload, size_t length);
 void send_of(uint16_t run, uint8_t type, const void *payload, size_t length);
 void send_refused(uint16_t run, uint32_t why, int error, const char *subject, size_t length);
-bool wire_pending(void);       /* output that the client has not taken yet */
+void wire_hold(void);          /* what was sent last may wait a little, for what follows it */
+bool wire_pending(void);       /* output that the client has not taken yet, and that is not held */
 bool wire_takes_answer(void);  /* there is room for whatever one request is answered with */
 bool wire_takes_bulk(void);    /* there is room for a frame of any size */
 void wire_flush(void);         /* write what can be written without waiting, unless stdout rests */

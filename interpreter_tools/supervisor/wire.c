@@ -10,6 +10,9 @@
  * In bulk, both pipes are given rests. Whoever copies them on moves one page at a time, and to be woken for a page costs
  * more than to move it. So a pipe is left alone for REST_US when it has just run full, or when it has brought only a
  * little of a large frame.
+ *
+ * A frame that is soon followed by another one may be held for HOLD_US, so that both go in one write: each write wakes three
+ * processes on its way. Whatever comes behind it takes it along.
  */
 #include "supervisor.h"
 
@@ -20,6 +23,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian, and so is every machine this is built for");
 
 #define REST_US 200
+#define HOLD_US 1000
 #define LAST_WORDS_MS 1000
 #define FRAME_BYTES (IT_HEADER_SIZE + IT_MAX_PAYLOAD)
 #define ANSWER_BYTES 8192 /* the largest answer is IT_REFUSED, with a path */
@@ -34,6 +38,8 @@ static struct {
 	uint8_t bytes[2 * FRAME_BYTES + 2 * ANSWER_BYTES]; /* twice: what answers a request, and the end of a run or a reset */
 	size_t start, end;
 	uint64_t rest_us;
+	uint64_t hold_us; /* what is there goes then at the latest; 0: the last write left nothing that was held */
+	bool holds;       /* nothing has come behind a frame that may be held */
 } out;
 
 /* What is left of a rest; -1: nothing. */
@@ -46,9 +52,10 @@ static int64_t rest_left_us(uint64_t until_us)
 int64_t wire_fds(struct pollfd fds[2], bool reads, bool writes)
 {
 	int64_t in_us = reads ? rest_left_us(in.rest_us) : -1, out_us = writes ? rest_left_us(out.rest_us) : -1;
+	int64_t hold_us = out.holds ? rest_left_us(out.hold_us) : -1;
 	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = reads && in_us < 0 ? POLLIN : 0};
 	fds[1] = (struct pollfd){.fd = STDOUT_FILENO, .events = writes && out_us < 0 ? POLLOUT : 0};
-	return sooner(in_us, out_us);
+	return sooner(hold_us, sooner(in_us, out_us));
 }
 
 /* A small frame is whole when its beginning has come, or as good as. */
@@ -144,6 +151,20 @@ void send_of(uint16_t run, uint8_t type, const void *payload, size_t length)
 	if (length > 0) /* memcpy must not be given NULL, even for nothing */
 		memcpy(out.bytes + out.end + IT_HEADER_SIZE, payload, length);
 	out.end += IT_HEADER_SIZE + length;
+	out.holds = false;
+}
+
+void wire_hold(void)
+{
+	if (!out.hold_us)
+		out.hold_us = now_us() + HOLD_US;
+	out.holds = true;
+}
+
+/* Then there is room for a frame of any size behind it. */
+static bool is_held(void)
+{
+	return out.holds && out.end <= FRAME_BYTES && now_us() < out.hold_us;
 }
 
 void send_frame(uint8_t type, const void *payload, size_t length)
@@ -162,7 +183,7 @@ void send_refused(uint16_t run, uint32_t why, int error, const char *subject, si
 
 bool wire_pending(void)
 {
-	return out.start < out.end;
+	return out.start < out.end && !is_held();
 }
 
 bool wire_takes_answer(void)
@@ -177,6 +198,8 @@ bool wire_takes_bulk(void)
 
 static void write_out(void)
 {
+	out.holds = false;
+	out.hold_us = 0;
 	while (out.start < out.end) {
 		ssize_t done = write(STDOUT_FILENO, out.bytes + out.start, out.end - out.start);
 		if (done < 0) {
@@ -195,7 +218,7 @@ static void write_out(void)
 
 void wire_flush(void)
 {
-	if (rest_left_us(out.rest_us) < 0)
+	if (!is_held() && rest_left_us(out.rest_us) < 0)
 		write_out();
 }
 
@@ -227,10 +250,12 @@ void wire_farewell(const char *words, size_t length)
 ssize_t wire_forward(uint16_t run, uint8_t type, int fd, size_t most)
 {
 	size_t size = IT_MAX_PAYLOAD - IT_HEADER_SIZE; /* a frame of whole pages is copied on in large pieces only */
-	ssize_t got = read(fd, out.bytes + IT_HEADER_SIZE, most < size ? most : size);
+	uint8_t *at = out.bytes + out.end; /* behind what is held */
+	ssize_t got = read(fd, at + IT_HEADER_SIZE, most < size ? most : size);
 	if (got > 0) {
-		put_header(out.bytes, type, run, (size_t)got);
-		out.end = IT_HEADER_SIZE + (size_t)got;
+		put_header(at, type, run, (size_t)got);
+		out.end += IT_HEADER_SIZE + (size_t)got;
+		out.holds = false;
 	}
 	return got;
 }

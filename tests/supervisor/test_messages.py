@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpreter_tools._protocol import Message, Output
-from interpreter_tools._protocol.constants import MESSAGE_SIZE, Flag
+from interpreter_tools._protocol.constants import MESSAGE_HELD, MESSAGE_SIZE, Flag
+from tests.supervisor.harness import PYTHON
 
 if TYPE_CHECKING:
     from tests.supervisor.harness import Supervisor
@@ -51,6 +52,39 @@ for i in range(200):
             assert out.endswith(b"x%d," % number)
             assert err == b"y" * (number + 1)
     assert len(messages(idle)) == 200
+
+
+def test_held_messages_keep_their_place_among_the_output(idle: Supervisor) -> None:
+    """What is printed next takes them along; when they are many, they go without it."""
+    code = f"""
+sock = connect()
+def hold(body):
+    send(sock, body, len(body) + {MESSAGE_HELD})
+    assert answer(sock) == bytes(4)
+for i in range(100):
+    os.write(1, b"%d," % i)
+    hold(b"%d" % i)
+    if i % 3: os.write(1, b"x" * 100000 + b"%d," % i)
+for i in range(100, 150): hold(b"%d " % i + b"z" * 60000)
+"""
+    idle.python(_SENDER + code)
+    out = b""
+    for event in idle.skipped:
+        if isinstance(event, Output):
+            out += event.data
+        elif isinstance(event, Message) and event.data:
+            number = min(99, int(event.data.split()[0]))
+            assert out.endswith(b"%d," % number)
+    assert [int(message.data.split()[0]) for message in messages(idle)] == [*range(150)]
+
+
+def test_held_message_that_nothing_follows_comes_by_itself(idle: Supervisor) -> None:
+    """After a moment."""
+    code = f"sock = connect(); send(sock, b'alone', 5 + {MESSAGE_HELD}); sys.stdin.read()"
+    idle.start([PYTHON, "-c", _SENDER + code], flags=Flag.STDIN)
+    assert idle.wait(Message) == Message(1, b"alone")
+    idle.send(idle.connection.stdin(b""))
+    assert idle.finish().exited.exit_code == 0
 
 
 def test_message_that_nobody_waited_for_comes_before_the_end(idle: Supervisor) -> None:

@@ -306,7 +306,7 @@ class Runner:
         self.interrupted = self.shell.interrupted = False
         self.expects = True
         flush()
-        self.wire.post({"event": "started", "cell": number})
+        self.wire.post({"event": "started", "cell": number}, held=True)
         self.changes.begin()
         began, used = time.monotonic(), _cpu()
         self.shell.failed = self.shell.exit_code = None
@@ -403,7 +403,7 @@ class Runner:
         if os.getpid() != self.pid:
             return
         flush()
-        self.wire.post({"data": data, "metadata": about or {}, "main": True}, kind=b"d")
+        self.wire.post({"data": data, "metadata": about or {}, "main": True}, kind=b"d", held=True)
 
     def _show_figures(self):
         backend = sys.modules.get("interpreter_tools_display.backend")
