@@ -353,7 +353,7 @@ class Cell:
         if self._interpreter is not None:
             self._interpreter.resume()
             if self._heard:
-                self._interpreter.interrupt()
+                self._interpreter.interrupt(self._number)
 
     def closing(self) -> None:
         """Note that the process is about to be killed: its context is closed or restarted."""

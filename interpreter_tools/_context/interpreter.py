@@ -291,10 +291,16 @@ class Interpreter:
             if self.death is None and connection is None:
                 raise
 
-    def interrupt(self) -> None:
-        """Send SIGINT to the process and the programs in its foreground. Does nothing after the end."""
+    def interrupt(self, number: int) -> None:
+        """Send SIGINT to the process and the programs in its foreground. Does nothing after the end.
+
+        Args:
+            number: of the cell or question that it is for: a runner that can miss a signal is told of it as well.
+        """
         if self._link is not None and self.death is None:
             self._link.signal(signal.SIGINT)
+            if "interrupt" in self.features:
+                self.tell_soon(words.say("interrupt", cell=number))
 
     def end_program(self) -> None:
         """Kill the process that runs; what is parked stays, and can take its place. Does nothing after the end."""

@@ -59,7 +59,7 @@ class Question:
             async with awake_timeout(within):
                 return await asyncio.shield(self._answer)
         except TimeoutError:
-            interpreter.interrupt()
+            interpreter.interrupt(self.number)
         try:
             async with awake_timeout(_PATIENCE):
                 return await asyncio.shield(self._answer)

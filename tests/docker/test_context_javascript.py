@@ -127,10 +127,23 @@ async def test_an_interrupt_keeps_the_variables(context: Context, name: str) -> 
     assert (await context.run("globalThis.gc?.(); kept")).text == "7"
 
 
+async def test_an_interrupted_cell_never_goes_on(context: Context) -> None:
+    """Wherever in a loop of awaits an interrupt finds it: what goes on would keep all later cells out."""
+    for _ in range(20):
+        async with context.stream("for (;;) await null", timeout=0.05) as cell:
+            assert (await cell.result()).outcome == "timeout"
+        assert (await context.run("let kept = 7; kept", timeout=5)).text == "7"
+
+
 async def test_an_interrupted_await_runs_what_must_be_done_at_the_end(context: Context) -> None:
     """It rejects, so `finally` runs, and nothing goes on behind it."""
     code = "try { await new Promise(() => {}) } finally { console.log('done') }\nconsole.log('never')"
     assert (await context.run(code, timeout=0.3)).stdout == "done\n"
+
+
+async def test_an_await_takes_the_last_of_several_values(context: Context) -> None:
+    """As JavaScript's comma says, though the cell is rewritten."""
+    assert (await context.run("await (1, Promise.resolve(2))")).text == "2"
 
 
 async def test_exit_ends_the_cell(context: Context) -> None:

@@ -22,11 +22,12 @@
   const { startSigintWatchdog, stopSigintWatchdog, watchdogHasPendingSigint } = internalBinding('contextify');
   const language = process.argv[1];
   const importHere = (name, options) => import(name, options); // eslint-disable-line -- of `node -e`: it looks beside the directory
-  const { setImmediate, setInterval, clearInterval } = globalThis; // a cell may replace them
+  const { setImmediate, setInterval, clearInterval, setTimeout } = globalThis; // a cell may replace them
   const { stringify, parse } = JSON;
 
   const NAME = '__interpreter_tools__'; // what rewritten code calls
   const PIECE = 32768; // bytes
+  const HELD = 0x40000000; // in the length of a piece that may wait for the one behind it
   const MOST_FILES = 10000;
   const MOST_JSON = 1 << 20; // characters of a value that is told as data, too
 
@@ -73,13 +74,14 @@
     feed(Buffer.from(space.subarray(0, got)));
   };
 
-  // Returns when the message has its place among the output.
-  const send = (kind, content) => {
+  // Returns when the message has its place among the output. One that is held travels with what comes next, a
+  // millisecond later at most.
+  const send = (kind, content, held = 0) => {
     const body = Buffer.from(stringify(content));
     for (let at = 0; at < body.length; at += PIECE) {
       const part = body.subarray(at, at + PIECE);
       const piece = Buffer.alloc(6 + part.length);
-      piece.writeUInt32LE(2 + part.length, 0);
+      piece.writeUInt32LE(2 + part.length + held, 0);
       piece.write(kind, 4);
       piece[5] = at + PIECE < body.length ? 1 : 0;
       part.copy(piece, 6);
@@ -124,7 +126,7 @@
     return data;
   };
 
-  const publish = (data, more = {}) => send('d', { data, ...more });
+  const publish = (data, more = {}, held = 0) => send('d', { data, ...more }, held);
   const named = (options) => (options?.display_id === undefined ? {} : { id: String(options.display_id) });
   // The representations as they are, for `display({"text/html": "..."}, {raw: true})`.
   const shown = (value, options) => (options?.raw ? Object.fromEntries(Object.entries(value).map(([mime, item]) => [mime, encoded(item)])) : bundleOf(value));
@@ -211,6 +213,7 @@
     if (!watchdogHasPendingSigint()) return false;
     stopSigintWatchdog(); // which forgets the signal
     startSigintWatchdog();
+    if (cell) cell.taken += 1;
     return true;
   };
   const LOOK = 15; // ms between two looks while a cell awaits something
@@ -232,13 +235,14 @@
     }
   };
 
-  // Wraps what a cell awaits: an interrupt rejects it, and what the cell does after it can be interrupted, too.
-  inner.guard = (value) => new Promise((resolve, reject) => {
+  // Wraps what a cell awaits: an interrupt rejects it, and what the cell does after it can be interrupted, too. A cell that was
+  // ended within never goes on, though a part of it was left: it would be nobody's, and nothing could end it.
+  inner.guard = (number, value) => new Promise((resolve, reject) => {
     const mine = cell;
-    if (!mine) return Promise.resolve(value).then(resolve, reject); // what an ended cell goes on with
+    if (mine?.number !== number || mine.over) return undefined;
     mine.waits.add(reject);
     const settle = (how) => (result) => setImmediate(() => {
-      if (!mine.waits.delete(reject)) return;
+      if (mine.over || !mine.waits.delete(reject)) return;
       try {
         watched(() => {
           how(result);
@@ -253,12 +257,12 @@
     return Promise.resolve(value).then(settle(resolve), settle(reject));
   });
 
-  inner.iterate = (values) => {
+  inner.iterate = (number, values) => {
     const iterator = values[Symbol.asyncIterator]?.() ?? values[Symbol.iterator]();
     return {
       [Symbol.asyncIterator]() { return this; },
       async next() {
-        const { done, value } = await inner.guard(iterator.next());
+        const { done, value } = await inner.guard(number, iterator.next());
         return { done, value: await value };
       },
       async return(value) { return (await iterator.return?.(value)) ?? { done: true, value }; },
@@ -271,6 +275,19 @@
     for (const reject of waits) reject(new KeyboardInterrupt());
     if (!waits.length) forgetCell();
     if (!waits.length) cell.end({ status: 'interrupted' });
+  };
+
+  // Node loses a signal that comes at the very end of a watched script. So the client says in words as well that it has sent one.
+  const GRACE = 50; // ms in which the signal comes, if it comes
+  const interruptIsSent = ({ cell: number }) => {
+    const mine = cell;
+    if (mine?.number !== number) return;
+    mine.told += 1;
+    setTimeout(() => {
+      if (mine.over || cell !== mine || mine.taken >= mine.told) return;
+      mine.taken = mine.told;
+      interrupt();
+    }, GRACE);
   };
 
   // ---- modules
@@ -305,7 +322,7 @@
   const BINDINGS = { ImportDefaultSpecifier: () => 'default', ImportSpecifier: ({ imported }) => imported.value ?? imported.name };
   const rewriteImport = (node) => {
     const attributes = node.attributes?.map(({ key, value }) => `${stringify(key.value ?? key.name)}: ${value.raw}`).join(', ');
-    const loaded = `await ${NAME}.guard(${NAME}.import(${node.source.raw}${attributes ? `, { with: { ${attributes} } }` : ''}))`;
+    const loaded = `await ${NAME}.guard(${cell.number}, ${NAME}.import(${node.source.raw}${attributes ? `, { with: { ${attributes} } }` : ''}))`;
     const whole = node.specifiers.find(({ type }) => type === 'ImportNamespaceSpecifier');
     const names = node.specifiers.filter((specifier) => specifier !== whole)
       .map((specifier) => `${stringify(BINDINGS[specifier.type](specifier))}: ${specifier.local.name}`);
@@ -368,9 +385,9 @@
       } else if (node.type === 'MetaProperty' && node.meta.name === 'import') {
         edits.push([node.start, node.end, `${NAME}.meta`]);
       } else if (node.type === 'AwaitExpression' && !inFunction) {
-        edits.push([node.argument.start, node.argument.start, `${NAME}.guard(`], [node.argument.end, node.argument.end, ')']);
+        edits.push([node.argument.start, node.argument.start, `${NAME}.guard(${cell.number}, (`], [node.argument.end, node.argument.end, '))']);
       } else if (node.type === 'ForOfStatement' && node.await && !inFunction) {
-        edits.push([node.right.start, node.right.start, `${NAME}.iterate(`], [node.right.end, node.right.end, ')']);
+        edits.push([node.right.start, node.right.start, `${NAME}.iterate(${cell.number}, (`], [node.right.end, node.right.end, '))']);
       } else if (node.type === 'VariableDeclaration' && node.kind === 'const' && above === tree.body) {
         edits.push([node.start, node.start + 'const'.length, 'let']);
       }
@@ -542,7 +559,7 @@
   const show = async (told) => {
     const [value] = await take(told);
     Object.defineProperty(globalThis, '_', { value, configurable: true, writable: true });
-    watched(() => publish(bundleOf(value), { main: true }));
+    watched(() => publish(bundleOf(value), { main: true }, HELD));
   };
 
   // ---- the files that a cell changes
@@ -584,16 +601,21 @@
   let count = 0;
   const turn = () => new Promise((resolve) => { setImmediate(resolve); });
   const run = async ({ cell: number, code, stdin: open, notebook, silent, history = true, environment }) => {
-    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), end: undefined };
-    const ended = new Promise((resolve) => { mine.end = resolve; });
+    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, end: undefined };
+    const ended = new Promise((resolve) => {
+      mine.end = (outcome) => {
+        mine.over = true;
+        resolve(outcome);
+      };
+    });
+    takeSigint(); // one that came before
     cell = mine;
     stdin = null;
-    takeSigint(); // one that came before
     if (environment) {
       Object.assign(process.env, environment);
       Module._initPaths(); // for packages that came after the start
     }
-    send('c', { event: 'started', cell: number });
+    send('c', { event: 'started', cell: number }, HELD);
     const start = Date.now();
     const clock = process.hrtime.bigint();
     const used = process.cpuUsage();
@@ -684,7 +706,7 @@
     else if (!isInterrupt(error)) process.stderr.write(`${what}${describe(error).traceback}\n`);
   };
 
-  const answers = { cell: run, complete, inspect, is_complete: isComplete, input: answerInput };
+  const answers = { cell: run, complete, inspect, is_complete: isComplete, input: answerInput, interrupt: interruptIsSent };
   const listen = () => {
     while (heard.length) {
       const said = heard.shift();
