@@ -52,7 +52,11 @@ static int64_t rest_left_us(uint64_t until_us)
 int64_t wire_fds(struct pollfd fds[2], bool reads, bool writes)
 {
 	int64_t in_us = reads ? rest_left_us(in.rest_us) : -1, out_us = writes ? rest_left_us(out.rest_us) : -1;
-	int64_t hold_us = out.holds ? rest_left_us(out.hold_us) : -1;
+	int64_t hold_us = -1;
+	if (out.holds && !writes) { /* what is over by now has not been asked to be written: there must be no wait */
+		hold_us = rest_left_us(out.hold_us);
+		hold_us = hold_us < 0 ? 0 : hold_us;
+	}
 	fds[0] = (struct pollfd){.fd = STDIN_FILENO, .events = reads && in_us < 0 ? POLLIN : 0};
 	fds[1] = (struct pollfd){.fd = STDOUT_FILENO, .events = writes && out_us < 0 ? POLLOUT : 0};
 	return sooner(hold_us, sooner(in_us, out_us));
