@@ -4,7 +4,7 @@ from interpreter_tools._languages.config import CellRunner, LanguageConfig
 from interpreter_tools._languages.installers import SYSTEM
 
 _IMAGE = "interpreter-tools/shell:1"
-_CELLS = CellRunner(command=("interpreter-tools-cells",))  # a part of the supervisor: supervisor/cells.c
+_CELLS = CellRunner(command=("interpreter-tools-cells",), unforkable="")  # a part of the supervisor: supervisor/cells.c
 
 SHELL = LanguageConfig(
     language="shell",

@@ -1,15 +1,8 @@
 /*
- * The cell runner of shells: not PID 1, but a program of a sandbox's user. It speaks as "Cells" in
- * docs/protocol.md says and drives one bash, which is an interactive one: an interrupt, `${x:?}` or an unset variable then
- * ends the cell and not the shell.
- *
- * Bash reads commands of ours from a pipe: two lines for a cell, one that runs it and one that tells its status. All that it
- * opens besides are our descriptors, by their paths in /proc: nothing of ours is open in the programs of a cell.
- *
- * `exit` and `set -e` do end the shell. Its trap then writes down what it holds (variables, functions, options, traps), and
- * its process becomes a new bash, which reads that: only the table of its jobs is lost.
+ * The cell runner of shells: not PID 1, but a program of a sandbox's user. It speaks as "Cells" in docs/protocol.md says and
+ * drives one bash (bash.c). A cell is two lines that bash reads: one runs it, the other tells its status.
  */
-#include "supervisor.h"
+#include "cells.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,34 +25,10 @@
 #define MOST_FILES 10000      /* that a cell is said to have changed, and that are looked at */
 #define MOST_DEPTH 64         /* directories below one another */
 #define PIECE 32768           /* bytes */
-#define WORKSPACE "/workspace/"
 #define AGAIN_NS 100000000 /* until an interrupt that has not ended the cell is repeated: it may have come before bash read the cell */
 
-struct buffer {
-	char *at;
-	size_t size, room;
-};
-
-static struct {
-	int socket, report[2], commands[2]; /* both ends of each pipe are ours: bash opens its own by their paths */
-	int code, status, state, options;   /* memory that bash reads, or writes */
-	int next[2];                        /* what the bash after this one reads */
-	int input, input_end;               /* the cell's stdin: our end, -1 where it has none or has ended, and its own */
-	struct buffer told, message, said;    /* what came from the client, the message that is coming, a report that is coming */
-	struct buffer typed;                  /* a line for the cell's stdin that its pipe has not taken yet */
-	pid_t bash;
-	char program[4096];
-	int64_t cell; /* the number of the cell that runs; -1: none */
-	int64_t question;
-	bool asked, looks_up; /* a line of input is on its way; the question is one for `inspect` */
-	size_t cursor, word;  /* of the question, in characters */
-	unsigned count, unanswered; /* cells; pieces that were not passed on yet */
-	int last; /* status of the cell before */
-	bool trace, verbose;
-	struct timespec began, began_coarse, ended;
-	int64_t used_us;
-	int leaves_with; /* the status of the bash that is being replaced */
-} cells = {.input = -1, .input_end = -1, .cell = -1, .question = -1};
+struct cells cells = {
+	.commands = {-1, -1}, .report = {-1, -1}, .code = -1, .status = -1, .input = -1, .input_end = -1, .bash = -1, .cell = -1, .question = -1};
 
 static volatile sig_atomic_t interrupted, child_ended;
 
@@ -71,7 +40,7 @@ static void on_signal(int number)
 		child_ended = 1;
 }
 
-static void add(struct buffer *text, const char *bytes, size_t size)
+void add(struct buffer *text, const char *bytes, size_t size)
 {
 	if (text->size + size + 1 > text->room) {
 		text->room = (text->size + size + 1) * 2;
@@ -83,7 +52,7 @@ static void add(struct buffer *text, const char *bytes, size_t size)
 	text->at[text->size] = 0;
 }
 
-static void add_words(struct buffer *text, const char *words)
+void add_words(struct buffer *text, const char *words)
 {
 	add(text, words, strlen(words));
 }
@@ -169,18 +138,26 @@ static void skip_value(const char **at)
 	} while (**at && (depth > 0 || !strchr(",}", **at)));
 }
 
-struct request {
-	struct buffer op, code, text;
-	int64_t cell, id, cursor;
-	bool stdin_open, eof, unended;
-};
+/* A list of numbers: at most so many as there is room for. */
+static void read_numbers(const char **at, struct request *request)
+{
+	request->parked_count = 0;
+	for (++*at; **at && **at != ']'; ++*at)
+		if (strchr("0123456789", **at) && request->parked_count < MOST_PARKED) {
+			request->parked[request->parked_count++] = (pid_t)strtol(*at, (char **)at, 10);
+			--*at;
+		}
+	if (**at)
+		++*at;
+}
 
 static void read_request(const char *at, struct request *request)
 {
 	static struct buffer name;
 	request->op.size = request->code.size = request->text.size = 0;
-	request->cell = request->id = request->cursor = 0;
-	request->stdin_open = request->eof = request->unended = false;
+	request->cell = request->id = request->cursor = request->bytes = 0;
+	request->stdin_open = request->eof = request->unended = request->diverges = false;
+	request->parked_count = 0;
 	for (skip_space(&at); *at; skip_space(&at)) {
 		if (*at != '"') {
 			at++;
@@ -190,10 +167,14 @@ static void read_request(const char *at, struct request *request)
 		while (*at == ':' || *at == ' ')
 			at++;
 		struct buffer *text = !strcmp(name.at, "op") ? &request->op : !strcmp(name.at, "code") ? &request->code : !strcmp(name.at, "text") ? &request->text : NULL;
-		int64_t *number = !strcmp(name.at, "cell") ? &request->cell : !strcmp(name.at, "id") ? &request->id : !strcmp(name.at, "cursor") ? &request->cursor : NULL;
-		bool *flag = !strcmp(name.at, "stdin") ? &request->stdin_open : !strcmp(name.at, "eof") ? &request->eof : !strcmp(name.at, "unended") ? &request->unended : NULL;
+		int64_t *number = !strcmp(name.at, "cell") ? &request->cell : !strcmp(name.at, "id") ? &request->id : !strcmp(name.at, "cursor") ? &request->cursor : !strcmp(name.at, "bytes") ? &request->bytes : NULL;
+		bool *flag = !strcmp(name.at, "stdin") ? &request->stdin_open : !strcmp(name.at, "eof") ? &request->eof : !strcmp(name.at, "unended") ? &request->unended : !strcmp(name.at, "diverges") ? &request->diverges : NULL;
 		if (text && *at == '"') {
 			read_string(&at, text);
+			continue;
+		}
+		if (*at == '[' && !strcmp(name.at, "parked")) {
+			read_numbers(&at, request);
 			continue;
 		}
 		if (number)
@@ -204,7 +185,7 @@ static void read_request(const char *at, struct request *request)
 	}
 }
 
-static void add_json(struct buffer *text, const char *bytes, size_t size)
+void add_json(struct buffer *text, const char *bytes, size_t size)
 {
 	char escape[8];
 	add_words(text, "\"");
@@ -222,7 +203,7 @@ static void add_json(struct buffer *text, const char *bytes, size_t size)
 
 /* ---- the conversation ---- */
 
-static void write_all(int fd, const char *bytes, size_t size)
+void write_all(int fd, const char *bytes, size_t size)
 {
 	while (size > 0) {
 		ssize_t done = write(fd, bytes, size);
@@ -235,7 +216,7 @@ static void write_all(int fd, const char *bytes, size_t size)
 	}
 }
 
-static void send_message(const struct buffer *content, uint32_t held)
+void send_message(const struct buffer *content, uint32_t held)
 {
 	static char piece[6 + PIECE];
 	for (size_t at = 0; at < content->size; at += PIECE) {
@@ -250,7 +231,7 @@ static void send_message(const struct buffer *content, uint32_t held)
 	}
 }
 
-__attribute__((format(printf, 2, 3))) static void add_format(struct buffer *text, const char *format, ...)
+void add_format(struct buffer *text, const char *format, ...)
 {
 	char words[512];
 	va_list arguments;
@@ -260,7 +241,7 @@ __attribute__((format(printf, 2, 3))) static void add_format(struct buffer *text
 	add_words(text, words);
 }
 
-__attribute__((format(printf, 1, 2))) static void command(const char *format, ...)
+void command(const char *format, ...)
 {
 	char words[2048];
 	va_list arguments;
@@ -268,74 +249,6 @@ __attribute__((format(printf, 1, 2))) static void command(const char *format, ..
 	int size = vsnprintf(words, sizeof words, format, arguments);
 	va_end(arguments);
 	write_all(cells.commands[1], words, (size_t)size);
-}
-
-static int memory(const char *name)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC);
-	if (fd < 0)
-		_exit(1);
-	return fd;
-}
-
-static void fill(int fd, const char *bytes, size_t size)
-{
-	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
-		_exit(1);
-	write_all(fd, bytes, size);
-}
-
-/* ---- bash ---- */
-
-#define FLAGS "--norc --noprofile --noediting -i"
-
-static void new_pipe(int fds[2])
-{
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		_exit(1);
-}
-
-/* What a new bash reads first. A bash that comes after it reads cells.next. */
-static void introduce(bool again)
-{
-	int pid = getpid();
-	new_pipe(cells.next);
-	if (again) /* an interrupt must not end it halfway */
-		command("builtin trap : INT; builtin source /proc/%d/fd/%d >/dev/null 2>&1; builtin trap - INT; "
-			"builtin source /proc/%d/fd/%d >/dev/null 2>&1\n",
-			pid, cells.state, pid, cells.options);
-	command("PS1= PS2=; builtin set +H +o history; builtin history -c; builtin trap '{ builtin printf \"exit %%d\\0\" \"$?\" >/proc/%d/fd/%d; "
-		"{ builtin trap -p; builtin shopt -p; builtin set +o; } >|/proc/%d/fd/%d; builtin trap : INT; builtin set +eux; "
-		"{ builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; } >|/proc/%d/fd/%d; } 2>/dev/null; "
-		"builtin exec \"$BASH\" " FLAGS " </proc/%d/fd/%d 2>/dev/null' EXIT; exec 2>/proc/%d/fd/2\n",
-		pid, cells.report[1], pid, cells.options, pid, cells.state, pid, cells.next[0], pid);
-	if (again)
-		command("builtin printf 'again\\0' >/proc/%d/fd/%d\n", pid, cells.report[1]);
-}
-
-static void start_bash(const sigset_t *signals)
-{
-	new_pipe(cells.commands);
-	new_pipe(cells.report);
-	cells.code = memory("code");
-	cells.status = memory("status");
-	cells.state = memory("state");
-	cells.options = memory("options");
-	if ((cells.bash = fork()) < 0)
-		_exit(1);
-	if (cells.bash == 0) {
-		int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC), errors = fcntl(2, F_DUPFD_CLOEXEC, 3);
-		signal(SIGINT, SIG_DFL);
-		signal(SIGCHLD, SIG_DFL);
-		signal(SIGPIPE, SIG_DFL);
-		sigprocmask(SIG_SETMASK, signals, NULL);
-		dup2(cells.commands[0], 0);
-		dup2(nothing, 2); /* it tells that there is no terminal */
-		execlp("bash", "bash", "--norc", "--noprofile", "--noediting", "-i", (char *)NULL);
-		dprintf(errors, "contexts of shells need bash, which this image does not have: %s\n", strerror(errno));
-		_exit(127);
-	}
-	introduce(false);
 }
 
 /* ---- the cell's stdin: lines, asked for one by one ---- */
@@ -415,6 +328,7 @@ static void add_files(struct buffer *said)
 	add_format(said, "],\"files_partial\":%s", looked_at >= MOST_FILES ? "true" : "false");
 	free(path.at);
 	clock_gettime(CLOCK_REALTIME, &cells.ended);
+	cells.has_changed = told_of > 0;
 }
 
 /* What the cell before has changed must not count for this one: the clock of changes ticks every few milliseconds. */
@@ -423,7 +337,7 @@ static void wait_for_tick(void)
 	const struct timespec moment = {.tv_nsec = 500000};
 	for (int i = 0; i < 40; i++) {
 		clock_gettime(CLOCK_REALTIME_COARSE, &cells.began_coarse);
-		if (!told_of || before(&cells.ended, &cells.began_coarse))
+		if (!cells.has_changed || before(&cells.ended, &cells.began_coarse))
 			return;
 		nanosleep(&moment, NULL);
 	}
@@ -502,24 +416,27 @@ static void run_cell(const struct request *request)
 		return;
 	}
 	if (request->stdin_open) {
-		new_pipe(input);
+		pipe_new(input);
 		fcntl(input[1], F_SETFL, O_NONBLOCK);
 		cells.input = input[1];
 		snprintf(from, sizeof from, "/proc/%d/fd/%d", (int)getpid(), input[0]);
 	}
 	/* One command, so that what ends it ends all of it. */
+	bool may_set = !cells.extglob && strstr(request->code.at, "extglob"); /* a command is read whole before it can set that */
 	add_words(&code, cells.trace ? "builtin set -x;{ " : cells.verbose ? "builtin set -v;{ " : "{ ");
+	add_words(&code, may_set ? "builtin shopt -u extglob;" : "");
 	add(&code, request->code.at, request->code.size);
 	add_words(&code, "\n\n}\n");
-	fill(cells.code, code.at, code.size);
+	memory_fill(cells.code, code.at, code.size);
 	free(code.at);
 	code = (struct buffer){0};
 	add_format(&code, "builtin return %d\n", cells.last);
-	fill(cells.status, code.at, code.size);
+	memory_fill(cells.status, code.at, code.size);
 	free(code.at);
 	int pid = getpid();
-	command("builtin source /proc/%d/fd/%d && :; builtin source /proc/%d/fd/%d <%s\n", pid, cells.status, pid, cells.code, from);
-	command("{ builtin printf 'done %%d %" PRId64 " %%s\\0' \"$?\" \"$-\"; builtin set +xv; } 2>/dev/null >/proc/%d/fd/%d\n", cells.cell, pid, cells.report[1]);
+	command("%sbuiltin source /proc/%d/fd/./%d && :; builtin source /proc/%d/fd/%d <%s\n", may_set ? "builtin shopt -s extglob;" : "", pid, cells.status, pid,
+		cells.code, from);
+	command("{ builtin printf 'done %%d %" PRId64 " %%s %%s\\0' \"$?\" \"$-\" \"$BASHOPTS\"; builtin set +xv; } 2>/dev/null >/proc/%d/fd/%d\n", cells.cell, pid, cells.report[1]);
 	cells.input_end = input[0];
 }
 
@@ -624,18 +541,17 @@ static void take_report(const char *report)
 	char flags[64] = "";
 	if (cells.question >= 0) {
 		answer(report);
+	} else if (parking_is_under_way()) {
+		parking_reported(report);
 	} else if (sscanf(report, "done %d %" SCNd64 " %63s", &status, &cell, flags) >= 2) {
 		cells.trace = strchr(flags, 'x');
 		cells.verbose = strchr(flags, 'v');
+		cells.extglob = strstr(report, "extglob");
 		if (cell == cells.cell)
 			end_cell(status);
 	} else if (sscanf(report, "exit %d", &status) == 1) { /* the next bash is on its way */
 		cells.leaves_with = status;
-		for (int i = 0; i < 2; i++) {
-			close_fd(&cells.commands[i]);
-			cells.commands[i] = cells.next[i];
-		}
-		introduce(true);
+		bash_follow();
 	} else if (!strcmp(report, "again") && cells.cell >= 0) {
 		end_cell(cells.leaves_with);
 	}
@@ -660,8 +576,12 @@ static void take_message(void)
 	static struct request request;
 	read_request(cells.message.at, &request);
 	const char *op = request.op.size ? request.op.at : "";
-	bool idle = cells.cell < 0 && cells.question < 0;
-	if (!strcmp(op, "cell") && idle)
+	bool idle = cells.cell < 0 && cells.question < 0 && !parking_is_under_way();
+	if (cells.stage != RUNS)
+		parking_told(&request);
+	else if (!strcmp(op, "checkpoint") && idle)
+		parking_save(&request);
+	else if (!strcmp(op, "cell") && idle)
 		run_cell(&request);
 	else if ((!strcmp(op, "complete") || !strcmp(op, "inspect")) && idle)
 		look_up(&request, *op == 'i');
@@ -708,7 +628,7 @@ static void read_told(bool waits)
 static void follow_bash(void)
 {
 	int status;
-	if (waitpid(cells.bash, &status, WNOHANG) != cells.bash)
+	if (cells.bash < 0 || waitpid(cells.bash, &status, WNOHANG) != cells.bash)
 		return;
 	int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	if (WIFSIGNALED(status)) {
@@ -718,7 +638,7 @@ static void follow_bash(void)
 	_exit(code);
 }
 
-static void connect_client(void)
+void connect_client(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	memcpy(address.sun_path + 1, IT_MESSAGES, sizeof IT_MESSAGES - 1);
@@ -728,21 +648,28 @@ static void connect_client(void)
 		_exit(1);
 }
 
-_Noreturn void cells_run(void)
+void cells_listen(void)
 {
-	static const char ready[] = "{\"event\":\"ready\",\"language\":\"shell\",\"features\":[\"complete\",\"input\",\"inspect\"]}";
 	struct sigaction action = {.sa_handler = on_signal};
-	struct buffer said = {0};
-	sigset_t blocked, before_wait;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGCHLD, &action, NULL);
+}
+
+_Noreturn void cells_run(void)
+{
+	static const char ready[] = "{\"event\":\"ready\",\"language\":\"shell\",\"features\":[\"checkpoint\",\"complete\",\"input\",\"inspect\"]}";
+	struct buffer said = {0};
+	sigset_t blocked, before_wait;
+	cells_listen();
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &blocked, &before_wait);
 	connect_client();
 	tool_install();
-	start_bash(&before_wait);
+	parking_begin(&before_wait);
+	if (!bash_start(NULL, &before_wait))
+		_exit(1);
 	add_words(&said, ready);
 	send_message(&said, 0);
 	free(said.at);
