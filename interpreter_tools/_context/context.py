@@ -434,8 +434,9 @@ class Context:
         If ``checkpoint`` is cancelled, the checkpoint is made all the same.
 
         Raises:
-            CheckpointRefused: something would not survive a fork: another thread, a socket, a pipe, a child process,
-                a shared mapping, a deleted file that is open. ``what`` names it, and nothing has changed.
+            CheckpointRefused: something would not survive a fork: another thread, a socket, a pipe, a child process, a
+                background job, a shared mapping, a deleted file that is open. ``what`` names it, and nothing has
+                changed.
             ContextDied, ContextClosed: there is no process.
         """
         self._check_forkable()

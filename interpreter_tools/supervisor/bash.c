@@ -18,10 +18,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define ERRORS 62    /* where a new bash has its stderr at first: on the real one it would tell that it has no terminal */
+#define PATIENCE_US 5000000 /* for a bash to begin, or to come back from a cell whose end it has told */
 #define ABOVE_ALL 200 /* no descriptor of bash is there */
 
 static struct {
@@ -75,7 +77,7 @@ static const char setup[] =
 #define HOLD_OPTIONS "{ trap -p; builtin set +o; } >|" OPTIONS "\n"
 #define HOLD_STATE \
 	"{\n" \
-	"	builtin shopt -p; builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; builtin enable -n\n" \
+	"	builtin shopt -p; builtin declare -p; builtin declare -f; builtin declare -F; builtin alias -p; builtin enable -n; builtin complete -p\n" \
 	"	(it=${#DIRSTACK[@]}; while ((--it > 0)); do builtin printf 'builtin pushd -n -- %q\\n' \"${DIRSTACK[it]}\"; done)\n" \
 	"	builtin printf 'builtin set --'; if (($#)); then builtin printf ' %q' \"$@\"; fi; builtin printf '\\n'\n" \
 	"} >|" STATE "\n"
@@ -172,6 +174,18 @@ void bash_follow(void)
 	introduce(true);
 }
 
+/* Bash reads when all that it has read is done, and its redirections are undone. The first line may be read with others. */
+void bash_wait(void)
+{
+	uint64_t began = now_us();
+	for (int i = 0; i < 2; i++) {
+		int left = 1;
+		command("\n");
+		while (ioctl(cells.commands[0], FIONREAD, &left) == 0 && left > 0 && now_us() - began < PATIENCE_US)
+			usleep(20);
+	}
+}
+
 void bash_hold(void)
 {
 	command("builtin source /proc/%d/fd/./%d 2>/dev/null || builtin :; builtin printf 'held\\0' >/proc/%d/fd/%d\n", (int)getpid(), bash.hold,
@@ -223,14 +237,14 @@ static void open_again(const struct traits *traits)
 
 static _Noreturn void become_bash(const struct traits *traits, const sigset_t *signals)
 {
+	static const int changed[] = {SIGINT, SIGCHLD, SIGPIPE, SIGTERM, SIGHUP, SIGQUIT};
 	static char *const nothing[] = {NULL};
 	static char *const arguments[] = {"bash", "--norc", "--noprofile", "--noediting", "-i", NULL};
 	int silence = open("/dev/null", O_WRONLY | O_CLOEXEC), commands = fcntl(cells.commands[0], F_DUPFD_CLOEXEC, ABOVE_ALL);
 	int errors = fcntl(2, F_DUPFD_CLOEXEC, ABOVE_ALL);
 	silence = fcntl(silence, F_DUPFD_CLOEXEC, ABOVE_ALL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGCHLD, SIG_DFL);
-	signal(SIGPIPE, SIG_DFL);
+	for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
+		signal(changed[i], SIG_DFL);
 	sigprocmask(SIG_SETMASK, signals, NULL);
 	dup2(errors, ERRORS);
 	if (traits) {

@@ -662,6 +662,9 @@ _Noreturn void cells_run(void)
 	sigset_t blocked, before_wait;
 	cells_listen();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN); /* `kill 0` of a cell means its own programs; so it does in any interactive bash */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &blocked, &before_wait);

@@ -88,6 +88,7 @@ void memory_read(int fd, struct buffer *content);
 void pipe_new(int fds[2]);
 bool bash_start(const struct traits *traits, const sigset_t *signals); /* NULL: the first one */
 void bash_follow(void); /* it has left, and its process becomes a new bash, which reports `again` */
+void bash_wait(void);   /* until it is idle: its descriptors are those of the cells */
 void bash_hold(void);   /* it writes down what it holds, and reports `held` */
 void bash_held(struct buffer *state, struct buffer *options);
 void bash_forget(void); /* it is another process's */

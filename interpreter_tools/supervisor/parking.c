@@ -291,6 +291,7 @@ void parking_save(const struct request *request)
 {
 	struct buffer reason = {0};
 	note_exchange(request);
+	bash_wait();
 	parking.in_the_way = find_other();
 	if (parking.in_the_way)
 		command("{ builtin jobs -rl; builtin jobs -sl; builtin printf '\\0'; } 2>/dev/null >/proc/%d/fd/%d\n", (int)getpid(), cells.report[1]);

@@ -10,7 +10,8 @@
  * new), store.c (the dependency store), wipe.c (the reset), sockets.c (its proof, as far as sockets go), cgroup.c
  * (the kernel's counters), filter.c (what programs may not use up), landlock.c (what they may not write to),
  * launcher.c (PID 1 stops to be the host's root), box.c (namespaces for the programs, thrown away whole), main.c (the
- * loop), cells.c (another program: the cell runner of shells), tool.c (another one: the command `tool`).
+ * loop), cells.c (another program: the cell runner of shells; cells.h has its other files), tool.c (another one: the command
+ * `tool`).
  *
  * One loop, which never waits for anything but its poll: what takes long is a phase. A phase does a step of at most
  * STEP_US, says by its X_due_us() when the next one is due, and no frame of the client is read before it is over,

@@ -14,6 +14,7 @@ from interpreter_tools import (
     ConfigurationError,
     ContextDied,
 )
+from tests.docker.codes import LANGUAGES, Codes
 from tests.docker.conftest import BOTH_WAYS
 from tests.watch import eventually
 
@@ -53,6 +54,19 @@ _REFUSED = {
 }
 
 
+_REFUSED_IN_SHELL = {
+    "a job": ("sleep 60 &", "background job 'sleep 60' (process "),
+    "a loop": ("while :; do :; done &", "background job 'while :; do' (process "),
+    "a disowned job": ("sleep 60 & disown; sleep 0.1", "process 'sleep 60' (process "),
+    "a coprocess": ("coproc cat", "background job 'coproc cat' (process "),
+    "a daemon": ("(sleep 60 &); sleep 0.1", "process 'sleep 60' (process "),
+    "a pipe": ("mkfifo p; exec 5<>p", "pipe (descriptor 5)"),
+    "a substitution": ("exec 5< <(echo x); read -u 5 x", "pipe (descriptor 5)"),
+    "a deleted file": ("exec 5>gone; rm gone", "deleted file '/workspace/gone (deleted)' (descriptor 5)"),
+    "a removed directory": ("mkdir d; cd d; rmdir ../d", "working directory, which was removed"),
+}
+
+
 @pytest.fixture(scope="module", params=BOTH_WAYS)
 def isolation(request: pytest.FixtureRequest) -> Isolated:
     """In both ways: the processes of a checkpoint are known and ended in each."""
@@ -64,6 +78,30 @@ async def context(shared_engine: ExecutionEngine) -> AsyncGenerator[Context]:
     """A context of Python in a session of its own."""
     async with shared_engine.context("python", timeout=60, checkpoint_limit=4) as context:
         yield context
+
+
+@pytest.fixture(params=LANGUAGES)
+def codes(request: pytest.FixtureRequest) -> Codes:
+    """The languages whose contexts have checkpoints."""
+    return Codes(request.param)
+
+
+@pytest.fixture
+async def any_context(shared_engine: ExecutionEngine, codes: Codes) -> AsyncGenerator[Context]:
+    """A context of one of them in a session of its own."""
+    async with shared_engine.context(codes.language, timeout=60, checkpoint_limit=4) as context:
+        yield context
+
+
+@pytest.fixture
+async def shell(shared_engine: ExecutionEngine) -> AsyncGenerator[Context]:
+    """A context of the shell in a session of its own."""
+    async with shared_engine.context("shell", timeout=60, checkpoint_limit=4) as context:
+        yield context
+
+
+async def _print(context: Context, code: str) -> str:
+    return (await context.run(code)).check().stdout.strip()
 
 
 async def _value(context: Context, code: str) -> str | None:
@@ -145,31 +183,34 @@ async def test_interrupts_displays_and_questions_after_a_rewind(context: Context
     assert (await context.run("input()", stdin=b"line\n")).text == "'line'"
 
 
-async def test_a_context_is_rewound_after_its_process_has_died(context: Context) -> None:
+async def test_a_context_is_rewound_after_its_process_has_died(any_context: Context, codes: Codes) -> None:
     """A bad step may be the last of a process: its end, a crash, a cell that no interrupt ends."""
-    await _value(context, "x = 1\nopen('f', 'w').write('kept')")
+    context = any_context
+    await _print(context, f"x=1\n{codes.write('f', 'kept')}")
     saved = await context.checkpoint()
-    for code, ending in (
-        ("import os; print('last words', flush=True); os._exit(5)", "exit code 5"),
-        ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"),
-        ("while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass", "interrupt"),
-    ):
+    for code, ending in codes.ends.items():
         result = await context.run(
-            f"x = 2; open('f', 'w').write('spoilt')\n{code}", timeout=None if "os" in code else 0.3
+            f"x=2; {codes.write('f', 'spoilt')}\n{code}", timeout=0.3 if "while" in code else None
         )
         assert not result.ok
-        assert any(ending in note for note in result.notes)
-        assert result.stdout == ("last words\n" if "last" in code else "")
+        assert any(ending in note for note in result.notes), result.notes
         assert context.state == "dead"
         with pytest.raises(ContextDied):
             await context.run("1")
         await context.rewind(saved)
-        assert await _value(context, "x, open('f').read()") == "(1, 'kept')"
-    assert (await context.run("import os; os._exit(5)")).exit_code == 5
+        assert await _print(context, codes.show("x", "@f")) == "1 kept"
+    assert not (await context.run(next(iter(codes.ends)))).ok
     await context.restart()
     assert context.checkpoints() == ()
     with pytest.raises(CheckpointGone, match="has ended"):
         await context.rewind(saved)
+
+
+async def test_last_words_are_told(context: Context) -> None:
+    """What a process prints before its end is in the result, although another one can take its place."""
+    await context.checkpoint()
+    result = await context.run("import os; print('last words', flush=True); os._exit(5)")
+    assert (result.stdout, result.exit_code) == ("last words\n", 5)
 
 
 @pytest.mark.parametrize("kind", _REFUSED)
@@ -184,8 +225,51 @@ async def test_what_cannot_be_forked_is_refused_by_name(context: Context, kind: 
     assert await _value(context, "(x, os.getpid() == number)") == "(1, True)"
 
 
-async def test_the_oldest_checkpoints_go_first(context: Context) -> None:
+@pytest.mark.parametrize("kind", _REFUSED_IN_SHELL)
+async def test_what_a_shell_cannot_hold_is_refused_by_name(shell: Context, kind: str) -> None:
+    """Before anything has changed: the shell goes on, and can be held once that is gone."""
+    code, name = _REFUSED_IN_SHELL[kind]
+    assert (await shell.run(code)).ok
+    with pytest.raises(CheckpointRefused) as caught:
+        await shell.checkpoint()
+    assert name in caught.value.what
+    if kind == "a job":
+        assert "Running" in (await shell.run("jobs")).stdout
+        await shell.run("kill %1; wait")
+        assert isinstance(await shell.checkpoint(), Checkpoint)
+
+
+async def test_a_shell_is_what_it_was(shell: Context) -> None:
+    """Variables of each kind, functions, options, traps, arguments, descriptors, limits and the directory come back."""
+    await _print(
+        shell,
+        "x=$(printf 'a\\x01\\n\\t\\47\\42é'); declare -A map=(['k 1']=v); declare -a list=([5]=five); declare -i n=5\n"
+        "export e=1; declare -n ref=n; f() { echo \"f $1\"; }; export -f f; alias said='echo said'; set -- p 'q r'\n"
+        "shopt -s extglob nullglob; set -u -o pipefail; trap 'echo got' USR1; trap 'echo left' EXIT; umask 027\n"
+        "mkdir d; cd d; pushd /tmp; pushd /workspace/d; ulimit -n 300; exec 5>log 6>&5 7>&1; echo one >&5; unset HOME",
+    )
+    look = (
+        "printf %s \"$x\" | od -An -tx1; declare -p map list n e ref; f 1; bash -c 'f 2'; said; echo $# $2\n"
+        "shopt extglob; echo $-; set -o | grep pipefail; kill -USR1 $$; trap -p; umask; dirs; pwd; ulimit -n\n"
+        "echo ${HOME-unset}; echo two >&5; echo three >&6; echo seven >&7; cat log"
+    )
+    saved = await shell.checkpoint()
+    before = await shell.run(look)
+    assert before.stdout.endswith("seven\none\ntwo\nthree\n"), before
+    for code in (
+        "x=1; unset map list; unset -f f; set +u; cd /; popd; umask 0; ulimit -n 200; exec 5>&-",
+        "exit 3",
+        "kill -9 $$",
+    ):
+        await shell.run(code)
+        await shell.rewind(saved)
+        again = await shell.run(look)
+        assert (again.stdout, again.stderr) == (before.stdout, before.stderr)
+
+
+async def test_the_oldest_checkpoints_go_first(any_context: Context) -> None:
     """The ring holds as many as it may; the one that took the place says which have gone."""
+    context = any_context
     saved = [await context.checkpoint() for _ in range(6)]
     assert [each.dropped for each in saved[4:]] == [(saved[0].checkpoint_id,), (saved[1].checkpoint_id,)]
     assert context.checkpoints() == tuple(saved[2:])
@@ -209,13 +293,14 @@ async def test_memory_bounds_the_ring(shared_engine: ExecutionEngine) -> None:
             await context.checkpoint()
 
 
-async def test_history_is_a_tree(context: Context) -> None:
+async def test_history_is_a_tree(any_context: Context, codes: Codes) -> None:
     """A rewind lets it grow a new branch."""
-    await context.run("x = 1")
+    context = any_context
+    await context.run("x=1")
     saved = await context.checkpoint()
-    await context.run("x = 2")
+    await context.run("x=2")
     await context.rewind(saved)
-    await context.run("1 / 0")
+    await context.run("nothing_such")
     history = context.history()
     assert [(entry.kind, entry.parent, entry.outcome, entry.is_on_line) for entry in history.entries] == [
         ("start", None, None, True),
@@ -226,31 +311,23 @@ async def test_history_is_a_tree(context: Context) -> None:
     ]
     assert history.entries[2].checkpoint_id == saved.checkpoint_id
     assert history.entries[2].is_held
-    assert str(history).splitlines()[-1] == "*   5 1 / 0"
-
-
-async def test_replay_runs_the_cells_anew(context: Context) -> None:
-    """In a new context, and those alone that led here."""
-    await context.run("x = [1]")
-    saved = await context.checkpoint()
-    await context.run("x.append(2)")
-    await context.rewind(saved)
-    await context.run("x.append(3)")
+    assert str(history).splitlines()[-1] == "*   5 nothing_such"
     async with await context.replay() as again:
         assert again.id != context.id
-        assert await _value(again, "x") == "[1, 3]"
+        assert await _print(again, codes.show("x")) == "1"
 
 
-async def test_a_second_context_in_the_workspace_is_asked_about(shared_engine: ExecutionEngine) -> None:
+async def test_a_second_context_in_the_workspace_is_asked_about(shared_engine: ExecutionEngine, codes: Codes) -> None:
     """Its files would change under it. It keeps its variables."""
-    async with shared_engine.session() as session, session.context("python", "one") as one:
+    async with shared_engine.session() as session, session.context(codes.language, "one") as one:
+        await _print(one, codes.write("f", "old"))
         saved = await one.checkpoint()
-        async with session.context("python", "two") as two:
-            await _value(two, "y = 5; open('f', 'w').close()")
+        async with session.context(codes.language, "two") as two:
+            await _print(two, f"y=5; {codes.write('f', 'new')}")
             with pytest.raises(CheckpointRefused, match="'two'"):
                 await one.rewind(saved)
             await one.rewind(saved, allow_others=True)
-            assert await _value(two, "import os; y, os.path.exists('f')") == "(5, False)"
+            assert await _print(two, codes.show("y", "@f")) == "5 old"
         await one.rewind(saved)
 
 
@@ -274,34 +351,33 @@ async def test_a_hostile_cell_cannot_change_what_was_held(context: Context) -> N
     assert await _value(context, "open('f').read()") == "'kept'"
 
 
-async def test_a_killed_checkpoint_is_told(context: Context) -> None:
+async def test_a_killed_checkpoint_is_told(any_context: Context, codes: Codes) -> None:
     """A later result says that one is gone, as it does when the kernel has ended it for lack of memory."""
+    context = any_context
     saved = await context.checkpoint()
-    await _value(
-        context,
-        "import os\nfrom interpreter_tools_cells.parking import others\nfor pid, name in others([]): os.kill(pid, 9)",
-    )
+    await _print(context, codes.kills_all)
 
     async def notes() -> tuple[str, ...]:
-        return (await context.run("1")).notes
+        return (await context.run("x=1")).notes
 
     await eventually(notes, lambda said: any(saved.checkpoint_id in note for note in said))
     with pytest.raises(CheckpointGone, match="lack of memory"):
         await context.rewind(saved)
 
 
-async def test_a_cancelled_caller_leaves_a_context_that_works(context: Context) -> None:
+async def test_a_cancelled_caller_leaves_a_context_that_works(any_context: Context, codes: Codes) -> None:
     """Neither a checkpoint nor a rewind is left halfway."""
-    await _value(context, "x = 1")
+    context = any_context
+    await _print(context, "x=1")
     saved = await context.checkpoint()
-    await _value(context, "x = 2")
+    await _print(context, "x=2")
     for call in (context.checkpoint, lambda: context.rewind(saved)):
         for delay in (0, 0.002, 0.01):
             task = asyncio.ensure_future(call())
             await asyncio.sleep(delay)
             task.cancel()
             await asyncio.wait([task])
-            assert await _value(context, "x") in {"1", "2"}
+            assert await _print(context, codes.show("x")) in {"1", "2"}
 
 
 async def test_numpy_with_its_threads_is_held(shared_engine: ExecutionEngine) -> None:

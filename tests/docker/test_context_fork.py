@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import CheckpointGone, CheckpointRefused, ConfigurationError, ContextClosed, ContextDied
+from tests.docker.codes import LANGUAGES, Codes
 from tests.docker.conftest import BOTH_WAYS
 
 if TYPE_CHECKING:
@@ -25,133 +26,145 @@ def isolation(request: pytest.FixtureRequest) -> Isolated:
     return request.param
 
 
+@pytest.fixture(params=LANGUAGES)
+def codes(request: pytest.FixtureRequest) -> Codes:
+    """The languages whose contexts have branches."""
+    return Codes(request.param)
+
+
 @pytest.fixture
-async def context(shared_engine: ExecutionEngine) -> AsyncGenerator[Context]:
-    """A context of Python in a session of its own."""
-    async with shared_engine.context("python", timeout=60, checkpoint_limit=4) as context:
+async def context(shared_engine: ExecutionEngine, codes: Codes) -> AsyncGenerator[Context]:
+    """A context of one of them in a session of its own."""
+    async with shared_engine.context(codes.language, timeout=60, checkpoint_limit=4) as context:
         yield context
 
 
-async def _value(context: Context, code: str) -> str | None:
-    result = await context.run(code)
-    assert result.ok, result.stderr
-    return result.text
+async def _print(context: Context, code: str) -> str:
+    return (await context.run(code)).check().stdout.strip()
 
 
-async def test_branches_have_variables_and_files_of_their_own(context: Context) -> None:
+async def test_branches_have_variables_and_files_of_their_own(context: Context, codes: Codes) -> None:
     """Also those of a branch of a branch; the context that they came from is as it was."""
-    await _value(context, "x = ['root']; open('f', 'w').write('root')")
+    look = codes.show("x", "@f", "@g")
+    await _print(context, f"x=1; {codes.write('f', 'root')}")
     branch = await context.fork()
-    assert await _value(branch, "x.append('one'); open('f', 'a').write(' one'); x") == "['root', 'one']"
+    assert await _print(branch, f"x=2; {codes.append('f', '-one')}; {look}") == "2 root-one -"
     second = await branch.fork()
-    assert await _value(second, "x.append('two'); open('g', 'w').close(); x") == "['root', 'one', 'two']"
-    look = "import os; x, open('f').read(), os.path.exists('g')"
-    assert await _value(context, look) == "(['root'], 'root', False)"
-    assert await _value(branch, look) == "(['root', 'one'], 'root one', False)"
-    assert await _value(second, look) == "(['root', 'one', 'two'], 'root one', True)"
+    assert await _print(second, f"{codes.show('x')}; x=3; {codes.write('g', 'two')}") == "2"
+    assert await _print(context, look) == "1 root -"
+    assert await _print(branch, look) == "2 root-one -"
+    assert await _print(second, look) == "3 root-one two"
 
 
-async def test_twenty_branches_diverge(context: Context) -> None:
+async def test_twenty_branches_diverge(context: Context, codes: Codes) -> None:
     """Their cells may be asked for at once. Random numbers and identifiers are each branch's own."""
-    await _value(context, "import random, ssl, uuid; random.seed(1); x = 0")
+    begin = {
+        "python": "import random, ssl, uuid; random.seed(1)",
+        "shell": "RANDOM=1",
+    }
+    code = {
+        "python": "x={}; print(x, random.random(), uuid.uuid4(), ssl.RAND_bytes(8).hex())",
+        "shell": "x={}; echo $x $RANDOM-$RANDOM $(</proc/sys/kernel/random/uuid) $SRANDOM",
+    }
+    await _print(context, begin[codes.language])
     branches = await context.fork(20)
-    code = "x += {}; x, random.random(), str(uuid.uuid4()), ssl.RAND_bytes(8)"
-    texts = await asyncio.gather(*(_value(branch, code.format(number)) for number, branch in enumerate(branches)))
-    found = [eval(text or "") for text in texts]
-    assert [each[0] for each in found] == list(range(20))
+    asked = [_print(branch, code[codes.language].format(number)) for number, branch in enumerate(branches)]
+    found = [text.split() for text in await asyncio.gather(*asked)]
+    assert [each[0] for each in found] == [str(number) for number in range(20)]
     for place in (1, 2, 3):
         assert len({each[place] for each in found}) == 20
-    assert await _value(context, "x, random.random() == random.Random(1).random()") == "(0, True)"
 
 
-async def test_a_branch_that_dies_harms_no_other(context: Context) -> None:
+async def test_a_branch_that_dies_harms_no_other(context: Context, codes: Codes) -> None:
     """Its own cells raise; those of the others find their variables."""
-    await _value(context, "x = 1")
+    await _print(context, "x=1")
     first, second = await context.fork(2)
-    await _value(second, "x = 2")
-    assert (await first.run("import os; os.kill(os.getpid(), 9)")).signal == 9
-    assert (await _value(context, "x"), await _value(second, "x")) == ("1", "2")
+    await _print(second, "x=2")
+    code = {"python": "import os; os.kill(os.getpid(), 9)", "shell": "kill -9 $$"}
+    assert (await first.run(code[codes.language])).signal == 9
+    assert (await _print(context, codes.show("x")), await _print(second, codes.show("x"))) == ("1", "2")
     with pytest.raises(ContextDied, match="SIGKILL"):
-        await first.run("x")
+        await first.run("x=1")
     assert (first.state, second.state) == ("dead", "idle")
 
 
-async def test_a_branch_that_kills_all_is_told(context: Context) -> None:
+async def test_a_branch_that_kills_all_is_told(context: Context, codes: Codes) -> None:
     """Processes of branches are one user's, so a cell can kill those that are parked: their cells say so."""
     branch = await context.fork()
-    await _value(
-        branch,
-        "import os\nfrom interpreter_tools_cells.parking import others\nfor pid, _ in others([]): os.kill(pid, 9)",
-    )
+    await _print(branch, codes.kills_all)
     with pytest.raises(ContextDied, match="parked"):
-        await context.run("1")
-    assert await _value(branch, "1 + 1") == "2"
+        await context.run("x=1")
+    assert await _print(branch, f"x=2; {codes.show('x')}") == "2"
 
 
-async def test_branches_have_checkpoints_of_their_own(context: Context) -> None:
+async def test_branches_have_checkpoints_of_their_own(context: Context, codes: Codes) -> None:
     """A rewind of one leaves the others alone."""
-    await _value(context, "x = 1")
+    look = codes.show("x")
+    await _print(context, "x=1")
     saved = await context.checkpoint()
     branch = await context.fork()
-    await _value(branch, "x = 2")
+    await _print(branch, "x=2")
     own = await branch.checkpoint()
-    await _value(branch, "x = 3")
-    await _value(context, "x = 4")
+    await _print(branch, "x=3")
+    await _print(context, "x=4")
     await branch.rewind(own)
-    assert (await _value(branch, "x"), await _value(context, "x")) == ("2", "4")
+    assert (await _print(branch, look), await _print(context, look)) == ("2", "4")
     await context.rewind(saved)
-    assert (await _value(context, "x"), await _value(branch, "x")) == ("1", "2")
+    assert (await _print(context, look), await _print(branch, look)) == ("1", "2")
     with pytest.raises(CheckpointGone, match="another context"):
         await branch.rewind(saved)
 
 
-async def test_a_branch_that_cannot_be_parked_holds_others_up(context: Context) -> None:
+async def test_a_branch_that_cannot_be_parked_holds_others_up(context: Context, codes: Codes) -> None:
     """By name, until what is in the way is gone; nothing is lost."""
+    await _print(context, "child=0")
     branch = await context.fork()
-    await _value(branch, "import subprocess; child = subprocess.Popen(['sleep', '60'])")
-    with pytest.raises(CheckpointRefused, match=rf"'sleep'.*{branch.name}"):
-        await context.run("1")
-    await _value(branch, "child.kill(); _ = child.wait()")
-    assert await _value(context, "'child' in globals()") == "False"
+    await _print(branch, codes.child)
+    with pytest.raises(CheckpointRefused, match=rf"{codes.child_name}.*{branch.name}"):
+        await context.run("x=1")
+    await _print(branch, codes.child_ends)
+    assert await _print(context, codes.show("child")) == "0"
 
 
-async def test_branches_are_closed(context: Context) -> None:
+async def test_branches_are_closed(context: Context, codes: Codes) -> None:
     """Each alone, with a cell that runs; and all with the context that they came from."""
     first, second = await context.fork(2)
-    async with first.stream("import time; time.sleep(60)") as cell:
+    code = {"python": "import time; time.sleep(60)", "shell": "sleep 60"}
+    async with first.stream(code[codes.language]) as cell:
         await asyncio.sleep(0.3)
         await first.aclose()
         assert (await cell.result()).outcome == "killed"
     with pytest.raises(ContextClosed):
-        await first.run("1")
-    assert await _value(second, "1") == "1"
+        await first.run("x=1")
+    assert await _print(second, f"x=1; {codes.show('x')}") == "1"
     with pytest.raises(CheckpointRefused, match="branches"):
         await context.restart()
     await context.aclose()
     with pytest.raises(ContextClosed):
-        await second.run("1")
+        await second.run("x=1")
 
 
-async def test_a_branch_is_found_by_its_id(shared_engine: ExecutionEngine, context: Context) -> None:
+async def test_a_branch_is_found_by_its_id(shared_engine: ExecutionEngine, context: Context, codes: Codes) -> None:
     """It is a context of the session."""
-    await _value(context, "x = 1")
+    await _print(context, "x=1")
     branch = await context.fork()
-    assert (await shared_engine.run_cell(branch.id, "x")).text == "1"
+    assert (await shared_engine.run_cell(branch.id, codes.show("x"))).stdout == "1\n"
     assert [entry.kind for entry in branch.history().entries] == ["start", "cell", "cell"]
 
 
-async def test_a_cancelled_cell_of_a_branch_leaves_all_whole(context: Context) -> None:
+async def test_a_cancelled_cell_of_a_branch_leaves_all_whole(context: Context, codes: Codes) -> None:
     """Whenever it is cancelled: while processes take turns, too."""
-    await _value(context, "x = 0")
+    await _print(context, "x=0")
     branch = await context.fork()
-    await _value(branch, "x = 1")
+    await _print(branch, "x=1")
+    code = {"python": "import time; time.sleep(0.05)", "shell": "sleep 0.05"}
     for delay in (0, 0.001, 0.005, 0.02):
         for one in (context, branch):
-            task = asyncio.ensure_future(one.run("import time; time.sleep(0.05)"))
+            task = asyncio.ensure_future(one.run(code[codes.language]))
             await asyncio.sleep(delay)
             task.cancel()
             await asyncio.wait([task])
-    assert (await _value(context, "x"), await _value(branch, "x")) == ("0", "1")
+    assert (await _print(context, codes.show("x")), await _print(branch, codes.show("x"))) == ("0", "1")
 
 
 async def test_numbers_of_branches_are_checked(context: Context) -> None:

@@ -458,12 +458,14 @@ class Runner:
     # -- input
 
     def _input(self, prompt="", /):
+        __tracebackhide__ = True
         text = self.ask(str(prompt))
         if text is None:
             raise EOFError("EOF when reading a line")
         return text
 
     def _getpass(self, prompt="Password: ", stream=None, **_ignored):
+        __tracebackhide__ = True
         text = self.ask(str(prompt), password=True)
         if text is None:
             raise EOFError
