@@ -50,15 +50,16 @@ def _run(session: nox.Session, program: str, *arguments: str) -> None:
     session.run(SHARED / "bin" / program, *arguments, external=True)
 
 
-def _test(session: nox.Session, *arguments: str, by: str = "loadfile") -> None:
-    """Run tests in two processes.
+def _test(session: nox.Session, *arguments: str, processes: int = 2, by: str = "loadfile") -> None:
+    """Run tests in several processes.
 
     Args:
         session: the session.
         arguments: of pytest.
+        processes: as many as a small machine has cores, or more for tests that often wait for the Docker engine.
         by: the hand-out of pytest-xdist: ``loadfile`` keeps a file in one process, ``worksteal`` does not.
     """
-    _run(session, "pytest", "-n", "2", "--dist", by, "--no-loadscope-reorder", *arguments)
+    _run(session, "pytest", "-n", str(processes), "--dist", by, "--no-loadscope-reorder", *arguments)
 
 
 def _set_up(session: nox.Session, *names: str) -> None:
@@ -79,7 +80,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types, strictly."""
     _install(session)
-    _run(session, "pyright")
+    _run(session, "pyright", "--threads", "2")
 
 
 @nox.session(venv_backend="none")
@@ -105,7 +106,7 @@ def docker(session: nox.Session) -> None:
     folders = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
     alone = (SHARED / "bin" / "pytest", "-m", "docker and alone", *folders, *session.posargs)
     session.run(*alone, external=True, success_codes=[0, 5])  # 5: session.posargs choose none of them
-    _test(session, "-m", "docker and not alone", *folders, *session.posargs)
+    _test(session, "-m", "docker and not alone", *folders, *session.posargs, processes=3)
 
 
 @nox.session(venv_backend="none")
@@ -113,7 +114,7 @@ def adapters(session: nox.Session) -> None:
     """The faces for frameworks, with each framework's own offline model, and the shell."""
     _install(session)
     _set_up(session)
-    _test(session, "tests/adapters", "tests/shell", *session.posargs)
+    _test(session, "tests/adapters", "tests/shell", *session.posargs, processes=3)
 
 
 @nox.session(venv_backend="none")
@@ -121,7 +122,7 @@ def server(session: nox.Session) -> None:
     """The server, with the clients of its wires as their makers publish them."""
     _install(session)
     _set_up(session)
-    _test(session, "tests/server", *session.posargs)
+    _test(session, "tests/server", *session.posargs, processes=3)
 
 
 @nox.session(venv_backend="none")
@@ -129,7 +130,7 @@ def examples(session: nox.Session) -> None:
     """The examples, and the README's code."""
     _install(session)
     _set_up(session, "python", "javascript", "shell", "ruby")
-    _test(session, "tests/examples", *session.posargs, by="worksteal")
+    _test(session, "tests/examples", *session.posargs, processes=3, by="worksteal")
 
 
 @nox.session(venv_backend="none")

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from .conftest import Isolated
 
-pytestmark = [pytest.mark.docker, pytest.mark.alone]
+pytestmark = pytest.mark.docker
 
 POOL, FRESH = ContainerStrategy.POOL, ContainerStrategy.PER_EXECUTION
 WAYS: dict[str, tuple[Isolated, ContainerStrategy]] = {
@@ -558,7 +558,7 @@ async def test_51_container_that_others_end(own: Place, how: str) -> None:
     """A busy one raises; an idle one is replaced."""
 
     async def end(container: str) -> None:
-        command = ["docker", *([how, "-f"] if how == "rm" else [how]), container]
+        command = ["docker", *([how, "-fv"] if how == "rm" else [how]), container]
         await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
 
     async with own.engine.stream("python", "print(1, flush=True); input()", strategy=own.strategy) as execution:

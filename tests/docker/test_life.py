@@ -154,7 +154,7 @@ async def test_nothing_blocks_the_event_loop() -> None:
 # -- containers that die at work
 
 
-@pytest.mark.parametrize("command", [["rm", "-f"], ["kill"], ["stop", "-t", "0"]])
+@pytest.mark.parametrize("command", [["rm", "-fv"], ["kill"], ["stop", "-t", "0"]])
 async def test_busy_container_that_dies_is_told(small: ExecutionEngine, command: list[str]) -> None:
     """At once, to everybody who waits for it; never a made-up result."""
     async with small.stream("python", FOREVER) as execution:

@@ -225,7 +225,7 @@ async def test_often_used_ones_are_replaced() -> None:
 # -- containers that die
 
 
-@pytest.mark.parametrize("command", [["rm", "-f"], ["kill"], ["stop", "-t", "0"]])
+@pytest.mark.parametrize("command", [["rm", "-fv"], ["kill"], ["stop", "-t", "0"]])
 async def test_idle_ones_that_die_are_replaced(docker_client: DockerClient, command: list[str]) -> None:
     """Before anybody asks for them."""
     async with engine_of(min_size=2, max_size=3) as engine:
