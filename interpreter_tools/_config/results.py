@@ -295,7 +295,7 @@ class Checkpoint(_Plain, frozen=True, kw_only=True):
         context_id: the id of its context.
         number: the number of its entry in ``Context.history``.
         file_bytes: bytes of files that were copied for it; what has not changed since the checkpoint before was not.
-        dropped: the ids of the checkpoints that went to make room for it.
+        dropped: the ids of the checkpoints that went for lack of room since the checkpoint before.
     """
 
     checkpoint_id: str

@@ -610,6 +610,7 @@ class Context:
             dropped=dropped,
         )
         ring.add(checkpoint, parked)
+        self._processes.weigh()
         return checkpoint
 
     async def _wake(self, checkpoint: Checkpoint, *, allow_others: bool) -> None:

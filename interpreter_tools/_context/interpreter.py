@@ -70,6 +70,7 @@ class Interpreter:
         features: what the runner says that it can do.
         newcomers: hears other processes of the context than the runner; None when nobody does.
         parked: what to do when a parked process ends, by its connection.
+        weighed: called with the memory that parked processes hold, by their numbers; None when nobody asks.
         fallen: why nothing runs, while a parked process can still take the place; None while something runs.
     """
 
@@ -86,6 +87,7 @@ class Interpreter:
         self._runner: int | None = None
         self.newcomers: Newcomers | None = None
         self.parked: dict[int, Callable[[], None]] = {}
+        self.weighed: Callable[[dict[int, int]], None] | None = None
         self._parts: dict[int, bytearray] = {}
         self._early = bytearray()
         loop = asyncio.get_running_loop()
@@ -120,11 +122,14 @@ class Interpreter:
         elif data[0] != words.KIND:
             if self.task is not None:
                 self.task.display(connection, data)
-        elif len(data) >= _HEAD and data[1] <= 1 and (self.newcomers is not None or self._runner in {None, connection}):
+        elif len(data) >= _HEAD and data[1] <= 1 and self._hears(connection):
             body = self._whole(connection, data)
             said = None if body is None else words.read(body)
             if said is not None:
                 self._said(connection, said)
+
+    def _hears(self, connection: int) -> bool:
+        return self.newcomers is not None or connection in self.parked or self._runner in {None, connection}
 
     def _disconnected(self, connection: int) -> None:
         self._parts.pop(connection, None)
@@ -167,7 +172,10 @@ class Interpreter:
         return None if piece[1] else self._parts.pop(connection)
 
     def _said(self, connection: int, said: words.Said) -> None:
-        if not isinstance(said, words.Ready):
+        if isinstance(said, words.Weighed):
+            if connection in self.parked and self.weighed is not None:
+                self.weighed(said.held)
+        elif not isinstance(said, words.Ready):
             if connection == self._runner and self.task is not None:
                 self.task.said(said)
             elif connection != self._runner and self.newcomers is not None:

@@ -96,6 +96,7 @@ class Processes:
         self._parked.clear()
         self._leaving.clear()
         self.interpreter = interpreter
+        interpreter.weighed = self._weighed
         self.live = live
         live.head = live.death = None
         live.ring.clear()
@@ -128,11 +129,22 @@ class Processes:
                 if len(self.members) == 1:
                     raise
                 raise CheckpointRefused(f"{refused.what}, in {live.name!r}") from None
-        for parked, size in zip(self._parked.values(), saved.held, strict=False):
-            parked.size = size
         parked = self._parked[connection] = Parked(connection, pid, users)
         interpreter.park(connection, lambda: self._lost(parked))
         return parked, saved.bytes
+
+    def weigh(self) -> None:
+        """Ask the oldest parked process how much memory each of them holds: the answer drops checkpoints if need be."""
+        connection = next(iter(self._parked), None)
+        if connection is not None and self.interpreter is not None:
+            self.interpreter.tell_soon(words.say("weigh", parked=self._pids()), connection=connection)
+
+    def _weighed(self, held: dict[int, int]) -> None:
+        """Note how much memory the parked processes hold, and drop checkpoints where it is too much."""
+        for parked in self._parked.values():
+            parked.size = held.get(parked.pid, parked.size)
+        for member in self.members:
+            member.ring.trim()
 
     async def resume(self, branch: Branch) -> None:
         """Have the process of a branch go on where it was parked.

@@ -53,6 +53,7 @@ class Ring:
         self._held: dict[str, tuple[Checkpoint, Parked]] = {}
         self._gone: dict[str, str] = {}  # why each went
         self._notes: list[str] = []
+        self._dropped: list[str] = []  # that the next checkpoint says
 
     def __repr__(self) -> str:
         return f"<Ring [{len(self._held)} of {self.limits.count}]>"
@@ -85,23 +86,30 @@ class Ring:
         return self._held[checkpoint.checkpoint_id][1]
 
     def make_room(self) -> tuple[str, ...]:
-        """Drop the oldest checkpoints where one more comes; return their ids."""
+        """Drop the oldest checkpoints where one more comes; return the ids of all that went since the one before."""
         self._sweep()
-        dropped: list[str] = []
         while len(self._held) >= self.limits.count:
-            dropped.append(self.drop(f"the context holds {self.limits.count} checkpoints at most"))
-        while self._size() > self.limits.memory:
-            dropped.append(self.drop(f"the checkpoints held more than {self.limits.memory} bytes of memory"))
-        return tuple(dropped)
+            self._drop(f"the context holds {self.limits.count} checkpoints at most")
+        dropped, self._dropped = tuple(self._dropped), []
+        return dropped
+
+    def trim(self) -> None:
+        """Drop the oldest checkpoints while all hold more memory than they may; the newest stays."""
+        while len(self._held) > 1 and self._size() > self.limits.memory:
+            self.drop(f"the checkpoints held more than {self.limits.memory} bytes of memory")
 
     def _size(self) -> int:
         return sum(parked.size + checkpoint.file_bytes for checkpoint, parked in self._held.values())
 
-    def drop(self, why: str) -> str:
-        """Drop the oldest checkpoint; return its id."""
+    def drop(self, why: str) -> None:
+        """Drop the oldest checkpoint; the next result and the next checkpoint say so."""
+        self._note(self._drop(why))
+
+    def _drop(self, why: str) -> str:
         oldest = next(iter(self._held))
         self._release(self._held.pop(oldest)[1])
         self._forget(oldest, why)
+        self._dropped.append(oldest)
         return oldest
 
     def add(self, checkpoint: Checkpoint, parked: Parked) -> None:
@@ -114,7 +122,10 @@ class Ring:
             if parked.is_gone:
                 del self._held[checkpoint_id]
                 self._forget(checkpoint_id, "its process was ended, for lack of memory or with that of the context")
-                self._notes.append(f"the checkpoint {checkpoint_id!r} is gone: {self._gone[checkpoint_id]}")
+                self._note(checkpoint_id)
+
+    def _note(self, checkpoint_id: str) -> None:
+        self._notes.append(f"the checkpoint {checkpoint_id!r} is gone: {self._gone[checkpoint_id]}")
 
     def _forget(self, checkpoint_id: str, why: str) -> None:
         self._gone[checkpoint_id] = why
@@ -124,8 +135,9 @@ class Ring:
     def clear(self) -> None:
         """Drop all: the context is closed, or has a new process."""
         while self._held:
-            self.drop("the process that held it has ended")
+            self._drop("the process that held it has ended")
         self._notes.clear()
+        self._dropped.clear()
 
     def notes(self) -> tuple[str, ...]:
         """Return what happened to checkpoints since the last call, for the result of the next cell."""

@@ -109,7 +109,6 @@ class Saved(msgspec.Struct, frozen=True, tag_field="event", tag="saved"):
 
     id: int
     bytes: int = 0
-    held: list[int] = []
 
 
 class Parked(msgspec.Struct, frozen=True, tag_field="event", tag="parked"):
@@ -117,6 +116,12 @@ class Parked(msgspec.Struct, frozen=True, tag_field="event", tag="parked"):
 
     id: int
     pid: int = 0
+
+
+class Weighed(msgspec.Struct, frozen=True, tag_field="event", tag="weighed"):
+    """The bytes of memory that parked processes hold, by their numbers."""
+
+    held: dict[int, int] = {}
 
 
 class Woken(msgspec.Struct, frozen=True, tag_field="event", tag="woken"):
@@ -143,6 +148,7 @@ Said = (
     | NotParked
     | Saved
     | Parked
+    | Weighed
     | Woken
     | Rewound
 )
@@ -182,8 +188,9 @@ def _bounded(said: Said) -> Said:
     if isinstance(said, NotParked):
         return msgspec.structs.replace(said, reason=one_line(said.reason)[:_MOST_REASON])
     if isinstance(said, Saved):
-        held = [max(0, min(size, _MOST_HELD)) for size in said.held]
-        return msgspec.structs.replace(said, bytes=max(0, min(said.bytes, _MOST_HELD)), held=held)
+        return msgspec.structs.replace(said, bytes=max(0, min(said.bytes, _MOST_HELD)))
+    if isinstance(said, Weighed):
+        return Weighed(held={pid: max(0, min(size, _MOST_HELD)) for pid, size in said.held.items()})
     return said
 
 

@@ -384,13 +384,9 @@ static int64_t held_by(pid_t pid)
 
 static void tell_saved(void)
 {
-	struct buffer more = {0};
-	add_format(&more, ",\"bytes\":%lld,\"held\":[", (long long)snapshot_copied(parking.snapshot));
-	for (size_t i = 0; i < parking.parked_count; i++)
-		add_format(&more, "%s%lld", i ? "," : "", (long long)held_by(parking.parked[i]));
-	add_words(&more, "]");
-	say("saved", more.at);
-	free(more.at);
+	char more[40];
+	snprintf(more, sizeof more, ",\"bytes\":%lld", (long long)snapshot_copied(parking.snapshot));
+	say("saved", more);
 	parking.number = -1;
 }
 
@@ -472,6 +468,17 @@ static void restore(const struct request *request)
 	cells.has_changed = true;
 }
 
+static void weigh(const struct request *request)
+{
+	struct buffer said = {0};
+	add_words(&said, "{\"event\":\"weighed\",\"held\":{");
+	for (size_t i = 0; i < request->parked_count; i++)
+		add_format(&said, "%s\"%d\":%lld", i ? "," : "", (int)request->parked[i], (long long)held_by(request->parked[i]));
+	add_words(&said, "}}");
+	send_message(&said, 0);
+	free(said.at);
+}
+
 void parking_told(const struct request *request)
 {
 	const char *op = request->op.size ? request->op.at : "";
@@ -479,6 +486,8 @@ void parking_told(const struct request *request)
 		_exit(0);
 	if (!strcmp(op, "wake") && cells.stage == PARKED)
 		wake(request);
+	else if (!strcmp(op, "weigh") && cells.stage == PARKED)
+		weigh(request);
 	else if (!strcmp(op, "restore") && cells.stage == WOKEN)
 		restore(request);
 }

@@ -280,14 +280,26 @@ async def test_the_oldest_checkpoints_go_first(any_context: Context) -> None:
 
 
 async def test_memory_bounds_the_ring(shared_engine: ExecutionEngine) -> None:
-    """Checkpoints that hold more than they may go, the oldest first; files that never fit are refused."""
+    """Checkpoints that hold more than they may go, the oldest first, and are told; files that never fit are refused."""
+    notes: list[str] = []
+
+    async def told() -> int:
+        notes.extend((await context.run("1")).notes)
+        return len(notes)
+
     async with shared_engine.context("python", timeout=60, checkpoint_memory="32m") as context:
-        saved = await context.checkpoint()
+        saved = [await context.checkpoint()]
         for number in range(4):
-            await _value(context, f"x = bytearray(b'x') * (24 << 20); x[0] = {number}")
-            saved = await context.checkpoint()
-        assert len(context.checkpoints()) < 5
-        assert context.checkpoints()[-1] == saved
+            result = await context.run(f"x = bytearray(b'x') * (24 << 20); x[0] = {number}")
+            notes.extend(result.notes)
+            saved.append(await context.checkpoint())
+        await eventually(told, lambda count: count == 5 - len(context.checkpoints()) >= 3)
+        gone = [each.checkpoint_id for each in saved[: len(notes)]]
+        assert context.checkpoints() == tuple(saved[len(notes) :])
+        assert [note.split("'")[1] for note in notes] == gone
+        assert {name for each in saved for name in each.dropped} <= set(gone)
+        with pytest.raises(CheckpointGone, match="more than 33554432 bytes of memory"):
+            await context.rewind(saved[0])
         await _value(context, "open('large', 'wb').write(bytes(40 << 20))")
         with pytest.raises(CheckpointRefused, match="checkpoint_memory"):
             await context.checkpoint()

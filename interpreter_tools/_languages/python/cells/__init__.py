@@ -214,11 +214,7 @@ class Runner:
             files = parking.check(self._own_descriptors(), message["parked"])
             self.snapshot = Snapshot(self.changes.root, before, message.get("bytes"))
             traits = parking.Traits()
-            self.parks = True
-            try:
-                parked = parking.away(stays=True)
-            finally:
-                self.parks = False
+            between = self._fork()
         except (parking.Refused, CannotHold) as refusal:
             self.snapshot = before
             self.wire.say({"event": "refused", "id": number, "reason": str(refusal)})
@@ -226,11 +222,19 @@ class Runner:
             self.snapshot = before
             self.wire.say({"event": "refused", "id": number, "reason": f"lack of memory or processes ({error})"})
         else:
-            if parked:
+            if not between:
                 self._park(number, files, traits)
                 return
-            held = parking.held(message["parked"])
-            self.wire.say({"event": "saved", "id": number, "bytes": self.snapshot.bytes, "held": held})
+            self.wire.say({"event": "saved", "id": number, "bytes": self.snapshot.bytes})
+            parking.bury(between)
+
+    def _fork(self):
+        """Fork for a checkpoint or a rewind: ``parking.away``."""
+        self.parks = True
+        try:
+            return parking.away()
+        finally:
+            self.parks = False
 
     def _own_descriptors(self):
         own = {self.wire.descriptor, *parking.own_of_loop(self.loop)}
@@ -248,30 +252,31 @@ class Runner:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.modules["interpreter_tools_display.messages"]._forget()
         self._connect()
-        self.wire.say({"event": "parked", "id": number, "pid": self.pid})
+        self.wire.post({"event": "parked", "id": number, "pid": self.pid})
         while True:
             self.wire.wait()
             message = self.wire.inbox.popleft()
             if message["op"] == "drop":
                 os._exit(0)
-            self.parks = True
+            if message["op"] == "weigh":
+                self.wire.post({"event": "weighed", "held": parking.held(message["parked"])})
+                continue
             try:
-                woken = parking.away(stays=True)
+                between = self._fork()
             except OSError as error:
                 reason = f"lack of memory or processes ({error})"
-                self.wire.say({"event": "refused", "id": message["id"], "reason": reason})
+                self.wire.post({"event": "refused", "id": message["id"], "reason": reason})
                 continue
-            finally:
-                self.parks = False
-            if woken:
+            if not between:
                 self._wake(message["id"], files, traits)
                 return
+            parking.bury(between)
 
     def _wake(self, number, files, traits):
         """Go on from the checkpoint, in the place of the process that went on from it before."""
         self.pid = os.getpid()
         self._connect()
-        self.wire.say({"event": "woken", "id": number})
+        self.wire.post({"event": "woken", "id": number})
         self.wire.wait()  # until the client has made this the program of the run
         message = self.wire.inbox.popleft()
         try:
@@ -286,8 +291,8 @@ class Runner:
         parking.renew_loop(self.loop, self.serving)
         self.loop.add_reader(self.wire.descriptor, self._readable)
         signal.signal(signal.SIGINT, self._on_interrupt)
-        self.changes.end()  # what came back is no doing of the next cell
         self.wire.say({"event": "rewound", "id": number})
+        self.changes.end()  # what came back is no doing of the next cell
 
     def _connect(self):
         """Have a conversation of this process's own, on a descriptor that the event loop does not know yet."""

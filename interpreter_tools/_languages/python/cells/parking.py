@@ -5,7 +5,9 @@ A parked process never runs on. Who wakes it gets a fork of it, so it can be wok
 children of the sandbox's first process: the code of the cells never meets them as its own children.
 """
 
+import _socket
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -17,6 +19,8 @@ import warnings
 _SELF = "/proc/self"
 _SHARED = re.compile(rb"^\S+ .w.s \S+ \S+ \S+ *(.*)$", re.MULTILINE)
 _KEPT = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
+_GO = b"\0"
+_LINGERING = 0.1  # seconds for which the kernel may list a thread that has ended
 _PATIENCE = 5.0  # seconds that the processes of the time after the checkpoint may take to be gone
 
 
@@ -100,15 +104,17 @@ def _check_threads():
     for thread in threading.enumerate() if threading is not None else ():
         if thread.ident != threading.get_ident():
             raise Refused(f"thread {thread.name!r}")
-    if len(os.listdir(f"{_SELF}/task")) == 1:
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        away()  # libraries that have a pool of threads end it before a fork, and make it anew when they need it
-    for task in os.listdir(f"{_SELF}/task"):
-        if int(task) != os.getpid():
+
+
+def _check_library_threads():
+    """Refuse the threads that a fork has left: libraries that have a pool of threads end it before a fork."""
+    deadline = time.monotonic() + _LINGERING
+    while len(tasks := os.listdir(f"{_SELF}/task")) > 1:
+        if time.monotonic() > deadline:
+            task = next(task for task in tasks if int(task) != os.getpid())
             name = os.fsdecode(_read(f"{_SELF}/task/{task}/comm").strip())
             raise Refused(f"thread {name!r} of a library")
+        time.sleep(0.0002)
 
 
 def others(parked):
@@ -144,36 +150,64 @@ def wait_until_alone(parked):
         left = next(others(parked), None)
 
 
-def away(stays=False):
-    """Fork a process that is no child of this one.
+def away():
+    """Fork a process that is no child of this one: the fork of a fork, which ends.
 
-    Args:
-        stays: True lets it live: the call returns True in it. Else it ends at once.
+    Returns:
+        0 in the new process. In this one the number of the process between the two: ``bury`` waits for its end.
 
     Raises:
         OSError: no process could be made.
+        Refused: a library has threads that a fork does not end. The new process has done nothing.
     """
-    child = os.fork()
-    if child == 0:
-        try:
-            if not stays:
-                os._exit(0)
-            between = os.getpid()
-            if os.fork():
-                os._exit(0)
-            while os.getppid() == between:  # it has not ended; who is told of this process may end all others
-                time.sleep(0.0001)
-        except OSError as error:
-            os._exit((error.errno or 0) & 0x7F or 1)
-        return True
+    waits = len(os.listdir(f"{_SELF}/task")) > 1
+    ours, theirs = _socket.socketpair()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the threads, which are looked for below
+        between = os.fork()
+    if between == 0:
+        ours.close()
+        _fork_on(theirs, waits)
+        theirs.close()
+        return 0
+    theirs.close()
     try:
-        status = os.waitpid(child, 0)[1]
-    except ChildProcessError:  # the code of the cells does not want to know of children
-        return False
-    if status:
-        error = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+        if waits:
+            _check_library_threads()
+            ours.send(_GO)
+        answer = ours.recv(1)
+    except BaseException:
+        os.kill(between, signal.SIGKILL)
+        bury(between)
+        raise
+    finally:
+        ours.close()
+    if answer != _GO:
+        bury(between)
+        error = answer[0] if answer else errno.ESRCH
         raise OSError(error, os.strerror(error))
-    return False
+    return between
+
+
+def _fork_on(origin, waits):
+    """Fork, and end; return in the fork."""
+    try:
+        if waits and not origin.recv(1):
+            os._exit(0)
+        if os.fork():
+            os._exit(0)
+        origin.send(_GO)
+    except BaseException as error:
+        origin.send(bytes([getattr(error, "errno", None) or errno.EIO]))
+        os._exit(1)
+
+
+def bury(between):
+    """Wait for the process between this one and the new one to have ended: the code of the cells never meets it."""
+    try:
+        os.waitpid(between, 0)
+    except ChildProcessError:
+        pass  # the code of the cells does not want to know of children
 
 
 class Traits:
@@ -223,14 +257,14 @@ def own_of_loop(loop):
 
 
 def held(parked):
-    """Return the memory that each parked process holds, with its share of what several have: bytes."""
-    sizes = []
+    """Return the memory that each parked process holds, with its share of what several have: bytes, by its number."""
+    sizes = {}
     for pid in parked:
         try:
             found = re.search(rb"^Pss:\s+(\d+)", _read(f"/proc/{pid}/smaps_rollup"), re.MULTILINE)
         except OSError:
-            found = None  # it has ended
-        sizes.append(int(found[1]) * 1024 if found else 0)
+            continue  # it has ended
+        sizes[pid] = int(found[1]) * 1024 if found else 0
     return sizes
 
 
