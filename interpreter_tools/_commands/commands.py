@@ -2,7 +2,7 @@
 
 A session's own runs take turns, and no process that they start outlives them. Backends of agents' frameworks need more:
 several commands at once, and servers that go on in the background. So one long run of the session serves the commands,
-``server.py``, which the image's own Python 3 runs.
+``server_program``, which the image's own Python 3 runs.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import secrets
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, Unpack
 
 import msgspec
 
+from interpreter_tools._commands.server_program import program
 from interpreter_tools._config.options import RunApp
 from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._deadline import AwakeTimer, awake_limit
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Outcome: TypeAlias = Literal["ended", "timeout", "output_limit"]
 
-_SERVER = Path(__file__).with_name("server.py").read_bytes()
+_SERVER = program().encode()
 HEAD = struct.Struct(">cII")
 _MOST = 1 << 20  # bytes of a frame
 _PIECE = 1 << 18  # bytes of standard input in a frame

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ProcessStream: TypeAlias = Literal["stdout", "stderr"]
 
-WINDOW = 1 << 20  # bytes of a process's output on their way; server.py has the same
+WINDOW = 1 << 20  # bytes of a process's output on their way; the command server has the same
 _GRANT = WINDOW // 4  # bytes taken after which the command server is told
 _INPUT_WINDOW = 1 << 18  # bytes of its input on their way
 _PIECE = 1 << 16  # bytes of its input in one frame

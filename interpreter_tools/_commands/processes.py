@@ -1,7 +1,7 @@
 """Processes of a session: programs beside its runs and contexts, with which callers talk while they run.
 
-One command server, ``server.py``, starts them. It is a program beside the runs of the session, so that it needs no turn
-of the session: runs, cells and processes go on side by side.
+One command server, ``server_program``, starts them. It is a program beside the runs of the session, so that it needs no
+turn of the session: runs, cells and processes go on side by side.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import errno
 import json
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from interpreter_tools._commands.process import Process
 from interpreter_tools._commands.process_link import ProcessLink
+from interpreter_tools._commands.server_program import program
 from interpreter_tools._config.checks import check_environment
 from interpreter_tools._deadline import awake_limit
 from interpreter_tools._exceptions import ConfigurationError, ExecutionClosed
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._commands.process_link import ProgramPlace
 
-_SERVER = Path(__file__).with_name("server.py").read_text("utf-8")
-_PROGRAM = ("python3", "-I", "-S", "-c", _SERVER)
+_PROGRAM = ("python3", "-I", "-S", "-c", program())
 _REFUSED = 127  # exit code of a file operation whose standard error is the kernel's error number
 _MOST_ANSWER = 64 << 20  # bytes of the answer of a file operation
 _GIVE_UP_DEADLINE = 5.0  # seconds that a file operation may take to give up
