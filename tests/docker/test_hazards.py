@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import io
 import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
-import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
+import msgspec
 import pytest
 
 from interpreter_tools import (
+    ArchitectureMismatch,
     ConfigurationError,
     ContainerConfig,
     ContainerLost,
@@ -37,19 +43,23 @@ from interpreter_tools import (
     InvalidPath,
     PoolConfig,
     PoolTimeout,
+    StoreFailed,
 )
 from interpreter_tools._container.container import Container
 from interpreter_tools._docker import DockerClient
 from interpreter_tools._exceptions import ProtocolError
 from interpreter_tools._pool import resets
+from tests.docker import toy
+from tests.docker.conftest import spec_of
 from tests.relay import Relay
 from tests.watch import busy_container, containers_of, containers_of_process, eventually, open_descriptors, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from interpreter_tools import ExecutionResult
     from interpreter_tools._config.options import RunOptions
+    from interpreter_tools._docker import Owner
 
     from .conftest import Isolated
 
@@ -270,7 +280,11 @@ async def test_18_crash_is_a_signal_and_leaves_no_core(place: Place) -> None:
     await place.innocent()
 
 
-async def test_19_reset_beyond_its_deadline(own: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+WHERE = "import re; print(re.search('upperdir=([^,]+)', open('/proc/self/mountinfo').read())[1])"
+"""A program that prints which container it is in."""
+
+
+async def test_19_reset_that_is_not_answered(own: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The container is discarded, and the next caller gets another one."""
     monkeypatch.setattr(resets, "_DEADLINE", 0.2)
 
@@ -278,10 +292,25 @@ async def test_19_reset_beyond_its_deadline(own: Place, monkeypatch: pytest.Monk
         """The request does not arrive."""
 
     monkeypatch.setattr(Container, "ask_for_reset", lost)
+    seen: set[str] = set()
     for _ in range(2):
-        assert (await own.run("print(1)", collect=["*"])).stdout == "1\n"
+        seen.add((await own.run(WHERE, collect=["*"])).check().stdout)
         await asyncio.sleep(0.4)
+    assert len(seen) == 2
     assert set(own.engine.stats().discards) == ({"used"} if own.way == "container" else {"reset: deadline"})
+
+
+async def test_19_reset_that_takes_too_long(own: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that cannot be removed in time end the container. A sandbox goes with its files, however many there are."""
+    monkeypatch.setattr("interpreter_tools._container.container._RESET_DEADLINE_MS", 1)
+    code = f"import os\nfor n in range(2000): os.mkdir(f'/tmp/{{n}}'); open(f'/tmp/{{n}}/f', 'w').close()\n{WHERE}"
+    before = (await own.run(code)).check().stdout
+    monkeypatch.undo()
+    after = (await own.run(f"import os\nprint(os.listdir('/tmp'))\n{WHERE}")).check().stdout
+    assert after.startswith("['home']\n")
+    assert after.endswith(f"\n{before}") is (own.way == "sandbox")
+    wanted = {"sandbox": set[str](), "container": {"used"}, "reset": {"reset: files"}}[own.way]
+    assert set(own.engine.stats().discards) == wanted
 
 
 # -- the host's side
@@ -404,27 +433,48 @@ async def test_44_supervisor_that_says_anything(own: Place, data: bytes) -> None
     await own.innocent_after_loss()
 
 
-@pytest.mark.parametrize(
-    "dependency", ["six --index-url=http://x", "six; rm -rf /", "--index-url", "http://x/y.whl", "@scope/name@1"]
-)
-async def test_45_dependencies_that_are_no_names(place: Place, dependency: str) -> None:
-    """They reach no installer, and no shell."""
-    with pytest.raises(InterpreterToolsError):
-        (await place.run("print('ran')", dependencies=[dependency])).check()
-    await place.innocent()
+NO_NAMES = (
+    "six --index-url=http://x", "--index-url", "-r/etc/passwd", "six; rm -rf /", "six\nevil", "$(touch x)", "`x`", "",
+    "http://x/y.whl", "six @ file:///etc", "../six", "@scope/name@1",
+)  # fmt: skip
+
+
+async def test_45_dependencies_that_are_no_names(place: Place, tmp_path: Path) -> None:
+    """They reach no installer and no shell. Names that only look so do, as arguments; what fails there ends the run."""
+    async with Relay(tmp_path / "docker.sock") as relay:
+        config = config_of(place.way, docker_host=relay.address)
+
+        def installers() -> int:
+            return sum(b"name=interpreter-tools-install" in call for call in relay.calls)
+
+        async with ExecutionEngine(config) as engine:
+            there = Place(place.way, engine)
+            for dependency in NO_NAMES:
+                with pytest.raises(ConfigurationError, match="dependencies"):
+                    await there.run("print('ran')", dependencies=[dependency])
+            assert installers() == 0
+            asked = {"python": ('print("ran")', 'six == 0.0.99 ; python_version > "3"')}
+            asked["javascript"] = ('console.log("ran")', "@no-such-scope/name@1")
+            for count, (language, (code, dependency)) in enumerate(asked.items(), start=1):
+                result = await engine.run(language, code, dependencies=[dependency], strategy=place.strategy)
+                assert (result.outcome, result.stdout) == ("dependency_error", "")
+                assert installers() == count
+            await there.innocent()
 
 
 # -- life
 
 
-def client_code(way: str, body: str) -> str:
+def client_code(way: str, body: str, *, docker_host: str | None = None, store: str = "interpreter-tools-store") -> str:
     """A client in a process of its own, whose ``main`` is given."""
     isolation, strategy = WAYS[way]
+    pool = "PoolConfig(min_size=0, max_size=2)"
+    more = f"docker_host={docker_host!r}, dependency_store={store!r}"
     return f"""
 import asyncio, os, sys
 from interpreter_tools import *
 strategy = ContainerStrategy.{strategy.name}
-config = EngineConfig(isolation={isolation!r}, prewarm=(), pool=PoolConfig(min_size=0, max_size=2))
+config = EngineConfig(isolation={isolation!r}, prewarm=(), pool={pool}, {more})
 {body}
 asyncio.run(main())
 """
@@ -477,27 +527,52 @@ async def nothing_is_left(way: str, pid: int, client: DockerClient) -> None:
         found = await asyncio.gather(*map(client.inspect_container, ids))
         return {details["State"]["Status"] for details in found if details is not None}
 
-    await eventually(states, lambda seen: seen <= {"created"})
+    await eventually(states, lambda seen: seen <= {"created"}, within=10)
     async with ExecutionEngine(config_of(way)):
         await eventually(lambda: containers_of_process(client, pid), lambda ids: not ids)
 
 
-@pytest.mark.parametrize("after", [0.05, 0.25, 0.6])
-async def test_48_client_that_is_killed(place: Place, docker_client: DockerClient, after: float) -> None:
-    """While it creates, starts, runs and resets: what runs ends, and the next engine removes what never started."""
-    body = """
+MOMENTS = {"create": b"/containers/create", "attach": b"/attach", "start": b"/start", "run": b"", "reset": b""}
+"""When a client is killed: as it asks the Docker engine for something, or as its program has said something."""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_48_client_that_is_killed(
+    place: Place, docker_client: DockerClient, owner: Owner, tmp_path: Path, moment: str
+) -> None:
+    """What runs ends, the next engine removes what never started, and nobody touches what is another's."""
+    body = f"""
 async def main():
     print("here", flush=True)
     async with ExecutionEngine(config) as engine:
-        async def work():
-            while True: await engine.run("python", "import time; time.sleep(0.05)", strategy=strategy)
-        await asyncio.gather(*(work() for _ in range(3)))
+        code = "print('said', flush=True); {"input()" if moment == "run" else ""}"
+        async with engine.stream("python", code, strategy=strategy) as execution:
+            await anext(execution)
+            if {moment == "reset"}: await execution.result()
+            print("said", flush=True)
+            await asyncio.sleep(100)
 """
-    process = await start_client(client_code(place.way, body))
-    await asyncio.sleep(after)
-    process.kill()
-    await process.wait()
-    await nothing_is_left(place.way, process.pid, docker_client)
+    waiting = await docker_client.create_container(spec_of(owner))  # created by a client that lives, and not started
+    code = "print(1, flush=True); print(input())"
+    async with place.engine.stream("python", code, strategy=place.strategy, timeout=60) as neighbour:
+        await anext(neighbour)
+        async with Relay(tmp_path / "docker.sock") as relay:
+            process = await start_client(client_code(place.way, body, docker_host=relay.address))
+            assert process.stdout is not None
+            if MOMENTS[moment]:
+                while not any(MOMENTS[moment] in call for call in relay.calls):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.001)
+            else:
+                assert await process.stdout.readline() == b"said\n"
+            process.kill()
+            await process.wait()
+            await asyncio.sleep(0.1)  # what was asked for reaches the Docker engine
+        await nothing_is_left(place.way, process.pid, docker_client)
+        await neighbour.send_stdin(b"right\n")
+        assert (await neighbour.result()).stdout == "1\nright\n"
+    assert await docker_client.inspect_container(waiting) is not None
+    await docker_client.remove_container(waiting)
+    await place.innocent()
 
 
 async def test_49_client_that_is_stopped_for_a_while(place: Place) -> None:
@@ -528,22 +603,96 @@ async def main():
     assert stdout == f"{[('ok', 'right')] * 3}\n{ {'used': 1} if place.way == 'container' else {} }\n".encode(), errors
 
 
-async def test_50_docker_engine_that_dies_and_comes_back(place: Place, tmp_path: Path) -> None:
-    """What runs raises at once; then it works again."""
-    async with (
-        Relay(tmp_path / "docker.sock") as relay,
-        ExecutionEngine(config_of(place.way, docker_host=relay.address)) as engine,
-    ):
+class Daemon:
+    """A Docker engine of the test's own, in a network namespace of its own, that can be killed.
+
+    Its containerd is a process beside it, as on machines that start both as services, and lives on.
+
+    Args:
+        directory: for its files and its socket.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.address = f"unix://{directory}/docker.sock"
+        self._directory = directory
+        self._containerd: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers."""
+        socket = f"{self._directory}/containerd.sock"
+        with (self._directory / "log").open("ab") as log:
+            if self._containerd is None:
+                config = self._directory / "containerd.toml"
+                config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+                places = [f"--{name}={self._directory}/containerd-{name}" for name in ("root", "state")]
+                command = ("containerd", "--config", str(config), *places, "--address", socket)
+                self._containerd = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+            places = [f"--{name}={self._directory}/{name}" for name in ("data-root", "exec-root", "pidfile")]
+            command = ("dockerd", "--iptables=false", "--ip6tables=false", "--containerd", socket, "-H", self.address)
+            self._process = await asyncio.create_subprocess_exec(
+                "unshare", "--net", *command, *places, stdout=log, stderr=log
+            )
+        await eventually(self._answers, bool, within=60)
+
+    async def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, (self._directory / "log").read_text()[-2000:]
+        return await self.docker("info") == 0
+
+    async def docker(self, *arguments: str) -> int:
+        """Ask it by Docker's command line; return the exit code."""
+        command = ("docker", "-H", self.address, *arguments)
+        null = subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=null, stderr=null)
+        return await process.wait()
+
+    async def kill(self) -> None:
+        """Kill it, as a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def aclose(self) -> None:
+        """End it and its containerd, and remove their files."""
+        for process in (self._process, self._containerd):
+            if process is not None and process.returncode is None:
+                process.terminate()
+                await process.wait()
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+async def daemon(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Daemon]:
+    """An engine with the image of Python."""
+    if os.geteuid():
+        pytest.skip("only root can start a Docker engine")
+    daemon = Daemon(tmp_path_factory.mktemp("dockerd"))
+    image = daemon._directory / "image.tar"
+    saving = await asyncio.create_subprocess_exec("docker", "save", "-o", str(image), "interpreter-tools/python:1")
+    assert await saving.wait() == 0
+    try:
+        await daemon.start()
+        assert await daemon.docker("load", "-i", str(image)) == 0
+        image.unlink()
+        yield daemon
+    finally:
+        await daemon.aclose()
+
+
+async def test_50_docker_engine_that_dies_and_comes_back(place: Place, daemon: Daemon) -> None:
+    """What runs raises within five seconds; then runs are right again, and nothing of the time before is left."""
+    async with ExecutionEngine(config_of(place.way, docker_host=daemon.address)) as engine:
         there = Place(place.way, engine)
         async with engine.stream("python", "print(1, flush=True); input()", strategy=there.strategy) as execution:
             await anext(execution)
-            await relay.close()
+            await daemon.kill()
             with pytest.raises(ContainerLost):
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(5):
                     await execution.result()
         with pytest.raises(InterpreterToolsError):
             await there.run("")
-        await relay.open()
+        await daemon.start()
 
         async def again() -> str:
             with contextlib.suppress(InterpreterToolsError):
@@ -551,17 +700,31 @@ async def test_50_docker_engine_that_dies_and_comes_back(place: Place, tmp_path:
             return ""
 
         await eventually(again, lambda stdout: stdout == "again\n")
+        async with await DockerClient.connect(daemon.address) as client:
+
+            def known(found: dict[str, str]) -> bool:
+                assert engine._running is not None
+                return found.keys() <= {container.id for container in engine._running.runtime._containers}
+
+            await eventually(lambda: containers_of(client, engine), known)
+            owner = owner_of(engine)
+            await engine.aclose()
+            await eventually(lambda: containers_of(client, owner), lambda found: not found)
 
 
-@pytest.mark.parametrize("how", ["rm", "kill"])
-async def test_51_container_that_others_end(own: Place, how: str) -> None:
-    """A busy one raises; an idle one is replaced."""
+@pytest.mark.parametrize("how", ["rm", "kill", "pause"])
+async def test_51_container_that_others_end(own: Place, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy one raises, a paused one at its deadline; an idle one is replaced; none of them stays."""
+    monkeypatch.setattr("interpreter_tools._execution.execution._BACKSTOP", 0.5)
+    ended: set[str] = set()
 
     async def end(container: str) -> None:
         command = ["docker", *([how, "-fv"] if how == "rm" else [how]), container]
         await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+        ended.add(container)
 
-    async with own.engine.stream("python", "print(1, flush=True); input()", strategy=own.strategy) as execution:
+    code = "print(1, flush=True); input()"
+    async with own.engine.stream("python", code, strategy=own.strategy, timeout=1.5) as execution:
         await anext(execution)
         await end(busy_container(own.engine))
         with pytest.raises(ContainerLost):
@@ -571,8 +734,15 @@ async def test_51_container_that_others_end(own: Place, how: str) -> None:
         for container in await containers_of(client, own.engine):
             with contextlib.suppress(subprocess.CalledProcessError):
                 await end(container)
-    await asyncio.sleep(0.2)
-    await own.innocent_after_loss()
+        await asyncio.sleep(0.2)
+        if how == "pause":  # nobody tells the engine: the first run finds out
+            runs = [own.run("print(2)", timeout=0.5) for _ in range(4)]
+            for result in await asyncio.gather(*runs, return_exceptions=True):
+                assert isinstance(result, ContainerLost) or (
+                    not isinstance(result, BaseException) and result.stdout == "2\n"
+                )
+        await own.innocent_after_loss()
+        await eventually(lambda: containers_of(client, own.engine), lambda found: not ended & found.keys())
 
 
 def supervisors_of(pid: int) -> list[int]:
@@ -597,17 +767,48 @@ async def test_52_supervisor_that_is_killed(own: Place, docker_client: DockerCli
     await own.innocent_after_loss()
 
 
-async def test_53_images_that_cannot_be_used(own: Place) -> None:
-    """One clear error each, and one attempt."""
-    for image, error in (
-        ("interpreter-tools-no-such-image:1", ImageMissing),
-        ("interpreter-tools/node:1", InterpreterMissing),
-    ):
-        async with ExecutionEngine(config_of(own.way, container=ContainerConfig(image=image))) as engine:
-            with pytest.raises(error):
-                await engine.run("python", "", strategy=own.strategy)
-            assert engine.stats().discards.get("failed", 1) == 1
-    await own.innocent()
+@pytest.fixture(scope="module")
+def foreign_image() -> Iterator[str]:
+    """An image for another kind of processor, with nothing in it."""
+    tag = f"it-test-{uuid.uuid4().hex[:12]}:1"
+    with io.BytesIO() as layer, tarfile.open(fileobj=layer, mode="w") as empty:
+        empty.close()
+        data = layer.getvalue()
+    layers = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(data).hexdigest()}"]}
+    image = {"architecture": "s390x", "os": "linux", "config": {}, "rootfs": layers}
+    manifest = [{"Config": "image.json", "RepoTags": [tag], "Layers": ["layer.tar"]}]
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tree:
+        for name, content in (
+            ("layer.tar", data),
+            ("image.json", json.dumps(image).encode()),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tree.addfile(entry, io.BytesIO(content))
+    subprocess.run(["docker", "load"], input=archive.getvalue(), check=True, capture_output=True)
+    yield tag
+    subprocess.run(["docker", "rmi", tag], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("case", ["missing", "foreign", "without an interpreter"])
+async def test_53_images_that_cannot_be_used(place: Place, tmp_path: Path, foreign_image: str, case: str) -> None:
+    """One clear error, which names the image, and one attempt, though the pool wants a container kept warm."""
+    image, error, attempts = {
+        "missing": ("interpreter-tools-no-such-image:1", ImageMissing, 0),
+        "foreign": (foreign_image, ArchitectureMismatch, 0),
+        "without an interpreter": ("interpreter-tools/node:1", InterpreterMissing, 1),
+    }[case]
+    async with Relay(tmp_path / "docker.sock") as relay:
+        config = config_of(place.way, container=ContainerConfig(image=image), docker_host=relay.address)
+        pool = PoolConfig(min_size=1, max_size=2, wait_timeout=60)
+        async with ExecutionEngine(msgspec.structs.replace(config, pool=pool)) as engine:
+            with pytest.raises(error, match=re.escape(image)):
+                await engine.run("python", "", strategy=place.strategy)
+            await asyncio.sleep(0.5)
+        assert sum(b"name=interpreter-tools-" in call for call in relay.calls) == attempts
+    await place.innocent()
 
 
 @pytest.mark.parametrize(
@@ -685,36 +886,141 @@ async def test_56_more_callers_than_containers(own: Place) -> None:
     await own.innocent()
 
 
-async def test_57_many_cold_starts_at_once(place: Place, tmp_path: Path) -> None:
-    """Few containers are created side by side; another event loop is refused."""
-    async with Relay(tmp_path / "docker.sock") as relay:
-        pool = PoolConfig(min_size=0, max_size=3, wait_timeout=60)
+class Counting(Relay):
+    """A Docker engine whose creations take long.
+
+    Attributes:
+        most: creations that were under way side by side, at most.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.most = 0
+        self._under_way = 0
+
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, asks: bool) -> None:
+        while asks and (data := await source.read(65536)):
+            if b"/containers/create" in data:
+                self._under_way += 1
+                self.most = max(self.most, self._under_way)
+                await asyncio.sleep(0.3)
+                self._under_way -= 1
+            sink.write(data)
+            await sink.drain()
+        await super()._copy(source, sink, asks=asks)
+
+
+async def test_57_two_hundred_cold_starts_at_once(place: Place, tmp_path: Path, docker_client: DockerClient) -> None:
+    """Four containers are created side by side. All callers get results, or leave without leaving any container."""
+    async with Counting(tmp_path / "docker.sock") as relay:
+        pool = PoolConfig(min_size=0, max_size=200)
         async with ExecutionEngine(config_of(place.way, docker_host=relay.address, pool=pool)) as engine:
-            there = Place(place.way, engine)
-            results = await asyncio.gather(*(there.run("print(1)") for _ in range(12)))
-            assert {result.stdout for result in results} == {"1\n"}
-            told: list[BaseException] = []
-
-            def elsewhere() -> None:
-                try:
-                    asyncio.run(engine.run("python", ""))
-                except EngineMisused as error:
-                    told.append(error)
-
-            thread = threading.Thread(target=elsewhere)
-            thread.start()
-            await asyncio.to_thread(thread.join)
-            assert len(told) == 1
-        created = [call for call in relay.calls if b"/containers/create" in call]
-        assert len(created) <= (18 if place.way == "container" else 4)
+            there, owner = Place(place.way, engine), owner_of(engine)
+            callers = [asyncio.create_task(there.run(f"print({number})")) for number in range(200)]
+            if place.way == "container":  # 200 containers take half a minute
+                done, left = await asyncio.wait(callers, return_when=asyncio.FIRST_COMPLETED)
+                for caller in left:
+                    caller.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
+            else:
+                done = set(callers)
+            for caller in done:
+                assert (await caller).stdout == f"{callers.index(caller)}\n"
+        assert relay.most == 4
+        await eventually(lambda: containers_of(docker_client, owner), lambda found: not found)
 
 
-async def test_58_two_installations_of_the_same(place: Place) -> None:
-    """Both runs find whole packages; and a sandbox cannot write where they are."""
-    name = "six==1.16.0" if time.time_ns() % 2 else "six==1.17.0"
-    code = "import os, six; d = os.path.dirname(six.__file__); print(six.PY3, os.access(d, os.W_OK))"
-    async with ExecutionEngine(config_of(place.way)) as other:
-        there = Place(place.way, other)
-        runs = [here.run(code, dependencies=[name], timeout=60) for here in (place, there)]
-        assert [result.stdout for result in await asyncio.gather(*runs)] == ["True False\n"] * 2
-    await place.innocent()
+async def test_57_other_loop_and_fork(place: Place) -> None:
+    """An engine of another event loop, or of the process before a fork, is refused by an error that says so."""
+    told: list[str] = []
+
+    def elsewhere() -> None:
+        try:
+            asyncio.run(place.engine.run("python", ""))
+        except EngineMisused as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    assert len(told) == 1
+    assert "event loop" in told[0]
+    body = """
+async def main():
+    engine = await ExecutionEngine(config).start()
+    print("here", flush=True)
+    await engine.run("python", "", strategy=strategy)
+    pid = os.fork()
+    try:
+        (await engine.run("python", "print('parent')", strategy=strategy)).stdout
+        print("parent", flush=True)
+    except EngineMisused as error:
+        print(error, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    await engine.aclose()
+"""
+    process = await start_client(client_code(place.way, body))
+    stdout, errors = await process.communicate()
+    assert sorted(line.partition("\n")[0] for line in stdout.decode().splitlines() if "hint" not in line) == [
+        "parent",
+        "the engine was started before a fork",
+    ], errors
+
+
+@pytest.fixture
+async def store(docker_client: DockerClient) -> AsyncIterator[str]:
+    """A dependency store of the test's own, for packages that are made and not fetched."""
+    name = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    with toy.registered():
+        yield name
+    await toy.remove_store(docker_client, name)
+
+
+def with_store(way: str, store: str) -> ExecutionEngine:
+    """An engine with that store, whose installers have no network."""
+    return toy.make_engine(store, isolation=WAYS[way][0], container=CONTAINER, strategy=WAYS[way][1])
+
+
+async def test_58_two_installations_of_one_key(place: Place, store: str) -> None:
+    """One of two engines installs. Both runs find whole packages, and cannot write where they are."""
+    code = "slow-1; test -w $TOYS || echo closed"
+    async with with_store(place.way, store) as one, with_store(place.way, store) as two:
+        results = await asyncio.gather(*(engine.run("toy", code, dependencies=["slow-1"]) for engine in (one, two)))
+        assert [(result.stdout, result.isolation) for result in results] == [("tool slow-1\nclosed\n", place.way)] * 2
+        assert sorted(result.dependency_stdout for result in results) == ["", "installing slow-1\n"]
+
+
+@pytest.mark.parametrize("options", ["size=16k,nr_inodes=3", "ro"])
+async def test_58_store_that_takes_nothing(place: Place, store: str, docker_client: DockerClient, options: str) -> None:
+    """A full one and a read-only one: an error each time, and never half of an entry."""
+    wanted = {"type": "tmpfs", "device": "tmpfs", "o": options}
+    await docker_client.create_volume(store, {}, options=wanted)
+    async with with_store(place.way, store) as engine:
+        for _ in range(2):
+            with pytest.raises(StoreFailed, match=r"No space left|Read-only"):
+                await engine.run("toy", "echo ran", dependencies=["a"])
+        assert (await engine.run("toy", "ls -A; echo $TOYS")).stdout == "main.toy\n\n"
+
+
+async def test_58_client_that_is_killed_while_it_installs(
+    place: Place, store: str, docker_client: DockerClient
+) -> None:
+    """Its entry is half written: nobody uses it, and the next one who asks for it installs anew."""
+    body = """
+from tests.docker import toy
+async def main():
+    with toy.registered():
+        async with ExecutionEngine(config) as engine:
+            async with engine.stream("toy", "slow-1", dependencies=["a", "slow-1"], strategy=strategy) as execution:
+                async for chunk in execution:
+                    print(chunk.stream, flush=True)
+"""
+    process = await start_client(client_code(place.way, body, store=store))  # it has installed the first of the two
+    process.kill()
+    await process.wait()
+    async with with_store(place.way, store) as engine:
+        result = await engine.run("toy", "a; slow-1", dependencies=["a", "slow-1"])
+        assert (result.stdout, result.isolation) == ("tool a\ntool slow-1\n", place.way)
+        assert result.dependency_stdout == "installing a\ninstalling slow-1\n"
+    await eventually(lambda: containers_of_process(docker_client, process.pid), lambda found: not found)
