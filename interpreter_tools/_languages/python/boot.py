@@ -25,7 +25,7 @@ import sys  # noqa: E402
 sys.modules.pop("linecache", None)  # since 3.13, where it would show lines of this file as a program's
 _modules, _known = sys.modules, frozenset(sys.modules)
 
-import _signal, _socket, _thread, _weakref, atexit, gc, io, posix, resource  # noqa: E402
+import _signal, _socket, _thread, _weakref, atexit, gc, io, posix, resource, select  # noqa: E402
 
 _USUAL = [b"/workspace/main.py"]  # the arguments that nearly every run has
 _CELLS = b"interpreter-tools-cells"  # in place of a file: the runner of a context's cells
@@ -37,7 +37,6 @@ _shown = []  # the words that stand in /proc/self/cmdline instead of those that 
 _PRELOAD, _LEFT_OUT = b"INTERPRETER_TOOLS_PRELOAD", b"INTERPRETER_TOOLS_LEFT_OUT"
 _BOX = b"INTERPRETER_TOOLS_BOX"
 _SCRATCH = "/tmp/.preload"  # the home of the zygote while it imports modules
-_forking = []  # not empty while a child is made
 _given = {}  # variables that were meant for the zygote alone
 _in_boxes = {}  # the pids of children in their boxes, by those that they have here
 _preloaded = set()  # names of modules at the top that were imported ahead, those of the standard library included
@@ -63,9 +62,12 @@ def _zygote():
     gc.freeze()  # no collection in a child touches, and so copies, the pages of the zygote
     _set_program(_USUAL)
     _show_arguments(libc)
-    _signal.signal(_signal.SIGCHLD, lambda *_: _forking or _bury(control))
+    events = _await_events(control)
     control.send(b"r" + left_out[:1000])
     while True:
+        if control.fileno() not in events():
+            _bury(control)
+            continue
         packet, ancillary, _, _ = control.recvmsg(1, _socket.CMSG_SPACE(32))
         if packet != b"f":
             posix._exit(0)  # the supervisor is gone
@@ -74,7 +76,6 @@ def _zygote():
         streams, last, entrance = given[:3], given[3], given[4:]
         channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, last)
         channel.settimeout(_PAUSE)
-        _forking.append(True)  # the end of a child is told behind its beginning
         try:
             pid, shown = box.fork(entrance) if entrance else (posix.fork(), 0)
             if pid == 0:
@@ -85,12 +86,35 @@ def _zygote():
         channel.close()
         for descriptor in (*streams, *entrance):
             posix.close(descriptor)
-        _forking.clear()
-        _bury(control)
+
+
+def _await_events(control):
+    """Return a function that waits until a child has ended or the supervisor asks, and returns descriptors.
+
+    A signal says that a child has ended. One that comes right before a system call that waits would not end it, so the
+    signal writes to a pipe.
+    """
+    ended, signals = posix.pipe()
+    for descriptor in (ended, signals):
+        posix.set_blocking(descriptor, False)
+    _signal.signal(_signal.SIGCHLD, lambda *_: None)
+    _signal.set_wakeup_fd(signals, warn_on_full_buffer=False)
+    poll = select.poll()
+    for descriptor in (ended, control.fileno()):
+        poll.register(descriptor, select.POLLIN)
+
+    def events():
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if ended in ready:
+            posix.read(ended, 4096)
+            return [ended]  # the ends first
+        return ready
+
+    return events
 
 
 def _bury(control):
-    """Tell how each child ended that has. A signal may interrupt this and do the same: each end is told once."""
+    """Tell how each child ended that has. The end of a child is told behind its beginning."""
     sys.modules["resource"] = resource  # where wait4 looks for it; no program has imported it
     try:
         while True:
@@ -410,8 +434,8 @@ def _rehearse():
 def _child(control, channel, streams, usual, libc):
     """Wait for the hand-over, and become the program that it asks for."""
     try:
+        _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        _forking.clear()
         posix.setsid()
         try:
             channel.recv(1, _socket.MSG_PEEK)
