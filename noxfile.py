@@ -56,7 +56,7 @@ def _test(session: nox.Session, *arguments: str, processes: int = 2, by: str = "
     Args:
         session: the session.
         arguments: of pytest.
-        processes: as many as a small machine has cores, or more for tests that often wait for the Docker engine.
+        processes: as many as a small machine has cores, or one more for tests that often wait.
         by: the hand-out of pytest-xdist: ``loadfile`` keeps a file in one process, ``worksteal`` does not.
     """
     _run(session, "pytest", "-n", str(processes), "--dist", by, "--no-loadscope-reorder", *arguments)
@@ -95,7 +95,7 @@ def unit(session: nox.Session) -> None:
 def supervisor(session: nox.Session) -> None:
     """The supervisor under sanitizers, as PID 1 of namespaces of its own."""
     _install(session)
-    _test(session, "tests/supervisor", *session.posargs)
+    _test(session, "tests/supervisor", *session.posargs, processes=3)
 
 
 @nox.session(venv_backend="none")

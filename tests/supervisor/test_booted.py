@@ -130,6 +130,11 @@ def run(supervisor: Supervisor, interpreter: Interpreter, code: str, **options: 
     return supervisor.run([f"{WORKSPACE}/{interpreter.file}"], **options)
 
 
+def state(pid: int) -> str:
+    """What proc(5) says that a process does: sleeps, for one."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def until(right: Callable[[], bool]) -> None:
     """Waits for something that nobody tells."""
     deadline = time.monotonic() + PATIENCE
@@ -345,11 +350,11 @@ def test_start_on_a_dead_interpreter_leaves_no_file_behind(supervisor: Superviso
     boot(supervisor, FORK)
     supervisor.shell("echo old > file")
     (zygote,) = supervisor.children()
-    until(lambda: len(supervisor.children(zygote)) == 1)
+    until(lambda: len(supervisor.children(zygote)) == 1 and state(zygote) == "S")  # it has told of its child
     (parked,) = supervisor.children(zygote)
     os.kill(zygote, signal.SIGSTOP)
     os.kill(parked, signal.SIGKILL)
-    until(lambda: Path(f"/proc/{parked}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    until(lambda: state(parked) == "Z")
     supervisor.send(supervisor.connection.put_for_run(b"file", b"brought\n", uid=UID))
     supervisor.start(["main.py"], flags=Flag.BOOTED)
     assert supervisor.wait(Refused).why is Why.RESOURCE
