@@ -85,7 +85,7 @@ static const char setup[] =
 static const char hold[] = HOLD_OPTIONS HOLD_STATE;
 
 /* The trap of the cells is a subshell's: `exit` in it must not end what follows. */
-static const char on_exit[] =
+static const char ending[] =
 	"if (status=$? action=$(<" LEAVING "); builtin trap - EXIT; (builtin exit \"$status\"); builtin eval \"$action\"; builtin exit \"$status\")\n"
 	"then builtin printf 'exit 0\\0' >" REPORT "; else builtin printf 'exit %d\\0' \"$?\" >" REPORT "; fi\n"
 	"{\n"
@@ -153,7 +153,7 @@ static void introduce(bool again)
 	pipe_new(bash.next);
 	write_script(bash.setup, setup);
 	write_script(bash.hold, hold);
-	write_script(bash.on_exit, on_exit);
+	write_script(bash.on_exit, ending);
 	if (again) /* an interrupt must not end it halfway */
 		command("builtin trap : INT; builtin source /proc/%d/fd/./%d >/dev/null 2>&1\n", pid, bash.state);
 	command("builtin source /proc/%d/fd/./%d\n", pid, bash.setup);
