@@ -15,7 +15,7 @@ from pyston import File, PystonClient  # pyright: ignore[reportMissingTypeStubs]
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from interpreter_tools.server.wires.piston import _fits
+from interpreter_tools.server.wires.piston._runtimes import fits
 
 from . import node_modules
 from .serving import KEY, Served, serving
@@ -146,8 +146,8 @@ async def test_requests_that_cannot_work(served: Served, fields: dict[str, objec
 def test_versions():
     """Ranges that clients send."""
     fitting = ("*", "3.12.7", "3.x", "3", "3.12", "^3.1.0", "~3.12.0", ">=3.0", "=3.12.7", "")
-    assert all(_fits("3.12.7", wanted) for wanted in fitting)
-    assert not any(_fits("3.12.7", wanted) for wanted in ("2", "3.11", "^4.0.0", "~3.11.0", "3.12.8", "x3"))
+    assert all(fits("3.12.7", wanted) for wanted in fitting)
+    assert not any(fits("3.12.7", wanted) for wanted in ("2", "3.11", "^4.0.0", "~3.11.0", "3.12.8", "x3"))
 
 
 # -- the websocket
