@@ -8,34 +8,27 @@ The client is a process of its own, on the same machine: what it takes of the pr
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
-import multiprocessing
 import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bench._outside import KEY, client, resident, served
 from bench._report import heading, limit, run, told
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
-from interpreter_tools._listening import listen
 from interpreter_tools.server import Keys, create_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from multiprocessing.connection import Connection
 
-    from starlette.types import ASGIApp
-
 ROUNDS = 20
 CELLS = 100
 LARGE = 100 << 20  # bytes
-KEY = "it_the-key-of-the-benchmark"
 _PAUSE = 2.0  # seconds in which the pool starts the next container
 _PIECE = 1 << 20
 
@@ -79,20 +72,6 @@ async def _nothing(_: object) -> Response:
     return Response(b'{"type":"end_of_execution"}\n', media_type="application/json")
 
 
-@contextlib.asynccontextmanager
-async def _served(app: ASGIApp) -> AsyncGenerator[str]:
-    """Serve an application; yield its URL."""
-    with listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="auto")
-        server = uvicorn.Server(config)
-        task = asyncio.create_task(server.serve([listener]))
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await task
-
-
 async def _of_engine(engine: ExecutionEngine) -> tuple[float, float]:
     """Return the seconds of the same file into and out of a session, without the wire."""
 
@@ -112,15 +91,11 @@ async def _of_engine(engine: ExecutionEngine) -> tuple[float, float]:
 
 async def _most_memory(until: asyncio.Task[tuple[float, float]]) -> float:
     """Return the MiB that this process has at most until a task ends, above what it has now."""
-    first = most = _resident()
+    first = most = resident()
     while not until.done():
         await asyncio.wait([until], timeout=0.02)
-        most = max(most, _resident())
+        most = max(most, resident())
     return most - first
-
-
-def _resident() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 
 async def main(rounds: int) -> None:
@@ -129,17 +104,16 @@ async def main(rounds: int) -> None:
     async with ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=1))) as engine:
         app = create_app(engine, wires=["e2b"], keys=Keys.of(KEY))
         empty = Starlette(routes=[Route("/execute", _nothing, methods=["POST"])])
-        async with _served(app) as url, _served(empty) as nothing:
-            context = multiprocessing.get_context("spawn")
-            here, there = context.Pipe()
-            process = context.Process(target=_use, args=(url, nothing, rounds, there))
-            process.start()
-            created, cells, nothings = await asyncio.to_thread(here.recv)
-            here.send(None)
-            transfer = asyncio.create_task(asyncio.to_thread(here.recv))
+        async with (
+            served(app) as port,
+            served(empty) as other,
+            client(_use, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{other}", rounds) as said,
+        ):
+            created, cells, nothings = await asyncio.to_thread(said.recv)
+            said.send(None)
+            transfer = asyncio.create_task(asyncio.to_thread(said.recv))
             memory = await _most_memory(transfer)
             up, down = await transfer
-            await asyncio.to_thread(process.join)
         own_up, own_down = await _of_engine(engine)
     limit("E2B, Sandbox.create() to the first output of run_code", statistics.median(created), unit="ms", target=30)
     cell, without = statistics.median(cells), statistics.median(nothings)

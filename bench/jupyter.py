@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import multiprocessing
 import os
 import statistics
 import subprocess
@@ -19,9 +18,9 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING
 
-import uvicorn
 import websockets
 
+from bench._outside import KEY, from_outside, served
 from bench._report import heading, ratio_at_most, run, told
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._listening import listen
@@ -29,15 +28,13 @@ from interpreter_tools.server import Keys, create_app
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from multiprocessing.connection import Connection
 
-_KEY = "it_the-key-of-the-benchmark"
 _START_DEADLINE = 60.0  # seconds
 _PAUSE = 0.5  # seconds between two kernels: what the last one left is cleaned up, and another container comes to life
 
 
 def _ask(method: str, url: str) -> dict[str, object]:
-    request = urllib.request.Request(f"{url}?token={_KEY}", method=method)
+    request = urllib.request.Request(f"{url}?token={KEY}", method=method)
     with urllib.request.urlopen(request) as response:
         return json.loads(response.read() or b"null")
 
@@ -47,7 +44,7 @@ async def _one(url: str) -> tuple[float, float]:
     began = time.perf_counter()
     kernel = _ask("POST", f"{url}/api/kernels")
     started = time.perf_counter()
-    channels = f"{url.replace('http', 'ws')}/api/kernels/{kernel['id']}/channels?token={_KEY}"
+    channels = f"{url.replace('http', 'ws')}/api/kernels/{kernel['id']}/channels?token={KEY}"
     async with websockets.connect(channels, proxy=None) as ws:
         header = {"msg_id": "m", "msg_type": "execute_request", "session": "s", "date": "", "version": "5.3"}
         content = {"code": "1 + 1", "silent": False, "store_history": True, "allow_stdin": False}
@@ -63,33 +60,19 @@ async def _one(url: str) -> tuple[float, float]:
     return (started - began) * 1e3, (ended - began) * 1e3
 
 
-def _measure(url: str, rounds: int, said: Connection) -> None:
-    async def every() -> list[tuple[float, float]]:
-        found: list[tuple[float, float]] = []
-        for _ in range(rounds):
-            await asyncio.sleep(_PAUSE)
-            found.append(await _one(url))
-        return found
-
-    said.send(asyncio.run(every()))
-
-
-async def _from_outside(url: str, rounds: int) -> list[tuple[float, float]]:
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_measure, args=(url, rounds, there))
-    process.start()
-    try:
-        return await asyncio.to_thread(here.recv)
-    finally:
-        process.join()
+async def _measure(url: str, rounds: int) -> list[tuple[float, float]]:
+    found: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        await asyncio.sleep(_PAUSE)
+        found.append(await _one(url))
+    return found
 
 
 @contextlib.contextmanager
 def _jupyter_server() -> Generator[str]:
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-    words = ("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--IdentityProvider.token={_KEY}", "--allow-root")
+    words = ("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--IdentityProvider.token={KEY}", "--allow-root")
     with tempfile.TemporaryDirectory() as home:
         places = dict.fromkeys(("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), home)
         server = subprocess.Popen(
@@ -116,23 +99,17 @@ def _jupyter_server() -> Generator[str]:
 async def main(count: int) -> None:
     """Run the comparison."""
     async with ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=2))) as engine:
-        app = create_app(engine, wires=["jupyter"], keys=Keys.of(_KEY))
-        with listen("127.0.0.1", 0) as listener:
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
-            task = asyncio.create_task(server.serve([listener]))
-            try:
-                heading()
-                url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                await _from_outside(url, 2)  # the containers come to life
-                with _jupyter_server() as other:
-                    await _from_outside(other, 1)
-                    ours, theirs = list[tuple[float, float]](), list[tuple[float, float]]()
-                    for _ in range(count):
-                        ours += await _from_outside(url, 2)
-                        theirs += await _from_outside(other, 2)
-            finally:
-                server.should_exit = True
-                await task
+        app = create_app(engine, wires=["jupyter"], keys=Keys.of(KEY))
+        async with served(app) as port:
+            heading()
+            url = f"http://127.0.0.1:{port}"
+            await from_outside(_measure, url, 2)  # the containers come to life
+            with _jupyter_server() as other:
+                await from_outside(_measure, other, 1)
+                ours, theirs = list[tuple[float, float]](), list[tuple[float, float]]()
+                for _ in range(count):
+                    ours += await from_outside(_measure, url, 2)
+                    theirs += await from_outside(_measure, other, 2)
     told("Jupyter: POST /api/kernels to its answer, median", statistics.median(each[0] for each in ours), unit="ms")
     ratio_at_most(
         "Jupyter: POST /api/kernels to the first reply / ipykernel",

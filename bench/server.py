@@ -8,28 +8,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import multiprocessing
 import statistics
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import uvicorn
-
+from bench._outside import KEY, from_outside, resident, served
 from bench._report import at_least, heading, limit, run, told
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
-from interpreter_tools._listening import listen
 from interpreter_tools.server import Keys, ServerConfig, create_app
 from interpreter_tools.server._keys import Owner
 from interpreter_tools.server._sandboxes import Sandboxes
 
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
 RUNS = 10_000
 CALLERS = 256
 SANDBOXES = 10_000
-KEY = "it_the-key-of-the-benchmark"
 _BODY = json.dumps({"language": "python", "code": "print(6 * 7)", "run_timeout": 10}).encode()
 _REQUEST = (
     f"POST /run_code HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n"
@@ -37,12 +28,8 @@ _REQUEST = (
 ).encode() + _BODY
 
 
-def _call_often(port: int, runs: int, said: Connection) -> None:
-    """Be 256 callers that make so many runs together; tell the seconds of each, and of all."""
-    said.send(asyncio.run(_callers(port, runs)))
-
-
-async def _callers(port: int, runs: int) -> tuple[list[float], int, float]:
+async def _call_often(port: int, runs: int) -> tuple[list[float], int, float]:
+    """Be 256 callers that make so many runs together; return the seconds of each, the lost, and all seconds."""
     left, lost, took = iter(range(runs)), 0, list[float]()
 
     async def caller() -> None:
@@ -69,16 +56,9 @@ async def rewards(runs: int) -> None:
     config = EngineConfig(pool=PoolConfig(min_size=1))
     async with ExecutionEngine(config) as engine:
         app = create_app(engine, wires=["sandbox-fusion"], keys=Keys.of(KEY))
-        with listen("127.0.0.1", 0, backlog=2048) as listener:
-            server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
-            task = asyncio.create_task(server.serve([listener]))
-            try:
-                port = listener.getsockname()[1]
-                await _from_outside(port, 2 * CALLERS)  # the containers come to life
-                took, lost, seconds = await _from_outside(port, runs)
-            finally:
-                server.should_exit = True
-                await task
+        async with served(app) as port:
+            await from_outside(_call_often, port, 2 * CALLERS)  # the containers come to life
+            took, lost, seconds = await from_outside(_call_often, port, runs)
         isolation = {pool.isolation for pool in engine.stats().pools if pool.hits}
     limit(
         f"SandboxFusion, {CALLERS} callers, {runs} runs ({', '.join(map(str, isolation))}): lost",
@@ -89,22 +69,6 @@ async def rewards(runs: int) -> None:
     at_least(f"SandboxFusion, {CALLERS} callers: runs", runs / seconds, unit="/s", target=400)
     told(f"SandboxFusion, {CALLERS} callers: median", statistics.median(took), unit="s")
     limit(f"SandboxFusion, {CALLERS} callers: p99", statistics.quantiles(took, n=100)[98], unit="s", target=2)
-
-
-async def _from_outside(port: int, runs: int) -> tuple[list[float], int, float]:
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_call_often, args=(port, runs, there))
-    process.start()
-    try:
-        return await asyncio.to_thread(here.recv)
-    finally:
-        process.join()
-
-
-def _resident() -> float:
-    """Return the MiB of this process's memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 
 async def sandboxes(count: int) -> None:
@@ -119,12 +83,10 @@ async def sandboxes(count: int) -> None:
             await sandbox.kill()
             if number == count // 10:
                 gc.collect()
-                first = _resident()
+                first = resident()
         await table.aclose()
         gc.collect()
-        limit(
-            f"memory after {count} sandboxes, growth after the first tenth", _resident() - first, unit="MiB", target=5
-        )
+        limit(f"memory after {count} sandboxes, growth after the first tenth", resident() - first, unit="MiB", target=5)
 
 
 async def main(runs: int) -> None:
