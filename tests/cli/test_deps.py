@@ -10,7 +10,7 @@ import pytest
 
 from interpreter_tools import ConfigurationError, EngineConfig, ExecutionEngine, StoreEntry
 from interpreter_tools.cli._deps import parse_duration, read_requirements
-from tests.docker.toy import remove_image, remove_store
+from tests.docker.stores import own_store, remove_image, remove_store
 
 from .command import call
 
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def store(docker_client: DockerClient) -> AsyncIterator[str]:
     """A store that nobody else uses."""
-    name = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
-    yield name
-    await remove_store(docker_client, name)
+    async with own_store(docker_client) as name:
+        yield name
 
 
 def listed(store: str) -> list[StoreEntry]:

@@ -20,6 +20,7 @@ from interpreter_tools._docker import (
     ensure_supervisor_volume,
 )
 from interpreter_tools._docker.spec import container_spec
+from tests.docker.stores import own_store
 from tests.watch import containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,21 @@ async def single(isolation: Isolated) -> AsyncIterator[ExecutionEngine]:
     container = ContainerConfig(memory_limit="256m", pids_limit=64)
     config = EngineConfig(isolation=isolation, container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+async def store(docker_client: DockerClient) -> AsyncIterator[str]:
+    """A store that nobody else uses."""
+    async with own_store(docker_client) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+async def store_engine(store: str) -> AsyncIterator[ExecutionEngine]:
+    """An engine with that store."""
+    pool = PoolConfig(min_size=0, max_size=4, wait_timeout=120)
+    async with ExecutionEngine(EngineConfig(prewarm=(), pool=pool, dependency_store=store)) as engine:
         yield engine
 
 

@@ -19,11 +19,12 @@ from interpreter_tools import (
     StoreFailed,
 )
 from interpreter_tools._dependencies import list_store
-from tests.docker.toy import TOY, make_engine, registered, remove_store
+from tests.docker.stores import remove_store
+from tests.docker.toy import TOY, make_engine, registered
 from tests.watch import CLIENTS, containers_of, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from interpreter_tools import ExecutionEngine, ExecutionResult, StoreEntry
     from interpreter_tools._docker import DockerClient
@@ -31,13 +32,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture(scope="module")
-async def store(docker_client: DockerClient) -> AsyncIterator[str]:
-    """A store that nobody else uses."""
-    name = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+@pytest.fixture(scope="module", autouse=True)
+def toy_is_known() -> Iterator[None]:
+    """The language is registered while its tests run."""
     with registered():
-        yield name
-    await remove_store(docker_client, name)
+        yield
 
 
 @pytest.fixture(scope="module")

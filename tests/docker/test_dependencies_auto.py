@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
-from typing import TYPE_CHECKING
-
 import pytest
 
-from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig, RunApp
-from tests.docker.toy import remove_images, remove_store
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from interpreter_tools._docker import DockerClient
+from interpreter_tools import ContainerStrategy, ExecutionEngine, RunApp
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-async def engine(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
+def engine(store_engine: ExecutionEngine) -> ExecutionEngine:
     """An engine with a store of its own."""
-    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
-    pool = PoolConfig(min_size=0, max_size=4, wait_timeout=120)
-    async with ExecutionEngine(EngineConfig(prewarm=(), pool=pool, dependency_store=store)) as made:
-        yield made
-    await remove_images(docker_client, store)
-    await remove_store(docker_client, store)
+    return store_engine
 
 
 async def test_imports_are_installed_once(engine: ExecutionEngine) -> None:

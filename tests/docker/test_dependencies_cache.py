@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +12,8 @@ from interpreter_tools._dependencies.indexes import IndexSettings
 from interpreter_tools._dependencies.installer import CACHE_UID
 from interpreter_tools._dependencies.public_store import DependencyStore
 from tests.docker.index import Index, find_gateway, make_authority, serving
-from tests.docker.toy import make_engine, remove_store
+from tests.docker.stores import own_store
+from tests.docker.toy import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -36,14 +36,13 @@ async def index(shared_engine: ExecutionEngine, tmp_path_factory: pytest.TempPat
 @pytest.fixture
 async def make(docker_client: DockerClient, index: Index) -> AsyncIterator[Callable[..., ExecutionEngine]]:
     """Makes an engine with that index and a store that nobody else uses."""
-    name = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    async with own_store(docker_client) as name:
 
-    def make(index_url: str = index.python, **settings: object) -> ExecutionEngine:
-        network = {"dependency_network": "bridge", "dependency_timeout": 120.0, **settings}
-        return make_engine(name, index_url=index_url, **network)  # pyright: ignore[reportArgumentType]
+        def make(index_url: str = index.python, **settings: object) -> ExecutionEngine:
+            network = {"dependency_network": "bridge", "dependency_timeout": 120.0, **settings}
+            return make_engine(name, index_url=index_url, **network)  # pyright: ignore[reportArgumentType]
 
-    yield make
-    await remove_store(docker_client, name)
+        yield make
 
 
 def downloads(index: Index, package: str) -> int:

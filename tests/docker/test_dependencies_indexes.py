@@ -16,7 +16,8 @@ from interpreter_tools import ConfigurationError, RunApp
 from interpreter_tools._docker.build import build_image
 from tests.cli.command import call
 from tests.docker.index import NAME, Certificates, Index, find_gateway, make_authority, make_wheel, serving
-from tests.docker.toy import make_engine, remove_image, remove_images, remove_store
+from tests.docker.stores import remove_image
+from tests.docker.toy import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,15 +49,6 @@ async def servers(shared_engine: ExecutionEngine, tmp_path_factory: pytest.TempP
     certificates = await asyncio.to_thread(make_authority, tmp_path_factory.mktemp("authority"), address)
     with serving(address, certificates) as plain, serving(address, certificates, tls=True) as tls:
         yield Servers(plain, tls, certificates)
-
-
-@pytest.fixture(scope="module")
-async def store(docker_client: DockerClient) -> AsyncIterator[str]:
-    """A store that nobody else uses."""
-    name = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
-    yield name
-    await remove_store(docker_client, name)
-    await remove_images(docker_client, name)
 
 
 @pytest.fixture(scope="module")

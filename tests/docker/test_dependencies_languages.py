@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, ExecutionEngine
 from interpreter_tools._dependencies import DERIVED_REPOSITORY
 from interpreter_tools._docker.build import build_image
-from tests.docker.toy import remove_image, remove_images, remove_store
+from tests.docker.stores import remove_image, remove_images, remove_store
 from tests.watch import CLIENTS, containers_of_process, eventually
 
 if TYPE_CHECKING:
@@ -25,14 +25,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-async def engine(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
-    """An engine with a store that nobody else uses."""
-    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
-    pool = PoolConfig(min_size=0, max_size=4, wait_timeout=120)
-    async with ExecutionEngine(EngineConfig(prewarm=(), pool=pool, dependency_store=store)) as engine:
-        yield engine
-    await remove_store(docker_client, store)
-    await remove_images(docker_client, store)
+def engine(store_engine: ExecutionEngine) -> ExecutionEngine:
+    """An engine with a store of its own."""
+    return store_engine
 
 
 # -- Python

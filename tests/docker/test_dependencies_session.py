@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import ContainerStrategy, PoolConfig, SessionClosed
-from tests.docker.toy import make_engine, registered, remove_store
+from tests.docker.stores import own_store
+from tests.docker.toy import make_engine, registered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,13 +23,11 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(scope="module")
-async def toys(docker_client: DockerClient) -> AsyncIterator[ExecutionEngine]:
+async def toys(store: str) -> AsyncIterator[ExecutionEngine]:
     """An engine with a store of its own."""
-    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
     with registered():
         async with make_engine(store) as engine:
             yield engine
-    await remove_store(docker_client, store)
 
 
 def fresh(name: str = "pkg") -> str:
@@ -95,12 +94,11 @@ async def test_turn_waits_for_an_installation(toys: ExecutionEngine) -> None:
 @pytest.mark.parametrize("in_session", [False, True])
 async def test_run_that_waits_for_packages_stands_in_nobodys_way(docker_client: DockerClient, in_session: bool) -> None:
     """Also where there is one container at a time: it holds none meanwhile."""
-    store = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
+    pool = PoolConfig(min_size=0, max_size=1, wait_timeout=10)
     with registered():
-        async with make_engine(store, pool=PoolConfig(min_size=0, max_size=1, wait_timeout=10)) as engine:
+        async with own_store(docker_client) as store, make_engine(store, pool=pool) as engine:
             name = fresh("endless")
             runner = engine.session(strategy=ContainerStrategy.PER_EXECUTION) if in_session else engine
             async with runner.stream("toy", name, dependencies=[name]) as execution:
                 await anext(execution)
                 assert (await engine.run("toy", "echo other")).stdout == "other\n"
-    await remove_store(docker_client, store)

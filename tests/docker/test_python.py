@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import ContainerStrategy, RunOptions
-from tests.docker.toy import image_with
+from tests.docker.stores import image_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

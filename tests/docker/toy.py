@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from typing import TYPE_CHECKING
 
 from interpreter_tools import (
@@ -14,15 +13,9 @@ from interpreter_tools import (
     LanguageRegistry,
     PoolConfig,
 )
-from interpreter_tools._dependencies.derived_image import STORE_LABEL
-from interpreter_tools._docker.build import build_image
-from interpreter_tools._exceptions import DockerApiError
-from tests.watch import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
-
-    from interpreter_tools._docker import DockerClient
+    from collections.abc import Generator
 
 _INSTALL = """
 target=$1; shift
@@ -68,49 +61,3 @@ def make_engine(store: str, **options: object) -> ExecutionEngine:
     pool = PoolConfig(min_size=0, max_size=4, wait_timeout=120)
     values: dict[str, object] = {"dependency_network": "none", "pool": pool, **options}
     return ExecutionEngine(EngineConfig(prewarm=(), dependency_store=store, **values))  # pyright: ignore[reportArgumentType]
-
-
-async def remove_store(client: DockerClient, store: str) -> None:
-    """Removes a volume that no test needs any more; containers that still end hold it for a moment."""
-
-    async def attempt() -> bool:
-        try:
-            await client.remove_volume(store)
-        except DockerApiError:
-            return False
-        return True
-
-    await eventually(attempt, bool, within=30)
-
-
-async def remove_image(client: DockerClient, tag: str) -> None:
-    """Removes an image, as soon as the containers that use it are gone."""
-
-    async def attempt() -> bool:
-        try:
-            await client.remove_image(tag)
-        except DockerApiError as error:
-            if error.status != 409:
-                raise
-            return False
-        return True
-
-    await eventually(attempt, bool, within=30)
-
-
-@contextlib.asynccontextmanager
-async def image_with(client: DockerClient, image: str, line: str) -> AsyncGenerator[str]:
-    """Make an image with one more line in its recipe, for as long as the block runs."""
-    tag = f"it-test-{uuid.uuid4().hex[:12]}:1"
-    await build_image(client, f"FROM {image}\n{line}\n", tag=tag, files={}, arguments={}, on_line=lambda _: None)
-    try:
-        yield tag
-    finally:
-        await remove_image(client, tag)
-
-
-async def remove_images(client: DockerClient, store: str) -> None:
-    """Removes the images that belong to a store."""
-    for image in await client.list_images({STORE_LABEL: store}):
-        for tag in image.tags:
-            await remove_image(client, tag)
