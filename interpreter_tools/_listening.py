@@ -1,7 +1,8 @@
-"""A socket that listens, for the servers of the package."""
+"""The sockets on which the servers of the package listen, and who can reach them."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 from interpreter_tools._exceptions import ConfigurationError
@@ -32,3 +33,13 @@ def listen(host: str, port: int, *, option: str = "--port", backlog: int = 128) 
         raise ConfigurationError(option, f"{host}:{port}", reason) from None
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
     return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

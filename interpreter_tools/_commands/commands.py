@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from interpreter_tools._commands.link import Command, CommandLink, Outcome
-from interpreter_tools._config.checks import check_environment, check_seconds
+from interpreter_tools._config.checks import check_environment, check_seconds, check_text
 from interpreter_tools._exceptions import (
     ConfigurationError,
     SessionClosed,
@@ -114,7 +114,7 @@ class Commands:
         if not command:
             raise ConfigurationError("command", command, "is empty", hint="name a program")
         for word in (*command, cwd or ""):
-            _check_text(word, field="command")
+            check_text(word, field="command")
         check_seconds(timeout, field="timeout")
         directory = os.path.join(self.working_dir(), cwd or "")  # noqa: PTH118 - a path in the container
         request = {
@@ -191,7 +191,7 @@ class Commands:
     async def _do(
         self, action: str, path: str, *, stdin: bytes = b"", output_limit: int | None = None, **arguments: str | int
     ) -> bytes:
-        _check_text(path, field="path")
+        check_text(path, field="path")
         request = {"do": action, "path": path, **arguments}
         ended = await self._call(request, stdin=stdin, timeout=None, output_limit=output_limit)
         if ended.exit_code == _REFUSED and ended.stderr.isdigit():
@@ -220,12 +220,3 @@ class Commands:
             exit_code = 127 if end.errno == errno.ENOENT else 126  # as shells do
             stderr = f"{end.file}: {os.strerror(end.errno)}\n".encode("utf-8", "surrogateescape")
         return Ended(exit_code=exit_code, stdout=stdout, stderr=stderr, outcome=outcome, failure=end.errno)
-
-
-def _check_text(text: str, *, field: str) -> None:
-    try:
-        fine = b"\0" not in text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        fine = False
-    if not fine:
-        raise ConfigurationError(field, text, "holds NUL or a lone surrogate")

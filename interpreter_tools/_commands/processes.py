@@ -18,7 +18,7 @@ import msgspec
 from interpreter_tools._commands.process import Process
 from interpreter_tools._commands.process_link import ProcessLink
 from interpreter_tools._commands.server_program import program
-from interpreter_tools._config.checks import check_environment
+from interpreter_tools._config.checks import check_environment, check_text
 from interpreter_tools._deadline import awake_limit
 from interpreter_tools._exceptions import ConfigurationError, ExecutionClosed
 
@@ -170,7 +170,7 @@ class Processes:
         if not command:
             raise ConfigurationError("command", command, "is empty", hint="name a program")
         for word in (*command, cwd or ""):
-            _check_text(word, field="command")
+            check_text(word, field="command")
         if terminal is not None and not all(0 < number < 1 << 16 for number in terminal):
             raise ConfigurationError("terminal", terminal, "is not rows and columns from 1 to 65,535")
         request = {
@@ -219,7 +219,7 @@ class Processes:
         Raises:
             OSError: it cannot be moved.
         """
-        _check_text(target, field="target")
+        check_text(target, field="target")
         return msgspec.json.decode(await self._do("move", path, target=target), type=Entry)
 
     async def remove(self, path: str, *, keep: str) -> None:
@@ -305,7 +305,7 @@ class Processes:
     async def _begin(
         self, action: str, path: str, arguments: Mapping[str, str | int] | None = None, *, stdin: bool = False
     ) -> Process:
-        _check_text(path, field="path")
+        check_text(path, field="path")
         process = Process((), cwd=None, environment={}, has_terminal=False)
         request = {"do": action, "path": path, "live": True, "stdin": stdin, **(arguments or {})}
         end = await self._link.start(process, json.dumps(request).encode())
@@ -324,12 +324,3 @@ def _refusal(code: int, error: bytes, path: str) -> OSError:
         number = int(error)
         return OSError(number, os.strerror(number), path)
     return OSError(errno.EIO, error.decode("utf-8", "replace").strip() or "it was interrupted", path)
-
-
-def _check_text(text: str, *, field: str) -> None:
-    try:
-        fine = b"\0" not in text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        fine = False
-    if not fine:
-        raise ConfigurationError(field, text, "holds NUL or a lone surrogate")

@@ -140,6 +140,16 @@ def check_directory(path: str, *, field: str) -> None:
         raise ConfigurationError(field, path, "is not an absolute path")
 
 
+def check_text(text: str, *, field: str) -> None:
+    """Refuse a text that no system call takes.
+
+    Raises:
+        ConfigurationError: the text holds NUL or a lone surrogate.
+    """
+    if not _VALUE.fullmatch(text):
+        raise ConfigurationError(field, text, "holds NUL or a lone surrogate")
+
+
 def check_choice(value: str, choices: tuple[str, ...], *, field: str) -> None:
     """Refuse a value that is not among the choices.
 

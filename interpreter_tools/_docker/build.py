@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import tarfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import msgspec
-from aiodocker import DockerError
+
+from interpreter_tools._docker.images import post_tar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from interpreter_tools._docker.client import DockerClient
 
 _DEADLINE = 600.0
-_MEDIA_TYPE = {"Content-Type": "application/x-tar"}
 
 
 async def build_image(
@@ -51,19 +51,14 @@ async def build_image(
     query = urlencode(parameters | ({} if network is None else {"networkmode": network}))
     context = _pack({"Dockerfile": dockerfile.encode(), **files})
 
-    async def build() -> None:
-        async with connection.docker._query(  # noqa: SLF001 - aiodocker's own call drops the error's text
-            f"build?{query}", "POST", data=context, headers=_MEDIA_TYPE
-        ) as response:
-            async for line in response.content:
-                answer = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
-                if "error" in answer:
-                    raise DockerError(500, str(answer["error"]))
-                text = str(answer.get("stream", "")).strip()
-                if text:
-                    on_line(text)
+    def take(answer: Mapping[str, object]) -> None:
+        text = str(answer.get("stream", "")).strip()
+        if text:
+            on_line(text)
 
-    await connection.ask("build image", build, deadline=deadline)
+    await connection.ask(
+        "build image", lambda: post_tar(connection, f"build?{query}", context, take), deadline=deadline
+    )
 
 
 def _pack(files: Mapping[str, bytes]) -> bytes:

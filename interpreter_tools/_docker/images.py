@@ -12,7 +12,7 @@ from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker.errors import map_docker_errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 
     from interpreter_tools._docker.http import HttpConnection
 
@@ -91,6 +91,27 @@ def split_tag(name: str) -> tuple[str, str]:
     return (repository, version) if colon and "/" not in version else (name, "latest")
 
 
+async def post_tar(
+    connection: HttpConnection,
+    query: str,
+    source: AsyncIterable[bytes] | bytes,
+    take: Callable[[Mapping[str, object]], None],
+) -> None:
+    """Send a tar to the engine, and hand each line of its answer to ``take``.
+
+    Raises:
+        DockerError: the engine refused.
+    """
+    async with connection.docker._query(  # noqa: SLF001 - aiodocker's own calls drop an error's text, or are missing
+        query, "POST", data=source, headers=_MEDIA_TYPE
+    ) as response:
+        async for line in response.content:
+            answer = msgspec.json.decode(line, type=dict[str, object]) if line.strip() else {}
+            if "error" in answer:
+                raise DockerError(500, str(answer["error"]))
+            take(answer)
+
+
 async def import_tree(
     connection: HttpConnection, source: AsyncIterable[bytes] | bytes, *, tag: str, changes: Sequence[str]
 ) -> str:
@@ -102,14 +123,12 @@ async def import_tree(
     # Podman ignores the parameter `tag`
     query = urlencode([("fromSrc", "-"), ("repo", tag), *(("changes", change) for change in changes)])
     image_id = ""
-    async with connection.docker._query(  # noqa: SLF001 - aiodocker has no call for importing a tree
-        f"images/create?{query}", "POST", data=source, headers=_MEDIA_TYPE
-    ) as response:
-        async for line in response.content:
-            answer = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else {}
-            if "error" in answer:
-                raise DockerError(500, str(answer["error"]))
-            image_id = str(answer.get("status", image_id))
+
+    def take(answer: Mapping[str, object]) -> None:
+        nonlocal image_id
+        image_id = str(answer.get("status", image_id))
+
+    await post_tar(connection, f"images/create?{query}", source, take)
     if not image_id:
         raise DockerError(500, "the engine gave no id for the imported image")
     return image_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 from typing import TYPE_CHECKING, Self
 
@@ -11,7 +10,7 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
 from interpreter_tools._exceptions import ConfigurationError
-from interpreter_tools._listening import listen
+from interpreter_tools._listening import is_loopback, listen
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -56,12 +55,7 @@ class HttpAddress(msgspec.Struct, frozen=True):
     @property
     def is_loopback(self) -> bool:
         """True when only this machine can reach the address."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 async def serve_http(server: MCPServer[State], address: HttpAddress) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
 import socket
 import sys
@@ -18,7 +17,7 @@ import uvicorn
 
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError
-from interpreter_tools._listening import listen
+from interpreter_tools._listening import is_loopback, listen
 from interpreter_tools.server._app import create_app
 from interpreter_tools.server._authority import LocalAuthority
 from interpreter_tools.server._keys import Keys
@@ -61,12 +60,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """True when only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def shown(self) -> str:
