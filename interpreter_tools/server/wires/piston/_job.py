@@ -1,4 +1,4 @@
-"""What Piston's clients ask to be run, checked."""
+"""A job of Piston's clients: the program that is to be run, checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a compiler and a program ended, in Piston's words."""
+"""The end of a compiler and of a program, in Piston's words."""
 
 from __future__ import annotations
 
