@@ -521,6 +521,19 @@ class ExecutionEngine:
         """
         return await self._use().runtime.images.has(name)
 
+    async def ping(self, *, timeout: float = 2.0) -> None:
+        """Return once the Docker engine has answered.
+
+        Args:
+            timeout: seconds that it has for that.
+
+        Raises:
+            DockerUnavailable: the Docker engine does not answer.
+            DockerApiError: its answer does not come in time, or is an error.
+            EngineClosed: the engine is not running.
+        """
+        await self._use().runtime.client.ping(deadline=timeout)
+
     def stats(self) -> EngineStats:
         """Return the numbers of containers and leases now, and of events since the engine's start.
 

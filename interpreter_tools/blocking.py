@@ -221,6 +221,7 @@ class Engine:
     read_file_base64 = _blocking(ExecutionEngine.read_file_base64)
     list_workspace_files = _blocking(ExecutionEngine.list_workspace_files)
     has_image = _blocking(ExecutionEngine.has_image)
+    ping = _blocking(ExecutionEngine.ping)
 
     def read_file(self, session_id: str, path: str, *, limit: str | int | None = None) -> bytes:
         """Return the bytes of a file; see ``Session.read_file``."""

@@ -176,6 +176,12 @@ class DockerClient:
         """Return the abilities of the engine and its host."""
         return await self._connection.request("inspect the engine", "GET", "info", read=read_info)
 
+    async def ping(self, *, deadline: float) -> None:
+        """Return once the engine has answered; it has ``deadline`` seconds for that."""
+        await self._connection.request(
+            "ask for an answer", "GET", "version", again=False, deadline=deadline, read=ignore
+        )
+
     async def create_container(self, spec: Mapping[str, object], *, name: str | None = None) -> str:
         """Make a container and return its id.
 

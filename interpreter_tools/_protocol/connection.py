@@ -290,6 +290,10 @@ class Connection:
         """
         return encode.lead(connection, spared, run=run) if self._flow(run) is not None else b""
 
+    def pause(self, *, paused: bool) -> bytes:
+        """Have the processes of all runs stand still, or go on. There is no answer."""
+        return encode.pause(paused=paused)
+
     def reset(self, reset: Reset) -> bytes:
         """Kill, wipe and verify, then boot for the next user; answered by Clean."""
         data = encode.reset(reset)

@@ -48,6 +48,7 @@ class Frame(IntEnum):
     TAKEN = 0x14
     MARK = 0x15
     LEAD = 0x16
+    PAUSE = 0x17
 
     HELLO = 0x81
     READY = 0x82

@@ -162,6 +162,11 @@ def lead(connection: int, spared: Sequence[int], *, run: int) -> bytes:
     return frame(Frame.LEAD, *map(_LENGTH.pack, (connection, *spared)), run=run)
 
 
+def pause(*, paused: bool) -> bytes:
+    """Encode PAUSE: the processes of all runs stand still, or go on."""
+    return frame(Frame.PAUSE, _LENGTH.pack(paused))
+
+
 def list_files(*, changed: bool) -> bytes:
     """Encode LIST: the files below the workspace, or those that changed since MARK."""
     return frame(Frame.LIST, *([_LENGTH.pack(1)] if changed else []))

@@ -302,6 +302,12 @@ class SessionContainers:
         if record.is_lost and record.is_shared and self._anchor is None:
             self._anchor = record  # nothing else kept the shared workspace, so its files are gone as well
 
+    def pause(self, *, paused: bool) -> None:
+        """Have the programs in all containers of the session stand still, or go on."""
+        for record in self._records():
+            if not record.is_lost:
+                record.channel.send(record.channel.connection.pause(paused=paused))
+
     def _records(self) -> list[Record]:
         kept = (self.current, *reversed(self._own.values()), self._anchor)
         return list({id(record): record for record in kept if record is not None}.values())

@@ -225,6 +225,33 @@ class Session:
 
     # -- running
 
+    def pause(self) -> None:
+        """Have all programs of the session stand still, with their memory, until ``resume``.
+
+        Runs, cells and processes that go on take no processor time. Their limits of time go on.
+
+        Raises:
+            ConfigurationError: the strategy of the session is not ``PER_SESSION``, so it has no containers of its own.
+            SessionClosed: the session was cleaned up.
+        """
+        self._check_own()
+        self._workspace.containers.pause(paused=True)
+
+    def resume(self) -> None:
+        """Have the programs of the session go on after ``pause``.
+
+        Raises:
+            ConfigurationError: as ``pause`` raises it.
+            SessionClosed: the session was cleaned up.
+        """
+        self._check_own()
+        self._workspace.containers.pause(paused=False)
+
+    def _check_own(self) -> None:
+        self._turns.check()
+        if self.config.strategy is not ContainerStrategy.PER_SESSION:
+            raise ConfigurationError("session_id", self.id, "is a session of another strategy than PER_SESSION")
+
     async def run(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> ExecutionResult:
         """Run code to its end, once the session's turn has come; see ``ExecutionEngine.run``.
 
@@ -281,9 +308,7 @@ class Session:
             ConfigurationError: the strategy of the session is not ``PER_SESSION``, so its files do not stay.
             SessionClosed: the session was cleaned up.
         """
-        self._turns.check()
-        if self.config.strategy is not ContainerStrategy.PER_SESSION:
-            raise ConfigurationError("session_id", self.id, "is a session of another strategy than PER_SESSION")
+        self._check_own()
         if self._processes is None:
             self._processes = Processes(ProcessPlace(self._runs), working_dir=self._workspace.config.working_dir)
         return self._processes

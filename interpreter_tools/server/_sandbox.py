@@ -86,17 +86,20 @@ class Sandbox:
             self.set_timeout(seconds)
 
     def pause(self, *, keep: float) -> None:
-        """Mark it as paused: clients see no running sandbox before ``resume``. Its processes and memory stay.
+        """Have its programs stand still, with their memory, until ``resume``.
 
         Args:
             keep: seconds after which a paused sandbox ends.
         """
+        self.check()
+        self.session.pause()
         self.state = "paused"
         self.set_timeout(keep)
 
     def resume(self, seconds: float) -> None:
         """Have a paused sandbox run again, for this many seconds."""
         self.check()
+        self.session.resume()
         self.state = "running"
         self.set_timeout(seconds)
 

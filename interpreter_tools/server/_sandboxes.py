@@ -213,7 +213,7 @@ class Sandboxes:
             sandbox = self._by_id.get(sandbox_id)
             if sandbox is None or sandbox.deadline > deadline:
                 continue
-            if sandbox.on_timeout == "pause" and sandbox.state == "running":
+            if sandbox.on_timeout == "pause" and sandbox.state == "running" and sandbox.session.is_active:
                 sandbox.pause(keep=self._config.paused_timeout)
             else:
                 self._end(sandbox)

@@ -250,6 +250,11 @@ static void dispatch(uint8_t type, uint16_t run, struct cursor *payload)
 		boot_begin();
 		return;
 	}
+	if (type == IT_PAUSE && !run) {
+		members_pause(take_u32(payload));
+		take_end(payload);
+		return;
+	}
 	if (run_frame(type, run, payload))
 		return;
 	if (run ? type != IT_START : run_active())

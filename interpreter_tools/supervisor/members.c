@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define MOST_LOOKS 16 /* before those that still move are killed as they are */
+#define ANY UINT32_MAX /* in place of a mark: whatever it is */
 
 static struct {
 	const pid_t *pids;
@@ -88,7 +89,7 @@ static unsigned signal_all(uint32_t mark, int number, unsigned *moving)
 		if (pid <= 1 || boot_owns(pid) || is_spared(pid) || !look(pid, &process))
 			continue;
 		/* root's is the zygote, or a child of it that has not become a user yet; what is dead waits for its parent */
-		if (process.uid == 0 || process.mark != mark || strchr("ZX", process.state))
+		if (process.uid == 0 || (mark != ANY && process.mark != mark) || strchr("ZX", process.state))
 			continue;
 		count++;
 		*moving += !strchr("Tt", process.state);
@@ -106,6 +107,14 @@ bool members_left(uint32_t mark)
 		signal_all(mark, SIGSTOP, &moving);
 	signal_all(mark, SIGKILL, &moving);
 	return true;
+}
+
+void members_pause(bool paused)
+{
+	unsigned moving;
+	signal_all(ANY, paused ? SIGSTOP : SIGCONT, &moving);
+	for (int i = 0; i < MOST_LOOKS && paused && moving; i++)
+		signal_all(ANY, SIGSTOP, &moving);
 }
 
 void members_end_others(uint32_t mark, const pid_t *pids, size_t count)

@@ -71,6 +71,7 @@
 #define IT_TAKEN 0x14   /* u32 bytes of output and messages of a side run that the client has taken: there is room for as many again */
 #define IT_MARK 0x15    /* empty: what changes from here on is told by IT_LIST */
 #define IT_LEAD 0x16    /* u32 connection of a side run, u32 connections that are spared: see "Side runs" */
+#define IT_PAUSE 0x17   /* u32 1: every process of every run stands still; 0: they go on. At any time after the boot, for run 0 */
 
 /* client to the supervisor of an installer, where the store can be written; a key is 64 hexadecimal digits */
 #define IT_STAGE 0x0d   /* u32 uid, string key: STORE/.KEY/target and STORE/.KEY/tmp, empty and that user's */

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import io
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -219,6 +220,35 @@ async def test_life_of_a_sandbox(served: Served) -> None:
         await again.run_code("x")
     with pytest.raises(SandboxException):
         await again.commands.run("true")
+
+
+_WAIT_FOR_GAP = """
+import time
+print("begun", flush=True)
+last = time.monotonic()
+while (gap := time.monotonic() - last) < 1:
+    last += gap
+"""
+
+
+async def test_paused_sandbox_stands_still(served: Served) -> None:
+    """Its threads and commands take no time while it is paused, and go on in the same processes."""
+    options = _options(served)
+    sandbox = await AsyncSandbox.create(timeout=60, **options)
+    await sandbox.run_code(f"import threading\nthread = threading.Thread(target=exec, args=({_WAIT_FOR_GAP!r}, {{}}))")
+    await sandbox.run_code("import os; before = os.getpid(); thread.start()")
+    begun = asyncio.Event()
+    program = f"exec python3 -c {shlex.quote(_WAIT_FOR_GAP)}"
+    command = await sandbox.commands.run(program, background=True, on_stdout=lambda _: begun.set(), timeout=0)
+    await begun.wait()
+    await sandbox.pause()
+    await asyncio.sleep(1.5)
+    await sandbox.connect(timeout=60)
+    assert (await command.wait()).exit_code == 0  # it has seen a second that it was not there
+    assert (await sandbox.run_code("thread.join(); os.getpid() == before")).text == "True"
+    await sandbox.pause()
+    assert await sandbox.kill()  # with all that stands still in it
+    assert len(served.core.sandboxes) == 0
 
 
 async def test_list_comes_in_pages(served: Served) -> None:

@@ -119,7 +119,7 @@ class Code:
         return StreamedResponse(write, media_type="application/json", beat=_KEEPALIVE)
 
     async def _run(self, owner: Owner, turn: asyncio.Lock, context: Context, cell: _CellRequest, *, sink: Sink) -> None:
-        run = self._core.run(owner, wire="e2b", language=context.language)
+        run = self._core.run(owner, wire="e2b", language=context.language, strategy="context")
         async with run, turn:
             if cell.before:
                 await context.run(cell.before, silent=True)
