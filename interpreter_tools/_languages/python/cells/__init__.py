@@ -228,11 +228,11 @@ class Runner:
             self.wire.say({"event": "saved", "id": number, "bytes": self.snapshot.bytes})
             parking.bury(between)
 
-    def _fork(self):
-        """Fork for a checkpoint or a rewind: ``parking.away``."""
+    def _fork(self, runs_on=False):
+        """Fork for a checkpoint, or to run on from one: ``parking.away``."""
         self.parks = True
         try:
-            return parking.away()
+            return parking.away(runs_on)
         finally:
             self.parks = False
 
@@ -262,7 +262,7 @@ class Runner:
                 self.wire.post({"event": "weighed", "held": parking.held(message["parked"])})
                 continue
             try:
-                between = self._fork()
+                between = self._fork(runs_on=True)
             except OSError as error:
                 reason = f"lack of memory or processes ({error})"
                 self.wire.post({"event": "refused", "id": message["id"], "reason": reason})

@@ -8,6 +8,7 @@ children of the sandbox's first process: the code of the cells never meets them 
 import _socket
 import asyncio
 import errno
+import functools
 import os
 import re
 import signal
@@ -150,8 +151,14 @@ def wait_until_alone(parked):
         left = next(others(parked), None)
 
 
-def away():
+def away(runs_on):
     """Fork a process that is no child of this one: the fork of a fork, which ends.
+
+    Python's own fork has libraries begin anew in the new process, which copies some 200 pages. So it is used for the
+    last step alone, and only for a process that runs cells.
+
+    Args:
+        runs_on: the new process runs cells; else it is parked.
 
     Returns:
         0 in the new process. In this one the number of the process between the two: ``bury`` waits for its end.
@@ -164,10 +171,10 @@ def away():
     ours, theirs = _socket.socketpair()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the threads, which are looked for below
-        between = os.fork()
+        between = _bare_fork()
     if between == 0:
         ours.close()
-        _fork_on(theirs, waits)
+        _fork_on(theirs, waits, os.fork if runs_on else _bare_fork)
         theirs.close()
         return 0
     theirs.close()
@@ -189,12 +196,28 @@ def away():
     return between
 
 
-def _fork_on(origin, waits):
+def _bare_fork():
+    """Fork by the C library alone: nothing but a fork in the new process needs what Python does besides."""
+    if (ctypes := sys.modules.get("ctypes")) is None:
+        return os.fork()
+    pid = _c_library().fork()
+    if pid < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return pid
+
+
+@functools.cache
+def _c_library():
+    return sys.modules["ctypes"].PyDLL(None, use_errno=True)
+
+
+def _fork_on(origin, waits, fork):
     """Fork, and end; return in the fork."""
     try:
         if waits and not origin.recv(1):
             os._exit(0)
-        if os.fork():
+        if fork():
             os._exit(0)
         origin.send(_GO)
     except BaseException as error:
