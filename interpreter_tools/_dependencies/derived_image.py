@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from interpreter_tools._dependencies.authorities import FILE, JOIN, of_image
-from interpreter_tools._docker.build import build_image
+from interpreter_tools._docker.build import STDERR, build_image
 from interpreter_tools._exceptions import DockerApiError
 from interpreter_tools._execution.installing import Installed
 
@@ -44,7 +44,6 @@ else
     exit 127
 fi
 rm -f $authorities"""
-_RED = "\x1b[91m"  # the builder's mark of what was written to stderr
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _BUILDER = re.compile(r"Step \d+/\d+ : |---> |Removing intermediate container |Successfully (built|tagged) ")
 _CODES = (
@@ -88,7 +87,7 @@ async def build_derived(
         text = _ESCAPE.sub("", line)
         if _BUILDER.match(text):
             return
-        sink("dependency_stderr" if line.startswith(_RED) else "dependency_stdout", f"{text}\n".encode())
+        sink("dependency_stderr" if line.startswith(STDERR) else "dependency_stdout", f"{text}\n".encode())
 
     try:
         await build_image(

@@ -17,9 +17,11 @@ import msgspec
 from interpreter_tools._languages.imports import MOST_BYTES, grammar_of, read_imports
 from interpreter_tools._languages.known import (
     known_packages,
+    large_packages,
     normal_name,
     package_of_module,
     python_packages,
+    similar_package,
     system_needs,
     system_packages,
 )
@@ -143,6 +145,8 @@ class _Imports:
         self._read = read
         self._root = root
         self._asked = asked
+        present = asked | {normal_name(each) for each in inventory.packages} if kind == "pip" else asked
+        self._refused = large_packages() if present.isdisjoint(large_packages()) else frozenset[str]()
         self._verdicts: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._files: dict[str, bytes] = {}
         self._waiting: list[tuple[str, bytes]] = []
@@ -178,13 +182,22 @@ class _Imports:
         elif imported.fallbacks is None:
             self._refuse(imported.name)
 
-    def _refuse(self, name: str) -> None:
-        name = name.partition(".")[0] if self._kind == "pip" else _npm_package(name)
-        if (normal_name(name) if self._kind == "pip" else name) in self._asked:
+    def _refuse(self, module: str) -> None:
+        name = module.partition(".")[0] if self._kind == "pip" else _npm_package(module)
+        plain = normal_name(name) if self._kind == "pip" else name
+        package = package_of_module(module) if self._kind == "pip" else None
+        if plain in self._asked:
             return
+        if package in self._refused:
+            self.notes[
+                f"{name!r} is imported, but its package {package!r} brings the libraries of graphics cards, more than "
+                "2 GB to download: an import alone does not install them; ask for it with dependencies"
+            ] = None
+            return
+        meant = similar_package(self._kind, plain)
         self.notes[
-            f"{name!r} is imported, but is not the name of a well-known package: nothing is installed for it, as "
-            "anyone can publish a package of any name; if it is right, ask for it with dependencies"
+            f"{name!r} is imported, but is not the name of a well-known package{_or_is_meant(meant)}: nothing is "
+            "installed for it, as anyone can publish a package of any name; if it is right, ask for it with dependencies"
         ] = None
 
     async def _judge(self, name: str, members: tuple[str, ...], path: str) -> str | None:
@@ -207,7 +220,7 @@ class _Imports:
             return _THERE
         if top in inventory.modules and (package is None or package_of_module(top) == package):
             return _THERE
-        return None if package is None else normal_name(package)
+        return None if package is None or package in self._refused else normal_name(package)
 
     async def _is_own_module(self, name: str, members: tuple[str, ...], path: str) -> bool:
         dots = len(name) - len(name.lstrip("."))
@@ -259,6 +272,10 @@ async def _read_imports(code: bytes, grammar: Grammar) -> tuple[Imported, ...]:
     if len(code) < _IN_A_THREAD:
         return read_imports(code, grammar)
     return await asyncio.to_thread(read_imports, code[:MOST_BYTES], grammar)
+
+
+def _or_is_meant(package: str | None) -> str:
+    return "" if package is None else f" (is {package!r} meant?)"
 
 
 def _npm_package(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from interpreter_tools._docker.client import DockerClient
 
 _DEADLINE = 600.0
+STDERR = "\x1b[91m"
+"""The beginning of a line that a step wrote to stderr: the engine colours it."""
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 async def build_image(
@@ -38,7 +42,7 @@ async def build_image(
         tag: the image's name.
         files: the files that the Dockerfile copies, by name.
         arguments: values of its ``ARG`` lines, and of those that every build has, such as ``http_proxy``.
-        on_line: is called with each line of the build's output.
+        on_line: is called with each line of the build's output; those of stderr begin with ``STDERR``.
         deadline: seconds for all of it.
         network: the Docker network that the steps run in; None means the engine's default.
 
@@ -51,14 +55,44 @@ async def build_image(
     query = urlencode(parameters | ({} if network is None else {"networkmode": network}))
     context = _pack({"Dockerfile": dockerfile.encode(), **files})
 
-    def take(answer: Mapping[str, object]) -> None:
-        text = str(answer.get("stream", "")).strip()
-        if text:
-            on_line(text)
+    lines = Lines(on_line)
 
-    await connection.ask(
-        "build image", lambda: post_tar(connection, f"build?{query}", context, take), deadline=deadline
-    )
+    def take(answer: Mapping[str, object]) -> None:
+        lines.take(str(answer.get("stream", "")))
+
+    try:
+        await connection.ask(
+            "build image", lambda: post_tar(connection, f"build?{query}", context, take), deadline=deadline
+        )
+    finally:
+        lines.end()
+
+
+class Lines:
+    """The lines of a build, of which the engine sends what a step writes, piece by piece."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._begun = ""
+
+    def take(self, text: str) -> None:
+        """Take the next piece, and tell of the lines that it ends."""
+        if self._begun and text.startswith(STDERR) != self._begun.startswith(STDERR):
+            self.end()
+        *lines, begun = (self._begun + text).split("\n")
+        self._begun = ""
+        for line in lines:
+            self._tell(line)
+        self._begun = begun
+
+    def end(self) -> None:
+        """Tell of the line that has begun, if one has."""
+        self._tell(self._begun)
+        self._begun = ""
+
+    def _tell(self, line: str) -> None:
+        if _ESCAPE.sub("", line).strip():
+            self._on_line(line.strip())
 
 
 def _pack(files: Mapping[str, bytes]) -> bytes:

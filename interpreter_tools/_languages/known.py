@@ -5,6 +5,7 @@ The tables are files of ``data/``; the head of each says where it comes from.
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DATA = Path(__file__).with_name("data")
+_SHORT = 3  # characters of a name, any of which is like many others
+_ALIKE = 0.8  # of difflib: one slip in five letters
 
 
 def _rows(name: str) -> Iterator[list[str]]:
@@ -38,6 +41,20 @@ def known_packages(kind: str) -> frozenset[str]:
     """Return the names of well-known packages: of ``"pip"`` (normalised) or of ``"npm"``; none for other kinds."""
     files = {"pip": "python_known.txt", "npm": "node_known.txt"}
     return frozenset(name for (name,) in _rows(files[kind])) if kind in files else frozenset()
+
+
+@cache
+def large_packages() -> frozenset[str]:
+    """Return the names of Python's packages that bring the libraries of graphics cards: 2 GB and more to download."""
+    return frozenset(name for (name,) in _rows("python_large.txt"))
+
+
+def similar_package(kind: str, name: str) -> str | None:
+    """Return the well-known package whose name differs by a slip from that of an unknown one; None without one."""
+    if len(name) <= _SHORT:
+        return None
+    alike = [known for known in known_packages(kind) if known[0] == name[0]]
+    return next(iter(difflib.get_close_matches(name, alike, 1, _ALIKE)), None)
 
 
 @cache

@@ -145,6 +145,7 @@ PYTHON = Recipe(
 _DATA_PACKAGES = (
     *("numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "seaborn", "plotly", "pillow", "openpyxl", "sympy"),
     *("requests", "beautifulsoup4", "ipython"),
+    *("jinja2", "tabulate", "lxml"),  # for DataFrame.style, to_markdown and read_html
 )
 # matplotlib looks for fonts at its first import, for a tenth of a second, and writes down what it finds in the user's
 # home, which every sandbox has anew. In this image the list lies beside matplotlib's own fonts.
@@ -171,7 +172,7 @@ DATA = Recipe(
     checks=(
         *PYTHON.checks,
         ("python3", "-c", "import numpy, pandas, scipy, sklearn, matplotlib.pyplot, seaborn, plotly, PIL, openpyxl"),
-        ("python3", "-c", "import sympy, requests, bs4, IPython"),
+        ("python3", "-c", "import sympy, requests, bs4, IPython, jinja2, tabulate, lxml"),
     ),
 )
 

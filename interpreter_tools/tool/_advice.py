@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._languages.known import known_packages, package_of_module, system_packages
+from interpreter_tools._languages.known import known_packages, large_packages, package_of_module, system_packages
 from interpreter_tools.tool._programs import INSTALL, INSTEAD, NETWORK
 
 if TYPE_CHECKING:
@@ -445,6 +445,11 @@ def _say_missing(missing: _Package | str, result: ExecutionResult, run: Circumst
         )
     doubt = "" if missing.known else ", and is not the name of a well-known package: if it is right"
     wanted = _quoted((*run.dependencies, package))
+    if run.language == "python" and package in large_packages():
+        return (
+            f"{package!r} is not there, and brings the libraries of graphics cards, more than 2 GB to download: do "
+            f"without it, or call again with dependencies=[{wanted}]."
+        )
     return f"{package!r} is not there{doubt}{':' if missing.known else ','} call again with dependencies=[{wanted}]."
 
 

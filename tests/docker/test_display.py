@@ -143,7 +143,14 @@ async def test_frames_and_other_objects(engine: ExecutionEngine) -> None:
     assert shown.text is not None
 
 
-@pytest.mark.parametrize("code", ["import plotly.express as px; px.line(x=[1, 2], y=[3, 4]).show()"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import plotly.express as px; px.line(x=[1, 2], y=[3, 4]).show()",
+        "import plotly.io as pio, plotly.express as px; pio.renderers.default = 'browser'; px.line(y=[3, 4]).show()",
+        "import plotly.express as px; px.line(y=[3, 4]).show(renderer='notebook')",
+    ],
+)
 async def test_figure_of_plotly(engine: ExecutionEngine, code: str) -> None:
     """As its own JSON, and as a page."""
     result = await engine.run("python", code, dependencies=["plotly", "pandas"])

@@ -16,6 +16,7 @@ from interpreter_tools._dependencies.wanted import correct, imported_packages, n
 from interpreter_tools._languages.imports import Imported, grammar_of, read_imports
 from interpreter_tools._languages.known import (
     known_packages,
+    large_packages,
     package_of_module,
     python_packages,
     system_needs,
@@ -166,6 +167,7 @@ def test_tables_hold_together() -> None:
         for need in system_needs(kind, known_packages(kind)).values():
             assert set(need) <= system_packages().keys()
     assert known_packages("words") == frozenset()
+    assert large_packages() <= known_packages("pip")
     assert len(known_packages("pip")) > 2000
     assert len(known_packages("npm")) > 2000
 
@@ -201,6 +203,45 @@ async def test_packages_of_imports() -> None:
     assert len(notes) == 1
     assert "nobody_knows_this" in notes[0]
     assert "dependencies" in notes[0]
+
+
+@pytest.mark.parametrize("code", ["import torch.nn as nn", "from sentence_transformers import X", "import whisper"])
+async def test_an_import_alone_downloads_no_gigabytes(code: str) -> None:
+    """Packages that bring the libraries of graphics cards must be asked for; what they are is said."""
+    packages, (note,) = await found("pip", code)
+    assert packages == set()
+    assert "GB" in note
+    assert "dependencies" in note
+    assert await found("pip", f"try:\n    {code}\nexcept ImportError:\n    pass") == (set(), ())
+
+
+async def test_large_packages_come_where_one_was_asked_for() -> None:
+    """Then the download is made anyway."""
+    assert await found("pip", "import torch, timm", ("torch",)) == ({"timm"}, ())
+
+
+async def test_builds_for_processors_are_taken() -> None:
+    """A sandbox has no graphics card."""
+    assert await found("pip", "import xgboost, tensorflow as tf") == ({"xgboost-cpu", "tensorflow-cpu"}, ())
+    assert (await correct("pip", ("xgboost", "tensorflow"), inventory)) == (("tensorflow", "xgboost"), ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "meant"),
+    [
+        ("pip", "import reqeusts", "'requests'"),
+        ("pip", "import pandsa", "'pandas'"),
+        ("npm", "require('expres')", "'express'"),
+        ("npm", "import c from 'chlak'", "'chalk'"),
+        ("pip", "import utils", None),
+        ("pip", "import my_helpers", None),
+    ],
+)
+async def test_slip_in_a_name_is_told(kind: Kind, code: str, meant: str | None) -> None:
+    """It is not installed, as somebody may have published a package of that name."""
+    packages, (note,) = await found(kind, code)
+    assert packages == set()
+    assert (f"(is {meant} meant?)" in note) if meant else ("meant" not in note)
 
 
 async def test_modules_of_the_program_shadow_packages() -> None:

@@ -27,6 +27,7 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("package", 'language="javascript"', "bash", "main.sh: line 1: node: command not found", {"exit_code": 127}, {}),
     ("package", "in dependencies", "shell", "main.sh: line 1: pip: command not found", {"exit_code": 127}, {}),
     ("package", "no well-known package", "python", _TRACE + "ModuleNotFoundError: No module named 'my_helpers'", {}, {}),
+    ("package", "2 GB", "python", _TRACE + "ModuleNotFoundError: No module named 'torch'", {"notes": ("'torch' is imported, but",)}, {}),
     ("package", "does not provide", "python", _TRACE + "ModuleNotFoundError: No module named 'yaml.x'", {"dependencies": ("pyyaml",)}, {}),
     ("package", "Do without it", "shell", "main.sh: line 1: python3: command not found", {"exit_code": 127}, {"languages": ("shell",)}),
     ("package", "Do without it", "shell", "main.sh: line 1: pip: command not found", {"exit_code": 127}, {"dependencies": None}),

@@ -65,6 +65,10 @@ def _ipython(module):
     module.display = show
 
 
+# Renderers for what a sandbox does not have: programs set one of them by hand.
+_PLOTLY_FRONTENDS = ("browser", "firefox", "chrome", "chromium", "notebook", "notebook_connected", "colab", "vscode")
+
+
 def _plotly(module):
     from plotly.io._base_renderers import ExternalRenderer
 
@@ -77,7 +81,8 @@ def _plotly(module):
                 figure = plotly.graph_objects.Figure(figure, skip_invalid=True)
             display(figure)
 
-    module.renderers["interpreter_tools"] = Display()
+    for name in ("interpreter_tools", *_PLOTLY_FRONTENDS):
+        module.renderers[name] = Display()
     if "PLOTLY_RENDERER" not in os.environ:
         module.renderers.default = "interpreter_tools"
 
