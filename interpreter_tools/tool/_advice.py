@@ -433,6 +433,10 @@ def _say_missing(missing: _Package | str, result: ExecutionResult, run: Circumst
         if (instead := _instead(missing, run)) is not None:
             return f"There is no {missing!r}. {instead}"
         missing = _Package(system_packages().get(missing, missing), missing)
+    return _say_package(missing, result, run)
+
+
+def _say_package(missing: _Package, result: ExecutionResult, run: Circumstances) -> str:
     package = missing.package
     if run.dependencies is None:
         return f"{package!r} is not there and cannot be installed: do without it."

@@ -9,7 +9,8 @@ def test_pieces_are_joined_to_lines() -> None:
     """A line that a program writes piece by piece is one line, and streams do not mix."""
     told: list[str] = []
     lines = Lines(told.append)
-    for piece in ("Reading...", " Done\n", *(f"{STDERR}{text}\x1b[0m" for text in ("E:", " ", "Unable", "\n")), "x", "y"):
+    red = [f"{STDERR}{text}\x1b[0m" for text in ("E:", " ", "Unable", "\n")]
+    for piece in ("Reading...", " Done\n", *red, "x", "y"):
         lines.take(piece)
     lines.end()
     assert [line.replace(STDERR, "!").replace("\x1b[0m", "") for line in told] == [
