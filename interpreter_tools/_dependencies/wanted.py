@@ -196,8 +196,8 @@ class _Imports:
             return
         meant = similar_package(self._kind, plain)
         self.notes[
-            f"{name!r} is imported, but is not the name of a well-known package{_or_is_meant(meant)}: nothing is "
-            "installed for it, as anyone can publish a package of any name; if it is right, ask for it with dependencies"
+            f"{name!r} is imported, but is not the name of a well-known package{_or_is_meant(meant)}: nothing "
+            "is installed for it, as anyone can publish a package of any name; if it is right, ask for it with dependencies"
         ] = None
 
     async def _judge(self, name: str, members: tuple[str, ...], path: str) -> str | None:
