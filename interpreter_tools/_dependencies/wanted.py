@@ -195,9 +195,10 @@ class _Imports:
             ] = None
             return
         meant = similar_package(self._kind, plain)
+        doubt = "" if meant is None else f" (is {meant!r} meant?)"
         self.notes[
-            f"{name!r} is imported, but is not the name of a well-known package{_or_is_meant(meant)}: nothing "
-            "is installed for it, as anyone can publish a package of any name; if it is right, ask for it with dependencies"
+            f"{name!r} is imported, but is not the name of a well-known package{doubt}: nothing is installed for it, "
+            "as anyone can publish a package of any name; if it is right, ask for it with dependencies"
         ] = None
 
     async def _judge(self, name: str, members: tuple[str, ...], path: str) -> str | None:
@@ -272,10 +273,6 @@ async def _read_imports(code: bytes, grammar: Grammar) -> tuple[Imported, ...]:
     if len(code) < _IN_A_THREAD:
         return read_imports(code, grammar)
     return await asyncio.to_thread(read_imports, code[:MOST_BYTES], grammar)
-
-
-def _or_is_meant(package: str | None) -> str:
-    return "" if package is None else f" (is {package!r} meant?)"
 
 
 def _npm_package(name: str) -> str:
