@@ -6,16 +6,24 @@ import asyncio
 import os
 import re
 from collections import defaultdict
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config.language_names import image_for
-from interpreter_tools._exceptions import ArchitectureMismatch, ImageMissing
+from interpreter_tools._exceptions import ArchitectureMismatch, ConfigurationError, DockerApiError, ImageMissing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interpreter_tools._docker import DockerClient, ImageInfo
     from interpreter_tools._languages import LanguageConfig
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}")
+
+
+def _no_name(name: str) -> ConfigurationError:
+    return ConfigurationError("image", name, "is not a name of an image", hint="give a name such as 'python:3.13-slim'")
 
 
 def image_name(language: LanguageConfig, *, override: str | None, images: Mapping[str, str]) -> str:
@@ -42,13 +50,21 @@ class ImageCatalog:
         Raises:
             ImageMissing: the host has no image of that name.
             ArchitectureMismatch: the image is for another kind of processor than the host's.
+            ConfigurationError: no image can have that name.
         """
         async with self._turns[name]:
             known = self._known.get(name)
             return await self._look_up(name) if known is None else known
 
     async def _look_up(self, name: str) -> ImageInfo:
-        image = await self._client.inspect_image(name)
+        if not _NAME.fullmatch(name) or ".." in name:
+            raise _no_name(name)
+        try:
+            image = await self._client.inspect_image(name)
+        except DockerApiError as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+            raise _no_name(name) from error
         if image is None:
             raise ImageMissing(name)
         architecture = self._client.version.arch

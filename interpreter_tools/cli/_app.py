@@ -26,15 +26,18 @@ class LimitOptions(Limits):
     timeout: Annotated[
         str | None, Parameter(help="Run time, such as 30, 90s or 5m; 0 means no limit. Usually 60 s.")
     ] = None
-    memory: Annotated[str | None, Parameter(help="Memory limit, such as 512m.")] = None
-    cpus: Annotated[str | None, Parameter(help="Limit of processor cores, such as 0.5.")] = None
-    pids: Annotated[int | None, Parameter(help="Limit of processes and threads at once.")] = None
+    memory: Annotated[str | None, Parameter(help="Memory limit, such as 2g. Usually 512m.")] = None
+    cpus: Annotated[str | None, Parameter(help="Limit of processor cores, such as 0.5. Usually none.")] = None
+    pids: Annotated[int | None, Parameter(help="Limit of processes and threads at once. Usually 256.")] = None
     workspace_size: Annotated[
-        str | None, Parameter(help="Room for files, such as 64m; it counts towards the memory.")
+        str | None,
+        Parameter(help="Room for files, such as 64m; it counts towards --memory. Usually half of that, at most 256m."),
     ] = None
-    tmp_size: Annotated[str | None, Parameter(help="The same for /tmp.")] = None
+    tmp_size: Annotated[
+        str | None, Parameter(help="The same for /tmp. Usually an eighth of --memory, at most 64m.")
+    ] = None
     output_limit: Annotated[
-        str | None, Parameter(help="Limit of output, such as 1m, or none. Usually none, unless with --json.")
+        str | None, Parameter(help="Limit of output, such as 1m, or none. Usually 16m; none for `run` without --json.")
     ] = None
     env: Annotated[
         Words, Parameter(alias="-e", help="NAME=VALUE, or NAME for this shell's value; may be repeated.")

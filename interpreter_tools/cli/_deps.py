@@ -15,6 +15,7 @@ from interpreter_tools._config.model import EngineConfig, PoolConfig
 from interpreter_tools._dependencies.public_store import DependencyStore
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
+from interpreter_tools._exit_status import USAGE
 from interpreter_tools._languages.manifests import decode_list, requirement_lines
 from interpreter_tools.cli._errors import tell
 from interpreter_tools.cli._settings import load_settings
@@ -182,7 +183,7 @@ async def run_warm(
         return _complain("warm", error)
     except OSError as error:
         sys.stderr.write(f"interpreter-tools deps warm: {error.filename or ''}: {error.strerror}\n")
-        return _FAILED
+        return USAGE
     if result.outcome == "dependency_error":
         return result.exit_code
     sys.stdout.write(f"ready in {result.dependency_time:.1f} s\n" if result.dependency_time else "ready already\n")

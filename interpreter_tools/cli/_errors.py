@@ -24,7 +24,17 @@ from interpreter_tools.cli._limits import FLAGS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_FLAGS = {**FLAGS, "dependencies": "--dep", "files": "--file", "ports": "--port", "docker_host": "--docker-host"}
+_NOT_LIMITS = ("config", "max_size", "tools_from", "tries", "wires")
+_FLAGS = {
+    **FLAGS,
+    "dependencies": "--dep",
+    "files": "--file",
+    "ports": "--port",
+    "docker_host": "--docker-host",
+    **{name: f"--{name.replace('_', '-')}" for name in _NOT_LIMITS},
+}
+_LIMITS = re.compile("|".join(name for name in FLAGS if "_" in name))
+_MEANT = re.compile(r"did you mean '\w+'")
 _PYTHON = re.compile(r"[A-Za-z_.]+\(|\w=|Config\b|\bNone\b|session")  # a hint that speaks of the library
 
 _HINTS: dict[type[InterpreterToolsError], str] = {
@@ -51,6 +61,10 @@ def tell(
     return USAGE if isinstance(error, UsageError) else failed
 
 
+def _flag(name: re.Match[str]) -> str:
+    return FLAGS[name[0]]
+
+
 def explain(error: InterpreterToolsError, *, given: Collection[str] = ()) -> str:
     """Return what went wrong and what to do, with the flags of the command line in place of the library's names."""
     message, hint = error.message, error.hint
@@ -60,11 +74,14 @@ def explain(error: InterpreterToolsError, *, given: Collection[str] = ()) -> str
     if isinstance(error, ConfigurationError):
         path = re.split(r"[\[.]", error.field.removeprefix("container."), maxsplit=1)
         flag = _FLAGS.get(path[0])
-        if flag is not None and (path[0] in given or path[0] in {"dependencies", "files"}):
-            message = f"{flag}: {error.value!r} {error.reason}"
+        named = {path[0], *_LIMITS.findall(error.reason)}
+        if flag is not None and (named & {*given, "dependencies", "files"} or path[0] in _NOT_LIMITS):
+            message = f"{flag}: {error.value!r} {_LIMITS.sub(_flag, error.reason)}"
+            hint = _LIMITS.sub(_flag, hint)
     chosen = next((found for kind, found in _HINTS.items() if isinstance(error, kind)), None)
     if chosen is not None:
-        hint = chosen
+        meant = _MEANT.match(hint)
+        hint = f"{meant[0]}? Else {chosen}" if meant else chosen
     elif _PYTHON.search(hint):
         hint = ""
     return f"{message}\n  hint: {hint}" if hint else message

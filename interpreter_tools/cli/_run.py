@@ -14,7 +14,7 @@ import msgspec
 
 from interpreter_tools._background import beside
 from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
+from interpreter_tools._exceptions import ConfigurationError, ExecutionClosed, InterpreterToolsError
 from interpreter_tools._exit_status import BROKEN_PIPE, SANDBOX_FAILED, TIMED_OUT, USAGE
 from interpreter_tools._text import file_name, harmless, json_text
 from interpreter_tools.cli._errors import tell
@@ -44,6 +44,8 @@ _LOOKED_AT = 8192  # bytes at the end of stderr in which the cause of a failure 
 async def run_code(request: Request, *, as_json: bool) -> int:
     """Run what is asked for and return the command's status."""
     try:
+        if request.out is not None and await anyio.Path(request.out).is_file():
+            raise ConfigurationError("--out", str(request.out), "is a file, not a directory")
         config = await asyncio.to_thread(request.config, captures=as_json)
         language, code, options = await asyncio.to_thread(request.program)
         options["capture"] = as_json  # else it goes to whoever called us, not into memory
@@ -145,6 +147,7 @@ def _notes(result: ExecutionResult, stderr: bytes, language: str, request: Reque
         yield note
     if result.outcome != "error":
         return
+    from interpreter_tools._languages.known import large_packages  # noqa: PLC0415 - as below
     from interpreter_tools.tool._advice import missing_module, missing_package  # noqa: PLC0415 - most runs need no advice
 
     text = stderr.decode("utf-8", "replace")
@@ -154,7 +157,9 @@ def _notes(result: ExecutionResult, stderr: bytes, language: str, request: Reque
         return
     package = missing_package(msgspec.structs.replace(result, stderr=text), language)
     if package is not None and package not in request.dependencies:
-        yield f"the sandbox lacks a package that the program imports: add --dep {package}"
+        large = language == "python" and package in large_packages()
+        size = ", which brings more than 2 GB with it" if large else ""
+        yield f"the sandbox lacks a package that the program imports: add --dep {package}{size}"
 
 
 def _sibling(file: Path, module: str | None) -> Path | None:

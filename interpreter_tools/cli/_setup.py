@@ -12,7 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from interpreter_tools._exceptions import InterpreterToolsError
+from interpreter_tools._exceptions import InterpreterToolsError, UnknownLanguage
+from interpreter_tools._exit_status import USAGE
+from interpreter_tools._text import harmless
 from interpreter_tools.cli._ask import ask_terminal
 from interpreter_tools.setup import KNOWN_IMAGES, set_up
 
@@ -57,6 +59,13 @@ async def run_setup(
                 consent=_agree if yes else display.ask,
                 report=display.show,
             )
+    except UnknownLanguage as error:
+        known = ", ".join(sorted({*error.known, *(image.name for image in KNOWN_IMAGES)}))
+        hint = "`interpreter-tools setup --list` says what each brings"
+        sys.stderr.write(
+            harmless(f"interpreter-tools setup: unknown language {error.language!r}; known: {known}\n  hint: {hint}\n")
+        )
+        return USAGE
     except InterpreterToolsError as error:
         sys.stderr.write(f"interpreter-tools setup: {error}\n")
         return 1

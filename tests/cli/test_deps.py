@@ -133,7 +133,7 @@ def test_failed_installation_is_the_commands_failure(store: str):
         (("deps", "warm", "six", "-l", "cobol"), "unknown language"),
         (("deps", "prune"), "say what to remove"),
         (("deps", "prune", "--older-than", "soon"), "is not a time"),
-        (("deps", "prune", "--max-size", "big"), "is not a size"),
+        (("deps", "prune", "--max-size", "big"), "--max-size: 'big' is not a size"),
     ],
 )
 def test_misuse_is_told_in_a_line(arguments: tuple[str, ...], said: str):

@@ -75,7 +75,8 @@ def test_setup_of_all_images_takes_them_from_the_list():
 def test_setup_of_an_unknown_language_names_the_known():
     """Before anything is touched."""
     done = call("setup", "cobol")
-    assert done.returncode == 1
+    assert done.returncode == 2
+    assert b"setup --list" in done.stderr
     assert b"unknown language 'cobol'; known: awk, bash, " in done.stderr
 
 
