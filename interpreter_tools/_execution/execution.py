@@ -47,7 +47,9 @@ _LOW = _HIGH // 2
 _HIGH_AFTER_END = 4 * 1024 * 1024  # more than pipes and sockets of one machine can hold of a program that is dead
 _MOST_AFTER_END = 64 * 1024 * 1024  # more than the buffers on the way to a remote engine can hold
 _COMPILER: dict[str, Stream] = {"stdout": "compile_stdout", "stderr": "compile_stderr"}
-_BACKSTOP = 7.0  # seconds beyond the time limit after which a silent supervisor is given up
+# Seconds beyond the time limit after which a silent supervisor is given up. At a load of 30 on two cores the end of a
+# fork bomb took 8. A paused container is found sooner, by Runtime._watch.
+_BACKSTOP = 30.0
 
 
 class _State(Enum):

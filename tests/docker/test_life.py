@@ -187,8 +187,9 @@ async def test_supervisor_that_is_killed_is_told(small: ExecutionEngine, docker_
     assert (await small.run("python", "print(1)")).stdout == "1\n"
 
 
-async def test_paused_container_is_given_up_at_its_deadline(docker_client: DockerClient) -> None:
+async def test_paused_container_is_given_up(docker_client: DockerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot enforce its limits then; it is removed all the same."""
+    monkeypatch.setattr("interpreter_tools._runtime.runtime._LOOK", 1.0)
     config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))  # so that it is the only one
     async with ExecutionEngine(config) as small:
         async with small.stream("python", FOREVER, timeout=0.5) as execution:
