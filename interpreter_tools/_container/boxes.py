@@ -10,7 +10,6 @@ from interpreter_tools._docker.spec import BoxWay
 from interpreter_tools._exceptions import SandboxUnavailable
 
 if TYPE_CHECKING:
-    from interpreter_tools._config.model import ContainerConfig
     from interpreter_tools._container.shape import Shape
     from interpreter_tools._docker.spec import HostTraits
 
@@ -49,7 +48,7 @@ class Boxes:
         """
         if installs or self._isolation == "container":
             return None
-        refused, why = self._refused(shape), self._exception(shape.config)
+        refused, why = self._refused(shape), self._exception(shape)
         if why is not None:
             error = SandboxUnavailable(why, hint="set isolation='auto', which runs the code without it")
         elif len(refused) < len(BoxWay):
@@ -60,12 +59,13 @@ class Boxes:
             raise error
         return None
 
-    def _exception(self, config: ContainerConfig) -> str | None:
-        """Return why containers of a configuration have no sandboxes on any host; None where they may."""
+    def _exception(self, shape: Shape) -> str | None:
+        """Return why containers of a shape have no sandboxes on any host; None where they may."""
+        config = shape.config
         if self._traits.podman:
             return "Podman's containers have no sandbox inside"
-        if config.network != "none":
-            return "a container with a network has no sandbox inside"
+        if config.network != "none" and shape.reused and not shape.only_boxed:
+            return "a container with a network that is used again has no sandbox inside"
         if config.pids_limit < _FEWEST_PROCESSES:
             return f"a limit of {config.pids_limit} processes leaves no room for a sandbox beside the program's own"
         return None

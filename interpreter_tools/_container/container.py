@@ -211,8 +211,9 @@ class Container:
 
     @property
     def reused(self) -> bool:
-        """True when it is used again, after a reset."""
-        return self.shape.reused and (self.boxed or not self.shape.only_boxed)
+        """True when it is used again, after a reset. A container's network that sandboxes have is not reset."""
+        again = self.shape.config.network == "none" if self.boxed else not self.shape.only_boxed
+        return self.shape.reused and again
 
     @property
     def resets_at_once(self) -> bool:

@@ -220,15 +220,15 @@ def container_spec(
         traits: the traits of the engine's host.
         installs: True for an installer, which can write the dependency store.
         box: the way in which it has sandboxes of its own; None means that it is one.
-        new_networks: True when each of its sandboxes has a new network namespace.
+        new_networks: True when each of its sandboxes has a new network namespace. Those of a container with a network
+            share the container's.
         workspace_volume: a volume, see ``workspace_options``, that is the workspace; None means a tmpfs of its own.
         image_volumes: directories for which the engine would make volumes, because the image asks for them.
     """
     traits = traits or HostTraits()
     writable = [*WRITABLE, *(mount.path for mount in config.mounts if mount.is_tmpfs)]
-    boxes = (
-        [] if box is None else ["box=shared" if workspace_volume else "box", *(["network=new"] if new_networks else [])]
-    )
+    networks = ["network=container"] if config.network != "none" else ["network=new"] if new_networks else []
+    boxes = [] if box is None else ["box=shared" if workspace_volume else "box", *networks]
     return {
         "Image": image,
         "Hostname": "localhost" if config.network == "none" else "sandbox",  # a name that resolves, unlike the id

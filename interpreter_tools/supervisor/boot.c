@@ -230,14 +230,16 @@ static bool open_next(int theirs[4])
 static void ask_for_child(void)
 {
 	int theirs[7];
+	size_t entrances = 0;
+	const int *entrance = box_entrance(&entrances);
 	bool enters = box_inside() && !zygote.pid;
 	if (!open_next(theirs)) {
 		boot_failed(errno, -1);
 		return;
 	}
 	if (enters)
-		memcpy(theirs + 4, box_entrance(), 3 * sizeof *theirs);
-	size_t size = (enters ? 7 : 4) * sizeof *theirs;
+		memcpy(theirs + 4, entrance, entrances * sizeof *theirs);
+	size_t size = (4 + (enters ? entrances : 0)) * sizeof *theirs;
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof theirs)];

@@ -62,7 +62,7 @@ static struct turn { /* in memory that the keeper and all supervisors share */
 static struct {
 	bool asked, inside;      /* this container has boxes; this is a supervisor of one */
 	bool shared_workspace;   /* the first mount is a volume that other containers have, too */
-	bool new_networks;       /* no box takes over the network of the one before */
+	enum { CHECKED, NEW, CONTAINERS } network; /* the container's own; a new one; that of the box before, if it may stay */
 	char **mounts;
 	char *options[MAX_MOUNTS];
 	unsigned long flags[MAX_MOUNTS];
@@ -72,7 +72,7 @@ static struct {
 	char settings[SETTINGS][128]; /* of the container's network */
 	const char *empty;       /* a directory with nothing in it; NULL: there is none yet */
 	int executable;          /* our own file, which only the host's root can open */
-	int entrance[3];         /* of a supervisor's box: its namespaces of processes, files, network */
+	int entrance[3];         /* of a supervisor's box: its namespaces of processes, files, and of a network of its own */
 } box;
 
 static struct private_file {
@@ -115,14 +115,19 @@ void box_note_socket(void)
 		turn->used_network = true;
 }
 
-bool box_renew_networks(const char *argument)
+bool box_choose_network(const char *argument)
 {
-	box.new_networks = box.asked && argument && !strcmp(argument, "network=new");
-	return box.new_networks;
+	if (!box.asked || !argument || strncmp(argument, "network=", 8))
+		return false;
+	box.network = strcmp(argument + 8, "new") ? CONTAINERS : NEW;
+	if (box.network == CONTAINERS && strcmp(argument + 8, "container"))
+		die("no network of boxes is called %s", argument + 8);
+	return true;
 }
 
-const int *box_entrance(void)
+const int *box_entrance(size_t *count)
 {
+	*count = box.network == CONTAINERS ? 2 : 3;
 	return box.entrance;
 }
 
@@ -384,6 +389,9 @@ static void become_supervisor(int from, struct outcome *outcome, uint32_t *next_
  * before has asked the kernel for a socket but a local one (filter.c sees that), and no local one is left: that network
  * is as it was when it was made. The keeper lives in the network of the box that it made last. The client may ask for a
  * new one for each box ("network=new").
+ *
+ * In a container with a network, boxes are in that one ("network=container"): it belongs to the host, so nobody here may
+ * enter or change it, and all of us are in it from the start. Such a container serves one user.
  */
 /* The socket is a local one, as the filter asks us before it allows another. */
 static int renew_network(void)
@@ -419,7 +427,7 @@ static int count_sockets(void)
 /* True when the last box may have left something in its network, or no box is to follow another in one. */
 static bool network_is_over(void)
 {
-	return box.new_networks || turn->used_network || filter_fd() < 0 || count_sockets() != box.sockets;
+	return box.network == NEW || turn->used_network || filter_fd() < 0 || count_sockets() != box.sockets;
 }
 
 /* ---- the keeper ---- */
@@ -436,7 +444,7 @@ static bool make(struct made *made, uint32_t *next_uid, bool new_network)
 	static unsigned count;
 	int ends[2];
 	*made = (struct made){.baton = -1, .outcome = &turn->outcomes[count++ % 2]};
-	if (new_network && renew_network() < 0) {
+	if (new_network && box.network != CONTAINERS && renew_network() < 0) {
 		*made->outcome = (struct outcome){.step = IT_BOX_NETWORK, .error = errno};
 		return false;
 	}
@@ -525,7 +533,7 @@ uint32_t box_keep(void)
 	uint32_t next_uid = 0;
 	struct made next = {.baton = -1}, active;
 	box.sockets = count_sockets(); /* those to the zygote */
-	for (bool used = box.new_networks, apart;;) {
+	for (bool used = box.network == NEW, apart;;) {
 		if (!next.pid && make(&next, &next_uid, used))
 			return next_uid;
 		turn->passes = turn->used_network = false;
@@ -551,6 +559,8 @@ uint32_t box_keep(void)
 
 void box_pass(uint32_t next_uid)
 {
+	if (box.network == CONTAINERS)
+		die("protocol: a reset of a container whose network is not reset");
 	turn->next_uid = next_uid;
 	wire_leave(&turn->wire);
 	turn->passes = true;

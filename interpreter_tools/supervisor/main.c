@@ -112,7 +112,7 @@ static int set_up(char **mounts)
 		die("cannot drop what is not needed: %s", strerror(errno));
 	drop_inheritable();
 	mounts += box_open(mounts[0]);
-	mounts += box_renew_networks(mounts[0]);
+	mounts += box_choose_network(mounts[0]);
 	if (fcntl(STDIN_FILENO, F_SETFL, O_RDONLY | O_NONBLOCK) < 0 || fcntl(STDOUT_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
 		die("stdin and stdout must be open: %s", strerror(errno));
 	fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE_SIZE); /* fewer turns for the same bytes; the kernel may decline */

@@ -293,7 +293,7 @@ int set_capabilities(uint32_t low); /* exactly those of the first 32 */
 
 /* box.c */
 bool box_open(const char *argument); /* the first argument asks for boxes */
-bool box_renew_networks(const char *argument); /* the argument behind it asks for a new network for each box */
+bool box_choose_network(const char *argument); /* the argument behind it says which network boxes have; false: it is none */
 uint32_t box_prepare(char **mounts); /* IT_BOX_MADE, or the step that failed, with errno */
 uint32_t box_keep(void);       /* returns in each supervisor: the uid of its first run; 0 in the first supervisor */
 void box_pass(uint32_t next_uid) __attribute__((noreturn)); /* end this box; the next supervisor answers the reset */
@@ -302,7 +302,7 @@ bool box_inside(void);
 int box_executable(void);      /* our own file, opened while that could be done */
 void box_note_no_entry(void);  /* the zygote outside cannot enter boxes: each box has a zygote of its own from now on */
 bool box_has_no_entry(void);
-const int *box_entrance(void); /* three descriptors with which a child of the zygote enters this supervisor's box */
+const int *box_entrance(size_t *count); /* descriptors with which a child of the zygote enters this supervisor's box */
 void box_note_socket(void);    /* a program asks for a socket that is not a local one */
 
 /* cgroup.c */

@@ -111,10 +111,24 @@ async def test_installed_packages_are_there(boxed_engine: ExecutionEngine) -> No
     assert again.stdout == "six\n"
 
 
-async def test_container_with_a_network_has_none(boxed_engine: ExecutionEngine) -> None:
-    """Who insists on a sandbox is told."""
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("python", "import os; print(os.listdir('/sys/class/net') and open('/proc/net/dev').read())"),
+        ("shell", "cat /proc/net/dev"),
+        ("javascript", "console.log(require('fs').readFileSync('/proc/net/dev', 'utf8'))"),
+    ],
+)
+async def test_sandbox_with_a_network_has_that_of_its_container(
+    boxed_engine: ExecutionEngine, language: str, code: str
+) -> None:
+    """Where no other run is to follow in it; a network is not reset, so a container that is used again has none."""
+    for strategy in ("auto", FRESH):
+        result = await boxed_engine.run(language, code, network="bridge", strategy=strategy)
+        assert result.isolation == "sandbox", result
+        assert "eth0:" in result.stdout
     with pytest.raises(SandboxUnavailable, match="network"):
-        await boxed_engine.run("python", "", network="bridge")
+        await boxed_engine.run(language, code, network="bridge", strategy=POOL)
 
 
 # -- the default
@@ -185,11 +199,11 @@ async def test_network_namespace_is_new_or_checked(namespace: Literal["checked",
         assert engine.stats().discards == {}
 
 
-async def test_run_with_a_network_has_a_container_of_its_own() -> None:
-    """There is no sandbox in it; ports are published as ever."""
+async def test_run_with_a_network_has_a_container_of_its_own(*, sandboxes_of_the_host: bool) -> None:
+    """With a sandbox in it, but used once."""
     async with ExecutionEngine(ONE) as engine:
         result = await engine.run("python", "", network="bridge")
-        assert result.isolation == "container"
+        assert result.isolation == ("sandbox" if sandboxes_of_the_host else "container")
         await eventually(lambda: look(engine), lambda stats: stats.discards == {"used": 1})
 
 
@@ -420,9 +434,12 @@ print(json.dumps(seen))
 OTHER_ANSWERS = {"clone3": "ENOSYS", "seccomp": "ENOSYS", "another filter by prctl": "EINVAL"}
 
 
-async def test_posture_of_an_attacker_inside(boxed_engine: ExecutionEngine) -> None:
+@pytest.mark.parametrize(("strategy", "network"), [(POOL, "none"), (FRESH, "bridge")])
+async def test_posture_of_an_attacker_inside(
+    boxed_engine: ExecutionEngine, strategy: ContainerStrategy, network: str
+) -> None:
     """Each call that would lead out is refused; what differs from the written answer is shown."""
-    result = await boxed_engine.run("python", POSTURE, strategy=POOL, timeout=30)
+    result = await boxed_engine.run("python", POSTURE, strategy=strategy, network=network, timeout=30)
     seen: dict[str, str] = json.loads(result.check().stdout)
     assert len(seen) > 60
     differs = {

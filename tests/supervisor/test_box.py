@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools._languages.python import PYTHON as PYTHON_LANGUAGE
-from interpreter_tools._protocol import Exited, Hello, Output, Ready, Refused, Reset
+from interpreter_tools._protocol import Exited, Fatal, Hello, Output, Ready, Refused, Reset
 from interpreter_tools._protocol.constants import BootMode, Box, Flag
 from tests.supervisor.harness import MOUNTS, PATIENCE, PYTHON, STORE, UID, WORKSPACE, Supervisor
 
@@ -297,6 +297,19 @@ def test_each_box_has_a_new_network_where_that_is_asked_for(binary: Path, argume
             seen.append(boxed.python(NETWORK, uid=uid, flags=Flag.LAST).stdout)
             assert boxed.reset(uid=uid + 1) == ""
         assert all(one != next_one for one, next_one in itertools.pairwise(seen))
+
+
+@pytest.mark.parametrize("mode", [BootMode.NONE, BootMode.FORK])
+def test_boxes_of_a_container_with_a_network_have_that_one(binary: Path, mode: BootMode) -> None:
+    """It is the one that PID 1 is in. There is no reset, as that would not reset it."""
+    with Supervisor(binary, mounts=("box", "network=container", *MOUNTS)) as boxed:
+        boxed.boot(mode, ZYGOTE if mode is BootMode.FORK else (), {"A": "b"})
+        forks = mode is BootMode.FORK
+        seen = run_code(boxed, NETWORK) if forks else boxed.python(NETWORK, flags=Flag.LAST).stdout
+        assert int(seen) == Path(f"/proc/{boxed.host_pid}/ns/net").stat().st_ino
+        boxed.send(boxed.connection.reset(Reset(5000, UID + 1)))
+        boxed.expected_status = None
+        assert "network is not reset" in boxed.wait(Fatal).message
 
 
 USES = {

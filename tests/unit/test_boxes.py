@@ -76,7 +76,7 @@ def test_what_is_no_fault_of_the_host_is_not_remembered(passing: SandboxUnavaila
 
 
 def test_some_containers_never_have_any() -> None:
-    """Installers, those whose engine is told so, those with a network or few processes, and those of Podman."""
+    """Installers, those whose engine is told so, those with few processes or a network to reset, and Podman's."""
     few = msgspec.structs.replace(SHAPE, config=ContainerConfig(pids_limit=8))
     assert on_host().way(few, installs=False) is None
     networked = msgspec.structs.replace(SHAPE, config=ContainerConfig(network="bridge"))
@@ -85,5 +85,8 @@ def test_some_containers_never_have_any() -> None:
     assert on_host().way(networked, installs=False) is None
     with pytest.raises(SandboxUnavailable, match="network"):
         on_host("sandbox").way(networked, installs=False)
+    once = msgspec.structs.replace(networked, reused=False)
+    assert on_host().way(once, installs=False) is BoxWay.UNMASKED
+    assert on_host().way(msgspec.structs.replace(networked, only_boxed=True), installs=False) is BoxWay.UNMASKED
     podman = Boxes("unix:///podman", HostTraits(podman=True), "auto")
     assert podman.way(SHAPE, installs=False) is None

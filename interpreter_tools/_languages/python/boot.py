@@ -194,7 +194,7 @@ class _Box:
             version = (0x20080522).to_bytes(4, sys.byteorder) + bytes(4)  # _LINUX_CAPABILITY_VERSION_3
             failed = (
                 self.libc("setns", entrance[1], 0x20000)  # CLONE_NEWNS
-                or self.libc("setns", entrance[2], 0x40000000)  # CLONE_NEWNET
+                or (entrance[2:] and self.libc("setns", entrance[2], 0x40000000))  # CLONE_NEWNET
                 or self.libc("capset", version, powers * 2 + bytes(16))
                 or self.libc("prctl", 22, 2, self.filter, 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
             )
