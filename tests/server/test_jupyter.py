@@ -390,7 +390,8 @@ async def test_kernels_of_other_languages(
         *_, (_, reply) = await client.execute(failing)
         wanted = ("SystemExit", "1") if name == "bash" else ("Error", "no")
         assert (reply["status"], reply["ename"], reply["evalue"]) == ("error", *wanted)
-        assert (await client.ask("kernel_info_request"))["language_info"]["name"] == name  # pyright: ignore[reportIndexIssue, reportArgumentType]
+        info = await client.ask("kernel_info_request")
+        assert info["language_info"]["name"] == name  # pyright: ignore[reportIndexIssue, reportArgumentType]
 
 
 async def test_a_key_sees_no_kernel_of_another(served: Served, api: httpx2.AsyncClient) -> None:
@@ -470,3 +471,42 @@ async def test_a_flood_of_requests_is_refused(served: Served, api: httpx2.AsyncC
         assert message["content"]["ename"] == "TooManyRequests"
         assert (await api.post(f"/api/kernels/{kernel_id}/restart")).status_code == 200
         assert (await client.execute("6 * 7"))[1][1]["data"] == {"text/plain": "42"}
+
+
+@pytest.mark.parametrize(
+    ("name", "asks"),
+    [
+        ("python3", "import platform; print(platform.python_version())"),
+        ("javascript", "console.log(process.versions.node)"),
+        ("bash", "printf '%s.%s.%s\\n' ${BASH_VERSINFO[@]:0:3}"),
+    ],
+)
+async def test_kernel_says_the_version_of_its_language(
+    served: Served, api: httpx2.AsyncClient, name: str, asks: str
+) -> None:
+    """The interpreter's own, told before a cell and while one runs; the question is no cell of the user's."""
+    async with _Client(served, await _start(api, name)) as client:
+        info = await client.ask("kernel_info_request")
+        ((_, _), (_, told), (_, reply)) = await client.execute(asks)
+        assert info["language_info"]["version"] == str(told["text"]).strip()  # pyright: ignore[reportIndexIssue, reportArgumentType]
+        assert reply["execution_count"] == 1
+        nap = {"python3": "import time; time.sleep(1)", "javascript": "await new Promise(f => setTimeout(f, 1000))"}
+        running = await client.send("execute_request", code=nap.get(name, "sleep 1"))
+        while str((await client.receive())["msg_type"]) != "execute_input":
+            pass
+        await client.send("kernel_info_request", "control")
+        while str((answer := await client.receive())["msg_type"]) != "kernel_info_reply":
+            assert str(answer["msg_type"]) != "execute_reply"
+        assert answer["content"]["language_info"] == info["language_info"]
+        await client.answers(running)
+
+
+async def test_history_is_told_with_outputs_and_once(served: Served, api: httpx2.AsyncClient) -> None:
+    """Outputs are not kept, and have their place all the same: clients that ask for them expect pairs."""
+    async with _Client(served, await _start(api)) as client:
+        for code in ("1", "2", "1"):
+            await client.execute(code)
+        pairs = await client.ask("history_request", hist_access_type="tail", n=1, output=True)
+        assert pairs["history"] == [[0, 3, ["1", None]]]
+        once = await client.ask("history_request", hist_access_type="search", pattern="*", n=9, unique=True)
+        assert sorted(code for _, _, code in once["history"]) == ["1", "2"]  # pyright: ignore[reportGeneralTypeIssues]

@@ -15,7 +15,7 @@ from pyston import File, PystonClient  # pyright: ignore[reportMissingTypeStubs]
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from interpreter_tools.server.wires.piston._runtimes import fits
+from interpreter_tools.server.wires.piston._ranges import fits
 
 from . import node_modules
 from .serving import KEY, Served, serving
@@ -143,11 +143,75 @@ async def test_requests_that_cannot_work(served: Served, fields: dict[str, objec
     assert said in found.json()["message"]
 
 
-def test_versions():
-    """Ranges that clients send."""
-    fitting = ("*", "3.12.7", "3.x", "3", "3.12", "^3.1.0", "~3.12.0", ">=3.0", "=3.12.7", "")
-    assert all(fits("3.12.7", wanted) for wanted in fitting)
-    assert not any(fits("3.12.7", wanted) for wanted in ("2", "3.11", "^4.0.0", "~3.11.0", "3.12.8", "x3"))
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "*",
+        " 3.12.7",
+        " 3.x",
+        " 3",
+        " 3.12",
+        " 3.12.*",
+        " ^3.1.0",
+        " ~3.12.0",
+        " >=3.0",
+        " =3.12.7",
+        " ",
+        " v3.12.7",
+        " >= 3.12.7",
+        " <=3.12",
+        " <4",
+        " >3.11",
+        " >=3.8 <4",
+        "2.7 || >=3",
+        " 3.8 - 3.12",
+        " 3.12.0 - 3.12.7",
+        " ~3",
+        " ^3",
+        " X",
+    ],
+)
+def test_ranges_that_a_version_is_in(wanted: str):
+    """As npm has them."""
+    assert fits("3.12.7", wanted)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "2",
+        " 3.11",
+        " ^4.0.0",
+        " ~3.11.0",
+        " 3.12.8",
+        " x3",
+        " >3.12",
+        " >=3.13",
+        " <3.12.7",
+        " >99",
+        " >3",
+        " >3 <3.12",
+        " latest",
+        " 3.8 - 3.11",
+        " 2 || 4",
+        " >",
+        " ^",
+        " -1",
+        "3.12.7.1",
+        " ٣",
+    ],
+)
+def test_ranges_that_a_version_is_not_in(wanted: str):
+    """Nor is it in what is no range."""
+    assert not fits("3.12.7", wanted)
+
+
+def test_ranges_of_versions_before_the_first():
+    """A caret holds the first number that is not zero."""
+    assert fits("0.2.5", "^0.2.3")
+    assert not fits("0.3.0", "^0.2.3")
+    assert not fits("0.0.4", "^0.0.3")
+    assert fits("0.9.0", "^0")
 
 
 # -- the websocket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections import deque
@@ -11,13 +12,16 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from interpreter_tools._config.display import CHART, TABLE, DisplayResult
 from interpreter_tools._config.results import ClearChunk, DisplayChunk, InputChunk
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
 from interpreter_tools.server.wires.jupyter import _requests as requests
+from interpreter_tools.server.wires.jupyter._clients import Clients
+from interpreter_tools.server.wires.jupyter._history import History
 from interpreter_tools.server.wires.jupyter._messages import PROTOCOL_VERSION, MessageError, Sender
 from interpreter_tools.server.wires.jupyter._requests import place, read_content
-from interpreter_tools.server.wires.jupyter._socket import GONE, Socket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -27,15 +31,16 @@ if TYPE_CHECKING:
     from interpreter_tools._context.context import Context
     from interpreter_tools.server._core import Core
     from interpreter_tools.server._sandbox import Sandbox
-    from interpreter_tools.server.wires.jupyter._messages import Channel, Reply, Request
+    from interpreter_tools.server.wires.jupyter._messages import Channel, Request
+    from interpreter_tools.server.wires.jupyter._socket import Socket
     from interpreter_tools.server.wires.jupyter._specs import Spec
 
 _LOG = logging.getLogger("interpreter_tools.server")
 _IDLE = 3600.0  # seconds that a kernel lives without a client and without work
 _MOST_REQUESTS = 1000  # that wait
 _MOST_REQUEST_BYTES = 64 << 20
-_MOST_KEPT = 4 << 20  # bytes that are kept for a client that has lost its websocket
-_MOST_HISTORY = 1 << 20  # characters of code
+_VERSION = re.compile(r"\d+(\.\d+){0,3}")
+_VERSION_LIMIT = 5.0  # seconds for the interpreter to say it
 _END_OF_INPUT = "\x04"
 _ERROR = tuple[str, str, list[str]]
 
@@ -76,7 +81,7 @@ class Kernel:
         self._core = core
         self._context = context
         self._sender = Sender()
-        self._sockets: set[Socket] = set()
+        self._clients = Clients()
         self._requests: deque[_Asked] = deque()
         self._request_bytes = 0
         self._working: asyncio.Task[None] | None = None
@@ -86,11 +91,8 @@ class Kernel:
         self._busy_since = 0.0
         self._stops = False  # the cells that wait are to be dropped
         self._count = 0
-        self._history: deque[tuple[int, int, str]] = deque()
-        self._history_size = 0
-        self._kept: deque[Reply] | None = None  # for the client that has lost its websocket
-        self._kept_for = ""
-        self._kept_bytes = 0
+        self._version = ""
+        self._history = History()
         self._keeping: asyncio.TimerHandle | None = None
         self._on_shell: Mapping[str, Callable[[_Asked], Awaitable[None]]] = {
             "execute_request": self._execute,
@@ -114,7 +116,7 @@ class Kernel:
         sandbox.on_end(self._ended)
 
     def __repr__(self) -> str:
-        return f"<Kernel {self.id} {self.spec.name} [{self.state}, {len(self._sockets)} websockets]>"
+        return f"<Kernel {self.id} {self.spec.name} [{self.state}, {len(self._clients)} websockets]>"
 
     def model(self) -> dict[str, object]:
         """Return what clients are told of the kernel."""
@@ -123,13 +125,13 @@ class Kernel:
             "name": self.spec.name,
             "last_activity": self.last_activity.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "execution_state": self.state,
-            "connections": len(self._sockets),
+            "connections": len(self._clients),
         }
 
     @property
     def connections(self) -> int:
         """The number of its websockets."""
-        return len(self._sockets)
+        return len(self._clients)
 
     # -- life
 
@@ -160,7 +162,6 @@ class Kernel:
         await self._context.restart()
         self._count = 0
         self._history.clear()
-        self._history_size = 0
         await self._say("idle")
 
     async def end(self) -> None:
@@ -176,11 +177,7 @@ class Kernel:
                 task.cancel()
         if self._keeping is not None:
             self._keeping.cancel()
-        told = self._sender.make("iopub", "status", {"execution_state": "dead"})
-        for socket in tuple(self._sockets):
-            socket.put(told)
-            socket.close(GONE)
-        self._kept = None
+        self._clients.end(self._sender.make("iopub", "status", {"execution_state": "dead"}))
 
     def _touch(self) -> None:
         """Have the kernel live on: it is used."""
@@ -193,7 +190,7 @@ class Kernel:
         if self._keeping is not None:
             self._keeping.cancel()
         works = self._working is not None and time.monotonic() - self._busy_since < longest
-        self._keeping = asyncio.get_running_loop().call_later(idle / 2, self._keep) if self._sockets or works else None
+        self._keeping = asyncio.get_running_loop().call_later(idle / 2, self._keep) if self._clients or works else None
 
     def _keep(self) -> None:
         self._keeping = None
@@ -205,41 +202,13 @@ class Kernel:
 
     def connect(self, socket: Socket) -> None:
         """Take a websocket. A client that comes back gets what it has missed."""
-        self._sockets.add(socket)
-        kept, self._kept = self._kept, None
-        if kept is not None and self._kept_for == socket.session:
-            for reply in kept:
-                socket.put(reply)
+        self._clients.add(socket)
         self._touch()
 
     def disconnect(self, socket: Socket) -> None:
         """Let a websocket go. What its client misses is kept for it, unless others are there."""
-        self._sockets.discard(socket)
-        if socket.comes_back and not self._sockets and self.state != "dead":
-            self._kept, self._kept_for, self._kept_bytes = deque(), socket.session, 0
+        self._clients.remove(socket, keeps=self.state != "dead")
         self._touch()
-
-    async def _publish(self, reply: Reply) -> None:
-        """Send a message to all websockets; one that is slow makes the program wait."""
-        for socket in tuple(self._sockets):
-            await socket.send(reply)
-        if not self._sockets:
-            self._keep_for_later(reply)
-
-    async def _send_to(self, session: str, reply: Reply) -> None:
-        """Send a message to one client, by the websocket that it has now."""
-        found = [socket for socket in self._sockets if socket.session == session]
-        for socket in found[:1]:
-            await socket.send(reply)
-        if not self._sockets and session == self._kept_for:
-            self._keep_for_later(reply)
-
-    def _keep_for_later(self, reply: Reply) -> None:
-        if self._kept is not None:
-            self._kept.append(reply)
-            self._kept_bytes += reply.size
-            while self._kept_bytes > _MOST_KEPT:
-                self._kept_bytes -= self._kept.popleft().size
 
     async def _say(self, state: Literal["idle", "busy", "restarting"], asked: _Asked | None = None) -> None:
         """Tell all clients the state of the kernel."""
@@ -248,13 +217,13 @@ class Kernel:
 
     async def _show(self, msg_type: str, content: object, asked: _Asked | None) -> None:
         parent = b"{}" if asked is None else asked.request.parent
-        await self._publish(self._sender.make("iopub", msg_type, content, parent))
+        await self._clients.publish(self._sender.make("iopub", msg_type, content, parent))
 
     async def _reply(self, asked: _Asked, content: object, *, channel: Channel | None = None) -> None:
         request = asked.request
         name = request.header.msg_type.removesuffix("_request") + "_reply"
         message = self._sender.make(channel or request.channel, name, content, request.parent)
-        await self._send_to(asked.socket.session, message)
+        await self._clients.send_to(asked.socket.session, message)
 
     # -- requests
 
@@ -353,7 +322,7 @@ class Kernel:
         async with self._core.run(self.sandbox.owner, wire="jupyter", language=self.spec.language) as run:
             if wanted.is_counted:
                 self._count = count
-                self._note(count, wanted.code)
+                self._history.add(count, wanted.code)
             result = await self._run(asked, wanted, count)
             run.end(result)
             values: dict[str, object] = {}
@@ -395,7 +364,7 @@ class Kernel:
             self._answerer = asked.socket.session
             content = {"prompt": chunk.text, "password": chunk.password}
             message = self._sender.make("stdin", "input_request", content, asked.request.parent)
-            await self._send_to(self._answerer, message)
+            await self._clients.send_to(self._answerer, message)
         elif isinstance(chunk, ClearChunk):
             await self._show("clear_output", {"wait": chunk.wait}, asked)
         else:
@@ -463,7 +432,7 @@ class Kernel:
     # -- questions
 
     async def _tell_info(self, asked: _Asked) -> None:
-        info = self.spec.info
+        info = msgspec.structs.replace(self.spec.info, version=await self._find_version())
         content: dict[str, object] = {
             "status": "ok",
             "protocol_version": PROTOCOL_VERSION,
@@ -475,6 +444,14 @@ class Kernel:
             "debugger": False,
         }
         await self._reply(asked, content)
+
+    async def _find_version(self) -> str:
+        """Return the version of the language, which the interpreter itself is asked for once no cell runs."""
+        if not self._version and self.spec.version_code and self._cell is None:
+            result = await self._context.run(self.spec.version_code, silent=True, history=False, timeout=_VERSION_LIMIT)
+            found = _VERSION.match(result.stdout)
+            self._version = found[0] if result.ok and found is not None else ""
+        return self._version or self.spec.info.version
 
     async def _complete(self, asked: _Asked) -> None:
         wanted = read_content(asked.request.content, requests.Complete)
@@ -495,21 +472,7 @@ class Kernel:
 
     async def _tell_history(self, asked: _Asked) -> None:
         wanted = read_content(asked.request.content, requests.History)
-        entries = list(self._history)
-        if wanted.hist_access_type == "range":
-            stop = wanted.stop if wanted.stop is not None else self._count + 1
-            entries = [entry for entry in entries if wanted.start <= entry[1] < stop]
-        elif wanted.hist_access_type == "search":
-            entries = [entry for entry in entries if _has(entry[2], wanted.pattern)]
-        if wanted.n is not None and wanted.hist_access_type != "range":
-            entries = entries[-wanted.n :] if wanted.n > 0 else []
-        await self._reply(asked, {"status": "ok", "history": entries})
-
-    def _note(self, count: int, code: str) -> None:
-        self._history.append((0, count, code))
-        self._history_size += len(code) + 1
-        while self._history_size > _MOST_HISTORY:
-            self._history_size -= len(self._history.popleft()[2]) + 1
+        await self._reply(asked, {"status": "ok", "history": self._history.find(wanted, end=self._count + 1)})
 
     async def _tell_comms(self, asked: _Asked) -> None:
         await self._reply(asked, {"status": "ok", "comms": {}})
@@ -549,17 +512,6 @@ def _failure_of(result: ExecutionResult) -> _ERROR | None:
         text = "; ".join(result.notes)
         return "KernelDied", text, [text]
     return "SystemExit", str(result.exit_code), []
-
-
-def _has(code: str, pattern: str) -> bool:
-    """Tell whether the pieces between the stars of a pattern stand in the code, in this order."""
-    at = 0
-    for piece in pattern.split("*"):
-        at = code.find(piece, at)
-        if at < 0:
-            return False
-        at += len(piece)
-    return True
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:

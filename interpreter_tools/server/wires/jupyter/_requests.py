@@ -67,6 +67,8 @@ class History(msgspec.Struct):
     """Tell the code of cells that have run."""
 
     hist_access_type: str = "tail"
+    output: bool = False
+    unique: bool = False
     n: int | None = None
     start: int = 0
     stop: int | None = None

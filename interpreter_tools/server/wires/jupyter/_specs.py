@@ -66,6 +66,11 @@ _INFOS = {
         name="bash", mimetype="text/x-sh", file_extension=".sh", pygments_lexer="bash", codemirror_mode="shell"
     ),
 }
+_VERSION_CODES = {
+    "python": "print(__import__('platform').python_version())",
+    "javascript": "console.log(process.versions.node)",
+    "bash": "echo $BASH_VERSION",
+}
 _TITLES = {"python": "Python 3", "javascript": "JavaScript", "typescript": "TypeScript", "bash": "Bash"}
 
 
@@ -76,11 +81,13 @@ class Spec:
         name: its name.
         language: the name of our language.
         info: what clients are told of the language.
+        version_code: a cell that prints the version of the language; empty where there is none.
     """
 
     def __init__(self, language: LanguageConfig) -> None:
         self.language = language.language
         self.name = _NAMES.get(self.language, self.language)
+        self.version_code = _VERSION_CODES.get(self.language, "")
         extension = "." + language.code_filename.rpartition(".")[2]
         self.info = _INFOS.get(self.language) or LanguageInfo(
             name=self.language,

@@ -12,6 +12,7 @@ from interpreter_tools._container.images import image_name
 from interpreter_tools._exceptions import UnknownLanguage
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.server._errors import BadRequest
+from interpreter_tools.server.wires.piston._ranges import fits
 
 if TYPE_CHECKING:
     from interpreter_tools._languages import LanguageConfig
@@ -102,18 +103,3 @@ class Runtimes:
         result = await self._core.engine.run("shell", command, image=image, merge_output=True)
         found = _VERSION.search(result.stdout)
         return _UNKNOWN_VERSION if found is None else ".".join(part or "0" for part in found.groups())
-
-
-def fits(version: str, wanted: str) -> bool:
-    """Return whether a version is one of those that a simple semantic range means."""
-    plain = wanted.strip().lstrip("=v^~")
-    if wanted.startswith(">"):
-        return True
-    parts = version.split(".")
-    exact = 1 if wanted.startswith("^") else 2 if wanted.startswith("~") else 3
-    for part, asked in zip(parts[:exact], plain.split("."), strict=False):
-        if asked in {"*", "x", "X", ""}:
-            return True
-        if part != asked:
-            return False
-    return True
