@@ -40,7 +40,8 @@ class _Command:
 
 
 @contextlib.asynccontextmanager
-async def _started(*arguments: str, lines: int = 4, **environment: str) -> AsyncGenerator[_Command]:
+async def started(*arguments: str, lines: int = 4, **environment: str) -> AsyncGenerator[_Command]:
+    """Start a server, and end it."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
         "serve",
@@ -68,7 +69,7 @@ async def _run(url: str, code: str, **headers: str) -> httpx.Response:
 @pytest.mark.docker
 async def test_exports_lead_clients_to_the_server_and_sigterm_drains_it(docker_client: DockerClient):
     """A run that is on its way is answered; the status is 0, and no container is left."""
-    async with _started("--wires", "sandbox-fusion", "--log", "json") as server:
+    async with started("--wires", "sandbox-fusion", "--log", "json") as server:
         endpoint = server.exports["SANDBOX_FUSION_ENDPOINT"]
         assert (await _run(endpoint, "print(1)")).json()["run_result"]["stdout"] == "1\n"
         assert (await _run(server.url, "print(1)")).status_code == 401
@@ -87,7 +88,7 @@ async def test_exports_lead_clients_to_the_server_and_sigterm_drains_it(docker_c
 @pytest.mark.docker
 async def test_killed_server_leaves_no_container(docker_client: DockerClient):
     """Its containers end with their streams."""
-    async with _started("--wires", "sandbox-fusion") as server:
+    async with started("--wires", "sandbox-fusion") as server:
         slow = asyncio.create_task(_run(server.exports["SANDBOX_FUSION_ENDPOINT"], "import time; time.sleep(60)"))
         await asyncio.sleep(0.7)
         os.kill(server.process.pid, signal.SIGKILL)
@@ -106,7 +107,7 @@ async def test_domain_has_a_certificate_by_an_authority_of_this_machine(tmp_path
     variables = {"XDG_DATA_HOME": str(tmp_path)}
     authorities: set[bytes] = set()
     for _ in range(2):
-        async with _started("--domain", "sandbox.test", lines=6, **variables) as server:
+        async with started("--domain", "sandbox.test", lines=6, **variables) as server:
             context = ssl.create_default_context(cafile=server.exports["SSL_CERT_FILE"])
             assert server.exports["NODE_EXTRA_CA_CERTS"] == server.exports["SSL_CERT_FILE"]
             for name in ("49983-abc.sandbox.test", "sandbox.test", "localhost"):
@@ -124,7 +125,7 @@ async def test_file_of_keys_is_needed_beyond_loopback_and_none_of_them_is_printe
     """Its keys count; the exports have a word in their place."""
     file = tmp_path / "keys"
     file.write_text(f"{KEY} name=alice\n")
-    async with _started(
+    async with started(
         "--host", "0.0.0.0", "--api-key-file", str(file), "--wires", "sandbox-fusion", lines=5
     ) as server:
         assert KEY not in server.printed

@@ -450,7 +450,7 @@ def _time(moment: datetime) -> str:
 def _number(text: str | None, otherwise: int) -> int:
     if not text:
         return otherwise
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise BadRequest(f"{text[:80]!r} is not a number")
     return int(text)
 
