@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import io
 import os
 import shlex
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -36,6 +38,7 @@ from e2b import (
 from e2b_code_interpreter import AsyncSandbox, Sandbox
 
 from interpreter_tools.server import Keys, Quota, ServerConfig
+from tests.watch import eventually
 
 from .serving import KEY, OTHER_KEY, Served, serving
 
@@ -220,6 +223,20 @@ async def test_life_of_a_sandbox(served: Served) -> None:
         await again.run_code("x")
     with pytest.raises(SandboxException):
         await again.commands.run("true")
+
+
+async def test_sandbox_that_has_ended_is_held_by_nothing(served: Served) -> None:
+    """Its memory and its user are free again, while the server remembers what was asked for twice."""
+    sandbox = await AsyncSandbox.create(**_options(served))
+    assert (await sandbox.run_code("1")).text == "1"
+    kept = weakref.ref(served.core.sandboxes.all()[0])
+    await sandbox.kill()
+
+    async def is_gone() -> bool:
+        gc.collect()
+        return kept() is None
+
+    await eventually(is_gone, lambda gone: gone, within=20)
 
 
 _WAIT_FOR_GAP = """

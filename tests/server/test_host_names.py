@@ -14,7 +14,7 @@ from .node_modules import install, run
 from .test_serve import started
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -81,7 +81,7 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 
 @contextlib.asynccontextmanager
-async def _names(port: int) -> AsyncIterator[_Names]:
+async def _names(port: int) -> AsyncGenerator[_Names]:
     names = _Names(port)
     server = await asyncio.start_server(names.serve, "127.0.0.1", 0)
     names.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

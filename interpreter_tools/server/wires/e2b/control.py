@@ -152,7 +152,7 @@ class Control:
         asked = await read_json(request, _NewSandbox, limit=self._core.config.body_limit)
         again = (owner.id, request.headers.get("idempotency-key", ""))
         known = self._idempotent.get(again)
-        if again[1] and known is not None and known.state != "ended":
+        if again[1] and known is not None:
             return JSONResponse(self._answer(known), 201)
         _check_supported(asked)
         image = await image_of(self._core, asked.template_id)
@@ -174,6 +174,7 @@ class Control:
             if len(self._idempotent) >= _MOST_IDEMPOTENT:
                 del self._idempotent[next(iter(self._idempotent))]
             self._idempotent[again] = sandbox
+            sandbox.on_end(lambda: self._forget(again))
         if begins_with_python(image):
             try:
                 await state.default("python").start()
@@ -184,6 +185,9 @@ class Control:
                 raise
         sandbox.set_timeout(seconds)  # its time begins now that it is ready
         return JSONResponse(self._answer(sandbox), 201)
+
+    def _forget(self, again: tuple[str, str]) -> None:
+        self._idempotent.pop(again, None)
 
     def _seconds(self, timeout: float | None) -> float:
         config = self._core.config

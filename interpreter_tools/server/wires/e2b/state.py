@@ -156,12 +156,15 @@ class States:
     """The states of all sandboxes."""
 
     def __init__(self) -> None:
-        self._by_sandbox: WeakKeyDictionary[Sandbox, State] = WeakKeyDictionary()
+        self._by_sandbox: dict[Sandbox, State] = {}
 
     def of(self, sandbox: Sandbox) -> State:
         """Return the state of a sandbox."""
         state = self._by_sandbox.get(sandbox)
         if state is None:
             state = self._by_sandbox[sandbox] = State(sandbox)
-            sandbox.on_end(state.end)
+            sandbox.on_end(lambda: self._end(sandbox))
         return state
+
+    def _end(self, sandbox: Sandbox) -> None:
+        self._by_sandbox.pop(sandbox).end()
