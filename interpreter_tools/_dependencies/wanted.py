@@ -21,6 +21,7 @@ from interpreter_tools._languages.known import (
     normal_name,
     package_of_module,
     python_packages,
+    removed_modules,
     similar_package,
     system_needs,
     system_packages,
@@ -186,7 +187,7 @@ class _Imports:
         name = module.partition(".")[0] if self._kind == "pip" else _npm_package(module)
         plain = normal_name(name) if self._kind == "pip" else name
         package = package_of_module(module) if self._kind == "pip" else None
-        if plain in self._asked:
+        if plain in self._asked or (self._kind == "pip" and name in removed_modules()):
             return
         if package in self._refused:
             self.notes[

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DATA = Path(__file__).with_name("data")
+_REMOVED = frozenset(
+    """
+    aifc asynchat asyncore audioop binhex cgi cgitb chunk crypt distutils formatter imghdr imp lib2to3 mailcap msilib
+    nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau symbol telnetlib uu xdrlib
+    """.split()  # noqa: SIM905 - a list of them would be 30 lines
+)
 _SHORT = 3  # characters of a name, any of which is like many others
 _ALIKE = 0.8  # of difflib: one slip in five letters
 
@@ -41,6 +47,11 @@ def known_packages(kind: str) -> frozenset[str]:
     """Return the names of well-known packages: of ``"pip"`` (normalised) or of ``"npm"``; none for other kinds."""
     files = {"pip": "python_known.txt", "npm": "node_known.txt"}
     return frozenset(name for (name,) in _rows(files[kind])) if kind in files else frozenset()
+
+
+def removed_modules() -> frozenset[str]:
+    """Return the standard modules that Python once had, up to 3.10, and has no more in 3.14."""
+    return _REMOVED
 
 
 @cache

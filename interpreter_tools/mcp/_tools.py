@@ -12,6 +12,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, ContentBlock, ImageContent, ResourceLink, TextContent
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from interpreter_tools._config.paths import check_path, shown_path
 from interpreter_tools._exceptions import ConfigurationError, InterpreterToolsError
 from interpreter_tools._execution.output import whole_characters
 from interpreter_tools._languages import LanguageRegistry
@@ -66,8 +67,8 @@ Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else val
 
 
 def _as_text(value: object) -> object:
-    """Return the contents for a file; a list or an object is written as JSON."""
-    if isinstance(value, (dict, list)):
+    """Return the contents for a file; a list, an object or a number is written as JSON."""
+    if isinstance(value, (dict, list, int, float)):
         return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
     return "" if value is None else value
 
@@ -246,6 +247,7 @@ async def write_file(
     """Write a file into a session's workspace; directories on the way are made."""
     with as_tool_errors():
         session = await ctx.request_context.lifespan_context.session(session_id)
+        path = shown_path(check_path(path))  # as list_files has it
         data = _encode(content, field="content") if encoding == "utf-8" else _decode(content, field="content")
         await session.write_file(path, data)
     await ctx.notify_resources_changed()
@@ -262,6 +264,7 @@ async def read_file(
     """Read a file of a session's workspace, or a part of it. The whole is also a resource."""
     with as_tool_errors():
         session = await ctx.request_context.lifespan_context.session(session_id)
+        path = shown_path(check_path(path))
         data, more = b"", False
         position = 0
         async for piece in session.read_file(path):

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools._languages.known import known_packages, large_packages, package_of_module, system_packages
+from interpreter_tools._languages.known import (
+    known_packages,
+    large_packages,
+    package_of_module,
+    removed_modules,
+    system_packages,
+)
 from interpreter_tools.tool._programs import INSTALL, INSTEAD, NETWORK
 
 if TYPE_CHECKING:
@@ -60,7 +66,14 @@ _PYTHON_NAMES = {  # modules by the names that programs give them
     },
 }
 _PYTHON_WORDS = {"true": "True", "false": "False", "null": "None", "undefined": "None"}
-_BROWSER = frozenset({"document", "window", "localStorage", "sessionStorage", "alert", "XMLHttpRequest", "HTMLElement"})
+_BROWSER = frozenset(
+    """
+    document window location localStorage sessionStorage alert confirm prompt XMLHttpRequest HTMLElement Image
+    FileReader DOMParser requestAnimationFrame
+    """.split()  # noqa: SIM905 - a list of them would be 15 lines
+)
+_KNOWN_ONLY = frozenset({"python", "shell", "bash"})
+_WINDOWS = frozenset({"tkinter", "_tkinter", "turtle", "idlelib"})
 _SCRIPT_NAMES = frozenset({"require", "module", "exports", "__dirname", "__filename"})
 _ELSEWHERE = (
     r"(/mnt/data|/mnt/user-data|/home/(?:user|ubuntu|oai|jovyan|workdir)|/content|/kaggle/(?:input|working)|/root|/data|/app"
@@ -87,7 +100,7 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
     (
         "stdin",
         "",
-        r"EOFError: EOF when reading a line",
+        r"EOFError: EOF when reading a line|^bdb\.BdbQuit",
         "It read more standard input than it was given: pass it as stdin.",
     ),
     (
@@ -106,7 +119,7 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
     (
         "notebook",
         "python",
-        r"^ *[!%]\w[^\n]*\n[^\n]*\nSyntaxError|name 'get_ipython' is not defined",
+        r"^ *[!%]\w[^\n]*\n[^\n]*\nSyntaxError|name 'get_ipython' is not defined|'NoneType'[^\n]* 'run_\w+_magic'",
         f"It is no notebook: leave out lines with ! or %. {_INSTALLS}",
     ),
     (
@@ -240,10 +253,11 @@ def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
 def missing_package(result: ExecutionResult, language: str) -> str | None:
     """Return the missing package for which a program failed; None when the failure had another cause.
 
-    For a module of Python that no well-known package has, it is None: anyone can publish a package of any name.
+    For a module of Python that no well-known package has, it is None: anyone can publish a package of any name. For a
+    program of the system that no known package brings, it is None, too.
     """
     found = _missing(result.stderr[-_LOOKED_AT:], language) if result.outcome == "error" else None
-    return found.package if isinstance(found, _Package) and (found.known or language != "python") else None
+    return found.package if isinstance(found, _Package) and (found.known or language not in _KNOWN_ONLY) else None
 
 
 def missing_module(stderr: str) -> str | None:
@@ -423,7 +437,7 @@ def _missing(stderr: str, language: str) -> _Package | str | None:
     if program in INSTEAD:
         return program
     package = system_packages().get(program)
-    return _Package(package or program, program)
+    return _Package(package or program, program, package is not None)
 
 
 def _say_missing(missing: _Package | str, result: ExecutionResult, run: Circumstances) -> str:
@@ -481,7 +495,9 @@ def _node_package(name: str) -> _Package | str:
 
 def _python_package(name: str) -> _Package | str:
     module = name.partition(".")[0]
-    if module in sys.stdlib_module_names:
+    if module in _WINDOWS:
+        return f"There is no {module!r}, as nobody sees its windows: draw with matplotlib or pillow, or print."
+    if module in sys.stdlib_module_names or module in removed_modules():
         return f"There is no module {name!r} in this version of Python."
     package = package_of_module(name)
     return _Package(package or module, module, package is not None)

@@ -209,6 +209,18 @@ async def test_large_and_binary_files_are_read_in_parts(tmp_path: Path) -> None:
         assert (blob.mime_type, base64.b64decode(blob.blob)) == ("image/png", data)
 
 
+async def test_a_file_has_one_name(tmp_path: Path) -> None:
+    """However its path is written: the address is that of the list, and a number is a file's contents, too."""
+    async with connect("memory", tmp_path) as server:
+        session = await server.session()
+        written = await server.call("write_file", session_id=session, path="/workspace/in//a.txt", content=5)
+        assert written["path"] == "in/a.txt"
+        read = await server.call("read_file", session_id=session, path="./in/a.txt")
+        assert (read["uri"], read["content"]) == (written["uri"], "5\n")
+        (contents,) = (await server.client.read_resource(str(written["uri"]))).contents
+        assert getattr(contents, "text", None) == "5\n"
+
+
 async def test_names_that_are_not_utf8_are_listed(tmp_path: Path) -> None:
     """Readable, as JSON cannot hold them."""
     async with connect("memory", tmp_path) as server:

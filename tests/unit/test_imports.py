@@ -220,6 +220,11 @@ async def test_large_packages_come_where_one_was_asked_for() -> None:
     assert await found("pip", "import torch, timm", ("torch",)) == ({"timm"}, ())
 
 
+async def test_modules_that_python_has_no_more_are_no_packages() -> None:
+    """Nothing is said of a package: there is none to ask for."""
+    assert await found("pip", "import imp, telnetlib") == (set(), ())
+
+
 async def test_builds_for_processors_are_taken() -> None:
     """A sandbox has no graphics card."""
     assert await found("pip", "import xgboost, tensorflow as tf") == ({"xgboost-cpu", "tensorflow-cpu"}, ())
