@@ -1,7 +1,8 @@
 """What containers and a client cost: ``python -m bench.memory [runs]``; as root, on the engine's own host.
 
 The cost of an idle container is the proportional set size of all that it adds to the host: its own processes and the
-engine's shim. A client's growth is that of its resident memory over ten thousand runs, after the first fifth.
+engine's shim; that of a branch is a twentieth of what twenty of them add. A client's growth is that of its resident
+memory over ten thousand runs, after the first fifth.
 """
 
 from __future__ import annotations
@@ -59,6 +60,36 @@ async def idle(language: str) -> tuple[float, float]:
     return sum(own) / len(own), sum(shims) / len(shims)
 
 
+_HEAP = "import numpy; heap = numpy.ones(64 << 17)"
+
+
+async def branches(count: int) -> tuple[float, float]:
+    """Return the MiB that a branch adds to its container until its first cell, and after a small one."""
+    async with (
+        await DockerClient.connect() as client,
+        ExecutionEngine(EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))) as engine,
+        engine.context("python", dependencies=["numpy"]) as context,
+    ):
+        (await context.run(_HEAP)).check()
+        await context.checkpoint()
+        labels = {"interpreter-tools.owner": engine._use().runtime.owner.id}
+        found = [await client.inspect_container(each.id) for each in await client.list_containers(labels=labels)]
+        pids = [details["State"]["Pid"] for details in found if details is not None]
+
+        def held() -> float:
+            return sum(_field(member, "smaps_rollup", "Pss") for pid in pids for member in _family(pid))
+
+        await asyncio.sleep(1)
+        before = held()
+        made = await context.fork(count)
+        await asyncio.sleep(1)
+        unused = held() - before
+        for branch in made:
+            (await branch.run("1")).check()
+        await asyncio.sleep(1)
+        return unused / count, (held() - before) / count
+
+
 async def growth(runs: int) -> float:
     """Return the MiB by which this process grows over the runs, after a fifth of them."""
     config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=WORKERS, max_uses=2 * runs))
@@ -84,12 +115,15 @@ def _own() -> float:
 
 
 async def main(runs: int) -> None:
-    """Measure both."""
+    """Measure all of them."""
     heading()
     for language in ("shell", "python", "javascript"):
         own, shim = await idle(language)
         told(f"an idle {language} container: its processes", own, unit="MiB")
         told(f"an idle {language} container: the engine's shim", shim, unit="MiB")
+    unused, used = await branches(20)
+    limit("a branch of a context with 64 MiB of numpy, until its first cell", unused, unit="MiB", target=4)
+    told("the same, after a cell `1`", used, unit="MiB")
     limit(f"a client's growth over {runs} runs, after {runs // 5}", await growth(runs), unit="MiB", target=2)
 
 

@@ -75,6 +75,21 @@ async def test_twenty_branches_diverge(context: Context, codes: Codes) -> None:
         assert len({each[place] for each in found}) == 20
 
 
+async def test_generators_of_numpy_diverge(shared_engine: ExecutionEngine) -> None:
+    """Those that a variable names, of each kind; the context that they came from goes on with its own."""
+    async with shared_engine.context("python", timeout=60, dependencies=["numpy"]) as context:
+        await _print(
+            context,
+            "from numpy import random as r\n"
+            "a, b, c, d = r.default_rng(1), r.Generator(r.MT19937(1)), r.RandomState(1), r.Philox(1)",
+        )
+        code = "print(a.integers(1 << 60), b.integers(1 << 60), c.randint(1 << 30), d.random_raw())"
+        branches = await context.fork(2)
+        found = [(await _print(each, code)).split() for each in (*branches, context)]
+        assert all(len(set(each)) == 3 for each in zip(*found, strict=True))
+        assert found[2][0] == await _print(context, "print(r.default_rng(1).integers(1 << 60))")
+
+
 async def test_a_branch_that_dies_harms_no_other(context: Context, codes: Codes) -> None:
     """Its own cells raise; those of the others find their variables."""
     await _print(context, "x=1")

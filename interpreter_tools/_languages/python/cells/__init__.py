@@ -282,7 +282,7 @@ class Runner:
         try:
             parking.wait_until_alone(message["parked"])
             self.snapshot.restore()
-            traits.give_back(diverges=message.get("diverges"))
+            traits.give_back(self.shell.user_ns, diverges=message.get("diverges"))
             for file in files:
                 file.reopen()
         except (parking.Refused, CannotHold, OSError) as error:

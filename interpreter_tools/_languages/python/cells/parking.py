@@ -198,18 +198,18 @@ def away(runs_on):
 
 def _bare_fork():
     """Fork by the C library alone: nothing but a fork in the new process needs what Python does besides."""
-    if (ctypes := sys.modules.get("ctypes")) is None:
-        return os.fork()
-    pid = _c_library().fork()
-    if pid < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
-    return pid
+    pid = _c_fork()()
+    return os.fork() if pid < 0 else pid  # Python says why it failed
 
 
 @functools.cache
-def _c_library():
-    return sys.modules["ctypes"].PyDLL(None, use_errno=True)
+def _c_fork():
+    try:
+        import _ctypes  # all of ctypes would be copied
+    except ImportError:  # an image may lack it
+        return os.fork
+    address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "fork")
+    return functools.partial(_ctypes.call_cdeclfunction, address, ())
 
 
 def _fork_on(origin, waits, fork):
@@ -241,8 +241,13 @@ class Traits:
         random = sys.modules.get("random")
         self.random = None if random is None else random.getstate()
 
-    def give_back(self, diverges=False):
-        """Take the directory and random numbers of the time of the checkpoint."""
+    def give_back(self, names, diverges=False):
+        """Take the directory and random numbers of the time of the checkpoint.
+
+        Args:
+            names: the variables of the cells.
+            diverges: take new random numbers instead.
+        """
         os.chdir(self.directory)
         if not diverges:
             if self.random is not None:
@@ -252,6 +257,17 @@ class Traits:
             module = sys.modules.get(name)
             if module is not None:
                 module.seed()
+        if "numpy.random" in sys.modules:
+            _seed_generators(sys.modules["numpy.random"], names)
+
+
+def _seed_generators(random, names):
+    """Seed numpy's generators that a variable names: to look for others would copy the pages of all objects."""
+    kinds = (random.Generator, random.RandomState, random.BitGenerator)
+    for value in tuple(names.values()):
+        if isinstance(value, kinds):
+            bits = value if isinstance(value, random.BitGenerator) else value._bit_generator
+            bits.state = type(bits)().state
 
 
 def renew_loop(loop, running):
