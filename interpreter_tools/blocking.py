@@ -25,7 +25,7 @@ import anyio.from_thread
 
 from interpreter_tools._context.context import Context as AsyncContext
 from interpreter_tools._engine import ExecutionEngine
-from interpreter_tools._exceptions import EngineClosed
+from interpreter_tools._exceptions import EngineClosed, ExecutionClosed
 from interpreter_tools._execution.execution import Execution as AsyncExecution
 from interpreter_tools._session.session import Session as AsyncSession
 
@@ -409,7 +409,7 @@ class Execution:
     @property
     def _entered(self) -> AsyncExecution | Cell:
         if self._execution is None:
-            raise RuntimeError("the execution has not started: use it in `with`")
+            raise ExecutionClosed("start the execution first", hint="use `with engine.stream(...) as execution`")
         return self._execution
 
     @property

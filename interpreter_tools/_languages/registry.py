@@ -66,7 +66,10 @@ class LanguageRegistry:
 
         Raises:
             UnknownLanguage: no such language is registered; the error lists the registered ones.
+            ConfigurationError: the name is no text.
         """
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise ConfigurationError("language", name, "is not a name", hint="give it as a text, such as 'python'")
         config = cls._find(name)
         if config is None:
             names = cls.names()  # which looks for those of installed packages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -13,6 +14,7 @@ _MISSING = 'the command line needs packages that are not installed: pip install 
 def main() -> None:
     """Run the command line and exit with its status."""
     gc.set_threshold(_START)
+    _open_streams()
     try:
         status = _perform(sys.argv[1:])
     except KeyboardInterrupt:
@@ -20,6 +22,18 @@ def main() -> None:
     finally:
         gc.freeze()  # the interpreter's end does not look for garbage either
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Open what our caller has closed of the standard streams.
+
+    A connection would have its number otherwise, and the program's output would go into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def _perform(words: list[str]) -> int:

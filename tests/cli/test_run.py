@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
@@ -261,6 +262,19 @@ def test_terminal_can_be_typed_at():
     status = os.waitpid(pid, 0)[1]
     os.close(terminal)  # not before: it would hang up
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize(
+    ("closed", "stdout", "stderr"),
+    [("<&-", b"1\n", b"2\n"), (">&-", b"", b"2\n"), ("2>&-", b"1\n", b""), ("<&- >&- 2>&-", b"", b"")],
+)
+def test_streams_that_the_caller_closed_are_let_be(closed: str, stdout: bytes, stderr: bytes):
+    """Output goes nowhere then, and into no connection that has the same number."""
+    line = shlex.join([*COMMAND, "run", "-c", "import sys; print(1); print(2, file=sys.stderr); sys.exit(5)"])
+    done = subprocess.run(
+        ["sh", "-c", f"{line} {closed}"], capture_output=True, check=False, timeout=120, env=ENVIRONMENT
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (stdout, stderr, 5)
 
 
 @pytest.mark.parametrize(

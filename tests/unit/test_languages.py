@@ -177,6 +177,13 @@ def test_name_given_twice(registry: type[LanguageRegistry]) -> None:
     assert "ruby" not in registry.names()
 
 
+@pytest.mark.parametrize("name", [5, None, ["python"], b"python"])
+def test_language_that_is_no_text_is_refused(registry: type[LanguageRegistry], name: object) -> None:
+    """With its value, and what to give."""
+    with pytest.raises(ConfigurationError, match="is not a name"):
+        registry.get(name)  # type: ignore[arg-type]
+
+
 def test_unknown_language(registry: type[LanguageRegistry]) -> None:
     """The error lists what is known, and how to add one."""
     with pytest.raises(UnknownLanguage, match="unknown language 'cobol'; known: awk, bash, bun, c, cpp") as caught:
