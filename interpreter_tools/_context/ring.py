@@ -109,7 +109,6 @@ class Ring:
         oldest = next(iter(self._held))
         self._release(self._held.pop(oldest)[1])
         self._forget(oldest, why)
-        self._dropped.append(oldest)
         return oldest
 
     def add(self, checkpoint: Checkpoint, parked: Parked) -> None:
@@ -129,6 +128,7 @@ class Ring:
 
     def _forget(self, checkpoint_id: str, why: str) -> None:
         self._gone[checkpoint_id] = why
+        self._dropped.append(checkpoint_id)
         if len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]
 

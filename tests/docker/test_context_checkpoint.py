@@ -373,6 +373,7 @@ async def test_a_killed_checkpoint_is_told(any_context: Context, codes: Codes) -
         return (await context.run("x=1")).notes
 
     await eventually(notes, lambda said: any(saved.checkpoint_id in note for note in said))
+    assert (await context.checkpoint()).dropped == (saved.checkpoint_id,)
     with pytest.raises(CheckpointGone, match="lack of memory"):
         await context.rewind(saved)
 
