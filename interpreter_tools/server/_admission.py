@@ -83,6 +83,14 @@ class Admission:
         if not self.running:
             self._idle.set()
 
+    def lend(self, owner: Owner) -> None:
+        """Give a turn to others while its cell waits for its client; ``take_back`` ends that."""
+        self.release(owner)
+
+    def take_back(self, owner: Owner) -> None:
+        """Count a turn again at once, even beyond the slots: a cell that has begun is not held up."""
+        self._begin(owner)
+
     def _begin(self, owner: Owner) -> None:
         self.running += 1
         owner.running += 1
@@ -161,7 +169,20 @@ class Slot:
         self._admission = admission
         self._owner = owner
         self._began = 0.0
+        self._is_lent = False
         self.waited = 0.0
+
+    def lend(self) -> None:
+        """Give the turn to others until ``take_back``. Does nothing the second time."""
+        if not self._is_lent:
+            self._is_lent = True
+            self._admission.lend(self._owner)
+
+    def take_back(self) -> None:
+        """Have the turn again. Does nothing for one that is not lent."""
+        if self._is_lent:
+            self._is_lent = False
+            self._admission.take_back(self._owner)
 
     async def __aenter__(self) -> Self:
         asked = time.monotonic()
@@ -173,4 +194,5 @@ class Slot:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.take_back()
         self._admission.release(self._owner, time.monotonic() - self._began)

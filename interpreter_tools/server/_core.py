@@ -138,6 +138,14 @@ class Run:
         self._began = time.monotonic()
         return self
 
+    def wait_for_client(self) -> None:
+        """Take no turn from others while the cell waits for its client, until ``go_on``."""
+        self._slot.lend()
+
+    def go_on(self) -> None:
+        """Count as one that runs again."""
+        self._slot.take_back()
+
     def end(self, result: ExecutionResult) -> None:
         """Note how the run ended, and what it used."""
         self._outcome = result.outcome

@@ -31,6 +31,27 @@ async def test_runs_beyond_the_slots_wait_and_are_counted():
     assert (admission.running, admission.waiting, owner.running) == (0, 0, 0)
 
 
+async def test_cell_that_waits_for_its_client_holds_nobody_up():
+    """Its slot is another's meanwhile; it goes on at once, and all is counted to the end."""
+    admission, owner = Admission(slots=1, queue=10), Owner("a")
+    async with admission.slot(owner) as waiting:
+        second = asyncio.create_task(admission.acquire(owner))
+        await _settle()
+        assert not second.done()
+        waiting.lend()
+        waiting.lend()
+        await second
+        assert admission.running == 1
+        waiting.take_back()
+        waiting.take_back()
+        assert (admission.running, owner.running) == (2, 2)
+        waiting.lend()
+    assert (admission.running, owner.running) == (1, 1)
+    admission.release(owner)
+    await admission.idle()
+    assert (admission.running, admission.waiting, owner.running) == (0, 0, 0)
+
+
 async def test_keys_have_turns_one_after_another():
     """A key with many callers does not keep another key waiting behind all of them."""
     admission = Admission(slots=1, queue=100)

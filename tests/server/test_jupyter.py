@@ -14,6 +14,7 @@ import pytest
 import websockets
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 
+from interpreter_tools.server import ServerConfig
 from interpreter_tools.server.wires.jupyter._messages import V1
 from tests.watch import eventually
 
@@ -244,6 +245,31 @@ async def test_input_is_asked_of_the_client_that_runs_the_cell(served: Served, a
         assert output == "me secret\nend\n"
         *_, (_, reply) = await client.execute("input('Name? ')", allow_stdin=False)
         assert reply["ename"] == "EOFError"
+
+
+async def test_cell_that_waits_for_input_keeps_no_other_waiting(engine: ExecutionEngine) -> None:
+    """A server with one turn runs the cell of another kernel meanwhile; the turns are counted to the end."""
+    headers = {"Authorization": f"token {KEY}"}
+    async with (
+        serving(engine, wires=["jupyter"], config=ServerConfig(runs=1)) as served,
+        httpx2.AsyncClient(base_url=served.url, headers=headers, timeout=60, trust_env=False) as api,
+        _Client(served, await _start(api)) as asking,
+        _Client(served, await _start(api)) as other,
+    ):
+        await asking.send("execute_request", code="print(input() * 2)", allow_stdin=True)
+        while str((await asking.receive())["msg_type"]) != "input_request":
+            pass
+        *_, (_, reply) = await other.execute("1 + 1")
+        assert reply["status"] == "ok"
+        await asking.send("input_reply", "stdin", value="ab")
+        while str((message := await asking.receive())["msg_type"]) != "stream":
+            pass
+        assert str(message["content"]["text"]).strip() == "abab"
+
+        async def running() -> int:
+            return served.core.admission.running
+
+        await eventually(running, lambda count: count == 0, within=20)
 
 
 async def test_questions(served: Served, api: httpx2.AsyncClient) -> None:

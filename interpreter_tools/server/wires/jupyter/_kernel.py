@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.results import ExecutionResult, OutputChunk
     from interpreter_tools._context.cell import Cell
     from interpreter_tools._context.context import Context
-    from interpreter_tools.server._core import Core
+    from interpreter_tools.server._core import Core, Run
     from interpreter_tools.server._sandbox import Sandbox
     from interpreter_tools.server.wires.jupyter._messages import Channel, Request
     from interpreter_tools.server.wires.jupyter._socket import Socket
@@ -87,6 +87,7 @@ class Kernel:
         self._working: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._cell: Cell | None = None
+        self._turn: Run | None = None  # of the cell
         self._answerer: str | None = None  # the session of the client that a cell waits for
         self._busy_since = 0.0
         self._stops = False  # the cells that wait are to be dropped
@@ -323,7 +324,7 @@ class Kernel:
             if wanted.is_counted:
                 self._count = count
                 self._history.add(count, wanted.code)
-            result = await self._run(asked, wanted, count)
+            result = await self._run(asked, wanted, count, run)
             run.end(result)
             values: dict[str, object] = {}
             if result.ok:
@@ -337,8 +338,8 @@ class Kernel:
         await self._fail(asked, failure, count=count, silent=wanted.silent)
         self._stops = wanted.stop_on_error
 
-    async def _run(self, asked: _Asked, wanted: requests.Execute, count: int) -> ExecutionResult:
-        """Run a cell, and show what it shows."""
+    async def _run(self, asked: _Asked, wanted: requests.Execute, count: int, run: Run) -> ExecutionResult:
+        """Run a cell, and show what it shows. While it waits for a line of its client, others have its turn."""
         async with self._context.stream(
             wanted.code,
             stdin=None if wanted.allow_stdin else b"",
@@ -349,13 +350,14 @@ class Kernel:
             timeout=None,
             output_limit=None,
         ) as cell:
-            self._cell = cell
+            self._cell, self._turn = cell, run
             try:
                 async for chunk in cell:
+                    (run.wait_for_client if isinstance(chunk, InputChunk) else run.go_on)()
                     await self._show_chunk(asked, chunk, count)
                 return await cell.result()
             finally:
-                self._cell = self._answerer = None
+                self._cell = self._answerer = self._turn = None
 
     async def _show_chunk(self, asked: _Asked, chunk: OutputChunk, count: int) -> None:
         if isinstance(chunk, DisplayChunk):
@@ -418,6 +420,8 @@ class Kernel:
         if cell is None or self._answerer != asked.socket.session:
             return
         self._answerer = None
+        if self._turn is not None:
+            self._turn.go_on()
         self._spawn(self._give(cell, value))
 
     async def _give(self, cell: Cell, value: str) -> None:
