@@ -31,11 +31,6 @@ class Cleanup:
         return await work(self)
 
     @property
-    def is_mine(self) -> bool:
-        """True in the task that does the clean-up."""
-        return asyncio.current_task() is self._task
-
-    @property
     def is_over(self) -> bool:
         """True when the clean-up has ended the session, or has failed."""
         return self._task.done()

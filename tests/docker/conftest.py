@@ -20,12 +20,15 @@ from interpreter_tools._docker import (
     ensure_supervisor_volume,
 )
 from interpreter_tools._docker.spec import container_spec
+from tests.docker.codes import LANGUAGES, Codes
 from tests.docker.stores import own_store
 from tests.watch import containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
+
+    from interpreter_tools import Context
 
 IMAGE = "interpreter-tools/python:1"
 NAP = ["sleep", "1000"]
@@ -92,6 +95,19 @@ async def store_engine(store: str) -> AsyncIterator[ExecutionEngine]:
     pool = PoolConfig(min_size=0, max_size=4, wait_timeout=120)
     async with ExecutionEngine(EngineConfig(prewarm=(), pool=pool, dependency_store=store)) as engine:
         yield engine
+
+
+@pytest.fixture(params=LANGUAGES)
+def codes(request: pytest.FixtureRequest) -> Codes:
+    """The languages whose contexts have checkpoints and branches."""
+    return Codes(request.param)
+
+
+@pytest.fixture
+async def any_context(shared_engine: ExecutionEngine, codes: Codes) -> AsyncIterator[Context]:
+    """A context of one of them in a session of its own."""
+    async with shared_engine.context(codes.language, timeout=60, checkpoint_limit=4) as context:
+        yield context
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from interpreter_tools import (
     ConfigurationError,
     ContextDied,
 )
-from tests.docker.codes import LANGUAGES, Codes
 from tests.docker.conftest import BOTH_WAYS
 from tests.watch import eventually
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from interpreter_tools import Context, ExecutionEngine
+    from tests.docker.codes import Codes
     from tests.docker.conftest import Isolated
 
 pytestmark = pytest.mark.docker
@@ -77,19 +77,6 @@ def isolation(request: pytest.FixtureRequest) -> Isolated:
 async def context(shared_engine: ExecutionEngine) -> AsyncGenerator[Context]:
     """A context of Python in a session of its own."""
     async with shared_engine.context("python", timeout=60, checkpoint_limit=4) as context:
-        yield context
-
-
-@pytest.fixture(params=LANGUAGES)
-def codes(request: pytest.FixtureRequest) -> Codes:
-    """The languages whose contexts have checkpoints."""
-    return Codes(request.param)
-
-
-@pytest.fixture
-async def any_context(shared_engine: ExecutionEngine, codes: Codes) -> AsyncGenerator[Context]:
-    """A context of one of them in a session of its own."""
-    async with shared_engine.context(codes.language, timeout=60, checkpoint_limit=4) as context:
         yield context
 
 

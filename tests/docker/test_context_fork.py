@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from interpreter_tools import CheckpointGone, CheckpointRefused, ConfigurationError, ContextClosed, ContextDied
-from tests.docker.codes import LANGUAGES, Codes
 from tests.docker.conftest import BOTH_WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from interpreter_tools import Context, ExecutionEngine
+    from tests.docker.codes import Codes
     from tests.docker.conftest import Isolated
 
 pytestmark = pytest.mark.docker
@@ -26,17 +24,10 @@ def isolation(request: pytest.FixtureRequest) -> Isolated:
     return request.param
 
 
-@pytest.fixture(params=LANGUAGES)
-def codes(request: pytest.FixtureRequest) -> Codes:
-    """The languages whose contexts have branches."""
-    return Codes(request.param)
-
-
 @pytest.fixture
-async def context(shared_engine: ExecutionEngine, codes: Codes) -> AsyncGenerator[Context]:
-    """A context of one of them in a session of its own."""
-    async with shared_engine.context(codes.language, timeout=60, checkpoint_limit=4) as context:
-        yield context
+def context(any_context: Context) -> Context:
+    """A context of each language that has branches."""
+    return any_context
 
 
 async def _print(context: Context, code: str) -> str:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from interpreter_tools.server._sandbox import Sandbox
     from interpreter_tools.server.wires.e2b.state import States
 
-ENVD_PORT = 49983
 CODE_PORT = 49999
 _HOST = re.compile(r"(\d{1,5})-([a-z0-9]+)\.")
 _TOKENS = ("x-access-token", "e2b-traffic-access-token")
