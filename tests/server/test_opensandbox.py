@@ -305,13 +305,22 @@ async def test_wrong_sandboxes_are_refused(served: Served, options: dict[str, ob
 
 
 async def test_what_is_not_there_says_so(served: Served, sandbox: Sandbox) -> None:
-    """Snapshots, metrics, isolated sessions and ports of one's own."""
+    """Snapshots, templates, metrics, diagnostics, egress, credentials, isolated sessions, and ports of one's own."""
+    limit = timedelta(seconds=60)
     for ask in (
         sandbox.create_snapshot(),
         sandbox.get_metrics(),
         sandbox.get_endpoint(8080),
         sandbox.get_diagnostic_logs("all"),
+        sandbox.get_diagnostic_events("all"),
         sandbox.get_egress_policy(),
+        sandbox.patch_egress_rules([]),
+        sandbox.delete_egress_rules(["x"]),
+        sandbox.credential_vault.get(),
+        sandbox.credential_vault.list_credentials(),
+        sandbox.isolation.list(),
+        sandbox.files_with_identity(0, 0).read_file("x"),
+        Sandbox.create_from_template("x", timeout=limit, connection_config=_config(served)),
     ):
         with pytest.raises(SandboxApiException) as caught:
             await ask
