@@ -26,6 +26,7 @@ from interpreter_tools._execution.outcome import not_compiled, not_run, ran, ref
 from interpreter_tools._execution.output import Callers, OutputBuffer
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._execution.stdin import Stdin
+from interpreter_tools._languages.compilation import TOGETHER
 from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, Output, Refused, Start, Told
 from interpreter_tools._protocol.constants import Ended, Flag, Why
 
@@ -339,8 +340,8 @@ class Execution:
         assert job.compilation is not None
         self._output.finish()
         self._compiled = exited
-        if exited.exit_code == 0 and exited.ended is Ended.EXITED and not exited.unclean:
-            if job.compilation.key:
+        if exited.exit_code in {0, TOGETHER} and exited.ended is Ended.EXITED and not exited.unclean:
+            if job.compilation.key and exited.exit_code != TOGETHER:
                 lease.channel.compiled.add((lease.uid, job.compilation.key))
             self._start_program(job, lease, [])
         else:

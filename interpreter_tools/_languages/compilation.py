@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from interpreter_tools._languages.config import CompileStep
 
+TOGETHER = 93
+"""The exit status of a compiler that has taken in other files, which may change: nothing of it is used again."""
+
 _DIRECTORIES = "/tmp/.compiled"  # noqa: S108 - inside the sandbox
 # Makes the directory anew, so that nothing of an earlier attempt is taken for what was compiled now.
 _IN_DIRECTORY = 'rm -rf "$1" && mkdir -p "$1" && shift && exec "$@"'

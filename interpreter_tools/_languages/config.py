@@ -48,7 +48,7 @@ class CompileStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     ``{file}`` stands for the code file's absolute path, ``{directory}`` for a directory of the program's own: outside
     of the workspace, empty before the program is compiled. A session that runs the same text again does not compile it
-    again.
+    again, unless the compiler ended with status 93, which says that it has succeeded and taken in other files.
 
     Attributes:
         command: the compiler and its arguments.
@@ -73,6 +73,32 @@ class CompileStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             reason = "is not a sequence of program and arguments with '{file}' in one of them"
             raise ConfigurationError("compile.command", self.command, reason)
         check_environment(self.environment, field="compile.environment")
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The beginning that programs of a language need and snippets often lack, such as ``<?php``.
+
+    Attributes:
+        text: what is put before the code, into its first line, so that lines keep their numbers.
+        when: a regular expression that matches at the beginning of code which lacks it.
+
+    Raises:
+        ConfigurationError: ``when`` is not a regular expression.
+    """
+
+    text: str
+    when: str
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.when)
+        except re.error as error:
+            raise ConfigurationError("opening.when", self.when, f"is not a regular expression: {error}") from None
+
+    def complete(self, code: bytes) -> bytes:
+        """Return the code with its beginning."""
+        lacks = re.match(self.when, code.decode("utf-8", "replace"))
+        return self.text.encode() + code if lacks else code
 
 
 class CellRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +144,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             ``{directory}`` for that of what was compiled. A program without a slash is looked up in the image's PATH;
             of ``bash:sh`` the first that the image has is run.
         compile: what is done before; without it the program is run as it is.
+        opening: the beginning that is put before code which lacks it. Files of an app stay as they are.
         interpreters: programs that mean the language's own command where the code's first line names them
             (``#!/usr/bin/env python3``), as patterns of ``fnmatch``. Another program in the first line runs the code.
         aliases: other names that mean the same language.
@@ -135,6 +162,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     code_filename: str
     run_command: tuple[str, ...]
     compile: CompileStep | None = None
+    opening: Opening | None = None
     interpreters: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     environment: dict[str, str] = {}

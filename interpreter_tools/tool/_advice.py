@@ -16,6 +16,7 @@ from interpreter_tools._languages.known import (
     removed_modules,
     system_packages,
 )
+from interpreter_tools.tool._libraries import Library, missing_library
 from interpreter_tools.tool._programs import INSTALL, INSTEAD, NETWORK
 
 if TYPE_CHECKING:
@@ -180,6 +181,10 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
 _CAUSES_READ = [
     (name, languages.split(), re.compile(text, re.MULTILINE), said) for name, languages, text, said in _CAUSES
 ]
+_NEWER = re.compile(r"error CS(?:0589|1525|1514|1513|1519|1002|1003|1644|8025|0656)\b")  # the syntax is not known
+_OLD_CSHARP = (
+    " This compiler is Mono's, which knows C# 7 in part: no records, patterns in a switch, ranges or `string?`."
+)
 _CHARACTERS = (
     "It holds characters that no program has, such as typographic quotes or non-breaking spaces: use plain ones."
 )
@@ -228,6 +233,8 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
     found: list[tuple[str, str]] = []
     if result.outcome == "error":
         found.extend(_causes(result, result.stderr[-_LOOKED_AT:], run))
+    elif result.outcome == "compile_error" and (library := missing_library(run.language, result.compile_stderr)):
+        found.append(("package", _say_library(library, run)))
     elif said := _of_outcome(result, run):
         found.append((result.outcome, said))
     found.extend(_losses(result, run))
@@ -246,7 +253,8 @@ def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
         "killed": "It was stopped from outside before it had ended; this is not the program's fault.",
         "dependency_error": "The dependencies could not be installed, so the program did not run: "
         "check their names and versions, or do without them.",
-        "compile_error": "The program was not compiled, so it did not run: correct what the compiler names.",
+        "compile_error": "The program was not compiled, so it did not run: correct what the compiler names."
+        + (_OLD_CSHARP if run.language == "csharp" and _NEWER.search(result.compile_stderr) else ""),
     }.get(result.outcome)
 
 
@@ -282,6 +290,8 @@ def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterato
     missing = _missing(stderr, run.language)
     if missing is not None:
         yield "package", _say_missing(missing, result, run)
+    elif (library := missing_library(run.language, stderr)) is not None:
+        yield "package", _say_library(library, run)
     named = [(name, said) for name, said in _matching(stderr, run) if name != "bus" or result.signal is None]
     installs = any(name in {"pip", "apt"} for name, _ in named)
     if not run.networked and not installs and _misses_network(result, stderr, run):
@@ -337,6 +347,12 @@ def _program(name: str, run: Circumstances) -> str:
         if instead
         else (f"The sandbox has no program {name!r}: {_system(system_packages().get(name), run)}.")
     )
+
+
+def _say_library(library: Library, run: Circumstances) -> str:
+    if library.package is not None:
+        return f"{library.name!r} is not there: {_system(library.package, run)}."
+    return f"{library.name!r} is not there, and only the language's own libraries are: do without it."
 
 
 def _system(package: str | None, run: Circumstances) -> str:

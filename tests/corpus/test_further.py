@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, LanguageRegistry, PoolConfig
+from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, LanguageRegistry, PoolConfig, RunApp
 from interpreter_tools._languages.compiled import COMPILED
 from interpreter_tools._languages.interpreted import INTERPRETED
 from interpreter_tools.setup.recipes import DEFAULT_LANGUAGES
@@ -82,6 +83,83 @@ SHAPES = {
         'interface A { } class B { public static void main(String[] a) { System.out.println("B"); } }',
         "B\n",
     ),
+    "java, two public classes": (
+        "java",
+        (
+            "public class A { public static void main(String[] x) { System.out.println(B.v()); } }\n"
+            "public class B { static int v() { return 1; } }"
+        ),
+        "1\n",
+    ),
+    "java, a preview": ("java", 'void main() { System.out.println("hi"); }', "hi\n"),
+    "erlang, another start": (
+        "erlang",
+        '-module(a).\n-export([f/1, begin_/0]).\nf(X) -> X.\nbegin_() -> io:format("~p~n", [f(1)]).\n',
+        "1\n",
+    ),
+    "csharp, statements": (
+        "csharp",
+        (
+            "// Sum\nusing System.Text;\nvar xs = new List<int> { 3, 1 };\nforeach (var x in xs.OrderBy(v => v))\n{\n"
+            '    Console.Write($"{x} ");\n}\nint Add(int a, int b)\n{\n    return a + b;\n}\nawait Task.Delay(1);\n'
+            'Console.WriteLine(new StringBuilder(args[0]).Append(Add(1, 2)) + new Person("é").Name);\n'
+            "class Person\n{\n    public string Name { get; }\n    public Person(string name) => Name = name;\n}\n"
+        ),
+        "1 3 x y3é\n",
+    ),
+    "csharp, Main that awaits": (
+        "csharp",
+        (
+            "namespace Demo;\n\nclass Program\n{\n    static async Task Main(string[] args)\n    {\n"
+            "        await Task.Delay(1);\n        Console.WriteLine(args[0]);\n    }\n}\n"
+        ),
+        "x y\n",
+    ),
+    "php, without a tag": (
+        "php",
+        "// sum\n$x = [1, 2];\necho array_sum($x), basename(__FILE__), PHP_EOL;",
+        "3main.php\n",
+    ),
+    "php, a template": ("php", "Hello <?= $argv[1] ?>!\n", "Hello x y!\n"),
+    "octave, a function first": (
+        "octave",
+        "% doubles\nfunction y = dbl(x)\n  y = 2 * x;\nend\nprintf('%d %s\\n', dbl(2), argv(){end});",
+        "4 x y\n",
+    ),
+    "octave, a picture": (
+        "octave",
+        (
+            "f = figure('visible', 'off'); plot(1:3); title('größe'); print('-dpng', 'p.png');"
+            "disp(stat('p.png').size > 2000)"
+        ),
+        "1\n",
+    ),
+    "go, without a package": ("go", 'import "fmt"\n\nfunc main() { fmt.Println(1) }', "1\n"),
+    "cpp, of 2023": (
+        "cpp",
+        (
+            "#include <generator>\n#include <print>\nstd::generator<int> one() { co_yield 1; }\n"
+            'int main() { for (int x : one()) std::println("{}", x); }'
+        ),
+        "1\n",
+    ),
+    "c, OpenMP": (
+        "c",
+        (
+            "#include <omp.h>\n#include <stdio.h>\nint main(void) {\n    int sum = 0;\n"
+            "#pragma omp parallel for reduction(+ : sum)\n"
+            "    for (int i = 1; i <= 10; i++)\n        sum += i;\n"
+            '    printf("%d %d\\n", sum, omp_get_max_threads() > 0);\n}\n'
+        ),
+        "55 1\n",
+    ),
+    "fortran, fixed form": ("fortran", "C     TEXT\n      PROGRAM P\n      PRINT '(A)', 'P'\n      END\n", "P\n"),
+    "haskell, another module": ("haskell", 'module Foo where\nmain :: IO ()\nmain = putStrLn "foo"\n', "foo\n"),
+    "ocaml, threads and directives": (
+        "ocaml",
+        '#require "threads";;\nlet () = Thread.join (Thread.create (fun () -> print_endline "t") ())\n',
+        "t\n",
+    ),
     "java, a line for all": (
         "java",
         "import java.util.*; public final class C { public static void main(String[] a) { System.out.println(1); } }",
@@ -98,6 +176,68 @@ async def test_programs_of_other_shapes(
     await skip_without_image(docker_client, language)
     result = await engine.run(language, code, args=["x y"])
     assert (result.outcome, result.stdout, result.stderr) == ("ok", expected, "")
+
+
+_APP = re.compile(r"^### (\w+) (\S+)\n((?:(?!### ).*\n)*)", re.MULTILINE)
+_FILE = re.compile(r"^#### (\S+)\n((?:(?!#### ).*\n)*)", re.MULTILINE)
+APPS = {
+    language: (entry, dict(_FILE.findall(files)))
+    for language, entry, files in _APP.findall((HERE / "apps.txt").read_text("utf-8"))
+}
+"""Programs of several files: each prints 2."""
+
+
+@pytest.mark.parametrize("language", APPS)
+async def test_program_of_several_files(docker_client: DockerClient, engine: ExecutionEngine, language: str) -> None:
+    """Modules, packages and headers are found where the language's own tools look for them; other programs are not."""
+    await skip_without_image(docker_client, language)
+    entry, files = APPS[language]
+    result = await engine.run(language, "", run_app=RunApp(entry_file=entry), files=files)
+    assert (result.outcome, result.stdout) == ("ok", "2\n"), result.compile_stderr + result.stderr
+
+
+async def test_go_tests_are_a_program(docker_client: DockerClient, engine: ExecutionEngine) -> None:
+    """The entry is a file of tests."""
+    await skip_without_image(docker_client, "go")
+    files = {
+        "one.go": "package one\n\nfunc One() int { return 1 }\n",
+        "one_test.go": 'package one\n\nimport "testing"\n\n'
+        'func TestOne(t *testing.T) { if One() != 2 { t.Fatal("no") } }\n',
+    }
+    result = await engine.run("go", "", run_app=RunApp(entry_file="one_test.go"), files=files)
+    assert (result.outcome, result.exit_code) == ("error", 1)
+    assert "--- FAIL: TestOne" in result.stdout
+
+
+async def test_rust_tests_are_a_program(docker_client: DockerClient, engine: ExecutionEngine) -> None:
+    """Where there is no other."""
+    await skip_without_image(docker_client, "rust")
+    result = await engine.run("rust", "pub fn one() -> i32 { 1 }\n#[test]\nfn works() { assert_eq!(one(), 1); }\n")
+    assert "test result: ok. 1 passed" in result.check().stdout
+
+
+async def test_arithmetic_overflow_in_rust_is_told(docker_client: DockerClient, engine: ExecutionEngine) -> None:
+    """As rustc and Cargo do it by default."""
+    await skip_without_image(docker_client, "rust")
+    result = await engine.run("rust", 'fn main() { println!("{}", 255u8 - 1 + std::env::args().count() as u8 * 2); }')
+    assert (result.exit_code, "attempt to add with overflow" in result.stderr) == (101, True)
+
+
+async def test_place_and_status_of_csharp_are_the_programs(
+    docker_client: DockerClient, engine: ExecutionEngine
+) -> None:
+    """Though its statements are put into a class."""
+    await skip_without_image(docker_client, "csharp")
+    result = await engine.run("csharp", 'using System.IO;\nConsole.WriteLine("a");\nint x = "s";\n')
+    assert (result.outcome, "/workspace/main.cs(3,9): error CS0029" in result.compile_stderr) == ("compile_error", True)
+    assert (await engine.run("csharp", "await Task.Delay(1);\nreturn 7;\n")).exit_code == 7
+
+
+async def test_error_in_php_is_told_once(docker_client: DockerClient, engine: ExecutionEngine) -> None:
+    """On stderr."""
+    await skip_without_image(docker_client, "php")
+    result = await engine.run("php", "<?php throw new RuntimeException('wrong');")
+    assert (result.stdout, result.stderr.count("wrong")) == ("", 1)
 
 
 async def test_place_of_an_error_in_erlang_is_the_programs(
@@ -141,6 +281,18 @@ async def test_same_text_is_compiled_once_in_a_session(docker_client: DockerClie
         for value in (b"1", b"2"):
             await session.write_file("n.h", b"#define N " + value)
             assert (await session.run("c", other)).stdout.encode() == value + b"\n"
+
+
+async def test_snippet_with_files_beside_is_compiled_with_them(
+    docker_client: DockerClient, engine: ExecutionEngine
+) -> None:
+    """Each time, as these may have changed, though nothing in its text names them."""
+    await skip_without_image(docker_client, "go")
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        for value in ("1", "2"):
+            await session.write_file("n.go", f"package main\n\nconst n = {value}\n".encode())
+            result = await session.run("go", 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println(n) }\n')
+            assert result.stdout == f"{value}\n", result.compile_stderr
 
 
 async def test_warnings_come_apart_from_the_program_and_in_the_stream(

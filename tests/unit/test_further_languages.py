@@ -7,7 +7,9 @@ import pytest
 
 from interpreter_tools import ConfigurationError, LanguageConfig, LanguageRegistry
 from interpreter_tools._languages import CompileStep, Job, plan
-from interpreter_tools._languages.compiled import HASKELL, RUST, C
+from interpreter_tools._languages.compiled import GO, HASKELL, RUST, C
+from interpreter_tools._languages.config import Opening
+from interpreter_tools._languages.interpreted import OCTAVE, PHP
 from interpreter_tools.setup.recipes import find_recipe
 
 TWENTY = (
@@ -81,7 +83,7 @@ def test_compiler_writes_where_the_program_is_run_from() -> None:
     """Outside of the workspace: what it makes is none of the files that the run makes."""
     planned = job(C, "int main;")
     assert planned.compilation is not None
-    assert planned.argv[0] in planned.compilation.argv
+    assert planned.argv[0].rpartition("/")[0] in planned.compilation.argv
     assert not planned.argv[0].startswith("/workspace")
     assert "/workspace/main.c" in planned.compilation.argv
 
@@ -104,3 +106,27 @@ def test_compile_step_that_cannot_work_is_refused(values: dict[str, object]) -> 
     """By the path of its field."""
     with pytest.raises(ConfigurationError, match=r"^compile\."):
         CompileStep(**{"command": ("cc", "{file}"), **values})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "run"),
+    [
+        (PHP, "echo 1;", "<?php echo 1;"),
+        (PHP, "#!/usr/bin/php\n<?php echo 1;", "#!/usr/bin/php\n<?php echo 1;"),
+        (PHP, "<b>\n<?= 1 ?>", "<b>\n<?= 1 ?>"),
+        (OCTAVE, "function f()\nend\nf()", "1; function f()\nend\nf()"),
+        (OCTAVE, "# text\n\n  function f()\nend", "1; # text\n\n  function f()\nend"),
+        (OCTAVE, "x = 1;\nfunction f()\nend", "x = 1;\nfunction f()\nend"),
+        (GO, 'import "fmt"\n', 'package main; import "fmt"\n'),
+        (GO, '// text\n\npackage main\nimport "fmt"\n', '// text\n\npackage main\nimport "fmt"\n'),
+    ],
+)
+def test_beginning_that_snippets_lack_is_put_before_them(language: LanguageConfig, code: str, run: str) -> None:
+    """In their first line, and only where it is missing."""
+    assert job(language, code).code == run.encode()
+
+
+def test_opening_that_is_no_expression_is_refused() -> None:
+    """By the field's name."""
+    with pytest.raises(ConfigurationError, match=r"opening\.when"):
+        Opening(text="x", when="(")

@@ -69,6 +69,8 @@
 
   // ---- TypeScript
 
+  // Decorators come in two kinds that look the same where they are used; functions of the standard's kind take a context.
+  const standardDecorators = /\w*DecoratorContext\b|\bcontext\.(?:name|kind|addInitializer|metadata)\b/;
   let typescript; // takes a tenth of a second to load, so it is loaded for what needs it
   const compile = (source, fileName, kind) => {
     if (!typescript) {
@@ -80,7 +82,7 @@
     const ts = typescript;
     const compilerOptions = {
       module: kind ?? ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, esModuleInterop: true, inlineSourceMap: true,
-      experimentalDecorators: true, verbatimModuleSyntax: false, jsx: ts.JsxEmit?.React,
+      experimentalDecorators: !standardDecorators.test(source), verbatimModuleSyntax: false, jsx: ts.JsxEmit?.React,
     };
     const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions, fileName, reportDiagnostics: true });
     const found = diagnostics.find((diagnostic) => diagnostic.file); // what has a place is about the syntax, as types are not looked at

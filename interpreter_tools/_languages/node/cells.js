@@ -445,6 +445,8 @@
 
   // ---- TypeScript
 
+  // Decorators come in two kinds that look the same where they are used; functions of the standard's kind take a context.
+  const standardDecorators = /\w*DecoratorContext\b|\bcontext\.(?:name|kind|addInitializer|metadata)\b/;
   let compiler;
   const compile = (source) => {
     if (!compiler) {
@@ -454,7 +456,7 @@
       compiler = load(place);
     }
     const { ModuleKind, ScriptTarget, flattenDiagnosticMessageText } = compiler;
-    const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2022, experimentalDecorators: true, verbatimModuleSyntax: true };
+    const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2022, experimentalDecorators: !standardDecorators.test(source), verbatimModuleSyntax: true };
     const { outputText, diagnostics } = compiler.transpileModule(source, { compilerOptions, reportDiagnostics: true, fileName: 'cell.ts' });
     const found = diagnostics.find((diagnostic) => diagnostic.file);
     if (!found) return outputText;

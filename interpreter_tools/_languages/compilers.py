@@ -1,0 +1,258 @@
+"""Shell scripts that compile a program of one or several files.
+
+Each gets the program's file and the directory for what comes out, and starts where the program starts. A program is
+compiled alone first, where its compiler does not find the other files by itself. If that fails, the sources around it
+are taken in, which a program of a single file need not pay for. Status 93 (``TOGETHER``) says that they were.
+"""
+
+# What lies around: not hidden, and not the program itself.
+_AROUND = "find . -path '*/.*' -prune -o -type f ! -samefile"
+
+# The other sources become a library, of which the linker takes what the program calls: sources that do not belong to it
+# do no harm, and other programs are left out. Modules of Fortran need each other, so all that failed are tried again
+# while another one has succeeded. A program whose lines all leave the first columns free is in Fortran's fixed form.
+# Further arguments: a regular expression of the suffixes of sources, then the compiler and its options.
+GCC = rf"""
+file=$1 made=$2 suffixes=$3 programs='^ *(int|void) +main *\(|^ *program +[a-z]'; shift 3
+if grep -qiE '^ *#\s*pragma +omp|!\$omp|use +omp_lib|<omp\.h>' "$file"; then set -- "$@" -fopenmp; fi
+case $file in *.f90) grep -qvE '^([Cc*!]|[ 0-9]{{5}}.|\s*$)' "$file" || set -- "$@" -ffixed-form ;; esac
+if "$@" -o "$made/program" "$file" -lm 2>"$made/alone"; then cat "$made/alone" >&2; exit 0; fi
+{_AROUND} "$file" -regextype egrep -regex ".*\.($suffixes)" ! -exec grep -qiE "$programs" '{{}}' \; -print \
+    >"$made/others"
+{_AROUND} "$file" -regextype egrep -regex '.*\.(h|hh|hpp|hxx|inc|fi)' -printf '"-I%h"\n' | sort -u >"$made/folders"
+test -s "$made/others" || test -s "$made/folders" || {{ cat "$made/alone" >&2; exit 1; }}
+number=0 more=yes
+while test $more; do
+    more=
+    : >"$made/left" >"$made/said"
+    while IFS= read -r source; do
+        number=$((number + 1))
+        if "$@" "@$made/folders" -c -o "$made/$number.o" "$source" 2>>"$made/said"; then
+            more=yes
+        else
+            printf '%s\n' "$source" >>"$made/left"
+        fi
+    done <"$made/others"
+    mv "$made/left" "$made/others"
+    test -s "$made/others" || more=
+done
+ar rcs "$made/others.a" $(ls "$made"/*.o 2>/dev/null)
+"$@" "@$made/folders" -o "$made/program" "$file" "$made/others.a" -lm 2>"$made/together" && status=93 || status=1
+test $status = 1 && grep -qE 'undefined reference|Cannot open module file' "$made/together" && cat "$made/said" >&2
+cat "$made/together" >&2
+exit $status
+"""
+
+# A program that Go does not build as one file is the package of its directory. Tests are a program, too.
+GO = r"""
+file=$1 made=$2
+go build -o "$made/program" "$file" 2>"$made/alone" && { cat "$made/alone" >&2; exit 0; }
+cd "$(dirname "$file")" || exit 1
+case $(go env GOMOD) in
+    /dev/null | '') set -- *.go ;;
+    *) set -- . ;;
+esac
+case $file in
+    *_test.go)
+        go test -c -o "$made/tests" "$@" || exit 1
+        printf '#!/bin/sh\nexec "%s" -test.v "$@"\n' "$made/tests" >"$made/program"
+        chmod 700 "$made/program" && exit 93 ;;
+esac
+if test "$1" != .; then
+    set --
+    for source in *.go; do case $source in *_test.go) ;; *) set -- "$@" "$source" ;; esac; done
+fi
+go build -o "$made/program" "$@" 2>"$made/together" && exit 93
+if grep -q redeclared "$made/together"; then cat "$made/alone" >&2; else cat "$made/together" >&2; fi
+exit 1
+"""
+
+# Cargo's conventions, without Cargo: the manifest's name and edition, a library beside the program, and tests.
+RUST = r"""
+file=$1 made=$2; shift 2
+edition=2021 status=0
+for manifest in "$(dirname "$file")/../Cargo.toml" "$(dirname "$file")/Cargo.toml"; do
+    test -f "$manifest" || continue
+    entry() { sed -nE "s/^$1 *= *\"([^\"]*)\".*/\1/p" "$manifest" | head -n 1; }
+    export CARGO_PKG_NAME="$(entry name)" CARGO_PKG_VERSION="$(entry version)"
+    edition=$(entry edition) edition=${edition:-2021}
+    library=$(dirname "$manifest")/src/lib.rs
+    if test -f "$library" && ! test "$library" -ef "$file"; then
+        name=$(printf %s "$CARGO_PKG_NAME" | tr - _)
+        "$@" --edition "$edition" --crate-type lib --crate-name "$name" -o "$made/lib$name.rlib" "$library" || exit 1
+        set -- "$@" --extern "$name=$made/lib$name.rlib"
+    fi
+    status=93
+done
+if grep -q '^ *#\[test\]' "$file" && ! grep -qE '\bfn +main\b' "$file"; then set -- "$@" --test; fi
+"$@" --edition "$edition" -o "$made/program" "$file" || exit 1
+exit $status
+"""
+
+# javac wants a file to bear the name of its public class, and one such class in a file; the class that is run is the
+# first that has a main method. Other classes are found from the root of the packages, as javac does it. What is a
+# preview in this version is allowed to programs that use it.
+JAVA = r"""
+kind='(class|interface|enum|record)[[:space:]]+'
+name=$(sed -nE "s/^(.*[;}])?[[:space:]]*public +([a-z-]+ +)*$kind([A-Za-z0-9_]+).*/\4/p" "$1" | head -n 1)
+name=${name:-Main}
+package=$(sed -nE 's/^(.*;)?[[:space:]]*package +([A-Za-z0-9_.]+) *;.*/\2/p' "$1" | head -n 1)
+root=$(dirname "$1") folders=/$(printf %s "$package" | tr . /)
+test -z "$package" || root=${root%"$folders"}
+sed -E "/$kind$name([^A-Za-z0-9_]|\$)/!s/^public +(([a-z-]+ +)*$kind)/\1/" "$1" >"$2/$name.java"
+printf %s "$root" >"$2/root"
+status=0
+find "$root" -path '*/.*' -prune -o -name '*.java' ! -samefile "$1" -print | grep -q . && status=93
+cd "$2" || exit 1
+: >options
+if ! javac -encoding UTF-8 -sourcepath "$root" -d classes "$name.java" 2>said; then
+    grep -q -e --enable-preview said || { cat said >&2; exit 1; }
+    preview="--enable-preview --release $(javac -version 2>&1 | sed -E 's/[^0-9]*([0-9]+).*/\1/')"
+    javac $preview -encoding UTF-8 -sourcepath "$root" -d classes "$name.java" >said 2>&1 || { cat said >&2; exit 1; }
+    echo --enable-preview >options
+    echo "$name" >main
+    exit $status
+fi
+cat said >&2
+for class in "$name" $(grep -oE "$kind[A-Za-z0-9_]+" "$1" | sed -E 's/.*[[:space:]]//'); do
+    if javap -cp classes "${package:+$package.}$class" 2>/dev/null | grep -q ' static .*void main('; then
+        echo "${package:+$package.}$class" >main && exit $status
+    fi
+done
+echo "$1: no class has a method 'public static void main(String[] args)'" >&2
+exit 1
+"""
+
+RUN_JAVA = """
+made=$1 root=$(cat "$1/root"); shift
+exec java $(cat "$made/options") -cp "$made/classes:$root:${root%/java}/resources" "$(cat "$made/main")" "$@"
+"""
+
+# The compiler notes the main class in the manifest of the program's archive, where there is no other. Further argument:
+# the libraries.
+KOTLIN = rf"""
+file=$1 made=$2 libraries=$3 status=0
+if ! kotlinc -cp "$libraries" -d "$made/program.jar" "$file" 2>"$made/said"; then
+    {_AROUND} "$file" -name '*.kt' -print0 >"$made/others"
+    if ! test -s "$made/others" || ! grep -q 'unresolved reference' "$made/said"; then cat "$made/said" >&2; exit 1; fi
+    status=93
+    xargs -0 kotlinc -cp "$libraries" -d "$made/program.jar" "$file" <"$made/others" 2>"$made/said" ||
+        {{ cat "$made/said" >&2; exit 1; }}
+fi
+cat "$made/said" >&2
+unzip -p "$made/program.jar" META-INF/MANIFEST.MF | sed -n 's/\r$//; s/^Main-Class: //p' >"$made/main"
+if ! test -s "$made/main" && grep -qE '^ *(suspend +)?fun +main *\(' "$file"; then
+    package=$(sed -nE 's/^ *package +([A-Za-z0-9_.]+).*/\1./p' "$file" | head -n 1)
+    printf '%s%sKt\n' "$package" "$(basename "$file" .kt | sed 's/^./\u&/')" >"$made/main"
+fi
+test -s "$made/main" && exit $status
+echo "$file: there is no function 'main'" >&2
+exit 1
+"""
+
+# ghc finds modules in the directory that it starts in; here in the program's, too. A module of any name may have main.
+HASKELL = r"""
+module=$(sed -nE 's/^module +([A-Z][A-Za-z0-9_.]*).*/\1/p' "$1" | head -n 1)
+exec ghc -v0 "-i.:$(dirname "$1")" -main-is "${module:-Main}" -outputdir "$2" -o "$2/program" "$1"
+"""
+
+# The compiler writes beside its sources, and takes them in the order in which they need each other. Directives are for
+# the interactive interpreter; their libraries are here in any case.
+OCAML = r"""
+made=$2 folder=$(dirname "$1") status=0
+sed -E 's/^#(require|load|thread).*//' "$1" >"$made/main.ml"
+take() {
+    for module in $(ocamlfind ocamldep -modules "$1" | sed 's/.*://'); do
+        name=$(echo "$module" | sed 's/^./\l&/')
+        test -e "$made/$name.ml" && continue
+        source=$folder/$name.ml
+        test -e "$source" || source=$(find . -path '*/.*' -prune -o -name "$name.ml" -print | head -n 1)
+        test -n "$source" || continue
+        cp "$source" "$made/" && status=93
+        test -e "${source}i" && cp "${source}i" "$made/" && take "$made/$name.mli"
+        take "$made/$name.ml"
+    done
+}
+take "$made/main.ml"
+cd "$made" || exit 1
+ocamlfind ocamlopt -thread -package unix,str,threads.posix -linkpkg -o program $(ocamlfind ocamldep -sort *.ml*) || exit
+exit $status
+"""
+
+# Mono's compiler knows C# 7 in part. What today's programs begin with is written out for it, in the lines where it
+# stands: the usual namespaces, statements outside of a class, a namespace for the whole file, and a Main that awaits.
+# It has no functions within functions, so those of the statements become methods of the class.
+_WRITE_OUT = r"""
+function awaited(kind, given) {
+    return sprintf("static %s Main(%s) { %sMain_(%s).GetAwaiter().GetResult(); } ", kind,
+        given ? "string[] args" : "", kind == "int" ? "return " : "", given ? "args" : "")
+}
+function finish(number) { print ending methods "}"; printf "#line %d \"%s\"\n", number, file }
+{ line[NR] = $0 }
+!types && $0 ~ "^(\\[|((" modifiers ") +)*(class|struct|interface|enum|record|namespace) )" { types = NR }
+/(^|[ \t])static[^;=({]*[ \t]Main[ \t]*\(/ { main = 1 }
+/(^|[^A-Za-z_])await[ \t]/ { awaits = 1 }
+/^return [^;]/ { value = 1 }
+!first && !/^[ \t]*(using (static )?[A-Za-z_][A-Za-z0-9_.= ]*;|\/\/.*|#.*)?[ \t\r]*$/ { first = NR }
+END {
+    printf "using System; using System.Collections.Generic; using System.IO; using System.Linq; "
+    printf "using System.Threading; using System.Threading.Tasks;\n#line 1 \"%s\"\n", file
+    wraps = !main && first && first != types
+    for (i = 1; i <= NR; i++) {
+        text = line[i]
+        if (i == types && wraps) { finish(i); wraps = 0 }
+        if (text ~ /^namespace [A-Za-z0-9_.]+;/) { sub(/;/, " {", text); closing = closing "}" }
+        if (match(text, /((public|private|internal) +)?static +async +Task(<int>)? +Main *\([^)]*\)/)) {
+            head = substr(text, RSTART, RLENGTH)
+            before = substr(text, 1, RSTART - 1) awaited(head ~ /<int>/ ? "int" : "void", head !~ /\( *\)/)
+            behind = substr(text, RSTART + RLENGTH)
+            sub(/Main/, "Main_", head)
+            text = before head behind
+        }
+        if (wraps && i == first) {
+            printf "static class Program { "
+            if (awaits) printf "%sstatic async Task%s Main_", awaited(value ? "int" : "void", 1), value ? "<int>" : ""
+            else printf "static %s Main", value ? "int" : "void"
+            printf "(string[] args) { "
+            ending = (value ? "return 0; " : "") "}"
+        }
+        if (wraps && !inside && text ~ head_of_function && text !~ words) {
+            inside = 1
+            methods = methods "\n#line " i " \"" file "\"\n" (text ~ /^static / ? "" : "static ")
+        }
+        if (inside) {
+            methods = methods text "\n"
+            if (text ~ /^\}|(\}|=>.*;)[ \t\r]*$/) inside = 0
+            text = ""
+        }
+        print text
+    }
+    if (wraps) finish(NR)
+    if (closing) print closing
+}
+"""
+CSHARP = rf"""
+file=$1 made=$2 main='static[^;=({{]*[[:space:]]Main[[:space:]]*\('
+write_out() {{
+    awk -v "file=$1" -v 'modifiers=public|internal|static|abstract|sealed|partial|readonly' \
+        -v 'head_of_function=^[A-Za-z_][A-Za-z0-9_<>,?[\\] ]* [A-Za-z_][A-Za-z0-9_<>]*\\(.*\\)[ \t\r]*([{{].*|=>.*)?$' \
+        -v 'words=^(return|await|new|throw|else|var|using|if|for|foreach|while|lock|switch) ' '{_WRITE_OUT}' "$1"
+}}
+write_out "$file" >"$made/main.cs"
+set -- -nologo -langversion:latest -nowarn:105,162,1701,1702 "-out:$made/program" "$made/main.cs"
+mcs "$@" >"$made/said" 2>&1 && {{ cat "$made/said" >&2; exit 0; }}
+if grep -qE 'CS0(103|234|246|012)' "$made/said"; then
+    find . \( -path '*/.*' -o -name obj -o -name bin \) -prune -o -type f -name '*.cs' ! -samefile "$file" \
+        ! -exec grep -qE "$main" '{{}}' \; -print >"$made/others"
+    number=0
+    while IFS= read -r source; do
+        number=$((number + 1))
+        write_out "$source" >"$made/other$number.cs"
+    done <"$made/others"
+    if test $number != 0; then
+        mcs "$@" "$made"/other*.cs >"$made/said" 2>&1 && {{ cat "$made/said" >&2; exit 93; }}
+    fi
+fi
+cat "$made/said" >&2
+exit 1
+"""
