@@ -37,6 +37,7 @@ class Codes:
         child_name: what a refusal calls that process.
         kills_all: kills the other processes of the context.
         ends: ways in which a process dies, and what the result says of each.
+        busy: cells that end by an interrupt only; the last one waits for the tool ``hang``.
     """
 
     def __init__(self, language: str) -> None:
@@ -52,6 +53,13 @@ class Codes:
                 "import os; os.kill(os.getpid(), 11)": "SIGSEGV",
                 _NEVER_ENDS: "interrupt",
             }
+            self.busy = (
+                "while True: pass",
+                "import time; time.sleep(50)",
+                "import asyncio; await asyncio.sleep(50)",
+                "!sleep 50",
+                "import tools; tools.hang()",
+            )
         else:
             self.child = "sleep 60 & child=$!"
             self.child_ends = "kill $child; wait"
@@ -62,6 +70,7 @@ class Codes:
                 "kill -9 $$": "SIGKILL",
                 "trap '' INT; while :; do :; done": "interrupt",
             }
+            self.busy = ("while :; do :; done", "sleep 50", "x=$(sleep 50)", "sleep 50 | cat", "tool hang")
 
     def write(self, name: str, text: str) -> str:
         """Return code that writes a file."""
@@ -70,6 +79,31 @@ class Codes:
     def append(self, name: str, text: str) -> str:
         """Return code that writes more to a file."""
         return f"_ = open('{name}', 'a').write('{text}')" if self._is_python else f"printf %s '{text}' >> '{name}'"
+
+    def remove(self, name: str) -> str:
+        """Return code that removes a file; it may fail."""
+        return f"import os; os.remove('{name}')" if self._is_python else f"rm '{name}'"
+
+    def die(self, status: int) -> str:
+        """Return code that ends the process."""
+        return f"import os; os._exit({status})" if self._is_python else f"exec bash -c 'exit {status}'"
+
+    def fail(self) -> str:
+        """Return code that fails, and is the last of its cell."""
+        return "1 / 0" if self._is_python else "false"
+
+    def call(self, name: str, tool: str, value: int) -> str:
+        """Return code that sets a variable to what a tool returns."""
+        return f"import tools; {name} = tools.{tool}({value})" if self._is_python else f"{name}=$(tool {tool} {value})"
+
+    def look(self, names: str) -> str:
+        """Return code that prints the variables and files that there are: each a letter."""
+        if self._is_python:
+            return (
+                f"import os\nfor n in {names!r}: print(n, globals().get(n, '-'), "
+                "open(n).read() if os.path.exists(n) else '-')"
+            )
+        return f"for n in {' '.join(names)}; do echo $n ${{!n--}} $(cat $n 2>/dev/null || echo -); done"
 
     def show(self, *values: str) -> str:
         """Return code that prints variables, and for each ``@name`` the content of that file, or ``-``."""
