@@ -25,7 +25,8 @@
 #define MOST_FILES 10000      /* that a cell is said to have changed, and that are looked at */
 #define MOST_DEPTH 64         /* directories below one another */
 #define PIECE 32768           /* bytes */
-#define AGAIN_NS 100000000 /* until an interrupt that has not ended the cell is repeated: it may have come before bash read the cell */
+#define AGAIN_NS 4000000 /* until what an interrupt has not reached is looked for, then twice that */
+#define MOST_REPEATS 10
 
 struct cells cells = {
 	.commands = {-1, -1}, .report = {-1, -1}, .code = -1, .status = -1, .input = -1, .input_end = -1, .bash = -1, .cell = -1, .question = -1};
@@ -35,7 +36,7 @@ static volatile sig_atomic_t interrupted, child_ended;
 static void on_signal(int number)
 {
 	if (number == SIGINT)
-		interrupted = 1;
+		interrupted++;
 	else
 		child_ended = 1;
 }
@@ -396,6 +397,13 @@ static bool is_empty(const char *code)
 	return true;
 }
 
+/* An interrupt may cost bash a part of a line that it reads. */
+static void ask_for_end(void)
+{
+	int pid = getpid();
+	command("{ builtin printf '\\0done %%d %" PRId64 " %%s %%s\\0' \"$?\" \"$-\" \"$BASHOPTS\"; builtin set +xv; } 2>/dev/null >/proc/%d/fd/%d\n", cells.cell, pid, cells.report[1]);
+}
+
 static void run_cell(const struct request *request)
 {
 	struct buffer said = {0}, code = {0};
@@ -403,6 +411,9 @@ static void run_cell(const struct request *request)
 	char from[64] = "/dev/null";
 	cells.cell = request->cell;
 	interrupted = 0; /* from here on it is the cell's */
+	cells.has_begun = false;
+	cells.repeats = 0;
+	cells.interrupts = 0;
 	add_format(&said, "{\"event\":\"started\",\"cell\":%" PRId64 "}", cells.cell);
 	send_message(&said, IT_MESSAGE_HELD);
 	free(said.at);
@@ -434,9 +445,9 @@ static void run_cell(const struct request *request)
 	memory_fill(cells.status, code.at, code.size);
 	free(code.at);
 	int pid = getpid();
-	command("%sbuiltin source /proc/%d/fd/./%d && :; builtin source /proc/%d/fd/%d <%s\n", may_set ? "builtin shopt -s extglob;" : "", pid, cells.status, pid,
-		cells.code, from);
-	command("{ builtin printf 'done %%d %" PRId64 " %%s %%s\\0' \"$?\" \"$-\" \"$BASHOPTS\"; builtin set +xv; } 2>/dev/null >/proc/%d/fd/%d\n", cells.cell, pid, cells.report[1]);
+	command("builtin printf '\\0begun\\0' >/proc/%d/fd/%d; %sbuiltin source /proc/%d/fd/./%d && :; builtin source /proc/%d/fd/%d <%s\n", pid, cells.report[1],
+		may_set ? "builtin shopt -s extglob;" : "", pid, cells.status, pid, cells.code, from);
+	ask_for_end();
 	cells.input_end = input[0];
 }
 
@@ -549,6 +560,8 @@ static void take_report(const char *report)
 		cells.extglob = strstr(report, "extglob");
 		if (cell == cells.cell)
 			end_cell(status);
+	} else if (!strcmp(report, "begun")) {
+		cells.has_begun = true; /* an interrupt that came before was nobody's */
 	} else if (sscanf(report, "exit %d", &status) == 1) { /* the next bash is on its way */
 		cells.leaves_with = status;
 		bash_follow();
@@ -684,11 +697,24 @@ _Noreturn void cells_run(void)
 			{.fd = cells.report[0], .events = POLLIN},
 			{.fd = cells.input, .events = types || asks ? POLLOUT : 0},
 		};
-		const struct timespec again = {.tv_nsec = AGAIN_NS};
-		bool repeats = interrupted && cells.cell >= 0;
+		if (interrupted > cells.interrupts && cells.cell >= 0 && cells.has_begun) {
+			cells.interrupts = interrupted;
+			cells.repeats = 0;
+			bash_interrupt(false);
+		}
+		int64_t wait_ns = (int64_t)AGAIN_NS << (cells.has_begun ? cells.repeats : MOST_REPEATS / 2);
+		const struct timespec again = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
+		bool waits = interrupted && cells.cell >= 0 && !cells.has_begun;
+		bool repeats = waits || (interrupted && cells.cell >= 0 && cells.repeats < MOST_REPEATS);
 		int count = ppoll(fds, 3, repeats ? &again : NULL, &before_wait);
-		if (count == 0 && repeats && cells.cell >= 0)
-			kill(cells.bash, SIGINT);
+		if (count == 0 && waits) {
+			cells.has_begun = true; /* an interrupt of the cell before has cost it the word */
+		} else if (count == 0 && repeats) {
+			cells.repeats++;
+			bash_interrupt(true);
+			if (cells.repeats == MOST_REPEATS / 2)
+				ask_for_end();
+		}
 		if (fds[1].revents & POLLIN && count > 0)
 			read_reports();
 		if (child_ended) {

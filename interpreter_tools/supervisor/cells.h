@@ -48,6 +48,9 @@ struct cells {
 	unsigned count, unanswered; /* cells; pieces that were not passed on yet */
 	int last; /* status of the cell before */
 	bool trace, verbose, extglob;
+	bool has_begun; /* bash has begun the cell */
+	int interrupts;   /* of it, that were passed on */
+	unsigned repeats; /* of the last one */
 	struct timespec began, began_coarse, ended;
 	bool has_changed; /* files, just before `ended` */
 	int64_t used_us;
@@ -91,6 +94,7 @@ void bash_follow(void); /* it has left, and its process becomes a new bash, whic
 void bash_wait(void);   /* until it is idle: its descriptors are those of the cells */
 void bash_hold(void);   /* it writes down what it holds, and reports `held` */
 void bash_held(struct buffer *state, struct buffer *options);
+void bash_interrupt(bool again); /* again: what it has not reached yet */
 void bash_forget(void); /* it is another process's */
 
 /* parking.c */

@@ -411,9 +411,8 @@ async def test_late_output_is_under_no_wrong_cell(context: Context) -> None:
     assert result.stdout == "mine\n"
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+_HOSTILE = {
+    "python": [
         "import sys; sys.stdout = sys.stderr = None",
         "import sys; sys.stdout.close()",
         "import os\nfor fd in range(3, 50):\n    try: os.write(fd, b'\\xff' * 8)\n    except OSError: pass",
@@ -427,22 +426,45 @@ async def test_late_output_is_under_no_wrong_cell(context: Context) -> None:
         "import asyncio; asyncio.get_running_loop().stop()",
         "import sys; sys.modules.clear()",
         "import gc, asyncio\nfor thing in gc.get_objects():\n    if isinstance(thing, asyncio.Task): thing.cancel()",
+        "import os; os.closerange(0, 200)",
+        "class Loops:\n    def __repr__(self):\n        while True: pass\nLoops()",
+        "class Loops(Exception):\n    def __str__(self):\n        while True: pass\nraise Loops",
+        "class Large:\n    def __repr__(self): return 'x' * (50 << 20)\nLarge()",
+        "import json; json.dumps = json.loads = None",
     ],
+    "javascript": [
+        "for (let i = 0; i < 60; i++) { try { require('fs').closeSync(i) } catch {} }",
+        "for (let i = 3; i < 60; i++) { try { require('fs').writeSync(i, 'garbage') } catch {} }",
+        "Object.prototype.then = (resolve) => resolve(1)",
+        "({[Symbol.for('nodejs.util.inspect.custom')]() { while (true); }})",
+    ],
+    "shell": [
+        'for i in {0..255}; do eval "exec $i>&-"; done 2>/dev/null',
+        "for file in /proc/$PPID/fd/*; do echo garbage >$file; done 2>/dev/null",
+        "kill -STOP $PPID",
+        "builtin() { :; }",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "code"), [(language, code) for language in _HOSTILE for code in _HOSTILE[language]]
 )
-async def test_hostile_cell_harms_its_own_context_alone(engine: ExecutionEngine, code: str) -> None:
+async def test_hostile_cell_harms_its_own_context_alone(engine: ExecutionEngine, language: str, code: str) -> None:
     """It ends; the context goes on or says that it died, and the other context of the session is untouched."""
+    value = {"python": "print({})", "javascript": "console.log({})", "shell": "echo $(({}))"}[language]
     async with engine.session() as session:
-        victim = session.context("python", on_death="restart", timeout=20)
-        other = session.context("python", timeout=20)
-        await other.run("x = 41")
+        victim = session.context(language, on_death="restart", timeout=20)
+        other = session.context(language, timeout=20)
+        await other.run("x=41")
         async with asyncio.timeout(60):
-            await victim.run(code)
-            await victim.run("1")
-            assert (await victim.run("1 + 1", timeout=5)).outcome in {"ok", "error", "timeout"}
+            await victim.run(code, timeout=3)
+            await victim.run(value.format(1), timeout=3)
+            assert (await victim.run(value.format("1 + 1"), timeout=3)).outcome in {"ok", "error", "timeout"}
             await victim.restart()
-            assert (await victim.run("2")).text == "2"
-        assert (await other.run("x")).text == "41"
-        assert (await session.run("python", "print(6 * 7)")).stdout == "42\n"
+            assert (await victim.run(value.format(2))).stdout == "2\n"
+        assert (await other.run(value.format("x"))).stdout == "41\n"
+        assert (await session.run(language, value.format("6 * 7"))).stdout == "42\n"
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,41 @@ async def test_an_interrupt_keeps_the_variables(context: Context, name: str) -> 
     assert (await context.run("echo $kept")).stdout == "7\n"
 
 
+async def test_traps_of_a_cell_are_its_own(context: Context) -> None:
+    """An EXIT trap runs when a cell ends the shell, which stays; those of errors see no command of ours."""
+    result = await context.run("x=1; trap 'echo left $?; x=2' EXIT; exit 3")
+    assert (result.stdout, result.exit_code) == ("left 3\n", 3)
+    assert (await context.run("echo $x; trap -p")).stdout == "1\n"
+    result = await context.run(
+        "set -Eeuo pipefail; trap 'echo failed at $LINENO: $?' ERR; trap 'rm -f t; exit 9' EXIT\nfalse"
+    )
+    assert (result.stdout, result.exit_code) == ("failed at 2: 1\n", 9)
+    assert (await context.run("set +eE; trap -- 'echo got' USR1; kill -USR1 $$; false; :")).stdout == (
+        "got\nfailed at 1: 1\n"
+    )
+    assert (await context.run('saved=$(trap -p USR1); trap - USR1 ERR; eval "$saved"; trap')).stdout == (
+        "trap -- 'echo got' SIGUSR1\n"
+    )
+    assert (await context.run("trap 'echo command' DEBUG")).stdout == ""
+    assert (await context.run("trap - DEBUG; (trap 'echo sub' EXIT)")).stdout == "sub\n"
+    assert (await context.run("trap 'kill 0' EXIT; sleep 100 & exit 4")).exit_code != 0
+    assert (await context.run("echo $x")).stdout == "1\n"
+
+
+async def test_exit_keeps_more_than_variables(context: Context) -> None:
+    """Arguments, the stack of directories, completions, a redirected stderr, and functions with extended patterns."""
+    await context.run(
+        "set -- a 'b c'; pushd /tmp; complete -W 'x y' some; exec 2>/workspace/err\n"
+        "shopt -s extglob\nf() { echo @(w*); }"
+    )
+    for _ in range(2):
+        assert (await context.run("exit 3")).exit_code == 3
+        result = await context.run(
+            "echo $# $2; dirs; complete -p; cd /; f; cd /tmp; echo seen >&2; tail -1 /workspace/err"
+        )
+        assert result.stdout == "2 b c\n/tmp /workspace\ncomplete -W 'x y' some\nworkspace\nseen\n"
+
+
 async def test_input_is_of_its_cell(context: Context) -> None:
     """Each cell has an input of its own, which ends; what one leaves is not the next one's."""
     assert (await context.run("read a; read b; echo $b-$a", stdin=b"1\n2\n3\n")).stdout == "2-1\n"
