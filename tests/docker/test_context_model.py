@@ -142,7 +142,7 @@ class _Line:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(steps=_STEPS)
 async def test_state_is_that_of_a_model(
     engine: ExecutionEngine, language: str, steps: list[tuple[str, int, int]]
