@@ -142,7 +142,12 @@ class _Line:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=6,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(steps=_STEPS)
 async def test_state_is_that_of_a_model(
     engine: ExecutionEngine, language: str, steps: list[tuple[str, int, int]]
