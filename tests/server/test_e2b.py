@@ -225,6 +225,19 @@ async def test_life_of_a_sandbox(served: Served) -> None:
         await again.commands.run("true")
 
 
+async def test_javascript_keeps_its_variables_in_the_image_of_node(served: Served) -> None:
+    """A template names the image, which needs no Python for cells."""
+    sandbox = await AsyncSandbox.create("node", **_options(served))
+    assert (await sandbox.run_code("const x = await Promise.resolve(20)", language="javascript")).error is None
+    assert (await sandbox.run_code("x + 1", language="javascript")).text == "21"
+    failed = await sandbox.run_code("nothing.there", language="javascript")
+    assert failed.error is not None
+    assert failed.error.name == "ReferenceError"
+    typed = await sandbox.create_code_context(language="typescript")
+    assert (await sandbox.run_code("const y: number = 2; y * 2", context=typed)).text == "4"
+    await sandbox.kill()
+
+
 async def test_sandbox_that_has_ended_is_held_by_nothing(served: Served) -> None:
     """Its memory and its user are free again, while the server remembers what was asked for twice."""
     sandbox = await AsyncSandbox.create(**_options(served))
