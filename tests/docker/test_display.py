@@ -143,6 +143,17 @@ async def test_frames_and_other_objects(engine: ExecutionEngine) -> None:
     assert shown.text is not None
 
 
+@pytest.mark.parametrize("saved", [False, True])
+async def test_plot_of_bokeh(engine: ExecutionEngine, saved: bool) -> None:
+    """Is a page; the file that a program asks for is written, too."""
+    code = "from bokeh.plotting import figure, output_file, show\np = figure(); p.line([1, 2], [3, 4])\n"
+    code += "output_file('p.html')\n" if saved else ""
+    result = (await engine.run("python", f"{code}show(p)", dependencies=["bokeh"])).check()
+    (shown,) = result.results
+    assert "Bokeh.safely" in (shown.html or "")
+    assert result.generated_files == (("p.html",) if saved else ())
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -309,7 +309,7 @@ class _Finder:
 
     completed = frozenset(
         "matplotlib matplotlib.pyplot PIL.ImageShow plotly.io._renderers altair.vegalite.v4.api altair.vegalite.v5.api"
-        " altair.vegalite.v6.api IPython.core.display_functions".split()
+        " altair.vegalite.v6.api bokeh.io.showing IPython.core.display_functions".split()
     )
 
     def __init__(self):

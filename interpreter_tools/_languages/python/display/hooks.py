@@ -97,7 +97,22 @@ def _altair(module):
     module.TopLevelMixin.display = show
 
 
+def _bokeh(module):
+    from interpreter_tools_display import display
+
+    def show(shown, state, new, controller):
+        from bokeh.embed import file_html
+        from bokeh.resources import CDN
+
+        if state.file:
+            module.save(shown, state=state)
+        display({"text/html": file_html(shown, CDN, "Bokeh"), "text/plain": "<bokeh plot>"}, raw=True)
+
+    module._show_file_with_state = show
+
+
 _HOOKS = {
+    "bokeh.io.showing": _bokeh,
     "matplotlib": _matplotlib,
     "matplotlib.pyplot": _pyplot,
     "PIL.ImageShow": _pil,
