@@ -60,9 +60,19 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config.write_text(_CONFIG.format(directory=root / "data"))
     with log.open("wb") as sink, subprocess.Popen(["docker-registry", "serve", str(config)], stderr=sink) as server:
         try:
-            yield wait_for_address(log)
+            address = wait_for_address(log)
+            yield address
+            remove_images_of(address)
         finally:
             server.kill()
+
+
+def remove_images_of(registry: str) -> None:
+    """Remove the images that a test which failed has left on the engine."""
+    find = ["docker", "images", "--quiet", "--no-trunc", "--filter", f"reference={registry}/*/*"]
+    left = {*subprocess.run(find, check=True, capture_output=True, text=True).stdout.split()}
+    if left:
+        subprocess.run(["docker", "rmi", "--force", *left], check=True, capture_output=True)
 
 
 def wait_for_address(log: Path) -> str:
