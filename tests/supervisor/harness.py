@@ -34,7 +34,7 @@ BASE = "/mnt"
 WORKSPACE = f"{BASE}/workspace"
 STORE = f"{BASE}/store"
 MOUNTS = (WORKSPACE, "/tmp", "/dev/shm")
-UID = 12345
+UID = 10_000 + os.getpid() % 50_000  # not that of tests beside these: RLIMIT_NPROC counts all processes of a user
 PYTHON = "/usr/bin/python3"
 PATIENCE = 30.0  # seconds; far beyond what anything here takes, so that only a hang reaches it
 
