@@ -112,6 +112,7 @@ class Execution:
         self._stdin: Stdin | None = None
         self._started = asyncio.Event()  # the program, or it never will
         self._compiled: Exited | None = None  # how the compiler ended
+        self._no_program: Refused | None = None  # why what it made was not started
         self._exited: Exited | None = None
         self._files = FileList()
         self._collected = Collected(collect)
@@ -289,15 +290,28 @@ class Execution:
             self._collect(self._lease, LeaseEnd.UNCLEAN if event.unclean else LeaseEnd.CLEAN)
         else:
             assert isinstance(event, Refused), event
-            assert self._placed is not None
-            if event.why is Why.NEED and self._placed.missing is not None:
-                self._return_lease(LeaseEnd.UNUSED)  # other runs may use the container while packages are installed
-                self._install(self._placed.missing)
-            else:
-                job = self._placed.job
-                argv = job.compilation.argv if self._state is _State.COMPILING and job.compilation else job.argv
-                error = refusal(event, program=argv[0], image=self._placed.lease.image)
-                self._finish(error, LeaseEnd.UNUSED)
+            self._take_refusal(event)
+
+    def _take_refusal(self, refused: Refused) -> None:
+        """Install the packages that are missing, or end the run: its program was not started."""
+        assert self._placed is not None
+        job, lease = self._placed.job, self._placed.lease
+        if refused.why is Why.NEED and self._placed.missing is not None:
+            self._return_lease(LeaseEnd.UNUSED)  # other runs may use the container while packages are installed
+            self._install(self._placed.missing)
+            return
+        compilation, compiling = job.compilation, self._state is _State.COMPILING
+        if compilation is not None and not compiling:
+            lease.channel.compiled.discard((lease.uid, compilation.key))  # so that the next run compiles it again
+        if self._compiled is None:
+            argv = compilation.argv if compiling and compilation is not None else job.argv
+            self._finish(refusal(refused, program=argv[0], image=lease.image), LeaseEnd.UNUSED)
+        elif refused.why is Why.PROGRAM:  # a library, for one
+            self._no_program = refused
+            lease.ended(FileList())
+            self._finish(None, LeaseEnd.CLEAN)
+        else:
+            self._finish(refusal(refused, program=job.argv[0], image=lease.image), LeaseEnd.CLEAN)
 
     def _collect(self, lease: Lease, end: LeaseEnd) -> None:
         """End a run whose program has ended, once the files that were asked for are read."""
@@ -525,7 +539,9 @@ class Execution:
             assert self._placed is not None
             assert self._placed.job.compilation is not None
             timeout = self._placed.job.compilation.timeout
-            return not_compiled(self._compiled, self._output, timeout=timeout, dependency_time=seconds)
+            return not_compiled(
+                self._compiled, self._output, refused=self._no_program, timeout=timeout, dependency_time=seconds
+            )
         assert self._failure is not None
         return not_run(self._failure, self._output, dependency_time=seconds)
 

@@ -103,9 +103,21 @@ def ran(
     )
 
 
-def not_compiled(exited: Exited, output: OutputBuffer, *, timeout: float, dependency_time: float) -> ExecutionResult:
-    """Return the result of code that its compiler refused, or that took too long to compile."""
+def not_compiled(
+    exited: Exited, output: OutputBuffer, *, refused: Refused | None, timeout: float, dependency_time: float
+) -> ExecutionResult:
+    """Return the result of code that its compiler refused, that took too long to compile, or that is no program.
+
+    Args:
+        exited: how the compiler ended.
+        output: what it wrote.
+        refused: why what it made could not be started; None means that it was not tried.
+        timeout: seconds that it had.
+        dependency_time: seconds that the packages took.
+    """
     stderr = output.text("compile_stderr")
+    if refused is not None:
+        stderr += f"interpreter-tools: the compiler made no program that can be started: {os.strerror(refused.errno)}\n"
     if exited.ended is Ended.TIMEOUT:
         stderr += f"interpreter-tools: the compiler was stopped after {timeout:g} s (EngineConfig.compile_timeout)\n"
     elif exited.oom_kills:

@@ -10,10 +10,12 @@ from interpreter_tools import (
     ConfigurationError,
     ContainerStrategy,
     InterpreterBoot,
+    InterpreterMissing,
     LanguageConfig,
     LanguageRegistry,
     UnknownLanguage,
 )
+from interpreter_tools._languages.config import CompileStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,3 +163,51 @@ def test_impossible_languages_are_refused(change: dict[str, object]) -> None:
     assert LanguageRegistry.get("js").language == "javascript"
     with pytest.raises(UnknownLanguage):
         LanguageRegistry.get("new")
+
+
+# -- what a compiler leaves
+
+
+NO_PROGRAMS = {
+    "gone": ("true", "No such file or directory"),
+    "a library": ("printf x > $2/program", "Permission denied"),
+    "without an interpreter": ("echo '#!/none' > $2/program; chmod +x $2/program", "No such file or directory"),
+    "a directory": ("mkdir $2/program", "Permission denied"),
+}
+
+
+def _compiled(command: str) -> LanguageConfig:
+    """A language whose compiler is a shell's command."""
+    return LanguageConfig(
+        language="compiled-by-test",
+        default_image=SHELL_IMAGE,
+        code_filename="main.txt",
+        compile=CompileStep(command=("sh", "-c", command, "sh", "{file}", "{directory}")),
+        run_command=("{directory}/program",),
+    )
+
+
+@pytest.mark.parametrize(("command", "why"), NO_PROGRAMS.values(), ids=NO_PROGRAMS)
+async def test_compiler_that_makes_no_program(own_engine: ExecutionEngine, command: str, why: str) -> None:
+    """It is the code's fault, and a result; its container has been used, and no other run gets it."""
+    LanguageRegistry.register(_compiled(command))
+    strategy = ContainerStrategy.PER_EXECUTION
+    result = await own_engine.run("compiled-by-test", "", strategy=strategy)
+    assert (result.outcome, result.exit_code) == ("compile_error", 1)
+    assert f"no program that can be started: {why}" in result.compile_stderr
+    assert own_engine.stats().discards == {"used": 1}
+    async with own_engine.session() as session:
+        for _ in range(2):
+            assert (await session.run("compiled-by-test", "")).outcome == "compile_error"
+        assert (await session.run("shell", "echo on")).stdout == "on\n"
+
+
+async def test_program_that_another_run_has_removed_is_compiled_again(engine: ExecutionEngine) -> None:
+    """The run that finds it gone is refused; the next one compiles it."""
+    LanguageRegistry.register(_compiled("printf '#!/bin/sh\necho right\n' > $2/program; chmod +x $2/program"))
+    async with engine.session() as session:
+        assert (await session.run("compiled-by-test", "")).stdout == "right\n"
+        await session.run("shell", "rm -r /tmp/.compiled/*")
+        with pytest.raises(InterpreterMissing):
+            await session.run("compiled-by-test", "")
+        assert (await session.run("compiled-by-test", "")).stdout == "right\n"
