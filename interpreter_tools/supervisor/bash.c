@@ -25,6 +25,7 @@
 
 #define ERRORS 62    /* where a new bash has its stderr at first: on the real one it would tell that it has no terminal */
 #define MOST_TOLD 256
+#define REPEATS_TO_BASH 5 /* of the looks for what an interrupt has not reached: a tenth of a second */
 #define PATIENCE_US 5000000 /* for a bash to begin, or to come back from a cell whose end it has told */
 #define ABOVE_ALL 200 /* no descriptor of bash is there */
 
@@ -267,7 +268,10 @@ void bash_interrupt(bool again)
 	if (all)
 		closedir(all);
 	free(status.at);
-	interrupt(cells.bash);
+	if (cells.repeats >= REPEATS_TO_BASH) /* it goes on where a program that it waited for has ended by itself */
+		kill(cells.bash, SIGINT);
+	else
+		interrupt(cells.bash);
 }
 
 void bash_forget(void)

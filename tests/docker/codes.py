@@ -70,7 +70,7 @@ class Codes:
                 "kill -9 $$": "SIGKILL",
                 "trap '' INT; while :; do :; done": "interrupt",
             }
-            self.busy = ("while :; do :; done", "sleep 50", "x=$(sleep 50)", "sleep 50 | cat", "tool hang")
+            self.busy = ("while :; do :; done", "sleep 50", "x=$(sleep 50)", "sleep 50; sleep 50", "tool hang")
 
     def write(self, name: str, text: str) -> str:
         """Return code that writes a file."""
