@@ -44,21 +44,34 @@ class CellRunner
     @completor = IRB::RegexpCompletor.new
     @socket = UNIXSocket.new("\0interpreter-tools")
     @unanswered = @count = 0
-    @evaluates = @interrupted = false
+    @evaluates = @interrupted = @whole = false
     @told = []
-    trap("INT") { @evaluates ? raise(Interrupt) : @interrupted = true }
+    trap("INT") { @evaluates && !@whole ? raise(Interrupt) : @interrupted = true }
     $stdout.sync = $stderr.sync = true
+  end
+
+  # Do what an interrupt must not end halfway, such as to read a piece: it is raised behind that.
+  def whole
+    begin
+      @whole = true
+      yield
+    ensure
+      @whole = false
+    end
+    raise Interrupt if @evaluates && @interrupted
   end
 
   # Return when what is said has its place among the output.
   def say(kind, content)
     body = JSON.generate(content).b
-    (0...body.bytesize).step(PIECE) do |at|
-      part = body.byteslice(at, PIECE)
-      more = at + PIECE < body.bytesize ? 1 : 0
-      @socket.write([part.bytesize + 2, kind, more].pack("La1C") + part)
-      @unanswered += 1
-      read_piece while @unanswered.positive?
+    whole do
+      (0...body.bytesize).step(PIECE) do |at|
+        part = body.byteslice(at, PIECE)
+        more = at + PIECE < body.bytesize ? 1 : 0
+        @socket.write([part.bytesize + 2, kind, more].pack("La1C") + part)
+        @unanswered += 1
+        read_piece while @unanswered.positive?
+      end
     end
   end
 
@@ -74,7 +87,10 @@ class CellRunner
   end
 
   def told
-    read_piece while @told.empty?
+    while @told.empty?
+      IO.select([@socket])
+      whole { read_piece }
+    end
     @told.shift
   end
 
@@ -85,7 +101,7 @@ class CellRunner
   end
 
   def run
-    say("c", event: "ready", language: "ruby", features: %w[complete input inspect interrupt])
+    say("c", event: "ready", language: "ruby", features: %w[complete input inspect])
     loop do
       message = told
       case message["op"]

@@ -15,11 +15,13 @@ class Relay:
     Attributes:
         address: where it listens, as ``DOCKER_HOST`` would say it.
         calls: the first line of every request.
+        delay: seconds by which every answer is late.
     """
 
     def __init__(self, path: Path) -> None:
         self.address = f"unix://{path}"
         self.calls: list[bytes] = []
+        self.delay = 0.0
         self._path = path
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,6 +65,8 @@ class Relay:
             while data := await source.read(65536):
                 if asks and b" HTTP/1.1\r\n" in data:
                     self.calls.append(data.partition(b"\r\n")[0])
+                if not asks:
+                    await asyncio.sleep(self.delay)
                 sink.write(data)
                 await sink.drain()
         except ConnectionError:

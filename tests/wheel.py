@@ -19,7 +19,7 @@ WANTED = (
     "interpreter_tools/supervisor/bin/supervisor-aarch64",
 )
 MACHINES = {"x86_64": 62, "aarch64": 183}  # e_machine, elf(5)
-MOST_BYTES = 1 << 20
+MOST_BYTES = 3 << 19
 
 
 def main(directory: str) -> None:

@@ -307,7 +307,7 @@ class Interpreter:
         """
         if self._link is not None and self.death is None:
             self._link.signal(signal.SIGINT)
-            if "interrupt" in self.features:
+            if "interrupt_words" in self.features:
                 self.tell_soon(words.say("interrupt", cell=number))
 
     def end_program(self) -> None:

@@ -12,11 +12,13 @@ import pytest
 
 from interpreter_tools._docker import DockerClient, EngineInfo, Owner
 from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing
+from tests.relay import Relay
 
 from .conftest import IMAGE, VERSION, Serve, answer, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.docker
 
@@ -164,9 +166,13 @@ async def test_cancelled_create_leaves_no_container(client: DockerClient, owner:
     assert await client.list_containers(labels={"interpreter-tools.owner": owner.id}) == []
 
 
-async def test_container_that_is_created_late_is_removed(client: DockerClient, owner: Owner) -> None:
+async def test_container_that_is_created_late_is_removed(client: DockerClient, owner: Owner, tmp_path: Path) -> None:
     """The caller got an error at the deadline, but the engine was still at it."""
-    async with await DockerClient.connect(deadline=0.001) as hasty:
+    async with (
+        Relay(tmp_path / "docker.sock") as relay,
+        await DockerClient.connect(relay.address, deadline=0.2) as hasty,
+    ):
+        relay.delay = 1.0
         with pytest.raises(DockerApiError, match="no answer"):
             await hasty.create_container(spec_of(owner))
         hasty._connection.deadline = 60.0

@@ -51,6 +51,7 @@ from interpreter_tools._exceptions import ProtocolError
 from interpreter_tools._pool import resets
 from tests.docker import toy
 from tests.docker.conftest import spec_of
+from tests.docker.stores import remove_store
 from tests.relay import Relay
 from tests.watch import busy_container, containers_of, containers_of_process, eventually, open_descriptors, owner_of
 
@@ -984,7 +985,7 @@ async def store(docker_client: DockerClient) -> AsyncIterator[str]:
     name = f"interpreter-tools-test-{uuid.uuid4().hex[:12]}"
     with toy.registered():
         yield name
-    await toy.remove_store(docker_client, name)
+    await remove_store(docker_client, name)
 
 
 def with_store(way: str, store: str) -> ExecutionEngine:

@@ -751,7 +751,7 @@
       listen();
     });
     socket.on('close', () => process.reallyExit(0));
-    send('c', { event: 'ready', language, features: ['complete', 'display', 'input', 'inspect', 'interrupt', 'is_complete'] });
+    send('c', { event: 'ready', language, features: ['complete', 'display', 'input', 'inspect', 'interrupt_words', 'is_complete'] });
     socket.resume();
   };
 
