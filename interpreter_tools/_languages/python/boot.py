@@ -48,6 +48,7 @@ def _zygote():
     preload, left_out = (_take_variable(name) for name in (_PRELOAD, _LEFT_OUT))
     libc = _find_libc()
     box = _Box(libc, _take_variable(_BOX), control)
+    sys.modules["codecs"].lookup("utf-8-sig")  # `site` reads the .pth files of packages so: the codec stays known
     for name in sys.modules.keys() - _known:
         del sys.modules[name]  # a program has not imported them
     variables = [name + b"=" + value for name, value in posix.environ.items()]
