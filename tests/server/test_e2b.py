@@ -254,8 +254,8 @@ async def test_sandbox_that_has_ended_is_held_by_nothing(served: Served) -> None
 
 _WAIT_FOR_GAP = """
 import time
-print("begun", flush=True)
 last = time.monotonic()
+print("begun", flush=True)  # it may be paused from here on
 while (gap := time.monotonic() - last) < 1:
     last += gap
 """
