@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools import EngineConfig, ExecutionEngine, LanguageRegistry, PoolConfig
+from interpreter_tools._config.language_names import LANGUAGE_NAMES
 from interpreter_tools._container.boxes import Boxes
 from interpreter_tools._docker import DockerClient
 
@@ -44,6 +45,16 @@ def sandboxes_of_the_host(request: pytest.FixtureRequest) -> Iterator[bool]:
 
             patch.setattr(Boxes, "way", way)
         yield not without
+
+
+@pytest.fixture(autouse=True)
+def languages_of_before() -> Iterator[None]:
+    """What a test registers or replaces, the next one does not see."""
+    known, names, looked = dict(LanguageRegistry._by_name), set(LANGUAGE_NAMES), LanguageRegistry._looked
+    yield
+    LanguageRegistry._by_name, LanguageRegistry._looked = known, looked
+    LANGUAGE_NAMES.clear()
+    LANGUAGE_NAMES.update(names)
 
 
 @pytest.fixture(scope="session")

@@ -119,13 +119,10 @@ async def test_languages_are_those_of_the_moment(tool: CodeExecutionTool) -> Non
     face = LangChainTool(tool)
     config = LanguageConfig(language="zsh", default_image="x", code_filename="x", run_command=("zsh", "{file}"))
     LanguageRegistry.register(config)
-    try:
-        definition = convert_to_openai_tool(face)["function"]
-        assert definition["parameters"]["properties"] == tool.json_schema["properties"]
-        assert "zsh" in definition["parameters"]["properties"]["language"]["enum"]
-        assert (definition["name"], definition["description"]) == (tool.name, tool.description)
-    finally:
-        LanguageRegistry.unregister("zsh")
+    definition = convert_to_openai_tool(face)["function"]
+    assert definition["parameters"]["properties"] == tool.json_schema["properties"]
+    assert "zsh" in definition["parameters"]["properties"]["language"]["enum"]
+    assert (definition["name"], definition["description"]) == (tool.name, tool.description)
 
 
 async def test_cancelling_kills_the_run(tool: CodeExecutionTool, cancelling: Cancelling) -> None:

@@ -65,16 +65,13 @@ async def test_definition(tool: CodeExecutionTool) -> None:
     face = LlamaIndexTool(tool)
     config = LanguageConfig(language="zsh", default_image="x", code_filename="x", run_command=("zsh", "{file}"))
     LanguageRegistry.register(config)
-    try:
-        definition = face.metadata.to_openai_tool()
-        assert definition["function"] == {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.json_schema,
-        }
-        assert "zsh" in face.metadata.fn_schema_str
-    finally:
-        LanguageRegistry.unregister("zsh")
+    definition = face.metadata.to_openai_tool()
+    assert definition["function"] == {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.json_schema,
+    }
+    assert "zsh" in face.metadata.fn_schema_str
 
 
 async def test_tool_is_asyncio_only(tool: CodeExecutionTool) -> None:

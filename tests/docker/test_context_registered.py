@@ -21,11 +21,8 @@ pytestmark = pytest.mark.docker
 async def context(engine: ExecutionEngine) -> AsyncGenerator[Context]:
     """A context of Ruby."""
     LanguageRegistry.register(RUBY)
-    try:
-        async with engine.context("ruby", timeout=30) as context:
-            yield context
-    finally:
-        LanguageRegistry.unregister("ruby")
+    async with engine.context("ruby", timeout=30) as context:
+        yield context
 
 
 async def test_ruby_keeps_variables(context: Context) -> None:

@@ -18,8 +18,6 @@ from interpreter_tools import (
 from interpreter_tools._languages.config import CompileStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from interpreter_tools import ExecutionEngine
 
 pytestmark = pytest.mark.docker
@@ -76,7 +74,7 @@ exit 3
 
 
 @pytest.fixture
-def awk() -> Iterator[LanguageConfig]:
+def awk() -> LanguageConfig:
     """A language of this test's own."""
     config = LanguageConfig(
         language="toyawk",
@@ -87,8 +85,7 @@ def awk() -> Iterator[LanguageConfig]:
         environment={"AWKPATH": "/workspace"},
     )
     LanguageRegistry.register(config)
-    yield config
-    LanguageRegistry.unregister("toyawk")
+    return config
 
 
 async def test_registered_language_runs_like_any_other(engine: ExecutionEngine, awk: LanguageConfig) -> None:
@@ -132,12 +129,9 @@ print(open(words[0].decode()).read().upper(), environment[b"GREETING"].decode(),
         boot=InterpreterBoot(mode="single", command=("python3", "-c", boot)),
     )
     LanguageRegistry.register(config)
-    try:
-        for text in ("one", "two"):
-            result = await engine.run("loud", text, environment={"GREETING": "hello"}, strategy=POOL)
-            assert result.check().stdout.startswith(f"{text.upper()} hello ")
-    finally:
-        LanguageRegistry.unregister("loud")
+    for text in ("one", "two"):
+        result = await engine.run("loud", text, environment={"GREETING": "hello"}, strategy=POOL)
+        assert result.check().stdout.startswith(f"{text.upper()} hello ")
 
 
 @pytest.mark.parametrize(

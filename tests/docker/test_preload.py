@@ -112,14 +112,11 @@ async def test_module_that_cannot_be_shared_is_left_out_and_named(
     python = LanguageRegistry.get("python")
     names = {"language": "python-modules", "aliases": (), "environment": {"PYTHONPATH": "/modules"}}
     LanguageRegistry.register(msgspec.structs.replace(python, **names))
-    try:
-        async with ExecutionEngine(config) as engine:
-            code = "import sys; print('decimal' in sys.modules, 'starts' in sys.modules)"
-            result = await engine.run("python-modules", code)
-            assert (result.stdout, result.stderr) == ("True False\n", "")
-            (pool,) = engine.stats().pools
-    finally:
-        LanguageRegistry.unregister("python-modules")
+    async with ExecutionEngine(config) as engine:
+        code = "import sys; print('decimal' in sys.modules, 'starts' in sys.modules)"
+        result = await engine.run("python-modules", code)
+        assert (result.stdout, result.stderr) == ("True False\n", "")
+        (pool,) = engine.stats().pools
     assert pool.left_out == (
         "starts: it starts threads",
         "opens: it leaves files open",

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import signal
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -28,9 +27,6 @@ from interpreter_tools import (
     UnknownLanguage,
 )
 from tests.watch import ONE_SHOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.docker
 
@@ -283,14 +279,13 @@ async def docker(*arguments: str) -> None:
 
 
 @pytest.fixture
-def language_of_nothing() -> Iterator[str]:
+def language_of_nothing() -> str:
     """A language whose program is in no image."""
     command = ("no-such", "{file}")
     LanguageRegistry.register(
         LanguageConfig(language="nothing", default_image=SHELL_IMAGE, code_filename="x", run_command=command)
     )
-    yield "nothing"
-    LanguageRegistry.unregister("nothing")
+    return "nothing"
 
 
 async def test_missing_interpreter_is_named(engine: ExecutionEngine, language_of_nothing: str) -> None:

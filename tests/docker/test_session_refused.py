@@ -21,7 +21,7 @@ from interpreter_tools import (
 from tests.watch import PER_EXECUTION, PER_SESSION, POOL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from interpreter_tools import ContainerMeta, ContainerStrategy, Session, SessionInfo
 
@@ -50,7 +50,7 @@ async def small() -> AsyncIterator[ExecutionEngine]:
 
 
 @pytest.fixture
-def missing() -> Iterator[str]:
+def missing() -> str:
     """A language whose program is in no image."""
     name = "test-missing"
     LanguageRegistry.register(
@@ -61,8 +61,7 @@ def missing() -> Iterator[str]:
             run_command=("no-such-program", "{file}"),
         )
     )
-    yield name
-    LanguageRegistry.unregister(name)
+    return name
 
 
 def containers(info: SessionInfo) -> tuple[list[str], ContainerMeta | None]:

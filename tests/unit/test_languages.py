@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> type[LanguageRegistry]:
-    """The registry, put back as it was."""
-    monkeypatch.setattr(LanguageRegistry, "_by_name", dict(LanguageRegistry._by_name))
-    return LanguageRegistry
-
-
 _LANGUAGE: Callable[..., LanguageConfig] = LanguageConfig  # takes what a type checker would refuse
 _BOOT: Callable[..., InterpreterBoot] = InterpreterBoot
 
@@ -123,25 +116,25 @@ def test_names_of_languages(name: str) -> None:
 # -- the registry
 
 
-def test_register(registry: type[LanguageRegistry]) -> None:
+def test_register() -> None:
     """One object is all it takes."""
     config = ruby(aliases=("rb",))
-    registry.register(config)
-    assert registry.get("ruby") is registry.get("rb") is config
-    assert registry.get(" Ruby ") is config
-    assert registry.names() == sorted(registry.names())
-    assert "ruby" in registry.names()
-    assert "rb" not in registry.names()
+    LanguageRegistry.register(config)
+    assert LanguageRegistry.get("ruby") is LanguageRegistry.get("rb") is config
+    assert LanguageRegistry.get(" Ruby ") is config
+    assert LanguageRegistry.names() == sorted(LanguageRegistry.names())
+    assert "ruby" in LanguageRegistry.names()
+    assert "rb" not in LanguageRegistry.names()
 
 
-def test_register_again_replaces(registry: type[LanguageRegistry]) -> None:
+def test_register_again_replaces() -> None:
     """Aliases that the new one does not have are forgotten."""
-    registry.register(ruby(aliases=("rb", "jruby")))
+    LanguageRegistry.register(ruby(aliases=("rb", "jruby")))
     config = ruby(aliases=("rb", "irb"))
-    registry.register(config)
-    assert registry.get("rb") is registry.get("irb") is config
+    LanguageRegistry.register(config)
+    assert LanguageRegistry.get("rb") is LanguageRegistry.get("irb") is config
     with pytest.raises(UnknownLanguage):
-        registry.get("jruby")
+        LanguageRegistry.get("jruby")
 
 
 @pytest.mark.parametrize(
@@ -152,42 +145,42 @@ def test_register_again_replaces(registry: type[LanguageRegistry]) -> None:
         ({"aliases": ("python",)}, "python", "python"),
     ],
 )
-def test_alias_of_another(registry: type[LanguageRegistry], fields: dict[str, Any], name: str, owner: str) -> None:
+def test_alias_of_another(fields: dict[str, Any], name: str, owner: str) -> None:
     """Refused, and nothing is changed."""
-    before = dict(registry._by_name)
+    before = dict(LanguageRegistry._by_name)
     with pytest.raises(ConfigurationError, match=f"{name!r} already means {owner}"):
-        registry.register(ruby(**fields))
-    assert registry._by_name == before
+        LanguageRegistry.register(ruby(**fields))
+    assert LanguageRegistry._by_name == before
 
 
-def test_unregister(registry: type[LanguageRegistry]) -> None:
+def test_unregister() -> None:
     """By any of its names; twice does no harm."""
-    registry.register(ruby(aliases=("rb",)))
-    registry.unregister("rb")
-    registry.unregister("rb")
-    registry.unregister("ruby")
-    assert "ruby" not in registry.names()
+    LanguageRegistry.register(ruby(aliases=("rb",)))
+    LanguageRegistry.unregister("rb")
+    LanguageRegistry.unregister("rb")
+    LanguageRegistry.unregister("ruby")
+    assert "ruby" not in LanguageRegistry.names()
 
 
-def test_name_given_twice(registry: type[LanguageRegistry]) -> None:
+def test_name_given_twice() -> None:
     """It can be replaced and forgotten like any other."""
-    registry.register(ruby(aliases=("ruby", "rb", "rb")))
-    registry.register(ruby())
-    registry.unregister("ruby")
-    assert "ruby" not in registry.names()
+    LanguageRegistry.register(ruby(aliases=("ruby", "rb", "rb")))
+    LanguageRegistry.register(ruby())
+    LanguageRegistry.unregister("ruby")
+    assert "ruby" not in LanguageRegistry.names()
 
 
 @pytest.mark.parametrize("name", [5, None, ["python"], b"python"])
-def test_language_that_is_no_text_is_refused(registry: type[LanguageRegistry], name: object) -> None:
+def test_language_that_is_no_text_is_refused(name: object) -> None:
     """With its value, and what to give."""
     with pytest.raises(ConfigurationError, match="is not a name"):
-        registry.get(name)  # type: ignore[arg-type]
+        LanguageRegistry.get(name)  # type: ignore[arg-type]
 
 
-def test_unknown_language(registry: type[LanguageRegistry]) -> None:
+def test_unknown_language() -> None:
     """The error lists what is known, and how to add one."""
     with pytest.raises(UnknownLanguage, match="unknown language 'cobol'; known: awk, bash, bun, c, cpp") as caught:
-        registry.get("cobol")
+        LanguageRegistry.get("cobol")
     assert caught.value.language == "cobol"
     assert {"bash", "javascript", "python", "shell", "typescript"} < set(caught.value.known)
     assert "LanguageRegistry.register" in caught.value.hint

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, strategies
@@ -16,9 +15,6 @@ from interpreter_tools.tool import ToolArguments, create_code_execution_tool
 from interpreter_tools.tool._arguments import read_arguments, read_call
 from interpreter_tools.tool._options import ToolOptions
 from interpreter_tools.tool._texts import read_seconds, split_requirements, unfence
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OPTIONS = ToolOptions()
 HELLO = {"language": "python", "code": "print(1)"}
@@ -30,15 +26,13 @@ def read(given: object = None, **fields: object) -> ToolArguments:
 
 
 @pytest.fixture
-def cobol() -> Iterator[None]:
+def cobol() -> None:
     """A language that comes and goes."""
     LanguageRegistry.register(
         LanguageConfig(
             language="cobol", default_image="cobol:1", code_filename="main.cob", run_command=("cobol", "{file}")
         )
     )
-    yield
-    LanguageRegistry.unregister("cobol")
 
 
 # -- the object
