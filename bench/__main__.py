@@ -1,4 +1,4 @@
-"""Runs benchmarks one after the other: ``python -m bench [--quick] [--json FILE] [NAME...]``.
+"""Run benchmarks one after the other: ``python -m bench [--quick] [--json FILE] [NAME...]``.
 
 Without names it runs all but the soak. Each runs in a process of its own. The status is 1 when one misses a target or
 cannot be run.
@@ -26,12 +26,12 @@ QUICK = {
     "soak": 2000,
     "calls": 10,
 }
-"""How much of a benchmark ``--quick`` measures, in its own unit; of the others, as many rounds as :data:`ROUNDS`."""
+"""The amount of a benchmark that ``--quick`` measures, in its own unit; the others have :data:`ROUNDS` rounds."""
 
 ROUNDS = 3
 
 LONG = {"soak"}
-"""Those that must be named."""
+"""The benchmarks that are run only when they are named."""
 
 
 class _File(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""How long a call takes, and what it is compared with: bare interpreters, ``docker exec``, raw attach streams."""
+"""The time of a call, and its baselines: bare interpreters, ``docker exec``, raw attach streams."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def timed_run(call: Awaitable[ExecutionResult], *, stdout: str = "hi\n") -
 
 
 def plain_spec(image: str, command: Sequence[str]) -> dict[str, Any]:
-    """An ordinary container without network and without logs."""
+    """Return an ordinary container without network and without logs."""
     return {
         "Image": image,
         "Entrypoint": list(command),
@@ -57,12 +57,12 @@ class Counter(asyncio.Protocol):
         self._demultiplexer = Demultiplexer()
 
     def data_received(self, data: bytes) -> None:
-        """Counts the bytes."""
+        """Count the bytes."""
         self.received += sum(map(len, self._demultiplexer.feed(data)))
         self.changed.set()
 
     async def reach(self, count: int) -> None:
-        """Waits for so many bytes."""
+        """Wait for so many bytes."""
         while self.received < count:
             self.changed.clear()
             await self.changed.wait()
@@ -78,7 +78,7 @@ class Plain:
         self.counter = counter
 
     async def echo(self, data: bytes, answer: int, *, last: bool = False) -> float:
-        """Milliseconds from a write, and the end of its stdin if it is the last, until so many bytes have come back."""
+        """Return the milliseconds from a write until so many bytes came back; the last write ends stdin, too."""
         target = self.counter.received + answer
         started = time.perf_counter()
         self.transport.write(data)
@@ -90,7 +90,7 @@ class Plain:
 
 @asynccontextmanager
 async def plain_container(client: DockerClient, image: str, command: Sequence[str]) -> AsyncGenerator[Plain]:
-    """A plain container that runs as long as the context."""
+    """Keep a plain container that runs as long as the context."""
     container = await client.create_container(plain_spec(image, command))
     try:
         transport, protocol = await client.attach(container, Counter)
@@ -104,7 +104,7 @@ async def plain_container(client: DockerClient, image: str, command: Sequence[st
 
 
 async def bare(pid: int, *command: str) -> float:
-    """Milliseconds of a command on the host, with the files of a container and none of its walls; as root."""
+    """Return the milliseconds of a command on the host, with the files of a container and without its walls."""
 
     def run() -> float:
         started = time.perf_counter()
@@ -121,7 +121,7 @@ class Executor:
         self._container = docker.containers.container(container)  # pyright: ignore[reportUnknownMemberType]
 
     async def run(self, *command: str) -> float:
-        """Milliseconds from creating the exec to the end of its output and its exit code."""
+        """Return the milliseconds from creating the exec to the end of its output and its exit code."""
         started = time.perf_counter()
         created = await self._container.exec(list(command), stdout=True, stderr=True)
         async with created.start(detach=False) as stream:

@@ -44,7 +44,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ROWS: list[Row] = []
-"""What this process has printed so far."""
+"""The rows that this process has printed so far."""
 
 
 def machine() -> dict[str, object]:

@@ -32,13 +32,13 @@ Way = Literal["sandbox", "container"]
 
 
 def engine_of(way: Way, containers: int, network: Literal["checked", "new"] = "checked") -> ExecutionEngine:
-    """An engine whose containers are used as often as a benchmark likes."""
+    """Make an engine whose containers are used as often as a benchmark likes."""
     pool = PoolConfig(min_size=0, max_size=containers, max_uses=1_000_000)
     return ExecutionEngine(EngineConfig(isolation=way, network_namespace=network, prewarm=(), pool=pool))
 
 
 async def rate(engine: ExecutionEngine) -> float:
-    """Runs a second, by as many callers as there are containers."""
+    """Return the runs a second, by as many callers as there are containers."""
 
     async def work(count: int) -> None:
         for _ in range(count):
@@ -51,7 +51,7 @@ async def rate(engine: ExecutionEngine) -> float:
 
 
 async def paced(engine: ExecutionEngine) -> float:
-    """Milliseconds of a run that comes after a pause; the median of some."""
+    """Return the milliseconds of a run that comes after a pause; the median of some."""
     taken: list[float] = []
     for _ in range(PACED):
         await asyncio.sleep(PAUSE)
@@ -60,7 +60,7 @@ async def paced(engine: ExecutionEngine) -> float:
 
 
 async def bare() -> float:
-    """Milliseconds of ``python3 -c`` on this machine; the median of some."""
+    """Return the milliseconds of ``python3 -c`` on this machine; the median of some."""
     taken: list[float] = []
     for _ in range(PACED // 4):
         started = time.perf_counter()
@@ -84,7 +84,7 @@ def _pss(pid: int) -> float:
 
 
 def _kernel(pid: int) -> float:
-    """MiB of the kernel's own that are charged to the container of a process."""
+    """Return the MiB of the kernel's own that are charged to the container of a process."""
     groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
     if "memory" in groups:
         return int(Path(f"/sys/fs/cgroup/memory{groups['memory']}/memory.kmem.usage_in_bytes").read_text()) / 2**20
@@ -93,7 +93,7 @@ def _kernel(pid: int) -> float:
 
 
 async def memory(way: Way) -> tuple[float, float]:
-    """MiB of a container that waits for its next run: of its processes, and of what the kernel holds for them."""
+    """Return the MiB of a container that waits for its next run: those of its processes, and the kernel's for them."""
     async with await DockerClient.connect() as client, engine_of(way, WORKERS) as engine:
         await rate(engine)
         await asyncio.sleep(2)

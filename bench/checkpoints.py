@@ -1,4 +1,4 @@
-"""How long checkpoints, rewinds and forks take: ``python -m bench.checkpoints [rounds]``. Run it on an idle machine.
+"""The time of checkpoints, rewinds and forks: ``python -m bench.checkpoints [rounds]``. Run it on an idle machine.
 
 The heap is 64 MiB of numpy, the workspace 10 MiB in 100 files.
 """
@@ -25,7 +25,7 @@ for number in range(100):
 
 
 async def checkpoint_and_rewind(context: Context) -> tuple[float, float]:
-    """Milliseconds of a checkpoint, and of a rewind to it, with a cell and a changed file between them."""
+    """Return the milliseconds of a checkpoint, and of a rewind to it, with a cell and a changed file between them."""
     await context.run("open('file0', 'wb').write(os.urandom(105_000))")
     saving, saved = await timed(context.checkpoint())
     await context.run("heap[:100] += 1; open('file1', 'wb').write(b'changed')")
@@ -34,7 +34,7 @@ async def checkpoint_and_rewind(context: Context) -> tuple[float, float]:
 
 
 async def fork(context: Context, count: int) -> float:
-    """Milliseconds until so many branches are there; they are closed again."""
+    """Return the milliseconds until so many branches are there; they are closed again."""
     taken, branches = await timed(context.fork(count))
     for branch in branches:
         await branch.aclose()

@@ -1,4 +1,4 @@
-"""What running a compiled program costs: ``python -m bench.compiled [rounds]``; as root, on an idle machine.
+"""The cost of running a compiled program: ``python -m bench.compiled [rounds]``; as root, on an idle machine.
 
 A session compiles the same text once. What is measured is a later run of it, against the bare program on the host,
 with the files of a container and none of its walls. The image: ``interpreter-tools setup gcc``.
@@ -24,7 +24,7 @@ COMPILE = f"printf %s '{CODE}' | gcc -O1 -x c -o /tmp/made - && mv /tmp/made /tm
 
 
 async def once(session: Session) -> float:
-    """Milliseconds from the call to the result."""
+    """Return the milliseconds from the call to the result."""
     return await timed_run(session.run("c", CODE))
 
 

@@ -1,4 +1,4 @@
-"""How long a cell of a context takes: ``python -m bench.contexts [rounds]``. Run it as root, on an idle machine."""
+"""The time of a cell of a context: ``python -m bench.contexts [rounds]``. Run it as root, on an idle machine."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _INTERRUPTS = 1000
 
 
 async def cell(context: Context) -> float:
-    """Milliseconds from the call to the result of a small cell."""
+    """Return the milliseconds from the call to the result of a small cell."""
     taken, result = await timed(context.run("x + 1"))
     assert result.text == "42"
     return taken
 
 
 async def new_context(session: Session) -> float:
-    """Milliseconds until another context of a warm container is ready for its first cell."""
+    """Return the milliseconds until another context of a warm container is ready for its first cell."""
     context = session.context("python")
     taken, _ = await timed(context.start())
     await context.aclose()
@@ -38,7 +38,7 @@ async def new_context(session: Session) -> float:
 
 
 async def at_once(contexts: list[Context], count: int) -> list[float]:
-    """Milliseconds of each cell of contexts that run side by side."""
+    """Return the milliseconds of each cell of contexts that run side by side."""
 
     async def many(context: Context) -> list[float]:
         return [await cell(context) for _ in range(count)]
@@ -47,7 +47,7 @@ async def at_once(contexts: list[Context], count: int) -> list[float]:
 
 
 async def interrupt(context: Context) -> float:
-    """Milliseconds from the interrupt of an endless loop to its result."""
+    """Return the milliseconds from the interrupt of an endless loop to its result."""
     async with context.stream("while True: pass") as endless:
         await asyncio.sleep(0.005)
         started = time.perf_counter()

@@ -20,18 +20,18 @@ PLOT = "import matplotlib.pyplot as plt; plt.plot([1, 2, 3]); plt.show()"
 
 
 def make_engine(*preload: str) -> ExecutionEngine:
-    """An engine whose Python has imported these modules before a run asks for it."""
+    """Make an engine whose Python has imported these modules before a run asks for it."""
     container = ContainerConfig(image=IMAGE, preload=preload)
     return ExecutionEngine(EngineConfig(container=container, pool=PoolConfig(min_size=2, max_size=3)))
 
 
 async def count_rows(engine: ExecutionEngine) -> float:
-    """Milliseconds of a program that uses pandas."""
+    """Return the milliseconds of a program that uses pandas."""
     return await timed_run(engine.run("python", PANDAS), stdout="3\n")
 
 
 async def plot(engine: ExecutionEngine) -> float:
-    """Milliseconds until the picture of a chart is there."""
+    """Return the milliseconds until the picture of a chart is there."""
 
     async def draw() -> bytes | None:
         (shown,) = (await engine.run("python", PLOT)).check().results

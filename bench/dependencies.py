@@ -28,20 +28,20 @@ PIP = ("python3", "-m", "pip", "install", "--quiet", "--no-cache-dir", "--root-u
 
 
 def make_engine(store: str, size: int = 2) -> ExecutionEngine:
-    """An engine with a store of its own."""
+    """Make an engine with a store of its own."""
     pool = PoolConfig(min_size=size, max_size=size + 2)
     return ExecutionEngine(EngineConfig(pool=pool, dependency_store=store))
 
 
 async def run_once(engine: ExecutionEngine, code: str, **options: Unpack[RunOptions]) -> float:
-    """Milliseconds of one run in a fresh, warm container."""
+    """Return the milliseconds of one run in a fresh, warm container."""
     taken, result = await timed(engine.run("python", code, **options))
     assert result.check().dependency_time == 0
     return taken
 
 
 async def compare_cached(store: str, name: str, count: int) -> None:
-    """The same run with cached packages and without; one that imports them; and one whose imports are looked for."""
+    """Compare a run with cached packages, without any, with an import of them, and with a search of its imports."""
     async with make_engine(store) as engine:
 
         async def settle() -> None:
@@ -63,7 +63,7 @@ async def compare_cached(store: str, name: str, count: int) -> None:
 
 
 async def first_install(store: str) -> float:
-    """Seconds from asking for numpy to its first use, in a store that has none, with a container that is warm."""
+    """Return the seconds from asking for numpy to its first use, in an empty store, with a warm container."""
     async with make_engine(store, size=1) as engine:
         await engine.warm()
         started = time.perf_counter()
@@ -75,7 +75,7 @@ async def first_install(store: str) -> float:
 
 
 async def plain_install(image: str) -> float:
-    """Seconds that ``docker run`` takes for ``pip install numpy`` and its first use."""
+    """Return the seconds that ``docker run`` takes for ``pip install numpy`` and its first use."""
     command = ("docker", "run", "--rm", image, "sh", "-c", f"{' '.join(PIP)} numpy && python3 -c 'import numpy'")
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(*command)
@@ -84,7 +84,7 @@ async def plain_install(image: str) -> float:
 
 
 async def has_uv(image: str) -> bool:
-    """Whether an image installs with uv."""
+    """Return True if an image installs with uv."""
     nowhere = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         "docker", "run", "--rm", "--network=none", image, "uv", "--version", stdout=nowhere, stderr=nowhere
@@ -93,7 +93,7 @@ async def has_uv(image: str) -> bool:
 
 
 async def compare_install(store: str, count: int) -> None:
-    """A first installation against plain pip, in the same image."""
+    """Compare a first installation with plain pip, in the same image."""
     image = image_name(LanguageRegistry.get("python"), override=None, images={})
     ours, plain = await rounds(
         functools.partial(first_install, store),
@@ -107,7 +107,7 @@ async def compare_install(store: str, count: int) -> None:
 
 
 async def main(count: int) -> None:
-    """Runs every comparison, with a store that is removed at the end."""
+    """Run every comparison, with a store that is removed at the end."""
     store = f"interpreter-tools-bench-{uuid.uuid4().hex[:12]}"
     heading()
     async with make_engine(store) as engine:

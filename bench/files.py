@@ -21,17 +21,17 @@ SIZE = 100 << 20
 
 
 async def copy_in(session: Session, source: Path) -> float:
-    """Milliseconds of a copy into the workspace."""
+    """Return the milliseconds of a copy into the workspace."""
     return (await timed(session.copy_file_into_workspace(source, "new")))[0]
 
 
 async def copy_out(session: Session, target: Path) -> float:
-    """Milliseconds of a copy out of the workspace."""
+    """Return the milliseconds of a copy out of the workspace."""
     return (await timed(session.copy_file_from_workspace("data", target)))[0]
 
 
 async def docker_cp(source: str, target: str) -> float:
-    """Milliseconds of Docker's own command."""
+    """Return the milliseconds of Docker's own command."""
 
     def run() -> float:
         started = time.perf_counter()
@@ -42,7 +42,7 @@ async def docker_cp(source: str, target: str) -> float:
 
 
 async def main(count: int) -> None:
-    """Runs both directions."""
+    """Run both directions."""
     container = ContainerConfig(workspace_size="250m", memory_limit="512m")
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "source"), Path(scratch, "target")
@@ -62,7 +62,7 @@ async def main(count: int) -> None:
             executor = Executor(docker, plain.id)
 
             async def settle() -> None:
-                """Nothing is replaced: what a copy made is removed before the next."""
+                """Remove what a copy made, so that the next one replaces nothing."""
                 (await session.run("shell", "rm -f new")).check()
                 await executor.run("rm", "-f", "/new")
                 target.unlink(missing_ok=True)  # noqa: ASYNC240

@@ -1,4 +1,4 @@
-"""How many fresh containers a second: ``python -m bench.fresh [rounds]``."""
+"""The fresh containers a second: ``python -m bench.fresh [rounds]``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def _in_parallel(action: Callable[[], Awaitable[None]], count: int) -> Non
 
 
 async def ours(engine: ExecutionEngine, language: str) -> float:
-    """Runs a second, each in a container of its own, once those that were warm are used up."""
+    """Return the runs a second, each in a container of its own, once those that were warm are used up."""
 
     async def run() -> None:
         (await engine.run(language, CODE[language])).check()
@@ -45,7 +45,7 @@ async def ours(engine: ExecutionEngine, language: str) -> float:
 
 
 async def raw(docker: aiodocker.Docker, language: str) -> float:
-    """Plain containers a second: created, started, deleted."""
+    """Return the plain containers a second: created, started, deleted."""
     image = LanguageRegistry.get(language).default_image
 
     async def cycle() -> None:
@@ -59,7 +59,7 @@ async def raw(docker: aiodocker.Docker, language: str) -> float:
 
 
 async def main(count: int) -> None:
-    """Runs the comparison for a language that boots nothing, and for one that boots an interpreter."""
+    """Run the comparison for a language that boots nothing, and for one that boots an interpreter."""
     pool = PoolConfig(min_size=0, max_size=2 * PARALLEL, parallel_creates=PARALLEL)
     async with aiodocker.Docker() as docker, ExecutionEngine(EngineConfig(prewarm=(), pool=pool)) as engine:
 

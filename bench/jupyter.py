@@ -1,4 +1,4 @@
-"""How long a kernel takes from its request to its first answer: ``python -m bench.jupyter [rounds]``.
+"""The time of a kernel from its request to its first answer: ``python -m bench.jupyter [rounds]``.
 
 The baseline is jupyter-server with ipykernel on this machine, both of the group ``server-tests``. The client is the
 same for both: a process of its own that makes the requests of Open WebUI's code interpreter.

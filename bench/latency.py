@@ -1,4 +1,4 @@
-"""How long a warm run takes: ``python -m bench.latency [rounds]``. Run it as root, on an idle machine."""
+"""The time of a warm run: ``python -m bench.latency [rounds]``. Run it as root, on an idle machine."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ECHO = "import sys\nfor line in sys.stdin: exec(line)"  # waits for code, one li
 
 
 async def run_once(engine: ExecutionEngine, language: str) -> float:
-    """Milliseconds from lease to result."""
+    """Return the milliseconds from lease to result."""
     return await timed_run(engine.run(language, CODE[language]))
 
 
 async def first_chunk(engine: ExecutionEngine) -> float:
-    """Milliseconds from lease to the first chunk of output."""
+    """Return the milliseconds from lease to the first chunk of output."""
     started = time.perf_counter()
     async with engine.stream("python", CODE["python"]) as execution:
         async for _ in execution:
@@ -47,7 +47,7 @@ async def first_chunk(engine: ExecutionEngine) -> float:
 
 
 async def lease_once(engine: ExecutionEngine) -> float:
-    """Milliseconds until a warm container is ours."""
+    """Return the milliseconds until a warm container is ours."""
     runtime = engine._use().runtime
     pool = runtime.pool(await runtime.shape(LanguageRegistry.get("python"), resolve(EngineConfig(), RunOptions())))
     taken, lease = await timed(pool.acquire())
@@ -56,7 +56,7 @@ async def lease_once(engine: ExecutionEngine) -> float:
 
 
 async def supervisor_memory(client: DockerClient) -> float:
-    """Resident MiB of the supervisor in an idle warm container; the largest of those that run."""
+    """Return the resident MiB of the supervisor in an idle warm container; the largest of those that run."""
     largest = 0
     for container in await client.list_containers(labels={"interpreter-tools.owner": None}):
         details = await client.inspect_container(container.id)
@@ -68,7 +68,7 @@ async def supervisor_memory(client: DockerClient) -> float:
 
 
 async def compare_languages(engine: ExecutionEngine, client: DockerClient, settle: Settle, count: int) -> None:
-    """A run to its end against the bare interpreter, and against ``docker exec``."""
+    """Compare a run to its end with the bare interpreter, and against ``docker exec``."""
     for language in LANGUAGES:
         image = LanguageRegistry.get(language).default_image
         async with plain_container(client, image, ["sleep", "1000000"]) as plain, aiodocker.Docker() as docker:
@@ -90,14 +90,14 @@ async def compare_languages(engine: ExecutionEngine, client: DockerClient, settl
 
 
 async def fresh_echo(client: DockerClient, image: str, *command: str, last: bool) -> float:
-    """Milliseconds from code to its first byte, in a plain container of its own whose Python has booted and waits."""
+    """Return the milliseconds from code to its first byte, in a plain container whose Python has booted and waits."""
     async with plain_container(client, image, command) as waiting:
         await asyncio.sleep(0.5)
         return await waiting.echo(b'print("hi")\n', 3, last=last)
 
 
 async def compare_chunks(engine: ExecutionEngine, client: DockerClient, settle: Settle, count: int) -> None:
-    """The first chunk of a stream against what comes back over a raw attach stream.
+    """Compare the first chunk of a stream with what comes back over a raw attach stream.
 
     The same job first: a waiting Python, in a container that is used once, gets a program. Then less and less of it:
     one line for a loop that runs already, the same for a loop that has answered before, and no program at all.

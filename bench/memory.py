@@ -1,4 +1,4 @@
-"""What containers and a client cost: ``python -m bench.memory [runs]``; as root, on the engine's own host.
+"""The memory of containers and of a client: ``python -m bench.memory [runs]``; as root, on the engine's own host.
 
 The cost of an idle container is the proportional set size of all that it adds to the host: its own processes and the
 engine's shim; that of a branch is a twentieth of what twenty of them add. A client's growth is that of its resident

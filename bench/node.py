@@ -47,7 +47,7 @@ POOL = ContainerStrategy.POOL
 
 
 async def fresh(engine: ExecutionEngine) -> float:
-    """Milliseconds of a run, of many in a row, each in a fresh sandbox."""
+    """Return the milliseconds of a run, of many in a row, each in a fresh sandbox."""
     await engine.warm("javascript", strategy=POOL)
     started = time.perf_counter()
     for _ in range(RUNS):
@@ -56,7 +56,7 @@ async def fresh(engine: ExecutionEngine) -> float:
 
 
 async def kept(session: Session) -> float:
-    """Milliseconds of a run, of many in a row in one session."""
+    """Return the milliseconds of a run, of many in a row in one session."""
     (await session.run("javascript", CODE)).check()
     started = time.perf_counter()
     for _ in range(RUNS):
@@ -65,7 +65,7 @@ async def kept(session: Session) -> float:
 
 
 async def unwalled(pid: int) -> float:
-    """Milliseconds of ``node -e``."""
+    """Return the milliseconds of ``node -e``."""
     return sum([await bare(pid, "node", "-e", CODE) for _ in range(RUNS)]) / RUNS
 
 

@@ -1,4 +1,4 @@
-"""What the tool adds to a run, and what backends add to one in a session: ``python -m bench.overhead [rounds]``.
+"""The time that the tool adds to a run, and backends to one in a session: ``python -m bench.overhead [rounds]``.
 
 Needs the extras of all adapters.
 """
@@ -49,14 +49,14 @@ TARGET = 2.0  # milliseconds over the run itself
 
 
 async def once(action: Callable[[], Awaitable[object]]) -> float:
-    """Milliseconds that it takes, and that it has run the code."""
+    """Return the milliseconds of a call, which must have run the code."""
     taken, answer = await timed(action())
     assert "hi" in str(answer), answer
     return taken
 
 
 def faces(tool: CodeExecutionTool) -> dict[str, Callable[[], Awaitable[object]]]:
-    """One call of each, as its framework makes it once the model has answered."""
+    """Make one call of each, as its framework makes it once the model has answered."""
     openai, anthropic, agents = OpenAITool(tool), AnthropicTool(tool), openai_agents_tool(tool)
     langchain, pydantic_ai, llama = LangChainTool(tool), pydantic_ai_tool(tool), LlamaIndexTool(tool)
     item = ResponseFunctionToolCall(type="function_call", call_id="c", name=tool.name, arguments=TEXT)
@@ -76,7 +76,7 @@ def faces(tool: CodeExecutionTool) -> dict[str, Callable[[], Awaitable[object]]]
 
 
 async def main(count: int) -> None:
-    """The run itself and every face take turns, each in a fresh container that is warm."""
+    """Compare the run itself with every face, in turns, each in a fresh container that is warm."""
     async with ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=2))) as engine:
 
         async def settle() -> None:
@@ -97,7 +97,7 @@ async def main(count: int) -> None:
 
 
 async def backends(engine: ExecutionEngine, count: int) -> None:
-    """A run of the shell in a session, and the same through every backend, each in a session of its own."""
+    """Compare a run of the shell in a session with the same through every backend, each in a session of its own."""
     container = ContainerConfig(image=PYTHON.default_image)
     workspace = SandboxWorkspaceBackend(engine)
     inspect = InterpreterToolsSandboxEnvironment(engine.session().commands())

@@ -24,12 +24,12 @@ ROUNDS = 10
 
 
 async def per_execution(engine: ExecutionEngine) -> float:
-    """Milliseconds from lease to result, in a container that is used once."""
+    """Return the milliseconds from lease to result, in a container that is used once."""
     return await timed_run(engine.run("python", CODE))
 
 
 async def reused(engine: ExecutionEngine) -> float:
-    """Milliseconds of a round, of ten in a row in one container, each of which waits for the reset after the last."""
+    """Return the milliseconds of a round: one of ten in a row in one container, each after the reset of the last."""
     await engine.warm("python", strategy=POOL)
     started = time.perf_counter()
     for _ in range(ROUNDS):
@@ -38,7 +38,7 @@ async def reused(engine: ExecutionEngine) -> float:
 
 
 async def throughput() -> float:
-    """Runs a second, on as many containers as there are workers."""
+    """Return the runs a second, on as many containers as there are workers."""
     pool = PoolConfig(min_size=0, max_size=WORKERS, max_uses=10 * RUNS)
     config = EngineConfig(isolation="container", prewarm=(), pool=pool)  # bench.boxes has the rate of sandboxes
     async with ExecutionEngine(config) as engine:

@@ -52,7 +52,7 @@ async def _call_often(port: int, runs: int) -> tuple[list[float], int, float]:
 
 
 async def rewards(runs: int) -> None:
-    """SandboxFusion's wire, as reinforcement learning uses it."""
+    """Measure SandboxFusion's wire, as reinforcement learning uses it."""
     config = EngineConfig(pool=PoolConfig(min_size=1))
     async with ExecutionEngine(config) as engine:
         app = create_app(engine, wires=["sandbox-fusion"], keys=Keys.of(KEY))
@@ -72,7 +72,7 @@ async def rewards(runs: int) -> None:
 
 
 async def sandboxes(count: int) -> None:
-    """Memory that sandboxes which have ended leave; one in fifty has run a cell."""
+    """Measure the memory that sandboxes which have ended leave; one in fifty has run a cell."""
     async with ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=1))) as engine:
         table, owner = Sandboxes(engine, ServerConfig()), Owner("bench")
         first = 0.0

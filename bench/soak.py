@@ -24,7 +24,7 @@ from interpreter_tools._docker import DockerClient
 POOL = ContainerStrategy.POOL
 WORKERS = 4
 LOOKS = 10
-"""How often it is looked while the runs go on; the first tenth of the runs does not count."""
+"""The number of looks while the runs go on; the first tenth of the runs does not count."""
 
 INNOCENT = {
     "python": (
@@ -59,7 +59,7 @@ HOSTILE = {
 
 
 class Look(NamedTuple):
-    """What there is at one moment.
+    """The processes, memory and files of one moment.
 
     Attributes:
         slab: MiB of the kernel's slabs that cannot be reclaimed.

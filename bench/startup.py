@@ -1,4 +1,4 @@
-"""How soon the package is there: ``python -m bench.startup [rounds]``. Run it on an idle machine.
+"""The start-up time of the package: ``python -m bench.startup [rounds]``. Run it on an idle machine.
 
 Each figure is the time of a whole process. A process of Python that does nothing is shown beside what is imported;
 ``docker run`` of the same image beside a run from the command line, which makes its container first, too.
@@ -24,7 +24,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 
 
 async def program(*command: str) -> float:
-    """Milliseconds of a program from its start to its end."""
+    """Return the milliseconds of a program from its start to its end."""
     nowhere = subprocess.DEVNULL
     started = time.perf_counter()
     child = await asyncio.create_subprocess_exec(*command, stdin=nowhere, stdout=nowhere, env=ENVIRONMENT)
@@ -35,12 +35,12 @@ async def program(*command: str) -> float:
 
 
 async def process(*arguments: str) -> float:
-    """Milliseconds of a Python from its start to its end."""
+    """Return the milliseconds of a Python from its start to its end."""
     return await program(sys.executable, *arguments)
 
 
 async def settle() -> None:
-    """Lets what the last process has left to the kernel be done."""
+    """Let the kernel finish what the last process has left to it."""
     await asyncio.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""How fast output comes: ``python -m bench.stream [rounds]``."""
+"""The speed of output: ``python -m bench.stream [rounds]``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROGRAM = f"head -c {SIZE} /dev/zero"
 
 
 async def ours(engine: ExecutionEngine) -> float:
-    """Megabytes a second through ``async for``."""
+    """Return the megabytes a second through ``async for``."""
     received = 0
     started = time.perf_counter()
     async with engine.stream("shell", PROGRAM, output_limit=None, capture=False, stdin=b"") as execution:
@@ -29,7 +29,7 @@ async def ours(engine: ExecutionEngine) -> float:
 
 
 async def raw(client: DockerClient) -> float:
-    """Megabytes a second over an attach stream whose bytes are only counted."""
+    """Return the megabytes a second over an attach stream whose bytes are only counted."""
     image = LanguageRegistry.get("shell").default_image
     container = await client.create_container(plain_spec(image, ["sh", "-c", f"read x; {PROGRAM}; read x"]))
     try:

@@ -1,4 +1,4 @@
-"""How long a program's call of a function of its host takes: ``python -m bench.tools [rounds]``. Run it as root."""
+"""The time of a program's call of a function of its host: ``python -m bench.tools [rounds]``. Run it as root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What types cost: ``python -m bench.typescript [rounds]``, a warm run of TypeScript against one of JavaScript."""
+"""The cost of types: ``python -m bench.typescript [rounds]``, a warm run of TypeScript against one of JavaScript."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CODE = {
 
 
 async def once(engine: ExecutionEngine, language: str) -> float:
-    """Milliseconds from lease to result."""
+    """Return the milliseconds from lease to result."""
     return await timed_run(engine.run(language, CODE[language]))
 
 

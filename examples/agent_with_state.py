@@ -26,7 +26,7 @@ def longest(flags):
 
 
 def stand_in(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    """Takes the next step, then repeats what it was told."""
+    """Take the next step, then repeat what it was told."""
     told = [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
     if len(told) < len(STEPS):
         call = {"language": "python", "code": STEPS[len(told)]}

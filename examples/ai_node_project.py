@@ -12,7 +12,7 @@ from pydantic_ai import Agent
 
 
 class Project(BaseModel):
-    """What the model is to write."""
+    """The project that the model is to write."""
 
     files: dict[str, str]
     """Contents by path; package.json lists the dependencies."""
@@ -28,7 +28,7 @@ MODEL = agent_model(
 
 
 async def main() -> None:
-    """Has the project written, and tries it out as `node_express.py` does its own."""
+    """Have the project written, and try it out as `node_express.py` does its own."""
     project = (await Agent(MODEL, output_type=Project).run(QUESTION)).output
     print("project:", *sorted(project.files))
     await try_out({path: text.encode() for path, text in project.files.items()}, project.entry_file)

@@ -20,7 +20,7 @@ MODEL = agent_model(
 
 
 async def main() -> None:
-    """Registers Ruby, asks, and prints what the script printed and the answer."""
+    """Register Ruby, ask, and print what the script printed and the answer."""
     LanguageRegistry.register(RUBY)
     async with create_code_execution_tool() as tool:
         print("languages:", *LanguageRegistry.offered())

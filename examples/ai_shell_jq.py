@@ -20,7 +20,7 @@ MODEL = agent_model({"language": "bash", "code": WRITE}, {"language": "bash", "c
 
 
 async def main() -> None:
-    """Asks, prints the answer, and looks at the file itself: the runs belong to a session, which keeps files."""
+    """Ask, print the answer, and look at the file itself: the runs belong to a session, which keeps files."""
     async with ExecutionEngine() as engine, engine.session() as session:
         tool = create_code_execution_tool(engine=engine, session_id=session.id, languages=["bash"])
         result = await Agent(MODEL, tools=[pydantic_ai_tool(tool)]).run(QUESTION)

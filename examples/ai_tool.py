@@ -26,7 +26,7 @@ MODEL = agent_model(
 
 
 async def main() -> None:
-    """Asks, and prints how each run went, what it printed, and the answer."""
+    """Ask, and print how each run went, what it printed, and the answer."""
     async with create_code_execution_tool(timeout=10) as tool:
         result = await Agent(MODEL, tools=[pydantic_ai_tool(tool)]).run(QUESTION)
     for message in result.all_messages():

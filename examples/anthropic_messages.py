@@ -16,7 +16,7 @@ CALL = {"language": "python", "code": "print(sum(n * n for n in range(1, 11)))"}
 
 
 async def main() -> None:
-    """Asks, and lets the runner call the tool until the model has its answer."""
+    """Ask, and let the runner call the tool until the model has its answer."""
     async with create_code_execution_tool() as tool, anthropic_client(CALL) as anthropic:
         runner = anthropic.beta.messages.tool_runner(
             model=os.environ.get("ANTHROPIC_MODEL", "claude-sonnet-5-5"),

@@ -12,7 +12,7 @@ console.log('sum', sum, 'average', sum / numbers.length);
 
 
 async def main() -> None:
-    """Runs good code, bad code and code without an end: each is a result."""
+    """Run good code, bad code and code without an end: each is a result."""
     async with ExecutionEngine() as engine:
         result = await engine.run("javascript", STATISTICS)
         print(result.outcome, result.stdout, end="")

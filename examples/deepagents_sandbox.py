@@ -27,7 +27,7 @@ CALLS = [
 
 
 async def main() -> None:
-    """Asks, and prints what the sandbox said and the answer."""
+    """Ask, and print what the sandbox said and the answer."""
     model = langchain_model(*(AIMessage("", tool_calls=[call]) for call in CALLS), AIMessage("Done."))
     async with ExecutionEngine() as engine, InterpreterToolsSandbox(engine, timeout=60) as sandbox:
         agent = cast("Runnable[Any, dict[str, list[AnyMessage]]]", create_deep_agent(model=model, backend=sandbox))

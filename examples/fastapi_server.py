@@ -19,7 +19,7 @@ from interpreter_tools import DisplayChunk, Execution, ExecutionEngine, Executio
 
 
 class Program(BaseModel):
-    """What a client sends, and what a model answers."""
+    """A program, as a client sends it and as a model answers."""
 
     language: str
     code: str

@@ -22,7 +22,7 @@ CALLS = [
 
 
 def stand_in() -> Model:
-    """Calls both tools, then answers."""
+    """Call both tools, then answer."""
     name = "mockllm/model"
     outputs = [ModelOutput.for_tool_call(name, tool, arguments) for tool, arguments in CALLS]
     outputs.append(ModelOutput.from_content(name, "It is 385."))
@@ -32,7 +32,7 @@ def stand_in() -> Model:
 
 
 def main() -> None:
-    """Evaluates one sample, and prints what the tools said in the sandbox, and the score."""
+    """Evaluate one sample, and print what the tools said in the sandbox, and the score."""
     task = Task(
         dataset=[
             Sample(QUESTION, target="385", files={"numbers.txt": "".join(f"{number}\n" for number in range(1, 11))})

@@ -18,7 +18,7 @@ PEOPLE = [{"name": "Grace", "age": 85}, {"name": "Ada", "age": 36}, {"name": "Al
 
 
 async def main() -> None:
-    """Sorts people by age in a session, and keeps what was generated."""
+    """Sort people by age in a session, and keep what was generated."""
     with tempfile.TemporaryDirectory() as scratch:
         async with ExecutionEngine() as engine:
             session_id = await engine.create_session()

@@ -22,7 +22,7 @@ CALL = {"language": "python", "code": "print(sum(n * n for n in range(1, 11)))"}
 
 
 async def main() -> None:
-    """Asks, and prints how the runs went and what the model makes of them."""
+    """Ask, and print how the runs went and what the model makes of them."""
     warnings.simplefilter("ignore", PydanticDeprecationWarning)  # FunctionAgent looks at attributes that are deprecated
     async with create_code_execution_tool() as tool:
         agent = FunctionAgent(tools=[LlamaIndexTool(tool)], llm=llama_index_model(CALL), streaming=False)

@@ -18,19 +18,19 @@ for number in (1, 2):
 
 
 async def report(progress: float, total: float | None, message: str | None) -> None:
-    """Shows a piece of output while the program runs."""
+    """Show a piece of output while the program runs."""
     print("progress:", (message or "").strip())
 
 
 async def call(client: Client, tool: str, **arguments: object) -> dict[str, Any]:
-    """What a tool answers, as data."""
+    """Call a tool, and return its answer as data."""
     result = await client.call_tool(tool, arguments, progress_callback=report)
     assert result.structured_content is not None, result.content
     return result.structured_content
 
 
 async def main() -> None:
-    """Starts the server as a program of its own, which ends with the client."""
+    """Start the server as a program of its own, which ends with the client."""
     command = StdioServerParameters(
         command=sys.executable, args=["-m", "interpreter_tools.cli", "mcp"], env=dict(os.environ)
     )

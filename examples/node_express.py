@@ -14,7 +14,7 @@ app.listen(3000, '0.0.0.0', () => console.log('listening'));
 
 
 async def get(port: int, path: str) -> str:
-    """The body of an answer to a plain request."""
+    """Send a plain request, and return the body of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
     answer = await reader.read()
@@ -23,7 +23,7 @@ async def get(port: int, path: str) -> str:
 
 
 async def try_out(files: Mapping[str, bytes], entry_file: str) -> None:
-    """Writes the project, installs what it needs, starts it, asks it something, and kills it."""
+    """Write the project, install what it needs, start it, ask it something, and kill it."""
     container = ContainerConfig(network="bridge", ports=(3000,))
     async with (
         ExecutionEngine() as engine,

@@ -17,14 +17,14 @@ CALL = {"language": "python", "code": "print(sum(n * n for n in range(1, 11)))"}
 
 
 def model() -> Model | str:
-    """The real one, if there is a key for it."""
+    """Return the real one if there is a key for it."""
     if "OPENAI_API_KEY" in os.environ:
         return os.environ.get("OPENAI_MODEL", "gpt-5-mini")
     return ScriptedModel([[function_call("execute_code", CALL, call_id="c")], [assistant_message("Done.")]])
 
 
 async def main() -> None:
-    """Asks, and prints what the tool told the model and what that makes of it."""
+    """Ask, and print the tool's answer and the model's."""
     async with create_code_execution_tool() as tool:
         agent = Agent(name="coder", model=model(), tools=[openai_agents_tool(tool)])
         offline = "OPENAI_API_KEY" not in os.environ

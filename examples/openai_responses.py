@@ -21,7 +21,7 @@ CALL = {"language": "python", "code": "print(sum(n * n for n in range(1, 11)))"}
 
 
 async def main() -> None:
-    """Asks, runs what the model calls, and asks again until it calls nothing more."""
+    """Ask, run what the model calls, and ask again until it calls nothing more."""
     model = os.environ.get("OPENAI_MODEL", "gpt-5-mini")
     async with create_code_execution_tool() as tool, openai_client(CALL) as openai:
         face = OpenAITool(tool)

@@ -31,7 +31,7 @@ async def measure(language: str) -> float:
 
 
 async def main() -> None:
-    """Prints the median of a round for each language."""
+    """Print the median of a round for each language."""
     for language in CODE:
         print(f"{language}: {ROUNDS} rounds, median {await measure(language):.1f} ms")
 

@@ -21,7 +21,7 @@ CALLS = [
 
 
 def stand_in(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    """Calls the tool twice, then repeats what it was told."""
+    """Call the tool twice, then repeat what it was told."""
     told = [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
     if len(told) < len(CALLS):
         call = {"language": "python", "code": CALLS[len(told)]}
@@ -30,7 +30,7 @@ def stand_in(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
 
 
 async def main() -> None:
-    """Asks, and prints the answer. The files of one call are there for the next: the tool has a session."""
+    """Ask, and print the answer. The files of one call are there for the next: the tool has a session."""
     model = os.environ.get("PYDANTIC_AI_MODEL") or FunctionModel(stand_in)
     async with create_code_execution_tool(strategy=ContainerStrategy.PER_SESSION) as tool:
         agent = Agent(model, tools=[pydantic_ai_tool(tool)])

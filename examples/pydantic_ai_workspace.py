@@ -23,7 +23,7 @@ CALLS = [
 
 
 def stand_in(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    """Calls the tool three times, then repeats what it was told."""
+    """Call the tool three times, then repeat what it was told."""
     told = [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
     if len(told) < len(CALLS):
         return ModelResponse(parts=[ToolCallPart("bash", {"command": CALLS[len(told)]})])
@@ -31,13 +31,13 @@ def stand_in(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
 
 
 async def bash(ctx: RunContext[object], command: str) -> str:
-    """Runs a shell command in the workspace."""
+    """Run a shell command in the workspace."""
     result = await ctx.workspace.run(command, shell=True, timeout=60)  # noqa: S604 - in the sandbox
     return f"{result.stdout}{result.stderr}" if result.exit_code == 0 else f"exit code {result.exit_code}\n{result}"
 
 
 async def main() -> None:
-    """Asks, prints the answer, and reads what is in the workspace."""
+    """Ask, print the answer, and read what is in the workspace."""
     model = os.environ.get("PYDANTIC_AI_MODEL") or FunctionModel(stand_in)
     async with ExecutionEngine() as engine:  # ends all workspaces with it
         agent: Agent[object, str] = Agent(model, tools=[bash], capabilities=[SandboxWorkspace(engine)])

@@ -18,7 +18,7 @@ figure.savefig("charts/plot.png")
 
 
 async def main() -> None:
-    """Runs the code, says which files it made, and copies the picture to this machine."""
+    """Run the code, say which files it made, and copy the picture to this machine."""
     with tempfile.TemporaryDirectory() as scratch:
         picture = Path(scratch, "plot.png")
         async with ExecutionEngine() as engine, engine.session() as session:

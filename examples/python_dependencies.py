@@ -11,7 +11,7 @@ print("Python", sys.version_info.major, "with six", six.__version__)
 
 
 async def main() -> None:
-    """Streams the installer's output, if it has to run, then the program's; the second run finds the package."""
+    """Stream the installer's output, if it has to run, then the program's; the second run finds the package."""
     async with ExecutionEngine() as engine:
         async with engine.stream("python", CODE, dependencies=["six==1.16.0"]) as execution:
             async for chunk in execution:

@@ -1,4 +1,4 @@
-"""Four languages, each in a locked-down container of its own, their output as it comes."""
+"""Programs in four languages, each in a sandbox of its own; their output is printed as it comes."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ print("squares:", [number**2 for number in range(5)])
 
 
 async def main() -> None:
-    """Runs each program and prints its output as it arrives, then how it went."""
+    """Run each program and print its output as it arrives, then how it went."""
     async with ExecutionEngine(EngineConfig(prewarm=tuple(PROGRAMS))) as engine:
         await engine.warm()
         for language, code in PROGRAMS.items():

@@ -1,4 +1,4 @@
-"""What a program displays comes out as a result: a chart as a picture and as data, a table as HTML and as data."""
+"""Displays come out as results: a chart as a picture and as data, a table as HTML and as data."""
 
 import asyncio
 

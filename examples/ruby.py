@@ -27,7 +27,7 @@ puts JSON.generate((1..5).to_h { |n| [n, n ** 2] })
 
 
 async def main() -> None:
-    """Registers Ruby and runs some."""
+    """Register Ruby and run some."""
     LanguageRegistry.register(RUBY)
     async with ExecutionEngine() as engine:
         result = await engine.run("ruby", CODE)

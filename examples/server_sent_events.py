@@ -18,14 +18,14 @@ from interpreter_tools import Execution, ExecutionEngine, UsageError
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-    """One engine for the life of the server."""
+    """Keep one engine for the life of the server."""
     async with ExecutionEngine() as engine:
         app.state.engine = engine
         yield
 
 
 async def events(execution: Execution) -> AsyncIterator[bytes]:
-    """The output as server-sent events; the last one is the result.
+    """Yield the output as server-sent events; the last one is the result.
 
     Starlette cancels this when the client disconnects, which leaves the ``async with``, which kills the program.
     """
@@ -36,12 +36,12 @@ async def events(execution: Execution) -> AsyncIterator[bytes]:
 
 
 def event(name: str, value: object) -> bytes:
-    """One event whose data is JSON."""
+    """Return one event whose data is JSON."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(value))
 
 
 async def run(request: Request) -> StreamingResponse | JSONResponse:
-    """Runs the body as a program."""
+    """Run the body as a program."""
     engine: ExecutionEngine = request.app.state.engine
     try:
         execution = engine.stream(request.path_params["language"], await request.body(), stdin=b"")

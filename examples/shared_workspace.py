@@ -14,7 +14,7 @@ fs.writeFileSync('sorted.txt', numbers.join(' '));
 
 
 async def main() -> None:
-    """Each language runs in a container of its own; what they share is the workspace."""
+    """Run each language in a container of its own; the workspace is what they share."""
     async with ExecutionEngine() as engine, engine.session() as session:
         (await session.run("shell", WRITE)).check()
         print((await session.run("python", READ)).check().stdout, end="")

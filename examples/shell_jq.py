@@ -12,7 +12,7 @@ jq --slurp 'map(select(.id > 1)) | {ids: map(.id), total: (map(.square) | add)}'
 
 
 async def main() -> None:
-    """Makes some JSON files and adds them up."""
+    """Make some JSON files and add them up."""
     async with ExecutionEngine() as engine:
         result = await engine.run("bash", SCRIPT)
         print(result.check().stdout, end="")

@@ -17,7 +17,7 @@ ANSWERS = [
 
 
 async def main() -> None:
-    """Answers each call as a model would be answered, then streams one more."""
+    """Answer each call as a model would be answered, then stream one more."""
     async with create_code_execution_tool() as tool:
         print(tool.name, "-", tool.description)
         print("required:", json.dumps(tool.json_schema["required"]), "\n")

@@ -19,14 +19,14 @@ CALL = {"language": "python", "code": "print(sum(n * n for n in range(1, 11)))"}
 
 
 def model(face: VercelAITool) -> ai.Model:
-    """The one that is named, or one that calls the tool and ends."""
+    """Return the one that is named, or one that calls the tool and ends."""
     if "AI_SDK_DEFAULT_MODEL" in os.environ:
         return ai.get_model()
     return FakeModel([QUESTION, ai.assistant_message(tool_call(face, **CALL)), ai.assistant_message("Done.")])
 
 
 async def main() -> None:
-    """Asks, and prints the program's output as it comes and the answer."""
+    """Ask, and print the program's output as it comes and the answer."""
     async with create_code_execution_tool() as tool:
         face = VercelAITool(tool)
         async with ai.Agent(tools=[face]).run(model(face), [QUESTION]) as stream:

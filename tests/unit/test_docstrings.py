@@ -15,9 +15,10 @@ from interpreter_tools import Execution, ExecutionEngine, Session
 _PACKAGE = Path(interpreter_tools.__file__).parent
 _RIDDLE = re.compile(r"(What|Those|How|Where|Whether|Which|Who|Whose|The same)\b")
 _THIRD_PERSON = re.compile(
-    r"(Adds|Asks|Awaits|Begins|Blocks|Builds|Calls|Checks|Cleans|Closes|Comes|Connects|Copies|Creates|Decides|Does|Ends|Fails"
-    r"|Finds|Forgets|Gives|Greets|Hands|Has|Installs|Keeps|Kills|Leaves|Lets|Listens|Looks|Makes|Opens|Passes|Puts|Queues|Reads"
-    r"|Refuses|Removes|Returns|Runs|Says|Sends|Shows|Starts|Takes|Tells|Waits|Writes)\b"
+    r"(Adds|Answers|Asks|Awaits|Begins|Blocks|Builds|Calls|Checks|Cleans|Closes|Comes|Connects|Copies|Counts"
+    r"|Creates|Decides|Does|Ends|Evaluates|Fails|Finds|Forgets|Gives|Greets|Hands|Has|Installs|Keeps|Kills|Leaves"
+    r"|Lets|Listens|Looks|Makes|Measures|Opens|Passes|Prints|Puts|Queues|Reads|Registers|Refuses|Removes|Returns"
+    r"|Runs|Says|Sends|Shows|Sorts|Starts|Streams|Takes|Tells|Waits|Writes)\b"
 )
 
 
@@ -34,13 +35,14 @@ def _docstrings(file: Path) -> list[tuple[ast.AST, int, str]]:
     return found
 
 
-_FILES = sorted(_PACKAGE.rglob("*.py"))
+_ROOT = Path(__file__).parents[2]
+_FILES = sorted(file for folder in (_PACKAGE, _ROOT / "examples", _ROOT / "bench") for file in folder.rglob("*.py"))
 
 
 def test_docstrings_open_with_a_noun_or_a_verb() -> None:
     """A docstring that opens with "What", "Those" or "How" makes the reader guess its subject."""
     riddles = [
-        f"{file.relative_to(_PACKAGE)}:{line}: {text.splitlines()[0]}"
+        f"{file.relative_to(_ROOT)}:{line}: {text.splitlines()[0]}"
         for file in _FILES
         for _, line, text in _docstrings(file)
         if _RIDDLE.match(text)
@@ -51,7 +53,7 @@ def test_docstrings_open_with_a_noun_or_a_verb() -> None:
 def test_functions_are_described_in_one_mood() -> None:
     """The docstring of a function says "Return", and not "Returns"."""
     others = [
-        f"{file.relative_to(_PACKAGE)}:{line}: {text.splitlines()[0]}"
+        f"{file.relative_to(_ROOT)}:{line}: {text.splitlines()[0]}"
         for file in _FILES
         for owner, line, text in _docstrings(file)
         if isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef) and _THIRD_PERSON.match(text)

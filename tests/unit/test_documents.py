@@ -1,11 +1,45 @@
-"""What documents claim to be shown is shown."""
+"""Documents are true where a test can tell."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path(__file__).parents[2]
+_PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md")], key=lambda page: page.name)
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as forges make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A link to a page or a heading of this project finds it."""
+    broken: list[str] = []
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text("utf-8")):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_files_of_the_project_that_a_page_names_exist(page: Path) -> None:
+    """A path in code marks, from one of the project's folders, is a file of the project."""
+    folders = "|".join(
+        folder.name for folder in (_ROOT, _ROOT / "interpreter_tools") for folder in folder.iterdir() if folder.is_dir()
+    )
+    named = re.findall(rf"`((?:{folders})/[\w/.-]+\.\w+)`", page.read_text("utf-8"))
+    assert [
+        path for path in named if not (_ROOT / path).exists() and not (_ROOT / "interpreter_tools" / path).exists()
+    ] == []
 
 
 def test_tests_that_the_security_page_names_exist() -> None:
@@ -14,3 +48,29 @@ def test_tests_that_the_security_page_names_exist() -> None:
     tests = "\n".join(file.read_text("utf-8") for file in (_ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 20
     assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
+def test_glossary_has_one_meaning_for_each_word() -> None:
+    """No word of its table stands there twice."""
+    words = re.findall(r"^\| \*\*(.+?)\*\* \|", (_ROOT / "docs" / "glossary.md").read_text("utf-8"), re.MULTILINE)
+    assert len(words) > 30
+    assert sorted(words) == sorted(set(words))
+
+
+def test_contributing_names_each_session_of_nox() -> None:
+    """Its table has the sessions of noxfile.py."""
+    functions = [
+        node for node in ast.parse((_ROOT / "noxfile.py").read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
+    ]
+    sessions = {
+        each.name for each in functions if any("nox.session" in ast.unparse(mark) for mark in each.decorator_list)
+    }
+    named = set(re.findall(r"^\| `(\w+)` \|", (_ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE))
+    assert named == sessions
+
+
+def test_protocol_page_names_c_files_that_exist() -> None:
+    """Its table says which file has which frame."""
+    named = re.findall(r"^\| `(\w+\.c)` \|", (_ROOT / "docs" / "protocol.md").read_text("utf-8"), re.MULTILINE)
+    assert len(named) > 5
+    assert [name for name in named if not (_ROOT / "interpreter_tools" / "supervisor" / name).exists()] == []
