@@ -113,6 +113,7 @@ class RunOptions(RunLimits, total=False):
 
     Attributes:
         timeout: seconds of run time; None means no limit.
+        compile_timeout: seconds that the compiler of the program may take.
         stdin: the program's standard input, which then ends; a text is encoded as UTF-8. None leaves it open for
             ``send_stdin`` in ``stream``, and is the same as ``b""`` in ``run``.
         files: contents by path below the workspace, written before the code starts; a text is encoded as UTF-8.
@@ -141,6 +142,7 @@ class RunOptions(RunLimits, total=False):
     """
 
     timeout: float | None
+    compile_timeout: float
     stdin: str | bytes | None
     files: Mapping[str, str | bytes]
     strategy: RunStrategy
@@ -433,7 +435,7 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         stdin=None if stdin is None else as_bytes(stdin, field="stdin"),
         files=check_mapping(options.get("files", {}), field="files"),
         timeout=check_seconds(options.get("timeout", timeout), field="timeout"),
-        compile_timeout=config.compile_timeout,
+        compile_timeout=_check_compile_timeout(options.get("compile_timeout", config.compile_timeout)),
         output_limit=None if output_limit is None else parse_size(output_limit, field="output_limit"),
         strategy=strategy,
         shared=sharing == "shared",
@@ -447,6 +449,14 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         capture=options.get("capture", True),
         tools=tools,
     )
+
+
+def _check_compile_timeout(seconds: float) -> float:
+    checked = check_seconds(seconds, field="compile_timeout")
+    if checked is None:
+        hint = "a compiler always has a limit: leave it out for the engine's"
+        raise ConfigurationError("compile_timeout", None, "is not a time in seconds", hint=hint)
+    return checked
 
 
 def _check_args(args: Sequence[str]) -> tuple[str, ...]:

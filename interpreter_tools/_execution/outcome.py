@@ -119,7 +119,7 @@ def not_compiled(
     if refused is not None:
         stderr += f"interpreter-tools: the compiler made no program that can be started: {os.strerror(refused.errno)}\n"
     if exited.ended is Ended.TIMEOUT:
-        stderr += f"interpreter-tools: the compiler was stopped after {timeout:g} s (EngineConfig.compile_timeout)\n"
+        stderr += f"interpreter-tools: the compiler was stopped after {timeout:g} s (compile_timeout)\n"
     elif exited.oom_kills:
         stderr += "interpreter-tools: the compiler needed more memory than memory_limit\n"
     return ExecutionResult(

@@ -30,6 +30,20 @@ def run_timeout(core: Core, seconds: float, *, field: str) -> float:
     return min(seconds, core.config.longest_timeout)
 
 
+def compile_timeout(core: Core, seconds: float, *, field: str) -> float:
+    """Return the seconds that a compiler may take: those asked for, and no more than the engine's own limit.
+
+    Args:
+        core: the server.
+        seconds: the wish of the client.
+        field: the name that the wire has for it.
+
+    Raises:
+        BadRequest: the wish is no time.
+    """
+    return min(run_timeout(core, seconds, field=field), core.engine.config.compile_timeout)
+
+
 def memory_limit(core: Core, wanted: int | None) -> int | None:
     """Return the bytes that a run may use: those asked for, rounded up, and no more than the engine's own limit.
 

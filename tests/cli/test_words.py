@@ -39,6 +39,7 @@ _OTHERS = {
     "files": "--file",
     "run_app": "FILE, which runs under its own name",
     "stdin": "standard input",
+    "compile_timeout": "interpreter-tools.toml, which has it for all runs",
     "capture": "--json",
     "strategy": "one run needs none",
     "workspace_sharing": "one run needs none",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from interpreter_tools import LanguageConfig, LanguageRegistry
+from interpreter_tools._languages import CompileStep
 from interpreter_tools._listening import listen
 from interpreter_tools.server import Keys, ServerConfig, create_app
 
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
 
 KEY = "it_the-key-of-the-tests"
 OTHER_KEY = "it_the-key-of-somebody-else"
+
+
+def register_compiler(language: str, command: str) -> None:
+    """Have a shell's command compile a language, in the image of shells: the file is ``$1``, its directory ``$2``."""
+    LanguageRegistry.register(
+        LanguageConfig(
+            language=language,
+            default_image=LanguageRegistry.get("shell").default_image,
+            code_filename="main.txt",
+            compile=CompileStep(command=("sh", "-c", command, "sh", "{file}", "{directory}")),
+            run_command=("{directory}/program",),
+        )
+    )
 
 
 @dataclass

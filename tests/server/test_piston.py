@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from interpreter_tools.server.wires.piston._ranges import fits
 
 from . import node_modules
-from .serving import KEY, Served, serving
+from .serving import KEY, Served, register_compiler, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -110,6 +110,23 @@ async def test_ends_of_programs(served: Served, code: str, fields: dict[str, obj
     """Code, signal and status are Piston's."""
     run = (await _execute(served, files=[{"content": code}], **fields)).json()["run"]
     assert (run["code"], run["signal"], run["status"]) == ended
+
+
+@pytest.mark.parametrize(
+    ("compiler", "ended"),
+    [
+        ("echo compiling; sleep 60", (None, "SIGKILL", "TO", "Time limit exceeded")),
+        ("echo compiling; exit 3", (3, None, "RE", "Exited with error status 3")),
+    ],
+)
+async def test_ends_of_compilers(served: Served, compiler: str, ended: tuple[object, ...]):
+    """The client's `compile_timeout` counts; the stage of the run is the compiler's then."""
+    register_compiler("cpp", compiler)
+    found = (await _execute(served, language="cpp", files=[{"content": ""}], compile_timeout=500)).json()
+    stage = found["compile"]
+    assert (stage["code"], stage["signal"], stage["status"], stage["message"]) == ended
+    assert (stage["stdout"], stage["output"].startswith("compiling\n")) == ("compiling\n", True)
+    assert found["run"] == stage
 
 
 async def test_files_in_several_encodings(served: Served):

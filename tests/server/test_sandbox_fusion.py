@@ -22,7 +22,7 @@ from sandbox_fusion.models import CommandRunStatus, RunStatus  # pyright: ignore
 
 from interpreter_tools.server import Keys
 
-from .serving import KEY, OTHER_KEY, Served, serving
+from .serving import KEY, OTHER_KEY, Served, register_compiler, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -125,6 +125,16 @@ async def test_other_languages(served: Served, language: str, code: str):
     result = await _code(served, code=code, language=language)
     assert result.run_result is not None
     assert result.run_result.stdout == "42\n"
+
+
+async def test_compiler_that_takes_too_long(served: Served):
+    """It is stopped at the client's `compile_timeout`, and what it said is there."""
+    register_compiler("cpp", "echo compiling; sleep 60")
+    result = await _code(served, code="", language="cpp", compile_timeout=0.5)
+    assert (result.status, result.run_result) == (RunStatus.Failed, None)
+    assert result.compile_result is not None
+    assert result.compile_result.status == CommandRunStatus.TimeLimitExceeded
+    assert (result.compile_result.return_code, result.compile_result.stdout) == (None, "compiling\n")
 
 
 async def test_memory_limit(served: Served):

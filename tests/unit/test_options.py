@@ -148,6 +148,8 @@ def test_strategy(strategy: object) -> None:
         ({"args": ["a", 1]}, "args[1]", "str(value)"),
         ({"args": ["a\0b"]}, "args[0]", "NUL"),
         ({"args": ["\ud800"]}, "args[0]", "lone surrogate"),
+        ({"compile_timeout": 0}, "compile_timeout", "above 0"),
+        ({"compile_timeout": None}, "compile_timeout", "always has a limit"),
         ({"strategy": "forever"}, "strategy", "per_execution"),
         ({"strategy": None}, "strategy", "per_execution"),
         ({"workspace_sharing": None}, "workspace_sharing", "'isolated', 'shared'"),

@@ -44,7 +44,8 @@ def test_every_option_of_a_run_has_a_place_in_the_tool() -> None:
     by_models = set(ToolArguments.__struct_fields__)
     with_calls = set(inspect.signature(CodeExecutionTool.execute).parameters)
     by_makers = {*inspect.signature(create_code_execution_tool).parameters, *RunLimits.__annotations__}
-    the_tools_own = {"run_app", "capture"}  # a call brings its program, and a reply is made of the output
+    # A call brings its program, a reply is made of the output, and the engine limits compilers.
+    the_tools_own = {"run_app", "capture", "compile_timeout"}
     places = by_models | with_calls | by_makers | the_tools_own
     assert set(RunOptions.__annotations__) <= places
 

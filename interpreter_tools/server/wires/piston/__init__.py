@@ -5,6 +5,7 @@ The formats are those of engineer-man/piston (``api/src/api/v2.js``, ``api/src/j
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -53,15 +54,17 @@ async def _execute(core: Core, runtimes: Runtimes, owner: Owner, job: Job) -> An
                 output[stage].append(chunk.text)
             result = await execution.result()
         run.end(result)
-    compiled = None
-    if language.compile is not None:
-        compiled = compile_stage(result, "".join(output["compile"]))
+    compiled = compile_stage(result, "".join(output["compile"]), limit=options.get("compile_timeout", math.inf))
     if result.outcome in {"compile_error", "dependency_error"}:
-        # The run stage is the compiler's then, for older clients, as Piston has it.
-        ran = compile_stage(result, "".join(output["compile"]))
+        ran = compiled  # for older clients, as Piston has it
     else:
         ran = run_stage(result, "".join(output["run"]))
-    return Answer(language=runtime.language, version=runtime.version, run=ran, compile=compiled)
+    return Answer(
+        language=runtime.language,
+        version=runtime.version,
+        run=ran,
+        compile=None if language.compile is None else compiled,
+    )
 
 
 def _render(request: Request, error: ServerError) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -100,12 +101,18 @@ class Connection:
                 self._core.engine.stream(language.language, code, **options) as execution,
                 beside(self._listen(execution)),
             ):
-                result = await self._tell(execution, is_compiled=language.compile is not None)
+                limit = options.get("compile_timeout") if language.compile is not None else None
+                result = await self._tell(execution, compile_limit=limit)
             run.end(result)
 
-    async def _tell(self, execution: Execution, *, is_compiled: bool) -> ExecutionResult:
-        """Send the output of a program, and how it ended."""
-        stage = "compile" if is_compiled else "run"
+    async def _tell(self, execution: Execution, *, compile_limit: float | None) -> ExecutionResult:
+        """Send the output of a program, and how it ended.
+
+        Args:
+            execution: the run.
+            compile_limit: seconds that the compiler has; None means that the language has none.
+        """
+        stage = "run" if compile_limit is None else "compile"
         await self._send(type="stage", stage=stage)
         async for chunk in execution:
             kind, _, stream = chunk.stream.rpartition("_")
@@ -122,7 +129,7 @@ class Connection:
             await self._send(type="exit", stage=stage, code=0, signal=None)
             stage = "run"
             await self._send(type="stage", stage=stage)
-        ended = compile_stage(result, "") if refused else run_stage(result, "")
+        ended = compile_stage(result, "", limit=compile_limit or math.inf) if refused else run_stage(result, "")
         await self._send(type="exit", stage=stage, code=ended.code, signal=ended.signal)
         return result
 

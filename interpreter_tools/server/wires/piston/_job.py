@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from interpreter_tools.server._errors import BadRequest
-from interpreter_tools.server._run_limits import memory_limit, run_timeout
+from interpreter_tools.server._run_limits import compile_timeout, memory_limit, run_timeout
 
 if TYPE_CHECKING:
     from interpreter_tools._config.options import RunOptions
@@ -71,17 +71,19 @@ def prepare(core: Core, job: Job, language: LanguageConfig) -> tuple[bytes, RunO
         raise BadRequest("files must include at least one utf8 encoded file")
     config = core.engine.config
     for stage, most in (("run", config.timeout), ("compile", config.compile_timeout)):
-        wanted = getattr(job, f"{stage}_timeout")
-        if wanted is not None and wanted < 0:
+        asked: float | None = getattr(job, f"{stage}_timeout")
+        if asked is not None and asked < 0:
             raise BadRequest(f"{stage}_timeout must be non-negative")
-        if wanted is not None and most is not None and wanted > most * 1000:
+        if asked is not None and most is not None and asked > most * 1000:
             raise BadRequest(f"{stage}_timeout cannot exceed the configured limit of {most * 1000:g}")
     files: dict[str, str | bytes] = {}
     for number, file in enumerate(job.files):
         name = file.name or f"file{number}.code"
         if file is not main or (file.name and name != language.code_filename):
             files[name] = file.data()
+    wanted = (job.compile_timeout or 0) / 1000 or config.compile_timeout
     options: RunOptions = {
+        "compile_timeout": compile_timeout(core, wanted, field="compile_timeout"),
         "files": files,
         "args": job.args or (),
         "stdin": (job.stdin or "").encode("utf-8", "surrogatepass"),

@@ -28,42 +28,69 @@ class Stage(msgspec.Struct, kw_only=True):
     memory: int | None = None
 
 
-def compile_stage(result: ExecutionResult, output: str) -> Stage:
-    refused = result.outcome in {"compile_error", "dependency_error"}
+class _End(msgspec.Struct, frozen=True):
+    """The end of a process, in Piston's words."""
+
+    code: int | None
+    signal: str | None
+    status: str | None
+    message: str | None
+
+
+def compile_stage(result: ExecutionResult, output: str, *, limit: float) -> Stage:
+    """Return how the compiler ended.
+
+    Args:
+        result: the end of the run.
+        output: what the compiler wrote to stdout and stderr, in the order in which it came.
+        limit: seconds that the compiler had.
+    """
+    end = _End(0, None, None, None)
+    if result.outcome in {"compile_error", "dependency_error"}:
+        late = result.outcome == "compile_error" and result.compile_time >= limit
+        end = _end(result, "timeout" if late else result.outcome)
     return Stage(
         stdout=result.compile_stdout or result.dependency_stdout,
         stderr=result.compile_stderr or result.dependency_stderr,
         output=output,
-        code=result.exit_code if refused else 0,
-        signal=_name_of(result.signal) if refused else None,
+        code=end.code,
+        signal=end.signal,
+        message=end.message,
+        status=end.status,
         wall_time=result.compile_time * 1000,
     )
 
 
 def run_stage(result: ExecutionResult, output: str) -> Stage:
-    status, message = _STATUS.get(result.outcome, (None, None))
-    code: int | None = result.exit_code
-    name = _name_of(result.signal)
-    if status is not None:
-        code, name = None, "SIGKILL"
-    elif result.signal:
-        code, status, message = None, "SG", f"Caught fatal signal {result.signal}"
-    elif result.exit_code:
-        status, message = "RE", f"Exited with error status {result.exit_code}"
-    if result.outcome == "oom":
-        message = "Memory limit exceeded"
+    """Return how the program ended.
+
+    Args:
+        result: the end of the run.
+        output: what the program wrote to stdout and stderr, in the order in which it came.
+    """
+    end = _end(result, result.outcome)
     return Stage(
         stdout=result.stdout,
         stderr=result.stderr,
         output=output,
-        code=code,
-        signal=name,
-        message=message,
-        status=status,
+        code=end.code,
+        signal=end.signal,
+        message="Memory limit exceeded" if result.outcome == "oom" else end.message,
+        status=end.status,
         cpu_time=result.cpu_time * 1000,
         wall_time=result.execution_time * 1000,
         memory=result.peak_memory,
     )
+
+
+def _end(result: ExecutionResult, outcome: str) -> _End:
+    if outcome in _STATUS:
+        return _End(None, "SIGKILL", *_STATUS[outcome])
+    if result.signal:
+        return _End(None, _name_of(result.signal), "SG", f"Caught fatal signal {result.signal}")
+    if result.exit_code:
+        return _End(result.exit_code, None, "RE", f"Exited with error status {result.exit_code}")
+    return _End(0, None, None, None)
 
 
 def _name_of(number: int | None) -> str | None:
