@@ -7,14 +7,11 @@ plain transport calls the channel's protocol from the event loop's own read, and
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-from aiodocker import DockerError
-
-from interpreter_tools._docker.errors import CONNECTION_FAILED
+from interpreter_tools._docker.errors import CONNECTION_FAILED, Refusal
+from interpreter_tools._docker.plain import LENGTH, STATUS, message_of
 
 if TYPE_CHECKING:
     import ssl
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
 
 _MAX_HEAD = 65536
 _SEND_BUFFER = 1 << 20  # bytes; the kernel grants less, but more than without being asked
-_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _UPGRADED = (101, 200)  # 200: engines, and proxies, that hijack without an upgrade
 
@@ -45,7 +40,7 @@ async def open_attach(
         protocol_factory: makes the protocol that gets the connection; bytes that come with the answer are fed to it.
 
     Raises:
-        DockerError: the engine refused.
+        Refusal: the engine refused.
         OSError: the connection could not be made.
     """
     loop = asyncio.get_running_loop()
@@ -103,22 +98,22 @@ class _Handshake(asyncio.Protocol):
             if len(head) > _MAX_HEAD:
                 self._refuse(CONNECTION_FAILED, "the answer to attach has no end")
             return
-        status = _STATUS.match(head)
+        status = STATUS.match(head)
         if status is None:
             self._refuse(CONNECTION_FAILED, f"the answer to attach is not HTTP: {head[:100]!r}")
         elif int(status[1]) in _UPGRADED:
             self._hand_over(body)
         else:
-            length = _LENGTH.search(head)
+            length = LENGTH.search(head)
             whole = body.endswith(_LAST_CHUNK) if length is None else len(body) >= int(length[1])
             if whole or len(body) > _MAX_HEAD:
-                self._refuse(int(status[1]), _message_of(body))
+                self._refuse(int(status[1]), message_of(body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         head, _, body = self._received.partition(b"\r\n\r\n")
-        status = _STATUS.match(head)
+        status = STATUS.match(head)
         if status is not None:  # an error answer that ends with the connection
-            self._refuse(int(status[1]), _message_of(body))
+            self._refuse(int(status[1]), message_of(body))
         else:
             self._refuse(CONNECTION_FAILED, str(exc) if exc else "the engine closed the connection")
 
@@ -135,17 +130,4 @@ class _Handshake(asyncio.Protocol):
 
     def _refuse(self, status: int, message: str) -> None:
         if not self._upgraded.done():
-            self._upgraded.set_exception(DockerError(status, message))
-
-
-class _Error(msgspec.Struct):
-    message: str
-
-
-def _message_of(body: bytes) -> str:
-    """Return the engine's text in the body of an error, chunked or not."""
-    start, end = body.find(b"{"), body.rfind(b"}")
-    try:
-        return msgspec.json.decode(body[start : end + 1], type=_Error).message
-    except msgspec.DecodeError:
-        return body.decode(errors="replace").strip()
+            self._upgraded.set_exception(Refusal(status, message))

@@ -10,7 +10,6 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
-from aiodocker import DockerError
 
 from interpreter_tools._docker.attach import open_attach
 from interpreter_tools._docker.endpoint import find_endpoints
@@ -88,7 +87,12 @@ class DockerClient:
 
     @classmethod
     async def connect(
-        cls, docker_host: str | None = None, *, deadline: float = _DEADLINE, connect_deadline: float = _CONNECT_DEADLINE
+        cls,
+        docker_host: str | None = None,
+        *,
+        deadline: float = _DEADLINE,
+        connect_deadline: float = _CONNECT_DEADLINE,
+        brief: bool = False,
     ) -> Self:
         """Return a client of the first engine that answers.
 
@@ -96,6 +100,8 @@ class DockerClient:
             docker_host: the address of the engine; None means those that ``find_endpoints`` finds.
             deadline: seconds that a call may take.
             connect_deadline: seconds that each address has to answer.
+            brief: True for a process of our own that makes a few requests and ends. It does not wait for the import of
+                aiodocker where plain requests over a Unix socket do.
 
         Raises:
             DockerUnavailable: no engine answers; the message lists each address and the reason.
@@ -105,7 +111,7 @@ class DockerClient:
             why = endpoint.problem
             if not why:
                 try:
-                    return await cls._open(endpoint, deadline=deadline, connect_deadline=connect_deadline)
+                    return await cls._open(endpoint, deadline=deadline, connect_deadline=connect_deadline, brief=brief)
                 except MachineError as error:
                     why = error.message
                 except (OSError, msgspec.DecodeError) as error:  # a file for TLS; an answer that is not an engine's
@@ -118,12 +124,12 @@ class DockerClient:
         raise DockerUnavailable("no Docker engine answers:\n" + "\n".join(failures), hint=hint)
 
     @classmethod
-    async def _open(cls, endpoint: Endpoint, *, deadline: float, connect_deadline: float) -> Self:
-        connection = await HttpConnection.open(endpoint, deadline=deadline)
+    async def _open(cls, endpoint: Endpoint, *, deadline: float, connect_deadline: float, brief: bool) -> Self:
+        connection = await HttpConnection.open(endpoint, deadline=deadline, brief=brief)
         try:
             answer = await connection.ask("connect", connection.ask_version, deadline=connect_deadline)
             version = read_version(answer)
-            connection.docker.api_version = f"v{version.api_version}"
+            connection.use_version(f"v{version.api_version}")
             return cls(connection, version)
         except BaseException:
             await connection.aclose()
@@ -370,14 +376,10 @@ class DockerClient:
         Never call this for a container that ran user code: the engine follows links in it, as root.
         """
         connection = self._connection
-        url = f"{self.endpoint.base_url}/v{self.version.api_version}/containers/{container_id}/archive"
 
         async def head() -> FileStat:
-            # aiodocker would read the error's text from the body, which an answer to HEAD does not have
-            async with connection.docker.session.head(url, params={"path": path}) as response:
-                if response.status >= 400:
-                    raise DockerError(response.status, "no such container or file")
-                return read_stat(response.headers.get("X-Docker-Container-Path-Stat", ""))
+            answer = await connection.send("HEAD", f"containers/{container_id}/archive", params={"path": path})
+            return read_stat(answer.stat)
 
         try:
             return await connection.ask("look at a file of a new container", head, again=True)

@@ -7,9 +7,6 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-import aiohttp
-from aiodocker import DockerError
-
 from interpreter_tools._exceptions import (
     DockerApiError,
     DockerUnavailable,
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 CONNECTION_FAILED = 900
-"""The status that aiodocker gives to an error that is no answer: the connection could not be made, or broke."""
+"""The status, as of aiodocker, of an error that is no answer: the connection could not be made, or broke."""
 
 GARBLED = 502
 """The status of an answer that cannot be decoded."""
@@ -74,6 +71,20 @@ _HINTS = (
 )
 
 
+class Refusal(Exception):
+    """The Docker engine refused a request, or did not get it.
+
+    Attributes:
+        status: of HTTP, or ``CONNECTION_FAILED``.
+        message: the engine's text.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+
 @contextlib.contextmanager
 def map_docker_errors(operation: str, *, image: str | None = None, deadline: float | None = None) -> Generator[None]:
     """Translate whatever the Docker engine, or the way to it, raises in the block.
@@ -91,7 +102,7 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
     """
     try:
         yield
-    except DockerError as error:
+    except Refusal as error:
         if error.status == CONNECTION_FAILED:
             raise DockerUnavailable(f"{operation}: {error.message}", hint=SETUP_HINT) from error
         if error.status == 404 and image is not None and is_about_image(error.message):
@@ -105,7 +116,7 @@ def map_docker_errors(operation: str, *, image: str | None = None, deadline: flo
         within = "" if deadline is None else f" within {deadline:g} s"
         hint = "the Docker engine hangs or is overloaded: look at its log"
         raise DockerApiError(operation, 0, f"no answer{within}", hint=hint) from error
-    except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+    except (OSError, asyncio.IncompleteReadError) as error:
         reason = str(error) or type(error).__name__
         raise DockerUnavailable(
             f"{operation}: the connection to the Docker engine failed: {reason}", hint=SETUP_HINT

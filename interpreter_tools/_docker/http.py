@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import aiodocker
-import aiohttp
 import msgspec
-import tenacity
 
 from interpreter_tools._deadline import awake_timeout
-from interpreter_tools._docker.errors import CONNECTION_FAILED, GARBLED, map_docker_errors
+from interpreter_tools._docker import plain
+from interpreter_tools._docker.errors import CONNECTION_FAILED, GARBLED, Refusal, map_docker_errors
+from interpreter_tools._docker.loading import load_library
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
     from interpreter_tools._docker.endpoint import Endpoint
+    from interpreter_tools._docker.library import Library
+    from interpreter_tools._docker.plain import Answer
 
 _T = TypeVar("_T")
 
@@ -29,53 +30,126 @@ _LONGEST_WAIT = 1.0
 
 def _is_transient(error: BaseException) -> bool:
     """Return True when the same request may succeed a moment later."""
-    return isinstance(error, aiodocker.DockerError) and (error.status >= 500 or error.status == CONNECTION_FAILED)
+    return isinstance(error, Refusal) and (error.status >= 500 or error.status == CONNECTION_FAILED)
+
+
+async def _repeat(call: Callable[[], Awaitable[_T]]) -> _T:
+    """Make a call, and make it again, a few times, while it fails and the same call may succeed a moment later."""
+    try:
+        return await call()
+    except Refusal as error:
+        if not _is_transient(error):
+            raise
+        failed = [error]
+    import tenacity  # noqa: PLC0415 - few calls fail
+
+    async def attempt() -> _T:
+        if failed:  # the first attempt was made above
+            raise failed.pop()
+        return await call()
+
+    return await tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(_is_transient),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+        reraise=True,
+    )(attempt)
 
 
 class HttpConnection:
-    """Requests to the engine at one endpoint, over a pool of HTTP connections.
+    """Requests to the engine at one endpoint: by aiodocker, over a pool of HTTP connections.
+
+    A brief connection imports aiodocker only for what is more than a plain request over a Unix socket. All other
+    requests of such a connection go the way of ``plain``.
 
     Attributes:
         endpoint: the address of the engine.
         tls: the context for TLS; None means plain.
-        docker: aiodocker's client, for the calls that are more than a plain request.
+        version: the version of the API, such as ``"v1.41"``; None before the engine has told it.
         deadline: seconds that a request may take, its repetitions included.
     """
 
-    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None, *, deadline: float) -> None:
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None, *, deadline: float, brief: bool) -> None:
         self.endpoint = endpoint
         self.tls = tls
+        self.version: str | None = None
         self.deadline = deadline
-        if endpoint.socket_path is not None:
-            self._connector: aiohttp.BaseConnector = aiohttp.UnixConnector(endpoint.socket_path)
-        else:
-            self._connector = aiohttp.TCPConnector(ssl=True if tls is None else tls)
-        self._session = aiohttp.ClientSession(connector=self._connector, timeout=aiohttp.ClientTimeout())
-        # With a connector of ours aiodocker looks for no configuration by itself: endpoint.py has done that
-        self.docker = aiodocker.Docker(url=endpoint.base_url, connector=self._connector, session=self._session)
+        self._brief = brief
+        self._loading = asyncio.Lock()
+        self._library: Library | None = None
+        self._closed = False
 
     @classmethod
-    async def open(cls, endpoint: Endpoint, *, deadline: float) -> Self:
+    async def open(cls, endpoint: Endpoint, *, deadline: float, brief: bool = False) -> Self:
         """Return a connection to an endpoint; no request is sent yet.
+
+        Args:
+            endpoint: the address of the engine.
+            deadline: seconds that a request may take.
+            brief: True for a process of our own that makes a few requests and ends.
 
         Raises:
             OSError: a file for TLS cannot be used.
         """
         tls = None if endpoint.tls is None else await asyncio.to_thread(endpoint.tls.context)
-        return cls(endpoint, tls, deadline=deadline)
+        connection = cls(endpoint, tls, deadline=deadline, brief=brief)
+        if not brief or endpoint.socket_path is None:
+            await connection.library()
+        return connection
+
+    async def library(self) -> Library:
+        """Return aiodocker's client, for what is more than a plain request; import it if need be."""
+        async with self._loading:
+            if self._library is None:
+                library = await asyncio.to_thread(load_library, own_process=self._brief)
+                self._check_open()
+                self._library = library(self.endpoint, self.tls, self.version)
+        return self._library
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self.docker.close()
-        await self._session.close()
+        self._closed = True
+        if self._library is not None:
+            await self._library.aclose()
+
+    def use_version(self, version: str) -> None:
+        """Ask in a version of the API from now on.
+
+        Args:
+            version: such as ``"v1.41"``.
+        """
+        self.version = version
+        if self._library is not None:
+            self._library.docker.api_version = version
 
     async def ask_version(self) -> bytes:
         """Return the answer to ``GET /version``, which every version of the API understands."""
-        async with self._session.get(f"{self.endpoint.base_url}/version") as response:
-            answer = await response.read()
-            if response.status >= 400:
-                raise aiodocker.DockerError(response.status, answer.decode(errors="replace")[:_EXCERPT])
-            return answer
+        return (await self.send("GET", "version")).body
+
+    async def send(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, data: bytes | None = None
+    ) -> Answer:
+        """Send one request, and return the whole answer.
+
+        Args:
+            method: of HTTP.
+            path: below the API's version.
+            params: of the query.
+            data: JSON.
+
+        Raises:
+            Refusal: the engine refused, or the connection broke.
+            OSError: the connection broke in the middle of the answer.
+        """
+        self._check_open()
+        if self._library is not None:
+            return await self._library.send(method, path, version=self.version, params=params, data=data)
+        assert self.endpoint.socket_path is not None  # else `open` has imported aiodocker
+        return await plain.send(self.endpoint.socket_path, method, path, version=self.version, params=params, data=data)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Refusal(CONNECTION_FAILED, "the connection to the Docker engine was closed")
 
     async def ask(
         self,
@@ -98,14 +172,7 @@ class HttpConnection:
         deadline = self.deadline if deadline is None else deadline
         with map_docker_errors(operation, image=image, deadline=deadline):
             async with awake_timeout(deadline):
-                if not again:
-                    return await call()
-                return await tenacity.AsyncRetrying(
-                    retry=tenacity.retry_if_exception(_is_transient),
-                    stop=tenacity.stop_after_attempt(_ATTEMPTS),
-                    wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
-                    reraise=True,
-                )(call)
+                return await (_repeat(call) if again else call())
 
     async def request(
         self,
@@ -137,16 +204,12 @@ class HttpConnection:
         data = None if body is None else msgspec.json.encode(body)
 
         async def send() -> _T:
-            if self._session.closed:
-                raise aiodocker.DockerError(CONNECTION_FAILED, "the connection to the Docker engine was closed")
-            # The method that every call of aiodocker uses
-            async with self.docker._query(path, method, params=params, data=data) as response:  # noqa: SLF001
-                answer = await response.read()
+            answer = (await self.send(method, path, params=params, data=data)).body
             try:
                 return read(msgspec.json.decode(answer) if answer else None)
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 text = f"an answer that makes no sense: {answer[:_EXCERPT]!r} ({error})"
-                raise aiodocker.DockerError(GARBLED, text) from error
+                raise Refusal(GARBLED, text) from error
 
         idempotent = method in {"GET", "DELETE"} if again is None else again
         return await self.ask(operation, send, again=idempotent, image=image, deadline=deadline)

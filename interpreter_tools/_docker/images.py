@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+import contextlib
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlencode
 
 import msgspec
-from aiodocker import DockerError
 
 from interpreter_tools._deadline import awake_timeout
-from interpreter_tools._docker.errors import map_docker_errors
+from interpreter_tools._docker.errors import Refusal, map_docker_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
@@ -59,7 +59,7 @@ class Pull:
 
     def __init__(self, connection: HttpConnection, name: str) -> None:
         self._operation = f"pull {name}"
-        self._lines: AsyncGenerator[Any] = connection.docker.images.pull(name, stream=True)  # pyright: ignore[reportAttributeAccessIssue]
+        self._lines = _pull(connection, name)
 
     def __repr__(self) -> str:
         return f"<Pull [{self._operation}]>"
@@ -85,6 +85,13 @@ class Pull:
         await self._lines.aclose()
 
 
+async def _pull(connection: HttpConnection, name: str) -> AsyncGenerator[object]:
+    library = await connection.library()
+    async with contextlib.aclosing(library.pull(name)) as lines:
+        async for line in lines:
+            yield line
+
+
 def split_tag(name: str) -> tuple[str, str]:
     """Split an image's name into repository and version: ``"host:5000/a/b:1"`` gives ``("host:5000/a/b", "1")``."""
     repository, colon, version = name.rpartition(":")
@@ -100,15 +107,15 @@ async def post_tar(
     """Send a tar to the engine, and hand each line of its answer to ``take``.
 
     Raises:
-        DockerError: the engine refused.
+        Refusal: the engine refused.
     """
-    async with connection.docker._query(  # noqa: SLF001 - aiodocker's own calls drop an error's text, or are missing
-        query, "POST", data=source, headers=_MEDIA_TYPE
-    ) as response:
+    library = await connection.library()
+    # aiodocker's own calls drop an error's text, or are missing
+    async with library.query(query, "POST", data=source, headers=_MEDIA_TYPE) as response:
         async for line in response.content:
             answer = msgspec.json.decode(line, type=dict[str, object]) if line.strip() else {}
             if "error" in answer:
-                raise DockerError(500, str(answer["error"]))
+                raise Refusal(500, str(answer["error"]))
             take(answer)
 
 
@@ -118,7 +125,7 @@ async def import_tree(
     """Make an image of a tar of its files and return its id.
 
     Raises:
-        DockerError: the engine refused.
+        Refusal: the engine refused.
     """
     # Podman ignores the parameter `tag`
     query = urlencode([("fromSrc", "-"), ("repo", tag), *(("changes", change) for change in changes)])
@@ -130,5 +137,5 @@ async def import_tree(
 
     await post_tar(connection, f"images/create?{query}", source, take)
     if not image_id:
-        raise DockerError(500, "the engine gave no id for the imported image")
+        raise Refusal(500, "the engine gave no id for the imported image")
     return image_id

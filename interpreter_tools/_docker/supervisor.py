@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
-import tenacity
 
 from interpreter_tools._docker.records import EngineVersion, FileStat
 from interpreter_tools._docker.spec import (
@@ -160,6 +159,8 @@ async def ensure_supervisor_volume(client: DockerClient, *, program: bytes | Non
         program = await asyncio.to_thread(load_supervisor, client.version.arch)
     owner = await asyncio.to_thread(Owner.current)
     filling = await asyncio.to_thread(_Filling, client, program, owner)  # it reads files
+    import tenacity  # noqa: PLC0415 - most engines have the volume
+
     retry = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception_type(_Unfilled),
         stop=tenacity.stop_after_attempt(_ATTEMPTS),

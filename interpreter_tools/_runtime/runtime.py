@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
-import tenacity
 
 from interpreter_tools._background import BackgroundTasks
 from interpreter_tools._config.model import ContainerStrategy
@@ -342,6 +341,8 @@ class Runtime:
         if self._mounting[name]:
             self._unwanted.add(name)
         await self.client.late_removals(deadline=_VOLUME_DEADLINE)
+        import tenacity  # noqa: PLC0415 - few sessions have a volume
+
         retry = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(
                 lambda error: isinstance(error, DockerApiError) and error.status == _IN_USE

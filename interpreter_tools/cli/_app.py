@@ -11,7 +11,6 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 from interpreter_tools._exit_status import USAGE
 from interpreter_tools.cli._call import STDIN, RunCall
-from interpreter_tools.cli._client import import_client
 from interpreter_tools.cli._limits import Limits
 
 Words: TypeAlias = Annotated[list[str] | None, Parameter(negative="")]
@@ -221,7 +220,6 @@ async def ps(*, json: Flag = False, docker_host: str | None = None) -> int:
         json: Print the list as JSON.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    import_client()
     from interpreter_tools.cli._ps import run_ps  # noqa: PLC0415
 
     return await run_ps(as_json=json, docker_host=docker_host)
@@ -255,7 +253,6 @@ async def clean(
         json: Print what was removed as JSON.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    import_client()
     from interpreter_tools.cli._clean import run_clean  # noqa: PLC0415
 
     return await run_clean(everything=all, dry_run=dry_run, yes=yes, as_json=json, docker_host=docker_host)
@@ -291,6 +288,12 @@ Examples:
 app.command(deps)
 
 
+def _load_client() -> None:
+    from interpreter_tools._docker.loading import load_library  # noqa: PLC0415 - help does not need it
+
+    load_library(own_process=True)
+
+
 @deps.command(name="list")
 async def list_deps(*, json: Flag = False, store: str | None = None, docker_host: str | None = None) -> int:
     """List what is kept, the oldest first.
@@ -300,7 +303,7 @@ async def list_deps(*, json: Flag = False, store: str | None = None, docker_host
         store: The Docker volume that keeps it; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    import_client()
+    _load_client()
     from interpreter_tools.cli._deps import run_list  # noqa: PLC0415
 
     return await run_list(as_json=json, store=store, docker_host=docker_host)
@@ -326,7 +329,7 @@ async def prune(
         store: The Docker volume that keeps it; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    import_client()
+    _load_client()
     from interpreter_tools.cli._deps import run_prune  # noqa: PLC0415
 
     if not (older_than or max_size or all):
@@ -356,7 +359,7 @@ async def warm(
         store: The Docker volume that keeps them; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    import_client()
+    _load_client()
     from interpreter_tools.cli._deps import run_warm  # noqa: PLC0415
 
     if not packages and requirements is None:

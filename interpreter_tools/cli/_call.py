@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exit_status import USAGE
-from interpreter_tools.cli._client import import_client
 from interpreter_tools.cli._limits import Limits
 
 if TYPE_CHECKING:
@@ -81,7 +80,6 @@ class RunCall:
         if file is None and code is None and sys.stdin.isatty():
             sys.stderr.write("interpreter-tools run: give a file (`-` means standard input), or code with -c\n")
             return USAGE
-        import_client()
         from interpreter_tools.cli._request import Request  # noqa: PLC0415 - the client comes first
         from interpreter_tools.cli._run import run_code  # noqa: PLC0415
 

@@ -127,7 +127,7 @@ async def run_clean(*, everything: bool, dry_run: bool, yes: bool, as_json: bool
     """Remove the objects, print them, and return the command's status."""
     try:
         docker_host = docker_host or (await anyio.to_thread.run_sync(load_settings, "clean")).docker_host
-        async with await DockerClient.connect(docker_host) as client:
+        async with await DockerClient.connect(docker_host, brief=True) as client:
             items = await find(client, everything=everything)
             agreed = not dry_run and bool(items) and (yes or await _ask(items))
             if items and not dry_run and not agreed:

@@ -77,6 +77,8 @@ def _interpreter(code: bytes) -> str:
 
 
 def _by_program(program: str) -> str | None:
+    if not program:
+        return None
     for name in (program, program.rstrip("0123456789.")):
         try:
             return LanguageRegistry.get(name).language

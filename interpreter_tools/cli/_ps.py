@@ -51,7 +51,7 @@ async def run_ps(*, as_json: bool, docker_host: str | None) -> int:
     """Print the containers and return the command's status."""
     try:
         docker_host = docker_host or (await anyio.to_thread.run_sync(load_settings, "ps")).docker_host
-        async with await DockerClient.connect(docker_host) as client:
+        async with await DockerClient.connect(docker_host, brief=True) as client:
             containers = [found for found in await survey_named(client) if found.kind == "container"]
     except InterpreterToolsError as error:
         return tell("ps", error, failed=1)

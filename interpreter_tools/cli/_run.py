@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from interpreter_tools._background import beside
+from interpreter_tools._docker import DockerClient
 from interpreter_tools._engine import ExecutionEngine
 from interpreter_tools._exceptions import ConfigurationError, ExecutionClosed, InterpreterToolsError
 from interpreter_tools._exit_status import BROKEN_PIPE, SANDBOX_FAILED, TIMED_OUT, USAGE
@@ -72,10 +73,17 @@ async def run_code(request: Request, *, as_json: bool) -> int:
     return _status(result)
 
 
+class _BriefEngine(ExecutionEngine):
+    """An engine of one run."""
+
+    async def _connect(self) -> DockerClient:
+        return await DockerClient.connect(self.config.docker_host, brief=True)
+
+
 @contextlib.asynccontextmanager
 async def _engine(config: EngineConfig) -> AsyncGenerator[ExecutionEngine]:
     """Yield an engine that, once the run has ended, does not wait for what the Docker engine removes by itself."""
-    engine = await ExecutionEngine(config).start()
+    engine = await _BriefEngine(config).start()
     waits = True
     try:
         yield engine

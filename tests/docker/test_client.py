@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 
+BRIEF = pytest.mark.parametrize("brief", [False, True], ids=["aiodocker", "brief"])
+"""Both ways of a plain request; the command line is brief."""
+
+
 def tree(**files: bytes) -> bytes:
     """A tar."""
     output = io.BytesIO()
@@ -45,32 +49,38 @@ async def test_engine_is_known_after_connect(client: DockerClient, info: EngineI
     assert "[open]" in repr(client)
 
 
-async def test_unreachable_engine_names_every_address_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+@BRIEF
+async def test_unreachable_engine_names_every_address_and_what_to_do(
+    brief: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody has to guess where was looked."""
     with pytest.raises(DockerUnavailable) as caught:
-        await DockerClient.connect("unix:///nowhere/docker.sock")
+        await DockerClient.connect("unix:///nowhere/docker.sock", brief=brief)
     assert "docker_host, unix:///nowhere/docker.sock: " in caught.value.message
     assert "interpreter-tools setup" in caught.value.hint
     monkeypatch.setenv("DOCKER_HOST", "ssh://somewhere")
     with pytest.raises(DockerUnavailable, match="DOCKER_HOST, ssh://somewhere: ssh:// is not supported"):
-        await DockerClient.connect()
+        await DockerClient.connect(brief=brief)
 
 
-async def test_engine_that_does_not_answer_is_given_up(scripted: Serve) -> None:
+@BRIEF
+async def test_engine_that_does_not_answer_is_given_up(brief: bool, scripted: Serve) -> None:
     """A socket that accepts is no engine yet."""
     engine = await scripted(lambda _request, _count: None)
     with pytest.raises(DockerUnavailable, match=r"no answer within 0\.2 s"):
-        await DockerClient.connect(engine.host, connect_deadline=0.2)
+        await DockerClient.connect(engine.host, connect_deadline=0.2, brief=brief)
 
 
-async def test_what_answers_may_be_no_engine(scripted: Serve) -> None:
+@BRIEF
+async def test_what_answers_may_be_no_engine(brief: bool, scripted: Serve) -> None:
     """Something else may listen there."""
     engine = await scripted(lambda _request, _count: answer('{"hello": 1}'))
     with pytest.raises(DockerUnavailable, match="missing required field"):
-        await DockerClient.connect(engine.host)
+        await DockerClient.connect(engine.host, brief=brief)
 
 
-async def test_failing_engine_is_asked_again_where_that_does_no_harm(scripted: Serve) -> None:
+@BRIEF
+async def test_failing_engine_is_asked_again_where_that_does_no_harm(brief: bool, scripted: Serve) -> None:
     """GET and DELETE are repeated, POST is not."""
 
     def fail_twice(request: str, count: int) -> bytes:
@@ -83,7 +93,7 @@ async def test_failing_engine_is_asked_again_where_that_does_no_harm(scripted: S
         )
 
     engine = await scripted(fail_twice)
-    async with await DockerClient.connect(engine.host) as client:
+    async with await DockerClient.connect(engine.host, brief=brief) as client:
         assert client.version.arch == "aarch64"
         assert await client.list_containers(labels={}) == []
         await client.remove_container("x")
@@ -94,18 +104,20 @@ async def test_failing_engine_is_asked_again_where_that_does_no_harm(scripted: S
     assert engine.requests.count("POST /v1.41/containers/create") == 1
 
 
-async def test_broken_connection_is_an_unavailable_engine(scripted: Serve) -> None:
+@BRIEF
+async def test_broken_connection_is_an_unavailable_engine(brief: bool, scripted: Serve) -> None:
     """The engine may die in the middle of an answer."""
     engine = await scripted(lambda request, _count: VERSION if request == "GET /version" else b"")
-    async with await DockerClient.connect(engine.host) as client:
+    async with await DockerClient.connect(engine.host, brief=brief) as client:
         with pytest.raises(DockerUnavailable, match="inspect the engine"):
             await client.info()
 
 
-async def test_hanging_call_ends_at_the_deadline(scripted: Serve) -> None:
+@BRIEF
+async def test_hanging_call_ends_at_the_deadline(brief: bool, scripted: Serve) -> None:
     """Status 0 stands for no answer."""
     engine = await scripted(lambda request, _count: VERSION if request == "GET /version" else None)
-    async with await DockerClient.connect(engine.host, deadline=0.2) as client:
+    async with await DockerClient.connect(engine.host, deadline=0.2, brief=brief) as client:
         with pytest.raises(DockerApiError, match=r"no answer within 0\.2 s") as caught:
             await client.list_containers(labels={})
     assert caught.value.status == 0
@@ -152,9 +164,10 @@ async def test_life_of_a_container(client: DockerClient, owner: Owner) -> None:
     assert await client.list_containers(labels=labels) == []
 
 
-async def test_cancelled_create_leaves_no_container(client: DockerClient, owner: Owner) -> None:
+@BRIEF
+async def test_cancelled_create_leaves_no_container(brief: bool, client: DockerClient, owner: Owner) -> None:
     """Wherever the cancellation hits: before the request, in the middle, after the engine is done."""
-    async with await DockerClient.connect() as hasty:
+    async with await DockerClient.connect(brief=brief) as hasty:
         for wait in (0, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.012):
             task = asyncio.ensure_future(hasty.create_container(spec_of(owner)))
             await asyncio.sleep(wait)
@@ -166,11 +179,14 @@ async def test_cancelled_create_leaves_no_container(client: DockerClient, owner:
     assert await client.list_containers(labels={"interpreter-tools.owner": owner.id}) == []
 
 
-async def test_container_that_is_created_late_is_removed(client: DockerClient, owner: Owner, tmp_path: Path) -> None:
+@BRIEF
+async def test_container_that_is_created_late_is_removed(
+    brief: bool, client: DockerClient, owner: Owner, tmp_path: Path
+) -> None:
     """The caller got an error at the deadline, but the engine was still at it."""
     async with (
         Relay(tmp_path / "docker.sock") as relay,
-        await DockerClient.connect(relay.address, deadline=0.2) as hasty,
+        await DockerClient.connect(relay.address, deadline=0.2, brief=brief) as hasty,
     ):
         relay.delay = 1.0
         with pytest.raises(DockerApiError, match="no answer"):
@@ -179,9 +195,10 @@ async def test_container_that_is_created_late_is_removed(client: DockerClient, o
     assert await client.list_containers(labels={"interpreter-tools.owner": owner.id}) == []
 
 
-async def test_closed_twice() -> None:
+@BRIEF
+async def test_closed_twice(brief: bool) -> None:
     """The second time nothing is left to do."""
-    client = await DockerClient.connect()
+    client = await DockerClient.connect(brief=brief)
     await client.aclose()
     await client.aclose()
     assert "[closed]" in repr(client)

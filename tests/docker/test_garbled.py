@@ -212,8 +212,14 @@ class Proxy:
 class HurriedEngine(ExecutionEngine):
     """An engine that gives Docker a few seconds for each call."""
 
+    def __init__(self, config: EngineConfig, *, brief: bool) -> None:
+        super().__init__(config)
+        self._brief = brief
+
     async def _connect(self) -> DockerClient:
-        return await DockerClient.connect(self.config.docker_host, deadline=DEADLINE, connect_deadline=DEADLINE)
+        return await DockerClient.connect(
+            self.config.docker_host, deadline=DEADLINE, connect_deadline=DEADLINE, brief=self._brief
+        )
 
 
 class Case:
@@ -233,7 +239,7 @@ class Case:
         limits = ContainerConfig(memory_limit="128m")
         config = EngineConfig(docker_host=self.proxy.address, prewarm=(), pool=sizes, container=limits)
         async with self.proxy:
-            engine = HurriedEngine(config)
+            engine = HurriedEngine(config, brief=self._random.random() < 0.5)  # as the command line connects
             try:
                 if await self._try("start", self._start(engine)):
                     for _ in range(self._random.randint(1, 3)):

@@ -46,7 +46,7 @@ async def contents(client: DockerClient, owner: Owner, volume: SupervisorVolume)
     mount = {"Type": "volume", "Source": volume.name, "Target": SUPERVISOR_DIRECTORY, "VolumeOptions": {"NoCopy": True}}
     container = await client.create_container(spec_of(owner, host={"Mounts": [mount]}))
     path = f"containers/{container}/archive"
-    docker = client._connection.docker
+    docker = (await client._connection.library()).docker
     tar: tarfile.TarFile = await docker._query_json(path, "GET", params={"path": SUPERVISOR_DIRECTORY})
     await client.remove_container(container)
     files = {member.name.rpartition("/")[2]: tar.extractfile(member) for member in tar if member.isfile()}

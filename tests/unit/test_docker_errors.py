@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import aiohttp
 import pytest
-from aiodocker import DockerError
 
-from interpreter_tools._docker.errors import CONNECTION_FAILED, hint_for, map_docker_errors
+from interpreter_tools._docker.errors import CONNECTION_FAILED, Refusal, hint_for, map_docker_errors
 from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing, NetworkMissing, ProtocolError
 
 
 def test_refusal() -> None:
     """Operation, status and text stay apart."""
     with pytest.raises(DockerApiError) as caught, map_docker_errors("create container"):
-        raise DockerError(500, "mkdir /var/lib/docker/x: no space left on device")
+        raise Refusal(500, "mkdir /var/lib/docker/x: no space left on device")
     error = caught.value
     assert (error.operation, error.status) == ("create container", 500)
     assert error.detail == "mkdir /var/lib/docker/x: no space left on device"
     assert "disk is full" in error.hint
-    assert isinstance(error.__cause__, DockerError)
+    assert isinstance(error.__cause__, Refusal)
 
 
 @pytest.mark.parametrize("words", ["No such image: a:1", "a:1: image not known", "failed to find image a:1"])
 def test_missing_image(words: str) -> None:
     """In Docker's words and in Podman's."""
     with pytest.raises(ImageMissing, match="'a:1'"), map_docker_errors("create container", image="a:1"):
-        raise DockerError(404, words)
+        raise Refusal(404, words)
 
 
 def test_missing_something_else() -> None:
     """A 404 may be about anything."""
     with pytest.raises(DockerApiError), map_docker_errors("create container", image="a:1"):
-        raise DockerError(404, "volume x not found")
+        raise Refusal(404, "volume x not found")
 
 
 @pytest.mark.parametrize(
@@ -45,15 +43,14 @@ def test_missing_something_else() -> None:
 def test_missing_network(words: str) -> None:
     """Said by Docker when a container is started or made, and by Podman."""
     with pytest.raises(NetworkMissing, match="docker network create") as caught, map_docker_errors("start container"):
-        raise DockerError(404, words)
+        raise Refusal(404, words)
     assert caught.value.network == "x"
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        DockerError(CONNECTION_FAILED, "Cannot connect"),
-        aiohttp.ServerDisconnectedError(),
+        Refusal(CONNECTION_FAILED, "Cannot connect"),
         ConnectionResetError("reset"),
         FileNotFoundError("no socket"),
     ],
