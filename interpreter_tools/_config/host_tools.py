@@ -85,7 +85,10 @@ class HostTool:
     ) -> None:
         if not callable(function):
             raise ConfigurationError("tools", function, "is not a function", hint="give a function, or a HostTool")
-        own = name or getattr(function, "__name__", "")
+        if approve is not None and not callable(approve):  # pyright: ignore[reportUnnecessaryComparison]
+            hint = "give a function that takes a ToolRequest"
+            raise ConfigurationError("tools.approve", approve, "is not a function", hint=hint)
+        own = getattr(function, "__name__", "") if name is None else name
         if not own.isidentifier() or keyword.iskeyword(own) or own.startswith("_"):
             hint = "give it one: HostTool(function, name='search')"
             raise ConfigurationError("tools.name", own, "is not a name that a program can use", hint=hint)

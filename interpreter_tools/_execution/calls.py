@@ -90,6 +90,14 @@ class _Refused(Exception):
     """A call that is not allowed."""
 
 
+class _Failed(Exception):
+    """A failure in a thread: its ``__cause__`` may be an exception that would end the event loop, or get lost."""
+
+
+class _Unheard(Exception):
+    """The connection of a call is over: nobody waits for the answer."""
+
+
 def _from_wire(value: object) -> object:
     """Return plain data with the bytes that JSON cannot hold."""
     if isinstance(value, dict):
@@ -108,7 +116,10 @@ def _to_wire(value: object) -> object:
     if isinstance(value, bytes):
         return {_BYTES: base64.b64encode(value).decode()}
     if isinstance(value, dict):
-        return {name: _to_wire(item) for name, item in cast("dict[object, object]", value).items()}
+        fields = cast("dict[object, object]", value)
+        if len(fields) == 1 and _BYTES in fields:
+            raise TypeError(f"a mapping whose only key is {_BYTES!r} stands for bytes, and cannot be sent")
+        return {name: _to_wire(item) for name, item in fields.items()}
     if isinstance(value, (list, tuple)):
         return [_to_wire(item) for item in cast("list[object]", value)]
     return value
@@ -193,9 +204,18 @@ class ToolCalls:
             return
         try:
             said = _decoder.decode(part)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return  # not from our module: the program's own mistake
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            self._refuse_unreadable(connection, part, error)
+            return
         self._handle(connection, said, len(part))
+
+    def _refuse_unreadable(self, connection: int, part: bytearray, error: Exception) -> None:
+        """Answer a call that is no JSON: with NaN, half a character, or too deep. What is no call gets no answer."""
+        call = _Dropped.of(part)
+        if call.call:
+            self._note(self.calls, call.tool, call.size, 0.0, "error")
+            answer = _error("ValueError", f"the arguments cannot be sent as JSON: {error}")
+            self._reply_later(connection, {"call": call.call, "error": answer})
 
     def _coming(self) -> int:
         return sum(len(part) for part in self._parts.values() if isinstance(part, bytearray))
@@ -236,7 +256,7 @@ class ToolCalls:
         task.add_done_callback(self._answering.discard)
 
     async def _reply_if_heard(self, connection: int, answer: dict[str, object]) -> None:
-        with contextlib.suppress(ExecutionClosed):
+        with contextlib.suppress(_Unheard):
             await self._reply(connection, answer)
 
     # -- one call
@@ -249,20 +269,20 @@ class ToolCalls:
         try:
             try:
                 await self._call(connection, said)
-            except ExecutionClosed:
+            except _Unheard:
                 return
-            except _Refused as error:
-                outcome, answer = "refused", _error("PermissionError", str(error))
-            except _TimedOut as error:
-                outcome, answer = "timeout", _error("TimeoutError", str(error))
-            except Exception as error:  # noqa: BLE001 - of the host's function, whatever it is: the program is told
-                outcome, answer = "error", _error(type(error).__name__, _text_of(error))
+            except (KeyboardInterrupt, GeneratorExit):  # this process, or its event loop, ends
+                raise
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                    raise
+                outcome, answer = _told(error)
             else:
                 outcome = "ok"
                 return
             try:
                 await self._reply(connection, {"call": said.call, "error": answer})
-            except ExecutionClosed:
+            except _Unheard:
                 outcome = "cancelled"
         finally:
             self._note(calls, said.tool, size, time.perf_counter() - began, outcome)
@@ -310,9 +330,14 @@ class ToolCalls:
 
     async def _approved(self, tool: HostTool, bound: inspect.BoundArguments, line: str) -> inspect.BoundArguments:
         assert tool.approve is not None
-        answer = await tool.approve(ToolRequest(tool.name, dict(bound.arguments), line))
+        asked = tool.approve(ToolRequest(tool.name, dict(bound.arguments), line))
+        answer = await asked if inspect.isawaitable(asked) else asked
         if isinstance(answer, Mapping):
-            changed = inspect.BoundArguments(tool.signature, dict(answer))  # pyright: ignore[reportArgumentType]
+            arguments = dict(answer)
+            for name in arguments:
+                if name not in tool.signature.parameters:
+                    raise TypeError(f"approve gave {tool.name} an argument that it does not take: {name!r}")
+            changed = inspect.BoundArguments(tool.signature, arguments)  # pyright: ignore[reportArgumentType]
             return tool.bind(changed.args, changed.kwargs)
         if answer is not True:
             raise _Refused(f"the call of {tool.name} was not approved")
@@ -321,9 +346,7 @@ class ToolCalls:
     async def _value(self, tool: HostTool, bound: inspect.BoundArguments) -> object:
         if inspect.iscoroutinefunction(tool.function):
             return await tool.function(*bound.args, **bound.kwargs)
-        value = await anyio.to_thread.run_sync(
-            lambda: tool.function(*bound.args, **bound.kwargs), limiter=self._threads, abandon_on_cancel=True
-        )
+        value = await anyio.to_thread.run_sync(_attempt, tool, bound, limiter=self._threads, abandon_on_cancel=True)
         return await value if inspect.isawaitable(value) else value
 
     async def _stream(self, connection: int, number: int, values: AsyncIterator[object]) -> None:
@@ -341,6 +364,7 @@ class ToolCalls:
 
         Raises:
             ValueError: it is too large.
+            _Unheard: the connection is over.
         """
         assert self._telling is not None
         data = msgspec.json.encode(answer)
@@ -349,7 +373,10 @@ class ToolCalls:
         async with self._turns.setdefault(connection, asyncio.Lock()):
             for at in range(0, len(data), _PIECE):
                 more = at + _PIECE < len(data)
-                await self._telling.tell(connection, bytes((KIND, more)) + data[at : at + _PIECE])
+                try:
+                    await self._telling.tell(connection, bytes((KIND, more)) + data[at : at + _PIECE])
+                except ExecutionClosed:
+                    raise _Unheard from None
 
     # -- the end
 
@@ -371,18 +398,21 @@ class ToolCalls:
     async def aclose(self) -> None:
         """Cancel all that is under way, and wait at most five seconds for it to end."""
         self.cancel()
-        await self.wait()
+        await _ended({*self._running.values(), *self._answering})
 
     async def wait(self) -> None:
-        """Wait at most five seconds for cancelled calls to end."""
-        tasks = {*self._running.values(), *self._answering}
-        if not tasks:
-            return
-        late: set[asyncio.Task[None]] = tasks
-        with anyio.CancelScope(shield=True):
-            _, late = await asyncio.wait(tasks, timeout=_END_DEADLINE)
-        if late:
-            _LOG.warning("%d tools go on after the end of their run: they ignore their cancellation", len(late))
+        """Wait at most five seconds for cancelled calls to end. Answers may wait for longer: the program reads late."""
+        await _ended(set(self._running.values()))
+
+
+async def _ended(tasks: set[asyncio.Task[None]]) -> None:
+    if not tasks:
+        return
+    late: set[asyncio.Task[None]] = tasks
+    with anyio.CancelScope(shield=True):
+        _, late = await asyncio.wait(tasks, timeout=_END_DEADLINE)
+    if late:
+        _LOG.warning("%d tools go on after the end of their run: they ignore their cancellation", len(late))
 
 
 def _cancel(task: asyncio.Task[None]) -> None:
@@ -395,7 +425,36 @@ class _TimedOut(Exception):
     """A call that took longer than its tool allows."""
 
 
-def _text_of(error: Exception) -> str:
+def _attempt(tool: HostTool, bound: inspect.BoundArguments) -> object:
+    """Call a function in a thread.
+
+    Raises:
+        _Failed: from what the function raised.
+    """
+    try:
+        return tool.function(*bound.args, **bound.kwargs)
+    except BaseException as error:
+        raise _Failed from error
+
+
+def _is_being_cancelled() -> bool:
+    """Return whether the call is being cancelled, and not only something that its function awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _told(error: BaseException) -> tuple[CallOutcome, dict[str, str]]:
+    """Return the outcome of a call that failed, and what the program is told."""
+    if isinstance(error, _Failed) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, _Refused):
+        return "refused", _error("PermissionError", str(error))
+    if isinstance(error, _TimedOut):
+        return "timeout", _error("TimeoutError", str(error))
+    return "error", _error(type(error).__name__, _text_of(error))
+
+
+def _text_of(error: BaseException) -> str:
     try:
         if isinstance(error, KeyError) and len(error.args) == 1:
             return str(error.args[0])[:10_000]  # its own words are quoted, and would be quoted once more
@@ -405,4 +464,4 @@ def _text_of(error: Exception) -> str:
 
 
 def _error(kind: str, message: str) -> dict[str, str]:
-    return {"type": kind[:100], "message": message}
+    return {"type": kind[:100], "message": message.encode("utf-8", "backslashreplace").decode()}

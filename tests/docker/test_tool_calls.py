@@ -77,9 +77,11 @@ async def test_arguments_and_values_are_those_of_the_annotations(engine: Executi
 print(tools.search("x", 1, mode="any"), tools.search(query="y", limit=1))
 print(tools.move({"x": 1}, {"x": 2, "y": 3}), tools.double(b"\\x00\\xff"))
 for bad in (lambda: tools.search(3), lambda: tools.search(), lambda: tools.search("a", b="c"),
-            lambda: tools.search("a", mode="no"), lambda: tools.search(object()), lambda: tools.double("text")):
+            lambda: tools.search("a", mode="no"), lambda: tools.search(object()), lambda: tools.double("text"),
+            lambda: tools.search("half \\ud800"), lambda: tools.search("a", float("nan")),
+            lambda: tools.search("a", self=1)):
     try: bad()
-    except TypeError as error: print(type(error).__name__, str(error)[:40])
+    except (TypeError, ValueError) as error: print(type(error).__name__, str(error)[:40])
 """
     assert await lines(engine, code) == [
         "['any x 0'] ['all y 0']",
@@ -90,6 +92,9 @@ for bad in (lambda: tools.search(3), lambda: tools.search(), lambda: tools.searc
         "TypeError mode: Invalid enum value 'no'",
         "TypeError object cannot be sent to a tool: give JS",
         "TypeError data: Expected `bytes`, got `str`",
+        "UnicodeEncodeError 'utf-8' codec can't encode character '\\u",
+        "ValueError Out of range float values are not JSON c",
+        "TypeError got an unexpected keyword argument 'self",
     ]
 
 
@@ -424,6 +429,8 @@ async function main() {
   console.log((await tools.double(Buffer.from('ab'))).toString());
   try { await tools.fails('value'); } catch (error: any) { console.log(error.name, error.message); }
   try { await tools.nothing(); } catch (error: any) { console.log(error.name); }
+  try { await tools.search({ query: 'x', limit: 1n }); } catch (error: any) { console.log(error.name); }
+  try { await tools.search(undefined); } catch (error: any) { console.log(error.message); }
   for await (const each of tools.count({ to: 2 })) console.log(each.n);
   const all = await Promise.all(Array.from({ length: 100 }, (_, i) => tools.search({ query: `${i}`, limit: 1 })));
   console.log(all[99][0]);
@@ -439,6 +446,8 @@ main();
         "abab",
         "ValueError the words",
         "PermissionError",
+        "TypeError",
+        "query: Expected `str`, got `null`",
         *("0", "1"),
         "all 99 0",
     ]

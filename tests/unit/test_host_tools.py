@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from interpreter_tools import ConfigurationError, HostTool
+from interpreter_tools import ConfigurationError, ExecutionClosed, HostTool
 from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._container.telling import Telling
 from interpreter_tools._execution.calls import ToolCalls
@@ -17,7 +17,9 @@ from interpreter_tools.testing.sandbox import Sandbox, settle
 from .conversations import start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+
+    from interpreter_tools import ToolRequest
 
 
 def add(a: int, b: int = 1) -> int:
@@ -76,7 +78,7 @@ def test_tools_that_cannot_be_called(tools: object, words: str) -> None:
         check_tools(tools)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("name", ["class", "a b", "_private", "1"])
+@pytest.mark.parametrize("name", ["class", "a b", "_private", "1", ""])
 def test_names_that_no_program_can_use(name: str) -> None:
     """They would have to be attributes of a module."""
     with pytest.raises(ConfigurationError, match=r"tools\.name"):
@@ -89,6 +91,8 @@ def test_limits_that_cannot_work() -> None:
         HostTool(add, max_calls=0)
     with pytest.raises(ConfigurationError, match="timeout"):
         HostTool(add, timeout=-1)
+    with pytest.raises(ConfigurationError, match="approve"):
+        HostTool(add, approve=True)  # pyright: ignore[reportArgumentType]
 
 
 def running(tools: dict[str, HostTool]) -> tuple[ToolCalls, Sandbox]:
@@ -206,6 +210,136 @@ async def test_exception_whose_words_fail() -> None:
     calls, sandbox = running({"raises": HostTool(raises)})
     calls.feed(1, piece(call=1, tool="raises"))
     assert await until_told(sandbox) == [{"call": 1, "error": {"type": "MuteError", "message": ""}}]
+    await calls.aclose()
+
+
+class _OwnError(BaseException):
+    """No ``Exception``."""
+
+
+@pytest.mark.parametrize("way", ["coroutine", "thread", "generator", "approval"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        _OwnError("own"),
+        SystemExit("3"),
+        asyncio.CancelledError("elsewhere"),
+        ExecutionClosed("another run"),
+        StopAsyncIteration("end"),
+        ValueError("half \ud800"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_a_tool_raises_is_told(way: str, error: BaseException) -> None:
+    """The event loop goes on, and no program waits for an answer that never comes."""
+    calls, sandbox = running({"raises": _raises(way, error)})
+    calls.feed(1, piece(call=1, tool="raises", args=[1] if way == "approval" else []))
+    (answer,) = await until_told(sandbox)
+    told = msgspec.convert(answer["error"], dict[str, str])
+    if way == "generator" and isinstance(error, StopAsyncIteration):
+        assert told["type"] == "RuntimeError"  # as Python has it
+    else:
+        assert told == {"type": type(error).__name__, "message": str(error).replace("\ud800", "\\ud800")}
+    await calls.aclose()
+    assert [call.outcome for call in calls.calls] == ["error"]
+
+
+def _raises(way: str, error: BaseException) -> HostTool:
+    """A tool that raises, or whose approval does."""
+
+    async def coroutine() -> None:
+        raise error
+
+    def thread() -> None:
+        raise error
+
+    async def generator() -> AsyncIterator[int]:
+        raise error
+        yield 1
+
+    async def approve(_: ToolRequest) -> bool:
+        raise error
+
+    if way == "approval":
+        return HostTool(add, approve=approve)
+    return HostTool({"coroutine": coroutine, "thread": thread, "generator": generator}[way])
+
+
+async def test_exception_that_no_future_takes() -> None:
+    """A function in a thread may raise ``StopIteration``, which asyncio would lose."""
+
+    def first() -> int:
+        return next(iter(()))
+
+    calls, sandbox = running({"first": HostTool(first)})
+    calls.feed(1, piece(call=1, tool="first"))
+    assert await until_told(sandbox) == [{"call": 1, "error": {"type": "StopIteration", "message": ""}}]
+    await calls.aclose()
+
+
+@pytest.mark.parametrize("arguments", [b"[NaN]", b'["\xed\xa0\x80"]', b"[" * 5000, b"[1e999]", b"{", b'["\\ud800"]'])
+async def test_call_that_is_no_json_is_answered(arguments: bytes) -> None:
+    """With its number, so that the program does not wait for ever."""
+    calls, sandbox = running({"add": HostTool(add)})
+    calls.feed(1, b't\0{"call": 7, "tool": "add", "args": ' + arguments + b"}")
+    (answer,) = await until_told(sandbox)
+    assert answer["call"] == 7
+    assert "ValueError" in str(answer["error"])
+    assert [(call.name, call.outcome) for call in calls.calls] == [("add", "error")]
+    await calls.aclose()
+
+
+async def test_mapping_that_stands_for_bytes_is_no_value() -> None:
+    """A program would take it for bytes that are not base64."""
+
+    async def gives() -> object:
+        return [{"$bytes": "text"}]
+
+    calls, sandbox = running({"gives": HostTool(gives)})
+    calls.feed(1, piece(call=1, tool="gives"))
+    (answer,) = await until_told(sandbox)
+    assert "stands for bytes" in str(answer["error"])
+    await calls.aclose()
+
+
+async def test_approval_cannot_give_an_unknown_argument() -> None:
+    """A slip in a name would call the function with what its parameter has by default. A plain function may approve."""
+    called: list[int] = []
+
+    def note(a: int = 1) -> None:
+        called.append(a)
+
+    tools = {
+        "slips": HostTool(note, approve=lambda _: {"b": 2}),  # pyright: ignore[reportArgumentType]
+        "changes": HostTool(note, approve=lambda _: {"a": 2}),  # pyright: ignore[reportArgumentType]
+    }
+    calls, sandbox = running(tools)
+    calls.feed(1, piece(call=1, tool="slips"))
+    assert "argument that it does not take: 'b'" in str(await until_told(sandbox))
+    calls.feed(1, piece(call=2, tool="changes"))
+    assert await until_told(sandbox) == [{"call": 2, "value": None}]
+    assert called == [2]
+    await calls.aclose()
+
+
+async def test_answer_that_nobody_reads_holds_no_end_up() -> None:
+    """The end of a cell waits for its functions, and not for a program that takes its answers later."""
+    closed = asyncio.Event()
+
+    async def endless() -> AsyncIterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    calls, _ = running({"endless": HostTool(endless)})
+    calls.feed(1, piece(call=1, tool="endless"))
+    await settle()
+    calls.renew({})
+    async with asyncio.timeout(4):  # less than the five seconds for functions that do not end
+        await calls.wait()
+    assert closed.is_set()
     await calls.aclose()
 
 

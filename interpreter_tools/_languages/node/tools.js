@@ -27,8 +27,8 @@
         waiting.get(answer.call)?.(answer);
       }
     });
-    const send = (fields) => {
-      const body = Buffer.from(JSON.stringify(fields, encode));
+    const encoded = (fields) => Buffer.from(JSON.stringify(fields, encode));
+    const send = (body) => {
       for (let at = 0; at < body.length; at += 60000) {
         const piece = body.subarray(at, at + 60000), head = Buffer.alloc(6);
         head.writeUInt32LE(piece.length + 2, 0);
@@ -39,11 +39,12 @@
     };
     const failure = ({ type, message }) => Object.defineProperty(new Error(message), 'name', { value: type, configurable: true, writable: true });
     const begin = (tool, words) => {
-      const call = ++last, answers = [], plain = words.length === 1 && words[0] !== null && Object.getPrototypeOf(words[0]) === Object.prototype;
+      const call = ++last, answers = [], plain = words.length === 1 && words[0] != null && Object.getPrototypeOf(words[0]) === Object.prototype;
+      const body = encoded({ call, tool, ...(plain ? { kwargs: words[0] } : { args: words }) }); // may throw, before anybody waits
       let wake = () => {};
       waiting.set(call, (answer) => { answers.push(answer); wake(); });
       socket.ref();
-      send({ call, tool, ...(plain ? { kwargs: words[0] } : { args: words }) });
+      send(body);
       return {
         next: async () => {
           while (!answers.length) await new Promise((resolve) => { wake = resolve; });
@@ -53,7 +54,7 @@
         },
         end: (isOver) => {
           waiting.delete(call);
-          if (!isOver) send({ cancel: call });
+          if (!isOver) send(encoded({ cancel: call }));
           if (!waiting.size) socket.unref();
         },
       };

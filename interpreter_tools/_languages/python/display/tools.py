@@ -47,7 +47,8 @@ def _decoded(fields):
 
 def _pieces(message):
     """Return a message as the bytes to send."""
-    view = memoryview(json.dumps(message, default=_encoded, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    text = json.dumps(message, default=_encoded, ensure_ascii=False, allow_nan=False)
+    view = memoryview(text.encode())
     sent = []
     while True:
         piece, view = view[:_PIECE], view[_PIECE:]
@@ -337,7 +338,7 @@ class Tool:
         line = _line() if self._described["asks"] else ""
         return {"tool": self.__name__, "args": args, "kwargs": kwargs, "line": line}
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, /, *args, **kwargs):
         """Call it, and wait for its value; return an iterator where it gives several, one by one."""
         sys.stdout and sys.stdout.flush()
         wire = _the_wire()
@@ -368,7 +369,7 @@ class Tool:
             if not ended and not wire.broken:
                 wire.send({"cancel": number})
 
-    def call(self, *args, **kwargs):
+    def call(self, /, *args, **kwargs):
         """Call it in asynchronous code: ``await`` its value, or ``async for`` its values."""
         answers = self._answers(self._message(args, kwargs))
         return answers if self._described["streams"] else self._first(answers)
