@@ -20,6 +20,7 @@ from interpreter_tools._languages.known import (
     large_packages,
     normal_name,
     package_of_module,
+    python_companions,
     python_packages,
     removed_modules,
     similar_package,
@@ -151,6 +152,8 @@ class _Imports:
         self._verdicts: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._files: dict[str, bytes] = {}
         self._waiting: list[tuple[str, bytes]] = []
+        self._used = set(asked)
+        self._modules: set[str] = set()
         self.packages: dict[str, None] = {}
         self.notes: dict[str, None] = {}
 
@@ -165,6 +168,14 @@ class _Imports:
                 continue
             for imported in await _read_imports(code, grammar):
                 await self._take(imported, path)
+
+    def add_companions(self) -> None:
+        """Add what the packages do not bring, and need for what the program does with them."""
+        there = self._asked | self._refused | {normal_name(each) for each in self._inventory.packages}
+        code = "\n".join(data[:MOST_BYTES].decode("utf-8", "replace") for data in self._files.values())
+        for need in python_companions(sorted(self._used), code, self._modules):
+            if package_name("pip", need) not in there:
+                self.packages[need] = None
 
     async def _take(self, imported: Imported, path: str) -> None:
         verdict = await self._judge(imported.name, imported.members, path)
@@ -218,6 +229,9 @@ class _Imports:
         package = package_of_module(name, members)
         if await self._is_own_module(name, () if package else members, path) or not top:
             return _THERE
+        if package is not None:
+            self._used.add(normal_name(package))
+            self._modules |= {name, *(f"{name}.{member}" for member in members)}
         if package is not None and normal_name(package) in {normal_name(each) for each in inventory.packages}:
             return _THERE
         if top in inventory.modules and (package is None or package_of_module(top) == package):
@@ -296,6 +310,8 @@ async def imported_packages(
     named = frozenset(package_name(kind, each) for each in asked if not each.startswith("-"))
     search = _Imports(kind, inventory, read, root=posixpath.dirname(path), asked=named)
     await search.follow(path, code)
+    if kind == "pip":
+        search.add_companions()
     return tuple(name for name in search.packages if name not in named), tuple(search.notes)
 
 

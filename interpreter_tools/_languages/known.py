@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import re
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _DATA = Path(__file__).with_name("data")
 _REMOVED = frozenset(
@@ -23,6 +24,8 @@ _REMOVED = frozenset(
 )
 _SHORT = 3  # characters of a name, any of which is like many others
 _ALIKE = 0.8  # of difflib: one slip in five letters
+_WORD = re.compile(r"(?:\.\s*)?[^\W\d]\w*")
+_STRING = re.compile(r"""(["'])((?:(?!\1)[^\\\n]){0,200})\1""")
 
 
 def _rows(name: str) -> Iterator[list[str]]:
@@ -108,3 +111,46 @@ def package_of_module(module: str, members: Iterable[str] = ()) -> str | None:
             return table[name]
     top = normal_name(words[0])
     return top if top in known_packages("pip") else None
+
+
+@cache
+def companions() -> dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]:
+    """Return, by package of Python, the words of programs that use a part of it, and what that part needs."""
+    table: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {}
+    for package, words, *needs in _rows("python_companions.tsv"):
+        table[package] = (*table.get(package, ()), (tuple(words.split()), tuple(needs)))
+    return table
+
+
+def python_companions(packages: Iterable[str], code: str, modules: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the requirements that packages of Python do not bring, and need for what a program does with them.
+
+    Args:
+        packages: their names, normalised.
+        code: the program. Its words decide, also those of comments: a package too many does no harm.
+        modules: the dotted names of the modules that it imports.
+    """
+    table = companions()
+    waiting = [name for name in packages if name in table]
+    if not waiting:
+        return ()
+    names = {"".join(word.split()) for word in _WORD.findall(code)}
+    strings = {text for _, text in _STRING.findall(code)}
+    found: dict[str, None] = {}
+    seen = set(waiting)
+    while waiting:
+        for words, needs in table[waiting.pop()]:
+            if any(_uses(word, names, strings, modules) for word in words):
+                found |= dict.fromkeys(needs)
+                new = [need for need in needs if need in table and need not in seen]
+                seen.update(new)
+                waiting.extend(new)
+    return tuple(found)
+
+
+def _uses(word: str, names: Collection[str], strings: Collection[str], modules: Collection[str]) -> bool:
+    if word.startswith('"'):
+        return any(fnmatchcase(text, word[1:-1]) for text in strings)
+    if "." in word[1:]:
+        return any(module == word or module.startswith(f"{word}.") for module in modules)
+    return word in names or f".{word}" in names

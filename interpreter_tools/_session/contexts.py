@@ -20,8 +20,9 @@ from interpreter_tools._dependencies import check_packages
 from interpreter_tools._exceptions import ConfigurationError, StoreFailed
 from interpreter_tools._execution.placement import Missing
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._languages.known import python_companions
 from interpreter_tools._languages.magics import installs
-from interpreter_tools._languages.specifiers import add_packages
+from interpreter_tools._languages.specifiers import add_packages, package_name
 from interpreter_tools._protocol import Refused, Start
 from interpreter_tools._protocol.constants import Flag
 from interpreter_tools._runtime.placing import job_of
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from interpreter_tools._context.place import Resident
     from interpreter_tools._exceptions import InterpreterToolsError
     from interpreter_tools._languages import CellRunner, Job, LanguageConfig
+    from interpreter_tools._languages.specifiers import Kind
     from interpreter_tools._session.record import Record
     from interpreter_tools._session.run import SessionRuns
 
@@ -256,7 +258,14 @@ class _Place:
         auto = options.get("auto_dependencies", self._request.options.auto_dependencies)
         if plan is None or auto is False:
             return False
-        return installs(plan.kind, code) or bool(auto and plan.inventory and _LOADS.search(code))
+        if installs(plan.kind, code):
+            return True
+        return bool(auto and plan.inventory) and (_LOADS.search(code) is not None or self._uses_more(plan.kind, code))
+
+    def _uses_more(self, kind: Kind, code: str) -> bool:
+        """Return whether a cell does something with the packages of its context for which these need others."""
+        own = [package_name(kind, each) for each in self._request.packages.own if not each.startswith("-")]
+        return kind == "pip" and any(package_name(kind, each) not in own for each in python_companions(own, code))
 
     async def install(self, code: str, options: CellOptions, *, alive: bool) -> Packages:
         """Have the packages of a cell installed, for the cell and those after it."""

@@ -28,6 +28,22 @@ _LOOKED_AT = 8192  # characters at the end of stderr in which the cause is looke
 _NAME = r"[A-Za-z0-9_@][A-Za-z0-9_.@/+-]{0,100}"
 
 _PYTHON = re.compile(rf"ModuleNotFoundError: No module named '({_NAME})'")
+_RAISED = re.compile(r"^([\w.]+(?:Error|Exception|NotFound)): ", re.MULTILINE)  # the last line of a traceback
+_PART = r"[`'\"]?([A-Za-z][\w.-]*[A-Za-z0-9](?:\[[\w, -]+\])?)[`'\"]?"
+_PIP = re.compile(rf"\bpip3? install (?:-U |--upgrade )?{_PART}(?!\s*(?:<|==|~=))")
+_LACKS = re.compile(  # in the words of a library that does without another one until it needs it
+    rf"requires (?:the )?{_PART} (?:package|library)|accessor requires {_PART}|features you requested: {_PART}"
+    rf"|^(?:[Tt]he )?{_PART} (?:package |library |module )?(?:needs to|must) be installed"
+    rf"|^(?:[Tt]he )?{_PART} (?:package|library) is required|Do you have {_PART} installed|No module named {_PART}",
+    re.MULTILINE,
+)
+_IMPORT_LACKS = re.compile(  # the same, in an error of imports
+    rf"[`']Import {_PART} failed|optional dependency {_PART}|(?:[Pp]lease|must) install {_PART}"
+    rf"|^(?:[Tt]he )?{_PART}(?:>=[\d.]+)?(?: package| library| module)?"
+    r" (?:(?:is|are) (?:required|needed|not installed)|not found, please install)",
+    re.MULTILINE,
+)
+_IMPORT_ERROR = re.compile(r"(?:Import|ModuleNotFound|Dependency)Error$")
 _NODE = re.compile(r"Cannot find (?:module|package) '([^'\n]{1,200})'")
 _SHELL = re.compile(rf"(?:^|: )({_NAME}): (?:command )?not found$", re.MULTILINE)
 _PACKAGE = re.compile(r"(?:node:)?@?[A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~/-]+)?")
@@ -447,7 +463,13 @@ def _missing(stderr: str, language: str) -> _Package | str | None:
         return _node_package(match)
     if match := _last(_RUBY, stderr):
         return _Package(match.partition("/")[0], match)
-    program = _last(_SHELL, stderr) if language in {"shell", "bash"} else None
+    if language == "python":
+        return _optional(stderr)
+    return _missing_program(stderr) if language in {"shell", "bash"} else None
+
+
+def _missing_program(stderr: str) -> _Package | str | None:
+    program = _last(_SHELL, stderr)
     if program is None or not program.strip("`[]"):
         return None
     if program in INSTEAD:
@@ -517,6 +539,21 @@ def _python_package(name: str) -> _Package | str:
         return f"There is no module {name!r} in this version of Python."
     package = package_of_module(name)
     return _Package(package or module, module, package is not None)
+
+
+def _optional(stderr: str) -> _Package | None:
+    """Return the well-known package that a library asks for in words of its own, where a program failed for that."""
+    raised = list(_RAISED.finditer(stderr))
+    if not raised:
+        return None
+    said = stderr[raised[-1].end() :]
+    patterns = (_PIP, _LACKS, _IMPORT_LACKS) if _IMPORT_ERROR.search(raised[-1][1]) else (_PIP, _LACKS)
+    for found in (match for pattern in patterns for match in pattern.finditer(said)):
+        name, bracket, extras = next(filter(None, found.groups())).partition("[")
+        package = package_of_module(name) or package_of_module(name.lower())
+        if package is not None:
+            return _Package(package + bracket + extras, name)
+    return None
 
 
 def _last(pattern: re.Pattern[str], text: str) -> str | None:

@@ -15,6 +15,7 @@ from interpreter_tools._dependencies.inventory import Inventory
 from interpreter_tools._dependencies.wanted import correct, imported_packages, needed_system_packages
 from interpreter_tools._languages.imports import Imported, grammar_of, read_imports
 from interpreter_tools._languages.known import (
+    companions,
     known_packages,
     large_packages,
     package_of_module,
@@ -22,7 +23,7 @@ from interpreter_tools._languages.known import (
     system_needs,
     system_packages,
 )
-from interpreter_tools._languages.specifiers import normalise
+from interpreter_tools._languages.specifiers import normalise, package_name
 
 if TYPE_CHECKING:
     from interpreter_tools._languages.imports import Grammar
@@ -168,6 +169,9 @@ def test_tables_hold_together() -> None:
             assert set(need) <= system_packages().keys()
     assert known_packages("words") == frozenset()
     assert large_packages() <= known_packages("pip")
+    needs = {need for name in known_packages("pip") for _, row in companions().get(name, ()) for need in row}
+    assert {canonicalize_name(package_name("pip", need)) for need in needs} <= known_packages("pip")
+    assert companions().keys() <= known_packages("pip")
     assert len(known_packages("pip")) > 2000
     assert len(known_packages("npm")) > 2000
 
@@ -218,6 +222,36 @@ async def test_an_import_alone_downloads_no_gigabytes(code: str) -> None:
 async def test_large_packages_come_where_one_was_asked_for() -> None:
     """Then the download is made anyway."""
     assert await found("pip", "import torch, timm", ("torch",)) == ({"timm"}, ())
+
+
+@pytest.mark.parametrize(
+    ("code", "packages"),
+    [
+        ("import pandas as pd\npd.DataFrame().to_excel('a.xlsx')", {"pandas", "openpyxl"}),
+        ("import pandas as pd\ndf = (pd.DataFrame()\n  .style.format())", {"pandas", "jinja2"}),
+        ("import pandas as pd\nstyle = 'plot'", {"pandas"}),
+        ("from bs4 import BeautifulSoup\nBeautifulSoup('', 'lxml')", {"beautifulsoup4", "lxml"}),
+        ('import bs4\nbs4.BeautifulSoup("", features="html5lib")', {"beautifulsoup4", "html5lib"}),
+        ("import plotly.express as px\npx.bar().write_html('a')", {"plotly", "pandas"}),
+        ("from plotly import express", {"plotly", "pandas"}),
+        ("import plotly.graph_objects as go", {"plotly"}),
+        ("import plotly.express as px\ndf.to_excel('x.xlsx')", {"plotly", "pandas", "openpyxl"}),
+        ("import pandas as pd\npd.array([], 'string[pyarrow]')", {"pandas", "pyarrow"}),
+        ("import xgboost\nxgboost.XGBClassifier()", {"xgboost-cpu", "scikit-learn"}),
+        ("import pandas\npandas.read_excel('a.xls')", {"pandas", "openpyxl", "xlrd"}),
+    ],
+)
+async def test_what_packages_need_for_a_part_of_themselves(code: str, packages: set[str]) -> None:
+    """It is taken where the program uses that part, also of a package that was asked for by name."""
+    assert await found("pip", code) == (packages, ())  # numpy is in the image
+    assert await found("pip", code, ("pandas",)) == (packages - {"pandas"}, ())
+
+
+async def test_what_is_needed_is_not_taken_twice() -> None:
+    """What the image has, what was asked for, and a module of the program's own are left alone."""
+    code = "import pandas as pd\npd.read_excel('a.xlsx')"
+    assert await found("pip", code, ("openpyxl==3.1",)) == ({"pandas"}, ())
+    assert await found("pip", code, (), {"pandas.py": ""}) == (set(), ())
 
 
 async def test_modules_that_python_has_no_more_are_no_packages() -> None:
