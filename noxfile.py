@@ -6,9 +6,14 @@ import hashlib
 import importlib.util
 import os
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|venv"
@@ -50,6 +55,19 @@ def _run(session: nox.Session, program: str, *arguments: str) -> None:
     session.run(SHARED / "bin" / program, *arguments, external=True)
 
 
+def _pytest(session: nox.Session, *arguments: str, codes: Sequence[int] = (0,)) -> None:
+    """Run tests, with temporary files of their own: what a killed run has left is in nobody's way.
+
+    Args:
+        session: the session.
+        arguments: of pytest.
+        codes: its exit codes that are no failure.
+    """
+    with tempfile.TemporaryDirectory(prefix="it-", ignore_cleanup_errors=True) as own:
+        program = (SHARED / "bin" / "pytest", "--basetemp", f"{own}/t")
+        session.run(*program, *arguments, external=True, success_codes=codes)
+
+
 def _test(session: nox.Session, *arguments: str, processes: int = 2, by: str = "loadfile") -> None:
     """Run tests in several processes.
 
@@ -59,7 +77,7 @@ def _test(session: nox.Session, *arguments: str, processes: int = 2, by: str = "
         processes: as many as a small machine has cores, or one more for tests that often wait.
         by: the hand-out of pytest-xdist: ``loadfile`` keeps a file in one process, ``worksteal`` does not.
     """
-    _run(session, "pytest", "-n", str(processes), "--dist", by, "--no-loadscope-reorder", *arguments)
+    _pytest(session, "-n", str(processes), "--dist", by, "--no-loadscope-reorder", *arguments)
 
 
 def _set_up(session: nox.Session, *names: str) -> None:
@@ -104,8 +122,8 @@ def docker(session: nox.Session) -> None:
     _install(session)
     _set_up(session)
     folders = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
-    alone = (SHARED / "bin" / "pytest", "-m", "docker and alone", *folders, *session.posargs)
-    session.run(*alone, external=True, success_codes=[0, 5])  # 5: session.posargs choose none of them
+    alone = ("-m", "docker and alone", *folders, *session.posargs)
+    _pytest(session, *alone, codes=(0, 5))  # 5: session.posargs choose none of them
     _test(session, "-m", "docker and not alone", *folders, *session.posargs, processes=3)
 
 

@@ -13,7 +13,7 @@ from interpreter_tools._config.language_names import LANGUAGE_NAMES
 from interpreter_tools._container.boxes import Boxes
 from interpreter_tools._docker import DockerClient
 
-from .watch import CLIENTS, containers_of_process, eventually
+from .watch import CLIENTS, eventually, nothing_is_left_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -92,9 +92,4 @@ async def nothing_is_left(request: pytest.FixtureRequest) -> AsyncIterator[None]
     if not any(item.get_closest_marker("docker") for item in request.session.items):
         return
     async with await DockerClient.connect() as client:
-
-        async def left() -> list[str]:
-            pids = {os.getpid(), *CLIENTS}
-            return [name for pid in pids for name in await containers_of_process(client, pid)]
-
-        await eventually(left, lambda names: not names, within=60)
+        await nothing_is_left_of(client, (os.getpid(), *CLIENTS))

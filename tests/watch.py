@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from interpreter_tools import ContainerStrategy
+from interpreter_tools._docker import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from interpreter_tools import ExecutionEngine
     from interpreter_tools._container.container import Container
@@ -116,6 +117,26 @@ async def containers_of_process(client: DockerClient, pid: int) -> list[str]:
     """The ids of the containers that belong to a process."""
     found = await client.list_containers(labels={"interpreter-tools.pid": str(pid)})
     return [container.id for container in found]
+
+
+async def nothing_is_left_of(client: DockerClient, pids: Iterable[int], *, within: float = 60.0) -> None:
+    """Wait until processes have no container, those that have died too.
+
+    What runs in a container of a dead process ends by itself. A container that was created and never started is
+    there until the next sweep, which each engine makes as it starts.
+    """
+
+    async def left() -> list[tuple[str, str]]:
+        found = [
+            (container.id, container.state)
+            for pid in pids
+            for container in await client.list_containers(labels={"interpreter-tools.pid": str(pid)})
+        ]
+        if found and all(state == "created" for _, state in found):
+            await sweep(client)
+        return found
+
+    await eventually(left, lambda found: not found, within=within)
 
 
 def open_descriptors() -> int:

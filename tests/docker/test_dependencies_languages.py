@@ -14,7 +14,7 @@ from interpreter_tools import ContainerStrategy, DependencyStore, EngineConfig, 
 from interpreter_tools._dependencies import DERIVED_REPOSITORY
 from interpreter_tools._docker.build import build_image
 from tests.docker.stores import remove_image, remove_images, remove_store
-from tests.watch import CLIENTS, containers_of_process, eventually
+from tests.watch import CLIENTS, nothing_is_left_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -238,7 +238,7 @@ async def test_client_that_dies_while_it_makes_an_image_stands_in_nobodys_way(
     await process.wait()
     result = (await engine.run("shell", "ncal -h 2>&1 | head -1", dependencies=["ncal"])).check()
     assert result.dependency_time > 0
-    await eventually(lambda: containers_of_process(docker_client, process.pid), lambda left: not left, within=30)
+    await nothing_is_left_of(docker_client, [process.pid])
 
 
 CLIENT = """

@@ -53,7 +53,15 @@ from tests.docker import toy
 from tests.docker.conftest import spec_of
 from tests.docker.stores import remove_store
 from tests.relay import Relay
-from tests.watch import busy_container, containers_of, containers_of_process, eventually, open_descriptors, owner_of
+from tests.watch import (
+    busy_container,
+    containers_of,
+    containers_of_process,
+    eventually,
+    family,
+    open_descriptors,
+    owner_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -610,9 +618,10 @@ async def main():
 
 
 class Daemon:
-    """A Docker engine of the test's own, in a network namespace of its own, that can be killed.
+    """A Docker engine of the test's own that can be killed, in mount, process and network namespaces of its own.
 
-    Its containerd is a process beside it, as on machines that start both as services, and lives on.
+    Its containerd is a process beside it, as on machines that start both as services, and lives on. It is the first
+    process of the namespaces: all others, and all mounts, end with it, and it ends with the process of the tests.
 
     Args:
         directory: for its files and its socket.
@@ -632,14 +641,25 @@ class Daemon:
                 config = self._directory / "containerd.toml"
                 config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
                 places = [f"--{name}={self._directory}/containerd-{name}" for name in ("root", "state")]
-                command = ("containerd", "--config", str(config), *places, "--address", socket)
+                own = ("setpriv", "--pdeathsig=KILL", "unshare", "--net", "--pid", "--mount-proc", "--kill-child")
+                data = self._directory / "data-root"  # in memory, where an image is loaded and removed at once
+                data.mkdir()
+                mount = ("sh", "-c", 'mount -t tmpfs -o size=2g tmpfs "$0" && exec "$@"', str(data))
+                command = (*own, *mount, "containerd", "--config", str(config), *places, "--address", socket)
                 self._containerd = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
             places = [f"--{name}={self._directory}/{name}" for name in ("data-root", "exec-root", "pidfile")]
             command = ("dockerd", "--iptables=false", "--ip6tables=false", "--containerd", socket, "-H", self.address)
             self._process = await asyncio.create_subprocess_exec(
-                "unshare", "--net", *command, *places, stdout=log, stderr=log
+                *await self._enter(), *command, *places, stdout=log, stderr=log
             )
         await eventually(self._answers, bool, within=60)
+
+    async def _enter(self) -> list[str]:
+        """The command that runs another in the namespaces of containerd."""
+        assert self._containerd is not None
+        pid = self._containerd.pid
+        pids = await eventually(lambda: asyncio.to_thread(family, pid), lambda found: len(found) > 1)
+        return ["nsenter", "--target", str(pids[1]), "--net", "--mount", "--pid"]
 
     async def _answers(self) -> bool:
         assert self._process is not None
@@ -656,16 +676,18 @@ class Daemon:
     async def kill(self) -> None:
         """Kill it, as a power cut would."""
         assert self._process is not None
-        self._process.kill()
+        pids = await asyncio.to_thread(family, self._process.pid)
+        os.kill(pids[1], signal.SIGKILL)
         await self._process.wait()
 
     async def aclose(self) -> None:
-        """End it and its containerd, and remove their files."""
-        for process in (self._process, self._containerd):
-            if process is not None and process.returncode is None:
-                process.terminate()
+        """End all its processes, and with them its mounts, and remove its files."""
+        for process in (self._containerd, self._process):
+            if process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
                 await process.wait()
-        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._directory)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.cli.command import COMMAND, ENVIRONMENT, call
-from tests.watch import CLIENTS, containers_of_process, eventually
+from tests.watch import CLIENTS, containers_of_process, eventually, nothing_is_left_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -66,6 +66,12 @@ async def _run(url: str, code: str, **headers: str) -> httpx.Response:
         return await client.post(f"{url}/run_code", json={"language": "python", "code": code, "run_timeout": 60})
 
 
+async def _runs(endpoint: str) -> bool:
+    """Whether a run is in the server of this URL, which has the key in it."""
+    async with httpx.AsyncClient(timeout=60) as client:
+        return "interpreter_tools_running 1.0\n" in (await client.get(f"{endpoint}/metrics")).text
+
+
 @pytest.mark.docker
 async def test_exports_lead_clients_to_the_server_and_sigterm_drains_it(docker_client: DockerClient):
     """A run that is on its way is answered; the status is 0, and no container is left."""
@@ -74,7 +80,7 @@ async def test_exports_lead_clients_to_the_server_and_sigterm_drains_it(docker_c
         assert (await _run(endpoint, "print(1)")).json()["run_result"]["stdout"] == "1\n"
         assert (await _run(server.url, "print(1)")).status_code == 401
         slow = asyncio.create_task(_run(endpoint, "import time; time.sleep(2); print('done')"))
-        await asyncio.sleep(0.7)
+        await eventually(lambda: _runs(endpoint), bool)
         server.process.send_signal(signal.SIGTERM)
         assert (await slow).json()["run_result"]["stdout"] == "done\n"
         _, logged = await asyncio.wait_for(server.process.communicate(), 30)
@@ -89,16 +95,14 @@ async def test_exports_lead_clients_to_the_server_and_sigterm_drains_it(docker_c
 async def test_killed_server_leaves_no_container(docker_client: DockerClient):
     """Its containers end with their streams."""
     async with started("--wires", "sandbox-fusion") as server:
-        slow = asyncio.create_task(_run(server.exports["SANDBOX_FUSION_ENDPOINT"], "import time; time.sleep(60)"))
-        await asyncio.sleep(0.7)
+        endpoint = server.exports["SANDBOX_FUSION_ENDPOINT"]
+        slow = asyncio.create_task(_run(endpoint, "import time; time.sleep(60)"))
+        await eventually(lambda: _runs(endpoint), bool)
         os.kill(server.process.pid, signal.SIGKILL)
         with pytest.raises(httpx.TransportError):
             await slow
-
-        async def left() -> list[str]:
-            return await containers_of_process(docker_client, server.process.pid)
-
-        await eventually(left, lambda names: not names, within=30)
+        await server.process.wait()
+        await nothing_is_left_of(docker_client, [server.process.pid])
 
 
 @pytest.mark.docker
