@@ -244,7 +244,7 @@ class ExecutionEngine:
     # -- running
 
     async def run(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> ExecutionResult:
-        """Run code to its end, in a fresh container unless the strategy says otherwise.
+        """Run code to its end, in a fresh sandbox unless the strategy says otherwise.
 
         If ``run`` is cancelled, the program and everything it started are killed.
 
@@ -254,7 +254,7 @@ class ExecutionEngine:
             options: the options of the run; see ``RunOptions``.
 
         Returns:
-                The result of the run. Code that fails, is killed or reaches a limit gives a result as well.
+            The result of the run. Code that fails, is killed or reaches a limit gives a result as well.
 
         Raises:
             UsageError: the call cannot work as it was made, and no program began; or the engine was closed during the
@@ -540,8 +540,9 @@ class ExecutionEngine:
         Raises:
             EngineClosed: the engine is not running.
         """
-        pools = tuple(pool.stats() for pool in self._use().runtime.pools.values())
-        return EngineStats.of(pools, background_failures=self._use().runtime.tasks.failures)
+        runtime = self._use().runtime
+        pools = tuple(pool.stats() for pool in runtime.pools.values())
+        return EngineStats.of(pools, background_failures=runtime.tasks.failures)
 
     def _use(self) -> _Running:
         if self._closed:

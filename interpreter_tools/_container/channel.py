@@ -39,14 +39,13 @@ _READ = 128 << 10  # bytes at once; the engine sends 32 KiB pieces, more of them
 # Bytes that may wait for room in the kernel before a sender has to wait. More would only be copied about; with 0,
 # asyncio's TLS transport would pause for good.
 _WRITE_HIGH = 1
-_DRAIN_DEADLINE = 30.0  # seconds; the supervisor takes what it is sent at once, so it does not run any more
+_DRAIN_DEADLINE = 30.0  # seconds; a supervisor that runs takes what it is sent at once
 _LEFTOVER = 1024  # bytes of the buffer of a channel that has ended
-_SILENCE = (
-    30.0  # seconds without a byte; the supervisor answers at once, but lists 100,000 files on a small share of a core
-)
-_PATIENCE = 5.0  # seconds
+# Seconds without a byte. The supervisor answers at once, but lists 100,000 files on a small share of a core.
+_SILENCE = 30.0
+_PATIENCE = 5.0  # seconds for the rest of an answer that was given up
 _BATCH = 1 << 20  # bytes of contents for which it is worth to wake a task
-_WAITING = 4 * _BATCH
+_WAITING = 4 * _BATCH  # bytes of contents that may wait before the container has to
 
 
 class Listener(Protocol):
@@ -174,8 +173,7 @@ class Channel(asyncio.BufferedProtocol, asyncio.Protocol):
     """The attach stream of one container. It is made before the container starts, and ends with it.
 
     Bytes are read into one buffer and put together from there: bulk output comes page by page, and an event for each
-        page
-    would cost more than the copy.
+    page would cost more than the copy.
 
     Attributes:
         connection: the state machine whose bytes go through here.

@@ -77,7 +77,7 @@ def test_package_is_imported_without_what_it_needs_later():
 
 def test_each_command_is_explained_by_examples():
     """And the first steps by the help of the whole."""
-    names = ("setup", "doctor", "run", "ps", "clean", "completion", "deps", "shell")
+    names = ("setup", "doctor", "run", "ps", "clean", "completion", "deps", "mcp", "serve", "shell")
     for arguments in ((), *((name,) for name in names)):
         command = [sys.executable, "-m", "interpreter_tools.cli", *arguments, "--help"]
         done = subprocess.run(command, capture_output=True, check=True, env=ENVIRONMENT, timeout=60, text=True)

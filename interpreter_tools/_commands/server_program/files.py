@@ -28,11 +28,20 @@ def read(path, limit):
 
 
 def write(path):
+    copy_input(open_to_write(path))
+
+
+def open_to_write(path):
+    """Open a regular file for writing; it and missing directories are made."""
     try:
-        descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT)
+        return open_regular(path, os.O_WRONLY | os.O_CREAT)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT)
+        return open_regular(path, os.O_WRONLY | os.O_CREAT)
+
+
+def copy_input(descriptor):
+    """Make standard input the contents of a file."""
     os.ftruncate(descriptor, 0)
     while True:
         data = os.read(0, 1 << 20)
@@ -100,19 +109,10 @@ def receive(path):
         os._exit(1)
 
     signal.signal(signal.SIGTERM, give_up)
-    try:
-        descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT)
+    descriptor = open_to_write(path)
     try:
         ours = True
-        os.ftruncate(descriptor, 0)
-        while True:
-            data = os.read(0, 1 << 20)
-            if not data:
-                break
-            write_all(descriptor, data)
+        copy_input(descriptor)
     except OSError:
         os.unlink(path)
         raise
