@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from interpreter_tools._docker.http import HttpConnection
 
-_SILENCE = (
-    120.0  # seconds; an engine says nothing while it waits for a registry that does not answer: up to 30 s per attempt
-)
+# Seconds. An engine says nothing while it waits for a registry that does not answer: up to 30 s per attempt.
+_SILENCE = 120.0
 _MEDIA_TYPE = {"Content-Type": "application/x-tar"}
 
 

@@ -1,4 +1,4 @@
-"""The way of a program into a container of a session, to run beside its runs: of processes, for one."""
+"""The way of a program into a container of a session, to run beside its runs: of contexts, and of processes."""
 
 from __future__ import annotations
 
@@ -15,44 +15,37 @@ from interpreter_tools._runtime.request import RunRequest
 
 if TYPE_CHECKING:
     from interpreter_tools._container.side_run import SideListener, SideRun
+    from interpreter_tools._languages import Job
+    from interpreter_tools._session.record import Record
     from interpreter_tools._session.run import SessionRuns
 
-_NAME = "its processes"
+_NAME = "its processes"  # as an error names what lives in a container
 
 
-async def start_beside(
-    runs: SessionRuns, request: RunRequest, command: tuple[str, ...], listener: SideListener, *, resident: str
-) -> SideRun:
-    """Start a program beside the runs of a session, in the container of its language. It has the turn for that only.
+async def place_beside(runs: SessionRuns, request: RunRequest, *, is_booted: bool) -> tuple[Record, Job]:
+    """Return a container of the session that is ready for a program beside its runs, and the job of the program.
+
+    The caller has the session's turn.
 
     Args:
         runs: the runs of the session.
         request: the request that says which container, which variables and which directory.
-        command: the program and its arguments.
-        listener: hears what the program says.
-        resident: the name of what lives in the container then, for people.
+        is_booted: True for a program that the interpreter booted ahead runs.
+
+    Raises:
+        StoreFailed: something that was installed for the program is not there.
+        ContainerLost: a container of the session is gone.
     """
-    async with runs.turns.turn():
-        runs.workspace.containers.check()
-        fitting = await runs.fit(request, is_booted=False)
-        if isinstance(fitting, Missing):
-            raise StoreFailed("an image was made for a program, but is not there")
-        record = await runs.workspace.containers.acquire_own(fitting.shape)
-        await record.container.apply_limits(request.options.container)
-        await runs.workspace.deliver(record)
-        runs.workspace.containers.release_own(record)
-        job = job_of(request, fitting, image_environment=record.container.shape.image_environment)
-        runs.workspace.residents.add(resident)
-        start = Start(
-            command,
-            job.environment,
-            uid=record.uid,
-            flags=Flag.STDIN,
-            timeout_ms=0,
-            output_limit=0,
-            directory=job.directory,
-        )
-        return record.channel.start_side(start, listener)
+    containers = runs.workspace.containers
+    containers.check()
+    fitting = await runs.fit(request, is_booted=is_booted)
+    if isinstance(fitting, Missing):
+        raise StoreFailed("what was installed for a program beside the session's runs is not there")
+    record = await containers.acquire_own(fitting.shape)
+    await record.container.apply_limits(request.options.container)
+    await runs.workspace.deliver(record)
+    containers.release_own(record)
+    return record, job_of(request, fitting, image_environment=record.container.shape.image_environment)
 
 
 class ProcessPlace:
@@ -68,10 +61,22 @@ class ProcessPlace:
         return container.image or LanguageRegistry.get("python").default_image
 
     async def start(self, command: tuple[str, ...], listener: SideListener) -> SideRun:
-        """Start the command server."""
+        """Start the command server. It has the session's turn for that only."""
         runs = self._runs
         request = RunRequest.read(runs.runtime.config, "python", "", {}, session=runs.config)
-        return await start_beside(runs, request, command, listener, resident=_NAME)
+        async with runs.turns.turn():
+            record, job = await place_beside(runs, request, is_booted=False)
+            runs.workspace.residents.add(_NAME)
+            start = Start(
+                command,
+                job.environment,
+                uid=record.uid,
+                flags=Flag.STDIN,
+                timeout_ms=0,
+                output_limit=0,
+                directory=job.directory,
+            )
+            return record.channel.start_side(start, listener)
 
     def begin(self) -> None:
         """Note that a process begins."""

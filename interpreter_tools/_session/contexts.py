@@ -28,6 +28,7 @@ from interpreter_tools._protocol.constants import Flag
 from interpreter_tools._runtime.placing import job_of
 from interpreter_tools._runtime.preparing import find_packages
 from interpreter_tools._runtime.request import RunRequest
+from interpreter_tools._session.beside import place_beside
 from interpreter_tools._session.run import SessionRun
 
 if TYPE_CHECKING:
@@ -216,15 +217,8 @@ class _Place:
                 reason = f"cannot be installed: {said}"
                 raise ConfigurationError("dependencies", list(request.packages.own), reason)
         async with runs.turns.turn():
-            runs.workspace.containers.check()
-            fitting = await runs.fit(request, is_booted=self._runner.booted)
-            if isinstance(fitting, Missing):
-                raise StoreFailed("packages were installed for a context, but are not there")
-            record = self._record = await runs.workspace.containers.acquire_own(fitting.shape)
-            await record.container.apply_limits(request.options.container)
-            await runs.workspace.deliver(record)
-            runs.workspace.containers.release_own(record)
-            job = job_of(request, fitting, image_environment=record.container.shape.image_environment)
+            record, job = await place_beside(runs, request, is_booted=self._runner.booted)
+            self._record = record
             if self._runner.booted and not job.booted:
                 reason = "holds a variable that Python reads when it starts, which a context does not do anew"
                 raise ConfigurationError("environment", sorted(request.options.environment), reason)

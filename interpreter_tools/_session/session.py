@@ -250,7 +250,8 @@ class Session:
     def _check_own(self) -> None:
         self._turns.check()
         if self.config.strategy is not ContainerStrategy.PER_SESSION:
-            raise ConfigurationError("session_id", self.id, "is a session of another strategy than PER_SESSION")
+            words = f"is a session of the strategy {self.config.strategy.name}, which keeps no container"
+            raise ConfigurationError("session_id", self.id, words, hint="make one with PER_SESSION, the default")
 
     async def run(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> ExecutionResult:
         """Run code to its end, once the session's turn has come; see ``ExecutionEngine.run``.
@@ -290,9 +291,9 @@ class Session:
 
         Raises:
             ConfigurationError: the strategy of the session is not ``PER_SESSION``, so its files do not stay.
+            SessionClosed: the session was cleaned up.
         """
-        if self.config.strategy is not ContainerStrategy.PER_SESSION:
-            raise ConfigurationError("session_id", self.id, "is a session of another strategy than PER_SESSION")
+        self._check_own()
         if self._commands is None:
             self._commands = Commands(self, working_dir=self._workspace.config.working_dir)
             self._turns.guest = self._commands  # their server is one long run

@@ -58,12 +58,9 @@ class LimitOptions(Limits):
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - takes longer than all the rest
+    from interpreter_tools import __version__  # noqa: PLC0415 - takes longer than all the rest
 
-    try:
-        return version("interpreter-tools")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
+    return __version__
 
 
 app = App(
