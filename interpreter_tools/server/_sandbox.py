@@ -49,7 +49,7 @@ class Sandbox:
         metadata: Mapping[str, str],
         on_timeout: Literal["kill", "pause"],
         schedule: Callable[[Sandbox], None],
-        forget: Callable[[Sandbox], None],
+        ended: Callable[[Sandbox, asyncio.Task[None]], None],
     ) -> None:
         self.id = sandbox_id
         self.owner = owner
@@ -65,7 +65,7 @@ class Sandbox:
         self.deadline = 0.0  # on the monotonic clock; ``set_timeout`` sets it
         self.ends_at = self.started_at
         self._schedule = schedule
-        self._forget = forget
+        self._ended = ended
         self._on_end: list[Callable[[], None]] = []
         self._ending: asyncio.Task[None] | None = None
 
@@ -156,14 +156,14 @@ class Sandbox:
         await asyncio.shield(self.end())
 
     def end(self) -> asyncio.Task[None]:
-        """Begin to end the sandbox, and return the task that does it."""
+        """Begin to end the sandbox, and return the task that does it, which its table waits for."""
         if self._ending is None:
             self.state = "ended"
-            self._forget(self)
+            self._ending = asyncio.create_task(self._end())
+            self._ended(self, self._ending)
             for call in self._on_end:
                 call()
             self._on_end.clear()
-            self._ending = asyncio.create_task(self._end())
         return self._ending
 
     async def _end(self) -> None:

@@ -125,7 +125,7 @@ class Sandboxes:
             metadata=metadata or {},
             on_timeout=on_timeout,
             schedule=self._schedule,
-            forget=self._forget,
+            ended=self._take_leave,
         )
         owner.sandboxes += 1
         self._by_id[sandbox_id] = sandbox
@@ -179,10 +179,9 @@ class Sandboxes:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        ends = [sandbox.end() for sandbox in tuple(self._by_id.values())]
-        for result in await asyncio.gather(*ends, *self._ending, return_exceptions=True):
-            if isinstance(result, Exception):
-                _LOG.warning("a sandbox could not be ended", exc_info=result)
+        for sandbox in tuple(self._by_id.values()):
+            sandbox.end()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     # -- time
 
@@ -216,19 +215,19 @@ class Sandboxes:
             if sandbox.on_timeout == "pause" and sandbox.state == "running" and sandbox.session.is_active:
                 sandbox.pause(keep=self._config.paused_timeout)
             else:
-                self._end(sandbox)
+                sandbox.end()
         self._set_timer()
 
-    def _end(self, sandbox: Sandbox) -> None:
-        task = sandbox.end()
-        self._ending.add(task)
-        task.add_done_callback(self._ended)
+    # -- end
+
+    def _take_leave(self, sandbox: Sandbox, ending: asyncio.Task[None]) -> None:
+        """Forget a sandbox, and keep the task that ends it until it is done."""
+        del self._by_id[sandbox.id]
+        sandbox.owner.sandboxes -= 1
+        self._ending.add(ending)
+        ending.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOG.warning("a sandbox could not be ended", exc_info=error)
-
-    def _forget(self, sandbox: Sandbox) -> None:
-        if self._by_id.pop(sandbox.id, None) is not None:
-            sandbox.owner.sandboxes -= 1

@@ -36,6 +36,15 @@ from e2b import (
     TimeoutException,
 )
 from e2b_code_interpreter import AsyncSandbox, Sandbox
+from e2b_code_interpreter.charts import (
+    BarChart,
+    BoxAndWhiskerChart,
+    ChartType,
+    LineChart,
+    PieChart,
+    ScatterChart,
+    SuperChart,
+)
 
 from interpreter_tools.server import Keys, Quota, ServerConfig
 from tests.watch import eventually
@@ -115,6 +124,40 @@ async def test_results_have_their_formats(sandbox: AsyncSandbox) -> None:
     assert results[1].extra == {"application/x-mine": "m"}
 
 
+async def test_charts(sandbox: AsyncSandbox) -> None:
+    """The client makes objects of its own of what matplotlib has drawn."""
+    await sandbox.run_code("%pip install matplotlib")  # the installed packages are shared with other tests
+    code = """
+import matplotlib.pyplot as plt
+figure, ((a, b, c), (d, e, f)) = plt.subplots(2, 3)
+a.plot([1, 2], [3, 4], label="up")
+a.set(title="Line", xlabel="time (s)", ylabel="height [m]")
+b.scatter([1, 2], [3, 4])
+c.bar(["x", "y"], [5, 6])
+d.pie([1, 3], labels=["p", "q"])
+e.boxplot([[1, 2, 3, 4, 5]])
+f.hist([1, 1, 2])
+plt.show()
+"""
+    execution = await sandbox.run_code(code)
+    assert (execution.error, len(execution.results)) == (None, 1)
+    assert execution.results[0].png is not None
+    chart = execution.results[0].chart
+    assert isinstance(chart, SuperChart)
+    line, scatter, bar, pie, box, histogram = chart.elements
+    assert isinstance(line, LineChart)
+    assert (line.title, line.x_label, line.x_unit, line.y_unit) == ("Line", "time (s)", "s", "m")
+    assert (line.elements[0].label, line.elements[0].points) == ("up", [(1, 3), (2, 4)])
+    assert isinstance(scatter, ScatterChart)
+    assert isinstance(bar, BarChart)
+    assert [(each.label, each.value) for each in bar.elements] == [("x", 5), ("y", 6)]
+    assert isinstance(pie, PieChart)
+    assert [each.label for each in pie.elements] == ["p", "q"]
+    assert isinstance(box, BoxAndWhiskerChart)
+    assert histogram.type == ChartType.UNKNOWN
+    assert (box.elements[0].min, box.elements[0].median, box.elements[0].max) == (1, 3, 5)
+
+
 async def test_languages(sandbox: AsyncSandbox) -> None:
     """Bash runs beside Python over the same files; a language without contexts is refused by name."""
     await sandbox.run_code("open('f', 'w').write('from python')")
@@ -122,6 +165,8 @@ async def test_languages(sandbox: AsyncSandbox) -> None:
     assert execution.logs.stdout == ["from python"]
     assert execution.error is not None
     assert execution.error.value == "1"
+    home = await sandbox.run_code("test -d /home/user || cd /tmp; pwd", language="bash")
+    assert home.logs.stdout in (["/home/user\n"], ["/tmp\n"])  # an image without that link has the workspace only
     for language in ("r", "java", "cobol"):
         with pytest.raises(SandboxException, match=language):
             await sandbox.run_code("1", language=language)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,22 @@ async def test_table_and_owner_hold_no_more_than_they_may(sandboxes: Sandboxes):
     assert (limited.sandboxes, other.sandboxes) == (0, 0)
     with pytest.raises(Unavailable):
         await sandboxes.create(limited)
+
+
+async def test_closed_table_has_ended_what_was_on_its_end(sandboxes: Sandboxes):
+    """A sandbox whose client has gone while it was killed, too; nothing else holds the work then."""
+    sandbox = await sandboxes.create(Owner("a"))
+    context = sandbox.context("python")
+    await context.start()
+    killing = asyncio.create_task(sandbox.kill())
+    await asyncio.sleep(0)
+    killing.cancel()
+    session = sandbox.session
+    del sandbox, context, killing
+    gc.collect()
+    await sandboxes.aclose()
+    assert not session.is_active
+    assert len(sandboxes) == 0
 
 
 async def test_many_extensions_leave_no_memory_behind(sandboxes: Sandboxes):

@@ -261,10 +261,11 @@ def _box_and_whisker(ax, boxes, lines):
     same_height = len(boxes) > 1 and len({round(top - bottom, 9) for _, _, bottom, top in boxes}) == 1
     same_width = len({round(right - left, 9) for left, right, _, _ in boxes}) == 1
     flat = same_height and not same_width
-    if len(boxes) == 1:  # one box tells by its median, which crosses it
+    if len(boxes) == 1:  # one box tells by its median, which crosses it from side to side; a whisker begins at a side
         left, right, bottom, top = boxes[0]
         flat = any(
-            len(set(map(float, line.get_xdata()))) == 1 and bottom in map(float, line.get_ydata()) for line in lines
+            len(set(map(float, line.get_xdata()))) == 1 and {bottom, top} == set(map(float, line.get_ydata()))
+            for line in lines
         )
     axis = ax.yaxis if flat else ax.xaxis
     by_tick = dict(zip(axis.get_ticklocs(), (label.get_text() for label in axis.get_ticklabels())))

@@ -283,8 +283,13 @@ def _result(result: DisplayResult) -> dict[str, object]:
 
 
 def _known_chart(chart: dict[str, object]) -> dict[str, object]:
-    """Return a chart as clients of E2B know it: one of another type is ``unknown``."""
-    return chart if chart.get("type") in _CHARTS else {**chart, "type": "unknown"}
+    """Return a chart as clients of E2B know it: one of another type is ``unknown``, also one of several in a figure."""
+    if chart.get("type") not in _CHARTS:
+        return {**chart, "type": "unknown"}
+    if chart["type"] == "superchart":
+        inner = cast("list[dict[str, object]]", chart["elements"])
+        return {**chart, "elements": [_known_chart(each) for each in inner]}
+    return chart
 
 
 def _unquoted(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 import secrets
 import time
 from collections import deque
@@ -90,7 +91,12 @@ class State:
     def context(self, language: str, *, cwd: str = HOME) -> Context:
         """Return a new context."""
         context = self._sandbox.context(
-            language, working_dir=to_inside(cwd), timeout=None, output_limit=None, on_death="restart"
+            language,
+            working_dir=to_inside(cwd),
+            environment={"PWD": posixpath.normpath(posixpath.join(HOME, cwd))},  # bash says it where a link leads there
+            timeout=None,
+            output_limit=None,
+            on_death="restart",
         )
         self.cwd[context.id] = cwd
         return context
