@@ -61,7 +61,7 @@ class ConfigMeta(msgspec.StructMeta):
 
 
 def right_place(struct: type[Any], name: str) -> str:
-    """A hint at the field that was meant, also where it belongs to a part of the configuration."""
+    """Return a hint at the field that was meant, also where it belongs to a part of the configuration."""
     plain = _OTHER_NAMES.get(name.strip().lower(), name)
     for field, kind in kinds_of(struct).items():
         part = members_of(kind)[0]
@@ -72,7 +72,7 @@ def right_place(struct: type[Any], name: str) -> str:
 
 @functools.cache
 def kinds_of(struct: type[msgspec.Struct]) -> Mapping[str, Any]:
-    """The annotation of each field of a Struct, by name."""
+    """Return the annotation of each field of a Struct, by name."""
     return get_type_hints(struct)
 
 
@@ -105,7 +105,7 @@ def _plan(struct: type[msgspec.Struct]) -> tuple[tuple[str, object, tuple[Any, .
 
 
 def take(value: object, kind: object, field: str, *, strict: bool = True) -> object:
-    """A value as an annotation has it.
+    """Return a value as an annotation has it.
 
     Args:
         value: what was given.

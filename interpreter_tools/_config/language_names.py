@@ -36,7 +36,7 @@ def check_languages(images: Mapping[str, str], *, field: str, beside: Collection
 
 
 def image_for(names: Iterable[str], images: Mapping[str, str]) -> str | None:
-    """The image that is configured for a language, under whichever of its names; None where there is none."""
+    """Return the image that is configured for a language, under whichever of its names; None where there is none."""
     if not images:
         return None
     wanted = set(names)
@@ -44,5 +44,5 @@ def image_for(names: Iterable[str], images: Mapping[str, str]) -> str | None:
 
 
 def fold(name: str) -> str:
-    """A name as it is registered: the names of environment variables are in upper case."""
+    """Return a name as it is registered: the names of environment variables are in upper case."""
     return name.strip().lower()

@@ -162,7 +162,7 @@ def _check_pair(mount: Mount, other: Mount, field: str) -> None:
 
 
 def bind_spec(mount: Mount, *, recursive: bool) -> dict[str, object]:
-    """A directory or file as an element of ``HostConfig.Mounts``.
+    """Return a directory or file as an element of ``HostConfig.Mounts``.
 
     Args:
         mount: one that was looked at: its source is the real path.

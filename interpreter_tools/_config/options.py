@@ -395,7 +395,7 @@ def _unknown_option(name: str, known: Iterable[str]) -> ConfigurationError:
 
 
 def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig | None = None) -> Resolved:
-    """The options over the session's and the engine's configuration.
+    """Return the options over the session's and the engine's configuration.
 
     Raises:
         ConfigurationError: an option does not exist, or its value cannot work.

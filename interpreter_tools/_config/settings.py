@@ -148,7 +148,7 @@ def _read_file(path: Path) -> dict[str, object]:
 
 
 def with_environment(settings: Mapping[str, object], environ: Mapping[str, str], kind: type[T]) -> dict[str, object]:
-    """The settings with those of ``INTERPRETER_TOOLS_<PATH>`` over them, where ``__`` stands for the dot of a path.
+    """Return the settings with those of ``INTERPRETER_TOOLS_<PATH>`` over them; ``__`` stands for the dot of a path.
 
     Args:
         settings: a tree.
@@ -168,7 +168,7 @@ def with_environment(settings: Mapping[str, object], environ: Mapping[str, str],
 
 
 def build(settings: Mapping[str, object], kind: type[T], *, field: str = "") -> T:
-    """A Struct of a tree.
+    """Return a Struct of a tree.
 
     Args:
         settings: values by the names of the Struct's fields.
@@ -225,7 +225,7 @@ def _put(tree: dict[str, object], name: str, value: _Text, kind: type[msgspec.St
 
 
 def _convert(value: object, kind: object, field: str) -> object:
-    """A value as a field's type has it."""
+    """Return a value as a field's type has it."""
     members = members_of(kind)
     if isinstance(value, str) and NoneType in members and value.strip().lower() == "none":
         return None  # TOML and the environment have no word for it
@@ -245,7 +245,7 @@ def _convert(value: object, kind: object, field: str) -> object:
 
 
 def _parse(text: str, origin: object, field: str) -> object:
-    """A text that stands for several values: JSON, or words between commas."""
+    """Return a text that stands for several values: JSON, or words between commas."""
     if origin is not tuple and origin is not dict:
         return str(text)
     if origin is tuple and not text.lstrip().startswith("["):

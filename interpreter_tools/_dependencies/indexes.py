@@ -74,7 +74,7 @@ class IndexSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, config: EngineConfig, environment: Mapping[str, str] | None = None) -> Self:
-        """The settings of an engine on this host.
+        """Return the settings of an engine on this host.
 
         Args:
             config: its configuration, which goes before the variables.

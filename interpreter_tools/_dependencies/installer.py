@@ -215,7 +215,7 @@ class Installer:
         )
 
     async def _bring_authorities(self) -> dict[str, str]:
-        """The variables that tell programs whom to trust beside the image's own; none where nobody is to be."""
+        """Return the variables that tell programs whom to trust beside the image's own; none where nobody is to be."""
         certificates = await self._settings.authorities.read(self._sink)
         if not certificates:
             return {}

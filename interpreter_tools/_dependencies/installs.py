@@ -208,7 +208,7 @@ class Installs:
 
     @asynccontextmanager
     async def _alone(self, install: Install, shape: Shape) -> AsyncGenerator[Container]:
-        """The container whose name tells what is installed: while it is there, no other client installs the same.
+        """Keep the container whose name tells what is installed: meanwhile no other client installs the same.
 
         It ends with this process, so that one that dies stands in nobody's way.
         """

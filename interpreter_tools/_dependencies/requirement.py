@@ -53,7 +53,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
         return f"{DERIVED_REPOSITORY}:{self.key}"
 
     def manifest(self) -> bytes:
-        """The manifest of the entry."""
+        """Return the manifest of the entry."""
         packages = tuple(map(without_hashes, self.packages))
         return _ENCODER.encode({"language": self.language, "packages": packages, "image": self.shape.image})
 

@@ -140,12 +140,12 @@ async def _text(app: RunApp, name: str, read: Read) -> str | None:
 
 
 def decode_list(data: bytes) -> str:
-    """The text of a file that lists packages: UTF-8, or what a byte order mark says, as editors of Windows write it."""
+    """Return the text of a file that lists packages: UTF-8, or as its byte order mark says."""
     return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig", "replace")
 
 
 def requirement_lines(text: str) -> list[tuple[int, str]]:
-    """The lines of a requirements file that say something, by number, without comments and continuations.
+    """Return the lines of a requirements file that say something, by number, without comments and continuations.
 
     As pip reads them: a line that ends in a backslash goes on in the next one, unless it is a comment.
     """
@@ -367,7 +367,7 @@ class _Lock(msgspec.Struct):
     dependencies: dict[str, _Locked] = {}  # of npm 6 and older, which knew no packages
 
     def version(self, name: str) -> str | None:
-        """The one that is pinned."""
+        """Return the version that is pinned."""
         entry = self.packages.get(f"node_modules/{name}") if self.packages else self.dependencies.get(name)
         return None if entry is None else entry.version
 
@@ -385,7 +385,7 @@ def _package(text: str, lock_text: str | None, lock_name: str) -> tuple[str, ...
 
 
 def _npm_specifier(name: str, wanted: str, pinned: str | None) -> str:
-    """A package as npm's command line takes it, where a name alone means any version."""
+    """Return a package as npm's command line takes it, where a name alone means any version."""
     wanted, aliased = wanted.strip(), wanted.strip().removeprefix("npm:")
     if pinned and aliased != wanted and not pinned.startswith("npm:"):  # as npm 6 wrote it
         pinned = f"npm:{aliased[:1]}{aliased[1:].partition('@')[0]}@{pinned}"

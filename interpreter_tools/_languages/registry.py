@@ -122,7 +122,7 @@ class LanguageRegistry:
 
     @classmethod
     def registered(cls) -> list[str]:
-        """The names of the languages that are registered by now, without those of packages not looked for yet."""
+        """Return the names of the languages that are registered by now; entry points may bring more later."""
         return sorted({config.language for config in cls._by_name.values()})
 
     @classmethod

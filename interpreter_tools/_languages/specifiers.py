@@ -149,7 +149,7 @@ _HINTS: dict[Kind, str] = {
 
 
 def package_name(kind: Kind, specifier: str) -> str:
-    """The package that a normalised specifier is about."""
+    """Return the package that a normalised specifier is about."""
     if kind == "pip":
         from packaging.requirements import Requirement  # noqa: PLC0415 - as above
 
@@ -162,7 +162,7 @@ def package_name(kind: Kind, specifier: str) -> str:
 def normalise(
     kind: Kind, specifiers: Sequence[str], *, field: str = "dependencies", hosts: frozenset[str] = frozenset()
 ) -> tuple[str, ...]:
-    """The packages, each written as all who mean the same write it, sorted, none twice.
+    """Return the packages, each written as all who mean the same write it, sorted, none twice.
 
     Args:
         kind: what they may look like.

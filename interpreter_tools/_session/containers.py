@@ -272,7 +272,7 @@ class SessionContainers:
             self._anchor = record
 
     def hold(self, record: Record) -> None:
-        """The container of this run holds the files now; that of the last one is not needed any more."""
+        """Note that the container of this run holds the files now: that of the last run is not needed any more."""
         if self._closed:
             self._runtime.terminate(record.container)
             return

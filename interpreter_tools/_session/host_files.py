@@ -87,7 +87,7 @@ class HostFile:
 
 
 def host_path(path: str | os.PathLike[str], *, field: str) -> Path:
-    """A path of this machine that is to be written.
+    """Return a path of this machine that is to be written.
 
     Raises:
         ConfigurationError: it is empty, or holds a NUL.
@@ -114,7 +114,7 @@ def host_file(path: str | os.PathLike[str], *, field: str) -> Path:
 
 @contextlib.asynccontextmanager
 async def arriving(target: Path) -> AsyncGenerator[anyio.AsyncFile[bytes]]:
-    """A file that takes its name, and the place of what has it, once it is whole; else nothing of it is left.
+    """Yield a file that takes its name, and the place of what has it, once it is whole; else nothing of it is left.
 
     Until then it lies beside the target under a name that nobody can foresee: a program chooses the names of the files
     that are copied, and must not meet it.
@@ -131,7 +131,7 @@ async def arriving(target: Path) -> AsyncGenerator[anyio.AsyncFile[bytes]]:
 
 
 def below(path: bytes) -> str:
-    """A path for this machine. It comes from the container, so it is made sure of here that it leads nowhere else."""
+    """Return a path for this machine. It comes from the container, so it is made sure that it leads nowhere else."""
     if b"\0" in path or not set(path.split(b"/")).isdisjoint({b"", b".", b".."}):
         raise FileRefused(shown_path(path), errno.EINVAL, "it is no path beneath a directory")
     return os.fsdecode(path)
@@ -145,7 +145,7 @@ def size_of(path: Path) -> int | None:
 
 
 def walk(root: Path) -> list[tuple[Path, int]]:
-    """The regular files beneath a directory, with their sizes."""
+    """Return the regular files beneath a directory, with their sizes."""
     if not root.is_dir():
         raise ConfigurationError("source", str(root), "is not a directory")
     found: list[tuple[Path, int]] = []
@@ -159,6 +159,6 @@ def walk(root: Path) -> list[tuple[Path, int]]:
 
 
 def data_directory(session_id: str) -> Path:
-    """A new directory for the files of a session, in the user's data directory (XDG Base Directory Specification)."""
+    """Return the path of a new directory for the files of a session, in the user's data directory (XDG)."""
     base = Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser())
     return base / "interpreter-tools" / f"{session_id}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"

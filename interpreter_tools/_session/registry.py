@@ -76,7 +76,7 @@ class Sessions:
         return session
 
     def get(self, session_id: str) -> Session:
-        """The session of that name.
+        """Return the session of that name.
 
         Raises:
             UnknownSession: there is none.

@@ -100,11 +100,11 @@ class Staging:
         return path in self._files
 
     def get(self, path: bytes) -> Staged | None:
-        """The file at a path."""
+        """Return the file at a path."""
         return self._files.get(path)
 
     def items(self) -> list[tuple[bytes, Staged]]:
-        """Every file, in the order in which they came."""
+        """Return every file, in the order in which they came."""
         return list(self._files.items())
 
     def check(self, path: bytes) -> None:
@@ -145,5 +145,5 @@ class Staging:
 
 
 def _parents(path: bytes) -> list[bytes]:
-    """The directories that a file lies in."""
+    """Return the directories that a file lies in."""
     return [path[:at] for at, byte in enumerate(path) if byte == 0x2F]

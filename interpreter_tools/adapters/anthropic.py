@@ -84,7 +84,7 @@ class AnthropicTool(BetaAsyncBuiltinFunctionTool):
 
 
 def _content(reply: ToolReply) -> list[TextBlockParam | ImageBlockParam]:
-    """The reply as blocks: the text, and what was displayed as pictures."""
+    """Return the reply as blocks: the text, and what was displayed as pictures."""
     blocks: list[TextBlockParam | ImageBlockParam] = [{"type": "text", "text": reply.text}]
     for picture in reply.pictures:
         source: Base64ImageSourceParam = {

@@ -87,7 +87,7 @@ class OpenAITool:
 
 
 def _output(reply: ToolReply) -> str | ResponseFunctionCallOutputItemListParam:
-    """The reply as an output: the text, and what was displayed as pictures."""
+    """Return the reply as an output: the text, and what was displayed as pictures."""
     if not reply.pictures:
         return reply.text
     pictures: ResponseFunctionCallOutputItemListParam = [

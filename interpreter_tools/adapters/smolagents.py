@@ -53,10 +53,11 @@ class SandboxExecutor(RemotePythonExecutor):
         allow_pickle: bool = False,
     ) -> None:
         super().__init__(list(additional_imports), logger or AgentLogger(), allow_pickle)
-        self._own = None if engine is not None else Engine()
+        used = engine or Engine()
+        self._own = None if engine is not None else used
         self._options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         try:
-            self._context = (engine or self._own or Engine()).context(
+            self._context = used.context(
                 "python", dependencies=list(additional_imports), auto_dependencies=True, tools=tuple(host_tools)
             )
             self._context.__enter__()

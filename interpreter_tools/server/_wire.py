@@ -115,11 +115,11 @@ class WireApp:
         self.app: ASGIApp = ExceptionMiddleware(self._router, handlers=handlers)
 
     def has_route(self, scope: Scope) -> bool:
-        """True when a route of the wire matches path and method."""
+        """Return True when a route of the wire matches path and method."""
         return any(route.matches(scope)[0] is Match.FULL for route in self._router.routes)
 
     def has_path(self, scope: Scope) -> bool:
-        """True when a route of the wire matches the path, with another method."""
+        """Return True when a route of the wire matches the path, with another method."""
         return any(route.matches(scope)[0] is Match.PARTIAL for route in self._router.routes)
 
     async def _answer(self, connection: Request | WebSocket, error: Exception) -> Response | None:
@@ -207,7 +207,7 @@ def _descend(scope: Scope, prefix: str, rest: str) -> str:
 
 
 def _is_foreign(scope: Scope) -> bool:
-    """True when a page of another site asks, or one that calls this machine by a name of its own (DNS rebinding)."""
+    """Return True when a page of another site asks, or one that calls this machine by another name (DNS rebinding)."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in {b"origin", b"host"}}
     host = headers.get(b"host", "")
     origin = headers.get(b"origin")

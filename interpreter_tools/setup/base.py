@@ -31,7 +31,7 @@ _SCHEMES = ("http://", "https://", "file:")
 async def find_base(
     cache: BuildCache, sources: Sequence[AptSource], settings: AptSettings, *, bundle: str | None, report: Reporter
 ) -> Path:
-    """The archive of the base system, made when it is not there yet.
+    """Return the archive of the base system; it is made when it is not there yet.
 
     The caller holds the cache's lock. An archive gets its name when it is whole, so one that is there can be used.
 

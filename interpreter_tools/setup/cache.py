@@ -72,7 +72,7 @@ class BuildCache:
 
     @contextlib.asynccontextmanager
     async def work_tree(self) -> AsyncGenerator[Path]:
-        """A new directory, removed at the end of the block."""
+        """Yield a new directory, removed at the end of the block."""
         work = Path(tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=self.root))
         try:
             yield work

@@ -197,7 +197,7 @@ class Chroot:
                 path.unlink()
 
     def path(self, name: str) -> Path:
-        """The host's path of a path inside."""
+        """Return the host's path of a path inside."""
         return self.root / name.lstrip("/")
 
     def write(self, name: str, text: str) -> None:
@@ -224,6 +224,6 @@ class Chroot:
 
 
 def pack_command(root: Path) -> list[str]:
-    """The command that writes the tree as a tar archive to stdout, without what the kernel mounts there."""
+    """Return the command that writes the tree as a tar archive to stdout, without what the kernel mounts there."""
     kernel = (f"--exclude=./{name}/*" for name in ("dev", "proc", "sys", "run", "tmp"))
     return ["tar", "--create", "--anchored", "--numeric-owner", f"--directory={root}", *kernel, "."]

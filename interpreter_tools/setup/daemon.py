@@ -89,7 +89,7 @@ class Dockerd:
 
 
 def find_process(name: str) -> int | None:
-    """The oldest process of that name in our PID namespace: those of containers on this machine do not count."""
+    """Return the oldest process of that name in our PID namespace: those of containers do not count."""
     ours = Path("/proc/self/ns/pid").readlink()
     for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         if _command(pid) != name:
@@ -103,7 +103,7 @@ def find_process(name: str) -> int | None:
 
 
 def _command(pid: int) -> str:
-    """The name of a process that is not a zombie; empty when there is none."""
+    """Return the name of a process that is not a zombie; empty when there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -143,7 +143,7 @@ def is_listening() -> bool:
 
 
 def _probe(path: Path) -> int:
-    """The error number of connecting to a socket; 0 when it is accepted."""
+    """Return the error number of connecting to a socket; 0 when it is accepted."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_SECONDS)  # a full backlog would block
         try:

@@ -39,7 +39,7 @@ _SYSTEMD = Path("/run/systemd/system")  # there exactly when systemd runs: sd_bo
 
 
 async def open_engine(docker_host: str | None, *, consent: Consent, report: Reporter) -> DockerClient:
-    """A client of the engine that answers, which is installed and started first where need be.
+    """Return a client of the engine that answers; it is installed and started first where need be.
 
     Args:
         docker_host: the engine's address; None means the first that answers.
@@ -162,7 +162,7 @@ class _EngineStarter:
         return client
 
     async def _wait_for(self, daemon: Dockerd | int | None) -> DockerClient | None:
-        """The client of an engine that is starting; None when it died, or does not answer in time."""
+        """Return the client of an engine that is starting; None when it died, or does not answer in time."""
         self._report(Progress(_STEP, "working", "waiting for the Docker engine to answer"))
         with anyio.move_on_after(_START_SECONDS):
             while True:

@@ -79,7 +79,7 @@ class AptSettings(msgspec.Struct, frozen=True):
 
 
 def read_os_release(text: str | None = None) -> OsRelease:
-    """The system's name, from ``text`` or ``/etc/os-release``."""
+    """Return the system's name, from ``text`` or ``/etc/os-release``."""
     if text is None:
         try:
             fields: dict[str, str] = platform.freedesktop_os_release()
@@ -99,13 +99,13 @@ def is_root() -> bool:
 
 
 def find_bundle() -> Path | None:
-    """The file of certificate authorities that this machine trusts."""
+    """Return the file of certificate authorities that this machine trusts."""
     candidates = (os.environ.get("SSL_CERT_FILE", ""), *_BUNDLES)
     return next((Path(name) for name in candidates if name and Path(name).is_file()), None)
 
 
 def split_certificates(bundle: str) -> list[str]:
-    """The certificates of a PEM bundle, one text each."""
+    """Return the certificates of a PEM bundle, one text each."""
     return [f"{match}\n" for match in _CERTIFICATE.findall(bundle)]
 
 
@@ -150,7 +150,7 @@ async def read_apt_settings() -> AptSettings:
 
 
 def parse_sources(text: str) -> list[AptSource]:
-    """The repositories in an answer of ``apt-get indextargets`` to :func:`find_sources`."""
+    """Return the repositories in an answer of ``apt-get indextargets`` to :func:`find_sources`."""
     rows = (line.split("|") for line in text.splitlines() if line.count("|") == 3)
     return [AptSource(*("" if cell.startswith("$(") else cell for cell in row)) for row in rows]
 
@@ -161,7 +161,7 @@ def choose_sources(sources: list[AptSource], family: frozenset[str]) -> list[Apt
 
 
 async def find_sources(system: OsRelease) -> list[AptSource]:
-    """The distribution's own repositories, as apt on this machine is configured to use them, the base one first.
+    """Return the distribution's own repositories, as apt on this machine is configured to use them, the base one first.
 
     apt itself is asked, rather than its files read: it knows both formats and all the places.
 
@@ -194,7 +194,7 @@ def at_release(sources: list[AptSource], release: str) -> list[AptSource]:
 
 
 def read_keyring(uri: str) -> bytes:
-    """The keys that the host's apt trusts for the repository at ``uri``, as one binary OpenPGP keyring.
+    """Return the keys that the host's apt trusts for the repository at ``uri``, as one binary OpenPGP keyring.
 
     Those are the distribution's own, those trusted for every repository, and those named where ``uri`` is configured.
     """
@@ -213,7 +213,7 @@ def read_keyring(uri: str) -> bytes:
 
 
 def dearmor(key: bytes) -> bytes:
-    """The binary form of an OpenPGP key, which may be in either form (RFC 4880, section 6)."""
+    """Return the binary form of an OpenPGP key, which may be in either form (RFC 4880, section 6)."""
     if not key.lstrip().startswith(b"-----BEGIN PGP"):
         return key
     blocks: list[bytes] = []

@@ -103,7 +103,7 @@ def _choose(name: str) -> Recipe | str:
 
 
 def image_of(target: Recipe | str) -> str:
-    """The image that a target is about."""
+    """Return the image that a target is about."""
     return target if isinstance(target, str) else target.image
 
 

@@ -25,7 +25,7 @@ _QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_A
 
 
 async def refuse(_question: str) -> bool:
-    """A consent that is never given."""
+    """Refuse the consent."""
     return False
 
 

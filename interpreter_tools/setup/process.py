@@ -75,7 +75,7 @@ async def run_program(
 
 
 async def stream_program(arguments: Sequence[str], *, log: Path) -> AsyncGenerator[bytes]:
-    """The bytes that a program writes to stdout, as they come; close the iterator to end the program.
+    """Yield the bytes that a program writes to stdout, as they come; close the iterator to end the program.
 
     Args:
         arguments: the program and its arguments.
@@ -99,7 +99,7 @@ async def stream_program(arguments: Sequence[str], *, log: Path) -> AsyncGenerat
 async def started_program(
     arguments: Sequence[str], *, environment: Mapping[str, str] | None, stderr: int
 ) -> AsyncGenerator[Process]:
-    """A started program with its stdout on a pipe; at the end of the block its process group is dead."""
+    """Start a program with its stdout on a pipe; at the end of the block its process group is dead."""
     try:
         process = await anyio.open_process(
             arguments,

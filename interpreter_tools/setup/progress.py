@@ -31,4 +31,4 @@ Reporter: TypeAlias = Callable[[Progress], None]
 
 
 def ignore(_event: Progress) -> None:
-    """A reporter for those who only want the result."""
+    """Ignore progress, for those who only want the result."""

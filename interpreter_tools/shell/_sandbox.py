@@ -39,9 +39,8 @@ class Sandbox:
         self.session, self.tool = self._open()
 
     def _open(self) -> tuple[Session, CodeExecutionTool]:
-        session = self.engine.session(
-            idle_timeout=None, workspace_sharing="shared"
-        )  # for contexts of several languages
+        # shared, for contexts of several languages
+        session = self.engine.session(idle_timeout=None, workspace_sharing="shared")
         tool = create_code_execution_tool(engine=self.engine, session_id=session.id, timeout=self.engine.config.timeout)
         return session, tool
 

@@ -20,6 +20,7 @@ _THIRD_PERSON = re.compile(
     r"|Lets|Listens|Looks|Makes|Measures|Opens|Passes|Prints|Puts|Queues|Reads|Registers|Refuses|Removes|Returns"
     r"|Runs|Says|Sends|Shows|Sorts|Starts|Streams|Takes|Tells|Waits|Writes)\b"
 )
+_THING = re.compile(r"(The|A|An|True|False|Each|All|Every|One)\b")
 
 
 def _docstrings(file: Path) -> list[tuple[ast.AST, int, str]]:
@@ -59,6 +60,19 @@ def test_functions_are_described_in_one_mood() -> None:
         if isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef) and _THIRD_PERSON.match(text)
     ]
     assert others == []
+
+
+def test_functions_are_described_by_what_they_do() -> None:
+    """The docstring of a function begins with a verb; that of a property may name the thing."""
+    things = [
+        f"{file.relative_to(_ROOT)}:{line}: {text.splitlines()[0]}"
+        for file in _FILES
+        for owner, line, text in _docstrings(file)
+        if isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not any(ast.unparse(mark).endswith("property") for mark in owner.decorator_list)
+        and _THING.match(text)
+    ]
+    assert things == []
 
 
 _NAMES: list[object] = [getattr(interpreter_tools, name) for name in interpreter_tools.__all__]

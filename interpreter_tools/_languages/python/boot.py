@@ -691,7 +691,7 @@ def _new_modules():
 
 
 def _clear(names):
-    """The order of _PyModule_ClearDict: private names first, then the rest, but not the built-ins."""
+    """Clear a module in the order of _PyModule_ClearDict: private names first, then the rest, but not the built-ins."""
     for private in (True, False):
         for name in list(names):
             if name.startswith("_") == private and name != "__builtins__":

@@ -25,13 +25,13 @@ VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def find(program):
-    """The program's path; None when it is not there."""
+    """Return the program's path; None when it is not there."""
     paths = (os.path.join(directory, program) for directory in os.environ["PATH"].split(":"))
     return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
 def make_environment(target, final):
-    """The directories and links of a virtual environment; PEP 405."""
+    """Make the directories and links of a virtual environment; PEP 405."""
     packages = f"{target}/lib/{VERSION}/site-packages"
     os.makedirs(packages)
     os.makedirs(f"{target}/bin")
@@ -81,7 +81,7 @@ def settle(target, final):
 
 
 def compile_all(target, compile_file):
-    """Each core takes its share, large files first; to hand them out singly, as ``compileall`` does, doubles the time.
+    """Compile all files. Each core takes its share, large files first: to hand them out singly takes twice the time.
 
     What cannot be compiled is no failure: packages carry files of other Pythons, and a full disk is told by others.
     """
@@ -239,7 +239,7 @@ def show(home, versions):
 
 
 def archives(view):
-    """The names of the archives that wheels in a view lead to."""
+    """Return the names of the archives that wheels in a view lead to."""
     links = (f"{directory}/{name}" for directory, below, files in os.walk(view) for name in [*below, *files])
     return {os.path.basename(os.readlink(link)) for link in links if os.path.islink(link)}
 

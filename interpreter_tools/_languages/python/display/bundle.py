@@ -108,7 +108,7 @@ def _encoded(item):
 
 
 def _figure(figure, data, metadata):
-    """A matplotlib figure: a picture as ``savefig`` makes it, and the chart as data."""
+    """Bundle a matplotlib figure: a picture as ``savefig`` makes it, and the chart as data."""
     from interpreter_tools_display.charts import chart_of
 
     output = io.BytesIO()
@@ -121,7 +121,7 @@ def _figure(figure, data, metadata):
 
 
 def _image(image, data, metadata):
-    """A picture of PIL, in the format that it came in where browsers show that."""
+    """Bundle a picture of PIL, in the format that it came in where browsers show that."""
     output = io.BytesIO()
     kind = "JPEG" if image.format == "JPEG" and image.mode in ("L", "RGB") else "PNG"
     drawable = (
@@ -133,7 +133,7 @@ def _image(image, data, metadata):
 
 
 def _plotly(figure, data, metadata):
-    """A plotly figure: its own JSON, and a page that takes the library from its usual place."""
+    """Bundle a plotly figure: its own JSON, and a page that takes the library from its usual place."""
     import json
 
     data["application/vnd.plotly.v1+json"] = json.loads(figure.to_json())
@@ -142,7 +142,7 @@ def _plotly(figure, data, metadata):
 
 
 def _altair(chart, data, metadata):
-    """An Altair chart: Vega-Lite's own JSON, and a page."""
+    """Bundle an Altair chart: Vega-Lite's own JSON, and a page."""
     spec = chart.to_dict()
     version = str(spec.get("$schema", "")).rpartition("/v")[2].partition(".")[0] or "5"
     data["application/vnd.vegalite.v%s+json" % version] = spec
@@ -151,7 +151,7 @@ def _altair(chart, data, metadata):
 
 
 def _table(frame, data, metadata):
-    """A pandas frame: HTML as it makes it, and the columns as data."""
+    """Bundle a pandas frame: HTML as it makes it, and the columns as data."""
     data["text/html"] = frame.to_html(notebook=True) if len(frame) <= 60 else frame._repr_html_()
     data["text/plain"] = repr(frame)
     if frame.size <= _MOST_CELLS:
