@@ -21,8 +21,6 @@ from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._runtime.placing import PoolPlacement
 from interpreter_tools._runtime.request import RunRequest
 from interpreter_tools._runtime.runtime import Runtime
-from interpreter_tools._session.host_files import data_directory, host_path
-from interpreter_tools._session.registry import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools._session.host_files import Progress
     from interpreter_tools._session.reader import FileReader
+    from interpreter_tools._session.registry import Sessions
     from interpreter_tools._session.session import Session
 
 _LOG = logging.getLogger("interpreter_tools")
@@ -51,7 +50,17 @@ class _Running:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.sessions = Sessions(runtime)
+        self._sessions: Sessions | None = None
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of the engine."""
+        if self._sessions is None:
+            # A quarter of the package's modules, of which a process of one run needs none
+            from interpreter_tools._session.registry import Sessions  # noqa: PLC0415
+
+            self._sessions = Sessions(self.runtime)
+        return self._sessions
 
     async def aclose(self, *, waits: bool = True) -> None:
         """End everything, within the one deadline of ``ExecutionEngine.aclose``."""
@@ -59,7 +68,7 @@ class _Running:
         deadline = loop.time() + _CLOSE_DEADLINE
         self.runtime.closed = True
         self.runtime.installs.aclose()  # a session waits for its run, and the run may wait for an installation
-        ending = asyncio.create_task(self.sessions.aclose())
+        ending = asyncio.create_task(self._end_sessions())
         try:
             await asyncio.wait([ending], timeout=_CLOSE_DEADLINE * _SESSIONS_SHARE)
             if not ending.done():
@@ -68,6 +77,10 @@ class _Running:
             await self.runtime.aclose(deadline=deadline, waits=waits)
             ending.cancel()  # the client is closed, so the clean-up has nothing left to wait for
             await asyncio.wait([ending], timeout=_LAST_WAIT)
+
+    async def _end_sessions(self) -> None:
+        if self._sessions is not None:
+            await self._sessions.aclose()
 
 
 class ExecutionEngine:
@@ -380,6 +393,8 @@ class ExecutionEngine:
         if keep_generated is False:
             await session.aclose()
             return None
+        from interpreter_tools._session.host_files import data_directory, host_path  # noqa: PLC0415 - as `_Running.sessions`
+
         if keep_generated is True:
             target = data_directory(session_id)
         else:

@@ -46,8 +46,6 @@ result.
 
 from __future__ import annotations
 
-import difflib
-import pickle
 import re
 from typing import TYPE_CHECKING, TypeVar
 
@@ -101,6 +99,8 @@ def _restore(kind: type[E], args: tuple[object, ...], fields: Mapping[str, objec
 def _portable(value: object) -> object:
     if value is None or isinstance(value, (str, int, float, bytes)):
         return value
+    import pickle  # noqa: PLC0415 - most errors cross no process
+
     try:
         pickle.dumps(value)
     except Exception:  # noqa: BLE001 - a foreign object may raise anything; the error itself must arrive
@@ -143,6 +143,8 @@ class UnknownLanguage(UsageError, LookupError):
     def __init__(self, language: str, known: Sequence[str]) -> None:
         hint = "add it with LanguageRegistry.register(LanguageConfig(...)); examples/ruby.py shows how"
         shown = language if len(language) <= _SHOWN else f"{language[:_SHOWN]}…"
+        import difflib  # noqa: PLC0415 - most languages are known
+
         if _CODE.search(language):  # run("print(1)")
             hint = f"the language comes first, then the code: run('python', {shown!r})"
         elif close := difflib.get_close_matches(language.strip().lower(), known, n=1):

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 from collections import defaultdict
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from interpreter_tools._config.language_names import image_for
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from interpreter_tools._languages import LanguageConfig
 
 
+_BAD_REQUEST = 400
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}")
 
 
@@ -62,7 +62,7 @@ class ImageCatalog:
         try:
             image = await self._client.inspect_image(name)
         except DockerApiError as error:
-            if error.status != HTTPStatus.BAD_REQUEST:
+            if error.status != _BAD_REQUEST:
                 raise
             raise _no_name(name) from error
         if image is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -59,6 +58,8 @@ def write_dockerfile(requirement: Requirement, *, with_authorities: bool = False
         requirement: the packages in it.
         with_authorities: certificate authorities are brought for the time of the installation.
     """
+    import json  # noqa: PLC0415 - few processes build an image
+
     command = json.dumps(["/bin/sh", "-c", _SCRIPT, "sh", *requirement.packages])
     label = json.dumps(requirement.manifest().decode())
     lines = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import tarfile
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -96,6 +95,8 @@ class Lines:
 
 
 def _pack(files: Mapping[str, bytes]) -> bytes:
+    import tarfile  # noqa: PLC0415 - few processes build an image
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in files.items():

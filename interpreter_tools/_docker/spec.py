@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -109,7 +109,7 @@ class _Profile(msgspec.Struct):
 
 def _profile(*, boxes: bool) -> str:
     """Return a profile as JSON; with ``boxes`` that of containers whose supervisor makes sandboxes."""
-    text = files("interpreter_tools._docker").joinpath("seccomp.json").read_bytes()
+    text = Path(__file__).with_name("seccomp.json").read_bytes()
     profile = msgspec.json.decode(text, type=_Profile)
     if boxes:
         for rule in profile.syscalls:

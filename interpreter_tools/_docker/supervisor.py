@@ -13,9 +13,8 @@ import asyncio
 import contextlib
 import hashlib
 import io
-import tarfile
 from datetime import UTC, datetime
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -205,7 +204,7 @@ def load_supervisor(architecture: str) -> bytes:
         known = " and ".join(_ARCHITECTURES)
         raise ArchitectureMismatch(f"the Docker host's processor is {architecture!r}; sandboxes run on {known}")
     try:
-        return files("interpreter_tools").joinpath("supervisor", "bin", f"supervisor-{architecture}").read_bytes()
+        return (Path(__file__).parents[1] / "supervisor" / "bin" / f"supervisor-{architecture}").read_bytes()
     except FileNotFoundError as error:
         hint = "install from a wheel, or from the sources with `pip install .`, which builds it"
         raise MachineError(f"this installation lacks the supervisor for {architecture}", hint=hint) from error
@@ -349,6 +348,8 @@ def _digest(program: bytes) -> str:
 
 def _tree(program: bytes, time: int) -> bytes:
     """Return the files of the image as a compressed tar: most of them are alike."""
+    import tarfile  # noqa: PLC0415 - most engines have the volume
+
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w:gz", compresslevel=1) as tar:
         top = SUPERVISOR_DIRECTORY.removeprefix("/")

@@ -9,7 +9,7 @@ files of the supervisor's volume, which holds two for each of the first 512 pair
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 
 from interpreter_tools._exceptions import MachineError
 
@@ -53,7 +53,7 @@ users:x:100:
 nogroup:x:65534:
 """
 
-_next = itertools.count(secrets.randbelow(NAMED))
+_next = itertools.count(int.from_bytes(os.urandom(2)) % NAMED)
 _in_use: set[int] = set()
 
 

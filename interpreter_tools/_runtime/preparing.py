@@ -13,7 +13,6 @@ from interpreter_tools._languages.imports import grammar_of
 from interpreter_tools._languages.magics import read_installs
 from interpreter_tools._languages.manifests import HEADER, Declared, app_packages, python_is_met, script_header
 from interpreter_tools._languages.specifiers import add_packages, merge, normalise
-from interpreter_tools._runtime.archive import with_archives
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,6 +41,8 @@ async def complete(
     """
     container, files = request.options.container, request.files
     if any(mount.kind == "zip" for mount in container.mounts):
+        from interpreter_tools._runtime.archive import with_archives  # noqa: PLC0415 - few runs have an archive
+
         files = await asyncio.to_thread(
             with_archives, container.mounts, files, limit=container.workspace_bytes, field="container.mounts"
         )
