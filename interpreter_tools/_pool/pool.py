@@ -275,8 +275,8 @@ class Pool:
             return "lost"
         if end is not LeaseEnd.UNUSED and not container.reused:
             return "used"
-        if end in {LeaseEnd.UNCLEAN, LeaseEnd.LEFT}:
-            return "unclean"
+        if end is LeaseEnd.LEFT or (end is LeaseEnd.UNCLEAN and not container.boxed):
+            return "unclean"  # what has outlived the end of a run in a box ends with the box: its reset tells when
         if time.monotonic() - container.born > self._config.max_age:
             return "age"
         return "uses" if container.uses >= self._config.max_uses else None

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
 
 import msgspec
 import pytest
@@ -41,7 +41,7 @@ from interpreter_tools import (
 from interpreter_tools._container import boxes
 from interpreter_tools._docker.spec import BoxWay
 from interpreter_tools._exceptions import SandboxUnavailable
-from tests.watch import containers_of, eventually, family
+from tests.watch import busy_container, containers_of, eventually, family
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,6 +129,35 @@ async def test_sandbox_with_a_network_has_that_of_its_container(
         assert "eth0:" in result.stdout
     with pytest.raises(SandboxUnavailable, match="network"):
         await boxed_engine.run(language, code, network="bridge", strategy=POOL)
+
+
+def sleepers(first: int) -> list[int]:
+    """The processes of a container that sleep."""
+    return [pid for pid in family(first) if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep")]
+
+
+def output_of(program: int) -> BinaryIO:
+    """The standard output of a process of a container."""
+    return Path(f"/proc/{program}/fd/1").open("wb")
+
+
+async def test_what_outlives_the_end_of_a_run_ends_with_its_sandbox(docker_client: DockerClient) -> None:
+    """The container serves the next run: the kernel tells when nothing of a sandbox is left."""
+    async with ExecutionEngine(SANDBOX) as engine:
+        async with engine.stream("shell", "echo; exec sleep 99", strategy=POOL) as execution:
+            await anext(execution)
+            details = await docker_client.inspect_container(busy_container(engine))
+            assert details is not None
+
+            async def found() -> list[int]:
+                return sleepers(details["State"]["Pid"])
+
+            (program,) = await eventually(found, bool)
+            with output_of(program):  # which so never ends
+                await execution.kill()
+                assert (await execution.result()).outcome == "killed"
+        assert (await engine.run("shell", "ls", strategy=POOL)).stdout == "main.sh\n"
+        assert engine.stats().discards == {}
 
 
 # -- the default
