@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from interpreter_tools import RunLimits, RunOptions
+
 _ROOT = Path(__file__).parents[2]
 _PAGES = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md")], key=lambda page: page.name)
 
@@ -47,6 +49,19 @@ def test_tests_that_the_security_page_names_exist() -> None:
     tests = "\n".join(file.read_text("utf-8") for file in (_ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 20
     assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
+def test_readme_names_each_option_of_a_run() -> None:
+    """Its table has the options of ``RunOptions``, each once."""
+    table = (_ROOT / "README.md").read_text("utf-8").partition("| for | options |")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"`(\w+)`", table)) == sorted({*RunLimits.__annotations__, *RunOptions.__annotations__})
+
+
+def test_change_log_tells_nothing_twice() -> None:
+    """No two of its entries begin alike."""
+    entries = re.findall(r"^- (.{40})", (_ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert len(entries) > 100
+    assert sorted(entries) == sorted(set(entries))
 
 
 def test_glossary_has_one_meaning_for_each_word() -> None:
