@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -54,6 +55,22 @@ def file_name(name: str | os.PathLike[str]) -> str:
         return shown
     quoted = shown.replace('"', '\\"')
     return f'"{quoted}"'
+
+
+def lenient_json(body: bytes | bytearray) -> object:
+    """Read JSON that a strict reader refuses: half a character stays one, and NaN is None.
+
+    Bytes that are not UTF-8, of the name of a file for one, are as ``os.fsdecode`` has them.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON.
+    """
+    return json.loads(body.decode("utf-8", "surrogateescape"), parse_constant=lambda _: None)
+
+
+def whole(text: str) -> str:
+    """Return the text with ``?`` for each half of a character, which no encoding has."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def json_text(data: bytes) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
+
+from interpreter_tools._text import lenient_json
 
 if TYPE_CHECKING:
     import os
@@ -224,12 +227,13 @@ class _Message(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Message)
+_MOST_LENIENT = 4 << 20  # bytes of a message that is read twice
 
 
 def read_display(body: bytes | bytearray) -> DisplayResult | None:
     """Return what a program's message says; None for a message that is no display: it is the program's own mistake."""
     try:
-        message = _DECODER.decode(body)
+        message = _message(body)
         data = {mime: made for mime, item in message.data.items() if (made := _representation(mime, item)) is not None}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
@@ -242,6 +246,24 @@ def read_display(body: bytes | bytearray) -> DisplayResult | None:
         display_id=message.id,
         update=message.update,
     )
+
+
+def _message(body: bytes | bytearray) -> _Message:
+    """Read a message; half a character in it becomes ``?``, and NaN null.
+
+    Raises:
+        DecodeError, UnicodeDecodeError, RecursionError: it is none.
+    """
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        if len(body) > _MOST_LENIENT:
+            raise
+        try:
+            fields = lenient_json(body)
+        except ValueError:
+            raise msgspec.DecodeError("no JSON") from None
+        return _DECODER.decode(json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _representation(mime: str, item: object) -> str | bytes | None:

@@ -35,6 +35,7 @@ _INTERRUPTED = {
     "a loop of its own": "import asyncio; asyncio.run(asyncio.sleep(100))",
     "a child": "import subprocess; subprocess.run(['sleep', '100'])",
     "a command": "!sleep 100",
+    "a script": "%%bash\nsleep 100",
     "a lock": "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
     "a regular expression": "import re; [re.match('(a+)+b', 'a' * 18) for _ in range(10**9)]",
     "a representation": "class Endless:\n    def __repr__(self):\n        while True: pass\nEndless()",
@@ -164,6 +165,44 @@ async def test_pip_says_how_packages_come(context: Context) -> None:
     assert "The sandbox has no network" in error.value
     assert (await context.run("%pip install ipython>=9")).stdout == "installed already: ipython>=9\n"
     assert "ipython" in (await context.run("%pip list")).stdout
+
+
+async def test_a_child_of_a_cell_ends_with_its_own_status(context: Context) -> None:
+    """One that is forked, and comes to the end of the cell: as a script that is forked."""
+    code = "import os, sys\npid = os.fork()\nif pid == 0: {end}\nos.WEXITSTATUS(os.waitpid(pid, 0)[1])"
+    ends = {"sys.exit(3)": "3", "raise ValueError": "1", "1 / 0": "1", "raise SystemExit": "0"}
+    for end, status in ends.items():
+        assert (await context.run(code.format(end=end))).text == status
+
+
+@pytest.mark.parametrize(
+    ("language", "first", "second", "third"),
+    [
+        ("python", "x = 7", "open(b'a\\xff', 'w').close(); raise Exception('half \\ud800')", "print(x)"),
+        ("javascript", "let x = 7", "throw new Error('half \\ud800')", "console.log(x)"),
+        ("shell", "x=7", "touch $'a\\xff'; false", "echo $x"),
+    ],
+)
+async def test_half_a_character_ends_no_context(
+    engine: ExecutionEngine, language: str, first: str, second: str, third: str
+) -> None:
+    """In an exception, or the name of a file: the cell ends, and the variables stay."""
+    async with engine.context(language, timeout=30) as context:
+        await context.run(first)
+        result = await context.run(second)
+        assert (result.outcome, result.exit_code) == ("error", 1), result
+        assert result.generated_files == (() if language == "javascript" else ("a\udcff",))
+        if result.error is not None:
+            assert result.error.value == "half ?"
+        assert (await context.run(third)).stdout == "7\n"
+
+
+async def test_tracebacks_end_in_the_cell(context: Context) -> None:
+    """Not in the functions behind ``input``, which are ours."""
+    error = (await context.run("input()")).error
+    assert error is not None
+    assert "interpreter_tools" not in error.traceback
+    assert error.traceback.rstrip().endswith("EOFError: EOF when reading a line")
 
 
 async def test_failure_of_a_background_task_leaves_the_state(context: Context) -> None:

@@ -266,6 +266,33 @@ async def test_words_of_other_connections_are_no_runners() -> None:
         assert (result.outcome, result.error.name, result.generated_files) == ("error", "E", ())
 
 
+async def test_half_a_character_is_no_silence() -> None:
+    """An exception whose words no encoding has, and a name of a file that is not UTF-8, end the cell all the same."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+
+        def show(cell: dict[str, object]) -> None:
+            runner.start(cell)
+            body = json.dumps({"data": {"text/plain": "a\ud800", "application/json": [float("nan"), "\ud800"]}})
+            runner.listener.message(_RUNNER, b"d\0" + body.encode())
+            error = {"name": "E\ud800", "value": "v\udfff", "traceback": "t\ud800"}
+            words = {"event": "done", "cell": cell["cell"], "status": "error", "error": error, "files": ["ok", "b@"]}
+            runner.listener.message(_RUNNER, b"c\0" + json.dumps(words).encode().replace(b"@", b"\xff"))
+
+        runner.on_cell = show
+        result = await context.run("a")
+        assert result.error is not None
+        assert (result.error.name, result.error.value, result.error.traceback) == ("E?", "v?", "t?")
+        assert result.generated_files == ("b\udcff", "ok")
+        assert (result.results[0].text, result.results[0].json) == ("a?", [None, "?"])
+        result.to_json()
+        asked = asyncio.create_task(context.complete("ab"))
+        await runner.until(2)
+        runner.say(event="complete", id=runner.told[1]["id"], matches=["\ud800"], start=0, end=2)
+        assert (await asked).matches == ("?",)
+
+
 async def test_timeout_interrupts_first() -> None:
     """And the result says that the variables are kept."""
     place = _Place()

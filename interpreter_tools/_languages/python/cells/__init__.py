@@ -147,7 +147,7 @@ class Runner:
         """End a child that a cell has forked, and that came to the end of the cell."""
         if os.getpid() != self.pid:
             flush()
-            os._exit(0)
+            os._exit(1 if self.shell.failed else self.shell.exit_code or 0)
 
     # -- what the client tells
 
@@ -339,7 +339,7 @@ class Runner:
             "seconds": time.monotonic() - began,
             "cpu_us": _cpu() - used,
             "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-            "files": [name for name in files if _is_text(name)],
+            "files": files,
             "files_partial": partial,
         }
         if self.shell.failed is not None:
@@ -540,14 +540,6 @@ class Input:
 
 _OF_LOOP = frozenset(sys.modules[name].__file__ for name in ("selectors", "asyncio.base_events"))
 _WAITING = frozenset({"select", "_run_once", "run_forever"})
-
-
-def _is_text(name):
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # bytes that are no text, which JSON cannot hold
-        return False
-    return True
 
 
 def _with_entry(path):

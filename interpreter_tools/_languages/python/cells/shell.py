@@ -7,6 +7,7 @@ import builtins
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import warnings
@@ -24,6 +25,7 @@ from traitlets import Type
 from traitlets.config import Config
 
 _MAX_TRACEBACK = 1 << 20
+_OWN = ("<interpreter_tools_", "<tools>")  # files of the functions that cells call: input, tools
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})  # they have no representation but their text
 
 
@@ -191,10 +193,10 @@ class Shell(InteractiveShell):
     def showtraceback(self, exc_tuple=None, *arguments, **options):
         """Show an exception and keep it; ``SystemExit`` ends the cell quietly."""
         kind, value, frames = exc_tuple or sys.exc_info()
-        if self.interrupted and kind is asyncio.CancelledError:  # how an interrupt ends what awaits
+        if self.interrupted and _is_interrupt(kind, value):
             kind, value = KeyboardInterrupt, KeyboardInterrupt().with_traceback(frames)
             exc_tuple = kind, value, frames
-        _cut_handler(frames)
+        _cut_own(frames)
         if kind is not None and isinstance(kind, type) and issubclass(kind, SystemExit):
             self.exit_code = exit_status(value)
             return
@@ -277,12 +279,22 @@ def exit_status(error):
     return 1
 
 
-def _cut_handler(frames):
-    """Take the frame of our signal handler off a traceback: the code that was interrupted is the last."""
-    while frames is not None and frames.tb_next is not None:
-        if frames.tb_next.tb_frame.f_code.co_name == "_on_interrupt":
-            frames.tb_next = None
+def _is_interrupt(kind, value):
+    """Tell whether an exception is how an interrupt ends what awaits, or a magic that waits for a program."""
+    if kind is subprocess.CalledProcessError:
+        return value.returncode in {-signal.SIGINT, 128 + signal.SIGINT}
+    return kind is asyncio.CancelledError
+
+
+def _cut_own(frames):
+    """Take our own frames off the end of a traceback: what the cell has called or was interrupted in is the last."""
+    last = None
+    while frames is not None:
+        if not frames.tb_frame.f_code.co_filename.startswith(_OWN):
+            last = frames
         frames = frames.tb_next
+    if last is not None:
+        last.tb_next = None
 
 
 def _is_installed(requirement):

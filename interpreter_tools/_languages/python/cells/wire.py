@@ -51,16 +51,14 @@ class Wire:
         body = json.dumps(words, default=str).encode("utf-8", "replace")
         self.busy.append(True)
         try:
-            while True:
-                piece, body = body[:_PIECE], body[_PIECE:]
+            for start in range(0, len(body), _PIECE):
+                piece = body[start : start + _PIECE]
                 size = len(piece) + 2 | (_HELD if held else 0)
-                head = size.to_bytes(4, "little") + kind + (b"\1" if body else b"\0")
+                head = size.to_bytes(4, "little") + kind + (b"\1" if start + _PIECE < len(body) else b"\0")
                 self._open += 1
                 self._socket.sendall(head + piece)
                 while self._open > _MOST_OPEN:
                     self.read()
-                if not body:
-                    return
         finally:
             self.busy.pop()
 
