@@ -66,6 +66,9 @@ class InstallWait:
     Args:
         wrote: called with the installer's output.
         ended: called with the end of an installation.
+
+    Attributes:
+        seconds: how long the wait took; 0 until it is over.
     """
 
     def __init__(
@@ -82,12 +85,7 @@ class InstallWait:
         self._over: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._left = False
-        self._passed = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """The seconds that the wait has taken so far."""
-        return self._passed
+        self.seconds = 0.0
 
     def begin(self, join: Join) -> bool:
         """Wait for an installation; return False when that was tried often enough."""
@@ -127,7 +125,7 @@ class InstallWait:
     def over(self) -> None:
         """End the wait: the program starts, or never will."""
         if self._over is not None and not self._over.done():
-            self._passed = asyncio.get_running_loop().time() - self._began
+            self.seconds = asyncio.get_running_loop().time() - self._began
             self._over.set_result(None)
 
     def leave(self) -> None:
