@@ -35,12 +35,12 @@ class Relay:
         await self.close()
 
     async def open(self) -> None:
-        """Answers, as an engine that has just started."""
+        """Answer, as an engine that has just started."""
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self._path)
 
     async def close(self) -> None:
-        """Breaks every connection and answers no more, as an engine that was killed."""
+        """Break every connection and answer no more, as an engine that was killed."""
         if self._server is not None:
             self._server.close()
         self._server = None

@@ -23,7 +23,7 @@ MOST_BYTES = 3 << 19
 
 
 def main(directory: str) -> None:
-    """Looks into the wheel, installs it, runs a program through its command."""
+    """Look into the wheel, install it, and run a program through its command."""
     (wheel,) = Path(directory).glob("interpreter_tools-*-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()

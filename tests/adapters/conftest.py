@@ -41,7 +41,7 @@ async def stateful(engine: ExecutionEngine) -> AsyncIterator[CodeExecutionTool]:
 
 @pytest.fixture
 def cancelling(engine: ExecutionEngine) -> Cancelling:
-    """Cancels what runs ENDLESS, once that runs, and proves that the run ends with it."""
+    """Cancel what runs ENDLESS, once that runs, and prove that the run ends with it."""
 
     async def busy() -> int:
         return engine.stats().busy

@@ -78,7 +78,7 @@ async def read_note(ctx: RunContext[object]) -> str:
 
 
 def call_once(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    """Calls the tool once a run."""
+    """Call the tool once a run."""
     last = messages[-1].parts[-1]
     if isinstance(last, ToolReturnPart):
         return ModelResponse(parts=[TextPart(str(last.content))])

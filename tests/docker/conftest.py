@@ -185,7 +185,7 @@ class RunInSandbox(Protocol):
 
 @pytest.fixture
 def run_in_sandbox(client: DockerClient, info: EngineInfo, volume: SupervisorVolume, owner: Owner) -> RunInSandbox:
-    """Runs a program as PID 1, as root, within the walls of a sandbox; returns stdout and stderr."""
+    """Run a program as PID 1, as root, within the walls of a sandbox; return stdout and stderr."""
 
     async def run(argv: list[str], *, image: str = IMAGE, config: ContainerConfig | None = None) -> str:
         config = config or ContainerConfig()
@@ -258,7 +258,7 @@ class Serve(Protocol):
 
 @pytest.fixture
 async def scripted(tmp_path: Path) -> AsyncIterator[Serve]:
-    """Makes engines that answer as a test wants."""
+    """Make engines that answer as a test wants."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def serve(answer: Callable[[str, int], bytes | None]) -> Scripted:
@@ -305,7 +305,7 @@ VERSION = answer('{"Version": "99", "ApiVersion": "1.41", "Arch": "arm64", "Os":
 
 
 async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Connects somebody to the engine's socket."""
+    """Connect somebody to the engine's socket."""
     up_reader, up_writer = await asyncio.open_unix_connection("/var/run/docker.sock")
 
     async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -199,7 +199,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
-        """Says nothing."""
+        """Say nothing."""
 
 
 def make_wheel(file: str) -> bytes:

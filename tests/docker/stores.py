@@ -29,7 +29,7 @@ async def own_store(client: DockerClient) -> AsyncGenerator[str]:
 
 
 async def remove_store(client: DockerClient, store: str) -> None:
-    """Removes a volume that no test needs any more; containers that still end hold it for a moment."""
+    """Remove a volume that no test needs any more; containers that still end hold it for a moment."""
 
     async def attempt() -> bool:
         try:
@@ -42,7 +42,7 @@ async def remove_store(client: DockerClient, store: str) -> None:
 
 
 async def remove_image(client: DockerClient, tag: str) -> None:
-    """Removes an image, as soon as the containers that use it are gone."""
+    """Remove an image, as soon as the containers that use it are gone."""
 
     async def attempt() -> bool:
         try:
@@ -68,7 +68,7 @@ async def image_with(client: DockerClient, image: str, line: str) -> AsyncGenera
 
 
 async def remove_images(client: DockerClient, store: str) -> None:
-    """Removes the images that belong to a store."""
+    """Remove the images that belong to a store."""
     for image in await client.list_images({STORE_LABEL: store}):
         for tag in image.tags:
             await remove_image(client, tag)

@@ -42,7 +42,7 @@ async def small() -> AsyncIterator[ExecutionEngine]:
 
 
 async def settled(client: DockerClient, engine: ExecutionEngine) -> None:
-    """Waits until the engine is at rest, and has as many containers as it believes."""
+    """Wait until the engine is at rest, and has as many containers as it believes."""
 
     async def look() -> tuple[int, int, int, int]:
         stats = engine.stats()

@@ -35,7 +35,7 @@ async def index(shared_engine: ExecutionEngine, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 async def make(docker_client: DockerClient, index: Index) -> AsyncIterator[Callable[..., ExecutionEngine]]:
-    """Makes an engine with that index and a store that nobody else uses."""
+    """Make an engine with that index and a store that nobody else uses."""
     async with own_store(docker_client) as name:
 
         def make(index_url: str = index.python, **settings: object) -> ExecutionEngine:

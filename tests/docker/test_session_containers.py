@@ -21,7 +21,7 @@ PER_EXECUTION, PER_SESSION = ContainerStrategy.PER_EXECUTION, ContainerStrategy.
 
 
 async def lose(client: DockerClient, session: Session, which: int = -1) -> None:
-    """Removes a container of a session behind its back, and returns when that has been noticed."""
+    """Remove a container of a session behind its back, and return when that has been noticed."""
     await client.remove_container(session.info().container_history[which].container_id)
 
     async def look() -> SessionInfo:

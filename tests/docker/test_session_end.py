@@ -42,7 +42,7 @@ def names_in(directory: Path) -> list[str]:
 
 
 async def until_a_container_starts(engine: ExecutionEngine) -> None:
-    """Returns long before it has started."""
+    """Return long before it has started."""
     assert engine._running is not None
     while engine._running.runtime._creating.borrowed_tokens == 0:
         await checkpoint()

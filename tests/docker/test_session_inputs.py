@@ -173,7 +173,7 @@ async def test_overwriting_that_fails_leaves_nothing_half(engine: ExecutionEngin
 
 
 async def own_file(session: Session, how: str, tmp_path: Path) -> None:
-    """Puts the caller's program where Python's code goes."""
+    """Put the caller's program where Python's code goes."""
     program = b"print('project')"
     if how == "written":
         await session.write_file("main.py", program)

@@ -41,16 +41,16 @@ class Listener:
         self.wrote = asyncio.Event()
 
     def output(self, event: Output) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.out += event.data
         self.wrote.set()
 
     def message(self, connection: int, data: bytes) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.said.put_nowait((connection, data))
 
     def ended(self, how: Exited | Refused | InterpreterToolsError) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.end.set_result(how)
 
 

@@ -74,7 +74,7 @@ async def test_megabytes_go_through_unchanged(engine: ExecutionEngine) -> None:
 
 
 async def send_in_pieces(execution: Execution, data: bytes) -> None:
-    """Sends bytes in pieces of any size, then closes."""
+    """Send bytes in pieces of any size, then close."""
     chance, at = random.Random(4), 0
     while at < len(data):
         size = chance.choice((1, 100, 65536, 65537, 300_000))

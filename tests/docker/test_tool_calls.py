@@ -60,7 +60,7 @@ TOOLS = [search, move, double, fails, count]
 
 
 async def run(engine: ExecutionEngine, code: str, *tools: object, **options: object) -> ExecutionResult:
-    """Runs Python with tools."""
+    """Run Python with tools."""
     return await engine.run("python", code, tools=tools or TOOLS, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

@@ -27,7 +27,7 @@ _OTHER = str(Path(__file__).with_name("other_server.py"))
 
 
 def servers(directory: Path, **named: object) -> Path:
-    """Writes a list of servers."""
+    """Write a list of servers."""
     path = directory / "servers.json"
     path.write_text(json.dumps({"mcpServers": named}))
     return path

@@ -44,7 +44,7 @@ async def refuse(question: str) -> bool:
 
 
 def report(event: Progress) -> None:
-    """Collects what is told."""
+    """Collect what is told."""
     texts.append(event.text)
 
 

@@ -72,7 +72,7 @@ class Terminal:
         self._stream.feed(data)
 
     def close(self) -> None:
-        """Hangs up."""
+        """Hang up."""
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
 
@@ -89,11 +89,11 @@ class Terminal:
         return int(self._screen.cursor.y)
 
     def type(self, text: str) -> None:
-        """Presses keys."""
+        """Press keys."""
         os.write(self._descriptor, text.encode())
 
     async def see(self, text: str, *, times: int = 1) -> None:
-        """Waits until a text is on the screen."""
+        """Wait until a text is on the screen."""
 
         async def look() -> str:
             return "\n".join(self.lines)
@@ -101,7 +101,7 @@ class Terminal:
         await eventually(look, lambda seen: seen.count(text) >= times, within=90)
 
     async def prompt(self, label: str = "python", *, after: int = -1) -> None:
-        """Waits until the cursor stands behind an empty prompt, below a row."""
+        """Wait until the cursor stands behind an empty prompt, below a row."""
 
         async def look() -> tuple[bool, list[str]]:
             lines = self.lines
@@ -110,7 +110,7 @@ class Terminal:
         await eventually(look, lambda seen: seen[0], within=90)
 
     async def do(self, text: str, *, label: str = "python", after: str | None = None, rows: int = 0) -> list[str]:
-        """Types an input, and waits for the next prompt.
+        """Type an input, and wait for the next prompt.
 
         Args:
             text: the input; Enter is pressed at its end.
@@ -129,7 +129,7 @@ class Terminal:
         return self.lines[last + 1 : self._row]
 
     async def ended(self) -> int:
-        """Waits until the shell has ended; its status."""
+        """Wait until the shell has ended, and return its status."""
 
         async def look() -> int | None:
             return self.process.poll()

@@ -165,7 +165,7 @@ class Supervisor:
     # -- bytes
 
     def send(self, data: bytes) -> None:
-        """Sends all of it, while taking what comes."""
+        """Send all of it, while taking what comes."""
         deadline = time.monotonic() + PATIENCE
         while data:
             assert time.monotonic() < deadline, f"{len(data)} bytes are not taken"
@@ -187,7 +187,7 @@ class Supervisor:
         return self._stdout in ready, write and self._stdin in ready
 
     def _receive(self) -> bool:
-        """Reads once; false at the end of the stream."""
+        """Read once; return False at the end of the stream."""
         data = os.read(self._stdout, 1 << 16)
         self.received += len(data)
         self.events.extend(self.connection.receive(data))
@@ -211,12 +211,12 @@ class Supervisor:
                 assert self._receive(), f"it left: {self.stderr()}"
 
     def poll(self) -> None:
-        """Waits until something comes, and keeps it."""
+        """Wait until something comes, and keep it."""
         assert self._ready(write=False, timeout=PATIENCE)[0]
         assert self._receive()
 
     def listen(self, seconds: float) -> None:
-        """Keeps what comes for that long."""
+        """Keep what comes for that long."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             if self._ready(write=False, timeout=left)[0]:
@@ -234,7 +234,7 @@ class Supervisor:
         return event.message
 
     def leave(self) -> int:
-        """Ends the conversation; the status with which it went, and no sanitizer had anything to say."""
+        """End the conversation; return the status with which it went. No sanitizer had anything to say."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         deadline = time.monotonic() + PATIENCE
@@ -255,13 +255,13 @@ class Supervisor:
     def boot(
         self, mode: BootMode = BootMode.NONE, argv: Sequence[str] = (), environment: Mapping[str, str] | None = None
     ) -> Ready | Refused:
-        """Takes the greeting and boots."""
+        """Take the greeting and boot."""
         self.wait(Hello)
         self.send(self.connection.boot(mode, argv, environment, uid=UID))
         return self.wait(Ready, Refused)
 
     def put(self, path: bytes, data: bytes, *, uid: int = UID, mode: int = 0o644) -> None:
-        """Writes a file; how it went is told at the next start or sync."""
+        """Write a file; how it went is told at the next start or sync."""
         self.send(self.connection.put(path, data, uid=uid, mode=mode))
 
     def sync(self) -> Ready | Refused:
@@ -270,16 +270,16 @@ class Supervisor:
         return self.wait(Ready, Refused)
 
     def start(self, argv: Sequence[str], **options: Unpack[Options]) -> None:
-        """Starts a program."""
+        """Start a program."""
         self.send(self.connection.start(_start(argv, options)))
 
     def refusal(self, argv: Sequence[str], **options: Unpack[Options]) -> Refused:
-        """Starts a program that is refused."""
+        """Start a program that is refused."""
         self.start(argv, **options)
         return self.wait(Refused)
 
     def side(self, argv: Sequence[str], **options: Unpack[Options]) -> int:
-        """Starts a program beside the main run; its number."""
+        """Start a program beside the main run, and return its number."""
         number, data = self.connection.start_side(_start(argv, options))
         self.send(data)
         return number
@@ -305,7 +305,7 @@ class Supervisor:
                 assert self._receive(), f"it left: {self.stderr()}"
 
     def finish_side(self, number: int) -> Ran:
-        """Waits for the end of a side run."""
+        """Wait for the end of a side run."""
         exited = self.of_side(number, Exited, Refused)
         assert isinstance(exited, Exited), exited
         return Ran(*self._output(), exited, {}, False)
@@ -318,7 +318,7 @@ class Supervisor:
         return output["stdout"], output["stderr"]
 
     def finish(self) -> Ran:
-        """Waits for the end of a run."""
+        """Wait for the end of a run."""
         exited = self.wait(Exited, Refused)
         assert isinstance(exited, Exited), exited
         files: dict[bytes, int] = {}
@@ -330,22 +330,22 @@ class Supervisor:
         return Ran(*self._output(), exited, files, partial)
 
     def run(self, argv: Sequence[str], **options: Unpack[Options]) -> Ran:
-        """Runs a program to its end."""
+        """Run a program to its end."""
         self.start(argv, **options)
         return self.finish()
 
     def shell(self, script: str, **options: Unpack[Options]) -> Ran:
-        """Runs a shell script."""
+        """Run a shell script."""
         return self.run(["sh", "-c", script], **options)
 
     def python(self, code: str, **options: Unpack[Options]) -> Ran:
-        """Runs Python, which must end well."""
+        """Run Python, which must end well."""
         ran = self.run([PYTHON, "-c", code], **options)
         assert ran.exited.exit_code == 0, ran.stderr.decode()
         return ran
 
     def reset(self, *, uid: int = UID, deadline: float = 5) -> str:
-        """Resets after the last run: what was left, or nothing."""
+        """Reset after the last run, and return what was left."""
         self.send(self.connection.reset(Reset(round(deadline * 1000), uid)))
         return self.verdict()
 
@@ -356,7 +356,7 @@ class Supervisor:
         return f"{clean.verdict.name} {clean.left}" if clean.left else ""
 
     def alive(self) -> None:
-        """Asserts that it still runs programs."""
+        """Assert that it still runs programs."""
         assert self.shell("echo alive").stdout == b"alive\n"
 
     # -- others

@@ -124,7 +124,7 @@ def boot(supervisor: Supervisor, interpreter: Interpreter) -> Interpreter:
 
 
 def run(supervisor: Supervisor, interpreter: Interpreter, code: str, **options: Unpack[Options]) -> Ran:
-    """Runs code in the interpreter booted ahead."""
+    """Run code in the interpreter booted ahead."""
     supervisor.put(interpreter.file.encode(), code.encode(), uid=options.get("uid", UID))
     options["flags"] = options.get("flags", Flag(0)) | Flag.BOOTED
     return supervisor.run([f"{WORKSPACE}/{interpreter.file}"], **options)
@@ -136,7 +136,7 @@ def state(pid: int) -> str:
 
 
 def until(right: Callable[[], bool]) -> None:
-    """Waits for something that nobody tells."""
+    """Wait for something that nobody tells."""
     deadline = time.monotonic() + PATIENCE
     while not right():
         assert time.monotonic() < deadline

@@ -19,7 +19,7 @@ _MAKE = (
 
 
 def brought(supervisor: Supervisor, *, replaced: bytes = b"main") -> None:
-    """Sends the files of a run: new ones, ones that replace others, and its code."""
+    """Send the files of a run: new ones, ones that replace others, and its code."""
     connection = supervisor.connection
     for path in (b"new", b"a/b/c", b"a/b/d", b"kept/new", b"kept/file", b"file"):
         supervisor.send(connection.put_for_run(path, b"brought\n", uid=UID))

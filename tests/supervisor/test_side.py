@@ -37,12 +37,12 @@ def read(sock):
 
 
 def python(supervisor: Supervisor, code: str, *, stdin: bool = False) -> int:
-    """Starts Python beside the main run."""
+    """Start Python beside the main run."""
     return supervisor.side([PYTHON, "-c", _TALK + code], flags=Flag.STDIN if stdin else Flag(0))
 
 
 def take(supervisor: Supervisor, number: int, count: int) -> None:
-    """Makes room for more output of a side run."""
+    """Make room for more output of a side run."""
     supervisor.send(supervisor.connection.taken(count, run=number))
 
 

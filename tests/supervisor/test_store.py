@@ -43,17 +43,17 @@ def ask(supervisor: Supervisor, request: bytes) -> Ready | Refused:
 
 
 def stage(supervisor: Supervisor, key: str = KEY, *, uid: int = UID) -> None:
-    """Begins an entry."""
+    """Begin an entry."""
     assert ask(supervisor, supervisor.connection.stage(key, uid=uid)) == Ready()
 
 
 def publish(supervisor: Supervisor, key: str = KEY, manifest: bytes = b"{}") -> Ready | Refused:
-    """Ends one."""
+    """End one."""
     return ask(supervisor, supervisor.connection.publish(key, manifest))
 
 
 def evict(supervisor: Supervisor, name: str = KEY) -> Ready | Refused:
-    """Removes one."""
+    """Remove one."""
     return ask(supervisor, supervisor.connection.evict(name))
 
 
@@ -70,7 +70,7 @@ def fill(supervisor: Supervisor, script: str = "echo x > x", key: str = KEY) -> 
 
 
 def need(supervisor: Supervisor, key: str = KEY, *, link: str = "", path: str = "") -> None:
-    """Says that the next run needs an entry."""
+    """Say that the next run needs an entry."""
     supervisor.send(supervisor.connection.need(key, link=link, path=path))
 
 

@@ -21,7 +21,7 @@ class Got(NamedTuple):
 
 
 def get(supervisor: Supervisor, path: bytes, *, uid: int = UID, offset: int = 0, count: int = (1 << 63) - 1) -> Got:
-    """Reads a file."""
+    """Read a file."""
     supervisor.send(supervisor.connection.get(path, uid=uid, offset=offset, count=count))
     data = bytearray()
     while True:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def start(connection: Connection) -> bytes:
-    """Starts a program that does not matter."""
+    """Start a program that does not matter."""
     return connection.start(Start(("true",), {}, uid=UID))
 
 
 def run(connection: Connection) -> None:
-    """Starts it, and it runs."""
+    """Start a program that runs."""
     start(connection)
     connection.receive(encode(Output("stdout", b"x")))
 

@@ -28,16 +28,16 @@ class Notes:
         self.errors: list[InterpreterToolsError] = []
 
     def receive(self, event: Event) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.events.append(event)
 
     def lost(self, error: InterpreterToolsError) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.errors.append(error)
 
 
 def run(sandbox: Sandbox) -> Notes:
-    """Starts a program and listens."""
+    """Start a program and listen."""
     notes = Notes()
     sandbox.channel.listen(notes)
     sandbox.channel.send(sandbox.channel.connection.start(Start(("true",), {}, uid=UID)))
@@ -214,7 +214,7 @@ class Faulty(Notes):
         raise ZeroDivisionError("a fault")
 
     def lost(self, error: InterpreterToolsError) -> None:
-        """Keeps it, or fails."""
+        """Keep it, or fail."""
         super().lost(error)
         if self._faulty_lost:
             raise ZeroDivisionError("another fault")

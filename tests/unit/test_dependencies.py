@@ -254,7 +254,7 @@ class Installs:
         return self
 
     def leave(self) -> None:
-        """Waits no longer."""
+        """Wait no longer."""
         self.left += 1
 
 

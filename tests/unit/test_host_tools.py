@@ -96,7 +96,7 @@ def test_limits_that_cannot_work() -> None:
 
 
 def running(tools: dict[str, HostTool]) -> tuple[ToolCalls, Sandbox]:
-    """Calls of a run that a test plays."""
+    """Return the calls of a run that a test plays."""
     sandbox = Sandbox()
     start(sandbox.channel.connection)
     calls = ToolCalls(tools)

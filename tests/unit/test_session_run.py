@@ -42,7 +42,7 @@ class Lease(Sandbox):
     on_end: Callable[[bool], None]
 
     def release(self, end: LeaseEnd) -> None:
-        """Does what the session's own does in the end."""
+        """Do what the session's own does in the end."""
         super().release(end)
         self.on_end(end is not LeaseEnd.UNUSED)
 
@@ -85,7 +85,7 @@ class Turned:
         return self
 
     def leave(self) -> None:
-        """Waits no longer."""
+        """Wait no longer."""
 
 
 async def test_runs_keep_their_order_while_packages_are_installed() -> None:

@@ -47,20 +47,20 @@ class Notes:
         self.ends: list[object] = []
 
     def output(self, event: Output) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.said.append(event)
 
     def message(self, connection: int, data: bytes) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.said.append((connection, data))
 
     def ended(self, how: Exited | Refused | InterpreterToolsError) -> None:
-        """Keeps it."""
+        """Keep it."""
         self.ends.append(how)
 
 
 def begin(sandbox: Sandbox) -> tuple[SideRun, Notes]:
-    """Starts a program beside others."""
+    """Start a program beside others."""
     notes = Notes()
     side = sandbox.channel.start_side(SLEEP, notes)
     assert sandbox.heard()[-1][0] == side.number
@@ -68,7 +68,7 @@ def begin(sandbox: Sandbox) -> tuple[SideRun, Notes]:
 
 
 def say(sandbox: Sandbox, side: SideRun, *events: RunEvent) -> None:
-    """Sends events of a side run."""
+    """Send events of a side run."""
     sandbox.say(*(Beside(side.number, event) for event in events))
 
 
