@@ -51,6 +51,13 @@ def test_tests_that_the_security_page_names_exist() -> None:
     assert {name for name in named if f"def {name}(" not in tests} == set()
 
 
+def test_architecture_names_each_part_of_the_package() -> None:
+    """Each folder and file of the package's first level is in its section about layers."""
+    section = (_ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("## Layers")[2].partition("\n## ")[0]
+    parts = {f"{each.name}/" if each.is_dir() else each.name for each in (_ROOT / "interpreter_tools").iterdir()}
+    assert parts - set(re.findall(r"`([\w./]+)`", section)) <= {"__init__.py", "__pycache__/", "py.typed"}
+
+
 def test_readme_names_each_option_of_a_run() -> None:
     """Its table has the options of ``RunOptions``, each once."""
     table = (_ROOT / "README.md").read_text("utf-8").partition("| for | options |")[2].partition("\n\n")[0]
