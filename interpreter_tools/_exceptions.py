@@ -368,16 +368,27 @@ class InterpreterMissing(MachineError):
     Attributes:
         program: the program that was looked for.
         image: the image it was looked for in.
+        language: the language that is run by this program; None where there is none.
+        package: the system's package that brings it; None where it is not known.
     """
 
-    def __init__(self, program: str, image: str, detail: str) -> None:
-        super().__init__(
-            f"{program!r} cannot be started in the image {image!r}: {detail}",
-            hint="use an image that has this program; where the first line of the code asks for it, give the language "
-            "of that program instead; where a language of yours does, register it with a program that the image has",
-        )
+    def __init__(
+        self, program: str, image: str, detail: str, *, language: str | None = None, package: str | None = None
+    ) -> None:
+        if language is not None:
+            hint = f"give language={language!r}, whose image has this program, or another image that has it"
+        elif package is not None:
+            hint = f"give system_dependencies=[{package!r}], which brings this program, or an image that has it"
+        else:
+            hint = (
+                "use an image that has this program; where the first line of the code asks for it, name a program "
+                "there that the image has; where a language of yours does, register it with such a program"
+            )
+        super().__init__(f"{program!r} cannot be started in the image {image!r}: {detail}", hint=hint)
         self.program = program
         self.image = image
+        self.language = language
+        self.package = package
 
 
 class ArchitectureMismatch(MachineError):

@@ -10,6 +10,8 @@ import msgspec
 from interpreter_tools._config.paths import WORKSPACE, shown_path
 from interpreter_tools._config.results import ExecutionResult
 from interpreter_tools._exceptions import ConfigurationError, ContainerLost, FileRefused, InterpreterMissing
+from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._languages.known import system_packages
 from interpreter_tools._protocol.constants import Ended, Why
 
 if TYPE_CHECKING:
@@ -175,5 +177,13 @@ def refusal(refused: Refused, *, program: str, image: str) -> InterpreterToolsEr
     if refused.why is Why.CWD:
         return ConfigurationError("container.working_dir", subject, f"cannot be entered: {detail}")
     if refused.why is Why.PROGRAM:
-        return InterpreterMissing(program.replace(":", " or "), image, detail)
+        return _missing(program, image, detail)
     return ContainerLost(f"the container could not start another program: {detail}")
+
+
+def _missing(program: str, image: str, detail: str) -> InterpreterMissing:
+    language = LanguageRegistry.run_by(program)
+    if language is not None and language.default_image == image:  # which lacks what it should have
+        return InterpreterMissing(program.replace(":", " or "), image, detail)
+    name = None if language is None else language.language
+    return InterpreterMissing(program, image, detail, language=name, package=system_packages().get(program))

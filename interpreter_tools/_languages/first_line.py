@@ -41,10 +41,20 @@ def command_of_first_line(language: LanguageConfig, code: bytes) -> tuple[str, .
     if directory not in _PROGRAMS:
         return program, *options
     own = any(fnmatch.fnmatchcase(name, pattern) for pattern in language.interpreters)
-    # Other names for it, such as `uv run` or `npx tsx`, have options that are not its own
-    if own and (name != language.run_command[0] or not {*options} - _NO_EFFECT):
+    # Other names for it, such as `uv run` or `npx tsx`, have options that are not its own; nor are those of compilers
+    compiled = language.compile is not None
+    if own and (compiled or name != language.run_command[0] or not {*options} - _NO_EFFECT):
         return None
     return name, *options
+
+
+def without_first_line(code: bytes) -> bytes:
+    """Return code for a compiler, which may not know what a first line is: it is empty, and others keep their numbers.
+
+    Args:
+        code: the file's contents, whose first line means its own language.
+    """
+    return _FIRST.sub(b"", code, count=1) if _FIRST.match(code) else code
 
 
 def _behind_env(words: list[str]) -> tuple[str, list[str]]:

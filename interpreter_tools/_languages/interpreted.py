@@ -37,6 +37,7 @@ ELIXIR = LanguageConfig(
     language="elixir",
     default_image="interpreter-tools/elixir:1",
     code_filename="main.exs",
+    interpreters=("elixir",),
     run_command=("elixir", "{file}"),
     aliases=("ex", "exs"),
     environment={"ELIXIR_ERL_OPTIONS": "+fnu"},
@@ -75,6 +76,7 @@ JULIA = LanguageConfig(
     language="julia",
     default_image="interpreter-tools/julia:1",
     code_filename="main.jl",
+    interpreters=("julia",),
     run_command=("julia", "--startup-file=no", "{file}"),
     aliases=("jl",),
 )
@@ -83,6 +85,7 @@ LISP = LanguageConfig(
     language="lisp",
     default_image="interpreter-tools/lisp:1",
     code_filename="main.lisp",
+    interpreters=("sbcl", "clisp", "ecl"),
     run_command=("sbcl", "--script", "{file}"),
     aliases=("common-lisp", "sbcl"),
 )
@@ -91,6 +94,7 @@ LUA = LanguageConfig(
     language="lua",
     default_image=_SCRIPTS,
     code_filename="main.lua",
+    interpreters=("lua", "lua5.*", "luajit"),
     run_command=("lua5.4", "{file}"),
 )
 
@@ -98,6 +102,7 @@ OCTAVE = LanguageConfig(
     language="octave",
     default_image="interpreter-tools/octave:1",
     code_filename="main.m",
+    interpreters=("octave*", "matlab"),
     # A file that begins with a function would be that function, not a program.
     opening=Opening(text="1; ", when=r"(?:\s|[#%].*\n)*function\b"),
     run_command=("octave-cli", "--quiet", "--no-init-file", "--no-history", "{file}"),
@@ -108,6 +113,7 @@ PERL = LanguageConfig(
     language="perl",
     default_image=_SCRIPTS,
     code_filename="main.pl",
+    interpreters=("perl", "perl5*"),
     run_command=("perl", "{file}"),
     aliases=("pl",),
 )
@@ -116,6 +122,7 @@ PHP = LanguageConfig(
     language="php",
     default_image=_SCRIPTS,
     code_filename="main.php",
+    interpreters=("php", "php[0-9]*"),
     opening=Opening(text="<?php ", when=r"(?!(?s:.*)<\?)"),
     # Without a file of settings PHP tells each error twice: to its output and to its log.
     run_command=("php", "-d", "display_errors=stderr", "-d", "log_errors=0", "{file}"),
@@ -125,6 +132,7 @@ R = LanguageConfig(
     language="r",
     default_image="interpreter-tools/r:1",
     code_filename="main.r",
+    interpreters=("Rscript", "r", "littler"),
     run_command=("Rscript", "--no-init-file", "{file}"),
     aliases=("rscript",),
 )
@@ -133,6 +141,7 @@ SQL = LanguageConfig(
     language="sql",
     default_image=_SHELL,
     code_filename="main.sql",
+    interpreters=("sqlite3",),
     run_command=("sqlite3", "-batch", "-bail", "-init", "/dev/null", ":memory:", ".read {file}"),
     aliases=("sqlite",),
 )

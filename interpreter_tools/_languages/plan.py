@@ -12,7 +12,7 @@ from interpreter_tools._config.checks import as_bytes
 from interpreter_tools._config.paths import WORKSPACE, check_path
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages.compilation import Compilation, plan_compilation
-from interpreter_tools._languages.first_line import command_of_first_line
+from interpreter_tools._languages.first_line import command_of_first_line, without_first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -224,6 +224,7 @@ def plan(
         command = (code_file,)
     else:
         if language.compile is not None:
+            code = None if code is None else without_first_line(code)
             compilation, made = plan_compilation(
                 language.compile, code, file=code_file, environment=variables, timeout=compile_timeout
             )

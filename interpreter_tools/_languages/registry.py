@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,22 @@ class LanguageRegistry:
             if config is None:
                 raise UnknownLanguage(name, names)
         return config
+
+    @classmethod
+    def run_by(cls, program: str) -> LanguageConfig | None:
+        """Return the language whose programs a program runs, such as Python for ``python3``; None where there is none.
+
+        Args:
+            program: the name of a program, or several as ``LanguageConfig.run_command`` has them.
+        """
+        languages = [cls._by_name[name] for name in cls.names()]
+        by_command = (found for found in languages if found.run_command[0] == program != "sh")  # which runs many
+        by_name = (
+            found
+            for found in languages
+            if any(fnmatch.fnmatchcase(program, pattern) for pattern in found.interpreters)
+        )
+        return next(by_command, None) or next(by_name, None)
 
     @classmethod
     def _find(cls, name: str) -> LanguageConfig | None:

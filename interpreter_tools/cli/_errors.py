@@ -78,6 +78,8 @@ def explain(error: InterpreterToolsError, *, given: Collection[str] = ()) -> str
         if flag is not None and (named & {*given, "dependencies", "files"} or path[0] in _NOT_LIMITS):
             message = f"{flag}: {error.value!r} {_LIMITS.sub(_flag, error.reason)}"
             hint = _LIMITS.sub(_flag, hint)
+    if isinstance(error, InterpreterMissing) and error.language is not None:
+        return f"{message}\n  hint: run it with --language {error.language}, or name another image with --image"
     chosen = next((found for kind, found in _HINTS.items() if isinstance(error, kind)), None)
     if chosen is not None:
         meant = _MEANT.match(hint)

@@ -7,6 +7,7 @@ import hashlib
 import msgspec
 
 from interpreter_tools.setup.chroot import BUNDLE, MANUAL_DIRECTORIES
+from interpreter_tools.setup.dotnet import INSTALL_DOTNET
 
 IMAGE_LABEL = "interpreter-tools.image"
 """The label of the images that set-up makes: the short name of the recipe."""
@@ -331,7 +332,17 @@ FURTHER = (
         commands=(_KOTLIN,),
         checks=(("kotlinc", "-version"), ("test", "-s", "/usr/local/lib/kotlin/kotlinc.jsa")),
     ),
-    _debian("mono", ("csharp",), ("mono-mcs", "mono-runtime", "libmono-system-core4.0-cil"), "mcs --version"),
+    Recipe(
+        name="dotnet",
+        languages=("csharp",),
+        image="interpreter-tools/dotnet:1",
+        official=_DEBIAN_IMAGE,
+        program="dotnet",
+        packages=("ca-certificates", "libicu76", "libssl3t64", "libstdc++6", "tzdata"),
+        tools=("python3-pip", "libatomic1"),
+        commands=(INSTALL_DOTNET,),
+        checks=(("dotnet", "--list-runtimes"), ("test", "-s", "/usr/local/lib/dotnet/compiler/compiler.dll")),
+    ),
     _debian(
         "scripts",
         ("perl", "lua", "php"),
