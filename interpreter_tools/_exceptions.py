@@ -373,7 +373,7 @@ class InterpreterMissing(MachineError):
     """
 
     def __init__(
-        self, program: str, image: str, detail: str, *, language: str | None = None, package: str | None = None
+        self, program: str, image: str, detail: str, language: str | None = None, package: str | None = None
     ) -> None:
         if language is not None:
             hint = f"give language={language!r}, whose image has this program, or another image that has it"

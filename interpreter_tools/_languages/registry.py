@@ -89,9 +89,7 @@ class LanguageRegistry:
         languages = [cls._by_name[name] for name in cls.names()]
         by_command = (found for found in languages if found.run_command[0] == program != "sh")  # which runs many
         by_name = (
-            found
-            for found in languages
-            if any(fnmatch.fnmatchcase(program, pattern) for pattern in found.interpreters)
+            found for found in languages if any(fnmatch.fnmatchcase(program, pattern) for pattern in found.interpreters)
         )
         return next(by_command, None) or next(by_name, None)
 

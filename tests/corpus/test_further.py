@@ -115,6 +115,18 @@ SHAPES = {
         ),
         "x y\n",
     ),
+    "csharp, of 2023": (
+        "csharp",
+        (
+            "#!/usr/bin/env dotnet run\n#:property LangVersion=preview\nusing System.Text.Json;\n"
+            "int[] xs = [1, 2, .. new Range(3).Items];\nConsole.WriteLine(string.Join(' ', xs[1..]));\n"
+            "Console.WriteLine(JsonSerializer.Serialize(new Point(1, 2) with { Y = 3 }));\nstring? none = null;\n"
+            'Console.WriteLine(xs.Length switch { > 3 => "many", _ => none ?? "few" });\n'
+            "Console.WriteLine(Convert.ToHexString(System.Security.Cryptography.SHA256.HashData([97]))[..4]);\n"
+            "record Point(int X, int Y);\nclass Range(int last) { public List<int> Items => [last]; }\n"
+        ),
+        '2 3\n{"X":1,"Y":3}\nfew\nCA97\n',
+    ),
     "php, without a tag": (
         "php",
         "// sum\n$x = [1, 2];\necho array_sum($x), basename(__FILE__), PHP_EOL;",
@@ -226,11 +238,13 @@ async def test_arithmetic_overflow_in_rust_is_told(docker_client: DockerClient, 
 async def test_place_and_status_of_csharp_are_the_programs(
     docker_client: DockerClient, engine: ExecutionEngine
 ) -> None:
-    """Though its statements are put into a class."""
+    """In messages of the compiler and in traces."""
     await skip_without_image(docker_client, "csharp")
     result = await engine.run("csharp", 'using System.IO;\nConsole.WriteLine("a");\nint x = "s";\n')
     assert (result.outcome, "/workspace/main.cs(3,9): error CS0029" in result.compile_stderr) == ("compile_error", True)
     assert (await engine.run("csharp", "await Task.Delay(1);\nreturn 7;\n")).exit_code == 7
+    result = await engine.run("csharp", "string s = null;\nConsole.WriteLine(s.Length);\n")
+    assert "in /workspace/main.cs:line 2" in result.stderr
 
 
 async def test_error_in_php_is_told_once(docker_client: DockerClient, engine: ExecutionEngine) -> None:

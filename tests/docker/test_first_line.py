@@ -67,10 +67,12 @@ async def test_crlf_does_not_hide_a_failure(engine: ExecutionEngine) -> None:
 
 
 async def test_first_line_names_what_the_image_lacks(engine: ExecutionEngine) -> None:
-    """The error says which program, and where."""
-    with pytest.raises(InterpreterMissing, match="'zsh' cannot be started in the image") as caught:
-        await engine.run("shell", "#!/bin/zsh\necho", strategy=POOL)
-    assert caught.value.program == "zsh"
+    """The error says which program, where, and what to do: give another language, or a package of the system."""
+    for program, hint in (("zsh", "system_dependencies=['zsh']"), ("node", "language='javascript'"), ("x", "image")):
+        with pytest.raises(InterpreterMissing, match=f"'{program}' cannot be started in the image") as caught:
+            await engine.run("shell", f"#!/usr/bin/env {program}\necho", strategy=POOL)
+        assert caught.value.program == program
+        assert hint in caught.value.hint
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from interpreter_tools import ConfigurationError, LanguageConfig, LanguageRegistry
 from interpreter_tools._languages import CompileStep, Job, plan
-from interpreter_tools._languages.compiled import GO, HASKELL, RUST, C
+from interpreter_tools._languages.compiled import CSHARP, GO, HASKELL, RUST, C
 from interpreter_tools._languages.config import Opening
-from interpreter_tools._languages.interpreted import OCTAVE, PHP
+from interpreter_tools._languages.interpreted import LUA, OCTAVE, PHP
 from interpreter_tools.setup.recipes import find_recipe
 
 TWENTY = (
@@ -127,3 +127,43 @@ def test_opening_that_is_no_expression_is_refused() -> None:
     """By the field's name."""
     with pytest.raises(ConfigurationError, match=r"opening\.when"):
         Opening(text="x", when="(")
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        (CSHARP, "#!/usr/bin/env dotnet run"),
+        (RUST, "#!/usr/bin/env -S cargo +nightly -Zscript"),
+        (HASKELL, "#!/usr/bin/env runhaskell"),
+        (GO, "#!/usr/bin/env -S go run"),
+    ],
+)
+def test_first_line_of_a_compiled_program_is_not_compiled(language: LanguageConfig, line: str) -> None:
+    """It names the language's own tools; the other lines keep their numbers."""
+    planned = job(language, f"{line}\npackage main\n")
+    assert planned.compilation is not None
+    assert planned.code == b"\npackage main\n"
+
+
+def test_first_line_with_another_version_means_the_one_that_is_there() -> None:
+    """So does another implementation."""
+    for name in ("lua5.3", "luajit", "lua"):
+        assert job(LUA, f"#!/usr/bin/env {name}\n").argv == ("lua5.4", "/workspace/main.lua")
+
+
+@pytest.mark.parametrize(
+    ("program", "language"),
+    [
+        ("python3", "python"),
+        ("python3.9", "python"),
+        ("node", "javascript"),
+        ("perl", "perl"),
+        ("dotnet", "csharp"),
+        ("sh", None),
+        ("nothing", None),
+    ],
+)
+def test_language_is_found_by_the_program_that_runs_it(program: str, language: str | None) -> None:
+    """For a hint about a program that an image lacks."""
+    found = LanguageRegistry.run_by(program)
+    assert (None if found is None else found.language) == language
