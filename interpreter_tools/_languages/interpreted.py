@@ -28,8 +28,12 @@ DENO = LanguageConfig(
     language="deno",
     default_image="interpreter-tools/deno:1",
     code_filename="main.ts",
-    # The container is what allows or forbids; Deno's own questions would find nobody to answer them.
-    run_command=("deno", "run", "--allow-all", "--quiet", "--no-lock", "{file}"),
+    # The container is what allows or forbids; Deno's own questions would find nobody to answer them. Programs that were
+    # written for Node.js call `require`, and leave the suffixes of modules out.
+    run_command=(
+        *("deno", "run", "--allow-all", "--quiet", "--no-lock", "--unstable-detect-cjs", "--unstable-sloppy-imports"),
+        "{file}",
+    ),
     environment={"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1", "DENO_DIR": f"{_HOME}/.deno"},
 )
 

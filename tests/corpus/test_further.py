@@ -127,6 +127,7 @@ SHAPES = {
         ),
         '2 3\n{"X":1,"Y":3}\nfew\nCA97\n',
     ),
+    "deno, as for Node.js": ("deno", 'const fs = require("fs");\nconsole.log(typeof fs.readFileSync);', "function\n"),
     "php, without a tag": (
         "php",
         "// sum\n$x = [1, 2];\necho array_sum($x), basename(__FILE__), PHP_EOL;",

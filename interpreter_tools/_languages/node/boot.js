@@ -138,14 +138,36 @@
   const loadHooked = (file) => {
     const known = loaded.get(file);
     if (known) return known;
-    let source = strip(fs.readFileSync(file, 'utf8').replace(/^\ufeff/, ''), file);
+    const text = fs.readFileSync(file, 'utf8').replace(/^\ufeff/, '');
+    let source = strip(text, file);
     const named = { '.mts': 'module', '.cts': 'commonjs' }[path.extname(file)] ?? packageType(file);
     const format = named ?? (isModule(source) ? 'module' : 'commonjs');
+    // What is to be a script may be written as a module all the same: the compiler makes calls of `require` from imports.
+    if (named === 'commonjs' && isModule(source)) source = compile(text, file, typescript?.ModuleKind.CommonJS ?? 1);
     if (format === 'module') source = withScriptNames(source);
     return { source, format, shortCircuit: true };
   };
 
   const isTypeScript = (url) => /^file:.*\.(?:[cm]?ts|tsx)$/.test(url) && !url.includes('/node_modules/');
+
+  // Where the paths of the nearest tsconfig.json lead, which may hold comments and commas before the end of a list.
+  const mapped = (specifier, from) => {
+    for (let at = from; ; at = path.dirname(at)) {
+      if (!fs.existsSync(`${at}/tsconfig.json`)) {
+        if (at === '/') return [];
+        continue;
+      }
+      const text = fs.readFileSync(`${at}/tsconfig.json`, 'utf8').replace(/("(?:\\.|[^"\\])*")|\/\/.*|\/\*[^]*?\*\//g, '$1');
+      const { baseUrl, paths = {} } = JSON.parse(text.replace(/,(?=\s*[}\]])/g, '')).compilerOptions ?? {};
+      const found = baseUrl ? [path.resolve(at, baseUrl, specifier)] : [];
+      for (const [pattern, targets] of Object.entries(paths)) {
+        const [head, tail] = pattern.split('*');
+        const middle = tail === undefined ? '' : specifier.slice(head.length, specifier.length - tail.length);
+        if (specifier === head + middle + (tail ?? '')) found.unshift(...targets.map((target) => path.resolve(at, baseUrl ?? '.', target.replace('*', middle))));
+      }
+      return found;
+    }
+  };
 
   const hookTypeScript = () => {
     const { fileURLToPath, pathToFileURL } = require('url');
@@ -155,16 +177,20 @@
         try {
           return next(specifier, context);
         } catch (error) {
-          if (!/^\.{0,2}\//.test(specifier) || !context.parentURL?.startsWith('file:')) throw error;
-          const base = path.resolve(path.dirname(fileURLToPath(context.parentURL)), specifier);
-          const candidates = [base.replace(/\.([cm]?)js$/, '.$1ts'), ...suffixes.map((suffix) => base + suffix)];
+          if (!context.parentURL?.startsWith('file:') || context.parentURL.includes('/node_modules/')) throw error;
+          const from = path.dirname(fileURLToPath(context.parentURL));
+          const bases = /^\.{0,2}\//.test(specifier) ? [path.resolve(from, specifier)] : mapped(specifier, from);
+          const candidates = bases.flatMap((base) => [base.replace(/\.([cm]?)js$/, '.$1ts'), ...suffixes.map((suffix) => base + suffix)]);
           const found = candidates.find((candidate) => fs.statSync(candidate, { throwIfNoEntry: false })?.isFile());
           if (!found) throw error;
           return { url: pathToFileURL(found).href, shortCircuit: true };
         }
       },
       load(url, context, next) {
-        return isTypeScript(url) ? loadHooked(fileURLToPath(url)) : next(url, context);
+        if (isTypeScript(url)) return loadHooked(fileURLToPath(url));
+        // TypeScript imports data without saying that it is data
+        const isData = url.endsWith('.json') && !context.importAttributes?.type && context.format === 'json';
+        return next(url, isData ? { ...context, importAttributes: { type: 'json' } } : context);
       },
     });
     const told = process.emitWarning; // that stripping is experimental
