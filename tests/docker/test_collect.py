@@ -63,7 +63,7 @@ async def test_more_than_may_come(engine: ExecutionEngine) -> None:
 async def test_stream_that_is_left_while_files_come(own_engine: ExecutionEngine) -> None:
     """At any moment: its container is given back, and the next run finds a clean one."""
     for steps in range(12):
-        async with own_engine.stream("shell", "truncate -s 60M a; echo", collect=["a"], strategy=POOL) as execution:
+        async with own_engine.stream("shell", "truncate -s 20M a; echo", collect=["a"], strategy=POOL) as execution:
             async for _ in execution:
                 break
             while execution._exited is None:  # noqa: ASYNC110 - each step of the loop counts

@@ -97,6 +97,8 @@ async def test_stopped_client_gets_the_right_result() -> None:
     code = """
 import asyncio
 from interpreter_tools import *
+from interpreter_tools._execution import execution
+execution._BACKSTOP = 3.0
 async def main():
     async with ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=1))) as engine:
         await engine.warm()
@@ -108,7 +110,7 @@ asyncio.run(main())
     async with client_of(code) as process:
         await asyncio.sleep(0.1)
         process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(10)
+        await asyncio.sleep(5)
         process.send_signal(signal.SIGCONT)
         stdout, _ = await process.communicate()
     assert stdout == b"ok right\n"

@@ -266,12 +266,15 @@ async def test_slow_reader_does_not_make_a_fast_program_late(engine: ExecutionEn
     assert result.execution_time < 1
 
 
-async def test_program_that_waits_for_its_reader_is_not_given_up(engine: ExecutionEngine) -> None:
+async def test_program_that_waits_for_its_reader_is_not_given_up(
+    engine: ExecutionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reader that stops for longer than the time limit gets the program's end, not a lost container."""
+    monkeypatch.setattr("interpreter_tools._execution.execution._BACKSTOP", 3.0)
     code = "import os\nwhile True: os.write(1, b'x' * 65536)"
     async with engine.stream("python", code, timeout=0.5, output_limit=None, capture=False, strategy=POOL) as execution:
         await anext(execution)
-        await asyncio.sleep(8)  # beyond the limit and everything that is added to it
+        await asyncio.sleep(5)  # beyond the limit and everything that is added to it
         await take(execution)
         result = await execution.result()
     assert result.outcome == "timeout"

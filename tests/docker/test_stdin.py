@@ -171,8 +171,11 @@ async def test_open_input_is_no_reason_to_wait(engine: ExecutionEngine) -> None:
         assert (await execution.result()).outcome == "timeout"
 
 
-async def test_time_limit_frees_a_sender_who_does_not_read(engine: ExecutionEngine) -> None:
+async def test_time_limit_frees_a_sender_who_does_not_read(
+    engine: ExecutionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The program waits for its output to be taken, the caller for its input to be: until the time is over."""
+    monkeypatch.setattr("interpreter_tools._execution.execution._BACKSTOP", 3.0)
     async with engine.stream("shell", "cat", timeout=0.5, strategy=POOL) as execution:
         with pytest.raises(ExecutionClosed):
             await execution.send_stdin(bytes(5_000_000))
