@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import struct
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeAlias, Unpack
 
 import msgspec
 
@@ -67,12 +67,21 @@ class ServerSession(Protocol):
 
 
 class End(msgspec.Struct, frozen=True):
-    """A command's end, as the command server tells it."""
+    """A command's end, as the command server tells it.
+
+    Attributes:
+        code: the exit code.
+        signal: the signal that ended it; 0 for none.
+        errno: why it could not be started; 0 for nothing.
+        file: what could not be used then.
+        cpu_time: seconds of the processor that it took, with those of orphans that ended since the last end.
+    """
 
     code: int
     signal: int
     errno: int = 0
     file: str = ""
+    cpu_time: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class Command:

@@ -31,7 +31,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         sandboxes: sandboxes at once.
-        runs: runs and cells at once; more wait for their turn.
+        runs: runs and cells at once; more wait for their turn. As many commands at once, too; more are refused.
         cpu_seconds: seconds of processor time in an hour.
         bytes: bytes to and from workspaces in an hour.
     """
@@ -91,6 +91,7 @@ class Owner:
         tenant: the tenant of the owner's runs, see ``ContainerConfig``; None where the server has one owner only.
         sandboxes: sandboxes now.
         running: runs and cells now.
+        commands: programs that commands and terminals have started, and that run.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Owner:
         self.tenant: str | None = None
         self.sandboxes = 0
         self.running = 0
+        self.commands = 0
         self._cpu = _Allowance(self.quota.cpu_seconds, reason="cpu_seconds", clock=clock)
         self._bytes = _Allowance(self.quota.bytes, reason="bytes", clock=clock)
 
@@ -124,6 +126,22 @@ class Owner:
             raise Refused(
                 f"the key has {most} sandboxes, as many as it may",
                 reason="quota_sandboxes",
+                retry_after=5,
+                hint="end one of them",
+            )
+
+    def check_commands(self) -> None:
+        """Refuse one more command than the quota allows, and one when the processor time of this hour is used up.
+
+        Raises:
+            Refused: the owner has as many as it may, or no processor time.
+        """
+        self.check_cpu()
+        most = self.quota.runs
+        if most is not None and self.commands >= most:
+            raise Refused(
+                f"the key has {most} commands that run, as many as it may",
+                reason="quota_runs",
                 retry_after=5,
                 hint="end one of them",
             )

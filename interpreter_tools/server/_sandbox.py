@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Literal, Unpack
 from interpreter_tools.server._errors import NoSuchSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from interpreter_tools._commands.commands import Commands
+    from interpreter_tools._commands.link import End
+    from interpreter_tools._commands.process import Process
     from interpreter_tools._config.options import ContextOptions
     from interpreter_tools._context.context import Context
     from interpreter_tools._session.session import Session
@@ -141,6 +143,42 @@ class Sandbox:
         """
         self.check()
         return self.session.commands()
+
+    async def start(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        terminal: tuple[int, int] | None = None,
+    ) -> Process:
+        """Start a program for a client; see ``Processes.start``. It is one of its owner's commands until it has ended.
+
+        Raises:
+            NoSuchSandbox: the sandbox has ended.
+            Refused: the owner has as many commands as it may, or no processor time.
+            OSError: the program or the directory cannot be used.
+            InterpreterToolsError: as ``Processes.start`` raises it.
+        """
+        self.check()
+        self.owner.check_commands()
+        self.owner.commands += 1
+        try:
+            process = await self.session.processes().start(
+                command, cwd=cwd, environment=environment, stdin=stdin, terminal=terminal
+            )
+        except BaseException:
+            self.owner.commands -= 1
+            raise
+        process.ended.add_done_callback(self._note_end)
+        return process
+
+    def _note_end(self, ended: asyncio.Future[End]) -> None:
+        """Count a command of the owner no more, and its processor time."""
+        self.owner.commands -= 1
+        if not ended.cancelled() and ended.exception() is None:
+            self.owner.use_cpu(ended.result().cpu_time)
 
     # -- end
 

@@ -29,6 +29,7 @@ from e2b import (
     NotEnoughSpaceException,
     NotFoundException,
     PtySize,
+    RateLimitException,
     SandboxException,
     SandboxNotFoundException,
     SandboxQuery,
@@ -443,16 +444,43 @@ async def test_keys_do_not_see_each_other(served: Served) -> None:
 
 
 async def test_quota_is_told_as_rate_limit(engine: ExecutionEngine) -> None:
-    """A key with as many sandboxes as it may have is told to come again later."""
-    keys = Keys.of(KEY, quota=Quota(sandboxes=1))
+    """A key with as many sandboxes or commands as it may have, or without processor time, is told to come later."""
+    keys = Keys.of(KEY, quota=Quota(sandboxes=1, runs=1, cpu_seconds=0.8))
     async with (
         serving(engine, wires=["e2b"], keys=keys, config=ServerConfig()) as served,
         httpx.AsyncClient(base_url=served.url, headers={"X-API-KEY": KEY}, timeout=60) as client,
     ):
-        assert (await client.post("/v2/sandboxes", json={"templateID": "base"})).status_code == 201
+        sandbox = await AsyncSandbox.create(**_options(served))
         answer = await client.post("/v2/sandboxes", json={"templateID": "base"})
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) > 0
+        first = await sandbox.commands.run("sleep 300", background=True)
+        with pytest.raises(RateLimitException, match="1 commands that run"):
+            await sandbox.commands.run("true")
+        assert (await sandbox.run_code("6 * 7")).text == "42"
+        await first.kill()
+        with pytest.raises(CommandExitException):
+            await first.wait()
+        await sandbox.commands.run('python3 -c "import time\nwhile time.process_time() < 1: pass"')
+        with pytest.raises(RateLimitException, match="cpu_seconds"):
+            await sandbox.commands.run("true")
+        assert served.core.keys.owners[0].commands == 0
+
+
+async def test_all_that_wait_hear_that_their_sandbox_was_killed(
+    sandbox: AsyncSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the client's own words; the server does not take it for an error of its own."""
+    handle = await sandbox.commands.run("echo on; sleep 300", background=True)
+    printed = asyncio.Event()
+    code = "import time\nprint(1, flush=True)\ntime.sleep(300)"
+    cell = asyncio.create_task(sandbox.run_code(code, on_stdout=lambda _: printed.set()))
+    await asyncio.wait_for(printed.wait(), 30)
+    await sandbox.kill()
+    for waiting in (handle.wait(), cell):
+        with pytest.raises(TimeoutException, match=r"(?i)the sandbox was killed"):
+            await asyncio.wait_for(waiting, 30)
+    assert "Exception in ASGI application" not in caplog.text
 
 
 async def test_host_names_lead_to_sandboxes(served: Served) -> None:

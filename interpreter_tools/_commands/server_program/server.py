@@ -73,6 +73,7 @@ class Server:
         self.by_pipe = {}
         self.by_input = {}
         self.leaving = False
+        self.cpu_time = 0.0  # seconds of children that have ended, and that were not told yet
         self.wakeup, waker = os.pipe()
         os.set_blocking(self.wakeup, False)
         os.set_blocking(waker, False)
@@ -290,11 +291,12 @@ class Server:
         by_pid = {command.pid: command for command in self.commands.values()}
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if not pid:
                 return
+            self.cpu_time += used.ru_utime + used.ru_stime
             if pid in by_pid:
                 self.end(by_pid[pid], status)
 
@@ -314,7 +316,9 @@ class Server:
             self.end_input(command)
             self.watch(command)
         signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        tell_end(command.number, 128 + signalled if signalled else os.WEXITSTATUS(status), signalled)
+        code = 128 + signalled if signalled else os.WEXITSTATUS(status)
+        tell_end(command.number, code, signalled, cpu_time=self.cpu_time)
+        self.cpu_time = 0.0
 
     def kill(self, number):
         given = self.inputs.pop(number, None)
@@ -337,8 +341,8 @@ def send(kind, number, payload):
     write_all(1, HEAD.pack(kind, number, len(payload)) + payload + b"\n")
 
 
-def tell_end(number, code, signalled, failure=0, subject=""):
-    end = {"code": code, "signal": signalled, "errno": failure, "file": subject}
+def tell_end(number, code, signalled, failure=0, subject="", *, cpu_time=0.0):
+    end = {"code": code, "signal": signalled, "errno": failure, "file": subject, "cpu_time": cpu_time}
     send(b"x", number, json.dumps(end).encode())
 
 

@@ -14,6 +14,7 @@ from interpreter_tools._exceptions import ContainerLost, ExecutionClosed, Interp
 from interpreter_tools.server._bodies import read_body
 from interpreter_tools.server._errors import ServerError
 from interpreter_tools.server.wires.e2b.connect import STATUS, STREAM, UNARY, ConnectError, FrameReader, end_frame
+from interpreter_tools.server.wires.e2b.finding import has_ended_meanwhile
 from interpreter_tools.server.wires.e2b.paths import USERS
 from interpreter_tools.server.wires.e2b.streams import StreamedResponse
 
@@ -40,12 +41,17 @@ _CODES: dict[int, Code] = {
     errno.EBUSY: "invalid_argument",
     errno.ENOSPC: "resource_exhausted",
 }
+_ENDED = "The sandbox was killed or reached its end of life while the request was in flight"
 
 
-def refusal(error: Exception) -> ConnectError:
-    """Return the answer to an error."""
-    if isinstance(error, ConnectError):
-        return error
+def refusal(request: Request, error: Exception) -> ConnectError:
+    """Return the answer to an error, in the client's own words where the sandbox has ended meanwhile."""
+    if has_ended_meanwhile(request):
+        return ConnectError("unavailable", _ENDED)
+    return error if isinstance(error, ConnectError) else _as_connect_error(error)
+
+
+def _as_connect_error(error: Exception) -> ConnectError:
     if isinstance(error, ContainerLost):
         return ConnectError("unavailable", error.message)
     if isinstance(error, ExecutionClosed):
@@ -113,7 +119,7 @@ def unary(
         except ServerError:
             raise
         except (ConnectError, InterpreterToolsError, OSError) as error:
-            refused = refusal(error)
+            refused = refusal(request, error)
             return Response(refused.encode(), STATUS[refused.code], media_type=UNARY)
 
     return endpoint
@@ -150,9 +156,9 @@ def streaming(
             except ServerError:
                 if not sink.has_begun:
                     raise
-                failure = ConnectError("unavailable", "the sandbox was not found")
+                failure = ConnectError("unavailable", _ENDED)
             except (ConnectError, InterpreterToolsError, OSError) as error:
-                failure = refusal(error)
+                failure = refusal(request, error)
             await sink.send(end_frame(failure))
 
         seconds = request.headers.get("keepalive-ping-interval", "")

@@ -89,7 +89,14 @@ def sandbox_of(core: Core, states: States, request: Request) -> Sandbox:
         raise SandboxGone(sandbox_id) from None
     if not any(secrets.compare_digest(token.encode(), sandbox.access_token.encode()) for token in tokens):
         _check_key(core, request, sandbox)
+    request.state.sandbox = sandbox  # for ``has_ended_meanwhile``
     return _awake(core, states, sandbox)
+
+
+def has_ended_meanwhile(request: Request) -> bool:
+    """Return True when the sandbox of a request has ended since ``sandbox_of`` found it."""
+    sandbox: Sandbox | None = getattr(request.state, "sandbox", None)
+    return sandbox is not None and sandbox.state == "ended"
 
 
 def signed_sandbox(core: Core, states: States, request: Request) -> Sandbox | None:

@@ -180,7 +180,7 @@ class ProcessService:
         environment = {"HOME": HOME, "PWD": cwd, "USER": "user", "LOGNAME": "user", **sandbox.environment, **asked.envs}
         size = None if message.pty is None else (message.pty.size.rows or _ROWS, message.pty.size.cols or _COLUMNS)
         try:
-            process = await state.processes.start(
+            process = await sandbox.start(
                 (asked.cmd, *asked.args),
                 cwd=to_inside(asked.cwd or HOME),
                 environment=environment,
@@ -261,7 +261,7 @@ class ProcessService:
                 await self._stream(request)
                 await sink.send(frame({}))
             except (ConnectError, ExecutionClosed, OSError) as error:
-                failure = refusal(error)
+                failure = refusal(request, error)
             await sink.send(end_frame(failure))
 
         # The body of the request is read while the answer is written, so that only its end tells of the client's end.

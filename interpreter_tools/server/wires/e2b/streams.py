@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from interpreter_tools._background import beside
+from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools.server._errors import ServerError
 from interpreter_tools.server._gone import unless_gone
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 
+_LOG = logging.getLogger("interpreter_tools.server")
 _UNREAD = frozenset({401, 403, 404, 429, 502, 503})  # refusals before the body was looked at
 _PATIENCE = 5.0  # seconds for the rest of a body
 _MOST_DISCARDED = 1 << 20  # bytes
@@ -96,6 +99,11 @@ class StreamedResponse(Response):
                 await unless_gone(Request(scope, receive), self._serve(sink))
         except ClientDisconnect:
             return
+        except InterpreterToolsError as error:
+            if not sink.has_begun:
+                raise
+            # An answer that is not completed has the connection cut, which is how the client hears of it.
+            _LOG.info("an answer was cut off: %s", error.message)
 
     async def _serve(self, sink: Sink) -> None:
         if self._beat is None:

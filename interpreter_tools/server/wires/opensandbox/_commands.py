@@ -137,7 +137,7 @@ class CommandRoutes:
 
     async def _start(self, box: Box, asked: _Run, words: list[str], environment: Mapping[str, str]) -> Command:
         try:
-            process = await box.processes.start(words, cwd=asked.cwd or None, environment=environment)
+            process = await box.sandbox.start(words, cwd=asked.cwd or None, environment=environment)
         except OSError as error:
             raise BadRequest(f"the command cannot be started: {error.strerror}: {error.filename}") from None
         command = Command(asked.text(), process)
