@@ -460,8 +460,8 @@ class FileRefused(InterpreterToolsError, OSError):
         strerror: the meaning of that number, as text.
     """
 
-    def __init__(self, path: str, errno: int, strerror: str) -> None:
-        InterpreterToolsError.__init__(self, f"{path!r}: {strerror}")
+    def __init__(self, path: str, errno: int, strerror: str, *, hint: str = "") -> None:
+        InterpreterToolsError.__init__(self, f"{path!r}: {strerror}", hint=hint)
         self.path = path
         self.errno = errno
         self.strerror = strerror

@@ -137,7 +137,7 @@ def check_directory(path: str, *, field: str) -> None:
         ConfigurationError: the value is not such a path, or holds NUL or a lone surrogate.
     """
     if not path.startswith("/") or not _VALUE.fullmatch(path):
-        raise ConfigurationError(field, path, "is not an absolute path")
+        raise ConfigurationError(field, path, "is not an absolute path", hint="give one such as '/workspace/sub'")
 
 
 def check_text(text: str, *, field: str) -> None:

@@ -23,6 +23,13 @@ PIECE = 1 << 20
 
 _AT_ONCE = 64 * PIECE  # bytes of it that are asked for at once: who gives up meanwhile has to wait for them
 
+_HINTS = {
+    errno.ELOOP: "it is a symbolic link, and none is followed: name the file that it points to",
+    errno.ENOTDIR: "a part of the path is a file or a symbolic link, and no directory",
+    errno.ENXIO: "it is a pipe, a socket or a device, and no file",
+    errno.EACCES: "its mode, or that of a directory above it, forbids it: a program can change that with chmod",
+}
+
 
 class Contents(Protocol):
     """The contents of a file to send. Staged files can be sent more than once."""
@@ -89,7 +96,8 @@ class Streamed:
 
 def refusal(refused: Refused) -> FileRefused:
     """Return a container's refusal of a file as an exception."""
-    return FileRefused(shown_path(refused.subject), refused.errno, os.strerror(refused.errno))
+    hint = _HINTS.get(refused.errno, "")
+    return FileRefused(shown_path(refused.subject), refused.errno, os.strerror(refused.errno), hint=hint)
 
 
 async def send_file(channel: Channel, path: bytes, source: Contents, *, uid: int) -> None:

@@ -76,6 +76,7 @@ async def test_missing_and_forbidden_files(session: Session) -> None:
             with pytest.raises(FileRefused) as refused:
                 await session.read_file_binary(path)
             assert refused.value.errno == number
+            assert bool(refused.value.hint) == (path != "dir")
 
 
 async def test_base64(session: Session) -> None:

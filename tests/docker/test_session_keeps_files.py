@@ -141,14 +141,17 @@ async def test_everything_moves_with_the_workspace(engine: ExecutionEngine) -> N
         assert (await session.run("shell", "cat d/f; id -u")).stdout.startswith("x")
 
 
-async def test_files_that_cannot_move_stay_where_they_are(engine: ExecutionEngine) -> None:
-    """The run that needs them is told which; the session goes on without it."""
+async def test_files_without_a_right_to_read_move_too(engine: ExecutionEngine) -> None:
+    """Their owner gets that right; what is only read-only stays so."""
     async with engine.session() as session:
-        await session.run("shell", "printf made > made; printf x > secret; chmod 0 secret")
-        with pytest.raises(FileRefused, match="secret"):
-            await session.run("python", READ["python"])
-        assert (await session.run("shell", "cat made; rm -f secret")).stdout == "made"
-        assert (await session.run("python", READ["python"])).stdout == "made"
+        await session.run(
+            "shell", "mkdir d; printf x > d/secret; printf y > fixed; chmod 444 fixed; chmod 0 d/secret; chmod 0 d"
+        )
+        with pytest.raises(FileRefused) as refused:
+            await session.read_file_binary("d/secret")
+        assert "chmod" in refused.value.hint
+        code = "import os; print(*(open(n).read() + oct(os.stat(n).st_mode) for n in ('d/secret', 'fixed')))"
+        assert (await session.run("python", code)).stdout == "x0o100400 y0o100444\n"
 
 
 async def test_another_network_sees_the_same_files(engine: ExecutionEngine) -> None:
