@@ -35,7 +35,8 @@ _EXECUTABLE = 0o755  # a mode is not told with a file's contents; what cannot ru
 
 # Programs may take the right to read a file from its own owner: the owner gives it back.
 _READABLE = (
-    r"find . -mindepth 1 \( -type d ! -perm -500 -exec chmod u+rx {} \; -o -type f ! -perm -400 -exec chmod u+r {} \; \)"
+    r"find . -mindepth 1 \( -type d ! -perm -500 -exec chmod u+rx {} \;"
+    r" -o -type f ! -perm -400 -exec chmod u+r {} \; \)"
 )
 # The names are found one by one, as "." itself belongs to root: to set its time or mode would fail.
 _PACK = f"{_READABLE}; find . -mindepth 1 -maxdepth 1 -print0 | tar -cSf - --null -T -"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sys
@@ -12,10 +13,12 @@ import msgspec
 from interpreter_tools._languages.known import (
     known_packages,
     large_packages,
+    normal_name,
     package_of_module,
     removed_modules,
     system_packages,
 )
+from interpreter_tools._languages.specifiers import package_name
 from interpreter_tools.tool._libraries import Library, missing_library
 from interpreter_tools.tool._programs import INSTALL, INSTEAD, NETWORK
 
@@ -52,6 +55,7 @@ _NETWORK = re.compile(
     r"Temporary failure in name resolution|Name or service not known|getaddrinfo|EAI_AGAIN|Could not resolve host"
     r"|Network is unreachable|ENETUNREACH|bad address|unable to resolve host address"
     r"|Failed to connect to (?!localhost|127\.|\[?::1)"
+    r"|use the NLTK Downloader to obtain|\[E050\] Can't find model|(?:couldn't|cannot) connect to 'https?://huggingface"
 )
 _NO_NETWORK = "The sandbox has no network: do without it."
 _FETCHES = re.compile(
@@ -77,10 +81,23 @@ _PYTHON_NAMES = {  # modules by the names that programs give them
     "dataclass": "from dataclasses import dataclass",
     "display": "from IPython.display import display",
     "partial": "from functools import partial",
+    "sklearn": "import sklearn",
+    **{
+        name: f"import {name}"
+        for name in ("requests", "numpy", "pandas", "scipy", "matplotlib", "sympy", "yaml", "cv2")
+    },
     "reduce": "from functools import reduce",
     **{
         name: f"from typing import {name}" for name in ("Any", "Callable", "Dict", "List", "Optional", "Tuple", "Union")
     },
+}
+_NODE_NAMES = {  # the same for JavaScript
+    **{
+        name: name
+        for name in ("assert", "child_process", "crypto", "fs", "http", "https", "os", "path", "util", "zlib")
+    },
+    **{name: name for name in ("axios", "chalk", "cheerio", "dayjs", "express", "moment", "readline")},
+    "_": "lodash",
 }
 _PYTHON_WORDS = {"true": "True", "false": "False", "null": "None", "undefined": "None"}
 _BROWSER = frozenset(
@@ -93,7 +110,7 @@ _KNOWN_ONLY = frozenset({"python", "shell", "bash"})
 _WINDOWS = frozenset({"tkinter", "_tkinter", "turtle", "idlelib"})
 _SCRIPT_NAMES = frozenset({"require", "module", "exports", "__dirname", "__filename"})
 _ELSEWHERE = (
-    r"(/mnt/data|/mnt/user-data|/home/(?:user|ubuntu|oai|jovyan|workdir)|/content|/kaggle/(?:input|working)|/root|/data|/app"
+    r"(?<![\w./-])(/mnt/data|/mnt/user-data|/home/(?:user|ubuntu|oai|jovyan|workdir)|/content|/kaggle/(?:input|working)|/root|/data|/app"
     r"|/Users/\w+|[A-Z]:[\\/]+Users)"
 )
 _REFUSED = r"(?:No such file or directory|ENOENT|cannot access|[Pp]ermission denied|EACCES|Read-only file system|EROFS)"
@@ -112,12 +129,21 @@ _OWN_PLACES = ("/workspace/", "/tmp/")  # noqa: S108 - paths in the sandbox
 _NO_ASCII = re.compile(r"[^\x00-\x7f]")
 _NAME_ERROR = re.compile(r"^NameError: name '(\w+)' is not defined", re.MULTILINE)
 _REFERENCE_ERROR = re.compile(r"^ReferenceError: ([\w$]+) is not defined", re.MULTILINE)
+_MAKE_DIRECTORY = "The directory of the file that it writes is not there: make it first, as with os.makedirs."
+_WRITES = re.compile(  # a line of the program in a traceback
+    r"^ +(?!File )[^\n]*(?:\b(?:savefig|save|to_\w+|write\w*|imwrite|dump|mkdir|connect|ZipFile|copy\w*)\("
+    r"|, *(?:mode *= *)?['\"][wax])",
+    re.MULTILINE,
+)
+_WRITES_IN_NODE = re.compile(
+    r"\n +at (?:\w+\.)?(?:writeFile|createWriteStream|open|mkdir|copyFile)\w* |syscall: 'mkdir'"
+)
 _INSTALLS = "{packages}"  # in what a rule says: the way to packages, or that there is none
 _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be done about it
     (
         "stdin",
         "",
-        r"EOFError: EOF when reading a line|^bdb\.BdbQuit",
+        r"^EOFError: EOF when reading a line|^bdb\.BdbQuit",
         "It read more standard input than it was given: pass it as stdin.",
     ),
     (
@@ -156,6 +182,43 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         "",
         r"^ *(?:```|~~~)[^\n]*\n[\s\S]{0,80}SyntaxError|```\w*: (?:command )?not found",
         "It holds marks of Markdown: give the program alone, without ``` and words around it.",
+    ),
+    (
+        "display",
+        "",
+        (
+            r"no display name and no \$DISPLAY|^[\w.]*(?:TclError|DisplayNameError|DisplayConnectionError)\b"
+            r"|No available video device|Could not load the Qt platform plugin|^KeyError: 'DISPLAY'"
+            r"|Rebuild the library with Windows, GTK|annot open display|could not find a copy/paste mechanism"
+        ),
+        "There is no screen, so no window, mouse or clipboard: write what it would show to a file.",
+    ),
+    (
+        "processes",
+        "",
+        (
+            r"can't start new thread|^BlockingIOError: \[Errno 11\]|fork: (?:retry: )?Resource temporarily"
+            r"|pthread_create failed|spawn \S+ EAGAIN"
+        ),
+        "It has as many processes and threads as it may: start fewer at once.",
+    ),
+    (
+        "execute",
+        "shell bash",
+        r"^[^\n]*: (?:line )?\d+: [^\n:]*/[^\n:]*: Permission denied$",
+        "A file is a program only after `chmod +x`; or give it to its interpreter, such as `bash FILE`.",
+    ),
+    (
+        "directory",
+        "python",
+        r"^OSError: Cannot save file into a non-existent directory: '",
+        _MAKE_DIRECTORY,
+    ),
+    (
+        "loop",
+        "python",
+        r"RuntimeError: asyncio\.run\(\) cannot be called from a running event loop|This event loop is already running",
+        "An event loop runs already: put `await` in place of `asyncio.run(...)`.",
     ),
     (
         "locale",
@@ -205,7 +268,8 @@ _CHARACTERS = (
     "It holds characters that no program has, such as typographic quotes or non-breaking spaces: use plain ones."
 )
 _ABSENT = re.compile(r"No such file or directory|ENOENT")
-_SHOWS = re.compile(r"\b(?:plt|pyplot|pylab|cv2)\.(?:show|imshow)\(")
+_READ_ONLY = re.compile(r"Read-only file system|EROFS")
+_SHOWS = re.compile(r"^[^#\n]*\b(?:plt|pyplot|pylab|cv2)\.(?:show|imshow)\(", re.MULTILINE)
 _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".webp", ".html")
 
 
@@ -220,6 +284,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         dependencies: the packages that it asked for; None when no packages may be asked for.
         system_dependencies: the packages of the distribution that it asked for.
         networked: True when it had a network.
+        keeps_variables: True when it is a cell of a live interpreter.
         keeps_files: True when later runs see the files of earlier ones.
         keeping: the way to keep its files; empty when they are kept, or cannot be.
         code: the program.
@@ -235,6 +300,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     dependencies: tuple[str, ...] | None = ()
     system_dependencies: tuple[str, ...] = ()
     networked: bool = False
+    keeps_variables: bool = False
     keeps_files: bool = True
     keeping: str = ""
 
@@ -349,11 +415,24 @@ def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, 
     elif foreign := _FOREIGN.search(stderr):
         path = foreign[1] or foreign[2]
         yield "foreign", f"There is no {path} here: the program starts in /workspace, so use paths relative to that."
+    elif _lacks_directory(stderr, run):
+        yield "directory", _MAKE_DIRECTORY
+    elif _READ_ONLY.search(stderr):
+        yield "readonly", "Only /workspace and /tmp can be written to: use paths below these."
     elif not run.keeps_files and _ABSENT.search(stderr):
         lost = _LOST.search(stderr)
         path = "" if lost is None else next(filter(None, lost.groups()))
         if not path.startswith("/") or path.startswith(_OWN_PLACES):
             yield "files", _gone(run)
+
+
+def _lacks_directory(stderr: str, run: Circumstances) -> bool:
+    """Return True when a program failed to write a file below a directory that is not there."""
+    lost = _LOST.search(stderr)
+    path = "" if lost is None else next(filter(None, lost.groups()))
+    below = path.removeprefix("/workspace/").removeprefix("/tmp/")  # noqa: S108 - a path in the sandbox
+    writes = _WRITES_IN_NODE if run.language in {"javascript", "typescript"} else _WRITES
+    return "/" in below.lstrip("./") and not below.startswith("/") and writes.search(stderr) is not None
 
 
 def _program(name: str, run: Circumstances) -> str:
@@ -407,17 +486,45 @@ def _undefined(stderr: str, run: Circumstances) -> tuple[str, str] | None:
     name = _last(_NAME_ERROR, stderr) if python else _last(_REFERENCE_ERROR, stderr)
     if name is None or name == "get_ipython":
         return None
-    if python and (name in _PYTHON_NAMES or name in sys.stdlib_module_names):
-        return "name", f"An import is missing: `{_PYTHON_NAMES.get(name, f'import {name}')}`."
-    if python and name in _PYTHON_WORDS:
-        return "name", f"In Python it is {_PYTHON_WORDS[name]}, and JSON is read with `json.loads`."
-    if not python and name in _BROWSER:
-        return "browser", f"There is no browser, and so no {name!r}: it runs in Node.js."
-    if not python and name in _SCRIPT_NAMES:
-        return "module", f"A module has no {name!r}: use import and export, or the suffix .cjs for a script."
+    known = _python_name(name) if python else _node_name(name)
+    if known is not None:
+        return known
+    if f"name '{name}' is not defined. Did you mean" in stderr or _defines(run.code, name):
+        return None
+    if run.keeps_variables:
+        return "name", f"Neither it nor an earlier call defines {name!r}."
     return (
         "name",
         f"It does not define {name!r}; variables of earlier calls are gone: each call is a program of its own.",
+    )
+
+
+def _python_name(name: str) -> tuple[str, str] | None:
+    if name in _PYTHON_NAMES or name in sys.stdlib_module_names:
+        return "name", f"An import is missing: `{_PYTHON_NAMES.get(name, f'import {name}')}`."
+    if name in _PYTHON_WORDS:
+        return "name", f"In Python it is {_PYTHON_WORDS[name]}, and JSON is read with `json.loads`."
+    return None
+
+
+def _node_name(name: str) -> tuple[str, str] | None:
+    if module := _NODE_NAMES.get(name):
+        return "name", f"An import is missing: `const {name} = require('{module}')` or `import {name} from '{module}'`."
+    if name in _BROWSER:
+        return "browser", f"There is no browser, and so no {name!r}: it runs in Node.js."
+    if name in _SCRIPT_NAMES:
+        return "module", f"A module has no {name!r}: use import and export, or the suffix .cjs for a script."
+    return None
+
+
+def _defines(code: str, name: str) -> bool:
+    """Return True when a program gives a value to a name anywhere: it is in another function, or comes too late."""
+    word = re.escape(name)
+    return (
+        re.search(
+            rf"(?<![\w.$]){word}\s*(?:=(?![=>])|:=)|\b(?:def|class|as|for|function|let|const|var)\s+{word}\b", code
+        )
+        is not None
     )
 
 
@@ -437,6 +544,7 @@ def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, 
         yield "network", _NO_NETWORK
     elif result.outcome != "error" or result.exit_code not in _FETCH_FAILED or not _fetches(run):
         nothing = result.outcome == "ok" and not result.generated_files
+        nothing = nothing and not run.keeps_variables
         said = "It printed nothing: print the values that you want to know." if nothing else "It printed nothing."
         yield "nothing", said
 
@@ -492,7 +600,10 @@ def _say_package(missing: _Package, result: ExecutionResult, run: Circumstances)
     package = missing.package
     if run.dependencies is None:
         return f"{package!r} is not there and cannot be installed: do without it."
-    if package in run.dependencies or package in result.dependencies:
+    asked = [each for each in (*run.dependencies, *result.dependencies) if _is_of(each, package, run.language)]
+    if any(";" in each for each in asked):
+        return f"{package!r} was not installed, as the condition behind the semicolon is not met: leave that out."
+    if asked:
         return f"{package!r} was installed but does not provide that: ask for another package, or do without it."
     if not missing.known and run.language == "python":
         return (
@@ -509,8 +620,17 @@ def _say_package(missing: _Package, result: ExecutionResult, run: Circumstances)
     return f"{package!r} is not there{doubt}{':' if missing.known else ','} call again with dependencies=[{wanted}]."
 
 
+def _is_of(specifier: str, package: str, language: str) -> bool:
+    """Return True when a specifier asks for a package."""
+    if specifier == package or "[" in package:
+        return specifier == package
+    if language == "python":
+        return normal_name(package_name("pip", specifier)) == package
+    return package_name("npm" if language in {"javascript", "typescript"} else "system", specifier) == package
+
+
 def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+    return ", ".join(json.dumps(name, ensure_ascii=False) for name in names)
 
 
 def _instead(program: str, run: Circumstances) -> str | None:
@@ -525,6 +645,8 @@ def _instead(program: str, run: Circumstances) -> str | None:
 
 
 def _node_package(name: str) -> _Package | str:
+    if name.startswith("node:"):
+        return f"Node.js has no module {name!r}: do without it."
     if name.startswith((".", "/", "file:")) or not _PACKAGE.fullmatch(name):
         return "It loads a file that is not there: put everything into one program, or write the file first."
     package = "/".join(name.split("/")[: 2 if name.startswith("@") else 1])

@@ -325,7 +325,8 @@ class CodeExecutionTool:
         return read_call(arguments, self._options, fields)[0]
 
     def _circumstances(self, arguments: ToolArguments, notes: tuple[str, ...]) -> Circumstances:
-        installs = self._options.dependencies and LanguageRegistry.get(arguments.language).dependencies is not None
+        language = LanguageRegistry.get(arguments.language)
+        installs = self._options.dependencies and language.dependencies is not None
         return Circumstances(
             language=arguments.language,
             code=arguments.code,
@@ -336,6 +337,7 @@ class CodeExecutionTool:
             dependencies=tuple(arguments.dependencies or ()) if installs else None,
             system_dependencies=tuple(arguments.system_dependencies or ()),
             networked=self._runner.networked,
+            keeps_variables=self._options.stateful and language.cells is not None,
             keeps_files=self._options.keeps_files or self._runner.session_keeps_files is True,
         )
 
