@@ -175,7 +175,8 @@ async def run(
         dep: A package to install first, or several between commas, as the language's installer takes them.
         system_dep: A package of the image's distribution to install first, or several between commas.
         auto_dep: Install the well-known packages that the program imports.
-        with_file: A local file to put beneath the working directory, or PATH=LOCAL for another name; may be repeated.
+        with_file: A local file or directory to put beneath the working directory, or PATH=LOCAL to name it there; may
+            be repeated.
         out: A directory for the files that the program makes in its working directory.
         limits: What the program may use and see.
         port: A port of the program, to be reached on 127.0.0.1; which one there is told. May be repeated.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from interpreter_tools.cli._limits import Limits
 from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._config.options import RunOptions
 
@@ -88,7 +91,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             language, code = program_of_notebook(code)
             name = None
         language = language or guess_language(name, code)
-        files = {path: Path(local).read_bytes() for path, local in map(_file, self.files)}
+        files = {path: data for text in self.files for path, data in _read_files(*_file(text))}
         options: RunOptions = {"files": files, "args": self.args, "merge_output": self.merge_output}
         if name is not None and name not in files and keeps_name(name, language):
             options["files"] = {**files, name: code}
@@ -118,4 +121,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 def _file(text: str) -> tuple[str, str]:
     path, equals, local = text.partition("=")
-    return (path, local) if equals else (Path(text).name, text)
+    return (path, local) if equals and not Path(text).exists() else (Path(text).name, text)
+
+
+def _read_files(path: str, local: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the contents of a local file, or of all files below a local directory."""
+    if not Path(local).is_dir():
+        yield path, Path(local).read_bytes()
+        return
+    for file in sorted(Path(local).rglob("*")):
+        if file.is_file():
+            yield posixpath.join(path, file.relative_to(local).as_posix()), file.read_bytes()

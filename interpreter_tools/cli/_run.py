@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import stat
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,7 +24,6 @@ from interpreter_tools.cli._errors import tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
-    from pathlib import Path
 
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools._config.results import ExecutionResult
@@ -156,12 +157,13 @@ def _notes(result: ExecutionResult, stderr: bytes, language: str, request: Reque
     if result.outcome != "error":
         return
     from interpreter_tools._languages.known import large_packages  # noqa: PLC0415 - as below
-    from interpreter_tools.tool._advice import missing_module, missing_package  # noqa: PLC0415 - most runs need no advice
+    from interpreter_tools.tool._advice import missing_file, missing_module, missing_package  # noqa: PLC0415 - most runs need no advice
 
     text = stderr.decode("utf-8", "replace")
     sibling = None if request.file is None else _sibling(request.file, missing_module(text))
-    if sibling is not None:
-        yield f"the sandbox does not see the files beside the program: add --file {sibling}"
+    wanted = str(sibling or "") or _local_file(request.file, missing_file(text))
+    if wanted:
+        yield f"the sandbox does not see local files: add --file {shlex.quote(wanted)}"
         return
     package = missing_package(msgspec.structs.replace(result, stderr=text), language)
     if package is not None and package not in request.dependencies:
@@ -177,6 +179,18 @@ def _sibling(file: Path, module: str | None) -> Path | None:
     name = module.lstrip("./").partition(".")[0] if not module.startswith(".") else module.lstrip("./")
     candidates = (file.parent / f"{name}{suffix}" for suffix in ("", file.suffix))
     return next((path for path in candidates if name and path.is_file()), None)
+
+
+def _local_file(program: Path | None, path: str) -> str:
+    """Return what `--file` is to be given for a file that a program missed, where it is a local file; else nothing."""
+    path = path.removeprefix("/workspace/")
+    if not path or path.startswith("/") or ".." in path.split("/"):
+        return ""
+    places = [Path(), *([] if program is None else [program.parent])]
+    local = next((place / path for place in places if (place / path).exists()), None)
+    if local is None:
+        return ""
+    return str(local) if local.name == os.path.normpath(path) else f"{os.path.normpath(path)}={local}"
 
 
 def _status(result: ExecutionResult) -> int:

@@ -356,6 +356,12 @@ def missing_module(stderr: str) -> str | None:
     return _last(_PYTHON, text) or _last(_NODE, text)
 
 
+def missing_file(stderr: str) -> str:
+    """Return the path of a file that a program did not find, as the program writes it; empty where there is none."""
+    lost = _LOST.search(stderr[-_LOOKED_AT:])
+    return "" if lost is None else next(filter(None, lost.groups()))
+
+
 def _slow(run: Circumstances) -> str:
     text = "It ran too long and was stopped; what it had written by then is kept. "
     if run.timeout is not None:
@@ -420,17 +426,14 @@ def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, 
     elif _READ_ONLY.search(stderr):
         yield "readonly", "Only /workspace and /tmp can be written to: use paths below these."
     elif not run.keeps_files and _ABSENT.search(stderr):
-        lost = _LOST.search(stderr)
-        path = "" if lost is None else next(filter(None, lost.groups()))
+        path = missing_file(stderr)
         if not path.startswith("/") or path.startswith(_OWN_PLACES):
             yield "files", _gone(run)
 
 
 def _lacks_directory(stderr: str, run: Circumstances) -> bool:
     """Return True when a program failed to write a file below a directory that is not there."""
-    lost = _LOST.search(stderr)
-    path = "" if lost is None else next(filter(None, lost.groups()))
-    below = path.removeprefix("/workspace/").removeprefix("/tmp/")  # noqa: S108 - a path in the sandbox
+    below = missing_file(stderr).removeprefix("/workspace/").removeprefix("/tmp/")  # noqa: S108 - a path in the sandbox
     writes = _WRITES_IN_NODE if run.language in {"javascript", "typescript"} else _WRITES
     return "/" in below.lstrip("./") and not below.startswith("/") and writes.search(stderr) is not None
 

@@ -90,6 +90,21 @@ def test_files_and_variables_go_into_the_sandbox(tmp_path: Path):
     assert done.stdout == b"b'\\x00data' 1 2 5\n"
 
 
+def test_directories_go_into_the_sandbox(tmp_path: Path):
+    """With all that is below them; local files that a program misses are named."""
+    (tmp_path / "data" / "in").mkdir(parents=True)
+    (tmp_path / "data" / "in" / "a b.csv").write_bytes(b"1,2")
+    program = tmp_path / "main.py"
+    program.write_text("print(open('data/in/a b.csv').read())")
+    for given in (f"{tmp_path}/data", f"data={tmp_path}/data", str(tmp_path)):
+        name = "" if given != str(tmp_path) else f"{tmp_path.name}/"
+        code = program.read_text().replace("data/", f"{name}data/")
+        assert call("run", "-c", code, "--file", given).stdout == b"1,2\n"
+    missed = call("run", str(program))
+    assert missed.returncode == 1
+    assert f"add --file 'data/in/a b.csv={tmp_path}/data/in/a b.csv'".encode() in missed.stderr
+
+
 def test_json_is_the_whole_result():
     """As the library gives it."""
     done = call("run", "-c", "print('hi'); raise SystemExit(3)", "--json")
