@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _ATTEMPTS = 4
+_AT_ONCE = 100  # connections of plain requests, as many as aiohttp has; the engine's socket queues a little more
 _EXCERPT = 500  # characters of an error
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
@@ -76,6 +77,7 @@ class HttpConnection:
         self.deadline = deadline
         self._brief = brief
         self._loading = asyncio.Lock()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._library: Library | None = None
         self._closed = False
 
@@ -145,7 +147,10 @@ class HttpConnection:
         if self._library is not None:
             return await self._library.send(method, path, version=self.version, params=params, data=data)
         assert self.endpoint.socket_path is not None  # else `open` has imported aiodocker
-        return await plain.send(self.endpoint.socket_path, method, path, version=self.version, params=params, data=data)
+        async with self._turns:
+            return await plain.send(
+                self.endpoint.socket_path, method, path, version=self.version, params=params, data=data
+            )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -10,9 +10,12 @@ import aiodocker
 import aiohttp
 import pytest
 
+from interpreter_tools._docker.endpoint import Endpoint
 from interpreter_tools._docker.errors import CONNECTION_FAILED, Refusal, map_docker_errors
+from interpreter_tools._docker.http import HttpConnection
 from interpreter_tools._docker.library import translated
 from interpreter_tools._docker.plain import Answer, send
+from interpreter_tools._docker.records import read_object
 from interpreter_tools._exceptions import DockerApiError, DockerUnavailable
 
 if TYPE_CHECKING:
@@ -131,6 +134,31 @@ async def test_request_that_is_given_up_closes_its_connection(tmp_path: Path) ->
             await send(str(tmp_path / "sock"), "GET", "info", version=None, params=None, data=None)
     async with asyncio.timeout(30):
         await closed.wait()
+    server.close()
+
+
+async def test_brief_connection_asks_a_hundred_things_at_once(tmp_path: Path) -> None:
+    """An engine that holds hundreds of containers is asked about all of them."""
+    now = most = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0)
+        now -= 1
+        writer.write(HEAD + b"Content-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, tmp_path / "sock")
+    connection = await HttpConnection.open(Endpoint(url=f"unix://{tmp_path}/sock", source="x"), deadline=60, brief=True)
+    asking = (connection.request("ask", "GET", "x", read=read_object) for _ in range(300))
+    assert await asyncio.gather(*asking) == [{}] * 300
+    assert most <= 100
+    await connection.aclose()
+    with pytest.raises(DockerUnavailable, match="was closed"):
+        await connection.request("ask", "POST", "x", read=read_object)
     server.close()
 
 
