@@ -1,6 +1,7 @@
 """FastAPI: run a program, chat with a model whose programs stream to the browser, a session for each user.
 
-Run it with ``uvicorn examples.fastapi_server:app``. A stand-in for the model answers until you change ``ask_model``:
+``pip install fastapi uvicorn``, and run it with ``uvicorn examples.fastapi_server:app``. A stand-in for the model
+answers until you change ``ask_model``:
 
     curl -d '{"language": "python", "code": "print(6 * 7)"}' -H 'Content-Type: application/json' 127.0.0.1:8000/run
     curl -N '127.0.0.1:8000/users/ada/chat?question=count'

@@ -1,4 +1,7 @@
-"""A client of the MCP server, as an AI application is one: output as it comes, a session, its file as a resource."""
+"""A client of the MCP server, as an AI application is one: output as it comes, a session, its file as a resource.
+
+pip install "interpreter-tools[cli,mcp]"
+"""
 
 import asyncio
 import os

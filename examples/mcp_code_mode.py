@@ -1,4 +1,7 @@
-"""Code mode: a program calls the tools of another MCP server, and combines what they return, in one call."""
+"""Code mode: a program calls the tools of another MCP server, and combines what they return, in one call.
+
+pip install "interpreter-tools[mcp]"
+"""
 
 import asyncio
 import json

@@ -1,6 +1,7 @@
 """Rewards for reinforcement learning: SandboxFusion's own client asks a server on this machine, 32 callers at once.
 
-``interpreter-tools serve`` is such a server as a process of its own, and prints what to set for the client.
+pip install "interpreter-tools[server]" sandbox-fusion. ``interpreter-tools serve`` is such a server as a process of its
+own, and prints what to set for the client.
 """
 
 from __future__ import annotations

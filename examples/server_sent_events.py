@@ -1,6 +1,6 @@
 """A web server that streams a run to its client, and kills the run when the client goes away.
 
-Run it with ``uvicorn examples.server_sent_events:app`` and ask with
+``pip install starlette uvicorn``, run it with ``uvicorn examples.server_sent_events:app``, and ask with
 ``curl -N -d 'import time; [print(n, flush=True) or time.sleep(1) for n in range(9)]' 127.0.0.1:8000/run/python``.
 """
 

@@ -1,4 +1,7 @@
-"""smolagents: a code agent whose steps share variables in a sandbox, with a tool of its own and its final answer."""
+"""smolagents: a code agent whose steps share variables in a sandbox, with a tool of its own and its final answer.
+
+pip install "interpreter-tools[smolagents]"
+"""
 
 from smolagents import CodeAgent, Model, tool
 from smolagents.models import ChatMessage, MessageRole

@@ -64,6 +64,14 @@ def test_readme_names_each_option_of_a_run() -> None:
     assert sorted(re.findall(r"`(\w+)`", table)) == sorted({*RunLimits.__annotations__, *RunOptions.__annotations__})
 
 
+def test_each_example_is_named_in_a_page() -> None:
+    """README says what it shows."""
+    pages = "\n".join(page.read_text("utf-8") for page in _PAGES)
+    examples = [file.name for file in (_ROOT / "examples").rglob("*.py") if not file.name.startswith("_")]
+    assert len(examples) > 30
+    assert [name for name in examples if name not in pages] == []
+
+
 def test_change_log_tells_nothing_twice() -> None:
     """No two of its entries begin alike."""
     entries = re.findall(r"^- (.{40})", (_ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
