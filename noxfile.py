@@ -74,7 +74,7 @@ def _test(session: nox.Session, *arguments: str, processes: int = 2, by: str = "
     Args:
         session: the session.
         arguments: of pytest.
-        processes: as many as a small machine has cores, or one more for tests that often wait.
+        processes: as many as a small machine has cores, or more for tests that often wait.
         by: the hand-out of pytest-xdist: ``loadfile`` keeps a file in one process, ``worksteal`` does not.
     """
     _pytest(session, "-n", str(processes), "--dist", by, "--no-loadscope-reorder", *arguments)
@@ -124,7 +124,7 @@ def docker(session: nox.Session) -> None:
     folders = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
     alone = ("-m", "docker and alone", *folders, *session.posargs)
     _pytest(session, *alone, codes=(0, 5))  # 5: session.posargs choose none of them
-    _test(session, "-m", "docker and not alone", *folders, *session.posargs, processes=3)
+    _test(session, "-m", "docker and not alone", *folders, *session.posargs, processes=4)
 
 
 @nox.session(venv_backend="none")
