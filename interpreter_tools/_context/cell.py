@@ -246,6 +246,8 @@ class Cell:
         self._end(None, result)
 
     def _done(self, said: words.Done) -> None:
+        assert self._interpreter is not None
+        self._interpreter.maps = self._interpreter.maps or said.maps
         exit_code = _EXIT_CODES[said.status] if said.exit_code is None else said.exit_code
         outcome: Outcome = "ok" if said.status == "ok" and exit_code == 0 else "error"
         if self._stopping is not None:

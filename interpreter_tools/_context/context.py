@@ -427,9 +427,9 @@ class Context:
         """Hold the variables and the files of this moment, once the cells before it have ended.
 
         The process forks, and the fork waits. Held are the variables of this context, and all files of the workspace;
-        files elsewhere (``/tmp``) are not, nor are those of mounts. Where ``checkpoint_limit`` or
-        ``checkpoint_memory`` is reached the oldest checkpoint goes, and ``dropped`` says which. Checkpoints end with
-        the process of the context.
+        files elsewhere (``/tmp``) are not, nor are those of mounts. SECURITY.md says which changes go unseen. Where
+        ``checkpoint_limit`` or ``checkpoint_memory`` is reached the oldest checkpoint goes, and ``dropped`` says which.
+        Checkpoints end with the process of the context.
 
         If ``checkpoint`` is cancelled, the checkpoint is made all the same.
 

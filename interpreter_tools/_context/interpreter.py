@@ -72,6 +72,7 @@ class Interpreter:
         parked: what to do when a parked process ends, by its connection.
         weighed: called with the memory that parked processes hold, by their numbers; None when nobody asks.
         fallen: why nothing runs, while a parked process can still take the place; None while something runs.
+        maps: a cell may have changed files through a mapping, which leaves their change times alone.
     """
 
     def __init__(self, name: str, *, program: str, image: str) -> None:
@@ -98,6 +99,7 @@ class Interpreter:
         self._numbers = itertools.count(1)
         self._backstop: AwakeTimer | None = None
         self.fallen: ContextDied | None = None
+        self.maps = False
 
     def __repr__(self) -> str:
         state = "dead" if self.death else "starting" if self._runner is None else "busy" if self.task else "idle"
@@ -146,6 +148,7 @@ class Interpreter:
     def _fell(self, how: Fallen) -> None:
         """Note the end of the process that ran: one that is parked can take its place."""
         self._disarm()
+        self.maps = True  # nobody can tell what it did
         self.exited = Exited(Ended.EXITED, how.exit_code, how.signal, False, 0, 0, 0, how.oom_kills)
         self.fallen = ContextDied(f"the process of the context {self._name!r} {_end_of(self.exited)}")
         self._runner = _NOBODY

@@ -154,7 +154,8 @@ class Waking(_Exchange):
                 raise ParkedEnded
             await self.next(interpreter)
         interpreter.lead(self._woken)
-        await interpreter.tell(words.say("restore", id=self.number, parked=self._others, diverges=self._diverges))
+        how = {"parked": self._others, "diverges": self._diverges, "compares": interpreter.maps}
+        await interpreter.tell(words.say("restore", id=self.number, **how))
         try:
             while not self._done:
                 await self.next(interpreter)

@@ -70,6 +70,7 @@ class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
     seconds: float = 0.0
     files: list[str] = []
     files_partial: bool = False
+    maps: bool = False
 
 
 class Completions(msgspec.Struct, frozen=True, tag_field="event", tag="complete"):

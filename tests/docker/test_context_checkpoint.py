@@ -123,6 +123,28 @@ async def test_variables_and_files_return_together(context: Context) -> None:
         assert await _value(context, look) == before
 
 
+async def test_files_that_a_mapping_has_changed_come_back(context: Context) -> None:
+    """A page that was read through a shared mapping is written to without a trace in the change time of the file."""
+    change = (
+        "import mmap, os\nwith open('m', 'r+b') as file, mmap.mmap(file.fileno(), 0) as view:\n"
+        "    seen = view[:4], os.fstat(file.fileno()).st_ctime_ns\n    view[:4] = {new!r}\n"
+        "    same = os.fstat(file.fileno()).st_ctime_ns == seen[1]\nsame"
+    )
+    read = "open('m', 'rb').read(4)"
+    await _value(context, "import time\n_ = open('m', 'wb').write(b'a' * 200_000); time.sleep(0.2)")
+    first = await context.checkpoint()
+    assert await _value(context, change.format(new=b"bbbb")) == "True"
+    second = await context.checkpoint()
+    assert await _value(context, change.format(new=b"cccc")) == "True"
+    await context.rewind(second)
+    assert await _value(context, read) == "b'bbbb'"
+    await context.rewind(first)
+    assert await _value(context, read) == "b'aaaa'"
+    await context.run(f"{change.format(new=b'dddd')}\nos._exit(1)")
+    await context.rewind(first)
+    assert await _value(context, read) == "b'aaaa'"
+
+
 async def test_open_files_go_on_at_their_place(context: Context) -> None:
     """A descriptor of the process is its own again, with the place that it had; so is the working directory."""
     await _value(

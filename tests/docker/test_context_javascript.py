@@ -47,6 +47,7 @@ _INTERRUPTED = {
     "a loop of awaits": "for (;;) await null",
     "an iteration": "for await (const i of { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) });",
     "a child": "require('child_process').execSync('sleep 100')",
+    "a child that is asked for its end": "require('child_process').spawnSync('sleep', ['100'])",
     "a representation": "({ [Symbol.for('nodejs.util.inspect.custom')]() { while (true); } })",
     "input": "await new Promise((done) => process.stdin.once('data', done))",
 }

@@ -205,7 +205,7 @@
     }
   }
   const isInterrupt = (error) => error instanceof KeyboardInterrupt || error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' ||
-    (error?.code === 'ERR_INSPECTOR_COMMAND' && error.message.endsWith('Execution was terminated'));
+    (error?.code === 'ERR_INSPECTOR_COMMAND' && /(?:Execution was terminated|Internal error)$/.test(error.message));
 
   // SIGINT goes to a thread of Node's all the time, which ends the script that is watched, or keeps the signal for who looks. What
   // `process.on('SIGINT')` does instead takes effect between two scripts only, and is switched off and on around each.

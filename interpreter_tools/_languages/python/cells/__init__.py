@@ -22,7 +22,7 @@ import traceback
 from interpreter_tools_cells import parking
 from interpreter_tools_cells.files import Changes
 from interpreter_tools_cells.shell import adopt, flush, make_shell
-from interpreter_tools_cells.snapshot import CannotHold, Snapshot
+from interpreter_tools_cells.snapshot import CannotHold, Snapshot, may_map
 from interpreter_tools_cells.wire import Wire
 
 shell = make_shell()
@@ -281,7 +281,7 @@ class Runner:
         message = self.wire.inbox.popleft()
         try:
             parking.wait_until_alone(message["parked"])
-            self.snapshot.restore()
+            self.snapshot.restore(message.get("compares"))
             traits.give_back(self.shell.user_ns, diverges=message.get("diverges"))
             for file in files:
                 file.reopen()
@@ -342,6 +342,8 @@ class Runner:
             "files": files,
             "files_partial": partial,
         }
+        if may_map():
+            done["maps"] = True
         if self.shell.failed is not None:
             stopped = self.shell.failed["name"] == "KeyboardInterrupt"
             done.update(status="interrupted" if stopped else "error", error=self.shell.failed)

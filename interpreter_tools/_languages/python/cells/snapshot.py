@@ -3,16 +3,19 @@
 
 A file that has not changed since the checkpoint before is not copied again: both hold one copy. Whether it has changed
 is told by its change time, which no program can set. So a file that was changed just before it was looked at, within
-one tick of the clock, counts as changed.
+one tick of the clock, counts as changed. A shared mapping may change a file and leave its change time alone: where a
+process may have made one, the bytes are compared.
 """
 
 import fcntl
 import os
 import stat
+import sys
 import time
 
 _TICK = 50_000_000  # ns: more than one tick of the clock that change times are from
 _ADD_SEALS, _SEALS = 1033, 15  # F_ADD_SEALS; no writing, growing, shrinking, and no other seals
+_BLOCK = 1 << 16  # bytes that are compared at once
 _OWNER_WRITES = 0o600
 _OWNER_ENTERS = 0o700
 
@@ -28,6 +31,21 @@ class Copies:
         self.descriptor = os.memfd_create("checkpoint", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self.number = os.fstat(self.descriptor).st_ino
         self.size = 0
+
+    def hold(self, path, about, start):
+        """Tell whether a file has the bytes of the copy that begins at a place."""
+        source = _open(path, about)
+        try:
+            left = about.st_size
+            while left:
+                count = min(left, _BLOCK)
+                if os.read(source, count) != os.pread(self.descriptor, count, start):
+                    return False
+                start += count
+                left -= count
+        finally:
+            os.close(source)
+        return True
 
     def add(self, path, about):
         """Copy a file; return where its copy begins, and its size."""
@@ -82,6 +100,15 @@ class Entry:
             about.st_mode,
         )
 
+    def has_bytes_of(self, path, about):
+        """Tell whether a file that seems not to have changed has the bytes of its copy."""
+        return self.copies is None or self.copies.hold(path, about, self.start)
+
+
+def may_map():
+    """Tell whether this process may have written to a file through a mapping that is gone."""
+    return "mmap" in sys.modules
+
 
 class Snapshot:
     """The files of the workspace at one moment.
@@ -107,6 +134,7 @@ class Snapshot:
             if entry.copies is not None:
                 kept[entry.copies] = kept.get(entry.copies, 0) + entry.size
         useful = {copies for copies, size in kept.items() if 2 * size >= copies.size and copies.are_there()}
+        compares = may_map()
         files, names = [], {}
         edge = time.time_ns() - _TICK
         for path, about in _walk(root):
@@ -121,7 +149,12 @@ class Snapshot:
                         continue
                     entry.link = None
                 old = known.get(path)
-                if old is not None and old.copies in useful and old.is_as(about):
+                if (
+                    old is not None
+                    and old.copies in useful
+                    and old.is_as(about)
+                    and (not compares or old.has_bytes_of(path, about))
+                ):
                     entry.copies, entry.start, entry.size = old.copies, old.start, old.size
                 else:
                     files.append((path, entry))
@@ -141,8 +174,12 @@ class Snapshot:
         """Tell whether all copies are still there."""
         return all(copies.are_there() for copies in {each.copies for each in self.entries.values() if each.copies})
 
-    def restore(self):
-        """Bring the workspace back to what it was."""
+    def restore(self, compares=False):
+        """Bring the workspace back to what it was.
+
+        Args:
+            compares: do not believe change times.
+        """
         now = dict(_walk(self.root, entered=True))
         for path, about in reversed(list(now.items())):
             entry = self.entries.get(path)
@@ -161,7 +198,9 @@ class Snapshot:
                     os.mkfifo(path, stat.S_IMODE(mode))
             elif entry.link is not None:
                 os.link(entry.link, path)
-            elif path not in now or not entry.is_as(now[path]):
+            elif (
+                path not in now or not entry.is_as(now[path]) or (compares and not entry.has_bytes_of(path, now[path]))
+            ):
                 self._write(path, entry, now.get(path))
         for path, entry in reversed(list(self.entries.items())):
             if stat.S_ISDIR(entry.about.st_mode):
