@@ -407,7 +407,12 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
     if session is not None and options.get("tenant", own.tenant) != own.tenant:
         hint = "make a session for each tenant"
         raise ConfigurationError("tenant", options.get("tenant"), f"is not the session's, {own.tenant!r}", hint=hint)
-    changes = {name: options.get(name) for name in _CONTAINER_OPTIONS if name in options}
+    # Values that change nothing, such as a tenant of None, do not have the whole configuration checked again.
+    changes = {
+        name: options.get(name)
+        for name in _CONTAINER_OPTIONS
+        if name in options and options.get(name) is not getattr(own, name)
+    }
     container = msgspec.structs.replace(own, **changes) if changes else own
     timeout, output_limit = config.timeout, config.output_limit
     if session is not None and session.timeout is not msgspec.UNSET:
