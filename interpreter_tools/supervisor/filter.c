@@ -42,15 +42,35 @@
 
 static int listener = -1; /* -1: the kernel does not ask */
 
+/* What the lines of a table add up to; UINT32_MAX when there is no such table. */
+static uint32_t sum_of(const char *path, bool (*is)(const char *line, unsigned *number))
+{
+	char line[512];
+	unsigned number;
+	uint32_t sum = 0;
+	FILE *table = fopen(path, "re");
+	if (!table)
+		return UINT32_MAX;
+	while (fgets(line, sizeof line, table))
+		if (is(line, &number))
+			sum += number;
+	fclose(table);
+	return sum;
+}
+
 static bool is_netlink_socket(const char *line, unsigned *number)
 {
 	return sscanf(line, "NETLINK %*u %u", number) == 1;
 }
 
-/* Every family that a sandbox has but those two: TCP, UDP, raw sockets, and what is built on them. */
-static bool is_inet_socket(const char *line, unsigned *number)
+static bool is_unix_socket(const char *line, unsigned *number)
 {
-	return strncmp(line, "NETLINK", 7) && strncmp(line, "UNIX", 4) && sscanf(line, "%*s %*u %u", number) == 1;
+	return sscanf(line, "UNIX%*[^ ] %*u %u", number) == 1 || sscanf(line, "UNIX %*u %u", number) == 1;
+}
+
+static bool is_total(const char *line, unsigned *number)
+{
+	return sscanf(line, "sockets: used %u", number) == 1;
 }
 
 static bool is_record_lock(const char *line, unsigned *number)
@@ -59,29 +79,44 @@ static bool is_record_lock(const char *line, unsigned *number)
 	return strstr(line, ": POSIX ") != NULL;
 }
 
+#define PROTOCOLS "/proc/net/protocols"
+
+static uint32_t netlink_held(void)
+{
+	return sum_of(PROTOCOLS, is_netlink_socket);
+}
+
+/*
+ * TCP, UDP, raw sockets, and what is built on them. The kernel counts those of each kind only when they have an address, and
+ * they may all get one later: so all sockets are taken, but for the two other families that a sandbox has.
+ */
+static uint32_t inet_held(void)
+{
+	uint32_t all = sum_of("/proc/net/sockstat", is_total), local = sum_of(PROTOCOLS, is_unix_socket), netlink = netlink_held();
+	if (all == UINT32_MAX || local == UINT32_MAX || netlink == UINT32_MAX)
+		return UINT32_MAX;
+	return all > local + netlink ? all - local - netlink : 0;
+}
+
+static uint32_t locks_held(void)
+{
+	return sum_of("/proc/locks", is_record_lock);
+}
+
 static struct counted {
-	const char *path;           /* the table that tells: of this network namespace, or of this process namespace */
-	bool (*is)(const char *line, unsigned *number);
+	uint32_t (*held)(void);     /* in this network namespace, or in this process namespace */
 	uint32_t most;              /* that may be held at once in this container */
 	int refusal;
-	bool slow;                  /* reading the table stops every lock of the host for a moment */
+	bool slow;                  /* to count stops every lock of the host for a moment */
 	uint32_t granted;           /* calls that need no counting; each may add two locks, or one socket */
 	uint64_t refused_until_us;
-} netlink_sockets = {.path = "/proc/net/protocols", .is = is_netlink_socket, .most = 64, .refusal = ENFILE},
-  inet_sockets = {.path = "/proc/net/protocols", .is = is_inet_socket, .most = 512, .refusal = ENFILE},
-  record_locks = {.path = "/proc/locks", .is = is_record_lock, .most = 20000, .refusal = ENOLCK, .slow = true};
+} netlink_sockets = {.held = netlink_held, .most = 64, .refusal = ENFILE},
+  inet_sockets = {.held = inet_held, .most = 512, .refusal = ENFILE},
+  record_locks = {.held = locks_held, .most = 20000, .refusal = ENOLCK, .slow = true};
 
 static uint32_t room(const struct counted *kind)
 {
-	char line[512];
-	unsigned number, held = 0;
-	FILE *table = fopen(kind->path, "re");
-	if (!table)
-		return 0;
-	while (fgets(line, sizeof line, table))
-		if (kind->is(line, &number))
-			held += number;
-	fclose(table);
+	uint32_t held = kind->held();
 	return held < kind->most ? kind->most - held : 0;
 }
 

@@ -62,6 +62,15 @@ _SLAB = {
             for _ in range(500): sender.sendto(bytes(1000), held[-1].getsockname())
         count = len(held)
     """,
+    "datagrams in sockets that get their address late": """
+        while error == "none":
+            try: held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            except OSError as failure: error = failure.errno
+        sender, count = held.pop(), len(held)
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+            for _ in range(120): sender.sendto(bytes(1000), one.getsockname())
+    """,
     "record locks": """
         end, file = 1 << 40, open("locked", "w+")
         def lock(kind, start, length):
