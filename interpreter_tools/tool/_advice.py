@@ -260,10 +260,6 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
 _CAUSES_READ = [
     (name, languages.split(), re.compile(text, re.MULTILINE), said) for name, languages, text, said in _CAUSES
 ]
-_NEWER = re.compile(r"error CS(?:0589|1525|1514|1513|1519|1002|1003|1644|8025|0656)\b")  # the syntax is not known
-_OLD_CSHARP = (
-    " This compiler is Mono's, which knows C# 7 in part: no records, patterns in a switch, ranges or `string?`."
-)
 _CHARACTERS = (
     "It holds characters that no program has, such as typographic quotes or non-breaking spaces: use plain ones."
 )
@@ -335,8 +331,7 @@ def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
         "killed": "It was stopped from outside before it had ended; this is not the program's fault.",
         "dependency_error": "The dependencies could not be installed, so the program did not run: "
         "check their names and versions, or do without them.",
-        "compile_error": "The program was not compiled, so it did not run: correct what the compiler names."
-        + (_OLD_CSHARP if run.language == "csharp" and _NEWER.search(result.compile_stderr) else ""),
+        "compile_error": "The program was not compiled, so it did not run: correct what the compiler names.",
     }.get(result.outcome)
 
 

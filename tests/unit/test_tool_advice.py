@@ -64,7 +64,6 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("package", "'System.Random' is not there", "haskell", "", {"outcome": "compile_error", "compile_stderr": "    Could not find module \u2018System.Random\u2019"}, {}),
     ("package", "'Yojson' is not there", "ocaml", "", {"outcome": "compile_error", "compile_stderr": 'Error: Unbound module "Yojson"'}, {}),
     ("package", "'Newtonsoft' is not there", "csharp", "", {"outcome": "compile_error", "compile_stderr": "main.cs(1,7): error CS0246: The type or namespace name `Newtonsoft' could not"}, {}),
-    ("compile_error", "knows C# 7", "csharp", "", {"outcome": "compile_error", "compile_stderr": "main.cs(1,1): error CS1525: Unexpected symbol `record'"}, {}),
     ("compile_error", "compiler names.", "c", "", {"outcome": "compile_error", "compile_stderr": "main.c:1: error: x undeclared"}, {}),
     ("network", "no network", "python", "socket.gaierror: [Errno -3] Temporary failure in name resolution", {}, {}),
     ("network", "no network", "shell", "curl: (6) Could not resolve host: example.org", {"exit_code": 6}, {}),
