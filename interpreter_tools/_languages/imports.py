@@ -38,6 +38,8 @@ _QUERIES = {
         (import_statement) @import
         (import_from_statement) @from
         (call function: [(identifier) (attribute)] @called arguments: (argument_list . (string) @name)) @call
+        (call function: [(identifier) (attribute)] @called arguments: (argument_list
+            (keyword_argument name: (identifier) @keyword value: (string) @name) (#eq? @keyword "name"))) @call
     """,
     "javascript": """
         (import_statement source: (string) @source) @import

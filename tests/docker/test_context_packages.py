@@ -42,6 +42,9 @@ async def test_imports_of_cells_are_installed(engine: ExecutionEngine) -> None:
     """Where the context or the cell wants that; names that nobody knows are not tried."""
     async with engine.context("python", auto_dependencies=True) as context:
         assert (await context.run("import yaml; yaml.safe_load('a: 1')")).text == "{'a': 1}"
+        assert (await context.run("import qrcode")).dependencies == ("pyyaml", "qrcode")
+        result = await context.run("type(qrcode.make('x').get_image()).__module__")  # needs what qrcode does not bring
+        assert (result.text, result.dependencies) == ("'PIL.Image'", ("pillow", "pyyaml", "qrcode"))
         result = await context.run("import interpreter_tools_nobody_knows")
         assert result.outcome == "error"
         assert "interpreter_tools_nobody_knows" in result.notes[0]

@@ -74,6 +74,7 @@ async def found(
         ("import importlib\nimportlib.import_module('a.b')\n__import__('c')", ["importlib", "a.b", "c"]),
         ("importlib.import_module(name)\nimport_module(f'{x}')", []),
         ("'import a'\n# import b\nx = '''\nimport c\n'''", []),
+        ("importlib.import_module(package='b', name='a')\nother(name='b')", ["a"]),
         ("from . import a\nfrom .b import c", [".", ".b"]),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a\nelse:\n    import b", ["typing", "b"]),
         ("import typing\nif not typing.TYPE_CHECKING:\n    import a", ["typing", "a"]),
