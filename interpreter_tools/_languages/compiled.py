@@ -49,7 +49,7 @@ FORTRAN = LanguageConfig(
     default_image=_GCC,
     code_filename="main.f90",
     compile=CompileStep(
-        command=_script(compilers.GCC, "f|for|F|[fF](90|95|03|08|18)", "gfortran", "-O1", "-J", "{directory}"),
+        command=_script(compilers.GCC, "f|for|F|[fF](90|95|03|08|18)", "gfortran", "-O1", "-g", "-J", "{directory}"),
         others=r"(?im)^\s*include\b",
     ),
     run_command=(_PROGRAM,),
@@ -62,9 +62,7 @@ PASCAL = LanguageConfig(
     default_image=_GCC,
     code_filename="main.pas",
     interpreters=("instantfpc", "fpc"),
-    compile=CompileStep(
-        command=("fpc", "-l-", "-v0ew", "-FU{directory}", f"-o{_PROGRAM}", "{file}"), others=r"(?i)\{\$(?:i|include)\s"
-    ),
+    compile=CompileStep(command=_script(compilers.PASCAL), others=r"(?i)\{\$(?:i|include)\s"),
     run_command=(_PROGRAM,),
     aliases=("pas",),
 )
@@ -116,7 +114,8 @@ JAVA = LanguageConfig(
 # room for the rest of it within 512 MB.
 _KOTLIN = "/usr/local/lib/kotlin"
 _KOTLIN_LIBRARIES = ":".join(
-    f"{_KOTLIN}/lib/{name}.jar" for name in ("kotlin-stdlib", "kotlin-reflect", "kotlinx-coroutines-core-jvm")
+    f"{_KOTLIN}/lib/{name}.jar"
+    for name in ("kotlin-stdlib", "kotlin-reflect", "kotlinx-coroutines-core-jvm", "kotlin-script-runtime")
 )
 KOTLIN = LanguageConfig(
     language="kotlin",
@@ -171,6 +170,7 @@ OCAML = LanguageConfig(
     compile=CompileStep(command=_script(compilers.OCAML)),
     run_command=(_PROGRAM,),
     aliases=("ml",),
+    environment={"OCAMLRUNPARAM": "b"},  # programs tell where an exception was raised
 )
 
 COMPILED = (C, CPP, FORTRAN, PASCAL, GO, RUST, JAVA, KOTLIN, CSHARP, HASKELL, OCAML)

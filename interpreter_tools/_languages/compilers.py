@@ -128,10 +128,44 @@ made=$1 root=$(cat "$1/root"); shift
 exec java $(cat "$made/options") -cp "$made/classes:$root:${root%/java}/resources" "$(cat "$made/main")" "$@"
 """
 
-# The compiler notes the main class in the manifest of the program's archive, where there is no other. Further argument:
-# the libraries.
+# Classes and exceptions are there in a mode that has them only, which many programs do not ask for. Own units of a
+# program lie beside it; the compiler writes each into the directory for what comes out.
+PASCAL = r"""
+file=$1 made=$2
+compile() { fpc -l- -v0ew -gl "-FU$made" "-o$made/program" "$@" "$file" >"$made/said" 2>&1; }
+if ! compile; then
+    mv "$made/said" "$made/plain"
+    { ! grep -qiE '\{\$mode ' "$file" && compile -Mobjfpc -Sh; } || { cat "$made/plain"; exit 1; }
+fi
+cat "$made/said"
+for unit in "$made"/*.ppu; do test ! -e "$unit" || exit 93; done
+"""
+
+# The compiler notes the main class in the manifest of the program's archive, where there is no other. A program without
+# `main` that holds more than declarations is a script. Further argument: the libraries.
+_DECLARATIONS = (
+    r"^([^a-z]|$|(package|import|fun|val|var|class|object|interface|enum|data|sealed|abstract|open|inline|private|"
+    r"internal|public|const|typealias|suspend|operator|infix|tailrec|annotation|value|lateinit)\b)"
+)
+_STARTER = """
+fun main(args: Array<String>) {
+    try {
+        Class.forName("Main").getConstructor(Array<String>::class.java).newInstance(args)
+    } catch (error: java.lang.reflect.InvocationTargetException) {
+        throw error.targetException
+    }
+}
+"""
 KOTLIN = rf"""
 file=$1 made=$2 libraries=$3 status=0
+if ! grep -qE '\bfun +main *\(' "$file" && grep -qvE '{_DECLARATIONS}' "$file"; then
+    cp "$file" "$made/main.kts" && printf '%s' '{_STARTER}' >"$made/starter.kt"
+    kotlinc -Xallow-any-scripts-in-source-roots -cp "$libraries" -d "$made/program.jar" "$made/main.kts" \
+        "$made/starter.kt" 2>"$made/said" || status=1
+    sed "s|^[^ ]*/main\.kts:|$file:|" "$made/said" >&2
+    echo StarterKt >"$made/main"
+    exit $status
+fi
 if ! kotlinc -cp "$libraries" -d "$made/program.jar" "$file" 2>"$made/said"; then
     {_AROUND} "$file" -name '*.kt' -print0 >"$made/others"
     if ! test -s "$made/others" || ! grep -q 'unresolved reference' "$made/said"; then cat "$made/said" >&2; exit 1; fi
@@ -175,6 +209,7 @@ take() {
 }
 take "$made/main.ml"
 cd "$made" || exit 1
-ocamlfind ocamlopt -thread -package unix,str,threads.posix -linkpkg -o program $(ocamlfind ocamldep -sort *.ml*) || exit
+set -- $(ocamlfind ocamldep -sort *.ml*)
+ocamlfind ocamlopt -g -thread -package unix,str,threads.posix -linkpkg -o program "$@" || exit
 exit $status
 """

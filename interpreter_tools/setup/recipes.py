@@ -315,7 +315,7 @@ FURTHER = (
     _debian(
         "gcc",
         ("c", "cpp", "fortran", "pascal"),
-        ("gcc", "g++", "gfortran", "libc6-dev", "make", "fp-compiler"),
+        ("gcc", "g++", "gfortran", "libc6-dev", "make", "fp-compiler", "fp-units-fcl"),
         "gcc --version; g++ --version; gfortran --version; fpc -iV",
     ),
     _debian("go", ("go",), ("golang-go",), "go version", _GO_LIBRARY),
@@ -346,7 +346,10 @@ FURTHER = (
     _debian(
         "scripts",
         ("perl", "lua", "php"),
-        ("perl", "lua5.4", "php-cli", "php-mbstring", "php-xml"),
+        (
+            *("perl", "libjson-perl", "lua5.4"),
+            *("php-cli", "php-bcmath", "php-curl", "php-gmp", "php-mbstring", "php-sqlite3", "php-xml"),
+        ),
         "perl -v; lua5.4 -v; php --version",
     ),
     _debian("r", ("r",), ("r-base-core", "r-recommended"), "Rscript --version", program="R"),

@@ -128,6 +128,17 @@ SHAPES = {
         '2 3\n{"X":1,"Y":3}\nfew\nCA97\n',
     ),
     "deno, as for Node.js": ("deno", 'const fs = require("fs");\nconsole.log(typeof fs.readFileSync);', "function\n"),
+    "pascal, classes without a mode": (
+        "pascal",
+        (
+            "program P;\nuses SysUtils, fpjson, jsonparser;\ntype TOne = class function Get: string; end;\n"
+            "function TOne.Get: string;\nbegin\n  Result := GetJSON('[1]').AsJSON;\nend;\nbegin\n"
+            "  try\n    writeln(TOne.Create.Get);\n    raise Exception.Create('x');\n"
+            "  except\n    on e: Exception do writeln(e.Message);\n  end;\nend.\n"
+        ),
+        "[1]\nx\n",
+    ),
+    "perl, JSON": ("perl", "use JSON; print encode_json([1, 'a']), $/;", '[1,"a"]\n'),
     "php, without a tag": (
         "php",
         "// sum\n$x = [1, 2];\necho array_sum($x), basename(__FILE__), PHP_EOL;",
@@ -253,6 +264,24 @@ async def test_error_in_php_is_told_once(docker_client: DockerClient, engine: Ex
     await skip_without_image(docker_client, "php")
     result = await engine.run("php", "<?php throw new RuntimeException('wrong');")
     assert (result.stdout, result.stderr.count("wrong")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "place"),
+    [
+        ("pascal", "var zero: integer;\nbegin\n  zero := 0;\n  writeln(1 div zero);\nend.\n", "line 4 of main.pas"),
+        ("fortran", "program p\n  open(10, file='no', status='old')\nend\n", "/workspace/main.f90:2"),
+        ("ocaml", 'let f () = failwith "x"\n\nlet () = f ()\n', 'file "main.ml", line 3'),
+    ],
+)
+async def test_place_of_an_error_is_told(
+    docker_client: DockerClient, engine: ExecutionEngine, language: str, code: str, place: str
+) -> None:
+    """The file and the line, which these compilers leave out by default."""
+    await skip_without_image(docker_client, language)
+    result = await engine.run(language, code)
+    assert place in result.stderr
+    assert result.outcome == "error"
 
 
 async def test_place_of_an_error_in_erlang_is_the_programs(

@@ -1,7 +1,8 @@
+#!/usr/bin/env kotlin
 import kotlin.system.exitProcess
 
-fun main() {
-    println("before")
-    System.err.println("wrong")
-    exitProcess(3)
-}
+data class Result(val status: Int)
+
+println("before")
+System.err.println("wrong")
+exitProcess(Result(3).status)
