@@ -516,10 +516,8 @@ async def test_no_identity_of_the_container_opens_what_the_hosts_root_could(dock
         ExecutionEngine(SANDBOX) as engine,
         engine.stream("python", "import time; time.sleep(60)", strategy=POOL),
     ):
-        await asyncio.sleep(0.5)
         first = (await look_at(docker_client, engine))["State"]["Pid"]
-        pids = await asyncio.to_thread(family, first)
-        assert len(pids) == 5
+        pids = await eventually(lambda: asyncio.to_thread(family, first), lambda found: len(found) == 5)
         for pid in pids:
             status = await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)
             ids = status.partition("Uid:")[2].split()[:4]

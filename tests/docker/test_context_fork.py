@@ -135,9 +135,9 @@ async def test_a_branch_that_cannot_be_parked_holds_others_up(context: Context, 
 async def test_branches_are_closed(context: Context, codes: Codes) -> None:
     """Each alone, with a cell that runs; and all with the context that they came from."""
     first, second = await context.fork(2)
-    code = {"python": "import time; time.sleep(60)", "shell": "sleep 60"}
+    code = {"python": "import time; print(1, flush=True); time.sleep(60)", "shell": "echo 1; sleep 60"}
     async with first.stream(code[codes.language]) as cell:
-        await asyncio.sleep(0.3)
+        await anext(cell)
         await first.aclose()
         assert (await cell.result()).outcome == "killed"
     with pytest.raises(ContextClosed):

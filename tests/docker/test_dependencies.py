@@ -182,13 +182,16 @@ async def test_one_installation_serves_all_who_wait(toys: ExecutionEngine, docke
     """Each hears what the installer says, also who came later."""
     name = fresh("slow")
 
-    async def one(delay: float) -> ExecutionResult:
-        await asyncio.sleep(delay)
+    async def one() -> ExecutionResult:
         return await toys.run("toy", name, dependencies=[name])
 
-    runs = asyncio.gather(one(0), one(0), one(1.5))
-    await eventually(lambda: installers(docker_client, toys), lambda found: len(found) == 1)
-    for result in await runs:
+    async with toys.stream("toy", name, dependencies=[name]) as first:
+        beside = asyncio.create_task(one())
+        await anext(first)  # what the installer says as it begins
+        later = asyncio.create_task(one())
+        await eventually(lambda: installers(docker_client, toys), lambda found: len(found) == 1)
+        results = [await first.result(), await beside, await later]
+    for result in results:
         assert (result.stdout, result.dependency_stdout) == (f"tool {name}\n", f"installing {name}\n")
 
 

@@ -186,10 +186,10 @@ async def test_time_limit_frees_a_sender_who_does_not_read(
 
 async def test_cancelled_sender_leaves_the_stream_whole(engine: ExecutionEngine) -> None:
     """What it had given is sent or not, but nothing is torn out of the middle."""
-    code = "import sys, time; time.sleep(0.3); data = sys.stdin.read(); print(len(data), data[-3:])"
+    code = "import sys, time; time.sleep(1); data = sys.stdin.read(); print(len(data), data[-3:])"
     async with engine.stream("python", code, strategy=POOL) as execution:
         sender = asyncio.create_task(execution.send_stdin(b"x" * 1_000_000))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         sender.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sender

@@ -385,9 +385,10 @@ print(wrong)
 
 async def test_cells_of_a_context_have_tools_of_their_own(engine: ExecutionEngine) -> None:
     """They change from cell to cell; what a cell leaves under way is cancelled with it, and its result says so."""
-    cancelled = asyncio.Event()
+    begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def hang() -> None:
+        begun.set()
         try:
             await asyncio.sleep(1000)
         finally:
@@ -408,9 +409,10 @@ async def test_cells_of_a_context_have_tools_of_their_own(engine: ExecutionEngin
         assert cancelled.is_set()
         result = await context.run("thread.join(10); thread.is_alive()", tools=[double])
         assert result.text == "False"
+        begun.clear()
         cancelled.clear()
         cell = asyncio.create_task(context.run("tools.hang()", tools=[hang]))
-        await asyncio.sleep(0.3)
+        await begun.wait()
         await context.interrupt()
         result = await cell
         assert result.error is not None
