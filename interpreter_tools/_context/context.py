@@ -329,26 +329,29 @@ class Context:
             The process, and notes for the result; None when the packages could not be installed.
         """
         await self._turn.acquire()
+        self._cell = cell
+        begun = None
         try:
+            begun = await self._begun(cell, packages_for)
+        finally:
+            if begun is None:
+                self._cell = None
+                self._turn.release()
+        return begun
+
+    async def _begun(self, cell: Cell, packages_for: CellOptions | None) -> tuple[Interpreter, tuple[str, ...]] | None:
+        """Return what ``_begin`` returns, for a cell that has the turn."""
+        self._check()
+        if packages_for is not None:
+            cell.packages = await self._place.install(cell.code, packages_for, alive=self._is_alive)
             self._check()
-            self._cell = cell
-            if packages_for is not None:
-                cell.packages = await self._place.install(cell.code, packages_for, alive=self._is_alive)
-                self._check()
-                if cell.packages.failed:
-                    self._cell = None
-                    self._turn.release()
-                    return None
-            found = await self._living()
-            cell.found = self._place.found
-            await self._place.begin()
-        except BaseException:
-            self._cell = None
-            self._turn.release()
-            raise
+            if cell.packages.failed:
+                return None
+        interpreter, notes = await self._living()
+        cell.found = self._place.found
+        await self._place.begin()
         self._cells += 1
         self._entry = self._timeline.cell(cell.code)
-        interpreter, notes = found
         return interpreter, (*notes, *self._branch.ring.notes())
 
     def _over(self, files: tuple[str, ...]) -> tuple[str, ...]:
