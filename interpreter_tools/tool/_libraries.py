@@ -42,7 +42,7 @@ _MISSING: dict[str, tuple[str, Callable[[str], str | None]]] = {
     "haskell": (rf"Could not (?:find|load) module ['\u2018`]({_NAME})['\u2019]", _none),
     "ocaml": (rf"Unbound module \"?({_NAME})", _none),
     "elixir": (r"(Mix\.install)/", _none),
-    "csharp": (rf"CS0246: The type or namespace name `({_NAME})'", _none),
+    "csharp": (rf"CS0246: The type or namespace name '({_NAME})'", _none),
 }
 _READ = {language: (re.compile(pattern), package) for language, (pattern, package) in _MISSING.items()}
 

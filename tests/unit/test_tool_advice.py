@@ -63,7 +63,7 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("package", "'kotlinx.serialization.json.Json' is not", "kotlin", "", {"outcome": "compile_error", "compile_stderr": "import kotlinx.serialization.json.Json\n  ^"}, {}),
     ("package", "'System.Random' is not there", "haskell", "", {"outcome": "compile_error", "compile_stderr": "    Could not find module \u2018System.Random\u2019"}, {}),
     ("package", "'Yojson' is not there", "ocaml", "", {"outcome": "compile_error", "compile_stderr": 'Error: Unbound module "Yojson"'}, {}),
-    ("package", "'Newtonsoft' is not there", "csharp", "", {"outcome": "compile_error", "compile_stderr": "main.cs(1,7): error CS0246: The type or namespace name `Newtonsoft' could not"}, {}),
+    ("package", "'Newtonsoft' is not there", "csharp", "", {"outcome": "compile_error", "compile_stderr": "main.cs(1,7): error CS0246: The type or namespace name 'Newtonsoft' could not be found"}, {}),
     ("compile_error", "compiler names.", "c", "", {"outcome": "compile_error", "compile_stderr": "main.c:1: error: x undeclared"}, {}),
     ("network", "no network", "python", "socket.gaierror: [Errno -3] Temporary failure in name resolution", {}, {}),
     ("network", "no network", "shell", "curl: (6) Could not resolve host: example.org", {"exit_code": 6}, {}),
