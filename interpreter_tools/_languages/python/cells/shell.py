@@ -7,7 +7,6 @@ import builtins
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import warnings
@@ -282,7 +281,7 @@ def exit_status(error):
 def _is_interrupt(kind, value):
     """Tell whether an exception is how an interrupt ends what awaits, or a magic that waits for a program."""
     if kind is subprocess.CalledProcessError:
-        return value.returncode in {-signal.SIGINT, 128 + signal.SIGINT}
+        return value.returncode is None or not 0 <= value.returncode <= 128  # a signal: SIGINT, or what follows it
     return kind is asyncio.CancelledError
 
 
