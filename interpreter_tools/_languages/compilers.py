@@ -85,13 +85,20 @@ for manifest in "$(dirname "$file")/../Cargo.toml" "$(dirname "$file")/Cargo.tom
     status=93
 done
 if grep -q '^ *#\[test\]' "$file" && ! grep -qE '\bfn +main\b' "$file"; then set -- "$@" --test; fi
-"$@" --edition "$edition" -o "$made/program" "$file" || exit 1
+set -- "$@" --edition "$edition" -o "$made/program" "$file"
+if "$@" 2>"$made/said"; then
+    cat "$made/said" >&2
+elif grep -q '`let` expressions in this position are unstable' "$made/said"; then  # they are stable since 1.88
+    RUSTC_BOOTSTRAP=1 "$@" -Z 'crate-attr=feature(let_chains)' || exit 1
+else
+    cat "$made/said" >&2 && exit 1
+fi
 exit $status
 """
 
 # javac wants a file to bear the name of its public class, and one such class in a file; the class that is run is the
 # first that has a main method. Other classes are found from the root of the packages, as javac does it. What is a
-# preview in this version is allowed to programs that use it.
+# preview in this version is allowed to programs that use it. Statements alone are put into such a class.
 JAVA = r"""
 kind='(class|interface|enum|record)[[:space:]]+'
 name=$(sed -nE "s/^(.*[;}])?[[:space:]]*public +([a-z-]+ +)*$kind([A-Za-z0-9_]+).*/\4/p" "$1" | head -n 1)
@@ -100,6 +107,12 @@ package=$(sed -nE 's/^(.*;)?[[:space:]]*package +([A-Za-z0-9_.]+) *;.*/\2/p' "$1
 root=$(dirname "$1") folders=/$(printf %s "$package" | tr . /)
 test -z "$package" || root=${root%"$folders"}
 sed -E "/$kind$name([^A-Za-z0-9_]|\$)/!s/^public +(([a-z-]+ +)*$kind)/\1/" "$1" >"$2/$name.java"
+if ! grep -qE "\\bmain *\\(|^([a-z]+ +)*$kind" "$1"; then
+    awk -v 'begin=public class Main { public static void main(String[] args) throws Exception { ' '
+        !begun && !/^[ \t]*(import .*|\/\/.*)?$/ { $0 = begin $0; begun = 1 }
+        { print }
+        END { print "}}" }' "$2/$name.java" >"$2/statements" && mv "$2/statements" "$2/$name.java"
+fi
 printf %s "$root" >"$2/root"
 status=0
 find "$root" -path '*/.*' -prune -o -name '*.java' ! -samefile "$1" -print | grep -q . && status=93

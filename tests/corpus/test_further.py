@@ -184,6 +184,16 @@ SHAPES = {
         '#require "threads";;\nlet () = Thread.join (Thread.create (fun () -> print_endline "t") ())\n',
         "t\n",
     ),
+    "java, statements": (
+        "java",
+        "import java.util.*;\n// text\nList<Integer> l = List.of(1, 2);\nSystem.out.println(l + args[0]);\n",
+        "[1, 2]x y\n",
+    ),
+    "rust, let chains": (
+        "rust",
+        'fn main() {\n    let a = Some(3);\n    if let Some(x) = a && x > 2 {\n        println!("{x}");\n    }\n}\n',
+        "3\n",
+    ),
     "java, a line for all": (
         "java",
         "import java.util.*; public final class C { public static void main(String[] a) { System.out.println(1); } }",
