@@ -192,8 +192,6 @@ static int start_zygote(void)
 		struct program program = {.directory = "/", .argv = boot.argv, .envp = zygote_variables(), .channel = control[1]};
 		memcpy(program.stdio, (int[3]){null, null, words[1]}, sizeof program.stdio);
 		zygote.pid = spawn(&program, &why);
-		if (zygote.pid > 0)
-			prefer_for_turns(zygote.pid);
 		error = zygote.pid < 0 ? errno : 0;
 	} else {
 		error = errno;

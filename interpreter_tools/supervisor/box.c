@@ -374,7 +374,6 @@ static void become_supervisor(int from, struct outcome *outcome, uint32_t *next_
 		_exit(1);
 	close(from);
 	box.inside = true;
-	prefer_for_turns(0);
 	messages_open(); /* not before: the box that shared the network had a socket of that name */
 	base_open(wire_farewell);
 	wire_take_over(&turn->wire);

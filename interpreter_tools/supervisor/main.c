@@ -127,7 +127,6 @@ static int set_up(char **mounts)
 		return open_signals();
 	}
 	processes_open();
-	prefer_for_turns(0);
 	files_open(mounts);
 	messages_open();
 	wipe_baseline(mounts);

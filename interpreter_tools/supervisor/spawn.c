@@ -136,30 +136,6 @@ static int take_identity(uint32_t uid, gid_t mark)
 	return setresuid(uid, uid, uid);
 }
 
-/* ---- who comes first when processors are short ---- */
-
-#define SHORT_TURN_NS 100000 /* the shortest that the kernel takes */
-#define RESET_ON_FORK 1      /* SCHED_FLAG_RESET_ON_FORK of linux/sched/types.h */
-
-/*
- * The process has short turns, and so is the next one to have one whenever it wakes up. Else it waits until each process of
- * a fork bomb has had a turn: ten seconds and more on a loaded host, in which no time limit holds. It gets no larger part
- * of the processor by that, and nothing that it starts has short turns. Linux before 6.12 takes no notice.
- */
-void prefer_for_turns(pid_t pid)
-{
-	struct { /* sched_setattr(2) */
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t runtime, deadline, period;
-	} wanted = {.size = sizeof wanted, .flags = RESET_ON_FORK, .runtime = SHORT_TURN_NS};
-	syscall(SYS_sched_setattr, pid, &wanted, 0);
-}
-
-/* ---- who goes first when memory is short ---- */
-
 static int processes = -1; /* /proc, where we may write: what programs see may be read-only */
 
 void processes_open(void)

@@ -115,7 +115,6 @@ int become(uint32_t uid);       /* file system identity for the next calls; beco
 void processes_open(void);      /* while /proc can be written */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 void exec_by_name(char **argv, char **envp); /* returns with errno */
-void prefer_for_turns(pid_t pid); /* 0: this process; it is the next to run when it wakes up */
 void prefer_for_oom(pid_t pid, unsigned points); /* of 1000: when memory is short, the process with most goes first */
 bool kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork; true: there is nobody else */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */

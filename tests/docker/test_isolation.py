@@ -179,24 +179,6 @@ while True: pass
     assert (result.outcome, result.stdout) == ("timeout", "3\n")
 
 
-async def test_supervisor_is_the_next_to_have_a_turn(engine: ExecutionEngine) -> None:
-    """Its turns are shorter than a program's, where the kernel knows lengths of turns (Linux 6.12).
-
-    Without that, the processes of a fork bomb all had their turn first: a limit of half a second took thirteen.
-    """
-    program = """
-        number = 315 if os.uname().machine == "x86_64" else 275
-        def turn(pid):
-            attributes = (ctypes.c_uint64 * 7)() # the fourth is the length, in nanoseconds
-            assert libc.syscall(number, pid, attributes, 56, 0) == 0, ctypes.get_errno()
-            return attributes[3]
-        print(json.dumps([turn(1), turn(0), os.nice(0)]))
-    """
-    supervisor, own, nice = await probe(engine, program)
-    assert supervisor < own or supervisor == own == 0
-    assert nice == 0
-
-
 # -- privileges
 
 
