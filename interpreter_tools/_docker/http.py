@@ -10,7 +10,6 @@ import msgspec
 from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._docker import plain
 from interpreter_tools._docker.errors import CONNECTION_FAILED, GARBLED, Refusal, map_docker_errors
-from interpreter_tools._docker.loading import load_library
 
 if TYPE_CHECKING:
     import ssl
@@ -27,6 +26,13 @@ _AT_ONCE = 100  # connections of plain requests, as many as aiohttp has; the eng
 _EXCERPT = 500  # characters of an error
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
+
+
+def _load_library() -> type[Library]:
+    """Import aiodocker, if need be, and return what uses it. Takes a tenth of a second the first time."""
+    from interpreter_tools._docker.library import Library  # noqa: PLC0415 - it takes longer than all else together
+
+    return Library
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -70,12 +76,11 @@ class HttpConnection:
         deadline: seconds that a request may take, its repetitions included.
     """
 
-    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None, *, deadline: float, brief: bool) -> None:
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None, *, deadline: float) -> None:
         self.endpoint = endpoint
         self.tls = tls
         self.version: str | None = None
         self.deadline = deadline
-        self._brief = brief
         self._loading = asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._library: Library | None = None
@@ -94,7 +99,7 @@ class HttpConnection:
             OSError: a file for TLS cannot be used.
         """
         tls = None if endpoint.tls is None else await asyncio.to_thread(endpoint.tls.context)
-        connection = cls(endpoint, tls, deadline=deadline, brief=brief)
+        connection = cls(endpoint, tls, deadline=deadline)
         if not brief or endpoint.socket_path is None:
             await connection.library()
         return connection
@@ -103,7 +108,7 @@ class HttpConnection:
         """Return aiodocker's client, for what is more than a plain request; import it if need be."""
         async with self._loading:
             if self._library is None:
-                library = await asyncio.to_thread(load_library, own_process=self._brief)
+                library = await asyncio.to_thread(_load_library)
                 self._check_open()
                 self._library = library(self.endpoint, self.tls, self.version)
         return self._library

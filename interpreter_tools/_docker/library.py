@@ -1,6 +1,6 @@
 """aiodocker's client, and its exceptions in terms of ours.
 
-Only ``loading.load_library`` imports this module: aiodocker and aiohttp take longer than the rest of the package.
+Only ``HttpConnection.library`` imports this module: aiodocker and aiohttp take longer than the rest of the package.
 """
 
 from __future__ import annotations

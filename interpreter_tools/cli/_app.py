@@ -286,12 +286,6 @@ Examples:
 app.command(deps)
 
 
-def _load_client() -> None:
-    from interpreter_tools._docker.loading import load_library  # noqa: PLC0415 - help does not need it
-
-    load_library(own_process=True)
-
-
 @deps.command(name="list")
 async def list_deps(*, json: Flag = False, store: str | None = None, docker_host: str | None = None) -> int:
     """List what is kept, the oldest first.
@@ -301,7 +295,6 @@ async def list_deps(*, json: Flag = False, store: str | None = None, docker_host
         store: The Docker volume that keeps it; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    _load_client()
     from interpreter_tools.cli._deps import run_list  # noqa: PLC0415
 
     return await run_list(as_json=json, store=store, docker_host=docker_host)
@@ -327,7 +320,6 @@ async def prune(
         store: The Docker volume that keeps it; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    _load_client()
     from interpreter_tools.cli._deps import run_prune  # noqa: PLC0415
 
     if not (older_than or max_size or all):
@@ -357,7 +349,6 @@ async def warm(
         store: The Docker volume that keeps them; otherwise the configured one.
         docker_host: Address of the Docker engine; otherwise the first that answers.
     """
-    _load_client()
     from interpreter_tools.cli._deps import run_warm  # noqa: PLC0415
 
     if not packages and requirements is None:
