@@ -124,7 +124,7 @@ def docker(session: nox.Session) -> None:
     folders = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
     alone = ("-m", "docker and alone", *folders, *session.posargs)
     _pytest(session, *alone, codes=(0, 5))  # 5: session.posargs choose none of them
-    _test(session, "-m", "docker and not alone", *folders, *session.posargs, processes=4)
+    _test(session, "-m", "docker and not alone", *folders, *session.posargs, processes=3)
 
 
 @nox.session(venv_backend="none")

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 _DOMAIN = "sandbox.test"  # which no resolver knows
 _PYTHON = """
-import asyncio, os
+import asyncio, os, sys
 from e2b_code_interpreter import AsyncSandbox, Sandbox
 
 with Sandbox.create(proxy=os.environ["PROXY"]) as sandbox:
@@ -36,6 +36,8 @@ async def main():
     await sandbox.kill()
 
 asyncio.run(main())
+sys.stdout.flush()
+os._exit(0)  # one end in ten of an interpreter with this client aborts, in a thread of pyqwest, its HTTP library
 """
 _JAVASCRIPT = """
 import dns from 'node:dns'
