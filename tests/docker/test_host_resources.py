@@ -21,7 +21,7 @@ MEMORY = 128  # MB
 
 # Each takes what it can, prints one line of what it got and of the refusal, and holds it until its stdin ends
 _PRELUDE = """
-import ctypes, fcntl, os, resource, signal, socket, struct, sys
+import ctypes, fcntl, os, resource, signal, socket, struct, sys, time
 libc, held, count, error = ctypes.CDLL(None, use_errno=True), [], 0, "none"
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 """
