@@ -369,15 +369,17 @@ static void park(pid_t pid)
 	announce();
 }
 
-/* Its children, which may run programs, become ours: the kernel tells us of their ends. */
+/*
+ * Its children, which may run programs, become ours: the kernel tells us of their ends. Those of a zygote outside of the
+ * box become nobody's here, so they end with it.
+ */
 static void zygote_gone(int error)
 {
+	bool was_outside = box_inside() && !zygote.pid;
 	close_fd(&zygote.control);
-	if (box_inside() && !zygote.pid && boot.announced) /* the end of its child, which may run, is told to nobody */
-		die("the interpreter booted ahead is gone");
 	zygote.pid = 0;
 	boot_failed(error, zygote.errors);
-	run_adopted();
+	run_orphaned(was_outside);
 	replace();
 }
 

@@ -677,11 +677,13 @@ void run_exited(pid_t pid, int status, uint64_t cpu_us, uint64_t peak_kib)
 		program_ended(run, status, cpu_us, peak_kib);
 }
 
-void run_adopted(void)
+void run_orphaned(bool ends)
 {
 	for (EACH(run))
-		if (run->phase == RUNNING && kill(run->pid, 0) < 0 && errno == ESRCH)
-			program_ended(run, SIGKILL, 0, 0); /* the zygote died before it could tell the end of its child */
+		if (run->phase == RUNNING && (ends || (kill(run->pid, 0) < 0 && errno == ESRCH))) {
+			kill(run->pid, SIGKILL);
+			program_ended(run, SIGKILL, 0, 0);
+		}
 }
 
 static void reaped(pid_t pid, int status, const struct rusage *usage)

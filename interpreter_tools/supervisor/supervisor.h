@@ -198,7 +198,7 @@ int run_fds(struct pollfd *fds);
 void run_event(const struct pollfd *fds, int count); /* those that run_fds set */
 void run_reap(void);            /* take note of every child that has ended */
 void run_exited(pid_t pid, int status, uint64_t cpu_us, uint64_t peak_kib);
-void run_adopted(void);         /* the zygote is gone: its children are ours, or their end was not told */
+void run_orphaned(bool ends);   /* the zygote is gone: programs whose end it has not told, or all of them, were killed */
 int64_t run_due_us(void);
 
 /* cells.c: the cell runner of shells, which is another program: START knows it by this name */

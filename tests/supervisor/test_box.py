@@ -423,12 +423,21 @@ def test_parked_child_that_nobody_took_goes_with_its_box(forking: Supervisor) ->
         assert forking.reset(uid=uid + 1) == ""
 
 
-def test_end_of_the_zygote_ends_the_container(forking: Supervisor) -> None:
-    """The end of its children would be told to nobody."""
+def test_end_of_the_zygote_ends_its_children_and_nothing_else(forking: Supervisor) -> None:
+    """Nobody could tell how they end. The box boots an interpreter of its own then, and so does each box that follows."""
+    code = "import time\nprint(1, flush=True)\ntime.sleep(99)"
+    forking.put(b"main.py", code.encode(), uid=UID)
+    forking.start([f"{WORKSPACE}/main.py"], environment={"A": "b"}, uid=UID, flags=Flag.BOOTED)
+    forking.wait(Output)
     keeper = everybody(forking)[1]
     zygote = next(pid for pid in forking.children(keeper) if "python" in Path(f"/proc/{pid}/comm").read_text())
     os.kill(zygote, signal.SIGKILL)
-    assert "is gone" in forking.fatal()
+    exited = forking.wait(Exited)
+    assert (exited.signal, exited.unclean) == (signal.SIGKILL, False)
+    assert run_code(forking, "print(2)", flags=Flag(0)) == "2\n"
+    for uid in range(UID + 1, UID + 4):
+        assert forking.reset(uid=uid) == ""
+        assert run_code(forking, "print(3)", uid=uid, flags=Flag(0)) == "3\n"
 
 
 def test_program_goes_first_when_memory_is_short(forking: Supervisor) -> None:
