@@ -11,7 +11,7 @@ import aiodocker
 
 from bench._baseline import plain_spec
 from bench._report import heading, ratio_at_least, rounds, run
-from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
+from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._languages import LanguageRegistry
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ async def raw(docker: aiodocker.Docker, language: str) -> float:
 async def main(count: int) -> None:
     """Run the comparison for a language that boots nothing, and for one that boots an interpreter."""
     pool = PoolConfig(min_size=0, max_size=2 * PARALLEL, parallel_creates=PARALLEL)
-    async with aiodocker.Docker() as docker, ExecutionEngine(EngineConfig(prewarm=(), pool=pool)) as engine:
+    config = EngineConfig(prewarm=(), pool=pool, strategy=ContainerStrategy.PER_EXECUTION)
+    async with aiodocker.Docker() as docker, ExecutionEngine(config) as engine:
 
         async def settle() -> None:
             await asyncio.sleep(2)  # refills and removals end
