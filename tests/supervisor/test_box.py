@@ -424,7 +424,7 @@ def test_parked_child_that_nobody_took_goes_with_its_box(forking: Supervisor) ->
 
 
 def test_end_of_the_zygote_ends_its_children_and_nothing_else(forking: Supervisor) -> None:
-    """Nobody could tell how they end. The box boots an interpreter of its own then, and so does each box that follows."""
+    """Nobody could tell how they end. The box boots an interpreter of its own then, and so does each later box."""
     code = "import time\nprint(1, flush=True)\ntime.sleep(99)"
     forking.put(b"main.py", code.encode(), uid=UID)
     forking.start([f"{WORKSPACE}/main.py"], environment={"A": "b"}, uid=UID, flags=Flag.BOOTED)
