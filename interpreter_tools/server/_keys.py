@@ -81,6 +81,13 @@ class _Allowance:
         self._seen = now
 
 
+def _check_count(count: int, most: int | None, *, of: str, reason: str) -> None:
+    """Refuse one more of what an owner has at once than its quota allows; None allows any number."""
+    if most is not None and count >= most:
+        message = f"the key has {most} {of}, as many as it may"
+        raise Refused(message, reason=reason, retry_after=5, hint="end one of them")
+
+
 class Owner:
     """The name and the limits that a key stands for, and the amounts used of them. Sandboxes belong to an owner.
 
@@ -121,14 +128,7 @@ class Owner:
         Raises:
             Refused: the owner has as many as it may.
         """
-        most = self.quota.sandboxes
-        if most is not None and self.sandboxes >= most:
-            raise Refused(
-                f"the key has {most} sandboxes, as many as it may",
-                reason="quota_sandboxes",
-                retry_after=5,
-                hint="end one of them",
-            )
+        _check_count(self.sandboxes, self.quota.sandboxes, of="sandboxes", reason="quota_sandboxes")
 
     def check_commands(self) -> None:
         """Refuse one more command than the quota allows, and one when the processor time of this hour is used up.
@@ -137,14 +137,7 @@ class Owner:
             Refused: the owner has as many as it may, or no processor time.
         """
         self.check_cpu()
-        most = self.quota.runs
-        if most is not None and self.commands >= most:
-            raise Refused(
-                f"the key has {most} commands that run, as many as it may",
-                reason="quota_runs",
-                retry_after=5,
-                hint="end one of them",
-            )
+        _check_count(self.commands, self.quota.runs, of="commands that run", reason="quota_runs")
 
     def check_cpu(self) -> None:
         """Refuse a run when the processor time of this hour is used up.

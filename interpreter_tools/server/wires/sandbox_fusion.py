@@ -25,7 +25,7 @@ from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.server._bodies import read_json
 from interpreter_tools.server._errors import BadRequest, ServerError
 from interpreter_tools.server._gone import unless_gone
-from interpreter_tools.server._run_limits import compile_timeout, memory_limit, run_timeout
+from interpreter_tools.server._run_limits import compile_timeout, compiled_too_long, memory_limit, run_timeout
 from interpreter_tools.server._wire import Site, Wire
 
 if TYPE_CHECKING:
@@ -234,12 +234,11 @@ def _compiled(language: str, result: ExecutionResult, *, limit: float) -> Comman
     """Return how the compiler ended; None for a language without one."""
     if LanguageRegistry.get(language).compile is None:
         return None
-    refused = result.outcome == "compile_error"
-    late = refused and result.compile_time >= limit
+    late = compiled_too_long(result, limit=limit)
     return CommandResult(
         status="TimeLimitExceeded" if late else "Finished",
         execution_time=result.compile_time,
-        return_code=None if late else result.exit_code if refused else 0,
+        return_code=None if late else result.exit_code if result.outcome == "compile_error" else 0,
         stdout=result.compile_stdout,
         stderr=result.compile_stderr,
     )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from interpreter_tools.server._run_limits import compiled_too_long
+
 if TYPE_CHECKING:
     from interpreter_tools._config.results import ExecutionResult
 
@@ -47,8 +49,7 @@ def compile_stage(result: ExecutionResult, output: str, *, limit: float) -> Stag
     """
     end = _End(0, None, None, None)
     if result.outcome in {"compile_error", "dependency_error"}:
-        late = result.outcome == "compile_error" and result.compile_time >= limit
-        end = _end(result, "timeout" if late else result.outcome)
+        end = _end(result, "timeout" if compiled_too_long(result, limit=limit) else result.outcome)
     return Stage(
         stdout=result.compile_stdout or result.dependency_stdout,
         stderr=result.compile_stderr or result.dependency_stderr,
