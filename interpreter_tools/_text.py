@@ -57,20 +57,27 @@ def file_name(name: str | os.PathLike[str]) -> str:
     return f'"{quoted}"'
 
 
-def lenient_json(body: bytes | bytearray) -> object:
-    """Read JSON that a strict reader refuses: half a character stays one, and NaN is None.
+def lenient_json(body: bytes | bytearray, *, names: str | None = None) -> object:
+    """Read JSON that a strict reader refuses: half a character becomes ``?``, and NaN None.
 
-    Bytes that are not UTF-8, of the name of a file for one, are as ``os.fsdecode`` has them.
+    Args:
+        body: the JSON.
+        names: the field of the whole that holds names of files. Bytes of them that are not UTF-8 are as ``os.fsdecode``
+            has them.
 
     Raises:
         ValueError, RecursionError: it is no JSON.
     """
-    return json.loads(body.decode("utf-8", "surrogateescape"), parse_constant=lambda _: None)
+    given = json.loads(body.decode("utf-8", "surrogateescape"), parse_constant=_nothing)
+    encodable = json.dumps(given, ensure_ascii=False).encode("utf-8", "replace")
+    found = json.loads(encodable, parse_constant=_nothing)  # a number of 400 digits before its point is infinite
+    if names is not None and isinstance(given, dict) and names in given:
+        found[names] = given[names]
+    return found
 
 
-def whole(text: str) -> str:
-    """Return the text with ``?`` for each half of a character, which no encoding has."""
-    return text.encode("utf-8", "replace").decode()
+def _nothing(_: str) -> None:
+    return None
 
 
 def json_text(data: bytes) -> str:

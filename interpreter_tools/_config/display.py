@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -260,10 +259,9 @@ def _message(body: bytes | bytearray) -> _Message:
         if len(body) > _MOST_LENIENT:
             raise
         try:
-            fields = lenient_json(body)
+            return msgspec.convert(lenient_json(body), _Message)
         except ValueError:
             raise msgspec.DecodeError("no JSON") from None
-        return _DECODER.decode(json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _representation(mime: str, item: object) -> str | bytes | None:

@@ -12,7 +12,7 @@ import msgspec
 from interpreter_tools._config.display import ProgramError
 from interpreter_tools._config.paths import check_path, shown_path
 from interpreter_tools._exceptions import InvalidPath
-from interpreter_tools._text import lenient_json, one_line, whole
+from interpreter_tools._text import lenient_json, one_line
 
 KIND = ord("c")
 """The kind of the messages that a runner sends."""
@@ -173,20 +173,9 @@ def read(body: bytes | bytearray) -> Said | None:
 def _read_leniently(body: bytes | bytearray) -> Said | None:
     """Return what a runner says with half a character in it: a name of a file, or the words of an exception."""
     try:
-        said = msgspec.convert(lenient_json(body), Said)
-    except (msgspec.DecodeError, RecursionError, ValueError):
+        return _bounded(msgspec.convert(lenient_json(body, names="files"), Said))
+    except (RecursionError, ValueError):
         return None
-    if isinstance(said, Done) and said.error is not None:
-        error = said.error
-        error = ProgramError(name=whole(error.name), value=whole(error.value), traceback=whole(error.traceback))
-        said = msgspec.structs.replace(said, error=error)
-    elif isinstance(said, Completions):
-        said = msgspec.structs.replace(said, matches=[whole(match) for match in said.matches])
-    elif isinstance(said, Checked):
-        said = msgspec.structs.replace(said, indent=whole(said.indent))
-    elif isinstance(said, Inspection):
-        said = msgspec.structs.replace(said, data={whole(mime): whole(text) for mime, text in said.data.items()})
-    return _bounded(said)
 
 
 def _bounded(said: Said) -> Said:

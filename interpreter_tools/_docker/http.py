@@ -47,20 +47,15 @@ async def _repeat(call: Callable[[], Awaitable[_T]]) -> _T:
     except Refusal as error:
         if not _is_transient(error):
             raise
-        failed = [error]
     import tenacity  # noqa: PLC0415 - few calls fail
 
-    async def attempt() -> _T:
-        if failed:  # the first attempt was made above
-            raise failed.pop()
-        return await call()
-
+    await asyncio.sleep(_FIRST_WAIT)
     return await tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(_is_transient),
-        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS - 1),
         wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
         reraise=True,
-    )(attempt)
+    )(call)
 
 
 class HttpConnection:

@@ -182,7 +182,7 @@ def refusal(refused: Refused, *, program: str, image: str) -> InterpreterToolsEr
 
 
 def _missing(program: str, image: str, detail: str) -> InterpreterMissing:
-    language = LanguageRegistry.run_by(program)
+    language = None if program == "sh" else LanguageRegistry.run_by(program)  # sh is a part of many commands
     if language is not None and language.default_image == image:  # which lacks what it should have
         return InterpreterMissing(program.replace(":", " or "), image, detail)
     name = None if language is None else language.language

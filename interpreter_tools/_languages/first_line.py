@@ -24,14 +24,10 @@ def command_of_first_line(language: LanguageConfig, code: bytes) -> tuple[str, .
         language: what the file is run as, which says what means its own interpreter.
         code: the file's contents.
     """
-    match = _FIRST.match(code)
-    if match is None:
+    words = _first_words(code)
+    if not words:
         return None
-    line = match[1].decode("utf-8", "surrogateescape")
-    try:
-        program, *options = shlex.split(line)
-    except ValueError:
-        program, *options = line.split()
+    program, *options = words
     directory, _, name = program.rpartition("/")
     if name == "env":
         name, options = _behind_env(options)
@@ -48,6 +44,18 @@ def command_of_first_line(language: LanguageConfig, code: bytes) -> tuple[str, .
     return name, *options
 
 
+def program_of_first_line(code: bytes) -> str | None:
+    """Return the name of the program that a file's first line asks for, which ``env`` may start; None without one.
+
+    Args:
+        code: the file's contents.
+    """
+    words = [word.rpartition("/")[2] for word in _first_words(code)]
+    if words[:1] == ["env"]:
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    return words[0] if words else None
+
+
 def without_first_line(code: bytes) -> bytes:
     """Return code for a compiler, which may not know what a first line is: it is empty, and others keep their numbers.
 
@@ -55,6 +63,17 @@ def without_first_line(code: bytes) -> bytes:
         code: the file's contents, whose first line means its own language.
     """
     return _FIRST.sub(b"", code, count=1) if _FIRST.match(code) else code
+
+
+def _first_words(code: bytes) -> list[str]:
+    match = _FIRST.match(code)
+    if match is None:
+        return []
+    line = match[1].decode("utf-8", "surrogateescape")
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return line.split()
 
 
 def _behind_env(words: list[str]) -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import logging
 from typing import TYPE_CHECKING
 
@@ -86,12 +87,18 @@ class LanguageRegistry:
         Args:
             program: the name of a program, or several as ``LanguageConfig.run_command`` has them.
         """
-        languages = [cls._by_name[name] for name in cls.names()]
-        by_command = (found for found in languages if found.run_command[0] == program != "sh")  # which runs many
-        by_name = (
-            found for found in languages if any(fnmatch.fnmatchcase(program, pattern) for pattern in found.interpreters)
-        )
-        return next(by_command, None) or next(by_name, None)
+        for names in (cls.registered, cls.names):  # the languages of installed packages take longer to find
+            languages = [cls._by_name[name] for name in names()]
+            by_command = (found for found in languages if found.run_command[0] == program != "sh")  # which runs many
+            by_name = (found for name in (program, program.rstrip("0123456789.")) if (found := cls._find(name)))
+            by_pattern = (
+                found
+                for found in languages
+                if any(fnmatch.fnmatchcase(program, pattern) for pattern in found.interpreters)
+            )
+            for found in itertools.chain(by_command, by_name, by_pattern):
+                return found
+        return None
 
     @classmethod
     def _find(cls, name: str) -> LanguageConfig | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import PurePath
 
-from interpreter_tools._exceptions import ConfigurationError, UnknownLanguage
+from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._languages.first_line import program_of_first_line
 
 _MORE_SUFFIXES = {
     **dict.fromkeys((".mjs", ".cjs", ".jsx"), "javascript"),
@@ -14,7 +14,6 @@ _MORE_SUFFIXES = {
     **dict.fromkeys((".pyw", ".py3"), "python"),
     ".bash": "shell",
 }
-_SHEBANG = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?(\S+)")
 
 
 def guess_language(name: str | None, code: bytes) -> str:
@@ -32,10 +31,12 @@ def guess_language(name: str | None, code: bytes) -> str:
     by_suffix = _by_suffix(suffix)
     if by_suffix is not None and by_suffix != "shell":
         return by_suffix
-    program = _interpreter(code)
-    found = _by_program(program) or by_suffix  # the first line tells sh from bash, too
-    if found is not None:
-        return found
+    program = program_of_first_line(code)
+    by_first_line = None if program is None else LanguageRegistry.run_by(program)
+    if by_first_line is not None:  # it tells sh from bash, too
+        return by_first_line.language
+    if by_suffix is not None:
+        return by_suffix
     if suffix:
         raise ConfigurationError("language", suffix, "is no suffix of a known language", hint="name it with --language")
     if program:
@@ -67,21 +68,4 @@ def _by_suffix(suffix: str) -> str | None:
                 return config.language
         if _MORE_SUFFIXES.get(suffix) in known:
             return _MORE_SUFFIXES[suffix]
-    return None
-
-
-def _interpreter(code: bytes) -> str:
-    """Return the program that the first line names; empty when it names none."""
-    match = _SHEBANG.match(code.partition(b"\n")[0])
-    return "" if match is None else PurePath(match[1].decode("utf-8", "replace")).name
-
-
-def _by_program(program: str) -> str | None:
-    if not program:
-        return None
-    for name in (program, program.rstrip("0123456789.")):
-        try:
-            return LanguageRegistry.get(name).language
-        except UnknownLanguage:
-            continue
     return None

@@ -15,6 +15,7 @@ import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError, InvalidArguments, UnknownLanguage
 from interpreter_tools._languages import LanguageRegistry
+from interpreter_tools._languages.first_line import program_of_first_line
 from interpreter_tools._text import one_line
 from interpreter_tools.tool._repair import block_in_prose, repair
 from interpreter_tools.tool._texts import (
@@ -58,7 +59,6 @@ _SAME = ({"shell", "bash"}, {"javascript", "typescript"})  # languages whose fen
 
 _WORDS = re.compile(r"[\s(,/]+")
 _HAVE_IMAGES = frozenset({"python", "javascript", "typescript", "shell", "bash"})
-_SHEBANG = re.compile(r"#![ \t]*(?:\S*/env[ \t]+(?:-\S+[ \t]+)*)?(\S+)")
 _VERSIONS = {"pip": "==", "npm": "@"}  # what stands between a package's name and its version
 
 
@@ -151,19 +151,14 @@ def _language_of_first_line(arguments: ToolArguments, allowed: Sequence[str]) ->
 
     The image of one language rarely has the interpreter of another. Of these languages set-up makes the images unasked.
     """
-    match = _SHEBANG.match(arguments.code)
-    if match is None:
-        return None
+    program = program_of_first_line(arguments.code.partition("\n")[0].encode("utf-8", "replace"))
     own = LanguageRegistry.get(arguments.language)
-    program = match[1].rpartition("/")[2]
-    if any(fnmatch.fnmatchcase(program, pattern) for pattern in own.interpreters):
+    if program is None or any(fnmatch.fnmatchcase(program, pattern) for pattern in own.interpreters):
         return None
-    for name in (program, program.rstrip("0123456789.")):
-        with contextlib.suppress(UnknownLanguage):
-            found = LanguageRegistry.get(name).language
-            same = found == own.language or any({found, own.language} <= pair for pair in _SAME)
-            return None if same or found not in allowed or found not in _HAVE_IMAGES else found
-    return None
+    named = LanguageRegistry.run_by(program)
+    found = own.language if named is None else named.language
+    same = found == own.language or any({found, own.language} <= pair for pair in _SAME)
+    return None if same or found not in allowed or found not in _HAVE_IMAGES else found
 
 
 def _understand(

@@ -20,6 +20,8 @@ from interpreter_tools.cli._language import guess_language
         ("x.sh", b"#!/usr/bin/env -S bash -e\n", "bash"),
         (None, b"#!/usr/bin/env node\n", "javascript"),
         (None, b"#!/usr/local/bin/python3.12 -u\n", "python"),
+        (None, b"#!/usr/bin/env -S A=1 node --no-warnings\n", "javascript"),
+        (None, b"#!/usr/bin/env runghc\n", "haskell"),
         (None, b"print(1)", "python"),
         ("script", b"#! /bin/sh\n", "shell"),
         (None, b"", "python"),

@@ -17,6 +17,7 @@ from interpreter_tools import (
 )
 from interpreter_tools._container.lease_end import LeaseEnd
 from interpreter_tools._execution import execution as module
+from interpreter_tools._execution.outcome import refusal
 from interpreter_tools._protocol import Credit, Fatal, Files, Ready, Refused
 from interpreter_tools._protocol.constants import MAX_PAYLOAD, Ended, Why
 from interpreter_tools.testing.executions import execution_of, exited, job, out, started
@@ -150,6 +151,14 @@ async def test_refused_start(refused: Refused, error: type[Exception], words: st
     with pytest.raises(error, match=words):
         await anext(execution)
     assert sandbox.released == [LeaseEnd.UNUSED]
+
+
+def test_missing_sh_names_no_language() -> None:
+    """It is part of the commands of many languages."""
+    for program, language in (("sh", None), ("ruby", None), ("python3", "python")):
+        error = refusal(Refused(Why.PROGRAM, 2, b"x"), program=program, image="image:1")
+        assert isinstance(error, InterpreterMissing)
+        assert error.language == language
 
 
 async def test_silent_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:

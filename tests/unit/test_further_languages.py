@@ -159,11 +159,14 @@ def test_first_line_with_another_version_means_the_one_that_is_there() -> None:
         ("node", "javascript"),
         ("perl", "perl"),
         ("dotnet", "csharp"),
-        ("sh", None),
+        ("runghc", "haskell"),
+        ("octave-cli", "octave"),
+        ("python2.7", "python"),
+        ("sh", "shell"),
         ("nothing", None),
     ],
 )
 def test_language_is_found_by_the_program_that_runs_it(program: str, language: str | None) -> None:
-    """For a hint about a program that an image lacks."""
+    """A first line names it, or an image lacks it."""
     found = LanguageRegistry.run_by(program)
     assert (None if found is None else found.language) == language

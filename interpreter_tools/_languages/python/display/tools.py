@@ -340,7 +340,8 @@ class Tool:
 
     def __call__(self, /, *args, **kwargs):
         """Call it, and wait for its value; return an iterator where it gives several, one by one."""
-        sys.stdout and sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         wire = _the_wire()
         number, waiter = wire.ask(self._message(args, kwargs))
         if self._described["streams"]:

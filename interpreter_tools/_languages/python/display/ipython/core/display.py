@@ -1,4 +1,4 @@
-# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+# pyright: basic, reportWildcardImportFromLibrary=false
 """The old home of what is in ``IPython.display``."""
 
 from IPython.display import *  # noqa: F403
