@@ -31,6 +31,7 @@
 #endif
 #define X32_BIT 0x40000000u  /* a call of the x32 table, which the kernel may know and the rules below do not */
 #define FLOW_LABELS 32       /* IPV6_FLOWLABEL_MGR of linux/in6.h, which goes ill with netinet/in.h */
+#define SOCKET_TYPE 0xf      /* SOCK_TYPE_MASK of linux/net.h; above it are SOCK_CLOEXEC and SOCK_NONBLOCK */
 #define REFUSED_US 1000000u  /* until a table that is slow to read is read again */
 
 #ifndef SO_ATTACH_REUSEPORT_CBPF
@@ -187,6 +188,9 @@ void filter_event(void)
  *
  * - Socket filters and filters like this one are code that the kernel compiles into memory which all of the host
  *   shares. A kernel without seccomp answers as we do, and programs know such kernels.
+ * - Of the protocols of a network there are TCP, UDP and the echo of ICMP. The others (MPTCP, SCTP, UDP-Lite, DCCP and
+ *   what a kernel's modules bring) are much code for few programs. The answer is that of a kernel without them: programs
+ *   that would like MPTCP go on with TCP.
  * - Two processes with one table of files: a lock's owner could be dead, and the lock would not be in /proc/locks.
  *   Threads share it, too, but die together. Locks of an open file (F_OFD_SETLK) say nothing of their owner.
  * - A larger buffer for what a socket has received is let pass as done, as one beyond the host's net.core.rmem_max
@@ -204,9 +208,16 @@ static bool install(unsigned flags, uint32_t counted)
 		LOAD(nr),
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1),
 			REFUSE(ENOSYS),
-		IF(SYS_socket, 0, 7),
+		IF(SYS_socket, 0, 24),
 			LOAD(args[0]), IF(AF_NETLINK, 0, 1), RETURN(counted),
-			IF(AF_INET, 1, 0), IF(AF_INET6, 0, 1), RETURN(inet), ALLOW,
+			IF(AF_INET, 1, 0), IF(AF_INET6, 0, 18),
+			LOAD(args[1]), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SOCKET_TYPE),
+			IF(SOCK_STREAM, 0, 4),
+				LOAD(args[2]), IF(0, 12, 0), IF(IPPROTO_TCP, 11, 0), REFUSE(EPROTONOSUPPORT),
+			IF(SOCK_DGRAM, 0, 6),
+				LOAD(args[2]), IF(0, 7, 0), IF(IPPROTO_UDP, 6, 0), IF(IPPROTO_ICMP, 5, 0), IF(IPPROTO_ICMPV6, 4, 0),
+				REFUSE(EPROTONOSUPPORT),
+			IF(SOCK_RAW, 0, 1), REFUSE(EPERM), REFUSE(ESOCKTNOSUPPORT), RETURN(inet), ALLOW,
 		IF(SYS_fcntl, 0, 8),
 			LOAD(args[1]), IF(F_SETLK, 1, 0), IF(F_SETLKW, 0, 1), RETURN(counted),
 			IF(F_OFD_SETLK, 1, 0), IF(F_OFD_SETLKW, 0, 1), REFUSE(EINVAL), ALLOW,

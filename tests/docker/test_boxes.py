@@ -441,8 +441,11 @@ seen = {
     "AF_VSOCK": attempt(socket.socket, 40, 1),
     "AF_ALG": attempt(socket.socket, 38, 5),
     "AF_PACKET": attempt(socket.socket, 17, 3),
-    "a raw socket": attempt(socket.socket, 2, 3, 1),
 }
+kinds = ((1, 0), (1, 6), (2, 0), (2, 17), (1, 262), (1, 132), (1, 255), (2, 136), (2, 255))
+for kind, protocol in (*kinds, (3, 1), (3, 255), (4, 0), (5, 132), (6, 33)):
+    for family in (2, 10):
+        seen[f"socket {family} {kind} {protocol}"] = attempt(socket.socket, family, kind | 0x80000, protocol)
 for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000, 0x80):
     seen[f"unshare {flag:#x}"] = call(numbered(97, 272), flag)
     if flag > 0x80:
@@ -460,7 +463,17 @@ for name in ("environ", "root", "cwd", "fd", "maps", "ns/user"):
 print(json.dumps(seen))
 """
 
-OTHER_ANSWERS = {"clone3": "ENOSYS", "seccomp": "ENOSYS", "another filter by prctl": "EINVAL"}
+_OF_SOCKETS = {
+    "ok": ("1 0", "1 6", "2 0", "2 17"),
+    "EPROTONOSUPPORT": ("1 262", "1 132", "1 255", "2 136", "2 255"),  # programs that would like MPTCP then take TCP
+    "ESOCKTNOSUPPORT": ("4 0", "5 132", "6 33"),
+}
+OTHER_ANSWERS = {
+    "clone3": "ENOSYS",
+    "seccomp": "ENOSYS",
+    "another filter by prctl": "EINVAL",
+    **{f"socket {family} {kind}": word for family in (2, 10) for word, kinds in _OF_SOCKETS.items() for kind in kinds},
+}
 
 
 @pytest.mark.parametrize(("strategy", "network"), [(POOL, "none"), (FRESH, "bridge")])
