@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import signal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -31,6 +31,22 @@ _PROGRAM = ("python3", "-I", "-S", "-c", program())
 _REFUSED = 127  # exit code of a file operation whose standard error is the kernel's error number
 _MOST_ANSWER = 64 << 20  # bytes of the answer of a file operation
 _GIVE_UP_DEADLINE = 5.0  # seconds that a file operation may take to give up
+
+
+class StartOptions(TypedDict, total=False):
+    """Options of a program that is started.
+
+    Attributes:
+        cwd: the directory that it starts in, relative to the working directory; None means the working directory.
+        environment: variables beside the session's.
+        stdin: True leaves its standard input open for ``Process.send_stdin``; else it is at its end.
+        terminal: rows and columns of a terminal for it; None gives it pipes.
+    """
+
+    cwd: str | None
+    environment: Mapping[str, str] | None
+    stdin: bool
+    terminal: tuple[int, int] | None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,23 +159,12 @@ class Processes:
         """Return the process of an id; None when none runs that ``start`` has started."""
         return next((process for process in self.running if process.pid == pid), None)
 
-    async def start(
-        self,
-        command: Sequence[str],
-        *,
-        cwd: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        stdin: bool = False,
-        terminal: tuple[int, int] | None = None,
-    ) -> Process:
+    async def start(self, command: Sequence[str], **options: Unpack[StartOptions]) -> Process:
         """Start a program, and return it once it runs. It goes on until its end, ``kill``, or the end of the session.
 
         Args:
             command: the program and its arguments.
-            cwd: the directory that it starts in, relative to the working directory; None means the working directory.
-            environment: variables beside the session's.
-            stdin: True leaves its standard input open for ``Process.send_stdin``; else it is at its end.
-            terminal: rows and columns of a terminal for it; None gives it pipes.
+            options: see ``StartOptions``.
 
         Raises:
             ConfigurationError: an argument cannot work.
@@ -169,6 +174,8 @@ class Processes:
         """
         if not command:
             raise ConfigurationError("command", command, "is empty", hint="name a program")
+        cwd, terminal = options.get("cwd"), options.get("terminal")
+        environment = options.get("environment") or {}
         for word in (*command, cwd or ""):
             check_text(word, field="command")
         if terminal is not None and not all(0 < number < 1 << 16 for number in terminal):
@@ -176,12 +183,12 @@ class Processes:
         request = {
             "command": list(command),
             "cwd": os.path.join(self._working_dir, cwd or ""),  # noqa: PTH118 - a path in the container
-            "environment": check_environment(dict(environment or {}), field="environment"),
+            "environment": check_environment(dict(environment), field="environment"),
             "live": True,
-            "stdin": stdin,
+            "stdin": options.get("stdin", False),
             "terminal": terminal,
         }
-        process = Process(tuple(command), cwd=cwd, environment=environment or {}, has_terminal=terminal is not None)
+        process = Process(tuple(command), cwd=cwd, environment=environment, has_terminal=terminal is not None)
         end = await self._link.start(process, json.dumps(request).encode())
         if end is not None and end.errno:
             raise OSError(end.errno, os.strerror(end.errno), end.file or command[0])

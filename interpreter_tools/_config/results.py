@@ -158,6 +158,7 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
         execution_time: seconds of wall-clock time from the program's start to its end, measured in the container.
         dependency_time: seconds that installing dependencies took.
         compile_time: seconds that compiling took; 0 where the session had compiled the same text before.
+        compile_timed_out: True when the compiler was stopped at ``compile_timeout``.
         cpu_time: seconds of processor time of the program and all that it started.
         oom_kills: processes that the kernel killed for lack of memory. A program that survives the loss of a child
             process can still end with ``ok``.
@@ -197,6 +198,7 @@ class ExecutionResult(_Plain, frozen=True, kw_only=True):
     execution_time: float
     dependency_time: float = 0.0
     compile_time: float = 0.0
+    compile_timed_out: bool = False
     cpu_time: float
     peak_memory: int
     oom_kills: int = 0

@@ -137,6 +137,7 @@ def not_compiled(
         execution_time=0.0,
         dependency_time=dependency_time,
         compile_time=exited.wall_us / 1e6,
+        compile_timed_out=exited.ended is Ended.TIMEOUT,
         cpu_time=exited.cpu_us / 1e6,
         peak_memory=exited.peak_memory,
         truncated=exited.ended is Ended.OUTPUT_LIMIT or not output.captures,

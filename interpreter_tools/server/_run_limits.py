@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from interpreter_tools.server._errors import BadRequest
 
 if TYPE_CHECKING:
-    from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools.server._core import Core
 
 _MIB = 1 << 20
@@ -43,16 +42,6 @@ def compile_timeout(core: Core, seconds: float, *, field: str) -> float:
         BadRequest: the wish is no time.
     """
     return min(run_timeout(core, seconds, field=field), core.engine.config.compile_timeout)
-
-
-def compiled_too_long(result: ExecutionResult, *, limit: float) -> bool:
-    """Return True when the compiler was stopped because its time was over.
-
-    Args:
-        result: the end of the run.
-        limit: seconds that the compiler had.
-    """
-    return result.outcome == "compile_error" and result.compile_time >= limit
 
 
 def memory_limit(core: Core, wanted: int | None) -> int | None:

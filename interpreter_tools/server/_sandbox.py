@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from interpreter_tools._commands.commands import Commands
     from interpreter_tools._commands.link import End
     from interpreter_tools._commands.process import Process
+    from interpreter_tools._commands.processes import StartOptions
     from interpreter_tools._config.options import ContextOptions
     from interpreter_tools._context.context import Context
     from interpreter_tools._session.session import Session
@@ -144,15 +145,7 @@ class Sandbox:
         self.check()
         return self.session.commands()
 
-    async def start(
-        self,
-        command: Sequence[str],
-        *,
-        cwd: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        stdin: bool = False,
-        terminal: tuple[int, int] | None = None,
-    ) -> Process:
+    async def start(self, command: Sequence[str], **options: Unpack[StartOptions]) -> Process:
         """Start a program for a client; see ``Processes.start``. It is one of its owner's commands until it has ended.
 
         Raises:
@@ -165,9 +158,7 @@ class Sandbox:
         self.owner.check_commands()
         self.owner.commands += 1
         try:
-            process = await self.session.processes().start(
-                command, cwd=cwd, environment=environment, stdin=stdin, terminal=terminal
-            )
+            process = await self.session.processes().start(command, **options)
         except BaseException:
             self.owner.commands -= 1
             raise

@@ -372,5 +372,5 @@ async def test_compiler_that_takes_too_long_is_stopped(docker_client: DockerClie
     config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0))
     async with ExecutionEngine(config) as engine:
         result = await engine.run("cpp", code, timeout=0.1, compile_timeout=0.3)
-    assert result.outcome == "compile_error"
+    assert (result.outcome, result.compile_timed_out) == ("compile_error", True)
     assert "stopped after 0.3 s" in result.compile_stderr

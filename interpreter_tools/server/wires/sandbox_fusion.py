@@ -25,7 +25,7 @@ from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools.server._bodies import read_json
 from interpreter_tools.server._errors import BadRequest, ServerError
 from interpreter_tools.server._gone import unless_gone
-from interpreter_tools.server._run_limits import compile_timeout, compiled_too_long, memory_limit, run_timeout
+from interpreter_tools.server._run_limits import compile_timeout, memory_limit, run_timeout
 from interpreter_tools.server._wire import Site, Wire
 
 if TYPE_CHECKING:
@@ -203,9 +203,8 @@ async def _run_code(core: Core, owner: Owner, wanted: RunCode) -> RunCodeAnswer:
         raise BadRequest(f"language: {wanted.language[:80]!r} is unknown", status=422, hint=f"known: {_KNOWN}")
     files = _read_files(wanted.files)
     owner.use_bytes(sum(map(len, files.values())))
-    compile_limit = compile_timeout(core, wanted.compile_timeout, field="compile_timeout")
     options: RunOptions = {
-        "compile_timeout": compile_limit,
+        "compile_timeout": compile_timeout(core, wanted.compile_timeout, field="compile_timeout"),
         "stdin": (wanted.stdin or "").encode("utf-8", "surrogatepass"),
         "timeout": run_timeout(core, wanted.run_timeout, field="run_timeout"),
         "files": files,
@@ -224,17 +223,17 @@ async def _run_code(core: Core, owner: Owner, wanted: RunCode) -> RunCodeAnswer:
     async with core.run(owner, wire="sandbox-fusion", language=language) as run:
         result = await core.engine.run(language, code, **options)
         run.end(result)
-    answer = _answer(result, compiled=_compiled(language, result, limit=compile_limit))
+    answer = _answer(result, compiled=_compiled(language, result))
     answer.files = _fetched(wanted, result.files, files)
     owner.use_bytes(sum(map(len, result.files.values())))
     return answer
 
 
-def _compiled(language: str, result: ExecutionResult, *, limit: float) -> CommandResult | None:
+def _compiled(language: str, result: ExecutionResult) -> CommandResult | None:
     """Return how the compiler ended; None for a language without one."""
     if LanguageRegistry.get(language).compile is None:
         return None
-    late = compiled_too_long(result, limit=limit)
+    late = result.compile_timed_out
     return CommandResult(
         status="TimeLimitExceeded" if late else "Finished",
         execution_time=result.compile_time,

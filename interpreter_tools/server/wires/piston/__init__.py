@@ -5,7 +5,6 @@ The formats are those of engineer-man/piston (``api/src/api/v2.js``, ``api/src/j
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -54,7 +53,7 @@ async def _execute(core: Core, runtimes: Runtimes, owner: Owner, job: Job) -> An
                 output[stage].append(chunk.text)
             result = await execution.result()
         run.end(result)
-    compiled = compile_stage(result, "".join(output["compile"]), limit=options.get("compile_timeout", math.inf))
+    compiled = compile_stage(result, "".join(output["compile"]))
     if result.outcome in {"compile_error", "dependency_error"}:
         ran = compiled  # for older clients, as Piston has it
     else:

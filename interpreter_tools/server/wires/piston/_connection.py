@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -101,18 +100,17 @@ class Connection:
                 self._core.engine.stream(language.language, code, **options) as execution,
                 beside(self._listen(execution)),
             ):
-                limit = options.get("compile_timeout") if language.compile is not None else None
-                result = await self._tell(execution, compile_limit=limit)
+                result = await self._tell(execution, is_compiled=language.compile is not None)
             run.end(result)
 
-    async def _tell(self, execution: Execution, *, compile_limit: float | None) -> ExecutionResult:
+    async def _tell(self, execution: Execution, *, is_compiled: bool) -> ExecutionResult:
         """Send the output of a program, and how it ended.
 
         Args:
             execution: the run.
-            compile_limit: seconds that the compiler has; None means that the language has none.
+            is_compiled: True when a compiler comes first.
         """
-        stage = "run" if compile_limit is None else "compile"
+        stage = "compile" if is_compiled else "run"
         await self._send(type="stage", stage=stage)
         async for chunk in execution:
             kind, _, stream = chunk.stream.rpartition("_")
@@ -129,7 +127,7 @@ class Connection:
             await self._send(type="exit", stage=stage, code=0, signal=None)
             stage = "run"
             await self._send(type="stage", stage=stage)
-        ended = compile_stage(result, "", limit=compile_limit or math.inf) if refused else run_stage(result, "")
+        ended = compile_stage(result, "") if refused else run_stage(result, "")
         await self._send(type="exit", stage=stage, code=ended.code, signal=ended.signal)
         return result
 

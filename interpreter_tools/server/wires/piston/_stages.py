@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from interpreter_tools.server._run_limits import compiled_too_long
-
 if TYPE_CHECKING:
     from interpreter_tools._config.results import ExecutionResult
 
@@ -39,17 +37,16 @@ class _End(msgspec.Struct, frozen=True):
     message: str | None
 
 
-def compile_stage(result: ExecutionResult, output: str, *, limit: float) -> Stage:
+def compile_stage(result: ExecutionResult, output: str) -> Stage:
     """Return how the compiler ended.
 
     Args:
         result: the end of the run.
         output: what the compiler wrote to stdout and stderr, in the order in which it came.
-        limit: seconds that the compiler had.
     """
     end = _End(0, None, None, None)
     if result.outcome in {"compile_error", "dependency_error"}:
-        end = _end(result, "timeout" if compiled_too_long(result, limit=limit) else result.outcome)
+        end = _end(result, "timeout" if result.compile_timed_out else result.outcome)
     return Stage(
         stdout=result.compile_stdout or result.dependency_stdout,
         stderr=result.compile_stderr or result.dependency_stderr,
