@@ -19,6 +19,7 @@ from interpreter_tools._docker import (
     SupervisorVolume,
     ensure_supervisor_volume,
 )
+from interpreter_tools._docker.plain import send
 from interpreter_tools._docker.spec import container_spec
 from tests.docker.codes import LANGUAGES, Codes
 from tests.docker.stores import own_store
@@ -80,6 +81,13 @@ async def single(isolation: Isolated) -> AsyncIterator[ExecutionEngine]:
     config = EngineConfig(isolation=isolation, container=container, prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
         yield engine
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reset may take as long as this machine needs while it is busy: what it does is tested, and not its time."""
+    monkeypatch.setattr("interpreter_tools._container.container._RESET_DEADLINE_MS", 60_000)
+    monkeypatch.setattr("interpreter_tools._pool.resets._DEADLINE", 90.0)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +160,26 @@ async def owner(client: DockerClient) -> AsyncIterator[Owner]:
     for container in left:
         await client.remove_container(container.id)
     assert not left
+
+
+_OF_OTHERS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "rm": ("DELETE", "", {"force": "true", "v": "true"}),
+    "kill": ("POST", "/kill", {}),
+    "pause": ("POST", "/pause", {}),
+    "stop": ("POST", "/stop", {"t": "0"}),
+}
+
+
+async def end_as_others_do(container: str, how: str) -> None:
+    """Remove, kill, pause or stop a container, as ``docker`` does, whose start takes longer than some tests have.
+
+    Raises:
+        Refusal: the engine refused.
+    """
+    method, path, params = _OF_OTHERS[how]
+    await send(
+        "/var/run/docker.sock", method, f"containers/{container}{path}", version="v1.41", params=params, data=None
+    )
 
 
 class Received(asyncio.Protocol):

@@ -48,10 +48,11 @@ from interpreter_tools import (
 )
 from interpreter_tools._container.container import Container
 from interpreter_tools._docker import DockerClient
+from interpreter_tools._docker.errors import Refusal
 from interpreter_tools._exceptions import ProtocolError
 from interpreter_tools._pool import resets
 from tests.docker import toy
-from tests.docker.conftest import spec_of
+from tests.docker.conftest import end_as_others_do, spec_of
 from tests.docker.stores import remove_store
 from tests.relay import Relay
 from tests.watch import (
@@ -753,8 +754,7 @@ async def test_51_container_that_others_end(own: Place, how: str, monkeypatch: p
     ended: set[str] = set()
 
     async def end(container: str) -> None:
-        command = ["docker", *([how, "-fv"] if how == "rm" else [how]), container]
-        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+        await end_as_others_do(container, how)
         ended.add(container)
 
     code = "print(1, flush=True); input()"
@@ -771,11 +771,11 @@ async def test_51_container_that_others_end(own: Place, how: str, monkeypatch: p
     await eventually(look, lambda stats: stats.starting == stats.busy == 0)
     async with await DockerClient.connect() as client:
         for container in await containers_of(client, own.engine):
-            with contextlib.suppress(subprocess.CalledProcessError):
+            with contextlib.suppress(Refusal):
                 await end(container)
         await asyncio.sleep(0.2)
         if how == "pause":  # nobody tells the engine: the first run finds out
-            runs = [own.run("print(2)", timeout=0.5) for _ in range(4)]
+            runs = [own.run("print(2)", timeout=2) for _ in range(4)]
             for result in await asyncio.gather(*runs, return_exceptions=True):
                 assert isinstance(result, ContainerLost) or (
                     not isinstance(result, BaseException) and result.stdout == "2\n"

@@ -112,7 +112,7 @@ async def held_by(engine: ExecutionEngine, program: str, *measured: str) -> tupl
     """
     before, numbers = kernel_memory(), [first_of(path) for path in measured]
     code = _PRELUDE + textwrap.dedent(program) + _END
-    async with engine.stream("python", code, memory_limit=f"{MEMORY}m", timeout=60) as execution:
+    async with engine.stream("python", code, memory_limit=f"{MEMORY}m", timeout=150) as execution:
         line = (await anext(execution)).text
         await asyncio.sleep(0.2)
         grown = kernel_memory() - before

@@ -58,8 +58,9 @@ class Held:
 
 
 @pytest.fixture
-async def held(tmp_path: Path) -> AsyncIterator[Held]:
-    """A container of 256 MiB and all cores."""
+async def held(tmp_path: Path, patience: None) -> AsyncIterator[Held]:
+    """A container of 256 MiB and all cores, which is the same one for all runs of a test."""
+    del patience
     async with Relay(tmp_path / "docker.sock") as relay:
         config = EngineConfig(
             docker_host=relay.address, container=limited("256m"), prewarm=(), pool=PoolConfig(min_size=0, max_size=1)

@@ -240,15 +240,20 @@ async def test_code_interpreter(sandbox: Sandbox) -> None:
     assert (await codes.get_context(context.id)).language == "python"
     assert context.id in [each.id for each in await codes.list_contexts("python")]
     running: list[str] = []
+    printed = asyncio.Event()
 
     async def on_init(event: object) -> None:
         running.append(str(getattr(event, "id", "")))
 
-    endless = asyncio.create_task(
-        codes.run("while True: pass", context=context, handlers=ExecutionHandlers(on_init=on_init))
-    )
-    await eventually(_length_of(running), lambda count: count == 1, within=20)
-    await asyncio.sleep(0.5)
+    async def on_stdout(message: object) -> None:
+        del message
+        printed.set()
+
+    handlers = ExecutionHandlers(on_init=on_init, on_stdout=on_stdout)
+    code = "print(1, flush=True)\nwhile True: pass"
+    endless = asyncio.create_task(codes.run(code, context=context, handlers=handlers))
+    async with asyncio.timeout(60):
+        await printed.wait()
     await codes.interrupt(running[0])
     stopped = await endless
     assert stopped.error is not None
@@ -260,13 +265,6 @@ async def test_code_interpreter(sandbox: Sandbox) -> None:
         with pytest.raises(SandboxApiException, match="contexts are there for"):
             await codes.run("1", context=CodeContext(language=language))
     await interpreter.aclose()
-
-
-def _length_of(found: list[str]):  # noqa: ANN202 - a coroutine function
-    async def length() -> int:
-        return len(found)
-
-    return length
 
 
 def _use_sync(served: Served) -> None:
