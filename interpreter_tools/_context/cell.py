@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self, cast
@@ -31,6 +32,8 @@ _LOW = _HIGH // 2
 _HIGH_AT_END = 64 * 1024 * 1024  # for the output of a cell that is being stopped: nobody may hold its end up
 _MOST_PROMPT = 64 * 1024  # characters of the prompt of one line
 _PATIENCE = 1.0  # seconds that an interrupted cell may take to end before its process is killed
+_URGED = 0.02  # seconds after which SIGURG follows an interrupt that has not ended its cell; each next wait is doubled
+_URGED_AT_MOST = 1.0
 _NO_PACKAGES = Packages()
 _EXIT_CODES = {"ok": 0, "error": 1, "interrupted": 130}
 
@@ -101,6 +104,8 @@ class Cell:
         self._number = 0
         self._heard = False  # the runner has said that the cell began
         self._interrupts = False  # an interrupt waits for the cell to begin
+        self._is_urged = False  # the runner wants SIGURG to follow an interrupt
+        self._urging: asyncio.TimerHandle | None = None
         self._written = 0
         self._began = 0.0
         self._stopping: Outcome | None = None  # why the cell is being stopped
@@ -205,7 +210,7 @@ class Cell:
     def said(self, said: words.Said) -> None:
         """Take what the runner says of this cell; what it says of another one is dropped."""
         if isinstance(said, words.Started) and said.cell == self._number:
-            self._heard = True
+            self._heard, self._is_urged = True, said.urgent
             if self._interrupts:
                 self._send_interrupt()
         elif isinstance(said, words.Asked) and said.cell == self._number:
@@ -313,6 +318,8 @@ class Cell:
         self._error = self._error or error
         if self._timer is not None:
             self._timer.cancel()
+        if self._urging is not None:
+            self._urging.cancel()
         self._input.end()
         self._wake()
 
@@ -356,6 +363,19 @@ class Cell:
             self._interpreter.resume()
             if self._heard:
                 self._interpreter.interrupt(self._number)
+                if self._is_urged:
+                    self._urge_after(_URGED)
+
+    def _urge_after(self, seconds: float) -> None:
+        """Send SIGURG in some seconds, and again until the cell ends: the runner may sleep over its interrupt."""
+        if self._urging is not None:
+            self._urging.cancel()
+        self._urging = asyncio.get_running_loop().call_later(seconds, self._urge, seconds)
+
+    def _urge(self, waited: float) -> None:
+        assert self._interpreter is not None
+        self._urge_after(min(2 * waited, _URGED_AT_MOST))
+        self._interpreter.urge()
 
     def closing(self) -> None:
         """Note that the process is about to be killed: its context is closed or restarted."""

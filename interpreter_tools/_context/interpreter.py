@@ -313,6 +313,11 @@ class Interpreter:
             if "interrupt_words" in self.features:
                 self.tell_soon(words.say("interrupt", cell=number))
 
+    def urge(self) -> None:
+        """Send SIGURG to the process, which makes it look for an interrupt. Does nothing after the end."""
+        if self._link is not None and self.death is None:
+            self._link.signal(signal.SIGURG)
+
     def end_program(self) -> None:
         """Kill the process that runs; what is parked stays, and can take its place. Does nothing after the end."""
         if self._link is None or self.death is not None or self.fallen is not None:

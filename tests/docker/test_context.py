@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
+_GAP = """
+import ctypes, functools, signal
+libc = ctypes.CDLL(None)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+unblock = functools.partial(libc.sigprocmask, signal.SIG_UNBLOCK, bytes([2]) + bytes(127), None)
+while not signal.sigpending(): pass
+list(map(functools.partial.__call__, [unblock, functools.partial(libc.sleep, 100)]))
+"""
+
 _INTERRUPTED = {
     "a loop": "while True: pass",
     "a sleep": "import time; time.sleep(100)",
@@ -40,6 +49,7 @@ _INTERRUPTED = {
     "a regular expression": "import re; [re.match('(a+)+b', 'a' * 18) for _ in range(10**9)]",
     "a representation": "class Endless:\n    def __repr__(self):\n        while True: pass\nEndless()",
     "input": "input()",
+    "a sleep that Python enters without a look at the signal": _GAP,
 }
 
 _FORGERY = """
@@ -303,6 +313,17 @@ async def test_interrupt_keeps_the_variables(context: Context, what: str) -> Non
     assert result.error is not None
     assert (result.outcome, result.error.name) == ("error", "KeyboardInterrupt")
     assert (await context.run("x + 1")).text == "42"
+
+
+async def test_a_program_keeps_sigurg_to_itself(context: Context) -> None:
+    """SIGURG, which follows an interrupt of other cells, does not come to a program that handles it."""
+    await context.run("import signal, time; got = []; signal.signal(signal.SIGURG, lambda *_: got.append('SIGURG'))")
+    code = "signal.signal(signal.SIGINT, lambda *_: got.append('SIGINT')); print('now', flush=True)\n"
+    code += "while not got: time.sleep(0.001)\ntime.sleep(0.2); got"
+    async with context.stream(code) as cell:
+        await anext(cell)
+        await context.interrupt()
+        assert (await cell.result()).text == "['SIGINT']"
 
 
 async def test_interrupts_at_any_moment_hit_their_own_cell(context: Context) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -318,6 +319,28 @@ async def test_timeout_kills_what_an_interrupt_does_not_end() -> None:
             await context.run("b")
         await context.restart()
         assert (await context.run("c")).stdout == "c"
+
+
+async def test_a_runner_that_sleeps_over_an_interrupt_is_urged() -> None:
+    """SIGURG follows SIGINT until the cell ends, where the runner asks for it."""
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = lambda cell: runner.say(event="started", cell=cell["cell"], urgent=True)
+        woken = asyncio.Event()
+
+        def sleep_over_the_first() -> None:
+            if runner.signals[2:]:
+                runner.say(event="done", cell=1, status="interrupted")
+                woken.set()
+
+        runner.on_signal = sleep_over_the_first
+        async with context.stream("a") as cell:
+            await runner.until(1)
+            await context.interrupt()
+            await woken.wait()
+            assert (await cell.result()).exit_code == 130
+        assert runner.signals == [signal.SIGINT, signal.SIGURG, signal.SIGURG]
 
 
 async def test_output_limit_stops_the_cell() -> None:

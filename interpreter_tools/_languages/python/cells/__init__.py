@@ -2,7 +2,9 @@
 """The cell runner of Python: one process, which runs the cells of a context one after another in IPython's shell.
 
 All cells run on one event loop, which goes on between them. An interrupt (SIGINT) raises ``KeyboardInterrupt`` in a
-cell that computes, and cancels one that awaits; between cells it does nothing.
+cell that computes, and cancels one that awaits; between cells it does nothing. Python looks for signals between
+bytecodes and when a system call was interrupted. It would sleep over one that comes after the look and before the call.
+So SIGURG follows, until Python has looked.
 """
 
 import _socket
@@ -311,7 +313,10 @@ class Runner:
         self.interrupted = self.shell.interrupted = False
         self.expects = True
         flush()
-        self.wire.post({"event": "started", "cell": number}, held=True)
+        if signal.getsignal(signal.SIGURG) is signal.SIG_DFL:
+            signal.signal(signal.SIGURG, _look)
+        urgent = signal.getsignal(signal.SIGURG) is _look  # and not the program's own
+        self.wire.post({"event": "started", "cell": number, "urgent": urgent}, held=True)
         self.changes.begin()
         began, used = time.monotonic(), _cpu()
         self.shell.failed = self.shell.exit_code = None
@@ -329,6 +334,7 @@ class Runner:
         if error is not None and self.shell.failed is None:
             self._tell_failure(error)
         signal.signal(signal.SIGINT, self._on_interrupt)
+        _be_calm()
         flush()
         files, partial = self.changes.end()
         done = {
@@ -432,6 +438,7 @@ class Runner:
 
     def _on_interrupt(self, number, frame):
         __tracebackhide__ = True  # IPython leaves such frames out
+        _be_calm()
         if self.expects or (self.in_code and self.wire.busy):
             self.held_back = True
         if not self.in_code or self.wire.busy:
@@ -538,6 +545,19 @@ class Input:
 
     def close(self):
         """Do nothing."""
+
+
+def _look(number, frame):
+    """Be interrupted: Python calls the handler of an earlier SIGINT first."""
+    __tracebackhide__ = True
+    _be_calm()
+
+
+def _be_calm():
+    """Let SIGURG interrupt no system call any more, unless it is the program's own."""
+    __tracebackhide__ = True
+    if signal.getsignal(signal.SIGURG) is _look:
+        signal.signal(signal.SIGURG, signal.SIG_DFL)
 
 
 _OF_LOOP = frozenset(sys.modules[name].__file__ for name in ("selectors", "asyncio.base_events"))
