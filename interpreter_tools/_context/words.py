@@ -36,7 +36,7 @@ class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready", rename=
 
 
 class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
-    """A cell begins: what is printed from now on is its output. SIGURG is to follow its interrupts where it is urgent."""
+    """A cell begins: what is printed from now on is its output. SIGURG follows its interrupts where it is urgent."""
 
     cell: int
     urgent: bool = False

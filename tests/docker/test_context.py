@@ -327,10 +327,12 @@ async def test_a_program_keeps_sigurg_to_itself(context: Context) -> None:
 
 
 async def test_interrupts_at_any_moment_hit_their_own_cell(context: Context) -> None:
-    """One that comes between two cells does nothing."""
+    """One that comes between two cells does nothing, and one in the event loop's own code loses no step of a task."""
+    awaiting = "import asyncio\nasync def wait():\n    while True: await asyncio.sleep(0)\n"
+    codes = ["while True: pass", f"{awaiting}await wait()", f"{awaiting}asyncio.run(wait())"]
     await context.run("x = 41")
     for index in range(100):
-        async with context.stream("while True: pass") as cell:
+        async with context.stream(codes[index % len(codes)]) as cell:
             if index % 2:
                 await asyncio.sleep(index / 50_000)
             await context.interrupt()

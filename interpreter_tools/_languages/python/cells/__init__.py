@@ -161,6 +161,8 @@ class Runner:
             pass  # a cell that waited for its place has taken it
         finally:
             self.wire.busy.pop()
+        if self.in_code:
+            self._raise_held_back()
         if self.wire.inbox and self.news is not None and not self.news.done():
             self.news.set_result(None)
 
@@ -444,11 +446,13 @@ class Runner:
         if not self.in_code or self.wire.busy:
             return
         self.interrupted = self.shell.interrupted = True
-        waits = frame is not None and frame.f_code.co_filename in _OF_LOOP and frame.f_code.co_name in _WAITING
-        if self.task is not None and waits and asyncio.current_task(self.loop) is None:
-            self.loop.call_soon_threadsafe(self.task.cancel)
-            return
-        raise KeyboardInterrupt
+        loop = _loop_of(frame)
+        if loop is self.loop and self.task is not None:
+            loop.call_soon_threadsafe(self.task.cancel)
+        elif loop is not None:
+            loop.call_soon_threadsafe(_stop)
+        else:
+            raise KeyboardInterrupt
 
     def _raise_held_back(self):
         __tracebackhide__ = True
@@ -560,8 +564,30 @@ def _be_calm():
         signal.signal(signal.SIGURG, signal.SIG_DFL)
 
 
-_OF_LOOP = frozenset(sys.modules[name].__file__ for name in ("selectors", "asyncio.base_events"))
-_WAITING = frozenset({"select", "_run_once", "run_forever"})
+_OF_LOOP = frozenset(
+    module.__file__ for name, module in sys.modules.items() if name == "selectors" or name.startswith("asyncio.")
+)
+
+
+def _loop_of(frame):
+    """Return the event loop whose own code runs; None where other code does.
+
+    An exception in the code of the loop would lose the next step of some task for ever.
+    """
+    if frame is not None and frame.f_code is asyncio.Handle._run.__code__:
+        callback = getattr(frame.f_locals.get("self"), "_callback", None)
+        if callback is not None and not asyncio.isfuture(getattr(callback, "__self__", None)):
+            return None  # a function in C, which may wait
+    while frame is not None and frame.f_code.co_filename in _OF_LOOP:
+        if frame.f_code is asyncio.BaseEventLoop._run_once.__code__:
+            return frame.f_locals["self"]
+        frame = frame.f_back
+    return None
+
+
+def _stop():
+    __tracebackhide__ = True
+    raise KeyboardInterrupt
 
 
 def _with_entry(path):
