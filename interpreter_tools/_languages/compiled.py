@@ -115,7 +115,9 @@ JAVA = LanguageConfig(
 _KOTLIN = "/usr/local/lib/kotlin"
 _KOTLIN_LIBRARIES = ":".join(
     f"{_KOTLIN}/lib/{name}.jar"
-    for name in ("kotlin-stdlib", "kotlin-reflect", "kotlinx-coroutines-core-jvm", "kotlin-script-runtime")
+    for name in (
+        *("kotlin-stdlib", "kotlin-reflect", "kotlin-test", "kotlinx-coroutines-core-jvm", "kotlin-script-runtime"),
+    )
 )
 KOTLIN = LanguageConfig(
     language="kotlin",

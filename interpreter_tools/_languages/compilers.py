@@ -67,7 +67,8 @@ if grep -q redeclared "$made/together"; then cat "$made/alone" >&2; else cat "$m
 exit 1
 """
 
-# Cargo's conventions, without Cargo: the manifest's name and edition, a library beside the program, and tests.
+# Cargo's conventions, without Cargo: the manifest's name and edition, a library beside the program, and tests. The
+# manifest of a script stands in it between two lines of dashes, which rustc does not know yet.
 RUST = r"""
 file=$1 made=$2; shift 2
 edition=2021 status=0
@@ -84,6 +85,13 @@ for manifest in "$(dirname "$file")/../Cargo.toml" "$(dirname "$file")/Cargo.tom
     fi
     status=93
 done
+if grep -vm 1 -e '^#!' -e '^$' "$file" | grep -q '^---'; then
+    entry=$(sed -nE '/^---/,/^---/s/^edition *= *"([^"]*)".*/\1/p' "$file") edition=${entry:-$edition}
+    mkdir "$made/script"
+    sed '/^---/,/^---/s/.*//' "$file" >"$made/script/${file##*/}"
+    set -- "$@" --remap-path-prefix "$made/script=${file%/*}"
+    file=$made/script/${file##*/}
+fi
 if grep -q '^ *#\[test\]' "$file" && ! grep -qE '\bfn +main\b' "$file"; then set -- "$@" --test; fi
 set -- "$@" --edition "$edition" -o "$made/program" "$file"
 if "$@" 2>"$made/said"; then
@@ -197,10 +205,13 @@ echo "$file: there is no function 'main'" >&2
 exit 1
 """
 
-# ghc finds modules in the directory that it starts in; here in the program's, too. A module of any name may have main.
+# ghc finds modules in the directory that it starts in; here in the program's, too, and where Cabal's projects have
+# them. A module of any name may have main.
 HASKELL = r"""
 module=$(sed -nE 's/^module +([A-Z][A-Za-z0-9_.]*).*/\1/p' "$1" | head -n 1)
-exec ghc -v0 "-i.:$(dirname "$1")" -main-is "${module:-Main}" -outputdir "$2" -o "$2/program" "$1"
+folder=$(dirname "$1")
+exec ghc -v0 "-i.:$folder:$folder/../src:$folder/../lib" -main-is "${module:-Main}" -outputdir "$2" \
+    -o "$2/program" "$1"
 """
 
 # The compiler writes beside its sources, and takes them in the order in which they need each other. Directives are for

@@ -16,53 +16,87 @@ AWK = LanguageConfig(
     dependencies=SYSTEM,
 )
 
+# Tests run in the runner of tests only.
+_BUN = r"""
+if grep -qE "(from|require\(|import) *['\"]bun:test['\"]" "$1"; then exec bun test "$1"; fi
+exec bun run --no-install "$@"
+"""
+
 BUN = LanguageConfig(
     language="bun",
     default_image="interpreter-tools/bun:1",
     code_filename="main.ts",
-    run_command=("bun", "run", "--no-install", "{file}"),
+    interpreters=("bun",),
+    run_command=("sh", "-c", _BUN, "sh", "{file}"),
     environment={"DO_NOT_TRACK": "1", "BUN_RUNTIME_TRANSPILER_CACHE_PATH": "0"},
 )
+
+# The container is what allows or forbids; Deno's own questions would find nobody to answer them. Programs that were
+# written for Node.js call `require`, and leave the suffixes of modules out. Tests run in the runner of tests only.
+_DENO = r"""
+command=run
+if grep -qE '^ *Deno\.test\(' "$1"; then command='test --no-check'; fi
+exec deno $command --allow-all --quiet --no-lock --unstable-detect-cjs --unstable-sloppy-imports "$@"
+"""
 
 DENO = LanguageConfig(
     language="deno",
     default_image="interpreter-tools/deno:1",
     code_filename="main.ts",
-    # The container is what allows or forbids; Deno's own questions would find nobody to answer them. Programs that were
-    # written for Node.js call `require`, and leave the suffixes of modules out.
-    run_command=(
-        *("deno", "run", "--allow-all", "--quiet", "--no-lock", "--unstable-detect-cjs", "--unstable-sloppy-imports"),
-        "{file}",
-    ),
+    interpreters=("deno",),
+    run_command=("sh", "-c", _DENO, "sh", "{file}"),
     environment={"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1", "DENO_DIR": f"{_HOME}/.deno"},
 )
+
+# The modules of a Mix project lie in its `lib`, and so does the program, perhaps.
+_ELIXIR = r"""
+case $1 in */lib/*) root=${1%%/lib/*} ;; *) root=${1%/*} ;; esac
+if test -f "$root/mix.exs" && test -d "$root/lib"; then
+    case $1 in "$root"/lib/*) shift && set -- -e '' "$@" ;; esac
+    set -- -pr "$root/lib/**/*.ex" "$@"
+fi
+exec elixir "$@"
+"""
 
 ELIXIR = LanguageConfig(
     language="elixir",
     default_image="interpreter-tools/elixir:1",
     code_filename="main.exs",
     interpreters=("elixir",),
-    run_command=("elixir", "{file}"),
+    run_command=("sh", "-c", _ELIXIR, "sh", "{file}"),
     aliases=("ex", "exs"),
     environment={"ELIXIR_ERL_OPTIONS": "+fnu"},
 )
 
 # escript skips the first line of a file, whatever it is. So a program that does not begin with `#!` is run as a copy
 # with such a line before it, whose places are told as those of the program. Nothing may stand before `-module`, which
-# escript does without. A module without `main/1` begins with `main/0`, or with the first function that it exports and
-# that takes nothing. Other modules of the program's directory are compiled first.
+# escript does without. A module without `main/1` begins with `main/0`, with the first function that it exports and
+# that takes nothing, or with its tests. Text without any function is expressions, as in Erlang's shell. Other modules
+# of the program's directory are compiled first.
 _ESCRIPT = r"""
-copy=/tmp/.main.erl modules=/tmp/.modules
-{ printf '#!\n-file("%s", 0).\n' "$1" && sed 's/^[[:space:]]*-module([^)]*)[[:space:]]*\.//' "$1"; } >$copy || exit 1
-if ! grep -qE '^main\([^)]' "$1"; then
+folder=${1%/*} made=/tmp/.escript
+rm -rf $made && mkdir $made && copy=$made/main.erl || exit 1
+printf '#!\n-file("%s", 0).\n' "$1" >$copy
+sed "s/^[[:space:]]*-module([^)]*)[[:space:]]*\.//; s|^\(-include(\"\)\([^/\"]*/\)|\1$folder/\2|" "$1" >>$copy || exit 1
+find "$folder" "$folder/../include" -maxdepth 1 -name '*.hrl' -exec ln -sf '{}' $made ';' 2>/dev/null
+if ! grep -qPz '(?m)^\s*-module|^[a-z]\w*\([^.]*->' "$1"; then
+    printf '#!\nmain(_) -> File = "%s", case file:eval(File) of ok -> ok;\n' "$1" >$copy
+    echo '{error, {Line, file, {Class, Reason, _}}} -> say("~ts:~p: exception ~p: ~p~n", [File, Line, Class, Reason]);
+        {error, Reason} -> say("~ts:~ts~n", [File, file:format_error(Reason)]) end.
+        say(Format, Words) -> io:format(standard_error, Format, Words), halt(1).' >>$copy
+elif ! grep -qE '^main\([^)]' "$1"; then
     exported=$(sed -nE 's/^-export\(\[(.*[^a-z0-9_])?([a-z][A-Za-z0-9_]*)\/0.*/\2/p' "$1" | head -n 1)
     grep -q '^main()' "$1" && exported=main
-    test -z "$exported" || printf '\nmain(_) -> %s().\n' "$exported" >>$copy
+    if test -n "$exported"; then
+        printf '\nmain(_) -> %s().\n' "$exported" >>$copy
+    elif grep -q 'eunit\.hrl' "$1"; then
+        printf '\nmain(_) -> case eunit:test(?MODULE) of ok -> ok; _ -> halt(1) end.\n' >>$copy
+    fi
 fi
-for module in "${1%/*}"/*.erl; do
-    test "$module" = "$1" || ! test -f "$module" || { mkdir -p $modules && erlc -o $modules "$module" >&2; }
+for module in "$folder"/*.erl; do
+    test "$module" = "$1" || ! test -f "$module" || erlc -I "$folder/../include" -o $made "$module" >&2
 done
-test ! -d $modules || export ERL_FLAGS="-pa $modules $ERL_FLAGS"
+export ERL_FLAGS="-pa $made $ERL_FLAGS"
 shift
 exec escript $copy "$@"
 """

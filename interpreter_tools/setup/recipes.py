@@ -356,7 +356,13 @@ FURTHER = (
     _debian("haskell", ("haskell",), ("ghc",), "ghc --version", program="ghci"),
     _debian("ocaml", ("ocaml",), ("ocaml-nox", "ocaml-findlib"), "ocamlfind ocamlopt -version", program="ocaml"),
     _debian("lisp", ("lisp",), ("sbcl",), "sbcl --version", program="sbcl"),
-    _debian("elixir", ("elixir", "erlang"), ("elixir",), "elixir --version", program="iex"),
+    _debian(
+        "elixir",
+        ("elixir", "erlang"),
+        ("elixir", "erlang-dev", "erlang-eunit"),
+        "elixir --version",
+        program="iex",
+    ),
     _debian(
         "octave",
         ("octave",),

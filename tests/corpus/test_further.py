@@ -73,6 +73,19 @@ SHAPES = {
         '["x y"]\n',
     ),
     "erlang, its first line counts": ("erlang", 'f() -> "f".\nmain(_) ->\n    io:format("~s~n", [f()]).\n', "f\n"),
+    "erlang, expressions": (
+        "erlang",
+        'F = fun(N) -> 2 * N end.\nlists:foreach(fun(N) -> io:format("~p~n", [F(N)]) end, [1, 2]).\n',
+        "2\n4\n",
+    ),
+    "rust, a script's manifest": (
+        "rust",
+        (
+            '#!/usr/bin/env -S cargo +nightly -Zscript\n---\n[package]\nedition = "2024"\n---\n\n'
+            'fn main() { println!("{} {}", file!(), line!()); }\n'
+        ),
+        "/workspace/main.rs 7\n",
+    ),
     "java, in a package": (
         "java",
         "package com.x;\nclass A { static public void main(String... a) { System.out.println(A.class + a[0]); } }",
@@ -248,6 +261,27 @@ async def test_rust_tests_are_a_program(docker_client: DockerClient, engine: Exe
     await skip_without_image(docker_client, "rust")
     result = await engine.run("rust", "pub fn one() -> i32 { 1 }\n#[test]\nfn works() { assert_eq!(one(), 1); }\n")
     assert "test result: ok. 1 passed" in result.check().stdout
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "told"),
+    [
+        ("bun", 'import { expect, test } from "bun:test";\ntest("one", () => expect(1).toBe(2));\n', "Expected: 2"),
+        ("deno", 'Deno.test("one", () => {\n  throw new Error("wrong");\n});\n', "Error: wrong"),
+        (
+            "erlang",
+            '-module(one).\n-include_lib("eunit/include/eunit.hrl").\none_test() -> ?assertEqual(2, 1).\n',
+            "{expected,2}",
+        ),
+    ],
+)
+async def test_tests_are_a_program(
+    docker_client: DockerClient, engine: ExecutionEngine, language: str, code: str, told: str
+) -> None:
+    """They run, and the program fails with them."""
+    await skip_without_image(docker_client, language)
+    result = await engine.run(language, code)
+    assert (result.exit_code, told in result.stdout + result.stderr) == (1, True), result.stderr
 
 
 async def test_arithmetic_overflow_in_rust_is_told(docker_client: DockerClient, engine: ExecutionEngine) -> None:

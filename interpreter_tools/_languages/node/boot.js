@@ -93,7 +93,7 @@
   // Types become spaces, so that every line and column stays; what is more than types (enums, namespaces) is transformed; for
   // decorators and `accessor`, and to tell what is wrong, there is the compiler.
   const strip = (source, fileName) => {
-    if (!/(?:^|[({;,])[ \t]*@[A-Za-z_$]|\baccessor[ \t]+[\w$#"'[]/m.test(source)) {
+    if (!/(?:^|[({;,}]|\*\/|\b(?:export|default))[ \t]*@[A-Za-z_$]|\baccessor[ \t]+[\w$#"'[]/m.test(source)) {
       for (const options of [{ mode: 'strip' }, { mode: 'transform', sourceMap: true, sourceUrl: fileName }]) {
         try {
           return Module.stripTypeScriptTypes(source, options);

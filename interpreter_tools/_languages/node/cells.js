@@ -464,7 +464,7 @@
     throw Object.assign(new SyntaxError(flattenDiagnosticMessageText(found.messageText, '\n')), { loc: { line: line + 1, column: character } });
   };
   const strip = (source) => {
-    if (Module.stripTypeScriptTypes && !/(?:^|[({;,])[ \t]*@[A-Za-z_$]|\baccessor[ \t]+[\w$#"'[]/m.test(source))
+    if (Module.stripTypeScriptTypes && !/(?:^|[({;,}]|\*\/|\b(?:export|default))[ \t]*@[A-Za-z_$]|\baccessor[ \t]+[\w$#"'[]/m.test(source))
       for (const options of [{ mode: 'strip' }, { mode: 'transform' }])
         try {
           return Module.stripTypeScriptTypes(source, options);
