@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from interpreter_tools._exceptions import ConfigurationError
-from interpreter_tools._languages.specifiers import check_url, merge, normalise
+from interpreter_tools._languages.known import normal_name
+from interpreter_tools._languages.specifiers import check_url, merge, normalise, package_name
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from interpreter_tools._config.mounts import Mount
     from interpreter_tools._config.options import RunApp
@@ -40,6 +41,7 @@ HEADER = b"# /// script"
 
 _BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")  # as PEP 723 gives it
 _NOT_READ = ("Pipfile", "setup.py", "setup.cfg", "environment.yml")
+_SOURCE_CONDITIONS = frozenset({"marker", "extra", "group", "editable", "subdirectory", "rev", "tag", "branch"})
 _DEPTH = 8  # of lists that include lists
 
 
@@ -117,7 +119,9 @@ def script_header(code: bytes, *, hosts: frozenset[str]) -> Declared:
         packages = normalise("pip", header.dependencies, field=field, hosts=hosts)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, ConfigurationError) as error:
         return Declared(notes=(f"{field} is not read: {error}",))
+    packages, elsewhere = _without_sources(packages, _sources(header.tool.get("uv")))
     notes = [f"{field} has [tool.{name}], which is not read" for name in header.tool]
+    notes += [f"{field}: {each}" for each in elsewhere]
     return Declared(field=field, packages=packages, python=header.requires_python, notes=tuple(notes))
 
 
@@ -252,6 +256,11 @@ class _Poetry(msgspec.Struct):
 
 class _Tool(msgspec.Struct):
     poetry: _Poetry | None = None
+    uv: object = None
+
+
+class _Uv(msgspec.Struct):
+    sources: dict[str, dict[str, Any] | list[dict[str, Any]]] = {}
 
 
 class _ProjectTable(msgspec.Struct, rename="kebab"):
@@ -272,7 +281,10 @@ def _project(text: str, hosts: frozenset[str]) -> Declared:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigurationError(field, "...", f"cannot be understood: {error}") from None
     project, poetry = found.project or _ProjectTable(), found.tool.poetry if found.tool else None
-    packages, python, notes = list(project.dependencies or ()), project.requires_python, list[str]()
+    listed = normalise("pip", project.dependencies or (), field=field, hosts=hosts)
+    own, elsewhere = _without_sources(listed, _sources(found.tool.uv if found.tool else None))
+    packages = list(own)
+    python, notes = project.requires_python, [f"{field}: {each}" for each in elsewhere]
     if "dependencies" in project.dynamic and project.dependencies is None and poetry is None:
         notes.append(
             f"{field} says that its dependencies are dynamic: they are not read, list them in requirements.txt"
@@ -290,6 +302,40 @@ def _project(text: str, hosts: frozenset[str]) -> Declared:
     )
 
 
+def _sources(uv: object) -> dict[str, str]:
+    """Return the kinds of place, such as ``git``, that uv's table ``sources`` names, by the packages' normal names."""
+    try:
+        table = msgspec.convert(uv or {}, _Uv).sources
+    except msgspec.ValidationError:  # of a table that uv would refuse: then no package is known to be elsewhere
+        return {}
+    found: dict[str, str] = {}
+    for name, places in table.items():
+        keys = [key for place in (places if isinstance(places, list) else [places]) for key in place]
+        if kinds := [key for key in keys if key not in _SOURCE_CONDITIONS]:
+            found[normal_name(name)] = kinds[0]
+    return found
+
+
+def _without_sources(wanted: Sequence[str], sources: Mapping[str, str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the packages that an index has, and a sentence about each other one.
+
+    A package of the same name on an index is another one, which anybody may have published.
+    """
+    packages, said = list[str](), list[str]()
+    for each in wanted:
+        name = package_name("pip", each)
+        kind = sources.get(normal_name(name))
+        if kind is None:
+            packages.append(each)
+        else:
+            said.append(_said_elsewhere(name, kind))
+    return tuple(packages), said
+
+
+def _said_elsewhere(name: str, kind: str) -> str:
+    return f"{name!r} comes from {kind!r}, which is not read: name a package with a version"
+
+
 def _poetry_packages(name: str, wanted: object) -> tuple[list[str], list[str]]:
     """Return a dependency of Poetry's as pip writes it, and what of it is not read."""
     if isinstance(wanted, list):
@@ -302,7 +348,7 @@ def _poetry_packages(name: str, wanted: object) -> tuple[list[str], list[str]]:
         return [f"{name} @ {table['url']}"], []
     elsewhere = [key for key in ("git", "path", "file", "develop") if key in table]
     if elsewhere:
-        return [], [f"{name!r} comes from {elsewhere[0]!r}, which is not read: name a package with a version"]
+        return [], [_said_elsewhere(name, elsewhere[0])]
     extras = ",".join(map(str, table.get("extras", ())))
     markers = [f"({table['markers']})"] if table.get("markers") else []
     if table.get("python"):

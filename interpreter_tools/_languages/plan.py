@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +33,7 @@ BASE_ENVIRONMENT = {
     "LOGNAME": "sandbox",
 }
 
+_DECLARED = re.compile(rb"\A((?:[ \t\f]*(?:#[^\n]*)?\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*)([-\w.]+)")
 _WITH_TOOL = "interpreter-tools-tool"  # starts a program with the command `tool` in its PATH: supervisor/tool.c
 
 _THREADS = (
@@ -140,7 +142,8 @@ def _environment(
 def encode_code(code: str | bytes) -> bytes:
     """Return the bytes of a code file, without a byte order mark; where most lines end in CRLF, all end in LF.
 
-    Some interpreters take neither: bash reads the first as part of a command, the second as part of each line.
+    Some interpreters take neither: bash reads the first as part of a command, the second as part of each line. A text
+    is written as UTF-8, so a first line that declares another encoding (PEP 263) is made to say that.
 
     Raises:
         ConfigurationError: it is neither text nor bytes, or holds a lone surrogate, which no encoding can express.
@@ -150,13 +153,19 @@ def encode_code(code: str | bytes) -> bytes:
     if not isinstance(code, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError("code", code, "is not a program", hint="give it as a text, or as bytes")
     try:
-        return _plain_text(code.encode("utf-8"))
+        return _DECLARED.sub(_declare_utf_8, _plain_text(code.encode("utf-8")), count=1)
     except UnicodeEncodeError as error:
         found = code[error.start : error.end]
         raise ConfigurationError("code", found, f"at character {error.start} is a lone surrogate") from None
 
 
+def _declare_utf_8(match: re.Match[bytes]) -> bytes:
+    return match[0] if match[2].lower().startswith((b"utf-8", b"utf8", b"utf_8")) else match[1] + b"utf-8"
+
+
 def _plain_text(code: bytes) -> bytes:
+    if code.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as editors and shells of Windows write files
+        code = code.decode("utf-16", "replace").encode()
     code = code.removeprefix(codecs.BOM_UTF8)
     if b"\r\n" in code and 2 * code.count(b"\r\n") >= code.count(b"\n"):
         return code.replace(b"\r\n", b"\n")

@@ -102,10 +102,11 @@ _NODE_NAMES = {  # the same for JavaScript
 _PYTHON_WORDS = {"true": "True", "false": "False", "null": "None", "undefined": "None"}
 _BROWSER = frozenset(
     """
-    document window location localStorage sessionStorage alert confirm prompt XMLHttpRequest HTMLElement Image
+    document window location localStorage sessionStorage alert confirm XMLHttpRequest HTMLElement Image
     FileReader DOMParser requestAnimationFrame
     """.split()  # noqa: SIM905 - a list of them would be 15 lines
 )
+_TESTING = frozenset({"describe", "it", "test", "beforeEach", "afterEach"})
 _KNOWN_ONLY = frozenset({"python", "shell", "bash"})
 _WINDOWS = frozenset({"tkinter", "_tkinter", "turtle", "idlelib"})
 _SCRIPT_NAMES = frozenset({"require", "module", "exports", "__dirname", "__filename"})
@@ -116,6 +117,9 @@ _ELSEWHERE = (
 _REFUSED = r"(?:No such file or directory|ENOENT|cannot access|[Pp]ermission denied|EACCES|Read-only file system|EROFS)"
 _FOREIGN = re.compile(rf"{_REFUSED}[^\n]*?{_ELSEWHERE}|{_ELSEWHERE}[^\n]*?{_REFUSED}")
 _LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
+_CHROME = re.compile(
+    r"requires? (?:Google )?Chrome|Could not find Chrome|Executable doesn't exist at \S*chrom|cannot find Chrome binary"
+)
 _PROGRAM = re.compile(
     r"_execute_child\n[\s\S]{0,400}No such file or directory: '([\w.+-]{1,100})'|spawn ([\w.+-]{1,100}) ENOENT"
 )
@@ -143,7 +147,7 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
     (
         "stdin",
         "",
-        r"^EOFError: EOF when reading a line|^bdb\.BdbQuit",
+        r"^EOFError(?:: EOF when reading a line)?$|^bdb\.BdbQuit|^Aborted!\n?\Z",
         "It read more standard input than it was given: pass it as stdin.",
     ),
     (
@@ -221,6 +225,28 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         "An event loop runs already: put `await` in place of `asyncio.run(...)`.",
     ),
     (
+        "arguments",
+        "",
+        (
+            r"^[^\n]*: error: the following arguments are required:|^Error: Missing (?:argument|option|parameter)\b"
+            r"|^ +[^\n]*\bargv\[[^\n]*\n(?:[ ~^]*\n)?IndexError: list index out of range"
+            r"|^error: (?:missing required argument|required option)|: \$?[1-9]: unbound variable$"
+        ),
+        'It wants arguments: give them as args, such as args=["--name", "a b"].',
+    ),
+    (
+        "relative",
+        "python",
+        r"^ImportError: attempted relative import with no known parent package",
+        "It is a program and no part of a package: import by name, without the dot, what lies beside it in /workspace.",
+    ),
+    (
+        "encoding",
+        "python",
+        r"^UnicodeDecodeError: 'utf-?8' codec can't decode",
+        'What it reads is not UTF-8: name the encoding, such as encoding="latin-1", or read bytes (mode "rb").',
+    ),
+    (
         "locale",
         "",
         r"locale\.Error: unsupported locale setting",
@@ -241,8 +267,20 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
     (
         "async",
         "javascript typescript",
-        r"await is only valid in async functions",
-        "An `await` stands in a function that is not async: make that function async.",
+        r"await is only valid in async functions|SyntaxError: Illegal return statement",
+        "An `await` is in a function that is not async, or a `return` in none: put them into an async function.",
+    ),
+    (
+        "markup",
+        "javascript",
+        r"^[^\n]*<\w[^\n]*\n *\^+\n\nSyntaxError: Unexpected token '<'",
+        'JavaScript has no JSX: call again with language="typescript".',
+    ),
+    (
+        "unsettled",
+        "javascript typescript",
+        r"^Warning: Detected unsettled top-level await",
+        "It awaits what never comes, such as input: pass what it reads as stdin.",
     ),
     (
         "bash",
@@ -257,6 +295,21 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         f"Programs cannot install packages. {_INSTALLS}",
     ),
 )
+_SPAWNED = (  # the same, of programs that may go on for ever
+    (
+        "guard",
+        re.compile(
+            r"before\s+the\s+current process has finished its bootstrapping phase"
+            r"|in spawn_main\n[\s\S]*context has already been set"
+        ),
+        'Processes that "spawn" starts run the program again: put what starts them below `if __name__ == "__main__":`.',
+    ),
+    (
+        "spawn",
+        re.compile(r"^AttributeError: Can't get attribute '\w+' on <module '__main__' \(", re.MULTILINE),
+        'Processes that "spawn" starts know nothing of a cell: use `multiprocessing.get_context("fork")`, or a module.',
+    ),
+)
 _CAUSES_READ = [
     (name, languages.split(), re.compile(text, re.MULTILINE), said) for name, languages, text, said in _CAUSES
 ]
@@ -266,6 +319,7 @@ _CHARACTERS = (
 _ABSENT = re.compile(r"No such file or directory|ENOENT")
 _READ_ONLY = re.compile(r"Read-only file system|EROFS")
 _SHOWS = re.compile(r"^[^#\n]*\b(?:plt|pyplot|pylab|cv2)\.(?:show|imshow)\(", re.MULTILINE)
+_NOT_SHOWN = "is non-interactive, and thus cannot be shown"  # of matplotlib, in a process that a program has started
 _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".webp", ".html")
 
 
@@ -314,6 +368,8 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
     elif result.outcome == "compile_error" and (library := missing_library(run.language, result.compile_stderr)):
         found.append(("package", _say_library(library, run)))
     elif said := _of_outcome(result, run):
+        if result.outcome == "timeout":
+            found.extend(_spawned(result.stderr[-_LOOKED_AT:]))
         found.append((result.outcome, said))
     found.extend(_losses(result, run))
     found.extend(("call", note) for note in run.notes)
@@ -380,6 +436,7 @@ def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterato
     if not run.networked and not installs and _misses_network(result, stderr, run):
         yield "network", _NO_NETWORK
     yield from named
+    yield from _spawned(stderr)
     if (said := _undefined(stderr, run)) is not None:
         yield said
     if missing is None and not installs:
@@ -393,6 +450,12 @@ def _matching(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
     odd = "SyntaxError: invalid character" in stderr or "SyntaxError: invalid non-printable" in stderr
     if odd or ("SyntaxError: Invalid or unexpected token" in stderr and _NO_ASCII.search(run.code)):
         yield "characters", _CHARACTERS
+
+
+def _spawned(stderr: str) -> Iterator[tuple[str, str]]:
+    for name, pattern, said in _SPAWNED:
+        if pattern.search(stderr):
+            yield name, said
 
 
 def _misses_network(result: ExecutionResult, stderr: str, run: Circumstances) -> bool:
@@ -411,6 +474,8 @@ def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, 
         name = library[1]
         package = system_packages().get(name)
         yield "library", f"The image has no {name}, a library of the system: {_system(package, run)}."
+    elif _CHROME.search(stderr):
+        yield "chrome", f"The image has no web browser: {_system('chromium', run)}.{_launched(run)}"
     elif program := _PROGRAM.search(stderr) or _SH.search(stderr):
         yield "program", _program(next(filter(None, program.groups())), run)
     elif foreign := _FOREIGN.search(stderr):
@@ -424,6 +489,13 @@ def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, 
         path = missing_file(stderr)
         if not path.startswith("/") or path.startswith(_OWN_PLACES):
             yield "files", _gone(run)
+
+
+def _launched(run: Circumstances) -> str:
+    """Return how a program that starts a browser itself finds it and can start it, as a sentence after a blank."""
+    if run.dependencies is None or "launch" not in run.code:
+        return ""
+    return ' Launch it with the path "/usr/bin/chromium" and the argument "--no-sandbox".'
 
 
 def _lacks_directory(stderr: str, run: Circumstances) -> bool:
@@ -489,6 +561,8 @@ def _undefined(stderr: str, run: Circumstances) -> tuple[str, str] | None:
         return known
     if f"name '{name}' is not defined. Did you mean" in stderr or _defines(run.code, name):
         return None
+    if run.keeps_variables and name == "__file__":
+        return "name", "A cell is no file: the directory is /workspace, as Path.cwd() says."
     if run.keeps_variables:
         return "name", f"Neither it nor an earlier call defines {name!r}."
     return (
@@ -506,6 +580,10 @@ def _python_name(name: str) -> tuple[str, str] | None:
 
 
 def _node_name(name: str) -> tuple[str, str] | None:
+    if name == "prompt":
+        return "name", "Node.js has no prompt(): read standard input, as with fs.readFileSync(0), and pass it as stdin."
+    if name in _TESTING:
+        return "name", f"No test runner is at work: `const {{ {name} }} = require('node:test')`."
     if module := _NODE_NAMES.get(name):
         return "name", f"An import is missing: `const {name} = require('{module}')` or `import {name} from '{module}'`."
     if name in _BROWSER:
@@ -531,7 +609,7 @@ def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, 
     if result.generated_files and run.keeping:
         yield "keeping", f"Its files are gone with its sandbox: {run.keeping}."
     made = bool(result.results) or any(name.lower().endswith(_PICTURES) for name in result.generated_files)
-    if result.outcome == "ok" and not made and _SHOWS.search(run.code):
+    if result.outcome == "ok" and not made and (_SHOWS.search(run.code) or _NOT_SHOWN in result.stderr):
         yield "picture", "Nobody sees a window: save what it shows to a file, such as plt.savefig('plot.png')."
         return
     if result.outcome in {"dependency_error", "compile_error"} or result.stdout.strip() or result.stderr.strip():

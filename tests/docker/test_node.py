@@ -129,6 +129,62 @@ async def test_typescript_app_of_modules(engine: ExecutionEngine) -> None:
     assert result.check().stdout == "6\n"
 
 
+ERASED = {
+    "a package's": (
+        "import express, { Request, type Response, NextFunction } from 'express';\n"
+        "const f = (r: Request, s: Response): NextFunction | null => null;\nconsole.log(express.name, f(1, 2));"
+    ),
+    "a file's": (
+        "import { value, Shape } from './shapes.js'; const s: Shape = { area: value };\nconsole.log(s.area, null);"
+    ),
+    "alone, and in a comment": (
+        "import { Shape } from './shapes';\n/* a Shape */\n"
+        "const s: Shape = { area: 'express null' };\nconsole.log(s.area);"
+    ),
+    "exported": "import { mixed, Mixed } from './mixed'; const m: Mixed = mixed(); console.log(m.area, null);",
+    "in a text": (
+        "import { readFileSync, type PathLike } from 'fs';\n"
+        "const text = `\nimport { express } from 'x';\n`;\nconsole.log(text.split(' ')[2], null);"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERASED)
+async def test_import_of_a_type_is_erased_with_it(engine: ExecutionEngine, name: str) -> None:
+    """Compilers leave out what is imported and no value is made of; texts stay as they are."""
+    mixed = b"""
+import { Shape } from './shapes';
+interface Mixed extends Shape {}
+const mixed = (): Mixed => ({ area: 'express' });
+export { mixed, Mixed };
+"""
+    files = {
+        "node_modules/express/index.js": b"module.exports = function express() {}",
+        "shapes.ts": b"export interface Shape { area: string }\nexport const value = 'express';",
+        "mixed.ts": mixed,
+    }
+    result = await engine.run("typescript", ERASED[name], files=files, strategy=POOL)
+    assert result.check().stdout == "express null\n"
+
+
+@pytest.mark.parametrize("language", ["javascript", "typescript"])
+async def test_data_is_imported_as_people_have_written_it(engine: ExecutionEngine, language: str) -> None:
+    """As Node.js 17 to 21 took it, as compilers take it, as it is now; in programs and in cells."""
+    code = """import one from './data.json' assert { type: 'json' };
+import two from './data.json';
+import { three } from './other.js';
+const four = await import('./data.json', { with: { type: 'json' } });
+console.log(one.a, two.a, three, four.default.a);
+"""
+    files = {"data.json": b'{"a": 1}', "other.js": b"export const three = 3;"}
+    result = await engine.run(language, code, files=files, strategy=POOL)
+    assert result.check().stdout == "1 1 3 1\n"
+    async with engine.context(language) as context:
+        await context.run("require('fs').writeFileSync('data.json', '{\"a\": 1}')")
+        await context.run("require('fs').writeFileSync('other.js', 'export const three = 3;')")
+        assert (await context.run(code)).check().stdout == "1 1 3 1\n"
+
+
 MIXED = {
     "require and await": ("const os = require('os')\nconsole.log(os.EOL.length, await 2)", "1 2\n"),
     "import and require": ("import os from 'node:os'\nconsole.log(require('path').join('a', 'b'), !!os)", "a/b true\n"),
@@ -195,6 +251,9 @@ async def test_typescript_with_markup(engine: ExecutionEngine) -> None:
     for entry, expected in (("a.tsx", "1 div\n"), ("b.tsx", "")):
         result = await engine.run("typescript", run_app=RunApp(entry_file=entry), files=files, strategy=POOL)
         assert result.check().stdout == expected
+    given = files | {"b.ts": files["b.tsx"]}
+    result = await engine.run("typescript", files["a.tsx"], files=given, strategy=POOL)  # main.ts, as it is a program
+    assert result.check().stdout == "1 div\n"
 
 
 async def test_arguments_are_parsed_as_node_parses_them(engine: ExecutionEngine) -> None:

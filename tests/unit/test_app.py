@@ -381,3 +381,25 @@ def test_no_part_of_the_path_to_a_mounted_file_is_a_link(tmp_path: Path) -> None
     assert read_mounted(mounts, "/srv/real/fifo") is None
     gone = (Mount(source=str(tmp_path / "gone"), target="/srv"),)
     assert read_mounted(gone, "/srv/requirements.txt") is None
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ('six = { git = "https://host.example/six" }', "git"),
+        ('SIX = { path = "../six", editable = true }', "path"),
+        ("six = { workspace = true }", "workspace"),
+        ('six = [{ marker = "sys_platform == \'linux\'", index = "ours" }, { index = "theirs" }]', "index"),
+    ],
+)
+async def test_package_that_comes_from_elsewhere_is_not_taken_from_an_index(table: str, kind: str) -> None:
+    """A package of the same name there is another one, which anybody may have published: PEP 723 and pyproject.toml."""
+    lines = f"# [tool.uv.sources]\n# {table}\n# ///\n"
+    found = script_header(
+        SCRIPT.replace("# ///\n", lines, 1)
+        if SCRIPT.startswith("# ///\n")
+        else SCRIPT.replace("# ///\n", lines).encode(),
+        hosts=HOSTS,
+    )
+    assert found.packages == ("rich",)
+    assert any(f"'six' comes from '{kind}', which is not read" in note for note in found.notes)

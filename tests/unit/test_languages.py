@@ -285,6 +285,15 @@ def test_files_of_a_job(code: str | bytes, files: dict[str, bytes]) -> None:
         ("a\r\nb\r\nc\n", b"a\nb\nc\n"),
         ("a\nb\nc = 'x\r\ny'\n", b"a\nb\nc = 'x\r\ny'\n"),
         ("a\rb", b"a\rb"),
+        ("# -*- coding: latin-1 -*-\n'\u00e9'", b"# -*- coding: utf-8 -*-\n'\xc3\xa9'"),
+        (
+            "#!/usr/bin/python3\n# vim: set fileencoding=cp1252 :",
+            b"#!/usr/bin/python3\n# vim: set fileencoding=utf-8 :",
+        ),
+        ("x = 1\n# coding: latin-1", b"x = 1\n# coding: latin-1"),
+        ("# coding: utf8", b"# coding: utf8"),
+        (b"# coding: latin-1\n'\xe9'", b"# coding: latin-1\n'\xe9'"),
+        ("\ufeffprint(1)\r\n".encode("utf-16-le"), b"print(1)\n"),
     ],
 )
 def test_code_of_another_system(code: str | bytes, written: bytes) -> None:

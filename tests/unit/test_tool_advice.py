@@ -42,7 +42,7 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("package", "in this version of Python", "python", _TRACE + "ModuleNotFoundError: No module named 'imp'", {}, {}),
     ("stdin", "pass it as stdin", "python", _TRACE + "bdb.BdbQuit", {}, {}),
     ("notebook", "no notebook", "python", _TRACE + "AttributeError: 'NoneType' object has no attribute 'run_line_magic'", {}, {}),
-    ("browser", "'prompt'", "javascript", "ReferenceError: prompt is not defined", {}, {}),
+    ("name", "pass it as stdin", "javascript", "ReferenceError: prompt is not defined", {}, {}),
     ("package", "2 GB", "python", _TRACE + "ModuleNotFoundError: No module named 'torch'", {"notes": ("'torch' is imported, but",)}, {}),
     ("package", "does not provide", "python", _TRACE + "ModuleNotFoundError: No module named 'yaml.x'", {"dependencies": ("pyyaml",)}, {}),
     ("package", "Do without it", "shell", "main.sh: line 1: python3: command not found", {"exit_code": 127}, {"languages": ("shell",)}),
@@ -70,6 +70,21 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("network", "no network", "shell", "", {"exit_code": 6}, {"code": "curl -s https://example.org"}),
     ("network", "no network", "bash", "", {"outcome": "ok", "exit_code": 0}, {"code": "curl -s http://a | head"}),
     ("stdin", "pass it as stdin", "python", _TRACE + "EOFError: EOF when reading a line", {}, {}),
+    ("stdin", "pass it as stdin", "python", _TRACE + "    raise EOFError\nEOFError", {}, {}),
+    ("stdin", "pass it as stdin", "python", "Aborted!\n", {}, {}),
+    ("arguments", "args=[", "python", "usage: main.py [-h] --out OUT input\nmain.py: error: the following arguments are required: input, --out", {"exit_code": 2}, {}),
+    ("arguments", "args=[", "python", _TRACE + '    print("file", sys.argv[1])\n                  ~~~~~~~~^^^\nIndexError: list index out of range', {}, {}),
+    ("arguments", "args=[", "python", "Usage: main.py [OPTIONS] NAME\n\nError: Missing argument 'NAME'.", {"exit_code": 2}, {}),
+    ("arguments", "args=[", "javascript", "error: missing required argument 'file'", {}, {}),
+    ("arguments", "args=[", "bash", "/workspace/main.bash: line 3: $1: unbound variable", {}, {}),
+    ("relative", "without the dot", "python", _TRACE + "ImportError: attempted relative import with no known parent package", {}, {}),
+    ("encoding", "latin-1", "python", _TRACE + "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xf6 in position 2: invalid start byte", {}, {}),
+    ("chrome", 'system_dependencies=["chromium"].', "python", _TRACE + "RuntimeError: \n\nKaleido requires Google Chrome to be installed.\n", {}, {}),
+    ("chrome", "--no-sandbox", "javascript", "Error: Could not find Chrome (ver. 131.0.6778.204). This can occur if", {}, {"code": "await puppeteer.launch()"}),
+    ("chrome", "do without it.", "python", "BrowserType.launch: Executable doesn't exist at /tmp/home/.cache/ms-playwright/chromium-1/chrome", {}, {"dependencies": None}),
+    ("guard", "__main__", "python", "RuntimeError: \n        An attempt has been made to start a new process before the\n        current process has finished its bootstrapping phase.\n", {}, {}),
+    ("spawn", "or a module", "python", "AttributeError: Can't get attribute 'f' on <module '__main__' (<class '_frozen_importlib.BuiltinImporter'>)>", {}, {"keeps_variables": True}),
+    ("name", "no file", "python", "NameError: name '__file__' is not defined", {}, {"keeps_variables": True}),
     ("disk", "disk is full", "python", _TRACE + "OSError: [Errno 28] No space left on device", {}, {}),
     ("memory", "smaller pieces", "python", _TRACE + "MemoryError", {}, {}),
     ("notebook", "no notebook", "python", _TRACE + "NameError: name 'get_ipython' is not defined", {}, {}),
@@ -86,7 +101,11 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("pip", "in dependencies", "javascript", "npm error code EAI_AGAIN\nnpm error syscall getaddrinfo", {}, {}),
     ("pip", "Do without", "python", "/usr/bin/python3: No module named pip", {}, {"dependencies": None}),
     ("import", "top level", "javascript", "SyntaxError: Cannot use import statement outside a module", {}, {}),
-    ("async", "make that function async", "javascript", "SyntaxError: await is only valid in async functions and the top", {}, {}),
+    ("async", "into an async function", "javascript", "SyntaxError: await is only valid in async functions and the top", {}, {}),
+    ("async", "async function", "javascript", "if (a) { return }\n         ^^^^^^\n\nSyntaxError: Illegal return statement", {}, {}),
+    ("markup", 'language="typescript"', "javascript", "/workspace/main.js:1\nconst App = () => <div>Hello</div>;\n                  ^\n\nSyntaxError: Unexpected token '<'", {}, {}),
+    ("unsettled", "stdin", "javascript", "Warning: Detected unsettled top-level await at file:///workspace/main.js:4\nconst a = await", {"exit_code": 13}, {}),
+    ("name", "require('node:test')", "javascript", "ReferenceError: describe is not defined", {}, {}),
     ("bash", "#!/bin/bash", "shell", "/workspace/main.sh: 1: [[: not found", {}, {}),
     ("bash", "#!/bin/bash", "shell", '/workspace/main.sh: 2: Syntax error: "(" unexpected', {}, {}),
     ("bus", "/dev/shm", "shell", "main.sh: line 1:     7 Bus error               ./a", {"exit_code": 135}, {}),
@@ -198,6 +217,13 @@ def test_rule_fires_on_its_case_and_on_no_other(
         ("python", "RuntimeError: Numpy is not available: pip install 'numpy<2'", {}),
         ("shell", "main.sh: line 3: ./build/app: No such file or directory", {}),
         ("python", "    open('in/a.csv')\nFileNotFoundError: [Errno 2] No such file or directory: 'in/a.csv'", {}),
+        (
+            "python",
+            _TRACE + "    x = [1][1]\n        ~~~^^^\nIndexError: list index out of range",
+            {"code": "import sys; sys.argv"},
+        ),
+        ("shell", "main.sh: line 3: total: unbound variable", {}),
+        ("python", "UnicodeDecodeError: 'ascii' codec can't decode byte 0xf6 in position 2", {}),
         ("python", "", {"code": "# plt.show() comes later"}),
         ("python", "", {"code": "class A:\n    def show(self): pass\nA().show()"}),
     ],
@@ -232,3 +258,22 @@ def test_program_that_went_well_gets_no_advice() -> None:
         peak_memory=1,
     )
     assert find_advice(result, Circumstances(language="python")) == []
+
+
+def test_program_that_spawns_itself_for_ever_is_told_of_the_guard() -> None:
+    """It ends by its time limit, and its traceback names the cause."""
+    stderr = (
+        '  File "spawn.py", line 122, in spawn_main\n  File "main.py"\nRuntimeError: context has already been set\n'
+    )
+    figures = {"execution_time": 0.1, "cpu_time": 0.1, "peak_memory": 1, "signal": None, "exit_code": 137}
+    result = ExecutionResult(stdout="", stderr=stderr, outcome="timeout", **figures)  # type: ignore[arg-type]
+    names = [name for name, _ in find_advice(result, Circumstances(language="python"))]
+    assert names == ["guard", "timeout"]
+
+
+def test_figure_that_a_started_process_could_not_show_is_told_of() -> None:
+    """Matplotlib says it in a warning; the program that ran is not the one that plots."""
+    said = "UserWarning: FigureCanvasAgg is non-interactive, and thus cannot be shown"
+    figures = {"execution_time": 0.1, "cpu_time": 0.1, "peak_memory": 1, "signal": None, "exit_code": 0}
+    result = ExecutionResult(stdout="", stderr=said, outcome="ok", **figures)  # type: ignore[arg-type]
+    assert [name for name, _ in find_advice(result, Circumstances(language="bash"))] == ["picture"]

@@ -84,8 +84,15 @@
       module: kind ?? ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, esModuleInterop: true, inlineSourceMap: true,
       experimentalDecorators: !standardDecorators.test(source), verbatimModuleSyntax: false, jsx: ts.JsxEmit?.React,
     };
-    const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions, fileName, reportDiagnostics: true });
-    const found = diagnostics.find((diagnostic) => diagnostic.file); // what has a place is about the syntax, as types are not looked at
+    const compiled = (name) => {
+      const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions, fileName: name, reportDiagnostics: true });
+      return { outputText, found: diagnostics.find((diagnostic) => diagnostic.file) }; // what has a place is about the syntax, as types are not looked at
+    };
+    const { outputText, found } = compiled(fileName);
+    if (found && fileName.endsWith('.ts') && /<\/|\/>/.test(source)) { // markup, in a file without the suffix for that
+      const { outputText: marked, found: wrong } = compiled(`${fileName}x`);
+      if (!wrong) return marked;
+    }
     if (found) throw syntaxError(ts.flattenDiagnosticMessageText(found.messageText, '\n'), fileName, found.file, found.start);
     return outputText;
   };
@@ -96,11 +103,48 @@
     if (!/(?:^|[({;,}]|\*\/|\b(?:export|default))[ \t]*@[A-Za-z_$]|\baccessor[ \t]+[\w$#"'[]/m.test(source)) {
       for (const options of [{ mode: 'strip' }, { mode: 'transform', sourceMap: true, sourceUrl: fileName }]) {
         try {
-          return Module.stripTypeScriptTypes(source, options);
+          const stripped = withoutTypeImports(Module.stripTypeScriptTypes(source, options));
+          if (stripped !== undefined) return stripped;
         } catch {}
       }
     }
     return compile(source, fileName);
+  };
+
+  // An import of a type is left when types are stripped, as it may be one of a value; compilers leave out what no value is made of.
+  // Returns the source without such names, as far as they stand in the imports at its head; undefined where only the compiler can tell.
+  const withoutTypeImports = (source) => {
+    const one = /#!.*|\s+|\/\/.*|\/\*[^]*?\*\/|;|(['"])use strict\1|import\s*(['"]).*?\2|import\s+([\w$*{][^'";=()]*?)\s*from\s*(['"]).*?\4(?:\s*(?:with|assert)\s*\{[^}]*\})?/y;
+    const clauses = [];
+    let end = 0;
+    for (let found; (found = one.exec(source)); end = one.lastIndex) if (found[3]) clauses.push({ start: end, end: one.lastIndex, clause: found[3] });
+    const body = source.slice(end);
+    const lists = [...body.matchAll(/\bexport\s*\{([^}]*)\}(?!\s*from\b)/g)].flatMap(([, names]) => names.split(','));
+    if (!clauses.length && !lists.length) return source;
+    const words = new Set(body.match(/[\w$]+/g));
+    const bare = new Set(body.replace(/\/\/.*|\/\*[^]*?\*\/|(['"])(?:\\.|(?!\1)[^\\\n])*\1/g, '').match(/[\w$]+/g));
+    const local = (name) => name.split(/\s+as\s+/).pop();
+    for (const name of lists.map((each) => each.trim().split(/\s+as\s+/)[0]).filter(Boolean))
+      if (source.match(new RegExp(`(?<![\\w$])${name.replaceAll('$', '\\$')}(?![\\w$])`, 'g')).length === 1) return undefined; // a type, or a mistake
+    let made = source;
+    for (const { start, end, clause } of clauses.reverse()) {
+      const [, first = '', list = ''] = /^([^{]*?),?\s*(?:\{([^]*)\})?$/.exec(clause);
+      const names = [...first.split(','), ...list.split(',')].map((name) => name.trim()).filter(Boolean);
+      const unused = names.filter((name) => !words.has(local(name)));
+      if (names.some((name) => words.has(local(name)) && !bare.has(local(name)))) return undefined; // in a text or a comment, as it seems
+      if (!unused.length) continue;
+      if (unused.length < names.length && unused.some((name) => name.startsWith('*'))) return undefined; // a list without its comma
+      let statement = source.slice(start, end);
+      const blank = (text) => text.replace(/[^\n]/g, ' ');
+      if (unused.length === names.length) statement = blank(statement);
+      else
+        for (const name of unused) {
+          const pattern = name.split(/\s+/).map((word) => word.replace(/[$*]/g, '\\$&')).join('\\s+');
+          statement = statement.replace(new RegExp(`(?<![\\w$])${pattern}(?![\\w$])\\s*,?`), blank);
+        }
+      made = made.slice(0, start) + statement + made.slice(end);
+    }
+    return made;
   };
 
   // As V8 tells of one in JavaScript: the place, the line, the caret.
@@ -134,12 +178,20 @@
     return source.startsWith('#!') ? source.replace('\n', `\n${declared}`) : declared + source;
   };
 
+  // Imports of data as Node.js 17 to 21 took them, and as compilers take them: without saying that it is data.
+  const withAttributes = (source) =>
+    source.replace(/^((?:[^\n]*;)?[ \t]*(?:import|export)\b[^;'"]*?\bfrom\s*(['"])[^'"\n]*\2\s*)assert(\s*\{\s*['"]?type\b)/gm, '$1with  $3');
+  const loadsData = (url, context, next) => {
+    const isData = url.endsWith('.json') && !context.importAttributes?.type && context.format === 'json';
+    return next(url, isData ? { ...context, importAttributes: { type: 'json' } } : context);
+  };
+
   const loaded = new Map(); // the main file, once
   const loadHooked = (file) => {
     const known = loaded.get(file);
     if (known) return known;
     const text = fs.readFileSync(file, 'utf8').replace(/^\ufeff/, '');
-    let source = strip(text, file);
+    let source = withAttributes(strip(text, file));
     const named = { '.mts': 'module', '.cts': 'commonjs' }[path.extname(file)] ?? packageType(file);
     const format = named ?? (isModule(source) ? 'module' : 'commonjs');
     // What is to be a script may be written as a module all the same: the compiler makes calls of `require` from imports.
@@ -187,10 +239,7 @@
         }
       },
       load(url, context, next) {
-        if (isTypeScript(url)) return loadHooked(fileURLToPath(url));
-        // TypeScript imports data without saying that it is data
-        const isData = url.endsWith('.json') && !context.importAttributes?.type && context.format === 'json';
-        return next(url, isData ? { ...context, importAttributes: { type: 'json' } } : context);
+        return isTypeScript(url) ? loadHooked(fileURLToPath(url)) : loadsData(url, context, next);
       },
     });
     const told = process.emitWarning; // that stripping is experimental
@@ -234,9 +283,12 @@
   const loadJavaScript = () => (file) => {
     try {
       if (path.extname(file) !== '.js') return file;
-      const source = fs.readFileSync(file, 'utf8');
-      if (!/\b(?:import|export|await)\b/.test(source) || (detectsModules && !scriptName.test(source))) return file;
-      if (packageType(file) || !isModule(source)) return file;
+      const text = fs.readFileSync(file, 'utf8');
+      if (!/\b(?:import|export|await)\b/.test(text)) return file;
+      if (hooked && text.includes('.json')) Module.registerHooks({ load: loadsData });
+      const source = hooked ? withAttributes(text) : text;
+      if (source === text && ((detectsModules && !scriptName.test(source)) || packageType(file))) return file;
+      if (!isModule(source)) return file;
       if (!hooked) return asModule(file, detectsModules ? withScriptNames(source) : source);
       const url = load('url').pathToFileURL(file).href;
       const main = { source: withScriptNames(source), format: 'module', shortCircuit: true };

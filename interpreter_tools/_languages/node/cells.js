@@ -294,8 +294,9 @@
 
   const here = () => path.join(process.cwd(), 'cell.js');
   const isPath = (name) => /^\.{0,2}\//.test(name);
-  inner.import = async (name, options) => {
+  inner.import = async (name, asked) => {
     const given = String(name);
+    const options = given.endsWith('.json') && !asked?.with ? { with: { type: 'json' } } : asked; // as compilers take imports of data
     if (isPath(given)) return importHere(pathToFileURL(path.resolve(given)).href, options);
     try {
       return await importHere(given, options);
@@ -319,6 +320,7 @@
 
   // ---- from the code of a cell to what V8 evaluates
 
+  const ASSERTED = /^((?:[^\n]*;)?[ \t]*(?:import|export)\b[^;'"]*?\bfrom\s*(['"])[^'"\n]*\2\s*)assert(\s*\{\s*['"]?type\b)/gm; // of Node.js 17 to 21
   const BINDINGS = { ImportDefaultSpecifier: () => 'default', ImportSpecifier: ({ imported }) => imported.value ?? imported.name };
   const rewriteImport = (node) => {
     const attributes = node.attributes?.map(({ key, value }) => `${stringify(key.value ?? key.name)}: ${value.raw}`).join(', ');
@@ -528,7 +530,8 @@
     return { status: 'error', error: describe(error) };
   };
 
-  const evaluate = async (mine, source) => {
+  const evaluate = async (mine, given) => {
+    const source = given.replace(ASSERTED, '$1with  $3');
     let ready;
     try {
       ready = prepare(language === 'typescript' ? strip(source) : source);
