@@ -395,11 +395,9 @@ def test_no_part_of_the_path_to_a_mounted_file_is_a_link(tmp_path: Path) -> None
 async def test_package_that_comes_from_elsewhere_is_not_taken_from_an_index(table: str, kind: str) -> None:
     """A package of the same name there is another one, which anybody may have published: PEP 723 and pyproject.toml."""
     lines = f"# [tool.uv.sources]\n# {table}\n# ///\n"
-    found = script_header(
-        SCRIPT.replace("# ///\n", lines, 1)
-        if SCRIPT.startswith("# ///\n")
-        else SCRIPT.replace("# ///\n", lines).encode(),
-        hosts=HOSTS,
-    )
-    assert found.packages == ("rich",)
-    assert any(f"'six' comes from '{kind}', which is not read" in note for note in found.notes)
+    header = script_header(SCRIPT.replace("# ///\n", lines).encode(), hosts=HOSTS)
+    text = f"[project]\ndependencies = ['rich', 'six>=1']\n[tool.uv.sources]\n{table}\n"
+    project = await declared("python", pyproject__toml=text)
+    for found in (header, project):
+        assert found.packages == ("rich",)
+        assert any(f"'six' comes from '{kind}', which is not read" in note for note in found.notes)
