@@ -267,8 +267,14 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
     (
         "async",
         "javascript typescript",
-        r"await is only valid in async functions|SyntaxError: Illegal return statement",
-        "An `await` is in a function that is not async, or a `return` in none: put them into an async function.",
+        r"await is only valid in async functions",
+        "An `await` stands in a function that is not async, or beside a `return` in none: make that function async.",
+    ),
+    (
+        "return",
+        "javascript typescript",
+        r"^SyntaxError: Illegal return statement",
+        "A `return` stands outside of functions: put the program into an async function, and call it.",
     ),
     (
         "markup",
