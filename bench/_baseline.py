@@ -27,6 +27,15 @@ async def timed(call: Awaitable[T]) -> tuple[float, T]:
     return (time.perf_counter() - started) * 1e3, returned
 
 
+def _read_pid(answer: object) -> int:
+    return cast("dict[str, dict[str, int]]", answer)["State"]["Pid"]
+
+
+async def pid_of(client: DockerClient, container_id: str) -> int:
+    """Return the number that a container's first process has on this machine; 0 where it does not run."""
+    return await client._find("inspect container", f"containers/{container_id}/json", _read_pid) or 0
+
+
 async def timed_run(call: Awaitable[ExecutionResult], *, stdout: str = "hi\n") -> float:
     """Return the milliseconds of a run, which must end well and print this."""
     taken, result = await timed(call)
@@ -95,9 +104,7 @@ async def plain_container(client: DockerClient, image: str, command: Sequence[st
     try:
         transport, protocol = await client.attach(container, Counter)
         await client.start_container(container)
-        details = await client.inspect_container(container)
-        assert details is not None
-        yield Plain(container, details["State"]["Pid"], transport, cast("Counter", protocol))
+        yield Plain(container, await pid_of(client, container), transport, cast("Counter", protocol))
         transport.close()
     finally:
         await client.remove_container(container)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from bench._baseline import timed_run
+from bench._baseline import pid_of, timed_run
 from bench._report import heading, limit, ratio_at_least, ratio_at_most, rounds, run, told
 from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._docker import DockerClient
@@ -102,9 +102,7 @@ async def memory(way: Way) -> tuple[float, float]:
         for container in await client.list_containers(
             labels={"interpreter-tools.owner": engine._use().runtime.owner.id}
         ):
-            details = await client.inspect_container(container.id)
-            assert details is not None
-            family = _family(details["State"]["Pid"])
+            family = _family(await pid_of(client, container.id))
             processes.append(sum(map(_pss, family)))
             kernel.append(_kernel(family[0]))
     return statistics.mean(processes), statistics.mean(kernel)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import aiodocker
 
-from bench._baseline import Executor, bare, plain_container, timed, timed_run
+from bench._baseline import Executor, bare, pid_of, plain_container, timed, timed_run
 from bench._report import difference_at_most, heading, limit, ratio_at_most, rounds, run
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._config.options import RunOptions, resolve
@@ -59,9 +59,9 @@ async def supervisor_memory(client: DockerClient) -> float:
     """Return the resident MiB of the supervisor in an idle warm container; the largest of those that run."""
     largest = 0
     for container in await client.list_containers(labels={"interpreter-tools.owner": None}):
-        details = await client.inspect_container(container.id)
-        if details is not None and details["State"]["Pid"]:
-            status = Path(f"/proc/{details['State']['Pid']}/status").read_text()  # noqa: ASYNC240
+        pid = await pid_of(client, container.id)
+        if pid:
+            status = Path(f"/proc/{pid}/status").read_text()  # noqa: ASYNC240
             found = re.search(r"VmRSS:\s+(\d+) kB", status)
             largest = max(largest, int(found[1]) if found else 0)
     return largest / 1024

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench._baseline import pid_of
 from bench._report import heading, limit, run, told
 from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._docker import DockerClient
@@ -52,9 +53,7 @@ async def idle(language: str) -> tuple[float, float]:
         for container in await client.list_containers(
             labels={"interpreter-tools.owner": engine._use().runtime.owner.id}
         ):
-            details = await client.inspect_container(container.id)
-            assert details is not None
-            pid = details["State"]["Pid"]
+            pid = await pid_of(client, container.id)
             own.append(sum(_field(member, "smaps_rollup", "Pss") for member in _family(pid)))
             shims.append(_field(_parent(pid), "smaps_rollup", "Pss"))
     return sum(own) / len(own), sum(shims) / len(shims)
@@ -73,8 +72,7 @@ async def branches(count: int) -> tuple[float, float]:
         (await context.run(_HEAP)).check()
         await context.checkpoint()
         labels = {"interpreter-tools.owner": engine._use().runtime.owner.id}
-        found = [await client.inspect_container(each.id) for each in await client.list_containers(labels=labels)]
-        pids = [details["State"]["Pid"] for details in found if details is not None]
+        pids = [await pid_of(client, each.id) for each in await client.list_containers(labels=labels)]
 
         def held() -> float:
             return sum(_field(member, "smaps_rollup", "Pss") for pid in pids for member in _family(pid))

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from bench._baseline import pid_of
 from bench._report import difference_at_most, heading, run, told
 from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._docker import DockerClient
@@ -112,10 +113,10 @@ async def look(client: DockerClient, engine: ExecutionEngine) -> Look:
     charged: list[float] = []
     pids: list[int] = []
     for container in await client.list_containers(labels={"interpreter-tools.owner": engine._use().runtime.owner.id}):
-        details = await client.inspect_container(container.id)
-        if details is not None and details["State"]["Pid"]:
-            charged.append(_charged(details["State"]["Pid"]))
-            pids += _family(details["State"]["Pid"])
+        pid = await pid_of(client, container.id)
+        if pid:
+            charged.append(_charged(pid))
+            pids += _family(pid)
     return Look(
         slab=int(meminfo["SUnreclaim"]) / 1024,
         percpu=int(meminfo["Percpu"]) / 1024,

@@ -6,10 +6,11 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from interpreter_tools import ContainerStrategy
 from interpreter_tools._docker import sweep
+from interpreter_tools._docker.records import ignore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -137,6 +138,22 @@ async def nothing_is_left_of(client: DockerClient, pids: Iterable[int], *, withi
         return found
 
     await eventually(left, lambda found: not found, within=within)
+
+
+def _whole(answer: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", answer)
+
+
+async def inspect_container(client: DockerClient, container_id: str) -> dict[str, Any] | None:
+    """The Docker engine's description of a container; None when there is no such container."""
+    return await client._find("inspect container", f"containers/{container_id}/json", _whole)
+
+
+async def tag_image(client: DockerClient, name: str, tag: str) -> None:
+    """Give an image another name, such as ``"interpreter-tools/python:1"``."""
+    repository, _, version = tag.rpartition(":")
+    params = {"repo": repository, "tag": version}
+    await client._connection.request("tag image", "POST", f"images/{name}/tag", params=params, read=ignore)
 
 
 def open_descriptors() -> int:

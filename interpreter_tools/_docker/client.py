@@ -15,7 +15,7 @@ from interpreter_tools._docker.attach import open_attach
 from interpreter_tools._docker.endpoint import find_endpoints
 from interpreter_tools._docker.errors import GARBLED, SETUP_HINT
 from interpreter_tools._docker.http import HttpConnection
-from interpreter_tools._docker.images import Pull, import_tree, split_tag
+from interpreter_tools._docker.images import Pull, import_tree
 from interpreter_tools._docker.records import (
     ContainerSummary,
     EngineInfo,
@@ -30,7 +30,6 @@ from interpreter_tools._docker.records import (
     read_image,
     read_info,
     read_listed_images,
-    read_object,
     read_ports,
     read_stat,
     read_version,
@@ -257,10 +256,6 @@ class DockerClient:
         """Start a container. Its program runs when this returns."""
         await self._connection.request("start container", "POST", f"containers/{container_id}/start", read=ignore)
 
-    async def inspect_container(self, container_id: str) -> dict[str, Any] | None:
-        """Return the engine's description of a container; None when there is no such container."""
-        return await self._find("inspect container", f"containers/{container_id}/json", read_object)
-
     async def published_ports(self, container_id: str) -> dict[int, int]:
         """Return the host's port by the container's, for each TCP port that a running container publishes."""
         path = f"containers/{container_id}/json"
@@ -402,17 +397,6 @@ class DockerClient:
     def pull_image(self, name: str) -> Pull:
         """Fetch an image from its registry: an async iterator of ``PullProgress``, to be drained or closed."""
         return Pull(self._connection, name)
-
-    async def tag_image(self, name: str, tag: str) -> None:
-        """Give an image another name, such as ``"interpreter-tools/python:1"``.
-
-        Raises:
-            ImageMissing: it is not there.
-        """
-        repository, version = split_tag(tag)
-        params = {"repo": repository, "tag": version}
-        path = f"images/{name}/tag"
-        await self._connection.request("tag image", "POST", path, params=params, again=True, image=name, read=ignore)
 
     async def remove_image(self, name: str) -> None:
         """Remove an image, or only this name of it where it has more. One that is gone is no error."""

@@ -91,12 +91,6 @@ async def _pull(connection: HttpConnection, name: str) -> AsyncGenerator[object]
             yield line
 
 
-def split_tag(name: str) -> tuple[str, str]:
-    """Split an image's name into repository and version: ``"host:5000/a/b:1"`` gives ``("host:5000/a/b", "1")``."""
-    repository, colon, version = name.rpartition(":")
-    return (repository, version) if colon and "/" not in version else (name, "latest")
-
-
 async def post_tar(
     connection: HttpConnection,
     query: str,

@@ -352,11 +352,6 @@ def ignore(answer: object) -> None:
     del answer
 
 
-def read_object(answer: object) -> dict[str, Any]:
-    """Read an answer that is an object, with all of its fields."""
-    return msgspec.convert(answer, dict[str, Any])
-
-
 def read_id(answer: object) -> str:
     """Read the id in the answer to ``POST /containers/create``."""
     return msgspec.convert(answer, _Created).id

@@ -18,6 +18,7 @@ from interpreter_tools._docker.supervisor import supervisor_digest
 from interpreter_tools._text import one_line
 from interpreter_tools.cli._clean import OwnImage, Removal, SharedVolume, find, remove_item
 from interpreter_tools.cli._ps import Listed, tell_age
+from tests.watch import inspect_container, tag_image
 
 from .command import COMMAND, ENVIRONMENT, call, start
 
@@ -157,10 +158,10 @@ async def test_clean_removes_what_the_dead_have_left(
     assert done.returncode == 0
     names = {each.name for each in msgspec.json.decode(done.stdout, type=list[Removal])}
     assert names.isdisjoint({mine, foreign})
-    assert await docker_client.inspect_container(container) is None
+    assert await inspect_container(docker_client, container) is None
     assert volume not in {each.name for each in await docker_client.list_volumes({"interpreter-tools.owner": None})}
     for kept in (mine, foreign):
-        assert await docker_client.inspect_container(kept) is not None
+        assert await inspect_container(docker_client, kept) is not None
 
 
 async def test_all_includes_the_living_and_what_all_share(docker_client: DockerClient, mine: str, foreign: str):
@@ -174,7 +175,7 @@ async def test_all_includes_the_living_and_what_all_share(docker_client: DockerC
     assert any(each.kind == "volume" and each.name.startswith("interpreter-tools-supervisor-") for each in found)
     assert any(each.kind == "image" and each.name.startswith("interpreter-tools-supervisor:") for each in found)
     assert _IMAGE not in names  # `setup` made it
-    assert await docker_client.inspect_container(mine) is not None
+    assert await inspect_container(docker_client, mine) is not None
 
 
 async def test_what_older_versions_have_left_goes(docker_client: DockerClient, monkeypatch: pytest.MonkeyPatch):
@@ -211,14 +212,14 @@ async def test_containers_go_before_what_they_use(docker_client: DockerClient, o
     volume, image = volume_name(), f"interpreter-tools-test/{uuid.uuid4().hex[:12]}:1"
     mount = {"Type": "volume", "Source": volume, "Target": "/x"}
     user = await docker_client.create_container({"Image": _IMAGE, "HostConfig": {"Mounts": [mount]}})
-    await docker_client.tag_image(_IMAGE, image)
+    await tag_image(docker_client, _IMAGE, image)
     busy = await remove_item(docker_client, SharedVolume(name=volume))
     await docker_client.remove_container(user)
     removed = [
         await remove_item(docker_client, each) for each in (item, SharedVolume(name=volume), OwnImage(name=image))
     ]
     assert (busy, removed) == (False, [True, True, True])
-    assert await docker_client.inspect_container(mine) is None
+    assert await inspect_container(docker_client, mine) is None
     assert await docker_client.inspect_image(image) is None
     assert await docker_client.inspect_image(_IMAGE) is not None
 

@@ -11,6 +11,7 @@ import pytest
 from interpreter_tools import ConfigurationError, EngineConfig, ExecutionEngine, StoreEntry
 from interpreter_tools.cli._deps import parse_duration, read_requirements
 from tests.docker.stores import own_store, remove_image, remove_store
+from tests.watch import tag_image
 
 from .command import call
 
@@ -86,7 +87,7 @@ def test_packages_of_another_language_are_installed_ahead(store: str):
 async def test_configuration_is_that_of_runs(store: str, tmp_path: Path, docker_client: DockerClient):
     """An engine configured alike finds what was installed ahead; a variable and an option go before the file."""
     file, image = tmp_path / "settings.toml", f"it-test-{uuid.uuid4().hex[:12]}:1"
-    await docker_client.tag_image("interpreter-tools/python:1", image)
+    await tag_image(docker_client, "interpreter-tools/python:1", image)
     file.write_text(f"dependency_store = {store!r}\nimages = {{python = {image!r}}}\n")
     named = {"INTERPRETER_TOOLS_CONFIG": str(file)}
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from interpreter_tools._docker import DockerClient, Owner
 from interpreter_tools._exceptions import DockerApiError, DockerUnavailable
+from tests.watch import inspect_container
 
 from .conftest import VERSION, Received, Serve, answer, attach, spec_of
 
@@ -71,7 +72,7 @@ async def test_closed_connection_ends_the_program(client: DockerClient, cat: str
     await client.start_container(cat)
     transport.abort()
     async with asyncio.timeout(60):
-        while (found := await client.inspect_container(cat)) and found["State"]["Running"]:  # noqa: ASYNC110
+        while (found := await inspect_container(client, cat)) and found["State"]["Running"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # the engine tells nobody
 
 

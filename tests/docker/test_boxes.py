@@ -41,7 +41,7 @@ from interpreter_tools import (
 from interpreter_tools._container import boxes
 from interpreter_tools._docker.spec import BoxWay
 from interpreter_tools._exceptions import SandboxUnavailable
-from tests.watch import busy_container, containers_of, eventually, family
+from tests.watch import busy_container, containers_of, eventually, family, inspect_container
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,7 +146,7 @@ async def test_what_outlives_the_end_of_a_run_ends_with_its_sandbox(docker_clien
     async with ExecutionEngine(SANDBOX) as engine:
         async with engine.stream("shell", "echo; exec sleep 99", strategy=POOL) as execution:
             await anext(execution)
-            details = await docker_client.inspect_container(busy_container(engine))
+            details = await inspect_container(docker_client, busy_container(engine))
             assert details is not None
 
             async def found() -> list[int]:
@@ -293,7 +293,7 @@ async def test_tenants_share_no_container() -> None:
 async def look_at(client: DockerClient, engine: ExecutionEngine) -> Mapping[str, Any]:
     """The only container of an engine, as Docker tells of it."""
     (container,) = await containers_of(client, engine)
-    inspected = await client.inspect_container(container)
+    inspected = await inspect_container(client, container)
     assert inspected is not None
     return inspected
 

@@ -13,8 +13,9 @@ import pytest
 from interpreter_tools._docker import DockerClient, EngineInfo, Owner
 from interpreter_tools._exceptions import DockerApiError, DockerUnavailable, ImageMissing
 from tests.relay import Relay
+from tests.watch import inspect_container
 
-from .conftest import IMAGE, VERSION, Serve, answer, spec_of
+from .conftest import VERSION, Serve, answer, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -129,8 +130,6 @@ async def test_missing_image_is_told_by_name(client: DockerClient) -> None:
         await client.create_container({"Image": "nobody/has:this"})
     assert caught.value.image == "nobody/has:this"
     assert await client.inspect_image("nobody/has:this") is None
-    with pytest.raises(ImageMissing):
-        await client.tag_image("nobody/has:this", "a:b")
     await client.remove_image("nobody/has:this")
 
 
@@ -155,12 +154,12 @@ async def test_life_of_a_container(client: DockerClient, owner: Owner) -> None:
     assert summary.names[0].startswith("interpreter-tools-")
     await client.start_container(container)
     await client.update_container(container, {"Memory": 1 << 27, "MemorySwap": 1 << 27})
-    found = await client.inspect_container(container)
+    found = await inspect_container(client, container)
     assert found is not None
     assert found["HostConfig"]["Memory"] == 1 << 27
     await asyncio.gather(*(client.remove_container(container) for _ in range(4)))
     await client.remove_container(container)
-    assert await client.inspect_container(container) is None
+    assert await inspect_container(client, container) is None
     assert await client.list_containers(labels=labels) == []
 
 
@@ -244,15 +243,6 @@ async def test_image_is_made_of_a_tree(client: DockerClient, image: str) -> None
     assert (found.id, found.labels, found.environment) == (image_id, {"x": "y"}, ("A=b", "c=d"))
     assert found.architecture == client.version.arch
     assert image in found.tags
-
-
-async def test_image_gets_another_name(client: DockerClient, image: str) -> None:
-    """As set-up does with what it pulled."""
-    await client.tag_image(IMAGE, image)
-    found, original = await client.inspect_image(image), await client.inspect_image(IMAGE)
-    assert found is not None
-    assert original is not None
-    assert found.id == original.id
 
 
 async def test_broken_tree_is_refused(client: DockerClient, image: str) -> None:

@@ -21,7 +21,7 @@ from interpreter_tools import (
 from interpreter_tools._dependencies import list_store
 from tests.docker.stores import remove_store
 from tests.docker.toy import TOY, make_engine, registered
-from tests.watch import CLIENTS, containers_of, eventually
+from tests.watch import CLIENTS, containers_of, eventually, inspect_container
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -53,7 +53,7 @@ def fresh(name: str = "pkg") -> str:
 
 async def installers(client: DockerClient, engine: ExecutionEngine) -> list[str]:
     """The containers of an engine that install."""
-    found = [await client.inspect_container(each) for each in await containers_of(client, engine)]
+    found = [await inspect_container(client, each) for each in await containers_of(client, engine)]
     names = [str(each["Name"]).lstrip("/") for each in found if each is not None]
     return [name for name in names if name.startswith("interpreter-tools-install-")]
 

@@ -11,7 +11,7 @@ import pytest
 
 from interpreter_tools import ContainerConfig, ContainerStrategy, EngineConfig, ExecutionEngine, Mount, PoolConfig
 from interpreter_tools._docker.build import build_image
-from tests.watch import ONE_SHOT, idle_container
+from tests.watch import ONE_SHOT, idle_container, inspect_container
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -129,7 +129,7 @@ async def test_volumes_of_the_image_are_not_made(
     """They would be directories on the host, without a limit."""
     await engine.run("python", "", strategy=POOL)
     container = await idle_container(engine)
-    inspected = await docker_client.inspect_container(container.id)
+    inspected = await inspect_container(docker_client, container.id)
     assert inspected is not None
     mounts = inspected["Mounts"]
     kinds = {mount["Destination"]: mount["Type"] for mount in mounts}

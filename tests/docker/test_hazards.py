@@ -23,6 +23,7 @@ import tarfile
 import threading
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
@@ -61,6 +62,7 @@ from tests.watch import (
     containers_of_process,
     eventually,
     family,
+    inspect_container,
     open_descriptors,
     owner_of,
 )
@@ -256,7 +258,7 @@ async def test_10_output_leaves_no_log_on_the_host(place: Place, docker_client: 
     code = "print('x' * (1 << 20), flush=True); input()"
     async with place.engine.stream("python", code, strategy=place.strategy, timeout=20) as execution:
         await anext(execution)
-        details = await docker_client.inspect_container(busy_container(place.engine))
+        details = await inspect_container(docker_client, busy_container(place.engine))
         assert details is not None
         assert (details["HostConfig"]["LogConfig"]["Type"], details["LogPath"]) == ("none", "")
         await execution.send_stdin(b"\n")
@@ -539,7 +541,7 @@ async def nothing_is_left(way: str, pid: int, client: DockerClient) -> None:
 
     async def states() -> set[str]:
         ids = await containers_of_process(client, pid)
-        found = await asyncio.gather(*map(client.inspect_container, ids))
+        found = await asyncio.gather(*map(partial(inspect_container, client), ids))
         return {details["State"]["Status"] for details in found if details is not None}
 
     await eventually(states, lambda seen: seen <= {"created"}, within=10)
@@ -585,7 +587,7 @@ async def main():
         await nothing_is_left(place.way, process.pid, docker_client)
         await neighbour.send_stdin(b"right\n")
         assert (await neighbour.result()).stdout == "1\nright\n"
-    assert await docker_client.inspect_container(waiting) is not None
+    assert await inspect_container(docker_client, waiting) is not None
     await docker_client.remove_container(waiting)
     await place.innocent()
 
@@ -797,7 +799,7 @@ async def test_52_supervisor_that_is_killed(own: Place, docker_client: DockerCli
     """PID 1, the keeper of boxes, the supervisor of one: whichever there is."""
     async with own.engine.stream("python", "print(1, flush=True); input()", strategy=own.strategy) as execution:
         await anext(execution)
-        details = await docker_client.inspect_container(busy_container(own.engine))
+        details = await inspect_container(docker_client, busy_container(own.engine))
         assert details is not None
         supervisors = await asyncio.to_thread(supervisors_of, details["State"]["Pid"])
         os.kill(supervisors[min(which, len(supervisors) - 1)], signal.SIGKILL)

@@ -8,12 +8,13 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from interpreter_tools import EngineConfig, ExecutionEngine
-from tests.watch import CLIENTS, containers_of_process, eventually
+from tests.watch import CLIENTS, containers_of_process, eventually, inspect_container
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -70,7 +71,7 @@ async def test_killed_clients_leave_no_container(docker_client: DockerClient) ->
 
         async def look() -> list[str]:
             ids = await containers_of_process(docker_client, process.pid)
-            inspected = await asyncio.gather(*map(docker_client.inspect_container, ids))
+            inspected = await asyncio.gather(*map(partial(inspect_container, docker_client), ids))
             return [found["State"]["Status"] for found in inspected if found is not None]
 
         await eventually(look, lambda states: set(states) <= {"created"})

@@ -32,7 +32,7 @@ from interpreter_tools import (
 from interpreter_tools._container.channel import Channel
 from interpreter_tools._docker import Owner
 from tests.relay import Relay
-from tests.watch import busy_container, containers_of, eventually, family, owner_of
+from tests.watch import busy_container, containers_of, eventually, family, inspect_container, owner_of
 
 from .conftest import end_as_others_do
 
@@ -175,7 +175,7 @@ async def test_supervisor_that_is_killed_is_told(small: ExecutionEngine, docker_
     """Though the kernel takes the whole container with it."""
     async with small.stream("python", FOREVER) as execution:
         await anext(execution)
-        inspected = await docker_client.inspect_container(busy_container(small))
+        inspected = await inspect_container(docker_client, busy_container(small))
         assert inspected is not None
         os.kill(inspected["State"]["Pid"], 9)
         with pytest.raises(ContainerLost):
@@ -217,7 +217,7 @@ async def test_files_of_a_container_that_does_not_answer_have_a_deadline(
             assert result.generated_files == ("a",)
             meta = session.info().current_container
             assert meta is not None
-            inspected = await docker_client.inspect_container(meta.container_id)
+            inspected = await inspect_container(docker_client, meta.container_id)
             assert inspected is not None
             for pid in await asyncio.to_thread(family, inspected["State"]["Pid"]):
                 os.kill(pid, signal.SIGSTOP)
@@ -287,7 +287,7 @@ async def test_next_engine_removes_what_the_dead_have_left_and_nothing_else(dock
         async with ExecutionEngine(EngineConfig(prewarm=())):
             await eventually(lambda: containers_of(docker_client, dead.id), lambda found: not found)
         assert await containers_of(docker_client, living.id) == {ids[1]: "created"}
-        assert await docker_client.inspect_container(unlabelled) is not None
+        assert await inspect_container(docker_client, unlabelled) is not None
     finally:
         for container in (*ids, unlabelled):
             await docker_client.remove_container(container)

@@ -20,7 +20,7 @@ from interpreter_tools import (
     PoolConfig,
 )
 from interpreter_tools._docker.records import ignore
-from tests.watch import ONE_SHOT, containers_of, eventually
+from tests.watch import ONE_SHOT, containers_of, eventually, inspect_container
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -137,7 +137,7 @@ with socket.create_server(("0.0.0.0", 8000)) as server:
             async for _ in serving:
                 break
             (container,) = await containers_of(docker_client, server)
-            summary = await docker_client.inspect_container(container)
+            summary = await inspect_container(docker_client, container)
             assert summary is not None
             name = summary["Name"].removeprefix("/")
             ask = f"""
@@ -214,7 +214,7 @@ async def test_published_port_is_reachable_from_the_host_on_loopback_only(docker
                 (container,) = pool._busy
                 assert container.ports.keys() == {8000, 9000}
                 port = container.ports[8000]
-                inspected = await docker_client.inspect_container(container.name)
+                inspected = await inspect_container(docker_client, container.name)
                 assert inspected is not None
                 assert inspected["Id"] == container.id
                 bindings = inspected["NetworkSettings"]["Ports"]["8000/tcp"]
@@ -233,7 +233,7 @@ async def test_ports_are_asked_for_only_where_there_are_any(docker_client: Docke
     async with engine_of(ContainerConfig(network="bridge")) as engine:
         await engine.run("python", "", strategy=POOL)
         (container,) = await containers_of(docker_client, engine)
-        inspected = await docker_client.inspect_container(container)
+        inspected = await inspect_container(docker_client, container)
         assert inspected is not None
         ports: dict[str, object] = inspected["NetworkSettings"]["Ports"] or {}
         assert not any(ports.values())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from interpreter_tools import ContainerStrategy, EngineConfig, ExecutionEngine, PoolConfig
-from tests.watch import containers_of, eventually, owner_of
+from tests.watch import containers_of, eventually, inspect_container, owner_of
 
 from .conftest import BOTH_WAYS, Isolated
 
@@ -165,7 +165,7 @@ async def wiping(docker_client: DockerClient) -> AsyncIterator[tuple[ExecutionEn
     async with ExecutionEngine(config) as engine:
         await engine.run("python", "", strategy=POOL)
         (container,) = await containers_of(docker_client, engine)
-        inspected = await docker_client.inspect_container(container)
+        inspected = await inspect_container(docker_client, container)
         assert inspected is not None
         assert (await engine.run("python", MUCH_TO_WIPE, strategy=POOL)).outcome == "ok"
         yield engine, inspected["State"]["Pid"], container

@@ -24,7 +24,7 @@ from interpreter_tools import (
     TooManySessions,
     UnknownSession,
 )
-from tests.watch import PER_EXECUTION, PER_SESSION, POOL, containers_of, eventually, owner_of
+from tests.watch import PER_EXECUTION, PER_SESSION, POOL, containers_of, eventually, inspect_container, owner_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,7 +196,7 @@ async def test_idle_session_expires(own_engine: ExecutionEngine, docker_client: 
     assert container is not None
 
     async def gone() -> bool:
-        return await docker_client.inspect_container(container.container_id) is None
+        return await inspect_container(docker_client, container.container_id) is None
 
     await eventually(gone, bool)
     with pytest.raises(UnknownSession, match="idle_timeout"):

@@ -14,6 +14,7 @@ import pytest
 
 from interpreter_tools._docker import DockerClient, Owner, sweep
 from interpreter_tools._docker.sweep import _is_leftover, is_dead
+from tests.watch import inspect_container
 
 from .conftest import spec_of
 
@@ -44,12 +45,12 @@ async def test_what_a_killed_client_has_left_is_removed(client: DockerClient, ow
     assert child.stdout is not None
     container, other = (await child.stdout.readline()).decode().split()
     await sweep(client)
-    assert await client.inspect_container(container) is not None
+    assert await inspect_container(client, container) is not None
     child.send_signal(signal.SIGKILL)
     await child.wait()
     child._transport.close()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - asyncio closes no pipe by itself
     await sweep(client)
-    assert await client.inspect_container(container) is None
+    assert await inspect_container(client, container) is None
     assert other != owner.id
 
 
@@ -71,7 +72,7 @@ async def test_what_may_be_somebodys_stays(client: DockerClient, owner: Owner) -
     )
     containers.append(await client.create_container({**spec_of(owner), "Labels": {}}))
     await sweep(client)
-    found = [await client.inspect_container(container) is not None for container in containers]
+    found = [await inspect_container(client, container) is not None for container in containers]
     await asyncio.gather(*map(client.remove_container, containers))
     assert all(found)
 
@@ -80,7 +81,7 @@ async def test_process_id_may_belong_to_another_by_now(client: DockerClient, own
     """The time at which the process started tells them apart."""
     container = await client.create_container(spec_of(msgspec.structs.replace(owner, pid_start="1")))
     await sweep(client)
-    assert await client.inspect_container(container) is None
+    assert await inspect_container(client, container) is None
 
 
 async def test_volumes_of_the_dead_are_removed(client: DockerClient, owner: Owner) -> None:
@@ -92,7 +93,7 @@ async def test_volumes_of_the_dead_are_removed(client: DockerClient, owner: Owne
     mount = {"Type": "volume", "Source": names[0], "Target": "/x"}
     container = await client.create_container(spec_of(dead, host={"Mounts": [mount]}))
     await sweep(client)
-    assert await client.inspect_container(container) is None
+    assert await inspect_container(client, container) is None
     left = [volume.name for volume in await client.list_volumes({"interpreter-tools.owner": owner.id})]
     await client.remove_volume(names[1])
     assert left == [names[1]]

@@ -16,7 +16,7 @@ from interpreter_tools import (
     PoolConfig,
 )
 from tests.relay import Relay
-from tests.watch import FORK_ALL, idle_container
+from tests.watch import FORK_ALL, idle_container, inspect_container
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,7 +82,7 @@ async def processes(held: Held) -> int:
 
 async def limits(client: DockerClient, container: Container) -> tuple[int, int, int]:
     """Memory, memory with swap, and cores, as the engine knows them."""
-    inspected = await client.inspect_container(container.id)
+    inspected = await inspect_container(client, container.id)
     assert inspected is not None
     host = inspected["HostConfig"]
     return host["Memory"], host["MemorySwap"], host["NanoCpus"]

@@ -15,6 +15,7 @@ from interpreter_tools.setup import pull as pull_module
 from interpreter_tools.setup.cache import BuildCache
 from interpreter_tools.setup.images import ImageProvider
 from interpreter_tools.setup.recipes import PYTHON, Recipe
+from tests.watch import tag_image
 
 from .conftest import free_port, publish
 
@@ -78,7 +79,7 @@ async def test_update_pulls_again_and_removes_what_it_replaced(
     old_official = await docker_client.inspect_image(reference)
     assert old_official is not None
     await publish(docker_client, reference, {"bin/program": b"new"})
-    await docker_client.tag_image(old_official.id, reference)  # as it is where another machine has published
+    await tag_image(docker_client, old_official.id, reference)  # as it is where another machine has published
     await make_provider(docker_client, tmp_path, [], update=True).provide([RECIPE])
     new = await docker_client.inspect_image(IMAGE)
     assert old is not None

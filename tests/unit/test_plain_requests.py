@@ -15,7 +15,7 @@ from interpreter_tools._docker.errors import CONNECTION_FAILED, Refusal, map_doc
 from interpreter_tools._docker.http import HttpConnection
 from interpreter_tools._docker.library import translated
 from interpreter_tools._docker.plain import Answer, send
-from interpreter_tools._docker.records import read_object
+from interpreter_tools._docker.records import ignore
 from interpreter_tools._exceptions import DockerApiError, DockerUnavailable
 
 if TYPE_CHECKING:
@@ -153,12 +153,12 @@ async def test_brief_connection_asks_a_hundred_things_at_once(tmp_path: Path) ->
 
     server = await asyncio.start_unix_server(serve, tmp_path / "sock")
     connection = await HttpConnection.open(Endpoint(url=f"unix://{tmp_path}/sock", source="x"), deadline=60, brief=True)
-    asking = (connection.request("ask", "GET", "x", read=read_object) for _ in range(300))
-    assert await asyncio.gather(*asking) == [{}] * 300
+    asking = (connection.request("ask", "GET", "x", read=ignore) for _ in range(300))
+    assert await asyncio.gather(*asking) == [None] * 300
     assert most <= 100
     await connection.aclose()
     with pytest.raises(DockerUnavailable, match="was closed"):
-        await connection.request("ask", "POST", "x", read=read_object)
+        await connection.request("ask", "POST", "x", read=ignore)
     server.close()
 
 
