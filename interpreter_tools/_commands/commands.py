@@ -54,7 +54,10 @@ class Commands:
 
     The session's own runs and file operations have their turn once no command runs, and no process that commands left
     in the background. The session is cleaned up after ``idle_timeout`` seconds without a command, even with processes
-    in the background.
+    in the background. The commands belong to the event loop of the session's engine.
+
+    Cancelling ``run`` kills its program. Cancelling a file operation stops it: a file that is being written may be left
+    incomplete.
 
     Args:
         session: a session of the strategy ``PER_SESSION``.
@@ -130,7 +133,7 @@ class Commands:
         self._link.make_way()
 
     async def aclose(self) -> None:
-        """Clean the session up, with all processes in it. Does nothing the second time."""
+        """Clean the session up, with all processes in it; see ``Session.aclose``. Does nothing the second time."""
         await self._session.aclose()
 
     # -- files, by any absolute path that the session's user can reach
@@ -185,7 +188,11 @@ class Commands:
         await self._do("remove", path, keep=keep)
 
     async def real_path(self, path: str) -> str:
-        """Return the path that links lead to, as ``os.path.realpath`` does in the container."""
+        """Return the path that links lead to, as ``os.path.realpath`` does in the container.
+
+        Raises:
+            OSError: the path cannot be followed.
+        """
         return str(json.loads(await self._do("real_path", path)))
 
     async def _do(

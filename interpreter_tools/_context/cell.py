@@ -48,9 +48,10 @@ class _State(Enum):
 class Cell:
     """A cell: ``async with`` runs it, ``async for`` yields its output as it comes, ``result`` returns the result.
 
-    It begins when the cells before it have ended. A slow consumer makes the program wait. Leaving the ``async with``
-    interrupts a cell that has not ended, and so does cancelling the task in it; the context keeps its variables, unless
-    the cell does not end within a second: then its process is killed.
+    It is made by ``Context.stream``, and belongs to the event loop of its engine. It begins when the cells before it
+    have ended. A slow consumer makes the program wait. Leaving the ``async with`` interrupts a cell that has not ended,
+    and so does cancelling the task in it; the context keeps its variables, unless the cell does not end within a
+    second: then its process is killed.
 
     Args:
         code: the code.

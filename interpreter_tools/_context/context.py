@@ -64,7 +64,11 @@ class Context:
     It is made by ``engine.context`` or ``session.context``, and its process starts with the first cell, or with
     ``async with``. Cells of one context run one after another, in the order of the calls; cells of several contexts run
     side by side. A context shares the files of its session with the other contexts and the runs of the session, and
-    nothing else. It ends with its session.
+    nothing else. It ends with its session. A context belongs to the event loop of its engine; other threads use
+    ``interpreter_tools.blocking``.
+
+    A cell whose turn has not come when its caller is cancelled does not begin. Cancelling a question (``complete``,
+    ``is_complete``, ``inspect``) changes nothing.
 
     Attributes:
         id: the id of the context, for ``engine.run_cell``.
@@ -184,6 +188,8 @@ class Context:
     async def start(self) -> Self:
         """Start the process of the context, and wait until it is ready. Does nothing while it lives.
 
+        If ``start`` is cancelled, the next cell starts the process.
+
         Returns:
             The context itself.
 
@@ -238,10 +244,12 @@ class Context:
     async def restart(self) -> None:
         """End the process and start a new one over the same files: the variables are gone.
 
-        A cell that runs gets the outcome ``killed``; cells that wait for their turn run in the new process.
+        A cell that runs gets the outcome ``killed``; cells that wait for their turn run in the new process. If
+        ``restart`` is cancelled, the old process ends all the same.
 
         Raises:
             ContextClosed: the context was closed.
+            CheckpointRefused: the context has branches, which the end of the process would end.
             InterpreterToolsError: the process cannot be started.
         """
         self._check()
@@ -484,7 +492,7 @@ class Context:
         of the session reach the files of the one whose cell came last. Random numbers differ from branch to branch.
 
         Branches end with the context that the first of them was forked from, or by ``aclose``. A branch whose process
-        ends harms no other one.
+        ends harms no other one. If ``fork`` is cancelled, the branches are made all the same.
 
         Args:
             count: how many; None returns one, and not a tuple.
@@ -539,7 +547,7 @@ class Context:
         """Run the cells that led here anew, in a new context of the session; return it.
 
         This is for languages whose process cannot be forked. What the cells do to files and elsewhere they do again.
-        A cell that fails, fails again, and the next one runs.
+        A cell that fails, fails again, and the next one runs. If ``replay`` is cancelled, the new context is closed.
 
         Raises:
             CheckpointRefused: cells of the beginning are forgotten; see ``history``.

@@ -32,7 +32,8 @@ class LanguageRegistry:
     """The registered languages, by name and alias; one registry for the whole process.
 
     Installed packages add languages by entry points of the group ``interpreter_tools.languages``. The registry reads
-    the entry points once, when a name is not known or all names are asked for.
+    the entry points once, when a name is not known or all names are asked for. Register and unregister languages in one
+    thread, while no other thread uses the registry.
     """
 
     _by_name: dict[str, LanguageConfig] = {}  # noqa: RUF012 - the one place where this state is kept

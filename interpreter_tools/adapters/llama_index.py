@@ -38,7 +38,11 @@ class LlamaIndexTool(AsyncBaseTool):
         return _Metadata(self.tool)
 
     def call(self, *arguments: object, **fields: object) -> Never:
-        """Refuse to run: the tool is for asynchronous agents only."""
+        """Refuse to run: the tool is for asynchronous agents only.
+
+        Raises:
+            NotImplementedError: always; ``acall`` runs the call.
+        """
         raise NotImplementedError(f"{self.tool.name} is asyncio only: use `await tool.acall(...)`")
 
     async def acall(self, *arguments: object, **fields: object) -> ToolOutput:

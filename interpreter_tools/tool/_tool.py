@@ -383,7 +383,7 @@ def create_code_execution_tool(
         description: the description for models; None means the tool's own.
         languages: the languages that models may use; None means all that are registered at the time of a call.
         strategy: the strategy of the runs; None means the engine's. With ``PER_SESSION``, runs belong to a session that
-            the tool makes on first use: one container for each language, whose files stay until ``cleanup``.
+            the tool makes on first use: files stay, for all languages, until ``cleanup``.
         session_id: a session of ``engine`` that runs belong to instead, which stays the caller's.
         workspace_sharing: ``"shared"`` lets all runs, in whatever language, see one workspace.
         stateful: True keeps variables between calls: each language has a live interpreter in the session, as
@@ -393,7 +393,7 @@ def create_code_execution_tool(
             only with ``dependencies``.
         timeout: seconds that a run may take at most, whatever the model asks for; None means no limit.
         max_tokens: the most tokens of a reply, at four characters a token.
-        tools: functions of this process that Python programs may call; see ``RunOptions``.
+        tools: functions of this process that programs may call; see ``RunOptions``.
         limits: what programs may use and see, such as ``memory_limit``, ``mounts`` and ``network``; see ``RunLimits``.
             What is left out, or None, is the engine's.
 

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 import interpreter_tools
-from interpreter_tools import Execution, ExecutionEngine, Session
+from interpreter_tools import (
+    Cell,
+    Commands,
+    Context,
+    DependencyStore,
+    Execution,
+    ExecutionEngine,
+    FileReader,
+    Session,
+)
 
 _PACKAGE = Path(interpreter_tools.__file__).parent
 _RIDDLE = re.compile(r"(What|Those|How|Where|Whether|Which|Who|Whose|The same)\b")
@@ -94,7 +103,10 @@ def test_public_methods_are_described(kind: type) -> None:
     assert undescribed == []
 
 
-@pytest.mark.parametrize("kind", [ExecutionEngine, Session, Execution])
+_OF_A_LOOP = [ExecutionEngine, Session, Execution, Context, Cell, Commands, FileReader, DependencyStore]
+
+
+@pytest.mark.parametrize("kind", _OF_A_LOOP)
 def test_coroutines_say_what_cancelling_does(kind: type) -> None:
     """A caller learns from the docstring of a coroutine, or of its class, what a cancelled call leaves."""
     silent = [
@@ -105,7 +117,7 @@ def test_coroutines_say_what_cancelling_does(kind: type) -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("kind", [ExecutionEngine, Session, Execution])
+@pytest.mark.parametrize("kind", _OF_A_LOOP)
 def test_classes_say_where_they_may_be_used(kind: type) -> None:
     """They belong to an event loop, and other threads have another way."""
     assert "event loop" in " ".join((inspect.getdoc(kind) or "").split())
