@@ -1,6 +1,6 @@
 """Code mode: a program calls the tools of another MCP server, and combines what they return, in one call.
 
-pip install "interpreter-tools[mcp]"
+pip install "interpreter-tools[cli,mcp]"
 """
 
 import asyncio

@@ -1,33 +1,26 @@
-"""A PydanticAI agent that works in a sandbox. Without a model in PYDANTIC_AI_MODEL, its function model answers.
+"""A PydanticAI agent that works in a sandbox. Whose model: see `_model.py`.
 
-pip install "interpreter-tools[pydantic-ai]", and for a model such as PYDANTIC_AI_MODEL=openai:gpt-5-mini the extra of
-pydantic-ai-slim that it needs.
+pip install "interpreter-tools[pydantic-ai]"
 """
 
 import asyncio
-import os
 
-from pydantic_ai import Agent, ModelMessage, ModelResponse, RunContext, TextPart, ToolCallPart, ToolReturnPart
-from pydantic_ai.models.function import AgentInfo, FunctionModel
+from _model import agent_model
+from pydantic_ai import Agent, RunContext, ToolReturnPart
 
 from interpreter_tools import ExecutionEngine
 from interpreter_tools.adapters.pydantic_ai_workspace import SandboxWorkspace
 
 QUESTION = "Start a web server in the background that serves this directory, and fetch numbers.txt from it."
 FETCH = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/numbers.txt').read().decode())"
-CALLS = [
-    "seq 1 5 > numbers.txt",
-    "setsid python3 -m http.server 8000 --bind 127.0.0.1 > server.log 2>&1 & sleep 1",
-    f'python3 -c "{FETCH}" | tr "\\n" " "',
-]
-
-
-def stand_in(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-    """Call the tool three times, then repeat what it was told."""
-    told = [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
-    if len(told) < len(CALLS):
-        return ModelResponse(parts=[ToolCallPart("bash", {"command": CALLS[len(told)]})])
-    return ModelResponse(parts=[TextPart(f"The server says: {str(told[-1].content).strip()}")])
+MODEL = agent_model(
+    {"command": "seq 1 5 > numbers.txt"},
+    {"command": "setsid python3 -m http.server 8000 --bind 127.0.0.1 > server.log 2>&1 & sleep 1"},
+    {"command": f'python3 -c "{FETCH}" | tr "\\n" " "'},
+    "The server works.",
+    {"command": "ls *.txt"},
+    "There is one file.",
+)
 
 
 async def bash(ctx: RunContext[object], command: str) -> str:
@@ -37,14 +30,16 @@ async def bash(ctx: RunContext[object], command: str) -> str:
 
 
 async def main() -> None:
-    """Ask, print the answer, and read what is in the workspace."""
-    model = os.environ.get("PYDANTIC_AI_MODEL") or FunctionModel(stand_in)
+    """Ask, ask again in the same workspace, and print what the commands and the model said."""
     async with ExecutionEngine() as engine:  # ends all workspaces with it
-        agent: Agent[object, str] = Agent(model, tools=[bash], capabilities=[SandboxWorkspace(engine)])
-        result = await agent.run(QUESTION)
-        print(result.output)
-        again = await agent.run("Stop the server.", message_history=result.all_messages())  # the same workspace
-        print(again.output)
+        agent: Agent[object, str] = Agent(MODEL, tools=[bash], capabilities=[SandboxWorkspace(engine)])
+        first = await agent.run(QUESTION)
+        again = await agent.run("Which text files are there?", message_history=first.all_messages())
+    for message in again.all_messages():
+        for part in message.parts:
+            if isinstance(part, ToolReturnPart) and part.content:
+                print("bash:", str(part.content).strip())
+    print(first.output, again.output)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ from pathlib import Path
 from interpreter_tools import ExecutionEngine
 
 CHART = """
-import matplotlib
-matplotlib.use("Agg")
 from matplotlib import pyplot
 figure, axes = pyplot.subplots()
 axes.bar(["a", "b", "c"], [3, 7, 5])

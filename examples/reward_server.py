@@ -12,7 +12,7 @@ import socket
 import uvicorn
 from sandbox_fusion import RunCodeRequest, run_code_async  # pyright: ignore[reportMissingTypeStubs]
 
-from interpreter_tools import EngineConfig, ExecutionEngine
+from interpreter_tools import ExecutionEngine
 from interpreter_tools.server import Keys, create_app
 
 ANSWERS = ["n * n", "n ** 2", "n + n", "1 / 0"]
@@ -29,7 +29,7 @@ async def reward(answer: str, endpoint: str) -> float:
 async def main() -> None:
     """Serve, and ask from the same process."""
     keys, key = Keys.generate()
-    app = create_app(ExecutionEngine(EngineConfig()), wires=["sandbox-fusion"], keys=keys)
+    app = create_app(ExecutionEngine(), wires=["sandbox-fusion"], keys=keys)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
         serving = asyncio.create_task(server.serve([listener]))

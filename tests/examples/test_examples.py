@@ -46,8 +46,10 @@ PRINTS = {
     "openai_agents_sdk.py": ["stdout:\n385", "Done."],
     "openai_responses.py": ["The tool says 385."],
     "pool_benchmark.py": ["python: 20 rounds, median", "javascript: 20 rounds, median"],
-    "pydantic_ai_agent.py": ["The tool says 385.", "files: squares.txt"],
-    "pydantic_ai_workspace.py": ["The server says: 1 2 3 4 5\nThe server says: 1 2 3 4 5"],
+    "pydantic_ai_agent.py": ["The sum is written.\nfiles: squares.txt sum.txt\n385\n"],
+    "pydantic_ai_workspace.py": [
+        "bash: 1 2 3 4 5\nbash: numbers.txt\nThe server works. There is one file.\n",
+    ],
     "python_chart.py": ["generated: charts/plot.png", "a PNG: True - large enough: True"],
     "python_dependencies.py": ["again: Python 3 with six 1.16.0, 0.0 s for dependencies"],
     "server_sent_events.py": [],
