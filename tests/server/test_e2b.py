@@ -40,7 +40,6 @@ from e2b_code_interpreter import AsyncSandbox, Sandbox
 from e2b_code_interpreter.charts import (
     BarChart,
     BoxAndWhiskerChart,
-    ChartType,
     LineChart,
     PieChart,
     ScatterChart,
@@ -99,6 +98,9 @@ async def test_cells_keep_their_state(sandbox: AsyncSandbox) -> None:
     assert (execution.error.name, execution.error.value) == ("ZeroDivisionError", "division by zero")
     assert "1 / 0" in execution.error.traceback
     assert execution.logs.stderr == []
+    error = (await sandbox.run_code("raise SystemExit(3)")).error
+    assert error is not None
+    assert (error.name, error.value) == ("SystemExit", "3")
 
 
 async def test_output_comes_as_it_is_written(sandbox: AsyncSandbox) -> None:
@@ -123,6 +125,16 @@ async def test_results_have_their_formats(sandbox: AsyncSandbox) -> None:
     assert [result.is_main_result for result in results] == [False, False, False, True]
     assert (results[0].html, results[1].markdown, results[2].json) == ("<b>1</b>", "*1*", {"a": [1]})
     assert results[1].extra == {"application/x-mine": "m"}
+
+
+async def test_picture_that_is_saved_is_a_result(sandbox: AsyncSandbox) -> None:
+    """Of Pillow, under a name; one that is written to memory is not."""
+    await sandbox.run_code("%pip install matplotlib")  # and Pillow, shared with other tests
+    code = "import io\nfrom PIL import Image\nimage = Image.new('RGB', (2, 2))\nimage.save({}, 'PNG')"
+    (shown,) = (await sandbox.run_code(code.format("'saved'"))).results
+    assert (await sandbox.files.read("saved", format="bytes"))[:4] == b"\x89PNG"
+    assert shown.png
+    assert (await sandbox.run_code(code.format("io.BytesIO()"))).results == []
 
 
 async def test_charts(sandbox: AsyncSandbox) -> None:
@@ -155,7 +167,9 @@ plt.show()
     assert isinstance(pie, PieChart)
     assert [each.label for each in pie.elements] == ["p", "q"]
     assert isinstance(box, BoxAndWhiskerChart)
-    assert histogram.type == ChartType.UNKNOWN
+    assert isinstance(histogram, BarChart)
+    first = histogram.elements[0]
+    assert (first.label, first.group, first.value) == ("1 - 1.1", "Group 0", 2)
     assert (box.elements[0].min, box.elements[0].median, box.elements[0].max) == (1, 3, 5)
 
 
@@ -184,6 +198,8 @@ async def test_variables_of_one_cell(served: Served) -> None:
     assert (execution.text, execution.execution_count) == ("('sandbox', None)", 2)
     execution = await sandbox.run_code('printf %s "$A$B"', language="bash", envs={"B": odd})
     assert "".join(execution.logs.stdout) == f"sandbox{odd}"
+    own = await sandbox.commands.run('echo "$E2B_SANDBOX $E2B_SANDBOX_ID $E2B_TEMPLATE_ID"')
+    assert own.stdout == f"true {sandbox.sandbox_id} {(await sandbox.get_info()).template_id}\n"
     with pytest.raises(SandboxException, match="env_vars"):
         await sandbox.run_code("1", envs={"a b": "c"})
     await sandbox.kill()
@@ -616,8 +632,9 @@ async def test_directories(sandbox: AsyncSandbox) -> None:
     for failing in (sandbox.files.list("d"), sandbox.files.get_info("d"), sandbox.files.rename("d", "e")):
         with pytest.raises(FileNotFoundException):
             await failing
-    with pytest.raises(InvalidArgumentException):
-        await sandbox.files.list("g/h")
+    for failing in (sandbox.files.list("g/h"), sandbox.files.make_dir("g/h")):
+        with pytest.raises(InvalidArgumentException, match="/home/user/g/h"):
+            await failing
 
 
 async def test_metadata_of_files(sandbox: AsyncSandbox) -> None:

@@ -309,8 +309,8 @@ class _Finder:
     """
 
     completed = frozenset(
-        "matplotlib matplotlib.pyplot PIL.ImageShow plotly.io._renderers altair.vegalite.v4.api altair.vegalite.v5.api"
-        " altair.vegalite.v6.api bokeh.io.showing IPython.core.display_functions".split()
+        "matplotlib matplotlib.pyplot PIL.Image PIL.ImageShow plotly.io._renderers altair.vegalite.v4.api"
+        " altair.vegalite.v5.api altair.vegalite.v6.api bokeh.io.showing IPython.core.display_functions".split()
     )
 
     def __init__(self):

@@ -40,6 +40,20 @@ def _pyplot(module):
     module.switch_backend = switch_backend
 
 
+def _pil_image(module):
+    save = module.Image.save
+
+    @functools.wraps(save)
+    def save_and_show(self, fp, *arguments, **options):
+        if "E2B_SANDBOX" in os.environ and isinstance(fp, str):  # programs for E2B expect the picture as a result
+            from interpreter_tools_display import display
+
+            display(self)
+        save(self, fp, *arguments, **options)
+
+    module.Image.save = save_and_show
+
+
 def _pil(module):
     from interpreter_tools_display import display
 
@@ -115,6 +129,7 @@ _HOOKS = {
     "bokeh.io.showing": _bokeh,
     "matplotlib": _matplotlib,
     "matplotlib.pyplot": _pyplot,
+    "PIL.Image": _pil_image,
     "PIL.ImageShow": _pil,
     "IPython.core.display_functions": _ipython,
     "plotly.io._renderers": _plotly,

@@ -15,7 +15,7 @@ from interpreter_tools.server._bodies import read_body
 from interpreter_tools.server._errors import ServerError
 from interpreter_tools.server.wires.e2b.connect import STATUS, STREAM, UNARY, ConnectError, FrameReader, end_frame
 from interpreter_tools.server.wires.e2b.finding import has_ended_meanwhile
-from interpreter_tools.server.wires.e2b.paths import USERS
+from interpreter_tools.server.wires.e2b.paths import USERS, to_outside
 from interpreter_tools.server.wires.e2b.streams import StreamedResponse
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _as_connect_error(error: Exception) -> ConnectError:
         return ConnectError("failed_precondition", f"{error.message} {error.hint}".strip())
     if isinstance(error, OSError):
         number = error.errno or 0
-        subject = f"{error.filename}: " if error.filename else ""
+        subject = f"{to_outside(error.filename)}: " if isinstance(error.filename, str) else ""
         return ConnectError(_CODES.get(number, "internal"), f"{subject}{os.strerror(number) if number else error}")
     raise error
 

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import anyio
 import msgspec
@@ -77,6 +77,13 @@ class _NewContext(msgspec.Struct):
     cwd: str | None = None
 
 
+class _Bins(TypedDict):
+    """A histogram of a chart."""
+
+    label: str
+    bins: list[dict[str, float]]
+
+
 class Code:
     """The endpoints of the code interpreter.
 
@@ -131,7 +138,7 @@ class Code:
             run.end(result)
             if cell.after and context.state == "idle":
                 await context.run(cell.after, silent=True)
-        await sink.send(b"".join(_ENCODER.encode(line) + b"\n" for line in _last_lines(result)))
+        await sink.send(b"".join(_ENCODER.encode(line) + b"\n" for line in _last_lines(context.language, result)))
 
     def _find(self, sandbox: Sandbox, context_id: str) -> Context:
         context = sandbox.contexts.get(context_id)
@@ -283,13 +290,27 @@ def _result(result: DisplayResult) -> dict[str, object]:
 
 
 def _known_chart(chart: dict[str, object]) -> dict[str, object]:
-    """Return a chart as clients of E2B know it: one of another type is ``unknown``, also one of several in a figure."""
+    """Return a chart as clients of E2B know it, also one of several in a figure.
+
+    A histogram is a chart of bars to them. One of another type is ``unknown``.
+    """
+    if chart.get("type") == "histogram":
+        return {**chart, "type": "bar", "elements": _bars(cast("list[_Bins]", chart["elements"]))}
     if chart.get("type") not in _CHARTS:
         return {**chart, "type": "unknown"}
     if chart["type"] == "superchart":
         inner = cast("list[dict[str, object]]", chart["elements"])
         return {**chart, "elements": [_known_chart(each) for each in inner]}
     return chart
+
+
+def _bars(elements: list[_Bins]) -> list[dict[str, object]]:
+    """Return the bins of histograms as bars, each labelled with the ends of its bin."""
+    return [
+        {"label": f"{edges['start']:g} - {edges['end']:g}", "group": each["label"], "value": edges["count"]}
+        for each in elements
+        for edges in each["bins"]
+    ]
 
 
 def _unquoted(text: str) -> str:
@@ -299,7 +320,7 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def _last_lines(result: ExecutionResult) -> list[dict[str, object]]:
+def _last_lines(language: str, result: ExecutionResult) -> list[dict[str, object]]:
     """Return what is told at the end of a cell."""
     lines: list[dict[str, object]] = []
     error = result.error
@@ -307,7 +328,7 @@ def _last_lines(result: ExecutionResult) -> list[dict[str, object]]:
         lines.append({"type": "error", "name": error.name, "value": error.value, "traceback": error.traceback})
     elif result.outcome != "ok":
         gone = any("variables" in note for note in result.notes)
-        name = "ContextRestarting" if gone else ""
+        name = "ContextRestarting" if gone else "SystemExit" if language == "python" else ""
         value = "; ".join(result.notes) if gone else str(result.exit_code)
         lines.append({"type": "error", "name": name, "value": value, "traceback": value if gone else ""})
     if result.execution_count is not None:

@@ -167,6 +167,12 @@ class Control:
             network=asked.allow_internet_access is True,
             on_timeout="pause" if asked.auto_pause else "kill",
         )
+        sandbox.environment = {
+            "E2B_SANDBOX": "true",
+            "E2B_SANDBOX_ID": sandbox.id,
+            "E2B_TEMPLATE_ID": sandbox.template,
+            **sandbox.environment,
+        }
         state = self._states.of(sandbox)
         state.auto_resume = asked.auto_resume.enabled
         state.internet = asked.allow_internet_access

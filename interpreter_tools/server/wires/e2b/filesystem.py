@@ -101,9 +101,17 @@ class FilesystemService:
         return {"entries": [_entry(state, entry) for entry in found]}
 
     async def make(self, request: Request, message: _Path) -> object:
-        """Make a directory, with those above it."""
+        """Make a directory, with those above it. The client hears of one that is there already, and of a file."""
         state = self._state(request)
-        return {"entry": _entry(state, await state.processes.make_directory(to_inside(message.path)))}
+        path = to_inside(message.path)
+        try:
+            made = await state.processes.make_directory(path)
+        except FileExistsError:
+            if (await state.processes.entry(path)).type == "directory":
+                raise
+            text = f"path already exists but it is not a directory: {to_outside(path)}"
+            raise ConnectError("invalid_argument", text) from None
+        return {"entry": _entry(state, made)}
 
     async def move(self, request: Request, message: _Move) -> object:
         """Rename a file or directory."""
