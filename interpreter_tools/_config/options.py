@@ -403,26 +403,10 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
     for name in options:
         if name not in RunOptions.__annotations__:
             raise _unknown_option(name, RunOptions.__annotations__)
-    own = config.container if session is None else session.container_of(config)
-    if session is not None and options.get("tenant", own.tenant) != own.tenant:
-        hint = "make a session for each tenant"
-        raise ConfigurationError("tenant", options.get("tenant"), f"is not the session's, {own.tenant!r}", hint=hint)
-    # Values that change nothing, such as a tenant of None, do not have the whole configuration checked again.
-    changes = {
-        name: options.get(name)
-        for name in _CONTAINER_OPTIONS
-        if name in options and options.get(name) is not getattr(own, name)
-    }
-    container = msgspec.structs.replace(own, **changes) if changes else own
-    timeout, output_limit = config.timeout, config.output_limit
-    if session is not None and session.timeout is not msgspec.UNSET:
-        timeout = session.timeout
-    if session is not None and session.output_limit is not msgspec.UNSET:
-        output_limit = session.output_limit
-    output_limit = options.get("output_limit", output_limit)
     strategy, sharing = _placement(options, session, config.strategy)
-    if container is not own:
-        _check_sizes(options, container, own, strategy, shared=sharing == "shared")
+    container = _container(options, config, session, strategy, shared=sharing == "shared")
+    timeout, output_limit = _usual_limits(config, session)
+    output_limit = options.get("output_limit", output_limit)
     stdin = options.get("stdin")
     run_app = options.get("run_app")
     if run_app is not None and not isinstance(run_app, RunApp):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -454,6 +438,37 @@ def resolve(config: EngineConfig, options: RunOptions, *, session: SessionConfig
         capture=options.get("capture", True),
         tools=tools,
     )
+
+
+def _container(
+    options: RunOptions, config: EngineConfig, session: SessionConfig | None, strategy: RunStrategy, *, shared: bool
+) -> ContainerConfig:
+    """Return the configuration of a run's container: the options over that of the session or the engine."""
+    own = config.container if session is None else session.container_of(config)
+    if session is not None and options.get("tenant", own.tenant) != own.tenant:
+        hint = "make a session for each tenant"
+        raise ConfigurationError("tenant", options.get("tenant"), f"is not the session's, {own.tenant!r}", hint=hint)
+    # Values that change nothing, such as a tenant of None, do not have the whole configuration checked again.
+    changes = {
+        name: options.get(name)
+        for name in _CONTAINER_OPTIONS
+        if name in options and options.get(name) is not getattr(own, name)
+    }
+    if not changes:
+        return own
+    container = msgspec.structs.replace(own, **changes)
+    _check_sizes(options, container, own, strategy, shared=shared)
+    return container
+
+
+def _usual_limits(config: EngineConfig, session: SessionConfig | None) -> tuple[float | None, str | int | None]:
+    """Return the time limit and the output limit of runs that name none."""
+    timeout, output_limit = config.timeout, config.output_limit
+    if session is not None and session.timeout is not msgspec.UNSET:
+        timeout = session.timeout
+    if session is not None and session.output_limit is not msgspec.UNSET:
+        output_limit = session.output_limit
+    return timeout, output_limit
 
 
 def _check_compile_timeout(seconds: float) -> float:

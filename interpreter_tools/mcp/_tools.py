@@ -163,19 +163,15 @@ async def execute_code(
             "auto_dependencies": True,
             "environment": showing_figures(language, {}, config.container.environment),
             "tools": state.host_tools,
+            "files": {path: _contents(value, field=f"files.{path}") for path, value in (files or {}).items()},
+            "dependencies": dependencies or (),
+            "merge_output": bool(merge_output),
+            "args": args or (),
         }
         if timeout is not None:
             options["timeout"] = timeout
-        if files:
-            options["files"] = {path: _contents(value, field=f"files.{path}") for path, value in files.items()}
-        if dependencies:
-            options["dependencies"] = dependencies
         if system_dependencies:
             options["system_dependencies"] = system_dependencies
-        if merge_output:
-            options["merge_output"] = True
-        if args:
-            options["args"] = args
         execution = await _start(state, session_id or None, language, code, options, context=context or None)
         async with execution:
             await Follower(execution, lambda progress, text: ctx.report_progress(progress, message=text)).follow()
@@ -199,11 +195,10 @@ async def execute_code(
         for full in answer.full_output
     ]
     content += [_image(picture) for picture in pictures_of(result.results)]
-    if session_id:
+    if session_id and result.generated_files:
         content += await _pictures(state, session_id, result.generated_files)
         content += [_link(session_id, path) for path in result.generated_files[:_LINKS]]
-        if result.generated_files:
-            await ctx.notify_resources_changed()
+        await ctx.notify_resources_changed()
     return CallToolResult(content=content, structured_content=answer.model_dump(mode="json"))
 
 
