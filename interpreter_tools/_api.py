@@ -72,7 +72,15 @@ from interpreter_tools._exceptions import (
     UsageError,
 )
 from interpreter_tools._execution.execution import Execution
-from interpreter_tools._languages import CellRunner, DependencyPlan, InterpreterBoot, LanguageConfig, LanguageRegistry
+from interpreter_tools._languages import (
+    CellRunner,
+    CompileStep,
+    DependencyPlan,
+    InterpreterBoot,
+    LanguageConfig,
+    LanguageRegistry,
+    Opening,
+)
 from interpreter_tools._session.reader import FileReader
 from interpreter_tools._session.session import Session
 from interpreter_tools.tool import CodeExecutionTool, ToolArguments, ToolReply, create_code_execution_tool
@@ -88,6 +96,7 @@ __all__ = [
     "ClearChunk",
     "CodeExecutionTool",
     "Commands",
+    "CompileStep",
     "Completeness",
     "Completion",
     "ConfigurationError",
@@ -136,6 +145,7 @@ __all__ = [
     "MachineError",
     "Mount",
     "NetworkMissing",
+    "Opening",
     "OutputChunk",
     "PoolClosed",
     "PoolConfig",

@@ -136,14 +136,25 @@ class CellRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A language. Registering this object is all it takes to run the language.
 
+    A compiled one, for example::
+
+        LanguageConfig(
+            language="zig",
+            default_image="my/zig",
+            code_filename="main.zig",
+            compile=CompileStep(command=("zig", "build-exe", "{file}", "-femit-bin={directory}/program")),
+            run_command=("{directory}/program",),
+        )
+
     Attributes:
         language: its name, in lower case.
-        default_image: the image of its containers, unless another one is asked for.
+        default_image: the image of its containers, unless another one is asked for. Any image will do that has the
+            interpreter or the compiler.
         code_filename: the file in the workspace that holds the code, for example ``main.rb``.
         run_command: the program and its arguments; ``{file}`` stands for the code file's absolute path,
             ``{directory}`` for that of what was compiled. A program without a slash is looked up in the image's PATH;
             of ``bash:sh`` the first that the image has is run.
-        compile: what is done before; without it the program is run as it is.
+        compile: how a program is compiled before; without it the program is run as it is.
         opening: the beginning that is put before code which lacks it. Files of an app stay as they are.
         interpreters: programs that mean the language's own command where the code's first line names them
             (``#!/usr/bin/env python3``), as patterns of ``fnmatch``. Another program in the first line runs the code.

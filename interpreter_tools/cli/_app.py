@@ -132,6 +132,7 @@ async def doctor(*, json: Flag = False, docker_host: str | None = None) -> int:
 
 
 @app.command(
+    usage="Usage: interpreter-tools run [OPTIONS] [FILE] [ARGS...]",  # to find it out takes a tenth of `--help`
     help_epilogue="""\
 Examples:
   interpreter-tools run -c 'print(6 * 7)'
@@ -140,7 +141,7 @@ Examples:
   curl -s https://example.org/x.sh | interpreter-tools run --language bash -
   interpreter-tools run plot.py --dep matplotlib,pandas --file ./data.csv --out charts
   interpreter-tools run main.py --mount ./data:/data --file helper.py --memory 1g --cpus 2 --timeout 5m
-  interpreter-tools run server.py --network bridge --port 8000 --timeout 0"""
+  interpreter-tools run server.py --network bridge --port 8000 --timeout 0""",
 )
 async def run(
     file: Path | None = None,
@@ -508,6 +509,12 @@ def call(words: list[str]) -> int:
     """
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
+    *commands, last = words or [""]
+    if last in {"--help", "-h"} and not any(word.startswith("-") for word in commands):
+        _, _, unknown = app.parse_commands(commands)
+        if not unknown:
+            app.help_print(commands)  # as the call would do after it has looked at all options once more
+            return 0
     try:
         status = app(
             [STDIN if word == "-" else word for word in words],

@@ -6,13 +6,16 @@ import ast
 import codecs
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import interpreter_tools
 from interpreter_tools import (
+    CompileStep,
     ConfigurationError,
     InterpreterBoot,
     InvalidPath,
@@ -151,6 +154,23 @@ def test_alias_of_another(fields: dict[str, Any], name: str, owner: str) -> None
     with pytest.raises(ConfigurationError, match=f"{name!r} already means {owner}"):
         LanguageRegistry.register(ruby(**fields))
     assert LanguageRegistry._by_name == before
+
+
+def test_all_that_a_language_is_made_of_is_public() -> None:
+    """A language of one's own may be compiled, too, and be written with public names only."""
+    hints = get_type_hints(LanguageConfig).values()
+    parts = {kind.__name__ for hint in hints for kind in get_args(hint) if isinstance(kind, msgspec.StructMeta)}
+    assert "CompileStep" in parts
+    assert parts <= {*interpreter_tools.__all__}
+
+
+def test_plan_of_a_compiled_language_of_ones_own() -> None:
+    """The compiler is told the file, and the program is started where the compiler put it."""
+    step = CompileStep(command=("zig", "build-exe", "{file}", "-femit-bin={directory}/program"))
+    job = plan_of(ruby(language="zig", code_filename="main.zig", compile=step, run_command=("{directory}/program",)))
+    assert job.compilation is not None
+    assert "/workspace/main.zig" in job.compilation.argv
+    assert f"-femit-bin={job.argv[0]}" in job.compilation.argv
 
 
 def test_unregister() -> None:
