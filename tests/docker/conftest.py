@@ -23,6 +23,7 @@ from interpreter_tools._docker.plain import send
 from interpreter_tools._docker.spec import container_spec
 from tests.docker.codes import LANGUAGES, Codes
 from tests.docker.stores import own_store
+from tests.docker.workplace import Workplace
 from tests.watch import containers_of, eventually, owner_of
 
 if TYPE_CHECKING:
@@ -111,10 +112,33 @@ def codes(request: pytest.FixtureRequest) -> Codes:
     return Codes(request.param)
 
 
+@pytest.fixture(scope="session")
+async def lasting_engine() -> AsyncIterator[ExecutionEngine]:
+    """An engine whose sessions may stay from one test to the next."""
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=4, wait_timeout=120))
+    async with ExecutionEngine(config) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def workplace_engine(isolation: Isolated, request: pytest.FixtureRequest) -> ExecutionEngine:
+    """The engine of ``workplace``."""
+    engines = {"auto": "lasting_engine", "sandbox": "boxed_engine", "container": "boxless_engine"}
+    return cast("ExecutionEngine", request.getfixturevalue(engines[isolation]))
+
+
+@pytest.fixture(scope="module")
+async def workplace(workplace_engine: ExecutionEngine) -> AsyncIterator[Workplace]:
+    """Where the contexts of a module's tests live that need no container of their own."""
+    place = Workplace(workplace_engine)
+    yield place
+    await place.aclose()
+
+
 @pytest.fixture
-async def any_context(shared_engine: ExecutionEngine, codes: Codes) -> AsyncIterator[Context]:
-    """A context of one of them in a session of its own."""
-    async with shared_engine.context(codes.language, timeout=60, checkpoint_limit=4) as context:
+async def any_context(workplace: Workplace, codes: Codes) -> AsyncIterator[Context]:
+    """A context of one of them."""
+    async with workplace.context(codes.language, timeout=60, checkpoint_limit=4) as context:
         yield context
 
 

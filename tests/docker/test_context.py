@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from interpreter_tools import Context, ExecutionEngine
+    from tests.docker.workplace import Workplace
 
 pytestmark = pytest.mark.docker
 
@@ -64,9 +65,9 @@ for words in ({"event": "ready"}, {"event": "done", "cell": 1}, {"event": "done"
 
 
 @pytest.fixture
-async def context(engine: ExecutionEngine) -> AsyncGenerator[Context]:
-    """A context of Python in a session of its own."""
-    async with engine.context("python", timeout=30) as context:
+async def context(workplace: Workplace) -> AsyncGenerator[Context]:
+    """A context of Python."""
+    async with workplace.context("python", timeout=30) as context:
         yield context
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interpreter_tools import Context, ExecutionEngine
     from tests.docker.codes import Codes
     from tests.docker.conftest import Isolated
+    from tests.docker.workplace import Workplace
 
 pytestmark = pytest.mark.docker
 
@@ -74,16 +75,16 @@ def isolation(request: pytest.FixtureRequest) -> Isolated:
 
 
 @pytest.fixture
-async def context(shared_engine: ExecutionEngine) -> AsyncGenerator[Context]:
-    """A context of Python in a session of its own."""
-    async with shared_engine.context("python", timeout=60, checkpoint_limit=4) as context:
+async def context(workplace: Workplace) -> AsyncGenerator[Context]:
+    """A context of Python."""
+    async with workplace.context("python", timeout=60, checkpoint_limit=4) as context:
         yield context
 
 
 @pytest.fixture
-async def shell(shared_engine: ExecutionEngine) -> AsyncGenerator[Context]:
-    """A context of the shell in a session of its own."""
-    async with shared_engine.context("shell", timeout=60, checkpoint_limit=4) as context:
+async def shell(workplace: Workplace) -> AsyncGenerator[Context]:
+    """A context of the shell."""
+    async with workplace.context("shell", timeout=60, checkpoint_limit=4) as context:
         yield context
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from interpreter_tools import Context, ExecutionEngine
+    from tests.docker.workplace import Workplace
 
 pytestmark = pytest.mark.docker
 
@@ -54,9 +55,9 @@ _INTERRUPTED = {
 
 
 @pytest.fixture
-async def context(engine: ExecutionEngine) -> AsyncGenerator[Context]:
-    """A context of JavaScript in a session of its own."""
-    async with engine.context("javascript", timeout=30) as context:
+async def context(workplace: Workplace) -> AsyncGenerator[Context]:
+    """A context of JavaScript."""
+    async with workplace.context("javascript", timeout=30) as context:
         yield context
 
 

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from interpreter_tools import Context, ExecutionEngine
+    from tests.docker.workplace import Workplace
 
 pytestmark = pytest.mark.docker
 
 
 @pytest.fixture
-async def context(engine: ExecutionEngine) -> AsyncGenerator[Context]:
+async def context(workplace: Workplace) -> AsyncGenerator[Context]:
     """A context of Ruby."""
     LanguageRegistry.register(RUBY)
-    async with engine.context("ruby", timeout=30) as context:
+    async with workplace.context("ruby", timeout=30) as context:
         yield context
 
 

@@ -9,7 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from interpreter_tools import Context, ExecutionEngine
+    from interpreter_tools import Context
+    from tests.docker.workplace import Workplace
 
 pytestmark = pytest.mark.docker
 
@@ -51,9 +52,9 @@ _INTERRUPTED = {
 
 
 @pytest.fixture
-async def context(engine: ExecutionEngine) -> AsyncGenerator[Context]:
-    """A context of the shell in a session of its own."""
-    async with engine.context("shell", timeout=30) as context:
+async def context(workplace: Workplace) -> AsyncGenerator[Context]:
+    """A context of the shell."""
+    async with workplace.context("shell", timeout=30) as context:
         yield context
 
 
