@@ -120,6 +120,9 @@ async def correct(
         if of_node or (_may_be_standard(kind, specifier) and is_standard(kind, specifier, await inventory())):
             notes.append(f"{package_name(kind, specifier)!r} is a standard module: there is nothing to install")
             continue
+        if kind == "pip" and not specifier.startswith("-") and package_name(kind, specifier) == "python":
+            notes.append("'python' is the language: the image has one version of it, and there is nothing to install")
+            continue
         named = right_name(specifier) if kind == "pip" and not specifier.startswith("-") else specifier
         if named != specifier:
             module, package = package_name(kind, specifier), package_name(kind, named)

@@ -116,7 +116,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def _read_code(self) -> bytes:
         if self.code is not None:
             return self.code.encode("utf-8", "surrogateescape")
-        return sys.stdin.buffer.read() if self.file is None else self.file.read_bytes()
+        data = sys.stdin.buffer.read() if self.file is None else self.file.read_bytes()
+        return data.decode("utf-16", "replace").encode() if data.startswith((b"\xff\xfe", b"\xfe\xff")) else data
 
 
 def _file(text: str) -> tuple[str, str]:

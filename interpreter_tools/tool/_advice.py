@@ -16,6 +16,7 @@ from interpreter_tools._languages.known import (
     normal_name,
     package_of_module,
     removed_modules,
+    similar_package,
     system_packages,
 )
 from interpreter_tools._languages.specifiers import package_name
@@ -107,6 +108,11 @@ _BROWSER = frozenset(
     """.split()  # noqa: SIM905 - a list of them would be 15 lines
 )
 _TESTING = frozenset({"describe", "it", "test", "beforeEach", "afterEach"})
+_NO_SUCH = re.compile(
+    r"Because (\S+) was not found in the package registry|No matching distribution found for ([\w.-]+)"
+    r"|404 +'(@?[\w./-]+)@[^']*' is not in this registry|404 Not Found[^\n]*/(@?[\w.%-]+)(?: |$)"
+)
+_KINDS = {"python": "pip", "javascript": "npm", "typescript": "npm"}
 _KNOWN_ONLY = frozenset({"python", "shell", "bash"})
 _WINDOWS = frozenset({"tkinter", "_tkinter", "turtle", "idlelib"})
 _SCRIPT_NAMES = frozenset({"require", "module", "exports", "__dirname", "__filename"})
@@ -143,6 +149,8 @@ _WRITES_IN_NODE = re.compile(
     r"\n +at (?:\w+\.)?(?:writeFile|createWriteStream|open|mkdir|copyFile)\w* |syscall: 'mkdir'"
 )
 _INSTALLS = "{packages}"  # in what a rule says: the way to packages, or that there is none
+_FENCES = "It holds marks of Markdown: give the program alone, without ``` and words around it."
+_MARKED = re.compile(r"^ *(?:```|~~~|</?(?:code|python|execute|tool_code)>)", re.MULTILINE)
 _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be done about it
     (
         "stdin",
@@ -185,7 +193,7 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         "fences",
         "",
         r"^ *(?:```|~~~)[^\n]*\n[\s\S]{0,80}SyntaxError|```\w*: (?:command )?not found",
-        "It holds marks of Markdown: give the program alone, without ``` and words around it.",
+        _FENCES,
     ),
     (
         "display",
@@ -194,6 +202,7 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
             r"no display name and no \$DISPLAY|^[\w.]*(?:TclError|DisplayNameError|DisplayConnectionError)\b"
             r"|No available video device|Could not load the Qt platform plugin|^KeyError: 'DISPLAY'"
             r"|Rebuild the library with Windows, GTK|annot open display|could not find a copy/paste mechanism"
+            r"|^_curses\.error: setupterm"
         ),
         "There is no screen, so no window, mouse or clipboard: write what it would show to a file.",
     ),
@@ -245,6 +254,12 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         "python",
         r"^UnicodeDecodeError: 'utf-?8' codec can't decode",
         'What it reads is not UTF-8: name the encoding, such as encoding="latin-1", or read bytes (mode "rb").',
+    ),
+    (
+        "font",
+        "python",
+        r"ImageFont[\s\S]*^OSError: cannot open resource$",
+        'That font is not there: take "DejaVuSans.ttf", or `ImageFont.load_default(size)`.',
     ),
     (
         "locale",
@@ -373,6 +388,8 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
         found.extend(_causes(result, result.stderr[-_LOOKED_AT:], run))
     elif result.outcome == "compile_error" and (library := missing_library(run.language, result.compile_stderr)):
         found.append(("package", _say_library(library, run)))
+    elif result.outcome == "dependency_error" and (meant := next(_meant(result, run), None)):
+        found.append(("dependency_error", meant))
     elif said := _of_outcome(result, run):
         if result.outcome == "timeout":
             found.extend(_spawned(result.stderr[-_LOOKED_AT:]))
@@ -395,6 +412,16 @@ def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
         "check their names and versions, or do without them.",
         "compile_error": "The program was not compiled, so it did not run: correct what the compiler names.",
     }.get(result.outcome)
+
+
+def _meant(result: ExecutionResult, run: Circumstances) -> Iterator[str]:
+    """Return a sentence where a package that no index has differs by a slip from a well-known one."""
+    match = _NO_SUCH.search(result.dependency_stderr)
+    if match is None or run.language not in _KINDS:
+        return
+    name = next(filter(None, match.groups()))
+    if (known := similar_package(_KINDS[run.language], name)) is not None:
+        yield f"There is no package {name!r}: is {known!r} meant?"
 
 
 def missing_package(result: ExecutionResult, language: str) -> str | None:
@@ -450,9 +477,13 @@ def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterato
 
 
 def _matching(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
+    found = False
     for name, languages, pattern, said in _CAUSES_READ:
         if (not languages or run.language in languages) and pattern.search(stderr):
             yield name, said.replace(_INSTALLS, _way_to_packages(run))
+            found = True
+    if "SyntaxError" in stderr and _MARKED.search(run.code) and not found:
+        yield "fences", _FENCES
     odd = "SyntaxError: invalid character" in stderr or "SyntaxError: invalid non-printable" in stderr
     if odd or ("SyntaxError: Invalid or unexpected token" in stderr and _NO_ASCII.search(run.code)):
         yield "characters", _CHARACTERS
@@ -611,7 +642,9 @@ def _defines(code: str, name: str) -> bool:
 
 
 def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, str]]:
-    """Return the advice about output and files that will be lost."""
+    """Yield the advice about output, files and processes that are lost."""
+    if result.oom_kills and result.outcome in {"ok", "error"} and result.signal is None:
+        yield "oom_kills", "The memory was used up, and a process that it had started was ended for that."
     if result.generated_files and run.keeping:
         yield "keeping", f"Its files are gone with its sandbox: {run.keeping}."
     made = bool(result.results) or any(name.lower().endswith(_PICTURES) for name in result.generated_files)

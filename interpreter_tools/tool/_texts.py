@@ -21,6 +21,8 @@ _UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "": 1.0}
 _NULLS = frozenset({"null", "none", "nil", "undefined", "n/a"})
 _COMMAND = re.compile(r"(?:(?:python3?\s+-m\s+)?pip3?\s+install|npm\s+(?:install|i)|yarn\s+add)\s+(?!-)", re.IGNORECASE)
 _NAMES = re.compile(r"[^\s<>=!~\[\];]+(?:\s+[^\s<>=!~\[\];]+)+")
+_SPECIFIER = r"[\"']?[A-Za-z][\w.-]*(?:\[[\w,.-]+\])?(?:[<>=!~]=?=?[\w.*+!]+)?[\"']?"
+_SPECIFIERS = re.compile(rf"{_SPECIFIER}(?:\s+{_SPECIFIER})+")
 _NESTING = 4  # times that one text of JSON is taken out of another
 
 
@@ -131,5 +133,6 @@ def split_requirements(text: str) -> list[str]:
             continue
         for piece in re.split(r",(?![^\[]*\])(?!\s*[<>=!~])", plain):
             name = piece.strip().strip("\"'")
-            found.extend(name.split() if _NAMES.fullmatch(name) else [name])
+            several = _NAMES.fullmatch(name) or _SPECIFIERS.fullmatch(name)
+            found.extend([word.strip("\"'") for word in name.split()] if several else [name])
     return [piece for piece in found if piece]

@@ -132,14 +132,19 @@ async def test_exit_ends_the_cell_alone(context: Context, code: str, exit_code: 
 
 
 async def test_one_loop_lives_as_long_as_the_context(context: Context) -> None:
-    """Background tasks go on between cells; ``asyncio.run`` works as in a script."""
+    """Background tasks go on between cells; ``asyncio.run`` and ``run_until_complete`` work as in a script."""
     await context.run(
         "import asyncio\nseen = []\nasync def work():\n    for i in range(3):\n        await asyncio.sleep(0.01)\n"
         "        seen.append(i)\n    return 'done'\ntask = asyncio.create_task(work())"
     )
     assert (await context.run("await task")).text == "'done'"
     assert (await context.run("seen")).text == "[0, 1, 2]"
-    assert (await context.run("asyncio.run(work())")).text == "'done'"
+    for loop in ("asyncio", "asyncio.get_event_loop()", "asyncio.new_event_loop()", "asyncio.Runner()"):
+        method = "run_until_complete" if "loop" in loop else "run"
+        assert (await context.run(f"{loop}.{method}(work())")).text == "'done'"
+    refused = await context.run("asyncio.get_event_loop().run_until_complete(asyncio.create_task(work()))")
+    assert refused.error is not None
+    assert refused.error.value == "This event loop is already running"
     assert (await context.run("async def bad(): raise ValueError('behind')\nother = asyncio.create_task(bad())")).ok
     error = (await context.run("await other")).error
     assert error is not None

@@ -92,6 +92,10 @@ async def test_figures_that_were_left_open(engine: ExecutionEngine) -> None:
     assert not (await engine.run("python", code, dependencies=["matplotlib"])).results
     result = await engine.run("python", code, dependencies=["matplotlib"], environment=variables)
     assert len(result.results) == 2
+    shown = PLOT + "figure = plt.gcf(); figure.show()"  # before the end: once more only where it has changed since
+    for more, count in (("", 1), ("; plt.title('later')", 2)):
+        result = await engine.run("python", shown + more, dependencies=["matplotlib"], environment=variables)
+        assert len(result.results) == count
 
 
 async def test_backend_that_the_program_or_its_user_chose(engine: ExecutionEngine) -> None:

@@ -328,7 +328,9 @@ async def test_packages_of_javascript() -> None:
 
 async def test_names_that_were_asked_for_are_corrected() -> None:
     """Standard modules go, names of modules become packages; packages of the same name stay."""
-    asked = normalise("pip", ["json", "sklearn>=1", "cv2", "PIL", "bs4[lxml]", "psycopg2", "attr", "six"])
+    asked = normalise(
+        "pip", ["json", "python>=3.9", "sklearn>=1", "cv2", "PIL", "bs4[lxml]", "psycopg2", "attr", "six"]
+    )
     packages, notes = await correct("pip", asked, inventory)
     expected = [
         "scikit-learn>=1",
@@ -340,7 +342,7 @@ async def test_names_that_were_asked_for_are_corrected() -> None:
         "six",
     ]
     assert packages == normalise("pip", expected)
-    assert len(notes) == 6
+    assert len(notes) == 7
     assert (await correct("npm", ("fs", "zod@^3"), inventory))[0] == ("zod@^3",)
 
 

@@ -206,6 +206,8 @@ def test_seconds_of_no_number() -> None:
         ("uvicorn[standard,x]>=0.3", ["uvicorn[standard,x]>=0.3"]),
         ('["numpy", "pandas"]', ["numpy", "pandas"]),
         ("pip install numpy pandas", ["numpy", "pandas"]),
+        ("pip install requests==2.31 'beautifulsoup4>=4' six", ["requests==2.31", "beautifulsoup4>=4", "six"]),
+        ("uvicorn[standard]>=0.3 six~=1.0", ["uvicorn[standard]>=0.3", "six~=1.0"]),
         ("npm install @types/node lodash@4", ["@types/node", "lodash@4"]),
         (["numpy ", "numpy", ""], ["numpy"]),
         (["numpy>=1,<2"], ["numpy>=1,<2"]),

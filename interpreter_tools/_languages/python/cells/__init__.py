@@ -116,7 +116,16 @@ class Runner:
             sys.path[0] = os.getcwd()
 
     def _allow_nested_run(self):
-        """Let ``asyncio.run`` run in a cell, as in a script: the loop of the context waits meanwhile."""
+        """Let ``asyncio.run`` run in a cell, as in a script: the loop of the context waits meanwhile.
+
+        A coroutine that is given to that loop itself, by ``run_until_complete``, gets a loop of its own.
+        """
+
+        def until_complete(future):
+            __tracebackhide__ = True
+            if asyncio.iscoroutine(future):
+                return asyncio.run(future)
+            raise RuntimeError("This event loop is already running")
 
         def alone(function):
             def run(*arguments, **options):
@@ -124,6 +133,8 @@ class Runner:
                 running = asyncio._get_running_loop()
                 if running is not self.loop:
                     return function(*arguments, **options)
+                if arguments[0] is self.loop:
+                    return until_complete(*arguments[1:], **options)
                 asyncio._set_running_loop(None)
                 try:
                     return function(*arguments, **options)
@@ -137,6 +148,7 @@ class Runner:
         asyncio.run = asyncio.runners.run = alone(asyncio.run)
         if hasattr(asyncio, "Runner"):
             asyncio.Runner.run = alone(asyncio.Runner.run)
+        asyncio.BaseEventLoop.run_until_complete = alone(asyncio.BaseEventLoop.run_until_complete)
 
     def _after_fork(self):
         """Be an ordinary process: the conversation is the parent's."""

@@ -17,6 +17,7 @@ class FigureManager(FigureManagerBase):
         """Display this figure; it stays open, as with ``Figure.show``."""
         display(self.canvas.figure)
         self.shown = True
+        self.canvas.figure.stale = False
 
 
 class FigureCanvas(FigureCanvasAgg):
@@ -49,6 +50,8 @@ class _BackendDisplay(_Backend):
 
 @atexit.register
 def _show_what_is_open():
-    """Show what was left open, as a notebook does, for a caller who asks for that."""
+    """Show what was left open and not shown as it is now, as a notebook does, for a caller who asks for that."""
     if os.environ.get("INTERPRETER_TOOLS_FIGURES") == "all":
-        _show()
+        for manager in Gcf.get_all_fig_managers():
+            if manager.canvas.figure.stale or not getattr(manager, "shown", False):
+                manager.show()
