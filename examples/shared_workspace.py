@@ -20,7 +20,7 @@ async def main() -> None:
         print((await session.run("python", READ)).check().stdout, end="")
         result = await session.run("javascript", SORT)
         print("all generated files:", *result.check().session_generated_files)
-        print(await session.read_file("sorted.txt"))
+        print((await session.read_file("sorted.txt")).decode())
 
 
 if __name__ == "__main__":

@@ -124,7 +124,9 @@ def check_environment(environment: E, *, field: str) -> E:
     check_mapping(environment, field=field)
     for name, value in environment.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"{field}.{name}", name, "is not a name of a variable")
+            raise ConfigurationError(
+                f"{field}.{name}", name, "is not a name of a variable", hint="give a text without = and NUL"
+            )
         if not isinstance(value, str) or not _VALUE.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"{field}.{name}", value, "is not a value of a variable: a text without NUL")
     return environment
@@ -171,7 +173,8 @@ def check_network(name: str, *, field: str) -> None:
     if name == "host" or name.startswith(("container:", "ns:")):
         raise ConfigurationError(field, name, "would open the host to the sandbox", hint="use 'bridge', or 'none'")
     if not _NETWORK.fullmatch(name):
-        raise ConfigurationError(field, name, "is not a name of a Docker network")
+        hint = "`docker network ls` lists them"
+        raise ConfigurationError(field, name, "is not a name of a Docker network", hint=hint)
 
 
 def check_proxy(url: str | None, *, field: str) -> None:

@@ -162,7 +162,8 @@ class ContainerConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only
         check_environment(self.environment, field="container.environment")
         check_fields(self, "container")
         if self.image is not None and not self.image.strip():
-            raise ConfigurationError("container.image", self.image, "is not a name of an image")
+            hint = "leave it out for the language's own, or give one such as 'python:3.12'"
+            raise ConfigurationError("container.image", self.image, "is not a name of an image", hint=hint)
         check_directory(self.working_dir, field="container.working_dir")
         check_tenant(self.tenant, field="container.tenant")
         check_network(self.network, field="container.network")
@@ -434,7 +435,10 @@ class EngineConfig(msgspec.Struct, metaclass=ConfigMeta, frozen=True, kw_only=Tr
         check_no_proxy(self.no_proxy, field="no_proxy")
         check_bundle(self.ca_bundle, field="ca_bundle")
         if not _VOLUME.fullmatch(self.dependency_store):
-            raise ConfigurationError("dependency_store", self.dependency_store, "is not a name of a Docker volume")
+            hint = "begin with a letter or a digit; letters, digits, _, . and - may follow"
+            raise ConfigurationError(
+                "dependency_store", self.dependency_store, "is not a name of a Docker volume", hint=hint
+            )
         if self.output_limit is not None:
             parse_size(self.output_limit, field="output_limit")
 

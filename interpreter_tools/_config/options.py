@@ -522,7 +522,10 @@ def _placement(options: RunOptions, session: SessionConfig | None, default: RunS
             check_choice(sharing, ("isolated", "shared"), field="workspace_sharing")
             sharing = "shared"
         if "strategy" in options and check_strategy(options["strategy"], field="strategy") is not strategy:
-            raise ConfigurationError("strategy", options["strategy"], f"is not the session's, {strategy.value!r}")
+            hint = "leave it out, or make a session with that strategy"
+            raise ConfigurationError(
+                "strategy", options["strategy"], f"is not the session's, {strategy.value!r}", hint=hint
+            )
         check_sharing(strategy, sharing)
     check_choice(sharing, ("isolated", "shared"), field="workspace_sharing")
     return strategy, sharing

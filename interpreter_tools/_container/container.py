@@ -174,14 +174,15 @@ class Container:
                 await container._boot()
         except TimeoutError:
             await container.aclose()
-            raise ContainerStartFailed(
-                f"a container of {shape.image} did not start within {_START_DEADLINE:g} s"
-            ) from None
+            message = f"a container of {shape.image} did not start within {_START_DEADLINE:g} s"
+            hint = "the machine may have too much to do: start fewer at once, or ask `interpreter-tools doctor`"
+            raise ContainerStartFailed(message, hint=hint) from None
         except InterpreterToolsError as error:
             await container.aclose()
             if isinstance(error, MachineError):
                 raise
-            raise ContainerStartFailed(f"a container of {shape.image} did not start: {error.message}") from error
+            message = f"a container of {shape.image} did not start: {error.message}"
+            raise ContainerStartFailed(message, hint=error.hint) from error
         except BaseException:
             await container.aclose()
             raise

@@ -434,8 +434,8 @@ async def serve(
             machine makes the certificate.
         proxied: A reverse proxy in front does TLS for the domain, so that this does none.
         runs: Programs and cells at once; otherwise four for each core.
-        queue: Programs and cells that may wait for their turn.
-        sandboxes: Sandboxes at once.
+        queue: Programs and cells that may wait for their turn. Usually 2000.
+        sandboxes: Sandboxes at once. Usually 200.
         log: How runs are logged on stderr; neither code nor data is.
         limits: What programs may use and see.
         config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
