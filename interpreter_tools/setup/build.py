@@ -158,7 +158,7 @@ class ImageBuilder:
                 tree.link(name, target)
             tree.remove(recipe.unwanted)
             for command in recipe.additions:
-                tell(0.76, command[:70])
+                tell(0.76, first_words(command))
                 await tree.run(
                     ["sh", "-ec", command], variables=image_variables(recipe, with_bundle=self._bundle is not None)
                 )
@@ -181,7 +181,7 @@ class ImageBuilder:
         variables = self._variables(recipe)
         try:
             for command in recipe.commands:
-                tell(0.7, command[:70])
+                tell(0.7, first_words(command))
                 await tree.run(["sh", "-ec", command], variables=variables)
             if recipe.npm_packages:
                 tell(0.72, f"npm install {' '.join(recipe.npm_packages)}")
@@ -221,6 +221,11 @@ class ImageBuilder:
             f"LABEL {RECIPE_LABEL}={recipe.digest}",
             f'CMD ["{recipe.program}"]',
         ]
+
+
+def first_words(command: str) -> str:
+    """Return the first line of a shell command that says something, for the report of progress."""
+    return command.strip().partition("\n")[0][:70]
 
 
 def _read_bundle() -> str | None:

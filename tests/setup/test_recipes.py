@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from interpreter_tools import LanguageRegistry, UnknownLanguage
+from interpreter_tools.setup.build import first_words
 from interpreter_tools.setup.images import choose_targets, image_of
 from interpreter_tools.setup.recipes import NODE, PYTHON, RECIPES, RUBY, SHELL, find_recipe, image_variables
 
@@ -74,3 +75,10 @@ def test_programs_are_told_of_certificates_only_where_there_are_some():
     """A variable that names a missing file breaks TLS altogether."""
     assert image_variables(SHELL, with_bundle=False) == {"LANG": "C.UTF-8"}
     assert image_variables(SHELL, with_bundle=True)["NODE_EXTRA_CA_CERTS"] == "/etc/ssl/certs/ca-certificates.crt"
+
+
+def test_progress_tells_the_line_of_a_command_that_says_something():
+    """Commands of several lines begin with an empty one, and a report has one line."""
+    assert first_words("\n\nprintf 1 >/etc/x\necho 2\n") == "printf 1 >/etc/x"
+    for recipe in RECIPES:
+        assert all(first_words(command) for command in (*recipe.commands, *recipe.additions))
