@@ -5,7 +5,8 @@
  * what it wrote is passed on; LISTING, in which the files that it changed are told (of the main run only); and back to NONE
  * with IT_EXIT.
  *
- * ENDING and DRAINING have a deadline. When it is over, the end is told as unclean.
+ * ENDING and DRAINING have a deadline, and so has the death of a program that was killed. When it is over, the end is told
+ * as unclean.
  *
  * The main run has no mark: its processes are those of no side run. So while no side run lives it ends with all processes of
  * its user, which one call of the kernel kills. Else they are looked for: members.c.
@@ -392,8 +393,10 @@ static void program_ended(struct run *run, int status, uint64_t cpu_us, uint64_t
 
 static void end_by(struct run *run, uint32_t outcome)
 {
-	if (run->phase == RUNNING && run->outcome == IT_EXITED)
+	if (run->phase == RUNNING && run->outcome == IT_EXITED) {
 		run->outcome = outcome;
+		run->kill_deadline_us = now_us() + KILL_GRACE_US;
+	}
 	kill_members(run);
 	if (run->fell && run->phase == RUNNING)
 		program_ended(run, run->status, 0, 0);
@@ -657,7 +660,8 @@ static void program_ended(struct run *run, int status, uint64_t cpu_us, uint64_t
 	if (peak_kib * 1024 > run->peak_bytes)
 		run->peak_bytes = peak_kib * 1024;
 	run->phase = ENDING;
-	run->kill_deadline_us = run->ended_us + KILL_GRACE_US;
+	if (run->outcome == IT_EXITED)
+		run->kill_deadline_us = run->ended_us + KILL_GRACE_US;
 	run->alone = !kill_members(run);
 	advance(run);
 }
@@ -836,10 +840,18 @@ int run_fds(struct pollfd *fds)
 	return count;
 }
 
+/* The program was killed, but does not get the processor to die: no instruction of its own is left to it. */
+static bool dies_slowly(const struct run *run)
+{
+	return run->phase == RUNNING && run->outcome != IT_EXITED && now_us() >= run->kill_deadline_us;
+}
+
 static void serve(struct run *run)
 {
 	if (run->phase == RUNNING && run->deadline_us && now_us() >= run->deadline_us)
 		end_by(run, IT_TIMEOUT);
+	if (dies_slowly(run))
+		program_ended(run, SIGKILL, 0, 0);
 	feed_on(&run->feed, &run->pipes.in);
 	if (!gathering_us(run))
 		forward_both(run);
@@ -854,7 +866,7 @@ static void serve(struct run *run)
 static bool has_work(const struct run *run)
 {
 	return run->phase != RUNNING || run->ready || (run->fell && !run->fall_told) || feed_waits(&run->feed) || run->feed.credit || run->talk.waiting ||
-	       (run->deadline_us && now_us() >= run->deadline_us);
+	       (run->deadline_us && now_us() >= run->deadline_us) || dies_slowly(run);
 }
 
 static void take_events(const struct pollfd *fds, int count)
@@ -898,9 +910,9 @@ static int64_t due_us(const struct run *run)
 			return 0; /* nobody reads it any more. It is dropped now, as no pipe is left whose event would wake us */
 		if (run->fell && !run->fall_told)
 			return wire_pending() || run->room <= 0 ? -1 : RETRY_US;
-		if (!run->deadline_us)
-			return -1;
-		return run->outcome != IT_EXITED ? RETRY_US : us_until(run->deadline_us); /* killed, but not yet gone */
+		if (run->outcome != IT_EXITED)
+			return RETRY_US; /* killed, but not yet gone */
+		return run->deadline_us ? us_until(run->deadline_us) : -1;
 	case ENDING:
 		return RETRY_US;
 	case DRAINING:
