@@ -540,9 +540,28 @@
       return { status: 'error', error: describeSyntax(error.message, mine.number, source, error.loc) };
     }
     const evaluated = (code) => new Promise((resolve, reject) => {
+      const answer = (error, reply) => {
+        if (!error) return resolve(reply);
+        if (!/Cannot find context/.test(error.message)) return reject(error);
+        process.stderr.write('Node began its end when the program sent a signal to its own process, and runs no cell any more\n');
+        process.reallyExit(1);
+      };
       const expression = `${code}\n//# sourceURL=cell-${mine.number}`;
       const options = { expression, replMode: true, objectGroup: 'cell' };
-      watched(() => session.post('Runtime.evaluate', options, (error, reply) => (error ? reject(error) : resolve(reply))));
+      setImmediate(() => {
+        if (mine.over) return; // it was interrupted just now
+        try {
+          watched(() => {
+            session.post('Runtime.evaluate', options, answer);
+            runMicrotasks(); // what the cell's functions await can be a loop without an end, too
+          });
+        } catch (error) {
+          if (!isInterrupt(error)) return reject(error);
+          forgetCell();
+          mine.cut = true; // what the cell left running was ended, though its own lines had an end
+          mine.end({ status: 'interrupted' });
+        }
+      });
     });
     if (ready.names.length) {
       const { names: lexical } = await post('Runtime.globalLexicalScopeNames', {});
@@ -606,7 +625,7 @@
   let count = 0;
   const turn = () => new Promise((resolve) => { setImmediate(resolve); });
   const run = async ({ cell: number, code, stdin: open, notebook, silent, history = true, environment }) => {
-    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, end: undefined };
+    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, cut: false, end: undefined };
     const ended = new Promise((resolve) => {
       mine.end = (outcome) => {
         mine.over = true;
@@ -636,6 +655,7 @@
     }
     if (outcome.error && !notebook) process.stderr.write(`${outcome.error.traceback}\n`);
     await turn(); // rejections that nobody has handled are told now
+    if (mine.cut) outcome = { status: 'interrupted' };
     const { user, system } = process.cpuUsage(used);
     const exitCode = outcome.exit_code ?? (outcome.status === 'ok' ? process.exitCode : undefined);
     process.exitCode = undefined;
