@@ -209,8 +209,10 @@
 
   // SIGINT goes to a thread of Node's all the time, which ends the script that is watched, or keeps the signal for who looks. What
   // `process.on('SIGINT')` does instead takes effect between two scripts only, and is switched off and on around each.
+  const sigints = { sent: 0, come: 0 }; // for the cells so far; those that come together count as one
   const takeSigint = () => {
     if (!watchdogHasPendingSigint()) return false;
+    sigints.come += 1;
     stopSigintWatchdog(); // which forgets the signal
     startSigintWatchdog();
     if (cell) cell.taken += 1;
@@ -230,6 +232,9 @@
     };
     try {
       return stepping.runInThisContext({ breakOnSigint: true, displayErrors: false });
+    } catch (error) {
+      if (error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') sigints.come += 1;
+      throw error;
     } finally {
       inner.step = before;
     }
@@ -280,6 +285,7 @@
   // Node loses a signal that comes at the very end of a watched script. So the client says in words as well that it has sent one.
   const GRACE = 50; // ms in which the signal comes, if it comes
   const interruptIsSent = ({ cell: number }) => {
+    sigints.sent += 1;
     const mine = cell;
     if (mine?.number !== number) return;
     mine.told += 1;
@@ -632,7 +638,9 @@
         resolve(outcome);
       };
     });
-    takeSigint(); // one that came before
+    const late = Date.now() + GRACE; // a signal of the cell before that is still to come must not end this one
+    while (!takeSigint() && sigints.come < sigints.sent && Date.now() < late) await turn();
+    sigints.sent = sigints.come = 0;
     cell = mine;
     stdin = null;
     if (environment) {
