@@ -16,6 +16,8 @@ from jupyter_server.services.kernels.connection.base import (
     serialize_msg_to_ws_v1,
 )
 
+from interpreter_tools import DisplayResult
+from interpreter_tools.server.wires.jupyter._kernel import bundle_of
 from interpreter_tools.server.wires.jupyter._messages import MessageError, Sender, read_bytes, read_text
 from interpreter_tools.server.wires.jupyter._requests import Execute, read_content
 
@@ -144,3 +146,10 @@ def test_any_content_is_read_or_refused(content: object) -> None:
     except MessageError:
         return
     assert isinstance(wanted.code, str)
+
+
+def test_widget_is_shown_as_its_text() -> None:
+    """A client that finds the view of a widget would ask for its model, by comms that there are not."""
+    view = '{"model_id": "1", "version_major": 2, "version_minor": 0}'
+    shown = DisplayResult(data={"text/plain": "IntSlider()", "application/vnd.jupyter.widget-view+json": view})
+    assert bundle_of(shown) == ({"text/plain": "IntSlider()"}, {})

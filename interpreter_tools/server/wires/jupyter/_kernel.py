@@ -42,6 +42,7 @@ _MOST_REQUEST_BYTES = 64 << 20
 _VERSION = re.compile(r"\d+(\.\d+){0,3}")
 _VERSION_LIMIT = 5.0  # seconds for the interpreter to say it
 _END_OF_INPUT = "\x04"
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _ERROR = tuple[str, str, list[str]]
 
 
@@ -502,8 +503,11 @@ class Kernel:
 
 
 def bundle_of(result: DisplayResult) -> tuple[dict[str, object], dict[str, object]]:
-    """Return a result in Jupyter's form, without the data that only our own clients know."""
-    return result._repr_mimebundle_(exclude=(CHART, TABLE))  # pyright: ignore[reportPrivateUsage] - the name is IPython's
+    """Return a result in Jupyter's form, without the data that only our own clients know.
+
+    A widget is shown as its text: there are no comms, so that a client would look for its model in vain.
+    """
+    return result._repr_mimebundle_(exclude=(CHART, TABLE, _WIDGET))  # pyright: ignore[reportPrivateUsage] - the name is IPython's
 
 
 def _failure_of(result: ExecutionResult) -> _ERROR | None:
