@@ -97,7 +97,7 @@ def understand(arguments: Mapping[str, object]) -> tuple[dict[str, object], list
     """
     fields = read_fields(arguments, beside=_BESIDE)
     beside = {name: fields.pop(name) for name in _BESIDE if name in fields}
-    read, notes = read_call(fields, _OPTIONS, {})
+    read, notes = read_call(fields, _OPTIONS, {}, is_cell=bool(beside.get("context")))
     ignored = ignored_fields(arguments, beside=_BESIDE)
     return msgspec.structs.asdict(read) | beside, [*([ignored] if ignored else []), *notes]
 

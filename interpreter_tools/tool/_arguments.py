@@ -16,8 +16,9 @@ import msgspec
 from interpreter_tools._exceptions import ConfigurationError, InvalidArguments, UnknownLanguage
 from interpreter_tools._languages import LanguageRegistry
 from interpreter_tools._languages.first_line import program_of_first_line
+from interpreter_tools._languages.magics import read_installs
 from interpreter_tools._text import one_line
-from interpreter_tools.tool._repair import block_in_prose, repair
+from interpreter_tools.tool._repair import block_in_prose, repair, without_notebook_lines
 from interpreter_tools.tool._texts import (
     is_command,
     is_null,
@@ -129,13 +130,23 @@ def read_arguments(given: object, options: ToolOptions, more: Mapping[str, objec
     return _understand(given, options, more)[0]
 
 
-def read_call(given: object, options: ToolOptions, more: Mapping[str, object]) -> tuple[ToolArguments, tuple[str, ...]]:
+def read_call(
+    given: object, options: ToolOptions, more: Mapping[str, object], *, is_cell: bool = False
+) -> tuple[ToolArguments, tuple[str, ...]]:
     """Read the arguments with the program as it was meant, and return sentences about the changes for the model.
+
+    Args:
+        given: as above.
+        options: as above.
+        more: as above.
+        is_cell: True when the program is a cell of a context, as all are of a tool with ``stateful``.
 
     Raises:
         InvalidArguments: as above.
     """
     arguments, notes = _understand(given, options, more)
+    if not (is_cell or options.stateful):
+        arguments, notes = _as_program(arguments, options, notes)
     code, said = repair(arguments.code, arguments.language)
     if said:
         arguments, notes = msgspec.structs.replace(arguments, code=code), (*notes, said)
@@ -144,6 +155,22 @@ def read_call(given: object, options: ToolOptions, more: Mapping[str, object]) -
         note = f"Its first line asks for it, so it was run as {language}, not as {arguments.language}."
         arguments, notes = msgspec.structs.replace(arguments, language=language), (*notes, note)
     return arguments, notes
+
+
+def _as_program(
+    arguments: ToolArguments, options: ToolOptions, notes: tuple[str, ...]
+) -> tuple[ToolArguments, tuple[str, ...]]:
+    """Take the lines that are for notebooks out of a program, and what they install for its packages."""
+    plain = without_notebook_lines(arguments.code, arguments.language)
+    if plain is None:
+        return arguments, notes
+    asked = read_installs("pip", arguments.code, hosts=frozenset())
+    if asked.notes or (asked.packages and not options.dependencies):
+        return arguments, notes  # it fails, and is told why
+    wanted = list(dict.fromkeys([*(arguments.dependencies or ()), *asked.packages]))
+    said = "Lines that are for notebooks were left out"
+    said += ", and their packages are among the dependencies." if asked.packages else "."
+    return msgspec.structs.replace(arguments, code=plain, dependencies=wanted or None), (*notes, said)
 
 
 def _language_of_first_line(arguments: ToolArguments, allowed: Sequence[str]) -> str | None:

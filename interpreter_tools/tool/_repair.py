@@ -27,6 +27,11 @@ _INDENT = re.compile(rf"^[ \t{_BLANK}{_NOTHING}]+", re.MULTILINE)
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#39|apos|nbsp);")
 _ESCAPES = re.compile(r"\\(n|t|r|\"|'|\\)")
 _MEANINGS = {"n": "\n", "t": "\t", "r": "\r"}
+_NOTEBOOK = re.compile(  # lines that set a notebook up, or install packages for it
+    r"^[ \t]*(?:%(?:matplotlib|config|load_ext|reload_ext|autoreload)\b"
+    r"|[%!][ \t]*(?:(?:\{sys\.executable\}|python3?)[ \t]+-m[ \t]+)?pip3?[ \t]+install\b).*$",
+    re.MULTILINE,
+)
 _PYTHON = "python"
 _SHELLS = frozenset({"shell", "bash"})
 
@@ -79,6 +84,17 @@ def repair(code: str, language: str) -> tuple[str, str]:
         return code, ""
     text = " and ".join(said)
     return fixed, f"{text[0].upper()}{text[1:]}."
+
+
+def without_notebook_lines(code: str, language: str) -> str | None:
+    """Return a Python program with nothing in place of the lines that are for notebooks; None for any other code.
+
+    Without them it must be a program. Lines keep their numbers.
+    """
+    if language != _PYTHON or not _NOTEBOOK.search(code[:_MOST]) or len(code) > _MOST or _parses(code, language):
+        return None
+    plain = _NOTEBOOK.sub("", code)
+    return plain if _parses(plain, language) else None
 
 
 def _parses(code: str, language: str) -> bool:

@@ -237,7 +237,7 @@ async def test_installing_without_a_network_is_told(tool: CodeExecutionTool) -> 
     run = "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pip', 'install', 'six'], check=True)"
     for language, code, said in (
         ("python", run, refused),
-        ("python", "!pip install six\nimport six", "no notebook"),
+        ("python", "!pip install -r list.txt\nimport six", "no notebook"),
         ("shell", "pip install six", refused),
         ("shell", "set -e\napt-get install -y jq", refused),
     ):
@@ -245,3 +245,5 @@ async def test_installing_without_a_network_is_told(tool: CodeExecutionTool) -> 
         assert said in reply.text, reply.text
         assert "dependencies" in reply.text
         assert "no network" not in reply.text
+    reply = await tool.call(language="python", code="!pip install six\nimport six\nprint(six.__name__)")
+    assert reply.text.endswith("\nsix"), reply.text  # as it is meant

@@ -238,6 +238,43 @@ def test_dependencies_of_a_project() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "meant", "packages"),
+    [
+        ("%matplotlib inline\nx = 1", "\nx = 1", None),
+        ("!pip install -q six 'numpy>=2'\nimport six", "\nimport six", ["numpy>=2", "six"]),
+        ("import sys\n!{sys.executable} -m pip install six", "import sys\n", ["six"]),
+    ],
+)
+def test_lines_of_a_notebook_are_no_part_of_a_program(code: str, meant: str, packages: list[str] | None) -> None:
+    """What they install is installed; in cells they stay."""
+    call = {"language": "python", "code": code}
+    arguments, notes = read_call(call, OPTIONS, {})
+    assert (arguments.code, arguments.dependencies) == (meant, packages)
+    assert len(notes) == 1
+    assert "for notebooks" in notes[0]
+    assert read_call(call, OPTIONS, {}, is_cell=True)[0].code == code
+    assert read_call(call, ToolOptions(stateful=True), {})[0].code == code
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'x = """\n%pip install six\n"""',
+        "x = 7\\\n%pip\n",
+        "!pip install -r list.txt",
+        "!ls\n!pip install six",
+        "if x:\n    !pip install six",
+    ],
+)
+def test_lines_that_only_look_like_a_notebook_s_stay(code: str) -> None:
+    """Texts, what installs in a way that is not known, and what would leave no program."""
+    arguments, _ = read_call({"language": "python", "code": code}, OPTIONS, {})
+    assert (arguments.code, arguments.dependencies) == (code, None)
+    kept = read_call({"language": "python", "code": "%pip install six"}, ToolOptions(dependencies=False), {})[0]
+    assert kept.code == "%pip install six"
+
+
+@pytest.mark.parametrize(
     ("given", "text"), [(5, "5"), ({"a": [1, "é"]}, '{"a": [1, "é"]}'), ([1], "[1]"), (["a", "b"], "a\nb")]
 )
 def test_stdin_that_is_data(given: object, text: str) -> None:
