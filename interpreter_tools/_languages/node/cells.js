@@ -533,7 +533,7 @@
   const failed = (error) => {
     if (error instanceof Exit) return { status: error.code ? 'error' : 'ok', exit_code: error.code };
     if (isInterrupt(error)) return { status: 'interrupted' };
-    return { status: 'error', error: describe(error) };
+    return { status: 'error', error: describe(error), hasLostChild: error?.signal === 'SIGINT' };
   };
 
   const evaluate = async (mine, given) => {
@@ -661,6 +661,8 @@
     } catch (error) {
       outcome = failed(error);
     }
+    // What ended a child by SIGINT was sent to our process group: Node's thread may take our own signal a moment later.
+    if (outcome.hasLostChild) outcome = await Promise.race([ended, new Promise((done) => { setTimeout(done, 1000, outcome); })]);
     if (outcome.error && !notebook) process.stderr.write(`${outcome.error.traceback}\n`);
     await turn(); // rejections that nobody has handled are told now
     if (mine.cut) outcome = { status: 'interrupted' };
