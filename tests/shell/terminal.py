@@ -57,6 +57,7 @@ class Terminal:
         self.raw = b""
         self._descriptor = descriptor
         self._screen = _Screen(descriptor)
+        self._lines: list[str] | None = None  # of the screen as it is; to draw it costs more than all else here
         self._stream = pyte.ByteStream(self._screen)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, self._take)
@@ -70,6 +71,7 @@ class Terminal:
             self._loop.remove_reader(self._descriptor)
         self.raw += data
         self._stream.feed(data)
+        self._lines = None
 
     def close(self) -> None:
         """Hang up."""
@@ -79,10 +81,11 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """The screen, from its top to the last line with something on it."""
-        lines = [line.rstrip() for line in self._screen.display]
-        while lines and not lines[-1]:
-            lines.pop()
-        return lines
+        if self._lines is None:
+            self._lines = [line.rstrip() for line in self._screen.display]
+            while self._lines and not self._lines[-1]:
+                self._lines.pop()
+        return self._lines
 
     @property
     def _row(self) -> int:
