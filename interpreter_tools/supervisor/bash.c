@@ -12,7 +12,6 @@
  */
 #include "cells.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -24,8 +23,6 @@
 #include <unistd.h>
 
 #define ERRORS 62    /* where a new bash has its stderr at first: on the real one it would tell that it has no terminal */
-#define MOST_TOLD 256
-#define REPEATS_TO_BASH 5 /* of the looks for what an interrupt has not reached: a tenth of a second */
 #define PATIENCE_US 5000000 /* for a bash to begin, or to come back from a cell whose end it has told */
 #define ABOVE_ALL 200 /* no descriptor of bash is there */
 
@@ -34,8 +31,6 @@ static struct {
 	int leaving;                /* the EXIT trap of the cells */
 	int setup, hold, on_exit;   /* commands of ours */
 	int next[2];                /* what the bash after this one reads */
-	pid_t told[MOST_TOLD];      /* processes that the last interrupt has reached */
-	size_t told_count;
 } bash = {.state = -1, .options = -1, .leaving = -1, .setup = -1, .hold = -1, .on_exit = -1, .next = {-1, -1}};
 
 /* A number after an @ stands for one of these: our process, and descriptors of it. */
@@ -125,6 +120,23 @@ void memory_read(int fd, struct buffer *content)
 		add(content, bytes, (size_t)size);
 }
 
+bool read_file(const char *path, struct buffer *content)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	memory_read(fd, content);
+	close(fd);
+	return content->size > 0;
+}
+
+bool read_about(pid_t pid, const char *what, struct buffer *content)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, what);
+	return read_file(path, content);
+}
+
 void pipe_new(int fds[2])
 {
 	close_fd(&fds[0]);
@@ -201,77 +213,6 @@ void bash_held(struct buffer *state, struct buffer *options)
 {
 	memory_read(bash.state, state);
 	memory_read(bash.options, options);
-}
-
-static bool read_status(pid_t pid, struct buffer *status)
-{
-	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	memory_read(fd, status);
-	close(fd);
-	return true;
-}
-
-static uint64_t field(const struct buffer *status, const char *name, int base)
-{
-	const char *at = strstr(status->at, name);
-	return at ? strtoull(at + strlen(name), NULL, base) : 0;
-}
-
-static bool is_bash(pid_t pid)
-{
-	char path[64], ours[MAX_PATH], its[MAX_PATH];
-	snprintf(path, sizeof path, "/proc/%d/exe", (int)cells.bash);
-	ssize_t length = readlink(path, ours, sizeof ours);
-	snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
-	return length > 0 && readlink(path, its, sizeof its) == length && !memcmp(its, ours, (size_t)length);
-}
-
-static bool was_interrupted(pid_t pid)
-{
-	for (size_t i = 0; i < bash.told_count; i++)
-		if (bash.told[i] == pid)
-			return true;
-	return false;
-}
-
-static void interrupt(pid_t pid)
-{
-	if (bash.told_count < MOST_TOLD && !was_interrupted(pid)) {
-		bash.told[bash.told_count++] = pid;
-		kill(pid, SIGINT);
-	}
-}
-
-/*
- * Interrupt bash and the programs in its foreground, each once. A child that bash has just forked goes without: an interrupt
- * would make it go back to reading commands, as the shell that it is a copy of, and it would read ours. It is told by what
- * no other child of bash does: it still catches interrupts. The next call finds what became of it.
- */
-void bash_interrupt(bool again)
-{
-	struct buffer status = {0};
-	DIR *all = opendir("/proc");
-	if (!again)
-		bash.told_count = 0;
-	for (struct dirent *each; all && (each = readdir(all));) {
-		pid_t pid = (pid_t)strtol(each->d_name, NULL, 10);
-		if (pid <= 1 || pid == cells.bash || getpgid(pid) != cells.bash || !read_status(pid, &status))
-			continue;
-		if (field(&status, "\nSigCgt:\t", 16) & (1u << (SIGINT - 1)) && is_bash(pid))
-			continue;
-		interrupt(pid);
-	}
-	if (all)
-		closedir(all);
-	free(status.at);
-	if (cells.repeats >= REPEATS_TO_BASH) /* it goes on where a program that it waited for has ended by itself */
-		kill(cells.bash, SIGINT);
-	else
-		interrupt(cells.bash);
 }
 
 void bash_forget(void)

@@ -26,7 +26,9 @@
 #define MOST_DEPTH 64         /* directories below one another */
 #define PIECE 32768           /* bytes */
 #define AGAIN_NS 4000000 /* until what an interrupt has not reached is looked for, then twice that */
-#define MOST_REPEATS 10
+#define MOST_DOUBLED 3
+#define MOST_REPEATS 64
+#define REPEATS_TO_BASH 5 /* a tenth of a second */
 
 struct cells cells = {
 	.commands = {-1, -1}, .report = {-1, -1}, .code = -1, .status = -1, .input = -1, .input_end = -1, .bash = -1, .cell = -1, .question = -1};
@@ -404,14 +406,46 @@ static void ask_for_end(void)
 	command("{ builtin printf '\\0done %%d %" PRId64 " %%s %%s\\0' \"$?\" \"$-\" \"$BASHOPTS\"; builtin set +xv; } 2>/dev/null >/proc/%d/fd/%d\n", cells.cell, pid, cells.report[1]);
 }
 
+/* The last interrupt may reach bash as late as now. When it has read another line whole, none is left to hit the next cell. */
+static void confirm_end(int status)
+{
+	cells.has_ended = true;
+	cells.ends_with = status;
+	cells.repeats = 0;
+	foreground_interrupt(false); /* what it has started meanwhile */
+	ask_for_end();
+}
+
+/*
+ * Look for what the interrupt has not reached. Where nothing of the cell runs, bash may have lost the line that asks for its end,
+ * or wait for the end of a quotation in the rest of it: another interrupt has it forget that.
+ */
+static void look_again(unsigned repeats)
+{
+	bool insists = repeats >= REPEATS_TO_BASH && repeats % 2;
+	foreground_interrupt(insists);
+	if (!insists && (cells.has_ended || repeats >= REPEATS_TO_BASH))
+		ask_for_end();
+}
+
+static void forget_interrupts(void)
+{
+	static const struct timespec now;
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigtimedwait(&set, NULL, &now);
+	interrupted = 0;
+}
+
 static void run_cell(const struct request *request)
 {
 	struct buffer said = {0}, code = {0};
 	int input[2] = {-1, -1};
 	char from[64] = "/dev/null";
 	cells.cell = request->cell;
-	interrupted = 0; /* from here on it is the cell's */
-	cells.has_begun = false;
+	forget_interrupts(); /* from here on they are the cell's */
+	cells.has_begun = cells.has_ended = false;
 	cells.repeats = 0;
 	cells.interrupts = 0;
 	add_format(&said, "{\"event\":\"started\",\"cell\":%" PRId64 "}", cells.cell);
@@ -558,8 +592,10 @@ static void take_report(const char *report)
 		cells.trace = strchr(flags, 'x');
 		cells.verbose = strchr(flags, 'v');
 		cells.extglob = strstr(report, "extglob");
-		if (cell == cells.cell)
-			end_cell(status);
+		if (cell == cells.cell && cells.interrupts && !cells.has_ended)
+			confirm_end(status);
+		else if (cell == cells.cell)
+			end_cell(cells.has_ended ? cells.ends_with : status);
 	} else if (!strcmp(report, "begun")) {
 		cells.has_begun = true; /* an interrupt that came before was nobody's */
 	} else if (sscanf(report, "exit %d", &status) == 1) { /* the next bash is on its way */
@@ -680,7 +716,8 @@ _Noreturn void cells_run(void)
 	signal(SIGQUIT, SIG_IGN);
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &blocked, &before_wait);
+	sigaddset(&blocked, SIGINT);
+	sigprocmask(SIG_BLOCK, &blocked, &before_wait); /* but while we wait: none comes between a look and the wait */
 	connect_client();
 	tool_install();
 	parking_begin(&before_wait);
@@ -697,12 +734,13 @@ _Noreturn void cells_run(void)
 			{.fd = cells.report[0], .events = POLLIN},
 			{.fd = cells.input, .events = types || asks ? POLLOUT : 0},
 		};
-		if (interrupted > cells.interrupts && cells.cell >= 0 && cells.has_begun) {
+		if (interrupted > cells.interrupts && cells.cell >= 0 && cells.has_begun && !cells.has_ended) {
 			cells.interrupts = interrupted;
 			cells.repeats = 0;
-			bash_interrupt(false);
+			foreground_begin();
+			foreground_interrupt(false);
 		}
-		int64_t wait_ns = (int64_t)AGAIN_NS << (cells.has_begun ? cells.repeats : MOST_REPEATS / 2);
+		int64_t wait_ns = (int64_t)AGAIN_NS << (cells.has_begun && cells.repeats < MOST_DOUBLED ? cells.repeats : MOST_DOUBLED);
 		const struct timespec again = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
 		bool waits = interrupted && cells.cell >= 0 && !cells.has_begun;
 		bool repeats = waits || (interrupted && cells.cell >= 0 && cells.repeats < MOST_REPEATS);
@@ -710,10 +748,7 @@ _Noreturn void cells_run(void)
 		if (count == 0 && waits) {
 			cells.has_begun = true; /* an interrupt of the cell before has cost it the word */
 		} else if (count == 0 && repeats) {
-			cells.repeats++;
-			bash_interrupt(true);
-			if (cells.repeats == MOST_REPEATS / 2)
-				ask_for_end();
+			look_again(++cells.repeats);
 		}
 		if (fds[1].revents & POLLIN && count > 0)
 			read_reports();

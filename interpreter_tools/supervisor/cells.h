@@ -1,6 +1,7 @@
 /*
  * The cell runner of shells, another program than the supervisor: cells.c (the conversation, and the cells), bash.c (the
- * bash that it drives), parking.c (checkpoints, and the way back to them), snapshot.c (the files that a checkpoint holds).
+ * bash that it drives), foreground.c (interrupts of what it waits for), parking.c (checkpoints, and the way back to them),
+ * snapshot.c (the files that a checkpoint holds).
  */
 #ifndef INTERPRETER_TOOLS_CELLS_H
 #define INTERPRETER_TOOLS_CELLS_H
@@ -49,6 +50,8 @@ struct cells {
 	int last; /* status of the cell before */
 	bool trace, verbose, extglob;
 	bool has_begun; /* bash has begun the cell */
+	bool has_ended; /* it has told so, of a cell that was interrupted, and is to tell it again */
+	int ends_with;  /* the status that it told first */
 	int interrupts;   /* of it, that were passed on */
 	unsigned repeats; /* of the last one */
 	struct timespec began, began_coarse, ended;
@@ -88,14 +91,19 @@ struct traits { /* of a bash, which the one that begins in its place gets */
 void memory_new(int *fd, const char *name);
 void memory_fill(int fd, const char *bytes, size_t size);
 void memory_read(int fd, struct buffer *content);
+bool read_file(const char *path, struct buffer *content); /* false: it is empty, too */
+bool read_about(pid_t pid, const char *what, struct buffer *content); /* a file of its directory in /proc */
 void pipe_new(int fds[2]);
 bool bash_start(const struct traits *traits, const sigset_t *signals); /* NULL: the first one */
 void bash_follow(void); /* it has left, and its process becomes a new bash, which reports `again` */
 void bash_wait(void);   /* until it is idle: its descriptors are those of the cells */
 void bash_hold(void);   /* it writes down what it holds, and reports `held` */
 void bash_held(struct buffer *state, struct buffer *options);
-void bash_interrupt(bool again); /* again: what it has not reached yet */
 void bash_forget(void); /* it is another process's */
+
+/* foreground.c */
+void foreground_begin(void);             /* another interrupt */
+void foreground_interrupt(bool insists); /* what it has not reached yet; `insists`: bash once more, too */
 
 /* parking.c */
 void parking_begin(const sigset_t *signals);      /* those that bash has */

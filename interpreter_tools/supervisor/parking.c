@@ -61,23 +61,6 @@ static void refuse_error(const char *what)
 
 /* ---- other processes of the context ---- */
 
-static bool read_file(const char *path, struct buffer *content)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	memory_read(fd, content);
-	close(fd);
-	return content->size > 0;
-}
-
-static bool read_about(pid_t pid, const char *what, struct buffer *content)
-{
-	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, what);
-	return read_file(path, content);
-}
-
 static bool is_left_out(pid_t pid)
 {
 	for (size_t i = 0; i < parking.parked_count; i++)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,16 +40,41 @@ _ENDS = {
     "a pipe": ("set -o pipefail; exit 6 | cat", 6),
     "success": ("exit 0; echo never", 0),
 }
-_INTERRUPTED = {
-    "a loop": "while :; do :; done",
-    "a child": "sleep 100; echo never",
-    "a loop of children": "for i in 1 2 3; do sleep 100; done; echo never",
-    "a pipe": "sleep 100 | cat; echo never",
-    "a substitution": "x=$(sleep 100); echo never",
-    "a function": "g() { sleep 100; }; g; echo never",
-    "input": "read line; echo never",
-    "wait": "sleep 100 & wait; echo never",
-}
+_INTERRUPTED = (
+    "while :; do :; done",
+    "sleep 100",
+    "for i in 1 2 3; do sleep 100; done",
+    "for i in {1..99999}; do x=$(echo $i); done",
+    "for i in {1..99999}; do echo $i | cat >/dev/null; done",
+    "until false; do sleep 0.001; done",
+    "sleep 100 | cat",
+    "sleep 100 | cat | cat",
+    "yes | tr y n >/dev/null",
+    "yes | xargs -n1 true",
+    "while :; do echo y; done | cat >/dev/null",
+    "sleep 100 | while read line; do echo $line; done",
+    "{ sleep 100; echo never; } | cat",
+    "cat <(sleep 100)",
+    "x=$(sleep 100; echo never)",
+    "x=$(sleep 100 | cat)",
+    "(sleep 100; echo never)",
+    "( (sleep 100; echo never); echo never)",
+    "(while :; do :; done; echo never)",
+    "g() { sleep 100; echo never; }; g",
+    "g() ( sleep 100; echo never ); g",
+    "eval 'sleep 100; echo never'",
+    "bash -c 'sleep 100; echo never'",
+    "sh -c 'sleep 100; echo never'",
+    "read line",
+    "sleep 100 & wait",
+    "timeout 100 sleep 200",
+    "timeout 100 sleep 200 | cat",
+    "x=$(timeout 100 sleep 200)",
+    "setsid -w sleep 100",
+    "set -m; sleep 100",
+    "set -m; sleep 100 | cat",
+    "set +m; sleep 100",
+)
 
 
 @pytest.fixture
@@ -88,14 +114,18 @@ async def test_background_jobs_go_on(context: Context) -> None:
     assert (result.stdout, result.stderr) == ("143\n3\n", "")
 
 
-@pytest.mark.parametrize("name", _INTERRUPTED)
-async def test_an_interrupt_keeps_the_variables(context: Context, name: str) -> None:
-    """It ends what runs in the foreground, and the rest of the cell."""
-    await context.run("kept=7")
-    async with context.stream(_INTERRUPTED[name], timeout=0.3) as cell:
-        result = await cell.result()
-    assert (result.outcome, result.exit_code, result.stdout) == ("timeout", 130, ""), result.notes
-    assert (await context.run("echo $kept")).stdout == "7\n"
+async def test_an_interrupt_ends_all_that_bash_waits_for(context: Context) -> None:
+    """At any moment, the rest of the cell too; the variables stay, and so do the jobs of earlier cells."""
+    await context.run("kept=7; set -m; sleep 1000 & in_group=$!; set +m; timeout 1000 sleep 1000 & alone=$!")
+    for code in _INTERRUPTED:
+        for moment in (0, 0.05):
+            async with context.stream(f"echo begun; {code}; echo never", timeout=30) as cell:
+                await anext(aiter(cell))
+                await asyncio.sleep(moment)
+                await context.interrupt()
+                result = await cell.result()
+            assert (result.outcome, result.exit_code, result.stdout) == ("error", 130, "begun\n"), (code, result)
+    assert (await context.run("echo $kept; kill $in_group $alone && echo both")).stdout == "7\nboth\n"
 
 
 async def test_traps_of_a_cell_are_its_own(context: Context) -> None:
