@@ -79,7 +79,9 @@ async def assert_alike(
     words = " ".join(f"'{name}={value}'" for name, value in variables.items())
     bare = f"#!/bin/sh\nunset PWD; exec /usr/bin/env {words} $(command -v python3) /workspace/main.py"
     ours, theirs = await asyncio.gather(
-        engine.run("python", code, image=image, files=library, environment=environment, strategy=POOL, timeout=30),
+        engine.run(
+            "python", code.encode(), image=image, files=library, environment=environment, strategy=POOL, timeout=30
+        ),
         engine.run("shell", bare, image=image, files={**library, "main.py": code.encode()}, strategy=POOL, timeout=30),
     )
     assert visible(ours) == visible(theirs)
