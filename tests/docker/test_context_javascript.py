@@ -141,10 +141,10 @@ async def test_an_interrupt_keeps_the_variables(context: Context, name: str) -> 
 async def test_an_interrupt_may_reach_a_child_first(context: Context) -> None:
     """Its end is no error of the cell then; a child that ends so by itself is one."""
     code = "require('child_process').execSync('kill -INT $$')"
-    result = await context.run(f"setTimeout(() => process.kill(process.pid, 'SIGINT'), 100); {code}")
-    assert (result.exit_code, result.error and result.error.name) == (130, "KeyboardInterrupt")
     result = await context.run(code)
     assert (result.exit_code, result.error and result.error.name) == (1, "Error")
+    result = await context.run(f"setTimeout(() => process.kill(process.pid, 'SIGINT'), 100); {code}")
+    assert (result.exit_code, result.error and result.error.name) == (130, "KeyboardInterrupt")
 
 
 async def test_an_interrupted_cell_never_goes_on(context: Context) -> None:
