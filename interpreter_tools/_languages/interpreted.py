@@ -48,12 +48,13 @@ DENO = LanguageConfig(
     environment={"NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1", "DENO_DIR": f"{_HOME}/.deno"},
 )
 
-# The modules of a Mix project lie in its `lib`, and so does the program, perhaps.
+# The modules of a Mix project lie in its `lib`, where the program may lie, too. They are there before it begins.
 _ELIXIR = r"""
 case $1 in */lib/*) root=${1%%/lib/*} ;; *) root=${1%/*} ;; esac
-if test -f "$root/mix.exs" && test -d "$root/lib"; then
-    case $1 in "$root"/lib/*) shift && set -- -e '' "$@" ;; esac
-    set -- -pr "$root/lib/**/*.ex" "$@"
+if test -f "$root/mix.exs"; then
+    file=$1 && shift
+    modules="Path.wildcard(\"$root/lib/**/*.ex\") -- [\"$file\"]"
+    set -- -e "Kernel.ParallelCompiler.require($modules)" -r "$file" "$@"
 fi
 exec elixir "$@"
 """
