@@ -113,12 +113,14 @@ JAVA = LanguageConfig(
 # The classes that the compiler itself consists of are an archive of the image, which halves its time. Its heap leaves
 # room for the rest of it within 512 MB.
 _KOTLIN = "/usr/local/lib/kotlin"
-_KOTLIN_LIBRARIES = ":".join(
-    f"{_KOTLIN}/lib/{name}.jar"
-    for name in (
-        *("kotlin-stdlib", "kotlin-reflect", "kotlin-test", "kotlinx-coroutines-core-jvm", "kotlin-script-runtime"),
-    )
+_KOTLIN_JARS = (
+    "kotlin-stdlib",
+    "kotlin-reflect",
+    "kotlin-test",
+    "kotlinx-coroutines-core-jvm",
+    "kotlin-script-runtime",
 )
+_KOTLIN_LIBRARIES = ":".join(f"{_KOTLIN}/lib/{name}.jar" for name in _KOTLIN_JARS)
 KOTLIN = LanguageConfig(
     language="kotlin",
     default_image="interpreter-tools/kotlin:1",

@@ -114,7 +114,7 @@ static pid_t job_of(const struct processes *all, const struct process *it)
 	return 0;
 }
 
-static unsigned long long ticks_of(clockid_t clock)
+static unsigned long long nanoseconds(clockid_t clock)
 {
 	struct timespec now;
 	clock_gettime(clock, &now);
@@ -125,8 +125,8 @@ static unsigned long long ticks_of(clockid_t clock)
 static unsigned long long cell_began(void)
 {
 	unsigned long long began = (unsigned long long)cells.began.tv_sec * 1000000000 + (unsigned long long)cells.began.tv_nsec;
-	unsigned long long lasted = ticks_of(CLOCK_MONOTONIC) - began;
-	return (ticks_of(CLOCK_BOOTTIME) - lasted) / (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+	unsigned long long lasted = nanoseconds(CLOCK_MONOTONIC) - began;
+	return (nanoseconds(CLOCK_BOOTTIME) - lasted) / (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
 }
 
 static bool has_signal(const struct buffer *status, const char *which, int number)
