@@ -3,7 +3,8 @@
 Each run is in a fresh sandbox. After each hostile one comes an innocent one, which must see nothing of it. It tells of
 the kernel's memory, namespaces, the containers' memory and the client's descriptors, at the beginning, on the way and
 at the end: all must be flat. The kernel's memory is that of the whole host, and so of what runs beside. A sandbox that
-is ready has a network of its own, or the checked one of the run before. 50,000 runs take ten minutes and more. ``python -m bench`` leaves it out unless it is named.
+is ready has a network of its own, or the checked one of the run before. 50,000 runs take ten minutes and more.
+``python -m bench`` leaves it out unless it is named.
 """
 
 from __future__ import annotations
