@@ -277,6 +277,7 @@ class Processes:
         except BaseException:
             with awake_limit(_GIVE_UP_DEADLINE, shield=True):
                 await process.signal(signal.SIGTERM)
+                await process.close_stdin()  # Python can sleep over a signal: at the end of its input it looks
                 await process.wait()
             raise
         finally:
