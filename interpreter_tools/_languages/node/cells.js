@@ -218,6 +218,13 @@
     if (cell) cell.taken += 1;
     return true;
   };
+  const processes = internalBinding('spawn_sync');
+  const { spawn } = processes;
+  processes.spawn = (options) => {
+    const ended = spawn(options);
+    if (cell && ended.signal === 'SIGINT') cell.hasLostChild = true;
+    return ended;
+  };
   const LOOK = 15; // ms between two looks while a cell awaits something
 
   const inner = { step: undefined, taken: undefined };
@@ -533,7 +540,7 @@
   const failed = (error) => {
     if (error instanceof Exit) return { status: error.code ? 'error' : 'ok', exit_code: error.code };
     if (isInterrupt(error)) return { status: 'interrupted' };
-    return { status: 'error', error: describe(error), hasLostChild: error?.signal === 'SIGINT' };
+    return { status: 'error', error: describe(error) };
   };
 
   const evaluate = async (mine, given) => {
@@ -556,16 +563,20 @@
       const options = { expression, replMode: true, objectGroup: 'cell' };
       setImmediate(() => {
         if (mine.over) return; // it was interrupted just now
+        let isWatched = true, answered; // our own steps must not go on in what an interrupt ends
         try {
           watched(() => {
-            session.post('Runtime.evaluate', options, answer);
+            session.post('Runtime.evaluate', options, (...told) => { if (isWatched) answered = told; else answer(...told); });
             runMicrotasks(); // what the cell's functions await can be a loop without an end, too
           });
+          if (answered) answer(...answered);
         } catch (error) {
           if (!isInterrupt(error)) return reject(error);
           forgetCell();
           mine.cut = true; // what the cell left running was ended, though its own lines had an end
           mine.end({ status: 'interrupted' });
+        } finally {
+          isWatched = false;
         }
       });
     });
@@ -631,7 +642,7 @@
   let count = 0;
   const turn = () => new Promise((resolve) => { setImmediate(resolve); });
   const run = async ({ cell: number, code, stdin: open, notebook, silent, history = true, environment }) => {
-    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, cut: false, end: undefined };
+    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, cut: false, hasLostChild: false, end: undefined };
     const ended = new Promise((resolve) => {
       mine.end = (outcome) => {
         mine.over = true;
@@ -662,7 +673,7 @@
       outcome = failed(error);
     }
     // What ended a child by SIGINT was sent to our process group: Node's thread may take our own signal a moment later.
-    if (outcome.hasLostChild) outcome = await Promise.race([ended, new Promise((done) => { setTimeout(done, 1000, outcome); })]);
+    if (mine.hasLostChild && outcome.status !== 'interrupted') outcome = await Promise.race([ended, new Promise((done) => { setTimeout(done, 1000, outcome); })]);
     if (outcome.error && !notebook) process.stderr.write(`${outcome.error.traceback}\n`);
     await turn(); // rejections that nobody has handled are told now
     if (mine.cut) outcome = { status: 'interrupted' };
