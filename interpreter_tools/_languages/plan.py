@@ -163,10 +163,14 @@ def _declare_utf_8(match: re.Match[bytes]) -> bytes:
     return match[0] if match[2].lower().startswith((b"utf-8", b"utf8", b"utf_8")) else match[1] + b"utf-8"
 
 
+def as_utf_8(code: bytes) -> bytes:
+    """Return a file's text as UTF-8, where it is the UTF-16 of editors and shells of Windows."""
+    is_utf_16 = code.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return code.decode("utf-16", "replace").encode() if is_utf_16 else code
+
+
 def _plain_text(code: bytes) -> bytes:
-    if code.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as editors and shells of Windows write files
-        code = code.decode("utf-16", "replace").encode()
-    code = code.removeprefix(codecs.BOM_UTF8)
+    code = as_utf_8(code).removeprefix(codecs.BOM_UTF8)
     if b"\r\n" in code and 2 * code.count(b"\r\n") >= code.count(b"\n"):
         return code.replace(b"\r\n", b"\n")
     return code

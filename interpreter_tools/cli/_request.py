@@ -12,6 +12,7 @@ import msgspec
 from interpreter_tools._config.model import PoolConfig
 from interpreter_tools._config.options import RunApp
 from interpreter_tools._exceptions import ConfigurationError
+from interpreter_tools._languages.plan import as_utf_8
 from interpreter_tools.cli._language import guess_language, keeps_name
 from interpreter_tools.cli._limits import Limits
 from interpreter_tools.cli._settings import load_settings
@@ -116,8 +117,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def _read_code(self) -> bytes:
         if self.code is not None:
             return self.code.encode("utf-8", "surrogateescape")
-        data = sys.stdin.buffer.read() if self.file is None else self.file.read_bytes()
-        return data.decode("utf-16", "replace").encode() if data.startswith((b"\xff\xfe", b"\xfe\xff")) else data
+        return as_utf_8(sys.stdin.buffer.read() if self.file is None else self.file.read_bytes())
 
 
 def _file(text: str) -> tuple[str, str]:

@@ -26,7 +26,8 @@
 #define MOST_DEPTH 64         /* directories below one another */
 #define PIECE 32768           /* bytes */
 #define AGAIN_NS 4000000 /* until what an interrupt has not reached is looked for, then twice that */
-#define MOST_DOUBLED 3
+#define MOST_DOUBLED 3 /* times */
+#define BEGIN_NS 128000000 /* until a cell that was interrupted is taken to have begun */
 #define MOST_REPEATS 64
 #define REPEATS_TO_BASH 5 /* a tenth of a second */
 
@@ -353,16 +354,12 @@ static void read_told(bool waits);
 /* What bash and its children have used; those that are under way are not counted. */
 static int64_t used_us(void)
 {
-	char path[64], line[1024];
+	struct buffer line = {0};
 	unsigned long long ticks[4] = {0};
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)cells.bash);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t size = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
-	close_fd(&fd);
-	line[size > 0 ? size : 0] = 0;
-	const char *rest = strrchr(line, ')');
+	const char *rest = read_about(cells.bash, "stat", &line) ? strrchr(line.at, ')') : NULL;
 	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &ticks[0], &ticks[1], &ticks[2], &ticks[3]) != 4)
-		return 0;
+		memset(ticks, 0, sizeof ticks);
+	free(line.at);
 	return (int64_t)((ticks[0] + ticks[1] + ticks[2] + ticks[3]) * 1000000u / (unsigned long long)sysconf(_SC_CLK_TCK));
 }
 
@@ -740,7 +737,7 @@ _Noreturn void cells_run(void)
 			foreground_begin();
 			foreground_interrupt(false);
 		}
-		int64_t wait_ns = (int64_t)AGAIN_NS << (cells.has_begun && cells.repeats < MOST_DOUBLED ? cells.repeats : MOST_DOUBLED);
+		int64_t wait_ns = cells.has_begun ? (int64_t)AGAIN_NS << (cells.repeats < MOST_DOUBLED ? cells.repeats : MOST_DOUBLED) : BEGIN_NS;
 		const struct timespec again = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
 		bool waits = interrupted && cells.cell >= 0 && !cells.has_begun;
 		bool repeats = waits || (interrupted && cells.cell >= 0 && cells.repeats < MOST_REPEATS);

@@ -27,7 +27,8 @@ struct process {
 	pid_t job; /* the child of bash that it comes from; 0: none */
 	char state;
 	unsigned long long started; /* ticks of the clock since the machine began */
-	bool is_foreground;
+	bool is_foreground;         /* and does not ignore interrupts */
+	bool catches;               /* interrupts; else one ends it */
 };
 
 struct processes {
@@ -114,19 +115,14 @@ static pid_t job_of(const struct processes *all, const struct process *it)
 	return 0;
 }
 
-static unsigned long long nanoseconds(clockid_t clock)
-{
-	struct timespec now;
-	clock_gettime(clock, &now);
-	return (unsigned long long)now.tv_sec * 1000000000 + (unsigned long long)now.tv_nsec;
-}
-
 /* When the cell began, in the ticks in which the kernel tells when a process did. */
 static unsigned long long cell_began(void)
 {
-	unsigned long long began = (unsigned long long)cells.began.tv_sec * 1000000000 + (unsigned long long)cells.began.tv_nsec;
-	unsigned long long lasted = nanoseconds(CLOCK_MONOTONIC) - began;
-	return (nanoseconds(CLOCK_BOOTTIME) - lasted) / (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+	struct timespec now;
+	uint64_t lasted_us = now_us() - ((uint64_t)cells.began.tv_sec * 1000000 + (uint64_t)cells.began.tv_nsec / 1000);
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	uint64_t began_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - lasted_us;
+	return began_us / (1000000u / (unsigned)sysconf(_SC_CLK_TCK));
 }
 
 static bool has_signal(const struct buffer *status, const char *which, int number)
@@ -135,14 +131,15 @@ static bool has_signal(const struct buffer *status, const char *which, int numbe
 	return at && strtoull(at + strlen(which), NULL, 16) & 1ull << (number - 1);
 }
 
-/* What an interrupt does to it. */
-static enum { ENDS, IS_CAUGHT, IS_IGNORED } effect(pid_t pid)
+/* Take it into the foreground, unless it ignores interrupts. */
+static bool take(struct process *it)
 {
 	struct buffer status = {0};
-	bool there = read_about(pid, "status", &status);
-	bool caught = there && has_signal(&status, "\nSigCgt:\t", SIGINT), ignored = there && has_signal(&status, "\nSigIgn:\t", SIGINT);
+	bool there = read_about(it->pid, "status", &status);
+	it->catches = there && has_signal(&status, "\nSigCgt:\t", SIGINT);
+	it->is_foreground = !there || !has_signal(&status, "\nSigIgn:\t", SIGINT);
 	free(status.at);
-	return ignored ? IS_IGNORED : caught ? IS_CAUGHT : ENDS;
+	return it->is_foreground;
 }
 
 /* It has not looked at its interrupt yet. */
@@ -187,16 +184,16 @@ static void mark(struct processes *all, bool waits)
 		const struct process *job = it->job ? find(all, it->job) : NULL;
 		if (it->pid == cells.bash || it->state == 'Z')
 			continue;
-		it->is_foreground = it->group == cells.bash || (job && job->group == cells.bash && job->started >= began);
-		own |= it->is_foreground && effect(it->pid) != IS_IGNORED;
+		if (it->group == cells.bash || (job && job->group == cells.bash && job->started >= began))
+			own |= take(it);
 		if (it->job == it->pid && it->group != cells.bash && it->started >= began &&
 		    (!youngest || it->started > youngest->started || (it->started == youngest->started && it->pid > youngest->pid)))
 			youngest = it;
 	}
 	for (size_t i = 0; i < all->count && !own && waits && youngest; i++) {
 		const struct process *job = all->at[i].job ? find(all, all->at[i].job) : NULL;
-		if (job && job->group == youngest->group && job->started >= began)
-			all->at[i].is_foreground = all->at[i].state != 'Z';
+		if (job && job->group == youngest->group && job->started >= began && all->at[i].state != 'Z')
+			take(&all->at[i]);
 	}
 }
 
@@ -234,18 +231,18 @@ static bool stop(struct pids *stopped)
 		read_all(&all);
 		mark(&all, waits);
 		for (size_t i = 0; i < all.count; i++) {
-			pid_t pid = all.at[i].pid;
-			/* What the program has stopped itself stays so. What would have ended by an interrupt has become another program since. */
-			if (!all.at[i].is_foreground || all.at[i].state == 'T' || has(stopped, pid) || effect(pid) == IS_IGNORED ||
-			    (has(&told, pid) && effect(pid) != ENDS))
-				continue;
+			const struct process *it = &all.at[i];
+			bool is_told = has(&told, it->pid) && it->catches; /* else it has become another program since */
+			if (!it->is_foreground || is_told || it->state == 'T' || has(stopped, it->pid))
+				continue; /* what the program has stopped itself stays so */
 			if (!stopped->count)
 				stop_bash(until);
-			while (is_new(&all.at[i]) && now_us() < until) /* the others wait for it */
+			bool new;
+			while ((new = is_new(it)) && now_us() < until) /* the others wait for it */
 				usleep(100);
-			settled = settled && !is_new(&all.at[i]);
-			kill(pid, SIGSTOP);
-			put(stopped, pid);
+			settled = settled && !new;
+			kill(it->pid, SIGSTOP);
+			put(stopped, it->pid);
 			more = true;
 		}
 	}

@@ -11,6 +11,7 @@ import _socket
 import asyncio
 import builtins
 import contextvars
+import functools
 import getpass
 import importlib
 import os
@@ -121,20 +122,12 @@ class Runner:
         A coroutine that is given to that loop itself, by ``run_until_complete``, gets a loop of its own.
         """
 
-        def until_complete(future):
-            __tracebackhide__ = True
-            if asyncio.iscoroutine(future):
-                return asyncio.run(future)
-            raise RuntimeError("This event loop is already running")
-
         def alone(function):
             def run(*arguments, **options):
                 __tracebackhide__ = True
                 running = asyncio._get_running_loop()
                 if running is not self.loop:
                     return function(*arguments, **options)
-                if arguments[0] is self.loop:
-                    return until_complete(*arguments[1:], **options)
                 asyncio._set_running_loop(None)
                 try:
                     return function(*arguments, **options)
@@ -148,7 +141,19 @@ class Runner:
         asyncio.run = asyncio.runners.run = alone(asyncio.run)
         if hasattr(asyncio, "Runner"):
             asyncio.Runner.run = alone(asyncio.Runner.run)
-        asyncio.BaseEventLoop.run_until_complete = alone(asyncio.BaseEventLoop.run_until_complete)
+        plain = asyncio.BaseEventLoop.run_until_complete
+        nested = alone(plain)
+
+        @functools.wraps(plain)
+        def run_until_complete(loop, future):
+            __tracebackhide__ = True
+            if loop is not self.loop:
+                return nested(loop, future)
+            if asyncio._get_running_loop() is loop and asyncio.iscoroutine(future):
+                return asyncio.run(future)
+            return plain(loop, future)
+
+        asyncio.BaseEventLoop.run_until_complete = run_until_complete
 
     def _after_fork(self):
         """Be an ordinary process: the conversation is the parent's."""
