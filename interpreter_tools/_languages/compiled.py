@@ -174,7 +174,9 @@ OCAML = LanguageConfig(
     compile=CompileStep(command=_script(compilers.OCAML)),
     run_command=(_PROGRAM,),
     aliases=("ml",),
-    environment={"OCAMLRUNPARAM": "b"},  # programs tell where an exception was raised
+    # Programs tell where an exception was raised. A recursion without end overflows a stack of 32 M words, 256 MB,
+    # before it takes all memory; OCaml's own limit is 1 GB.
+    environment={"OCAMLRUNPARAM": "b,l=32M"},
 )
 
 COMPILED = (C, CPP, FORTRAN, PASCAL, GO, RUST, JAVA, KOTLIN, CSHARP, HASKELL, OCAML)

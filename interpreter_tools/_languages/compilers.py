@@ -215,10 +215,11 @@ exec ghc -v0 "-i.:$folder:$folder/../src:$folder/../lib" -main-is "${module:-Mai
 """
 
 # The compiler writes beside its sources, and takes them in the order in which they need each other. Directives are for
-# the interactive interpreter; their libraries are here in any case.
+# the interactive interpreter; their libraries are here in any case, and a file that it uses is a module.
 OCAML = r"""
 made=$2 folder=$(dirname "$1") status=0
-sed -E 's/^#(require|load|thread).*//' "$1" >"$made/main.ml"
+sed -E 's/^#use +"([^"]*\/)?([a-z])(\w*)\.ml".*/open! \u\2\3;;/
+    s/^#(use|mod_use|require|load|thread|directory|list|camlp4[or]|show|trace|warnings)\b.*//' "$1" >"$made/main.ml"
 take() {
     for module in $(ocamlfind ocamldep -modules "$1" | sed 's/.*://'); do
         name=$(echo "$module" | sed 's/^./\l&/')

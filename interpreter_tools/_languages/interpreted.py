@@ -137,6 +137,38 @@ LUA = LanguageConfig(
     run_command=("lua5.4", "{file}"),
 )
 
+# Octave defines the functions of a program when it comes to them, MATLAB before it begins. So they are defined before,
+# too, by a copy of the program in which all other lines are empty. Octave runs a file of settings for its line editor
+# first, which programs do not have: the copy takes its place. What cannot be read as functions is left to the program.
+_OCTAVE = r"""
+if grep -q '^[[:space:]]*function[[:space:]]' "$1"; then
+    mkdir -p /tmp/.octave
+    awk '
+        {
+            text = $0
+            gsub(/"[^"]*"|'"'[^']*'"'/, "", text)
+            sub(/[%#].*/, "", text)
+            while (gsub(/\([^()]*\)|\[[^][]*\]|\{[^{}]*\}/, "", text)) { }
+            inside = depth > 0
+            count = split(text, parts, /[;,]/)
+            for (i = 1; i <= count; i++) {
+                word = parts[i]
+                gsub(/^[ \t\r]+/, "", word)
+                gsub(/[^a-z_].*/, "", word)
+                if (word == "function" || (depth && word ~ /^(if|for|while|switch|try|do|parfor|unwind_protect)$/))
+                    depth++
+                else if (depth && word ~ /^(until|end(if|for|while|switch|function|parfor|_[a-z_]+)?)$/)
+                    depth--
+                if (depth) inside = 1
+            }
+            print inside ? $0 : NR == 1 ? "1;" : ""
+        }' "$1" >/tmp/.octave/functions.m
+    echo 'try, source ("/tmp/.octave/functions.m"); catch, end' >/tmp/.octave/start.m
+    export OCTAVE_VERSION_INITFILE=/tmp/.octave/start.m
+fi
+exec octave-cli --quiet --no-init-file --no-history "$@"
+"""
+
 OCTAVE = LanguageConfig(
     language="octave",
     default_image="interpreter-tools/octave:1",
@@ -144,7 +176,7 @@ OCTAVE = LanguageConfig(
     interpreters=("octave*", "matlab"),
     # A file that begins with a function would be that function, not a program.
     opening=Opening(text="1; ", when=r"(?:\s|[#%].*\n)*function\b"),
-    run_command=("octave-cli", "--quiet", "--no-init-file", "--no-history", "{file}"),
+    run_command=("sh", "-c", _OCTAVE, "sh", "{file}"),
     aliases=("matlab",),
 )
 

@@ -163,6 +163,16 @@ SHAPES = {
         "% doubles\nfunction y = dbl(x)\n  y = 2 * x;\nend\nprintf('%d %s\\n', dbl(2), argv(){end});",
         "4 x y\n",
     ),
+    "octave, functions at the end": (
+        "octave",
+        (
+            "x = 2; show(fact(3), 'it''s; end');\nprintf('%d\\n', dbl(x));\n\n%% functions\n"
+            "function r = fact(n)\nif n <= 1, r = 1; else r = n * fact(n - 1); end % end\nend\n"
+            "  function show(v, text)\n    w = [1 v]; disp(w(end)'); disp(text);\n  endfunction\n"
+            "function r = dbl(x), r = 2 * x; end\n"
+        ),
+        "6\nit's; end\n4\n",
+    ),
     "octave, a picture": (
         "octave",
         (
@@ -196,6 +206,11 @@ SHAPES = {
         "ocaml",
         '#require "threads";;\nlet () = Thread.join (Thread.create (fun () -> print_endline "t") ())\n',
         "t\n",
+    ),
+    "ocaml, as for its shell": (
+        "ocaml",
+        '#use "topfind";;\n#require "str";;\nlet l = Str.split (Str.regexp " ") "a b";;\nList.iter print_endline l;;\n',
+        "a\nb\n",
     ),
     "java, statements": (
         "java",
@@ -326,6 +341,13 @@ async def test_place_of_an_error_is_told(
     result = await engine.run(language, code)
     assert place in result.stderr
     assert result.outcome == "error"
+
+
+async def test_recursion_without_end_in_ocaml_is_told(docker_client: DockerClient, engine: ExecutionEngine) -> None:
+    """It overflows the stack before it takes all memory."""
+    await skip_without_image(docker_client, "ocaml")
+    result = await engine.run("ocaml", "let rec f n = 1 + f (n + 1)\nlet () = print_int (f 0)\n")
+    assert (result.outcome, "exception Stack overflow" in result.stderr) == ("error", True)
 
 
 async def test_place_of_an_error_in_erlang_is_the_programs(
