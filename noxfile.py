@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +21,7 @@ nox.options.default_venv_backend = "uv|venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 # The largest comes last, so that its summary ends what CI prints.
-nox.options.sessions = ["lint", "types", "unit", "supervisor", "adapters", "server", "examples", "build", "docker"]
+nox.options.sessions = ["lint", "unit", "beside", "supervisor", "adapters", "server", "examples", "docker"]
 os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # the Python that runs nox is the one that is tested
 # The tests start hundreds of processes: without bytecode each one compiles the package anew, which takes twice as long.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -29,6 +30,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("interpreter_tools", "examples", "bench", "tests", "noxfile.py", "hatch_build.py")
 SHARED = Path(".nox", "shared").absolute()
 """The one environment of the sessions that run the package, with every extra, as developers have it."""
+DOCKER_FOLDERS = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
 
 
 def _install(session: nox.Session) -> None:
@@ -123,10 +125,36 @@ def docker(session: nox.Session) -> None:
     """What needs a real Docker engine."""
     _install(session)
     _set_up(session)
-    folders = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
-    alone = ("-m", "docker and alone", *folders, *session.posargs)
-    _pytest(session, *alone, codes=(0, 5))  # 5: session.posargs choose none of them
-    _test(session, "-m", "docker and not alone", *folders, *session.posargs, processes=3)
+    _test(session, "-m", "docker and not alone", *DOCKER_FOLDERS, *session.posargs, processes=3)
+
+
+@nox.session(venv_backend="none")
+def alone(session: nox.Session) -> None:
+    """What needs the Docker engine for itself, one test after another."""
+    _install(session)
+    _set_up(session)
+    # 5: session.posargs choose no such test
+    _pytest(session, "-m", "docker and alone", *DOCKER_FOLDERS, *session.posargs, codes=(0, 5))
+
+
+@nox.session(venv_backend="none")
+def beside(session: nox.Session) -> None:
+    """Types and the wheel beside ``alone``, whose tests leave one of two cores idle."""
+    _install(session)  # all three need the environment, and two the images
+    _set_up(session)
+    one = (sys.executable, "-m", "nox", "--session")
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen((*one, "types", "build"), stdout=told, stderr=subprocess.STDOUT) as other,  # noqa: S603
+    ):
+        try:
+            session.run(*one, "alone", "--", *session.posargs, external=True)
+        finally:
+            failed = other.wait()
+            told.seek(0)
+            sys.stdout.write(told.read().decode(errors="replace"))
+    if failed:
+        session.error("types or build failed")
 
 
 @nox.session(venv_backend="none")

@@ -141,21 +141,14 @@ async def serve(
         engine_config, pool=pool, max_sessions=max(engine_config.max_sessions, server.slots + server.sandboxes)
     )
     log_to_stderr(log)
-    with address.listen() as listener, tempfile.TemporaryDirectory(prefix="interpreter-tools-") as scratch:
+    with address.listen() as listener:
         port = listener.getsockname()[1]
-        cert, private_key, authority = await asyncio.to_thread(_certificate, address, Path(scratch))
-        domain = address.domain.partition(":")[0]
-        site = Site(
-            scheme="http" if cert is None and not address.is_proxied else "https",
-            host=address.domain if address.is_proxied else f"{address.shown}:{port}",
-            key=key or _UNKNOWN_KEY,
-            domain=address.domain if address.is_proxied else f"{domain}:{port}" if domain else "",
-            authority="" if authority is None else str(authority.file),
-        )
-        async with ExecutionEngine(engine_config) as engine:
-            app = create_app(engine, wires=wires, keys=keys, config=server)
+        engine = ExecutionEngine(engine_config)
+        # A server may be killed while it serves. The certificate's key is read by then, and its file is removed.
+        with tempfile.TemporaryDirectory(prefix="interpreter-tools-") as scratch:
+            cert, private_key, authority = await asyncio.to_thread(_certificate, address, Path(scratch))
             config = uvicorn.Config(
-                app,
+                create_app(engine, wires=wires, keys=keys, config=server),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -164,6 +157,16 @@ async def serve(
                 ssl_certfile=cert,
                 ssl_keyfile=None if private_key is None else str(private_key),
             )
+            config.load()
+        domain = address.domain.partition(":")[0]
+        site = Site(
+            scheme="http" if cert is None and not address.is_proxied else "https",
+            host=address.domain if address.is_proxied else f"{address.shown}:{port}",
+            key=key or _UNKNOWN_KEY,
+            domain=address.domain if address.is_proxied else f"{domain}:{port}" if domain else "",
+            authority="" if authority is None else str(authority.file),
+        )
+        async with engine:
             text = _greeting(site, address, wires or WIRES, is_own_key=key is not None)
             running = _Server(config, text)
             await running.serve(sockets=[listener])

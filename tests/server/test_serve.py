@@ -63,12 +63,16 @@ async def started(*arguments: str, lines: int = 4, **environment: str) -> AsyncG
 
 async def _run(url: str, code: str, **headers: str) -> httpx.Response:
     async with httpx.AsyncClient(headers=headers, timeout=60) as client:
-        return await client.post(f"{url}/run_code", json={"language": "python", "code": code, "run_timeout": 60})
+        return await _post(client, url, code)
 
 
-async def _runs(endpoint: str) -> bool:
+async def _post(client: httpx.AsyncClient, url: str, code: str) -> httpx.Response:
+    return await client.post(f"{url}/run_code", json={"language": "python", "code": code, "run_timeout": 60})
+
+
+async def _runs(endpoint: str, verify: ssl.SSLContext | bool = True) -> bool:
     """Whether a run is in the server of this URL, which has the key in it."""
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=60, verify=verify) as client:
         return "interpreter_tools_running 1.0\n" in (await client.get(f"{endpoint}/metrics")).text
 
 
@@ -92,17 +96,24 @@ async def test_exports_lead_clients_to_the_server_and_sigterm_drains_it(docker_c
 
 
 @pytest.mark.docker
-async def test_killed_server_leaves_no_container(docker_client: DockerClient):
-    """Its containers end with their streams."""
-    async with started("--wires", "sandbox-fusion") as server:
+async def test_killed_server_leaves_neither_container_nor_file(docker_client: DockerClient, tmp_path: Path):
+    """Its containers end with their streams, and the key of its certificate is in no file while it serves."""
+    places = [tmp_path / name for name in ("authority", "temporary")]
+    for place in places:
+        place.mkdir()
+    variables = {"XDG_DATA_HOME": str(places[0]), "TMPDIR": str(places[1])}
+    async with started("--wires", "sandbox-fusion", "--domain", "localhost", lines=6, **variables) as server:
+        context = ssl.create_default_context(cafile=server.exports["SSL_CERT_FILE"])
         endpoint = server.exports["SANDBOX_FUSION_ENDPOINT"]
-        slow = asyncio.create_task(_run(endpoint, "import time; time.sleep(60)"))
-        await eventually(lambda: _runs(endpoint), bool)
-        os.kill(server.process.pid, signal.SIGKILL)
-        with pytest.raises(httpx.TransportError):
-            await slow
+        async with httpx.AsyncClient(verify=context, timeout=60) as client:
+            slow = asyncio.create_task(_post(client, endpoint, "import time; time.sleep(60)"))
+            await eventually(lambda: _runs(endpoint, verify=context), bool)
+            os.kill(server.process.pid, signal.SIGKILL)
+            with pytest.raises(httpx.TransportError):
+                await slow
         await server.process.wait()
         await nothing_is_left_of(docker_client, [server.process.pid])
+    assert list(places[1].iterdir()) == []
 
 
 @pytest.mark.docker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,9 @@ def test_what_is_no_picture_goes_to_no_terminal(mime: str, data: bytes) -> None:
     assert as_drawn("image/jpeg", jpeg, find_drawing({"TERM": "xterm-kitty"})) is None
 
 
-def test_files_are_numbered_by_kind() -> None:
+def test_files_are_numbered_by_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one directory of their own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     files = PictureFiles()
     paths = [files.save("image/png", b"1"), files.save("image/svg+xml", b"2"), files.save("image/jpeg", b"3")]
     assert [path.name for path in paths] == ["1.png", "2.svg", "3.jpeg"]
