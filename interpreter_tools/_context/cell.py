@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self, cast
 
@@ -43,6 +44,17 @@ class _State(Enum):
     WAITING = auto()
     RUNNING = auto()
     ENDED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """A cell as the task of its process: these functions are called by the process, and by nobody else."""
+
+    output: Callable[[str, bytes], None]
+    display: Callable[[int, bytes], None]
+    said: Callable[[words.Said], None]
+    ended: Callable[[ContextDied | InterpreterToolsError], None]
+    closing: Callable[[], None]
 
 
 class Cell:
@@ -143,7 +155,7 @@ class Cell:
             raise self._error or ExecutionClosed("the cell was left before it began")
         self._state = _State.RUNNING
         self._number = interpreter.number()
-        interpreter.task = self
+        interpreter.task = _Hearing(self._wrote, self._displayed, self._said, self._ended, self._closing)
         interpreter.calls.renew(self._tools)
         self._calls = interpreter.calls.calls
         self._began = time.monotonic()
@@ -155,7 +167,7 @@ class Cell:
                 words.say("cell", cell=self._number, code=self.code, stdin=self._input.is_there, **self._how, **more)
             )
         except BaseException:
-            self.leave()
+            self._leave()
             raise
         return self
 
@@ -167,9 +179,9 @@ class Cell:
 
         The call does not wait: the next cell of the context does.
         """
-        self.leave()
+        self._leave()
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """Interrupt the cell if it has not ended, and drop its output."""
         self._output.drop()
         if self._state in {_State.NEW, _State.WAITING}:
@@ -182,7 +194,7 @@ class Cell:
 
     # -- what the process says
 
-    def output(self, stream: str, data: bytes) -> None:
+    def _wrote(self, stream: str, data: bytes) -> None:
         """Take output of the cell; what came before it began is dropped."""
         if not self._heard:
             return
@@ -196,7 +208,7 @@ class Cell:
             self._output.feed(cast("Stream", stream), data)
             self._after_output()
 
-    def display(self, connection: int, piece: bytes) -> None:
+    def _displayed(self, connection: int, piece: bytes) -> None:
         """Take a piece of a display."""
         result = self._displays.feed(connection, piece) if self._heard else None
         if result is not None:
@@ -208,7 +220,7 @@ class Cell:
             self._interpreter.pause()
         self._callers.wake_consumer()
 
-    def said(self, said: words.Said) -> None:
+    def _said(self, said: words.Said) -> None:
         """Take what the runner says of this cell; what it says of another one is dropped."""
         if isinstance(said, words.Started) and said.cell == self._number:
             self._heard, self._is_urged = True, said.urgent
@@ -231,7 +243,7 @@ class Cell:
         elif isinstance(said, words.Done) and said.cell == self._number:
             self._done(said)
 
-    def ended(self, died: ContextDied | InterpreterToolsError) -> None:
+    def _ended(self, died: ContextDied | InterpreterToolsError) -> None:
         """End the cell: its process has ended."""
         assert self._interpreter is not None
         exited = self._interpreter.exited
@@ -378,7 +390,7 @@ class Cell:
         self._urge_after(min(2 * waited, _URGED_AT_MOST))
         self._interpreter.urge()
 
-    def closing(self) -> None:
+    def _closing(self) -> None:
         """Note that the process is about to be killed: its context is closed or restarted."""
         if self._stopping is None:
             self._stopping = "killed"

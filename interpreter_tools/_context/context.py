@@ -220,7 +220,7 @@ class Context:
                 branch.leave()
         else:
             if self._cell is not None and self._interpreter is not None:
-                self._cell.closing()
+                self._interpreter.announce_end()
                 self._interpreter.end_program()
             processes.remove(self._branch)
             self._leave()
@@ -236,7 +236,7 @@ class Context:
         if interpreter is None or interpreter.death is not None:
             return
         if self._cell is not None:
-            self._cell.closing()
+            interpreter.announce_end()
         interpreter.kill()
         with awake_limit(_END_DEADLINE, shield=True):
             await interpreter.over()
@@ -696,7 +696,7 @@ class Context:
             finally:
                 interpreter.task = None
 
-    def lost(self, error: InterpreterToolsError) -> None:
+    def _lost(self, error: InterpreterToolsError) -> None:
         """End the context: its session or engine is closed."""
         self._state = _State.CLOSED
         if self._interpreter is not None:

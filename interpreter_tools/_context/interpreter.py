@@ -31,17 +31,20 @@ _LAST_WORDS = 2000  # characters of what a process wrote before it was ready, wh
 class Task(Protocol):
     """The work of a process for a caller: a cell, or a question."""
 
-    def output(self, stream: str, data: bytes) -> None:
+    def output(self, stream: str, data: bytes, /) -> None:
         """Take output that the process wrote."""
 
-    def display(self, connection: int, piece: bytes) -> None:
+    def display(self, connection: int, piece: bytes, /) -> None:
         """Take a piece of a display."""
 
-    def said(self, said: words.Said) -> None:
+    def said(self, said: words.Said, /) -> None:
         """Take what the runner says."""
 
-    def ended(self, died: ContextDied | InterpreterToolsError) -> None:
+    def ended(self, died: ContextDied | InterpreterToolsError, /) -> None:
         """Note that the process has ended: the last event."""
+
+    def closing(self) -> None:
+        """Note that the process is about to be killed: its context is closed or restarted."""
 
 
 class Newcomers(Protocol):
@@ -317,6 +320,11 @@ class Interpreter:
         """Send SIGURG to the process, which makes it look for an interrupt. Does nothing after the end."""
         if self._link is not None and self.death is None:
             self._link.signal(signal.SIGURG)
+
+    def announce_end(self) -> None:
+        """Tell the task that its process is about to be killed, for its context is closed or restarted."""
+        if self.task is not None:
+            self.task.closing()
 
     def end_program(self) -> None:
         """Kill the process that runs; what is parked stays, and can take its place. Does nothing after the end."""

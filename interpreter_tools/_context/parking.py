@@ -50,6 +50,9 @@ class _Exchange:
         self.died = died
         self.news.set()
 
+    def closing(self) -> None:
+        """Do nothing: ``ended`` follows, and says why."""
+
     async def next(self, interpreter: Interpreter) -> None:
         """Wait for the next event.
 

@@ -45,6 +45,9 @@ class Question:
         if not self._answer.done():
             self._answer.set_exception(died)
 
+    def closing(self) -> None:
+        """Do nothing: ``ended`` follows, and says why."""
+
     async def answer(self, interpreter: Interpreter, *, within: float) -> words.Said | None:
         """Wait for the answer; None where it does not come. A process that stays silent is interrupted, then killed.
 

@@ -165,7 +165,7 @@ class SessionContexts:
         """End all contexts: the session is cleaned up."""
         for context in tuple(self._by_name.values()):
             self.forget(context)
-            context.lost(error)
+            context._lost(error)  # noqa: SLF001 - no caller of a context may say that its session has ended
 
 
 class _Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from types import ModuleType
@@ -50,6 +51,22 @@ def test_list_of_names_is_complete() -> None:
 def test_public_name_is_described(name: str) -> None:
     """By a docstring."""
     assert (getattr(interpreter_tools, name).__doc__ or "").strip()
+
+
+_METHODS = {
+    "Cell": "aclose close_stdin interrupt kill result send_stdin",
+    "Context": "aclose checkpoint complete fork history info inspect interrupt is_complete replay restart rewind run "
+    "checkpoints start stream",
+}
+
+
+@pytest.mark.parametrize("name", _METHODS)
+def test_methods_for_other_classes_are_not_public(name: str) -> None:
+    """What only the process or the session calls begins with an underscore."""
+    kind: type = getattr(interpreter_tools, name)
+    members = inspect.getmembers_static(kind, inspect.isfunction)
+    methods = {method for method, _ in members if not method.startswith("_")}
+    assert methods == set(_METHODS[name].split())
 
 
 def test_import_needs_no_optional_package() -> None:
