@@ -155,6 +155,29 @@ async def test_an_interrupted_cell_never_goes_on(context: Context) -> None:
         assert (await context.run("let kept = 7; kept", timeout=5)).text == "7"
 
 
+@pytest.mark.parametrize("loop", ["console.log('x')", "display('x')"])
+async def test_an_interrupt_in_the_midst_of_output_keeps_it_going(context: Context, loop: str) -> None:
+    """What the next cells print and show is all there, in its order."""
+    for number in range(12):
+        result = await context.run(f"for (;;) {loop}", timeout=0.02)
+        assert (result.outcome, result.exit_code) == ("timeout", 130), result.notes
+        async with context.stream(f"console.log('a'); display({number}); console.log('b')", timeout=10) as cell:
+            said = [chunk.text async for chunk in cell if chunk.stream == "stdout"]
+            result = await cell.result()
+        assert said == ["a\n", "b\n"]
+        assert [each.text for each in result.results] == [str(number)]
+
+
+async def test_output_goes_on_after_its_end(context: Context) -> None:
+    """A cell may end or hold back the stream; the next cell has it again, and a child can write to it whole."""
+    for code in ("process.stdout.end(); 0", "process.stdout.cork(); console.log('a'); 0"):
+        (await context.run(code)).check()
+        assert (await context.run("console.log('b')")).stdout == "b\n"
+    child = "require('child_process').spawnSync('sh', ['-c', 'yes | head -c 3000000'], { stdio: 'inherit' }).status"
+    result = (await context.run(f"console.log('x'.repeat(1e6)); {child}")).check()
+    assert (result.text, len(result.stdout)) == ("0", 4_000_001)
+
+
 async def test_an_interrupted_await_runs_what_must_be_done_at_the_end(context: Context) -> None:
     """It rejects, so `finally` runs, and nothing goes on behind it."""
     code = "try { await new Promise(() => {}) } finally { console.log('done') }\nconsole.log('never')"

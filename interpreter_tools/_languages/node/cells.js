@@ -12,7 +12,7 @@
   const util = require('util');
   const vm = require('vm');
   const Module = require('module');
-  const { Readable } = require('stream');
+  const { Readable, Writable } = require('stream');
   const { pathToFileURL } = require('url');
   const acorn = require('internal/deps/acorn/acorn/dist/acorn');
   const told = process.emitWarning; // that this is internal, and that stripping types is experimental
@@ -33,51 +33,84 @@
 
   // ---- the conversation: pieces on one socket, written and, where the program must wait, read without the event loop
 
+  // An interrupt can end what a cell calls of it, such as `display`, at every step: V8 looks for one where a function begins and where a
+  // loop turns. So each step is noted in the statement that takes it, or right behind it without a call, and the next message first
+  // finishes what was left.
   let socket, fd;
+  const space = Buffer.alloc(65536);
+  let arrived = 0; // bytes in there
   let unread = Buffer.alloc(0);
-  let unanswered = 0; // pieces that the supervisor has not passed on yet
-  const message = []; // pieces of the message that is coming
+  let message = []; // pieces of the message that is coming
   const heard = []; // messages that were read while the program waited
+  let leaving = []; // pieces of the message that goes
+  let gone = 0; // of them
+  let written = 0; // bytes of the next one
+  let unanswered = 0; // pieces that the supervisor has not passed on yet
+  const { readSync, writeSync } = fs;
 
   const pause = new Int32Array(new SharedArrayBuffer(4));
-  const retried = (call) => {
-    for (let tries = 0; ; tries++) {
-      try {
-        return call();
-      } catch (error) {
-        if (error.code !== 'EAGAIN') process.reallyExit(0); // the supervisor is gone
-        if (tries > 50) Atomics.wait(pause, 0, 0, 0.2);
-      }
-    }
+  const rest = (error, tries) => {
+    if (error.code === undefined) throw error; // no room is left on the stack
+    if (error.code !== 'EAGAIN') process.reallyExit(0); // the supervisor is gone
+    if (tries > 50) Atomics.wait(pause, 0, 0, 0.2);
   };
 
-  const feed = (data) => {
-    unread = unread.length ? Buffer.concat([unread, data]) : data;
+  const feed = (...data) => {
+    const all = Buffer.concat([unread, space.subarray(0, arrived), ...data]);
+    unread = all;
+    arrived = 0;
     while (unread.length >= 4) {
       const length = unread.readUInt32LE(0) & 0x7fffffff;
+      if (unread.length < 4 + length) return;
+      const behind = unread.subarray(4 + length);
       if (length === 0) {
+        unread = behind;
         unanswered--;
-      } else if (unread.length < 4 + length) {
-        return;
-      } else {
-        message.push(unread.subarray(6, 4 + length));
-        if (!unread[5]) heard.push(parse(Buffer.concat(message.splice(0)).toString()));
+        continue;
       }
-      unread = unread.subarray(4 + length);
+      const parts = [...message, unread.subarray(6, 4 + length)];
+      const isWhole = !unread[5];
+      const said = isWhole ? parse(Buffer.concat(parts).toString()) : undefined;
+      unread = behind;
+      message = isWhole ? [] : parts;
+      if (isWhole) heard[heard.length] = said;
     }
   };
 
-  const space = Buffer.alloc(65536);
   const readMore = () => {
-    const got = retried(() => fs.readSync(fd, space, 0, space.length, null));
-    if (!got) process.reallyExit(0);
-    feed(Buffer.from(space.subarray(0, got)));
+    for (let tries = 0; !arrived; tries++) {
+      try {
+        if ((arrived = readSync(fd, space, 0, space.length, null)) === 0) process.reallyExit(0);
+      } catch (error) {
+        rest(error, tries);
+      }
+    }
+    feed();
+  };
+
+  const finish = () => {
+    feed();
+    for (let tries = 0; ; tries++) {
+      while (unanswered > 0) readMore();
+      if (gone === leaving.length) return;
+      try {
+        written += writeSync(fd, leaving[gone], written);
+        if (written === leaving[gone].length) {
+          gone++;
+          written = 0;
+          unanswered++;
+        }
+      } catch (error) {
+        rest(error, tries);
+      }
+    }
   };
 
   // Returns when the message has its place among the output. One that is held travels with what comes next, a
   // millisecond later at most.
   const send = (kind, content, held = 0) => {
     const body = Buffer.from(stringify(content));
+    const pieces = [];
     for (let at = 0; at < body.length; at += PIECE) {
       const part = body.subarray(at, at + PIECE);
       const piece = Buffer.alloc(6 + part.length);
@@ -85,10 +118,12 @@
       piece.write(kind, 4);
       piece[5] = at + PIECE < body.length ? 1 : 0;
       part.copy(piece, 6);
-      for (let done = 0; done < piece.length; ) done += retried(() => fs.writeSync(fd, piece, done));
-      unanswered++;
-      while (unanswered > 0) readMore();
+      pieces.push(piece);
     }
+    finish();
+    leaving = pieces;
+    gone = 0;
+    finish();
     if (heard.length) setImmediate(listen);
   };
 
@@ -142,6 +177,30 @@
     clear: (options) => { if (cell?.notebook) send('c', { event: 'clear', cell: cell.number, wait: Boolean(options?.wait) }); },
   });
 
+  // ---- output: whole when `write` returns, so that it is there before what is told behind it
+
+  const standard = {};
+  const openOutput = () => {
+    for (const name of ['stdout', 'stderr']) {
+      standard[name] = process[name];
+      standard[name]._handle?.setBlocking?.(true);
+      standard[name]._final = (done) => done(); // which would shut the handle
+    }
+  };
+  // An interrupt that ends a cell within `write` leaves a stream that would keep what is written for ever, and `end` one that takes no more.
+  const mendOutput = () => {
+    for (const stream of Object.values(standard)) {
+      while (stream.writableCorked) stream.uncork();
+      if (!stream.writable || stream.writableLength) stream._writableState = new Writable.WritableState({ decodeStrings: false, emitClose: false }, stream, true);
+    }
+  };
+  const say = (text) => {
+    const bytes = Buffer.from(text);
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(2, bytes, at);
+    } catch {} // a cell has closed it
+  };
+
   // ---- input: the lines of stdin, asked for one by one
 
   let cell = null; // the cell that runs
@@ -188,7 +247,7 @@
     return encoding ? lines.join('') : Buffer.from(lines.join(''));
   };
   const prompt = (question = '') => {
-    if (question && !cell?.notebook) process.stdout.write(`${question} `);
+    if (question && !cell?.notebook) standard.stdout.write(`${question} `);
     return readLine(question);
   };
 
@@ -556,7 +615,7 @@
       const answer = (error, reply) => {
         if (!error) return resolve(reply);
         if (!/Cannot find context/.test(error.message)) return reject(error);
-        process.stderr.write('Node began its end when the program sent a signal to its own process, and runs no cell any more\n');
+        say('Node began its end when the program sent a signal to its own process, and runs no cell any more\n');
         process.reallyExit(1);
       };
       const expression = `${code}\n//# sourceURL=cell-${mine.number}`;
@@ -600,7 +659,8 @@
   const show = async (told) => {
     const [value] = await take(told);
     Object.defineProperty(globalThis, '_', { value, configurable: true, writable: true });
-    watched(() => publish(bundleOf(value), { main: true }, HELD));
+    const data = watched(() => bundleOf(value));
+    publish(data, { main: true }, HELD);
   };
 
   // ---- the files that a cell changes
@@ -674,9 +734,10 @@
     }
     // What ended a child by SIGINT was sent to our process group: Node's thread may take our own signal a moment later.
     if (mine.hasLostChild && outcome.status !== 'interrupted') outcome = await Promise.race([ended, new Promise((done) => { setTimeout(done, 1000, outcome); })]);
-    if (outcome.error && !notebook) process.stderr.write(`${outcome.error.traceback}\n`);
+    if (outcome.error && !notebook) say(`${outcome.error.traceback}\n`);
     await turn(); // rejections that nobody has handled are told now
     if (mine.cut) outcome = { status: 'interrupted' };
+    mendOutput();
     const { user, system } = process.cpuUsage(used);
     const exitCode = outcome.exit_code ?? (outcome.status === 'ok' ? process.exitCode : undefined);
     process.exitCode = undefined;
@@ -749,7 +810,7 @@
 
   const tell = (what, error) => {
     if (error instanceof Exit) cell?.end(failed(error));
-    else if (!isInterrupt(error)) process.stderr.write(`${what}${describe(error).traceback}\n`);
+    else if (!isInterrupt(error)) say(`${what}${describe(error).traceback}\n`);
   };
 
   const answers = { cell: run, complete, inspect, is_complete: isComplete, input: answerInput, interrupt: interruptIsSent };
@@ -780,6 +841,7 @@
     process.exit = (code) => {
       throw new Exit(Number(code ?? process.exitCode ?? 0) & 255);
     };
+    openOutput();
     startSigintWatchdog();
     startSigintWatchdog(); // twice, so that to stop it once leaves it
     for (const name of ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener']) { // SIGINT ends the cell
