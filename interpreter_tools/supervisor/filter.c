@@ -15,6 +15,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,8 @@
 #endif
 #define X32_BIT 0x40000000u  /* a call of the x32 table, which the kernel may know and the rules below do not */
 #define FLOW_LABELS 32       /* IPV6_FLOWLABEL_MGR of linux/in6.h, which goes ill with netinet/in.h */
+#define UDP_ENCAP 100        /* of linux/udp.h, which goes ill with netinet/udp.h */
+#define TCP_AO_ADD_KEY 38    /* of linux/tcp.h, since Linux 6.7 */
 #define SOCKET_TYPE 0xf      /* SOCK_TYPE_MASK of linux/net.h; above it are SOCK_CLOEXEC and SOCK_NONBLOCK */
 #define REFUSED_US 1000000u  /* until a table that is slow to read is read again */
 
@@ -191,6 +194,9 @@ void filter_event(void)
  * - Of the protocols of a network there are TCP, UDP and the echo of ICMP. The others (MPTCP, SCTP, UDP-Lite, DCCP and
  *   what a kernel's modules bring) are much code for few programs. The answer is that of a kernel without them: programs
  *   that would like MPTCP go on with TCP.
+ * - TLS inside the kernel (TCP_ULP), signatures of TCP and packets within UDP are much code for few programs, too. A
+ *   library of TLS encrypts itself where the kernel does not.
+ * - Line disciplines of a terminal (TIOCSETD): the kernel may load a module for one, and knows the number of none here.
  * - Two processes with one table of files: a lock's owner could be dead, and the lock would not be in /proc/locks.
  *   Threads share it, too, but die together. Locks of an open file (F_OFD_SETLK) say nothing of their owner.
  * - A larger buffer for what a socket has received is let pass as done, as one beyond the host's net.core.rmem_max
@@ -224,13 +230,20 @@ static bool install(unsigned flags, uint32_t counted)
 		IF(SYS_clone, 0, 5),
 			LOAD(args[0]), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CLONE_FILES | CLONE_THREAD),
 			IF(CLONE_FILES, 0, 1), REFUSE(EPERM), ALLOW,
-		IF(SYS_setsockopt, 0, 16),
+		IF(SYS_setsockopt, 0, 29),
 			LOAD(args[1]), IF(IPPROTO_IPV6, 0, 4),
 			LOAD(args[2]), IF(FLOW_LABELS, 0, 1), REFUSE(ENOPROTOOPT), ALLOW,
+			IF(IPPROTO_TCP, 0, 7),
+			LOAD(args[2]), IF(TCP_ULP, 3, 0), IF(TCP_MD5SIG, 2, 0), IF(TCP_MD5SIG_EXT, 1, 0), IF(TCP_AO_ADD_KEY, 0, 1),
+			REFUSE(ENOPROTOOPT), ALLOW,
+			IF(IPPROTO_UDP, 0, 4),
+			LOAD(args[2]), IF(UDP_ENCAP, 0, 1), REFUSE(ENOPROTOOPT), ALLOW,
 			IF(SOL_SOCKET, 0, 8),
 			LOAD(args[2]), IF(SO_RCVBUF, 0, 1), REFUSE(0),
 			IF(SO_ATTACH_FILTER, 3, 0), IF(SO_ATTACH_BPF, 2, 0), IF(SO_ATTACH_REUSEPORT_CBPF, 1, 0),
 			IF(SO_ATTACH_REUSEPORT_EBPF, 0, 1), REFUSE(EPERM), ALLOW,
+		IF(SYS_ioctl, 0, 4),
+			LOAD(args[1]), IF(TIOCSETD, 0, 1), REFUSE(EINVAL), ALLOW,
 		IF(SYS_seccomp, 0, 1),
 			RETURN(more | ENOSYS),
 		IF(SYS_prctl, 0, 4),

@@ -392,7 +392,7 @@ print(json.dumps({
 # -- what a program can do, call by call
 
 POSTURE = """
-import ctypes, errno, json, os, platform, socket
+import ctypes, errno, fcntl, json, os, platform, socket, termios
 libc = ctypes.CDLL(None, use_errno=True)
 old = platform.machine() == "x86_64"
 def call(number, *arguments):
@@ -446,6 +446,16 @@ kinds = ((1, 0), (1, 6), (2, 0), (2, 17), (1, 262), (1, 132), (1, 255), (2, 136)
 for kind, protocol in (*kinds, (3, 1), (3, 255), (4, 0), (5, 132), (6, 33)):
     for family in (2, 10):
         seen[f"socket {family} {kind} {protocol}"] = attempt(socket.socket, family, kind | 0x80000, protocol)
+of_tcp = ((6, 31, b"tls"), (6, 14, bytes(216)), (6, 32, bytes(216)), (6, 38, bytes(248)), (6, 1, 1))
+for level, option, value in (*of_tcp, (17, 100, 2), (17, 103, 100)):
+    for family in (2, 10):
+        kind = socket.SOCK_STREAM if level == 6 else socket.SOCK_DGRAM
+        with socket.socket(family, kind) as made:
+            seen[f"option {family} {level} {option}"] = attempt(made.setsockopt, level, option, value)
+inside, outside = os.openpty()
+for discipline in (1, 15, 21, 99):  # SLIP, HCI, GSM
+    number = discipline.to_bytes(4, "little")
+    seen[f"line discipline {discipline}"] = attempt(fcntl.ioctl, outside, termios.TIOCSETD, number)
 for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000, 0x80):
     seen[f"unshare {flag:#x}"] = call(numbered(97, 272), flag)
     if flag > 0x80:
@@ -468,11 +478,17 @@ _OF_SOCKETS = {
     "EPROTONOSUPPORT": ("1 262", "1 132", "1 255", "2 136", "2 255"),  # programs that would like MPTCP then take TCP
     "ESOCKTNOSUPPORT": ("4 0", "5 132", "6 33"),
 }
+_OF_OPTIONS = {
+    "ok": ("6 1", "17 103"),
+    "ENOPROTOOPT": ("6 31", "6 14", "6 32", "6 38", "17 100"),  # libraries of TLS then encrypt themselves
+}
 OTHER_ANSWERS = {
     "clone3": "ENOSYS",
     "seccomp": "ENOSYS",
     "another filter by prctl": "EINVAL",
     **{f"socket {family} {kind}": word for family in (2, 10) for word, kinds in _OF_SOCKETS.items() for kind in kinds},
+    **{f"option {family} {kind}": word for family in (2, 10) for word, kinds in _OF_OPTIONS.items() for kind in kinds},
+    **{f"line discipline {number}": "EINVAL" for number in (1, 15, 21, 99)},
 }
 
 
