@@ -161,13 +161,15 @@ async def test_open_files_go_on_at_their_place(context: Context) -> None:
 
 
 async def test_a_rewind_ends_what_came_after(context: Context) -> None:
-    """Processes, threads and tasks that began later are gone; tasks of the checkpoint go on."""
+    """Processes, threads and tasks that began later are gone; tasks go on, and no wait meets what is parked."""
     await _value(
         context,
         "import asyncio\nticks = 0\nasync def tick():\n    global ticks\n"
         "    while True:\n        ticks += 1; await asyncio.sleep(0.001)\ntask = asyncio.create_task(tick())",
     )
     saved = await context.checkpoint()
+    with_no_child = "import os\ntry: os.waitpid(-1, os.WNOHANG)\nexcept ChildProcessError: print('none')"
+    assert await _print(context, with_no_child) == "none"
     await _value(context, "import subprocess, threading; p = subprocess.Popen(['sleep', '60']); task.cancel()")
     await context.rewind(saved)
     assert await _value(context, "before = ticks; await asyncio.sleep(0.05); ticks > before, task.cancelled()") == (

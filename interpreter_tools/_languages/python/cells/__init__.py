@@ -230,6 +230,7 @@ class Runner:
         """Park a fork of this process; what it cannot hold is refused by name, before anything has changed."""
         number = message["id"]
         before = self.snapshot
+        parking.bury_parked()
         try:
             flush()
             files = parking.check(self._own_descriptors(), message["parked"])
@@ -324,6 +325,8 @@ class Runner:
 
     async def _run(self, message):
         number = self.cell = message["cell"]
+        if self.snapshot is not None:
+            parking.bury_parked()
         self.takes_input = bool(message.get("stdin"))
         self.shell.notebook = bool(message.get("notebook"))
         is_counted = message.get("history", True) and not message.get("silent")

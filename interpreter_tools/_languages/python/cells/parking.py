@@ -1,8 +1,9 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """Forks of the cell runner: a checkpoint is one that is parked, and a rewind wakes it.
 
-A parked process never runs on. Who wakes it gets a fork of it, so it can be woken any number of times. Both are
-children of the sandbox's first process: the code of the cells never meets them as its own children.
+A parked process never runs on. Who wakes it gets a fork of it, so it can be woken any number of times. The code of the
+cells never meets them as its own children: what runs on is a child of the sandbox's first process, and what is parked
+is one that no usual wait meets.
 """
 
 import _socket
@@ -21,6 +22,11 @@ _SELF = "/proc/self"
 _SHARED = re.compile(rb"^\S+ .w.s \S+ \S+ \S+ *(.*)$", re.MULTILINE)
 _KEPT = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK
 _GO = b"\0"
+_CLONE = {"x86_64": 56, "aarch64": 220}  # its number, by machine
+_CLONE_CHILD_SETTID, _CLONE_CHILD_CLEARTID = 0x01000000, 0x00200000
+_PR_GET_TID_ADDRESS = 40
+_WCLONE = -0x80000000  # as a C int
+_EXITING = 4  # PF_EXITING of the kernel: it runs none of its code any more
 _LINGERING = 0.1  # seconds for which the kernel may list a thread that has ended
 _PATIENCE = 5.0  # seconds that the processes of the time after the checkpoint may take to be gone
 
@@ -130,10 +136,27 @@ def others(parked):
         except OSError:
             continue  # it has ended
         fields = dict(line.split(b":\t", 1) for line in lines if b":\t" in line)
-        if b"VmRSS" not in fields:  # it has ended, or does just now: its memory goes before its connections
-            continue
-        if groups and groups & set(map(int, fields.get(b"Groups", b"").split())):
+        if groups and groups & set(map(int, fields.get(b"Groups", b"").split())) and not _is_ending(name):
             yield int(name), os.fsdecode(fields[b"Name"])
+
+
+def _is_ending(name):
+    """Tell whether a process runs none of its code any more: its memory may take a while to go."""
+    flags = []
+    for thread in _names(f"/proc/{name}/task"):
+        try:
+            about = _read(f"/proc/{name}/task/{thread}/stat")
+        except OSError:
+            continue  # the thread has ended
+        flags.append(int(about.rpartition(b")")[2].split()[6]))  # the name before may hold anything
+    return all(flag & _EXITING for flag in flags)
+
+
+def _names(path):
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def wait_until_alone(parked):
@@ -152,36 +175,54 @@ def wait_until_alone(parked):
 
 
 def away(runs_on):
-    """Fork a process that is no child of this one: the fork of a fork, which ends.
+    """Fork a process that the code of the cells does not meet as its child.
 
     Python's own fork has libraries begin anew in the new process, which copies some 200 pages. So it is used for the
     last step alone, and only for a process that runs cells.
 
     Args:
-        runs_on: the new process runs cells; else it is parked.
+        runs_on: the new process runs cells, and is the fork of a fork, which ends; else it is parked.
 
     Returns:
-        0 in the new process. In this one the number of the process between the two: ``bury`` waits for its end.
+        0 in the new process. In this one a number for ``bury``.
 
     Raises:
         OSError: no process could be made.
-        Refused: a library has threads that a fork does not end. The new process has done nothing.
+        Refused: a library has threads that a fork does not end. There is no new process.
     """
-    waits = len(os.listdir(f"{_SELF}/task")) > 1
-    ours, theirs = _socket.socketpair()
+    _end_library_threads()
+    unseen = None if runs_on else _unseen_fork()
+    pid = -1 if unseen is None else unseen()
+    return _fork_of_a_fork(os.fork if runs_on else _bare_fork) if pid < 0 else pid
+
+
+def _end_library_threads():
+    """Have libraries end their threads, which they do before a fork.
+
+    Raises:
+        Refused: a library does not.
+    """
+    if len(os.listdir(f"{_SELF}/task")) == 1:
+        return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the threads, which are looked for below
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the threads
         between = _bare_fork()
     if between == 0:
+        os._exit(0)
+    bury(between)
+    _check_library_threads()
+
+
+def _fork_of_a_fork(fork):
+    ours, theirs = _socket.socketpair()
+    between = _bare_fork()
+    if between == 0:
         ours.close()
-        _fork_on(theirs, waits, os.fork if runs_on else _bare_fork)
+        _fork_on(theirs, fork)
         theirs.close()
         return 0
     theirs.close()
     try:
-        if waits:
-            _check_library_threads()
-            ours.send(_GO)
         answer = ours.recv(1)
     except BaseException:
         os.kill(between, signal.SIGKILL)
@@ -212,17 +253,49 @@ def _c_fork():
     return functools.partial(_ctypes.call_cdeclfunction, address, ())
 
 
-def _fork_on(origin, waits, fork):
+@functools.cache
+def _unseen_fork():
+    """Return a function that forks a child whose end no usual wait meets (clone(2): it sends no signal); or None.
+
+    It is the fork of glibc but for the handlers of libraries. The new thread must find its number where glibc keeps it.
+    """
+    number = _CLONE.get(os.uname().machine)
+    try:
+        import _ctypes
+    except ImportError:
+        return None
+    if number is None or "CS_GNU_LIBC_VERSION" not in os.confstr_names:
+        return None
+    library = _ctypes.dlopen(None, 0)
+    address = type("Address", (_ctypes._SimpleCData,), {"_type_": "P"})()
+    thread = type("Number", (_ctypes._SimpleCData,), {"_type_": "i"})
+    asked = (_PR_GET_TID_ADDRESS, _ctypes.byref(address), 0, 0, 0)
+    if _ctypes.call_cdeclfunction(_ctypes.dlsym(library, "prctl"), asked) or not address.value:
+        return None
+    if thread.from_address(address.value).value != os.getpid():
+        return None
+    arguments = (number, _CLONE_CHILD_SETTID | _CLONE_CHILD_CLEARTID, 0, 0, address, address)  # the last two by machine
+    return functools.partial(_ctypes.call_cdeclfunction, _ctypes.dlsym(library, "syscall"), arguments)
+
+
+def _fork_on(origin, fork):
     """Fork, and end; return in the fork."""
     try:
-        if waits and not origin.recv(1):
-            os._exit(0)
         if fork():
             os._exit(0)
         origin.send(_GO)
     except BaseException as error:
         origin.send(bytes([getattr(error, "errno", None) or errno.EIO]))
         os._exit(1)
+
+
+def bury_parked():
+    """Forget the parked processes that have ended: they are children that only such a wait meets."""
+    try:
+        while os.waitpid(-1, os.WNOHANG | _WCLONE)[0]:
+            pass
+    except ChildProcessError:
+        pass
 
 
 def bury(between):
