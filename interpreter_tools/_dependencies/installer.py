@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import time
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from interpreter_tools._dependencies.requirement import Requirement
     from interpreter_tools._dependencies.sink import Sink
 
+_LOG = logging.getLogger("interpreter_tools")
 _TIMED_OUT = 124  # as timeout(1) says it
 _OF_PACKAGE = frozenset({errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENOTDIR})  # it left no plain tree
 _SILENCE = 300.0  # seconds for staging, publishing and the end of a program: a slow disk is not an error
@@ -159,6 +161,11 @@ async def run_program(
     raise ProtocolError("the supervisor did not say how the installer ended")
 
 
+def _home(key: str) -> str:
+    """Return the directory of a shared cache."""
+    return f"{STORE_DIRECTORY}/.{key}/target"
+
+
 class Installer:
     """Fills one entry of the store, in a container that is its own."""
 
@@ -170,6 +177,8 @@ class Installer:
         self._settings = settings
         self._sink = sink
         self._timeout = timeout
+        self._staging = f"{STORE_DIRECTORY}/.{requirement.key}"
+        self._temporary = f"{self._staging}/tmp"
 
     async def install(self) -> Installed:
         """Install the packages, unless another client has done so meanwhile.
@@ -186,11 +195,14 @@ class Installer:
             return Installed()
         trust = await self._bring_authorities()
         begun = time.monotonic()
-        cache = await self._warm_cache(trust)
+        shared = self._shared_cache()
+        cache = await self._warm_cache(shared, trust) if shared else {}
         self._timeout = max(self._timeout - (time.monotonic() - begun), self._timeout * (1 - _WARM_SHARE))
         await self._ask_store(connection.stage(key, uid=self._container.uid))
         result = await self._run_command(trust | cache)
         if result.exit_code == 0:
+            if shared and self._requirement.plan.keep:
+                await self._keep_downloads(shared)
             refused = await self._ask_store(connection.publish(key, self._requirement.manifest()), by_package=True)
             if refused is not None:
                 self._say(f"what was installed cannot be kept: {os.strerror(refused.errno)}")
@@ -234,16 +246,21 @@ class Installer:
         if refused is not None:
             raise ContainerLost(f"the installer takes no file: {os.strerror(refused.errno)}")
 
-    async def _warm_cache(self, trust: dict[str, str]) -> dict[str, str]:
-        """Bring packages into the cache that all sets share; return the variable that tells where it is.
+    def _shared_cache(self) -> str | None:
+        """Return the key of the cache that all sets share; None for a set that has no part in it.
 
-        A set whose packages come by a URL or from an index with a password has no share in it.
+        A set whose packages come by a URL or from an index with a password has none.
         """
-        requirement, settings = self._requirement, self._settings
-        key = settings.cache_key
-        if not requirement.plan.warm or key is None or any("://" in line for line in requirement.packages):
-            return {}
-        home = f"{STORE_DIRECTORY}/.{key}/target"
+        plan, packages = self._requirement.plan, self._requirement.packages
+        if not (plan.warm or plan.keep) or any("://" in line for line in packages):
+            return None
+        return self._settings.cache_key
+
+    async def _warm_cache(self, key: str, trust: dict[str, str]) -> dict[str, str]:
+        """Bring packages into the shared cache; return the variable that tells the installation where they are."""
+        home = _home(key)
+        if not self._requirement.plan.warm:
+            return {"INTERPRETER_TOOLS_CACHE": home}
         await self._bring(_PACKAGES_FILE, self._packages_file())
         printed = rest = b""
 
@@ -259,26 +276,40 @@ class Installer:
 
         given = {
             "{target}": home,
-            "{final}": requirement.need.target,
+            "{final}": self._requirement.need.target,
             "{packages_file}": f"{WORKSPACE}/{_PACKAGES_FILE}",
         }
-        words = [given.get(word, word) for word in requirement.plan.warm]
-        environment = self._environment(trust, home)
+        words = [given.get(word, word) for word in self._requirement.plan.warm]
+        await self._run_for_cache(key, words, self._environment(trust, home), collect)
+        view = printed.decode("ascii", "replace").strip()
+        return {"INTERPRETER_TOOLS_CACHE": view} if _VIEW.fullmatch(view.removeprefix(home)) else {}
+
+    async def _keep_downloads(self, key: str) -> None:
+        """Take what an installation has downloaded into the shared cache. That it fails is no failure."""
+        home = _home(key)
+        given = {"{target}": home, "{temporary}": self._temporary}
+        words = [given.get(word, word) for word in self._requirement.plan.keep]
+
+        def drop(_stream: DependencyStream, data: bytes) -> None:
+            _LOG.debug("the shared cache of packages: %s", data.decode("utf-8", "replace"))
+
+        await self._run_for_cache(key, words, self._environment({}, home), drop)
+
+    async def _run_for_cache(self, key: str, words: list[str], environment: dict[str, str], sink: Sink) -> None:
+        """Run a program of ours as the user that the shared cache belongs to; make the cache where there is none."""
         for attempt in range(2):
             ended = await run_program(
                 self._container,
                 words,
                 environment,
-                directory=home,
+                directory=_home(key),
                 timeout=self._timeout * _WARM_SHARE,
-                sink=collect,
+                sink=sink,
                 uid=CACHE_UID,
             )
             if not isinstance(ended, Refused) or ended.why is not Why.CWD or attempt:
                 break
             await self._ask_store(self._container.channel.connection.stage(key, uid=CACHE_UID))  # the first use
-        view = printed.decode("ascii", "replace").strip()
-        return {"INTERPRETER_TOOLS_CACHE": view} if _VIEW.fullmatch(view.removeprefix(home)) else {}
 
     def _packages_file(self) -> bytes:
         return "".join(f"{line}\n" for line in self._requirement.packages).encode()
@@ -308,11 +339,10 @@ class Installer:
         raise InterpreterMissing(" or ".join(tried), self._requirement.shape.image, "no installer is there")
 
     async def _try_command(self, command: tuple[str, ...], trust: dict[str, str]) -> Exited | Refused:
-        staging = f"{STORE_DIRECTORY}/.{self._requirement.key}"
-        temporary = f"{staging}/tmp"  # noqa: S108 - its own
+        target = f"{self._staging}/target"
 
         def fill(text: str) -> str:
-            return text.replace("{target}", f"{staging}/target").replace("{final}", self._requirement.need.target)
+            return text.replace("{target}", target).replace("{final}", self._requirement.need.target)
 
         words: list[str] = []
         if "{packages_file}" in command:
@@ -320,8 +350,8 @@ class Installer:
             command = tuple(f"{WORKSPACE}/{_PACKAGES_FILE}" if word == "{packages_file}" else word for word in command)
         for word in command:
             words.extend(self._requirement.packages if word == "{packages}" else [fill(word)])
-        environment = {name: fill(value) for name, value in self._environment(trust, temporary).items()}
-        return await self._run(words, environment, directory=f"{staging}/target")
+        environment = {name: fill(value) for name, value in self._environment(trust, self._temporary).items()}
+        return await self._run(words, environment, directory=target)
 
     async def _run(self, words: list[str], environment: dict[str, str], *, directory: str) -> Exited | Refused:
         return await run_program(

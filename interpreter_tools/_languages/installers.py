@@ -29,8 +29,11 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             becomes the path of a file with a line for each. None for ``"system"``.
         warm: a command that brings what ``{packages_file}`` asks for into a cache, which all sets of packages share and
             whose directory is ``{target}``. It is run as a user of its own, so it must run no code of a package. What
-            it prints is the variable ``INTERPRETER_TOOLS_CACHE`` of the command that installs. Without one, everything
-            is downloaded for each set.
+            it prints is the variable ``INTERPRETER_TOOLS_CACHE`` of the command that installs.
+        keep: a command that takes downloads from ``{temporary}``, the directory ``$TMPDIR`` of an installation that has
+            succeeded, into such a cache, as the same user. What it finds there can be the work of a package's code: it
+            must check all of it, and run none of it. ``INTERPRETER_TOOLS_CACHE`` is then the cache's own directory.
+            Without ``warm`` and ``keep``, everything is downloaded for each set.
         environment: variables that the command is run with.
         paths: variables of a run that list directories: what is put in front of the others.
         inventory: a command that prints, as JSON, what an image has: ``version``, ``standard`` modules, ``modules``,
@@ -46,6 +49,7 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     kind: Literal["pip", "npm", "system", "words"]
     install: tuple[tuple[str, ...], ...] = ()
     warm: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     paths: dict[str, str] = {}
     inventory: tuple[str, ...] = ()
@@ -77,6 +81,7 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 _HERE = Path(__file__).parent
 _PYTHON_INSTALL = _HERE.joinpath("python", "install.py").read_text("utf-8")
 _PYTHON_INVENTORY = _HERE.joinpath("python", "inventory.py").read_text("utf-8")
+_NODE_INSTALL = _HERE.joinpath("node", "install.js").read_text("utf-8")
 _NODE_INVENTORY = _HERE.joinpath("node", "inventory.js").read_text("utf-8")
 
 PIP = DependencyPlan(
@@ -95,21 +100,8 @@ PIP = DependencyPlan(
 
 NPM = DependencyPlan(
     kind="npm",
-    install=(
-        (
-            "npm",
-            "install",
-            "--prefix",
-            "{target}",
-            "--no-audit",
-            "--no-fund",
-            "--no-package-lock",
-            "--no-save",
-            "--no-update-notifier",
-            "--",
-            "{packages}",
-        ),
-    ),
+    install=(("node", "-e", _NODE_INSTALL, "install", "{target}", "{packages}"),),
+    keep=("node", "-e", _NODE_INSTALL, "keep", "{target}", "{temporary}"),
     paths={"NODE_PATH": "{target}/node_modules", "PATH": "{target}/node_modules/.bin"},
     inventory=("node", "-e", _NODE_INVENTORY),
     link=("node_modules", "node_modules"),  # `import` knows no NODE_PATH

@@ -94,7 +94,7 @@ def serving(address: str, certificates: Certificates, *, tls: bool = False) -> G
     """A server that has every package whose name begins with ``itest``; its version is 1.0.0, and it holds ``X = 1``.
 
     One whose name begins with ``itestbuilt`` has no wheel. What its build finds in the store, and may change there, is
-    ``FOUND``; see ``BUILD``.
+    ``FOUND``; see ``BUILD``. One of npm's whose name begins with ``itestscript`` has a ``SCRIPT``.
 
     Args:
         address: where it listens.
@@ -171,7 +171,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         digest = hashlib.sha512(make_tarball(name)).digest()
         tarball = f"{scheme}://{self.headers['Host']}/npm/{name}.tgz"
         dist = {"tarball": tarball, "integrity": f"sha512-{base64.b64encode(digest).decode()}"}
-        version = {"name": name, "version": "1.0.0", "dist": dist}
+        version: dict[str, object] = {"name": name, "version": "1.0.0", "dist": dist}
+        if name.startswith("itestscript"):
+            version |= {"hasInstallScript": True, "scripts": {"install": "node script.js"}}
         return {"name": name, "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
 
     def _answer_apt(self, file: str) -> None:
@@ -257,9 +259,38 @@ def make_sdist(file: str) -> bytes:
     return _pack({f"{file}/{path}": text for path, text in files.items()})
 
 
+SCRIPT = """
+const fs = require("fs"), path = require("path"), found = [];
+const store = "/.interpreter-tools-store", key = /0{16}[0-9a-f]{48}/.exec(process.env.NO_PROXY)[0];
+const places = [store, ...["", "/npm", "/npm-size", "/cache"].map((each) => `${store}/.${key}/target${each}`)];
+for (const place of places) {
+  const acts = [fs.readdirSync, fs.readFileSync, (at) => fs.writeFileSync(`${at}/x`, ""), (at) => fs.renameSync(at, `${at}x`)];
+  for (const act of acts) {
+    try { act(place); found.push(place); } catch {}
+  }
+}
+const contents = path.join(process.env.TMPDIR, "npm/_cacache/content-v2/sha512");
+let poisoned = 0;
+for (const each of fs.readdirSync(contents, { recursive: true })) {
+  const file = path.join(contents, each);
+  if (!fs.statSync(file).isFile() || fs.readFileSync(file)[0] === 123) continue;
+  fs.chmodSync(file, 0o644);
+  fs.writeFileSync(file, "poison");
+  poisoned++;
+}
+fs.writeFileSync("index.js", `module.exports = ${JSON.stringify([found, places.length, poisoned, process.getuid()])}`);
+"""
+"""What a package of npm's runs while it is installed. It knows the key of the cache as ``BUILD`` does."""
+
+
 def make_tarball(name: str) -> bytes:
     """A package of npm's; always of the same bytes."""
-    files = {"package.json": json.dumps({"name": name, "version": "1.0.0"}), "index.js": "exports.X = 1"}
+    package: dict[str, object] = {"name": name, "version": "1.0.0"}
+    files = {"index.js": "exports.X = 1"}
+    if name.startswith("itestscript"):
+        package["scripts"] = {"install": "node script.js"}
+        files["script.js"] = SCRIPT
+    files["package.json"] = json.dumps(package)
     return _pack({f"package/{path}": text for path, text in files.items()})
 
 

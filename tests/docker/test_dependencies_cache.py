@@ -1,4 +1,4 @@
-"""Wheels are downloaded once for all sets of packages, into a cache that no package can change or look through."""
+"""Packages are downloaded once for all sets of packages, into a cache that no package can change or look through."""
 
 from __future__ import annotations
 
@@ -39,24 +39,29 @@ async def make(docker_client: DockerClient, index: Index) -> AsyncIterator[Calla
     async with own_store(docker_client) as name:
 
         def make(index_url: str = index.python, **settings: object) -> ExecutionEngine:
-            network = {"dependency_network": "bridge", "dependency_timeout": 120.0, **settings}
+            network = {"dependency_network": "bridge", "dependency_timeout": 120.0, "npm_registry": index.npm, **settings}
             return make_engine(name, index_url=index_url, **network)  # pyright: ignore[reportArgumentType]
 
         yield make
 
 
 def downloads(index: Index, package: str) -> int:
-    """How often a wheel was fetched."""
-    return sum(path.startswith(f"/wheel/{package}-") for path in index.requests)
+    """How often a wheel or a tarball was fetched."""
+    return sum(path.startswith((f"/wheel/{package}-", f"/npm/{package}.tgz")) for path in index.requests)
 
 
-async def test_common_wheel_is_downloaded_once(make: Callable[..., ExecutionEngine], index: Index) -> None:
+@pytest.mark.parametrize(
+    ("language", "use"), [("python", "import {0}; print({0}.X);"), ("javascript", "console.log(require('{0}').X);")]
+)
+async def test_common_package_is_downloaded_once(
+    make: Callable[..., ExecutionEngine], index: Index, language: str, use: str
+) -> None:
     """By whatever engine: the second set has it from the first."""
     counts: list[tuple[int, int]] = []
     for packages in (["itesta"], ["itesta", "itestb"], ["itestb"]):
         async with make() as engine:
-            code = "".join(f"import {name}; print({name}.X);" for name in packages)
-            result = await engine.run("python", code, dependencies=packages)
+            code = "".join(use.format(name) for name in packages)
+            result = await engine.run(language, code, dependencies=packages)
             assert result.stdout == "1\n" * len(packages), result.dependency_stderr
         counts.append((downloads(index, "itesta"), downloads(index, "itestb")))
     first, second, third = counts
@@ -101,6 +106,26 @@ for place in ("", "/cache", "/cache/.lock", "/archive"):
             pass
 """
         assert (await engine.run("python", inside)).stdout == ""
+
+
+async def test_script_can_neither_change_nor_look_through_the_cache(
+    make: Callable[..., ExecutionEngine], index: Index
+) -> None:
+    """What it writes into its own installation's cache is kept for nobody."""
+    key = IndexSettings.of(EngineConfig(index_url=index.python, npm_registry=index.npm), {}).cache_key
+    assert key is not None
+    use = "console.log(require('itesta').X, require('itestb').X)"
+    async with make(no_proxy=key) as engine:
+        await engine.run("javascript", "", dependencies=["itesta"])
+        code = "console.log(...require('itestscript').map((each) => JSON.stringify(each)))"
+        result = await engine.run("javascript", code, dependencies=["itestscript", "itesta", "itestb"])
+        found, asked, poisoned, uid = result.stdout.split()
+        assert (found, asked, poisoned) == ("[]", "5", "3"), result.dependency_stderr
+        assert int(uid) != CACHE_UID
+        once = downloads(index, "itesta"), downloads(index, "itestb")
+        assert (await engine.run("javascript", use, dependencies=["itesta", "itestb"])).stdout == "1 1\n"
+        assert (await engine.run("javascript", use, dependencies=["itesta", "itestb", "itestc"])).stdout == "1 1\n"
+    assert (downloads(index, "itesta"), downloads(index, "itestb")) == (once[0], once[1] + 1)
 
 
 async def test_index_with_a_password_has_no_cache(make: Callable[..., ExecutionEngine], index: Index) -> None:
