@@ -178,7 +178,7 @@ class Installer:
         self._sink = sink
         self._timeout = timeout
         self._staging = f"{STORE_DIRECTORY}/.{requirement.key}"
-        self._temporary = f"{self._staging}/tmp"
+        self._temporary = f"{self._staging}/tmp"  # noqa: S108 - its own
 
     async def install(self) -> Installed:
         """Install the packages, unless another client has done so meanwhile.

@@ -221,9 +221,13 @@ def make_wheel(file: str) -> bytes:
 
 
 BUILD = """
-import os, re, zipfile
+import os, re, urllib.request, zipfile
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
+    try:
+        urllib.request.urlopen(f"{os.environ['PIP_INDEX_URL']}built-by-{os.getuid()}/")
+    except OSError:
+        pass
     store, found = "/.interpreter-tools-store", []
     (key,) = re.findall("0{16}[0-9a-f]{48}", os.environ["NO_PROXY"])
     below = ("", "/cache", "/cache/.lock", "/archive", "/cache/simple-v28", "/cache/wheels-v8")
@@ -264,8 +268,8 @@ const fs = require("fs"), path = require("path"), found = [];
 const store = "/.interpreter-tools-store", key = /0{16}[0-9a-f]{48}/.exec(process.env.NO_PROXY)[0];
 const places = [store, ...["", "/npm", "/npm-size", "/cache"].map((each) => `${store}/.${key}/target${each}`)];
 for (const place of places) {
-  const acts = [fs.readdirSync, fs.readFileSync, (at) => fs.writeFileSync(`${at}/x`, ""), (at) => fs.renameSync(at, `${at}x`)];
-  for (const act of acts) {
+  const [poison, move] = [(at) => fs.writeFileSync(`${at}/x`, ""), (at) => fs.renameSync(at, `${at}x`)];
+  for (const act of [fs.readdirSync, fs.readFileSync, poison, move]) {
     try { act(place); found.push(place); } catch {}
   }
 }

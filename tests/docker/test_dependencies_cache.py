@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from interpreter_tools import RunApp
 from interpreter_tools._config.model import EngineConfig
 from interpreter_tools._dependencies.indexes import IndexSettings
 from interpreter_tools._dependencies.installer import CACHE_UID
 from interpreter_tools._dependencies.public_store import DependencyStore
 from tests.docker.index import Index, find_gateway, make_authority, serving
-from tests.docker.stores import own_store
+from tests.docker.stores import image_with, own_store
 from tests.docker.toy import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from interpreter_tools import ExecutionEngine
+    from interpreter_tools import ExecutionEngine, RunOptions
     from interpreter_tools._docker import DockerClient
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -34,13 +35,26 @@ async def index(shared_engine: ExecutionEngine, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch, index: Index) -> None:
+    """Let pip take packages from the index, which speaks no TLS."""
+    monkeypatch.setenv("PIP_TRUSTED_HOST", index.origin.partition("://")[2])
+
+
+@pytest.fixture(scope="module")
+async def without_uv(docker_client: DockerClient) -> AsyncIterator[str]:
+    """An image whose Python has pip only."""
+    async with image_with(docker_client, "interpreter-tools/python:1", "RUN rm /usr/local/bin/uv") as image:
+        yield image
+
+
+@pytest.fixture
 async def make(docker_client: DockerClient, index: Index) -> AsyncIterator[Callable[..., ExecutionEngine]]:
     """Make an engine with that index and a store that nobody else uses."""
     async with own_store(docker_client) as name:
 
         def make(index_url: str = index.python, **settings: object) -> ExecutionEngine:
-            network = {"dependency_network": "bridge", "dependency_timeout": 120.0, "npm_registry": index.npm, **settings}
-            return make_engine(name, index_url=index_url, **network)  # pyright: ignore[reportArgumentType]
+            network = {"dependency_network": "bridge", "dependency_timeout": 120.0, **settings}
+            return make_engine(name, index_url=index_url, npm_registry=index.npm, **network)  # pyright: ignore[reportArgumentType]
 
         yield make
 
@@ -50,18 +64,33 @@ def downloads(index: Index, package: str) -> int:
     return sum(path.startswith((f"/wheel/{package}-", f"/npm/{package}.tgz")) for path in index.requests)
 
 
-@pytest.mark.parametrize(
-    ("language", "use"), [("python", "import {0}; print({0}.X);"), ("javascript", "console.log(require('{0}').X);")]
-)
+def key_of(index: Index) -> str:
+    """The key of the cache of packages from an index."""
+    key = IndexSettings.of(EngineConfig(index_url=index.python, npm_registry=index.npm), {}).cache_key
+    assert key is not None
+    return key
+
+
+USES = {
+    "uv": ("python", "import {0}; print({0}.X);"),
+    "pip": ("python", "import {0}; print({0}.X);"),
+    "npm": ("javascript", "console.log(require('{0}').X);"),
+}
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("program", USES)
 async def test_common_package_is_downloaded_once(
-    make: Callable[..., ExecutionEngine], index: Index, language: str, use: str
+    make: Callable[..., ExecutionEngine], index: Index, without_uv: str, program: str
 ) -> None:
     """By whatever engine: the second set has it from the first."""
+    language, use = USES[program]
     counts: list[tuple[int, int]] = []
+    options: RunOptions = {"image": without_uv} if program == "pip" else {}
     for packages in (["itesta"], ["itesta", "itestb"], ["itestb"]):
         async with make() as engine:
             code = "".join(use.format(name) for name in packages)
-            result = await engine.run(language, code, dependencies=packages)
+            result = await engine.run(language, code, dependencies=packages, **options)
             assert result.stdout == "1\n" * len(packages), result.dependency_stderr
         counts.append((downloads(index, "itesta"), downloads(index, "itestb")))
     first, second, third = counts
@@ -85,8 +114,7 @@ async def test_build_can_neither_change_nor_look_through_the_cache(
     make: Callable[..., ExecutionEngine], index: Index
 ) -> None:
     """It runs as another user, to whom nothing there has a name that can be guessed."""
-    key = IndexSettings.of(EngineConfig(index_url=index.python), {}).cache_key
-    assert key is not None
+    key = key_of(index)
     async with make(no_proxy=key) as engine:
         await engine.run("python", "", dependencies=["itesta"])
         code = "import itestbuilt as i; print(i.X, i.FOUND, i.ASKED, i.UID)"
@@ -108,12 +136,29 @@ for place in ("", "/cache", "/cache/.lock", "/archive"):
         assert (await engine.run("python", inside)).stdout == ""
 
 
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("program", ["uv", "pip"])
+async def test_list_that_wants_a_build_has_none_in_the_cache(
+    make: Callable[..., ExecutionEngine], index: Index, without_uv: str, program: str
+) -> None:
+    """``--no-binary`` would allow it there, as the cache's own user."""
+    code = "import itestbuilt as i; print(i.X, i.UID)"
+    files = {"requirements.txt": "--no-binary itestbuilt\nitestbuilt\n", "main.py": code}
+    options: RunOptions = {"files": files, "run_app": RunApp(entry_file="main.py")}
+    if program == "pip":
+        options["image"] = without_uv
+    async with make(no_proxy=key_of(index)) as engine:
+        result = await engine.run("python", "", **options)
+    x, uid = result.stdout.split()
+    assert x == "1", result.dependency_stderr
+    assert [path for path in index.requests if "built-by" in path] == [f"/simple/built-by-{uid}/"]
+
+
 async def test_script_can_neither_change_nor_look_through_the_cache(
     make: Callable[..., ExecutionEngine], index: Index
 ) -> None:
     """What it writes into its own installation's cache is kept for nobody."""
-    key = IndexSettings.of(EngineConfig(index_url=index.python, npm_registry=index.npm), {}).cache_key
-    assert key is not None
+    key = key_of(index)
     use = "console.log(require('itesta').X, require('itestb').X)"
     async with make(no_proxy=key) as engine:
         await engine.run("javascript", "", dependencies=["itesta"])

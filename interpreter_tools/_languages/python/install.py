@@ -9,10 +9,11 @@ as a sandbox cannot write here.
 The environment is that of ``venv``, with the image's own packages in sight. One name is added: ``lib/site-packages``
 leads to the packages whatever Python's version is, for PYTHONPATH.
 
-Wheels are downloaded once for all sets of packages, with ``uv``. A program of a package's build could change such a
-cache for the next set. So it belongs to a user of its own, as whom no package's code is run: ``--warm`` has ``uv``
-install wheels only, nowhere in particular, and shows what belongs to this set. The installation itself begins with a
-copy of that. What nobody may see of other sets is not shown, and has no name to be guessed.
+Wheels are downloaded once for all sets of packages. A program of a package's build could change such a cache for the
+next set. So it belongs to a user of its own, as whom no package's code is run: ``--warm`` takes wheels only, and shows
+what belongs to this set. ``uv`` installs them nowhere in particular, and the installation itself begins with a copy of
+uv's cache for them; ``pip`` downloads them, and the installation itself knows no other index. What nobody may see of
+other sets is not shown, and has no name to be guessed.
 """
 
 import os
@@ -147,6 +148,7 @@ MOST_CACHED = 2 << 30  # bytes, beyond which nothing more is kept until the cach
 def warm(home, final, file):
     """Bring the wheels of a set of packages into the cache; print the path of the view of it that the set may have.
 
+    A list that wants a package built has no part in it: ``--no-binary`` has precedence over what the command says.
     Whatever fails here is no failure: then everything is downloaded, and the errors are told, by the installation.
     """
     import secrets
@@ -165,7 +167,13 @@ def warm(home, final, file):
         os.chmod(archive, 0o711)
         os.mkdir(cache)
         os.symlink("../archive", f"{cache}/archive-v0")
-    if not uv or cached(cache) > MOST_CACHED:
+    with open(file, encoding="utf-8") as given:
+        if any(line.startswith("--no-binary") for line in given):
+            return
+    if not uv:
+        warm_pip(home, file)
+        return
+    if cached(cache) > MOST_CACHED:
         return
     scratch = f"{home}/scratch-{secrets.token_hex(16)}"
     os.mkdir(scratch)
@@ -196,6 +204,33 @@ def warm(home, final, file):
         view = show(home, {name.lower().replace("_", "-").replace(".", "-"): version for name, _, version in found})
         sys.stdout.write(f"{view}\n")
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def warm_pip(home, file):
+    """Bring wheels into the cache of pip; print the path of a directory with those of this set."""
+    import secrets
+    import shutil
+
+    cache, view = f"{home}/pip", f"{home}/view-{secrets.token_hex(16)}"
+    if size_of(cache) > MOST_CACHED:
+        return
+    scratch = os.environ["TMPDIR"] = f"{home}/scratch-{secrets.token_hex(16)}"
+    os.mkdir(scratch)
+    command = [sys.executable, "-m", "pip", "download", "--cache-dir", cache, "--only-binary", ":all:", "--dest", view]
+    told = [(os.POSIX_SPAWN_DUP2, 2, 1)]  # what it downloads; the path of the view has the other stream to itself
+    words = [*command, "--retries", "0", *PIP_OPTIONS, *pip_options(), *split(scratch, file)]
+    pid = os.posix_spawn(sys.executable, words, os.environ, file_actions=told)
+    if os.waitpid(pid, 0)[1] == 0:
+        open_to_all(view)
+        sys.stdout.write(f"{view}\n")
+    else:
+        shutil.rmtree(view, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def size_of(top):
+    """Return the bytes of all files in a tree."""
+    return sum(os.lstat(f"{directory}/{name}").st_size for directory, _, names in os.walk(top) for name in names)
 
 
 def cached(cache, more=0):
@@ -271,6 +306,9 @@ def cache_options(view):
     return ["--cache-dir", cache]
 
 
+PIP_OPTIONS = ("--no-input", "--progress-bar", "off")
+
+
 def pip_options():
     """Return the options that this version of pip needs.
 
@@ -287,12 +325,15 @@ def main(target, final, file):
     """Install, compile, and return the installer's status."""
     packages = make_environment(target, final)
     python, uv = f"{target}/bin/python3", find("uv")
+    view = os.environ.pop("INTERPRETER_TOOLS_CACHE", "")
     if uv:
-        cache = cache_options(os.environ.pop("INTERPRETER_TOOLS_CACHE", ""))
+        cache = cache_options(view)
         command = [uv, "pip", "install", "--no-config", *cache, "--python", python, "--no-progress"]
     else:
-        command = [python, "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-input"]
-        command += ["--no-warn-script-location", "--progress-bar", "off", *pip_options()]
+        command = [python, "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-warn-script-location"]
+        command += [*PIP_OPTIONS, *pip_options()]
+        if view:
+            command += ["--no-index", "--find-links", view]
     pid = os.spawnv(os.P_NOWAIT, command[0], [*command, *split(target, file)])
     import py_compile  # while the installer is at work
 
