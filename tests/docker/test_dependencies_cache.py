@@ -88,9 +88,10 @@ async def test_common_package_is_downloaded_once(
     counts: list[tuple[int, int]] = []
     options: RunOptions = {"image": without_uv} if program == "pip" else {}
     for packages in (["itesta"], ["itesta", "itestb"], ["itestb"]):
+        options["dependencies"] = packages
         async with make() as engine:
             code = "".join(use.format(name) for name in packages)
-            result = await engine.run(language, code, dependencies=packages, **options)
+            result = await engine.run(language, code, **options)
             assert result.stdout == "1\n" * len(packages), result.dependency_stderr
         counts.append((downloads(index, "itesta"), downloads(index, "itestb")))
     first, second, third = counts
