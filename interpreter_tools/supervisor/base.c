@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,6 +68,14 @@ DIR *open_directory(int at, const char *name)
 	if (!directory)
 		close_fd(&fd);
 	return directory;
+}
+
+unsigned long take_number(const char **at)
+{
+	char *end;
+	unsigned long number = strtoul(*at, &end, 10);
+	*at = end;
+	return number;
 }
 
 /* ---- the cursor ---- */

@@ -470,7 +470,7 @@ pid_t boot_hand_over(const char *message, size_t length, struct pipes *pipes, vo
 	if (boot.state != PARKED)
 		return -1;
 	if (boot.mode == IT_BOOT_FORK)
-		prefer_for_oom(pid, 1000); /* not before: it must outlive a program that runs beside it */
+		prefer_for_oom(pid, OOM_FIRST); /* not before: it must outlive a program that runs beside it */
 	if (!hand(message, length - last))
 		return -1;
 	if (begins) {

@@ -148,7 +148,7 @@ static void read_numbers(const char **at, struct request *request)
 	request->parked_count = 0;
 	for (++*at; **at && **at != ']'; ++*at)
 		if (strchr("0123456789", **at) && request->parked_count < MOST_PARKED) {
-			request->parked[request->parked_count++] = (pid_t)strtol(*at, (char **)at, 10);
+			request->parked[request->parked_count++] = (pid_t)take_number(at);
 			--*at;
 		}
 	if (**at)

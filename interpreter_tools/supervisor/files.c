@@ -38,7 +38,7 @@ int files_workspace(void)
 static bool component_allowed(const char *name, size_t length)
 {
 	bool itself = length == 1 && name[0] == '.', parent = length == 2 && name[0] == '.' && name[1] == '.';
-	return length > 0 && length < 256 && !itself && !parent;
+	return length > 0 && length < NAME_SIZE && !itself && !parent;
 }
 
 /*
@@ -49,7 +49,7 @@ struct deed {
 	struct deed *before;
 	uint32_t uid, length;
 	bool directory;
-	char aside[256]; /* empty: nothing was there */
+	char aside[NAME_SIZE]; /* empty: nothing was there */
 	char path[];
 };
 
@@ -73,7 +73,7 @@ static void note(struct text path, const char *aside, bool directory)
  * Opens the directory that holds the last component of a path, and returns that component in name. With create, it makes the
  * directories that are missing. The caller closes the descriptor; -1 and errno on failure.
  */
-static int open_parent(struct text path, bool create, char name[256])
+static int open_parent(struct text path, bool create, char name[NAME_SIZE])
 {
 	const char *at = path.at, *end = path.at + path.length;
 	int directory = openat(workspace, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -107,7 +107,7 @@ static int open_parent(struct text path, bool create, char name[256])
 /* O_NONBLOCK: a FIFO must not make us wait; it is refused like everything that is not a regular file. */
 static int open_file(uint32_t uid, struct text path, int flags, mode_t mode)
 {
-	char name[256];
+	char name[NAME_SIZE];
 	int fd = -1;
 	if (become(uid) < 0) {
 		errno = EPERM;
@@ -155,7 +155,7 @@ static void put_failed(int error)
 /* Half a file would be taken for a whole one, and holds room that the next ones need. */
 static void put_remove(void)
 {
-	char name[256];
+	char name[NAME_SIZE];
 	if (become(put.uid) == 0) {
 		int parent = open_parent((struct text){put.path, put.length}, false, name);
 		if (parent >= 0) {
@@ -183,7 +183,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 /* The end of the run: its code goes, and a file that the program has made of it stays. */
 void files_remove_code(void)
 {
-	char name[256];
+	char name[NAME_SIZE];
 	struct stat status;
 	if (!code.there)
 		return;
@@ -199,7 +199,7 @@ void files_remove_code(void)
 
 static bool is_taken(uint32_t uid, struct text path)
 {
-	char name[256];
+	char name[NAME_SIZE];
 	struct stat status;
 	int parent = become(uid) < 0 ? -1 : open_parent(path, false, name);
 	bool taken = parent >= 0 && fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
@@ -245,7 +245,7 @@ void files_name_code(char **argv)
  */
 static bool make_way(struct text path, bool any)
 {
-	char name[256], aside[256];
+	char name[NAME_SIZE], aside[NAME_SIZE];
 	struct stat status;
 	bool moved = false;
 	if (become(noting) == 0) {
@@ -277,7 +277,7 @@ static void undo(int parent, const char *name, const struct deed *deed)
 void files_undo(void)
 {
 	for (struct deed *deed; (deed = deeds); free(deed)) {
-		char name[256];
+		char name[NAME_SIZE];
 		deeds = deed->before;
 		if (become(deed->uid) == 0) {
 			int parent = open_parent((struct text){deed->path, deed->length}, false, name);
@@ -301,7 +301,7 @@ bool files_replace(void)
 void files_keep(void)
 {
 	for (struct deed *deed; (deed = deeds); free(deed)) {
-		char name[256];
+		char name[NAME_SIZE];
 		deeds = deed->before;
 		if (*deed->aside && become(deed->uid) == 0) {
 			int parent = open_parent((struct text){deed->path, deed->length}, false, name);

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define CLOCK_US 500 /* between two looks at the clock that a start waits for */
-#define PIPE_SIZE 262144 /* bytes */
 
 #if defined(__x86_64__)
 #define MACHINE EM_X86_64

@@ -50,7 +50,7 @@ static bool look(pid_t pid, struct process *process)
 		return false;
 	*process = (struct process){.state = *state, .uid = (uint32_t)strtoul(uid, NULL, 10)};
 	while (groups && *groups && *groups != '\n') {
-		uint32_t group = (uint32_t)strtoul(groups, (char **)&groups, 10);
+		uint32_t group = (uint32_t)take_number(&groups);
 		if (run_marked(group))
 			process->mark = group;
 		while (*groups == ' ')
@@ -80,13 +80,8 @@ static unsigned signal_all(uint32_t mark, int number, unsigned *moving)
 	struct process process;
 	unsigned count = 0;
 	*moving = 0;
-	if (directory)
-		rewinddir(directory);
-	else if (!(directory = opendir("/proc")))
-		die("cannot read /proc: %s", strerror(errno));
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid <= 1 || boot_owns(pid) || is_spared(pid) || !look(pid, &process))
+	for (pid_t pid; (pid = next_process(&directory));) {
+		if (boot_owns(pid) || is_spared(pid) || !look(pid, &process))
 			continue;
 		/* root's is the zygote, or a child of it that has not become a user yet; what is dead waits for its parent */
 		if (process.uid == 0 || (mark != ANY && process.mark != mark) || strchr("ZX", process.state))

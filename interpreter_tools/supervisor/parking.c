@@ -78,7 +78,7 @@ static bool is_one_of_us(const char *status)
 	if (!at || !strstr(status, "\nVmRSS:"))
 		return false;
 	for (at += strlen("\nGroups:\t"); *at && *at != '\n';) {
-		gid_t group = (gid_t)strtoul(at, (char **)&at, 10);
+		gid_t group = (gid_t)take_number(&at);
 		for (int i = 0; i < count; i++)
 			if (ours[i] == group)
 				return true;

@@ -28,7 +28,6 @@
 #define MOST_FRAMES 8          /* of output, before the client and the clock have their turn again */
 #define MOST_SPARED 64
 #define OOM_LEADER 500 /* of 1000: behind the copies of it that are parked, when memory is short */
-#define OOM_FIRST 1000
 #define MARKS (IT_MARK_LAST - IT_MARK_FIRST + 1)
 
 /*
@@ -288,7 +287,7 @@ static bool begin(struct run *run, uint16_t number, const struct start *start)
 	run->next_uid = start->next_uid;
 	feed_begin(&run->feed, start->flags & IT_FLAG_STDIN, &run->pipes.in);
 	messages_begin(&run->talk, number, &run->room);
-	fcntl(run->pipes.out, F_SETPIPE_SZ, 262144); /* a program may end before its output is read; the kernel may decline */
+	fcntl(run->pipes.out, F_SETPIPE_SZ, PIPE_SIZE); /* a program may end before its output is read; the kernel may decline */
 	return true;
 }
 

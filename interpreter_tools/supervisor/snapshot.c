@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define TICK_NS 50000000 /* more than one tick of the clock that change times are from */
+#define MODE 07777 /* of a file: its permissions */
 #define OWNER_WRITES 0600
 #define OWNER_ENTERS 0700
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -208,7 +209,7 @@ static int open_to_read(const struct entry *entry)
 		return fd;
 	fd = open(entry->path, flags);
 	int error = errno;
-	chmod(entry->path, entry->about.st_mode & 07777);
+	chmod(entry->path, entry->about.st_mode & MODE);
 	errno = error;
 	return fd;
 }
@@ -330,18 +331,16 @@ static bool write_file(struct entry *entry, const struct entry *there, struct bu
 	int target = open(entry->path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, OWNER_WRITES);
 	if (target < 0)
 		return refuse_error(refusal, "file", entry->path);
-	while (at < entry->start + entry->size)
-		if (sendfile(target, entry->copies->fd, &at, (size_t)(entry->start + entry->size - at)) <= 0) {
-			refuse_error(refusal, "file", entry->path);
-			close_fd(&target);
-			return false;
-		}
-	fchmod(target, entry->about.st_mode & 07777);
-	futimens(target, times);
-	fstat(target, &entry->about);
-	entry->recent = true;
+	bool done = true;
+	while (done && at < entry->start + entry->size)
+		done = sendfile(target, entry->copies->fd, &at, (size_t)(entry->start + entry->size - at)) > 0;
+	done = done && fchmod(target, entry->about.st_mode & MODE) == 0 && futimens(target, times) == 0 &&
+	       fstat(target, &entry->about) == 0;
+	if (!done)
+		refuse_error(refusal, "file", entry->path);
+	entry->recent = done;
 	close_fd(&target);
-	return true;
+	return done;
 }
 
 static bool put_back(struct entry *entry, const struct entry *there, struct buffer *refusal)
@@ -353,7 +352,7 @@ static bool put_back(struct entry *entry, const struct entry *there, struct buff
 	else if (S_ISLNK(mode))
 		done = symlink(entry->link, entry->path);
 	else if (S_ISFIFO(mode))
-		done = there ? 0 : mkfifo(entry->path, mode & 07777);
+		done = there ? 0 : mkfifo(entry->path, mode & MODE);
 	else if (entry->link)
 		done = link(entry->link, entry->path);
 	else if (!there || !is_as(entry, &there->about))
@@ -385,8 +384,8 @@ bool snapshot_restore(struct snapshot *snapshot, struct buffer *refusal)
 		done = put_back(&snapshot->entries[i], there && there->size >= 0 ? there : NULL, refusal);
 	}
 	for (size_t i = snapshot->count; done && i-- > 0;)
-		if (S_ISDIR(snapshot->entries[i].about.st_mode))
-			chmod(snapshot->entries[i].path, snapshot->entries[i].about.st_mode & 07777);
+		if (S_ISDIR(snapshot->entries[i].about.st_mode)) /* those that lead to mounts are root's, and have kept their modes */
+			chmod(snapshot->entries[i].path, snapshot->entries[i].about.st_mode & MODE);
 	snapshot_drop(now);
 	return done;
 }

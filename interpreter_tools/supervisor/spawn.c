@@ -101,22 +101,29 @@ bool kill_user(uint32_t uid)
 	return alone;
 }
 
+pid_t next_process(DIR **directory)
+{
+	if (!*directory && !(*directory = opendir("/proc")))
+		die("cannot read /proc: %s", strerror(errno));
+	for (struct dirent *entry; (entry = readdir(*directory));) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (pid > 1)
+			return pid;
+	}
+	rewinddir(*directory);
+	return 0;
+}
+
 /* kill(-1, 0) would not tell: it also succeeds when every process there is refuses the signal. */
 bool processes_left(void)
 {
 	static DIR *directory;
 	bool left = false;
-	if (directory)
-		rewinddir(directory);
-	else if (!(directory = opendir("/proc")))
-		die("cannot read /proc: %s", strerror(errno));
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (pid > 1 && !boot_owns(pid)) {
+	for (pid_t pid; (pid = next_process(&directory));)
+		if (!boot_owns(pid)) {
 			kill(pid, SIGKILL);
 			left = true;
 		}
-	}
 	return left;
 }
 

@@ -88,14 +88,14 @@ static int open_at(int at, const char *name, int how)
 /* ---- what a run needs ---- */
 
 static struct {
-	char name[256], target[512]; /* no name: no link */
+	char name[NAME_SIZE], target[512]; /* no name: no link */
 	uint32_t uid;
 	bool made;
 } link_of_run;
 
 void store_need(struct cursor *payload)
 {
-	char key[KEY + 1], name[256], below[256];
+	char key[KEY + 1], name[NAME_SIZE], below[NAME_SIZE];
 	take_key(payload, key);
 	take_short(payload, name, sizeof name);
 	take_short(payload, below, sizeof below);

@@ -31,11 +31,15 @@
 #include "protocol.h"
 
 #define MAX_PATH 4096    /* PATH_MAX */
+#define NAME_SIZE 256    /* of one name in a path, with its NUL: NAME_MAX + 1 */
+#define PIPE_SIZE 262144 /* bytes that a pipe holds, where the kernel grants it */
 #define MAX_STRINGS (IT_MAX_PAYLOAD / 4) /* of one frame: each has its u32 length */
 #define BULK_BYTES 32768 /* reads of at least this size are forwarded without batching */
 #ifndef STEP_US
 #define STEP_US 10000    /* the longest that a phase keeps the loop, but for a single call of the kernel */
 #endif
+#define OOM_FIRST 1000   /* of prefer_for_oom: nothing goes before it */
+
 #define FIRST_UID 1000u  /* below are the image's own users */
 #define LAST_UID 0x7ffffffeu
 
@@ -46,6 +50,7 @@ int64_t sooner(int64_t a, int64_t b); /* of two times from now on; -1 is never *
 int64_t us_until(uint64_t time_us);   /* 0 when it is over */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))); /* tell the client, then leave */
 _Noreturn void leave(void);                                                          /* the conversation is over */
+unsigned long take_number(const char **at); /* in decimal; goes behind it */
 void close_fd(int *fd);
 DIR *open_directory(int at, const char *name); /* never through a link; NULL and errno on failure */
 
@@ -117,6 +122,7 @@ void processes_open(void);      /* while /proc can be written */
 void exec_by_name(char **argv, char **envp); /* returns with errno */
 void prefer_for_oom(pid_t pid, unsigned points); /* of 1000: when memory is short, the process with most goes first */
 bool kill_user(uint32_t uid);   /* SIGKILL for every process of that user, without a fork; true: there is nobody else */
+pid_t next_process(DIR **directory); /* of /proc; 0: there are no more. The directory is the caller's, and NULL at first */
 bool processes_left(void);      /* other than us and the booted interpreters; they are killed */
 
 /* members.c */

@@ -32,7 +32,7 @@ struct mount {
  */
 struct kept {
 	const DIR *root;
-	char name[256];
+	char name[NAME_SIZE];
 };
 
 static struct {
