@@ -145,7 +145,7 @@ class ExecutionEngine:
         """
         async with self._start_lock:
             if self._closed:
-                raise EngineClosed("the engine was closed", hint="make another ExecutionEngine")
+                raise EngineClosed("the engine was closed")
             if self._running is not None:
                 self._running.runtime.check_home()
                 return self
@@ -156,7 +156,7 @@ class ExecutionEngine:
             running = await self._open()
             if self._closed:  # by another task, while this one waited
                 await running.aclose()
-                raise EngineClosed("the engine was closed while it started", hint="make another ExecutionEngine")
+                raise EngineClosed("the engine was closed while it started")
             self._running = running
             running.runtime.begin()
             for language in self._config.prewarm:
@@ -561,7 +561,7 @@ class ExecutionEngine:
 
     def _use(self) -> _Running:
         if self._closed:
-            raise EngineClosed("the engine is closed", hint="make another ExecutionEngine")
+            raise EngineClosed("the engine is closed")
         running = self._running
         if running is None:
             raise EngineClosed("the engine was not started", hint="use `async with ExecutionEngine() as engine`")

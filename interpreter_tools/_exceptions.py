@@ -47,7 +47,7 @@ result.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from interpreter_tools._text import one_line
 
@@ -71,10 +71,13 @@ class InterpreterToolsError(Exception):
         hint: the way out; empty when there is none to name.
     """
 
+    _WAY_OUT: ClassVar[str] = ""
+    """The hint of an error that is made without one."""
+
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self._WAY_OUT
 
     def __str__(self) -> str:
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
@@ -203,9 +206,13 @@ class UnknownOutput(UsageError, LookupError):
 class EngineClosed(UsageError):
     """The engine was not started, or was closed."""
 
+    _WAY_OUT = "make another ExecutionEngine"
+
 
 class PoolClosed(UsageError):
     """A pool was closed while a caller waited for a container."""
+
+    _WAY_OUT = "make another ExecutionEngine"
 
 
 class UnknownSession(UsageError, LookupError):
@@ -241,6 +248,8 @@ class SessionExists(UsageError):
 class SessionClosed(UsageError):
     """The session was cleaned up."""
 
+    _WAY_OUT = "make another session"
+
 
 class SessionBusy(UsageError):
     """The session has a run or a file operation, and its configuration says not to wait."""
@@ -267,6 +276,8 @@ class UnknownContext(UsageError, LookupError):
 
 class ContextClosed(UsageError):
     """The context was closed."""
+
+    _WAY_OUT = "make another context"
 
 
 class CheckpointRefused(UsageError):
@@ -412,13 +423,19 @@ class SandboxUnavailable(MachineError):
 class StoreFailed(MachineError):
     """The dependency store is full, cannot be written, or does not answer."""
 
+    _WAY_OUT = "`interpreter-tools doctor` says what is wrong; `interpreter-tools deps prune` makes room"
+
 
 class ContainerStartFailed(InterpreterToolsError):
     """A container was made but its supervisor did not come to life."""
 
+    _WAY_OUT = "`interpreter-tools doctor` says what this machine lacks"
+
 
 class ContainerLost(InterpreterToolsError):
     """A container went away while it was in use: killed, removed, or its Docker engine died."""
+
+    _WAY_OUT = "run the code again: it gets another container; files that only the lost one held are gone"
 
 
 class ContextDied(InterpreterToolsError):
@@ -430,6 +447,8 @@ class ContextDied(InterpreterToolsError):
 
 class ProtocolError(InterpreterToolsError):
     """A container's supervisor broke the protocol; the container is terminated."""
+
+    _WAY_OUT = "run the code again: it gets another container"
 
 
 class InternalError(InterpreterToolsError):

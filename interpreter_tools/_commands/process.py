@@ -281,7 +281,8 @@ class Process:
             ConfigurationError: it has no terminal, or the size cannot be.
         """
         if not self.has_terminal:
-            raise ConfigurationError("terminal", None, "is not there: the process was started without one")
+            hint = "start the process with terminal=(rows, columns)"
+            raise ConfigurationError("terminal", None, "is not there: the process was started without one", hint=hint)
         if not all(0 < number < 1 << 16 for number in (rows, columns)):
             raise ConfigurationError("terminal", (rows, columns), "is not rows and columns from 1 to 65,535")
         await self._tell(b"z", _SIZE.pack(rows, columns))

@@ -93,7 +93,7 @@ class HostTool:
             hint = "give it one: HostTool(function, name='search')"
             raise ConfigurationError("tools.name", own, "is not a name that a program can use", hint=hint)
         if max_calls is not None and max_calls < 1:
-            raise ConfigurationError("tools.max_calls", max_calls, "is below 1")
+            raise ConfigurationError("tools.max_calls", max_calls, "is below 1", hint="None means 10,000 calls")
         try:
             self.signature = _signature(function)
             hints = _parameter_types(function)

@@ -137,7 +137,7 @@ def _check_target(mount: Mount, field: str) -> None:
     if ".." in target.split("/"):
         raise ConfigurationError(field, target, "leads upwards", hint="give an absolute path, or one below /workspace")
     if len(path.encode()) > 2048 or any(len(part.encode()) > 255 for part in path.split("/")):
-        raise ConfigurationError(field, target, "is too long")
+        raise ConfigurationError(field, target, "has more than 2048 bytes, or a part of more than 255")
     if mount.kind == "zip":
         if path != WORKSPACE and not path.startswith(f"{WORKSPACE}/"):
             hint = "a zip is unpacked into the workspace: give a path relative to it"

@@ -136,7 +136,7 @@ class Cell:
 
     async def __aenter__(self) -> Self:
         if self._state is not _State.NEW:
-            raise ExecutionClosed("a cell is run once")
+            raise ExecutionClosed("a cell is run once", hint="make another with context.stream(...)")
         self._state = _State.WAITING
         try:
             begun = await self._begin(self)

@@ -429,7 +429,7 @@ class Context:
 
     def _check(self) -> None:
         if self._state is _State.CLOSED:
-            raise ContextClosed(f"the context {self.name!r} was closed", hint="make another one")
+            raise ContextClosed(f"the context {self.name!r} was closed")
         self._place.check()
 
     # -- checkpoints

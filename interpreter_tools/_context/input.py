@@ -36,7 +36,7 @@ class InputLines:
             ExecutionClosed: the input has ended.
         """
         if self._ended:
-            raise ExecutionClosed("stdin is closed")
+            raise ExecutionClosed("stdin is closed", hint="leave the option stdin out, and call close_stdin last")
         self._waiting += data
 
     def end(self) -> None:

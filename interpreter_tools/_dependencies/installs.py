@@ -197,7 +197,7 @@ class Installs:
         if install is None:
             install = Install(self, requirement)
             if self._closed or not self._tasks.spawn(install.run):
-                raise EngineClosed(_CLOSED, hint="make another ExecutionEngine")
+                raise EngineClosed(_CLOSED)
             self._running[requirement.key] = install
         return install.join(waiter)
 

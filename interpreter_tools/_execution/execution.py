@@ -130,7 +130,7 @@ class Execution:
 
     async def __aenter__(self) -> Self:
         if self._state is not _State.NEW:
-            raise ExecutionClosed("an execution is started once")
+            raise ExecutionClosed("an execution is started once", hint="make another with engine.stream(...)")
         self._change(_State.STARTING)
         try:
             await self._place()

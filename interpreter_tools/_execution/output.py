@@ -131,7 +131,8 @@ class Callers:
             ContainerBusy: another task waits for the output.
         """
         if self._consumer is not None:
-            raise ContainerBusy(f"two tasks take the output of one {self._noun}")
+            hint = "let one task take it, and hand the chunks on"
+            raise ContainerBusy(f"two tasks take the output of one {self._noun}", hint=hint)
         self._consumer = asyncio.get_running_loop().create_future()
         try:
             await self._consumer

@@ -84,7 +84,7 @@ class Stdin:
             ExecutionClosed: stdin was closed, or the program has ended.
         """
         if self._closing:
-            raise ExecutionClosed("stdin is closed")
+            raise ExecutionClosed("stdin is closed", hint="leave the option stdin out, and call close_stdin last")
         self._queue(data)
         sender: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._senders.append((self._queued, sender))

@@ -200,7 +200,7 @@ class Runtime:
         """
         self.check_home()
         if self.closed:
-            raise EngineClosed("the engine is closed", hint="make another ExecutionEngine")
+            raise EngineClosed("the engine is closed")
 
     async def shape(
         self,
@@ -365,7 +365,7 @@ class Runtime:
         """
         container = await self._create(shape)
         if container is None:
-            raise EngineClosed("the engine was closed while a container started", hint="make another ExecutionEngine")
+            raise EngineClosed("the engine was closed while a container started")
         return container
 
     async def _create(self, shape: Shape) -> Container | None:

@@ -164,5 +164,5 @@ class Turns:
 
     def _interrupted(self) -> EngineClosed | SessionClosed:
         if self._runtime.closed:
-            return EngineClosed("the engine was closed meanwhile", hint="make another ExecutionEngine")
+            return EngineClosed("the engine was closed meanwhile")
         return SessionClosed(f"the session {self._session_id!r} was cleaned up meanwhile")

@@ -83,7 +83,7 @@ class StatefulRun:
 
     async def __aenter__(self) -> Self:
         if self._cell is not None:
-            raise ExecutionClosed("a call is run once")
+            raise ExecutionClosed("a call is run once", hint="make another with tool.stream(...)")
         self._cell, self._notes = await self._make()
         await self._cell.__aenter__()
         return self

@@ -72,7 +72,7 @@ def test_deadline() -> None:
 
 def test_other_errors_pass() -> None:
     """Ours are not translated twice."""
-    with pytest.raises(ProtocolError, match=r"^x$"), map_docker_errors("attach"):
+    with pytest.raises(ProtocolError, match=r"^x\b"), map_docker_errors("attach"):
         raise ProtocolError("x")
 
 

@@ -79,6 +79,12 @@ def test_change_log_tells_nothing_twice() -> None:
     assert sorted(entries) == sorted(set(entries))
 
 
+def test_change_log_tells_each_entry_to_its_end() -> None:
+    """A merge that loses a line leaves an entry without its full stop."""
+    entries = re.split(r"^(?=- |#)", (_ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert [entry for entry in entries if entry.startswith("- ") and not entry.rstrip().endswith((".", ".)"))] == []
+
+
 def test_glossary_has_one_meaning_for_each_word() -> None:
     """No word of its table stands there twice."""
     words = re.findall(r"^\| \*\*(.+?)\*\* \|", (_ROOT / "docs" / "glossary.md").read_text("utf-8"), re.MULTILINE)

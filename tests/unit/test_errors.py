@@ -17,11 +17,18 @@ from interpreter_tools._exceptions import (
     ConfigurationError,
     ContainerBusy,
     ContainerLost,
+    ContainerStartFailed,
+    ContextClosed,
+    EngineClosed,
     FileRefused,
     InterpreterToolsError,
     InvalidPath,
     MachineError,
+    PoolClosed,
     PoolTimeout,
+    ProtocolError,
+    SessionClosed,
+    StoreFailed,
     UnknownLanguage,
     UsageError,
 )
@@ -104,6 +111,21 @@ def test_hint_is_shown_below_the_message() -> None:
     assert (error.message, error.hint) == ("it went away", "run it again")
     assert str(error) == "it went away\n  hint: run it again"
     assert str(ContainerBusy("two tasks")) == "two tasks"
+
+
+def test_errors_about_what_is_gone_name_the_way_out() -> None:
+    """Also where the place that raises them names none."""
+    gone = (
+        ContainerLost,
+        ContainerStartFailed,
+        ContextClosed,
+        EngineClosed,
+        PoolClosed,
+        ProtocolError,
+        SessionClosed,
+        StoreFailed,
+    )
+    assert [kind.__name__ for kind in gone if not kind("it is gone").hint] == []
 
 
 def test_refused_file_is_an_os_error() -> None:
