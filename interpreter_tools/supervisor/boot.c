@@ -290,6 +290,7 @@ void boot_now(void)
 
 void boot_zygote(void)
 {
+	close_fd(&zygote.control);
 	if (boot.mode == IT_BOOT_FORK)
 		start_zygote(); /* if that failed, a supervisor tries it again, and tells the client */
 }
@@ -318,6 +319,8 @@ void boot_take_over(void)
 		close_fd(&zygote.control);
 	if (boot.mode != IT_BOOT_NONE)
 		set_state(RETIRED);
+	if (zygote.control >= 0 && box_zygote() == ZYGOTE_BOOTS)
+		set_state(BOOTING); /* its 'r' asks for the first child */
 }
 
 /* A side run could reach a parked process of its own user. So such a process is then booted only for a start that waits. */
@@ -376,6 +379,8 @@ static void park(pid_t pid)
 static void zygote_gone(int error)
 {
 	bool was_outside = box_inside() && !zygote.pid;
+	if (was_outside)
+		box_note_zygote(ZYGOTE_GONE);
 	close_fd(&zygote.control);
 	zygote.pid = 0;
 	boot_failed(error, zygote.errors);
@@ -391,6 +396,8 @@ static bool zygote_event(void)
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (length >= 1 && packet[0] == 'r' && boot.state == BOOTING) {
+		if (box_inside() && !zygote.pid)
+			box_note_zygote(ZYGOTE_READY);
 		note.length = (size_t)length - 1;
 		memcpy(note.bytes, packet + 1, note.length);
 		ask_for_child();

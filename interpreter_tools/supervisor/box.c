@@ -9,7 +9,8 @@
  * - A supervisor is PID 1 of a box. It is a fork of the keeper, and does all that this program does: it holds the
  *   conversation with the client, runs programs, and ends them. A reset is its end: with it the kernel kills every
  *   process of the box, and then its files, sockets and names are gone. So nothing has to be wiped and proved.
- * - The zygote stays outside of all boxes. Each child that it forks enters the box before it runs anything.
+ * - The zygote stays outside of all boxes. Each child that it forks enters the box before it runs anything. When it
+ *   dies, the keeper boots another one for the next box.
  *
  * The supervisors take turns. What the client has sent and nobody has read, and what the client has not taken yet,
  * lies in memory that all of them share. The next supervisor answers the reset when the keeper has buried the one
@@ -49,6 +50,7 @@
 
 static struct turn { /* in memory that the keeper and all supervisors share */
 	bool no_entry;     /* the zygote outside cannot enter boxes */
+	enum zygote zygote;
 	bool passes;       /* a supervisor has ended for the next one; else the conversation is over */
 	bool used_network; /* a program of the active box has asked for a socket that is not a local one */
 	uint32_t next_uid;
@@ -107,6 +109,16 @@ void box_note_no_entry(void)
 bool box_has_no_entry(void)
 {
 	return box.inside && turn->no_entry;
+}
+
+void box_note_zygote(enum zygote state)
+{
+	turn->zygote = state;
+}
+
+enum zygote box_zygote(void)
+{
+	return turn->zygote;
 }
 
 void box_note_socket(void)
@@ -552,8 +564,14 @@ uint32_t box_keep(void)
 			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 		next_uid = turn->next_uid;
 		used = network_is_over();
-		if (used && !apart)
+		if (turn->zygote == ZYGOTE_GONE && !turn->no_entry) {
+			drop(&next); /* which knows the old one */
+			boot_zygote();
+			turn->zygote = ZYGOTE_BOOTS;
+			used = true; /* our sockets there have changed in number */
+		} else if (used && !apart) {
 			drop(&next);
+		}
 	}
 }
 

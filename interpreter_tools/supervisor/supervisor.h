@@ -308,6 +308,9 @@ bool box_inside(void);
 int box_executable(void);      /* our own file, opened while that could be done */
 void box_note_no_entry(void);  /* the zygote outside cannot enter boxes: each box has a zygote of its own from now on */
 bool box_has_no_entry(void);
+enum zygote { ZYGOTE_BOOTS, ZYGOTE_READY, ZYGOTE_GONE }; /* outside; when it is gone, the next box gets another one */
+void box_note_zygote(enum zygote state);
+enum zygote box_zygote(void);
 const int *box_entrance(size_t *count); /* descriptors with which a child of the zygote enters this supervisor's box */
 void box_note_socket(void);    /* a program asks for a socket that is not a local one */
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -620,6 +622,30 @@ async def test_memory_of_a_run_is_not_what_others_have_left_of_it() -> None:
             assert (await engine.run(language, code, timeout=2.0)).isolation == "sandbox"
             after = await engine.run("python", "x = bytearray(170 << 20); print(len(x) >> 20)", timeout=30)
             assert (after.stdout, after.outcome, after.oom_kills) == ("170\n", "ok", 0), (code, after)
+        assert engine.stats().discards == {}
+
+
+def zygotes_of(first: int) -> list[int]:
+    """Return the interpreters that the keeper of a container has booted, outside of all sandboxes."""
+    keeper = family(first)[1]
+    children = map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split())
+    return [pid for pid in children if Path(f"/proc/{pid}/comm").read_text().startswith("python")]
+
+
+async def test_zygote_that_was_killed_is_booted_anew(docker_client: DockerClient) -> None:
+    """It is there for the sandbox after the next reset. Until then each run has an interpreter of its own."""
+    async with ExecutionEngine(SANDBOX) as engine:
+        for _ in range(2):
+            async with engine.stream("python", "print(1); input()", strategy=POOL) as execution:
+                await anext(aiter(execution))  # the program runs: before that, another interpreter would take it
+                first = (await look_at(docker_client, engine))["State"]["Pid"]
+                (killed,) = await asyncio.to_thread(zygotes_of, first)
+                os.kill(killed, signal.SIGKILL)
+                assert (await execution.result()).signal == signal.SIGKILL
+            for _ in range(2):
+                assert (await engine.run("python", "print(1)", strategy=POOL)).stdout == "1\n"
+            (again,) = await asyncio.to_thread(zygotes_of, first)
+            assert again != killed
         assert engine.stats().discards == {}
 
 
