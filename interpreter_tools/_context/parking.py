@@ -112,22 +112,23 @@ class Parking(_Exchange):
 
 
 class Waking(_Exchange):
-    """The way back to a checkpoint: the parked process forks, and the fork goes on in the place of the process.
+    """The way back to a checkpoint: the parked process goes on in the place of the process, or a fork of it does.
 
     Args:
         number: the number of the exchange.
         parked: the parked process.
-        others: the numbers of all parked processes.
-        diverges: True gives the fork random numbers of its own.
+
+    Attributes:
+        copy: the connection and the number of a process that is parked instead, where the parked process itself goes on
+            and leaves one; None until it has spoken.
     """
 
-    def __init__(self, number: int, parked: Parked, others: list[int], *, diverges: bool) -> None:
+    def __init__(self, number: int, parked: Parked) -> None:
         super().__init__(number)
         self._parked = parked
-        self._others = others
-        self._diverges = diverges
         self._woken: int | None = None
         self._done = False
+        self.copy: tuple[int, int] | None = None
 
     def said(self, said: words.Said) -> None:
         """Take the answer of the process that goes on."""
@@ -137,27 +138,45 @@ class Waking(_Exchange):
             self.news.set()
 
     def joined(self, connection: int, said: words.Said) -> None:
-        """Take the first word of the fork, or the refusal of the parked process."""
+        """Take the first word of the process that goes on or of the copy, or the refusal of the parked process."""
         if connection == self._parked.connection:
             super().said(said)
-        elif isinstance(said, words.Woken) and said.id == self.number and self._woken is None:
+        if self._woken is not None:
+            return
+        if isinstance(said, words.Woken) and said.id == self.number:
             self._woken = connection
-            self.news.set()
+        elif isinstance(said, words.Parked) and said.id == self.number and connection != self._parked.connection:
+            self._woken = self._parked.connection
+            self.copy = connection, said.pid
+        self.news.set()
 
-    async def finish(self, interpreter: Interpreter) -> None:
-        """Have the fork go on, and wait until its files are what they were.
+    async def rise(self, interpreter: Interpreter) -> int:
+        """Wait until a process can go on; return its connection.
 
         Raises:
             CheckpointRefused: no process could be made, and nothing has changed.
             ParkedEnded: the parked process has ended, and nothing has changed.
+            ContextDied, ContainerLost: the process has ended.
+        """
+        while True:
+            if self._parked.is_gone and self._woken in {None, self._parked.connection}:
+                raise ParkedEnded
+            if self._woken is not None:
+                return self._woken
+            await self.next(interpreter)
+
+    async def restore(self, interpreter: Interpreter, *, others: list[int], diverges: bool) -> None:
+        """Have the process that goes on bring its files back, and wait until they are what they were.
+
+        Args:
+            interpreter: the side run, which the process leads.
+            others: the numbers of all parked processes.
+            diverges: True gives the process random numbers of its own.
+
+        Raises:
             ContextDied, ContainerLost: the process has ended, or the files could not be brought back.
         """
-        while self._woken is None:
-            if self._parked.is_gone:
-                raise ParkedEnded
-            await self.next(interpreter)
-        interpreter.lead(self._woken)
-        how = {"parked": self._others, "diverges": self._diverges, "compares": interpreter.maps}
+        how = {"parked": others, "diverges": diverges, "compares": interpreter.maps}
         await interpreter.tell(words.say("restore", id=self.number, **how))
         try:
             while not self._done:

@@ -176,12 +176,18 @@ class Processes:
                 live.head, _ = await self.park(interpreter, users=1)
             else:
                 live.death = interpreter.fallen
-        waking = self._waking = Waking(interpreter.number(), parked, self._pids(), diverges=diverges)
+        waking = self._waking = Waking(interpreter.number(), parked)
+        is_last = branch.head is parked and parked.users == 1
         try:
             with _busy_with(interpreter, waking):
+                wake = words.say("wake", id=waking.number, last=is_last)
                 with contextlib.suppress(ExecutionClosed):  # its connection is over: it has ended
-                    await interpreter.tell(words.say("wake", id=waking.number), connection=parked.connection)
-                await waking.finish(interpreter)
+                    await interpreter.tell(wake, connection=parked.connection)
+                woken = await waking.rise(interpreter)
+                if woken == parked.connection:
+                    self._replace(parked, waking.copy)
+                interpreter.lead(woken)
+                await waking.restore(interpreter, others=self._pids(), diverges=diverges)
         except (CheckpointRefused, ParkedEnded):
             if live is not None and live.head is not None:
                 self.release(live.head)
@@ -192,6 +198,17 @@ class Processes:
             branch.head = None
         branch.diverges, branch.death = False, None
         self.live = branch
+
+    def _replace(self, parked: Parked, copy: tuple[int, int] | None) -> None:
+        """Have a copy be the parked process, which goes on itself; None where nobody goes back to it again."""
+        assert self.interpreter is not None
+        del self._parked[parked.connection], self.interpreter.parked[parked.connection]
+        if copy is None:
+            parked.is_gone = True
+            return
+        parked.connection, parked.pid = copy
+        self._parked[parked.connection] = parked
+        self.interpreter.parked[parked.connection] = lambda: self._lost(parked)
 
     def _pids(self) -> list[int]:
         """Return the numbers of the parked processes, oldest first, and of those that are about to end."""

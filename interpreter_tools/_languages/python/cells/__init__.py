@@ -250,11 +250,11 @@ class Runner:
             self.wire.say({"event": "saved", "id": number, "bytes": self.snapshot.bytes})
             parking.bury(between)
 
-    def _fork(self, runs_on=False):
-        """Fork for a checkpoint, or to run on from one: ``parking.away``."""
+    def _fork(self):
+        """Fork a process to be parked: ``parking.away``."""
         self.parks = True
         try:
-            return parking.away(runs_on)
+            return parking.away()
         finally:
             self.parks = False
 
@@ -269,12 +269,10 @@ class Runner:
         return own
 
     def _park(self, number, files, traits):
-        """Be parked, and return in each process that is woken, when the files are what they were."""
-        self.pid = os.getpid()
+        """Be parked, and return when woken and the files are what they were; a fork is parked then."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.modules["interpreter_tools_display.messages"]._forget()
-        self._connect()
-        self.wire.post({"event": "parked", "id": number, "pid": self.pid})
+        self._be_parked(number)
         while True:
             self.wire.wait()
             message = self.wire.inbox.popleft()
@@ -283,22 +281,30 @@ class Runner:
             if message["op"] == "weigh":
                 self.wire.post({"event": "weighed", "held": parking.held(message["parked"])})
                 continue
+            number = message["id"]
+            if message.get("last"):  # nobody goes back to it again
+                self.wire.post({"event": "woken", "id": number})
+                break
             try:
-                between = self._fork(runs_on=True)
+                between = self._fork()
             except OSError as error:
-                reason = f"lack of memory or processes ({error})"
-                self.wire.post({"event": "refused", "id": message["id"], "reason": reason})
+                self.wire.post({"event": "refused", "id": number, "reason": f"lack of memory or processes ({error})"})
                 continue
-            if not between:
-                self._wake(message["id"], files, traits)
-                return
-            parking.bury(between)
+            if between:
+                parking.bury(between)
+                break
+            self._be_parked(number)
+        self._wake(number, files, traits)
+
+    def _be_parked(self, number):
+        """Have a conversation of this process's own, on a descriptor that the event loop does not know yet."""
+        self.pid = os.getpid()
+        self.wire.close()
+        self.wire = Wire()
+        self.wire.post({"event": "parked", "id": number, "pid": self.pid})
 
     def _wake(self, number, files, traits):
         """Go on from the checkpoint, in the place of the process that went on from it before."""
-        self.pid = os.getpid()
-        self._connect()
-        self.wire.post({"event": "woken", "id": number})
         self.wire.wait()  # until the client has made this the program of the run
         message = self.wire.inbox.popleft()
         try:
@@ -310,16 +316,12 @@ class Runner:
         except (parking.Refused, CannotHold, OSError) as error:
             self.wire.say({"event": "refused", "id": number, "reason": str(error)})
             os._exit(1)
+        threading.main_thread()._set_native_id()
         parking.renew_loop(self.loop, self.serving)
         self.loop.add_reader(self.wire.descriptor, self._readable)
         signal.signal(signal.SIGINT, self._on_interrupt)
         self.wire.say({"event": "rewound", "id": number})
         self.changes.end()  # what came back is no doing of the next cell
-
-    def _connect(self):
-        """Have a conversation of this process's own, on a descriptor that the event loop does not know yet."""
-        self.wire.close()
-        self.wire = Wire()
 
     # -- cells
 

@@ -1,9 +1,8 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """Forks of the cell runner: a checkpoint is one that is parked, and a rewind wakes it.
 
-A parked process never runs on. Who wakes it gets a fork of it, so it can be woken any number of times. The code of the
-cells never meets them as its own children: what runs on is a child of the sandbox's first process, and what is parked
-is one that no usual wait meets.
+A parked process that is woken goes on itself, and parks a fork of it before, so it can be gone back to any number of
+times. The code of the cells never meets parked processes as its children: no usual wait does.
 """
 
 import _socket
@@ -174,14 +173,11 @@ def wait_until_alone(parked):
         left = next(others(parked), None)
 
 
-def away(runs_on):
-    """Fork a process that the code of the cells does not meet as its child.
+def away():
+    """Fork a process, to be parked, that the code of the cells does not meet as its child.
 
-    Python's own fork has libraries begin anew in the new process, which copies some 200 pages. So it is used for the
-    last step alone, and only for a process that runs cells.
-
-    Args:
-        runs_on: the new process runs cells, and is the fork of a fork, which ends; else it is parked.
+    Python does more in a fork of its own, and has libraries begin anew, which copies some 200 pages. None of that is
+    needed: no thread is lost, and what is woken goes on as the process that it was.
 
     Returns:
         0 in the new process. In this one a number for ``bury``.
@@ -191,9 +187,9 @@ def away(runs_on):
         Refused: a library has threads that a fork does not end. There is no new process.
     """
     _end_library_threads()
-    unseen = None if runs_on else _unseen_fork()
+    unseen = _unseen_fork()
     pid = -1 if unseen is None else unseen()
-    return _fork_of_a_fork(os.fork if runs_on else _bare_fork) if pid < 0 else pid
+    return _fork_of_a_fork() if pid < 0 else pid
 
 
 def _end_library_threads():
@@ -213,12 +209,12 @@ def _end_library_threads():
     _check_library_threads()
 
 
-def _fork_of_a_fork(fork):
+def _fork_of_a_fork():
     ours, theirs = _socket.socketpair()
     between = _bare_fork()
     if between == 0:
         ours.close()
-        _fork_on(theirs, fork)
+        _fork_on(theirs)
         theirs.close()
         return 0
     theirs.close()
@@ -278,10 +274,10 @@ def _unseen_fork():
     return functools.partial(_ctypes.call_cdeclfunction, _ctypes.dlsym(library, "syscall"), arguments)
 
 
-def _fork_on(origin, fork):
+def _fork_on(origin):
     """Fork, and end; return in the fork."""
     try:
-        if fork():
+        if _bare_fork():
             os._exit(0)
         origin.send(_GO)
     except BaseException as error:
