@@ -45,6 +45,10 @@ def _perform(words: list[str]) -> int:
             import asyncio  # noqa: PLC0415 - help does not need it
 
             return asyncio.run(plain.run())
+    from interpreter_tools.cli._help import show  # noqa: PLC0415 - a plain run does not need it
+
+    if show(words):
+        return 0
     try:
         from interpreter_tools.cli._app import call  # noqa: PLC0415 - what it imports is optional
     except ModuleNotFoundError as error:

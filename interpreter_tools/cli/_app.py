@@ -1,4 +1,4 @@
-"""The commands and their options. The modules that do the work are imported late, so that ``--help`` is quick."""
+"""The commands and their options. The modules that do the work are imported late; ``--help`` is in ``_help.py``."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ app = App(
 First:  interpreter-tools setup
 Then:   interpreter-tools run -c 'print(6 * 7)'
 More:   interpreter-tools run --help""",
-    help_format="plaintext",  # Markdown's parser would take longer than all the rest
+    help_format="plaintext",
     version=_version,
     version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
@@ -132,7 +132,7 @@ async def doctor(*, json: Flag = False, docker_host: str | None = None) -> int:
 
 
 @app.command(
-    usage="Usage: interpreter-tools run [OPTIONS] [FILE] [ARGS...]",  # to find it out takes a tenth of `--help`
+    usage="Usage: interpreter-tools run [OPTIONS] [FILE] [ARGS...]",
     help_epilogue="""\
 Examples:
   interpreter-tools run -c 'print(6 * 7)'
@@ -509,12 +509,6 @@ def call(words: list[str]) -> int:
     """
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
-    *commands, last = words or [""]
-    if last in {"--help", "-h"} and not any(word.startswith("-") for word in commands):
-        _, _, unknown = app.parse_commands(commands)
-        if not unknown:
-            app.help_print(commands)  # as the call would do after it has looked at all options once more
-            return 0
     try:
         status = app(
             [STDIN if word == "-" else word for word in words],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _HEAVY = (
     *("aiohttp", "aiodocker", "tenacity", "interpreter_tools._engine", "interpreter_tools._docker"),
-    *("markdown_it", "pygments", "importlib.metadata", "logging"),
+    *("cyclopts", "rich", "importlib.metadata", "logging"),
     *(
         "openai",
         "agents",
@@ -51,9 +51,9 @@ print(*(name for name in unwanted if name in sys.modules))
 """
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("clean", "-h")])
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("deps", "warm", "-h")])
 def test_help_imports_no_client_and_no_framework(arguments: tuple[str, ...]):
-    """Nor a parser of Markdown, nor what only warnings need."""
+    """Nor the parser of the command line, nor what only warnings need."""
     command = [sys.executable, "-c", _SHOW, *arguments]
     done = subprocess.run(command, capture_output=True, check=True, env=ENVIRONMENT, timeout=60, text=True)
     assert done.stdout.splitlines()[-1] == "heavy:"
