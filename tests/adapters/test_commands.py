@@ -132,7 +132,7 @@ async def test_argument_that_is_too_long_is_said(commands: Commands) -> None:
 async def test_time_limit_kills_children_and_spares_the_detached(commands: Commands) -> None:
     """And says so, with what was written until then."""
     text = "sleep 300 & setsid sleep 301 & echo begun; trap '' TERM; sleep 302"
-    ended = await commands.run(("sh", "-c", text), timeout=1)
+    ended = await commands.run(("sh", "-c", text), timeout=3)
     assert (ended.outcome, ended.stdout, ended.exit_code) == ("timeout", b"begun\n", 137)
     assert await shell(commands, "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 30[0-9]'") == "sleep 301"
 

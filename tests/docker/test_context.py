@@ -375,7 +375,7 @@ async def test_figures_left_open_are_results(engine: ExecutionEngine) -> None:
 async def test_timeout_keeps_the_state(context: Context) -> None:
     """It interrupts first, and says so."""
     await context.run("x = 41")
-    result = await context.run("print('begun', flush=True)\nwhile True: pass", timeout=0.3)
+    result = await context.run("print('begun', flush=True)\nwhile True: pass", timeout=2)
     assert (result.outcome, result.stdout, result.ok) == ("timeout", "begun\n", False)
     assert "variables of the context are kept" in result.notes[0]
     assert (await context.run("x")).text == "41"
@@ -385,7 +385,7 @@ async def test_timeout_kills_what_does_not_listen(context: Context) -> None:
     """Then it says that, the next cell is refused, and ``restart`` begins anew over the same files."""
     await context.run("open('kept.txt', 'w').write('x')")
     code = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
-    result = await context.run(code, timeout=0.3)
+    result = await context.run(code, timeout=2)
     assert (result.outcome, result.signal) == ("timeout", 9)
     assert "killed" in result.notes[0]
     with pytest.raises(ContextDied):

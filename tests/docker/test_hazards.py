@@ -928,7 +928,7 @@ async def test_56_more_callers_than_containers(own: Place) -> None:
 
 
 class Counting(Relay):
-    """A Docker engine whose creations take long.
+    """A Docker engine whose creations take long. The first of them wait until there are four.
 
     Attributes:
         most: creations that were under way side by side, at most.
@@ -938,13 +938,17 @@ class Counting(Relay):
         super().__init__(path)
         self.most = 0
         self._under_way = 0
+        self._four = asyncio.Event()
 
     async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, asks: bool) -> None:
         while asks and (data := await source.read(65536)):
             if b"/containers/create" in data:
                 self._under_way += 1
                 self.most = max(self.most, self._under_way)
-                await asyncio.sleep(0.3)
+                if self.most == 4:
+                    self._four.set()
+                await self._four.wait()
+                await asyncio.sleep(0.3)  # a fifth would come meanwhile
                 self._under_way -= 1
             sink.write(data)
             await sink.drain()

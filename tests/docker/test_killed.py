@@ -99,12 +99,12 @@ async def test_stopped_client_gets_the_right_result() -> None:
 import asyncio
 from interpreter_tools import *
 from interpreter_tools._execution import execution
-execution._BACKSTOP = 3.0
+execution._BACKSTOP = 2.0
 async def main():
     async with ExecutionEngine(EngineConfig(pool=PoolConfig(min_size=1))) as engine:
         await engine.warm()
         print("importing done", flush=True)
-        result = await engine.run("python", "import time; time.sleep(0.5); print('right')", timeout=1)
+        result = await engine.run("python", "import time; time.sleep(0.5); print('right')", timeout=2)
         print(result.outcome, result.stdout.strip())
 asyncio.run(main())
 """

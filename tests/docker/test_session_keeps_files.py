@@ -84,7 +84,7 @@ async def test_after_a_run_that_failed(engine: ExecutionEngine, kind: str, end: 
     """Its files are there like those of any other."""
     config, keeps = KINDS[kind]
     async with engine.session(config) as session:
-        assert (await session.run("shell", f"{WRITE}; {end}", timeout=0.5)).outcome != "ok"
+        assert (await session.run("shell", f"{WRITE}; {end}", timeout=2)).outcome != "ok"
         assert await session.read_file_binary("made") == b"made"
         assert (await session.run("python", READ["python"])).stdout == ("made" if keeps else "none")
 

@@ -232,7 +232,7 @@ async def test_client_that_leaves_interrupts_its_cell(sandbox: AsyncSandbox) -> 
     """The variables stay, and the next cell runs at once."""
     await sandbox.run_code("x = 1")
     with pytest.raises(TimeoutException):
-        await sandbox.run_code("import time\nx = 2\ntime.sleep(300)", timeout=1)
+        await sandbox.run_code("import time\nx = 2\ntime.sleep(300)", timeout=3)
     began = time.monotonic()
     assert (await sandbox.run_code("x", timeout=20)).text == "2"
     assert time.monotonic() - began < 10

@@ -75,7 +75,7 @@ async def test_print(served: Served):
 async def test_timeout(served: Served):
     """What it printed before is there."""
     code = "import time; print('before', flush=True); time.sleep(20)"
-    result = await _code(served, code=code, run_timeout=0.5)
+    result = await _code(served, code=code, run_timeout=3)
     assert result.status == RunStatus.Failed
     assert result.run_result is not None
     assert result.run_result.status == CommandRunStatus.TimeLimitExceeded
