@@ -25,20 +25,21 @@ async def unless_gone(request: Request, work: Coroutine[object, object, T]) -> T
     Raises:
         ClientDisconnect: the client has gone away.
     """
-    task = asyncio.create_task(work)
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
 
     async def watch() -> None:
+        nonlocal gone
         while (await request.receive())["type"] != "http.disconnect":
             pass
+        gone = True
         task.cancel()
 
     try:
         async with beside(watch()):
-            await asyncio.wait([task])
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-    if task.cancelled():
-        raise ClientDisconnect
-    return task.result()
+            return await work
+    except asyncio.CancelledError:
+        if gone and not task.uncancel():
+            raise ClientDisconnect from None
+        raise

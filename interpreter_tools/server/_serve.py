@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ _BACKLOG = 2048
 _WAIT = 60.0  # seconds for a container; then the client is told to come again
 _UNKNOWN_KEY = "YOUR_KEY"
 _ANY = {"0.0.0.0", "::"}  # noqa: S104 - compared only
+_THRESHOLDS = (10_000, 20, 20)  # objects, and collections of the younger generation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,23 @@ class _Server(uvicorn.Server):
         sys.stdout.flush()
 
 
+@contextlib.contextmanager
+def rare_collections() -> Generator[None]:
+    """Have Python look for garbage in cycles seldom, and not among the objects that are there already.
+
+    The process is the server's own. With Python's thresholds a third of the wire's processor time for a run was spent
+    on these looks (90 of 310 us).
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 async def serve(
     engine_config: EngineConfig,
     address: Address,
@@ -169,7 +188,8 @@ async def serve(
         async with engine:
             text = _greeting(site, address, wires or WIRES, is_own_key=key is not None)
             running = _Server(config, text)
-            await running.serve(sockets=[listener])
+            with rare_collections():
+                await running.serve(sockets=[listener])
         return running.signal
 
 
