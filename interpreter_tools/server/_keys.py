@@ -65,7 +65,7 @@ class _Allowance:
         self._fill()
         if self._left <= 0:
             seconds = (1 - self._left) * _HOUR / self._most
-            message = f"the key has used its {self._reason} of this hour: {self._most:g}"
+            message = f"the key has used its {self._reason} of this hour: {self._most:.15g}"
             raise Refused(message, reason=f"quota_{self._reason}", retry_after=min(seconds, _HOUR))
 
     def use(self, amount: float) -> None:

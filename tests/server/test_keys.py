@@ -92,6 +92,14 @@ def test_used_up_allowance_refuses_and_fills_up_again():
         owner.use_bytes(1)
 
 
+def test_used_up_quota_is_told_as_it_was_given():
+    """A large number keeps all its digits."""
+    owner = Owner("x", Quota(bytes=2 << 20))
+    owner.use_bytes(3 << 20)
+    with pytest.raises(Refused, match="2097152"):
+        owner.use_bytes(1)
+
+
 @pytest.mark.parametrize(
     ("headers", "query", "key"),
     [
