@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import uvicorn
 
 from interpreter_tools._listening import listen
+from interpreter_tools.server._http import BoundedHttp
 from interpreter_tools.server._serve import rare_collections
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ KEY = "it_the-key-of-the-benchmark"
 async def served(app: ASGIApp) -> AsyncGenerator[int]:
     """Serve an application on loopback, as ``interpreter-tools serve`` does; yield its port."""
     with listen("127.0.0.1", 0, backlog=2048) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="auto"))
+        server = uvicorn.Server(
+            uvicorn.Config(app, http=BoundedHttp, log_level="warning", access_log=False, lifespan="auto")
+        )
         with rare_collections():
             task = asyncio.create_task(server.serve([listener]))
             try:

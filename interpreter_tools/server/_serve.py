@@ -21,6 +21,7 @@ from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._listening import is_loopback, listen
 from interpreter_tools.server._app import create_app
 from interpreter_tools.server._authority import LocalAuthority
+from interpreter_tools.server._http import BoundedHttp
 from interpreter_tools.server._keys import Keys
 from interpreter_tools.server._logs import LogForm, log_to_stderr
 from interpreter_tools.server._wire import Site
@@ -168,6 +169,7 @@ async def serve(
             cert, private_key, authority = await asyncio.to_thread(_certificate, address, Path(scratch))
             config = uvicorn.Config(
                 create_app(engine, wires=wires, keys=keys, config=server),
+                http=BoundedHttp,
                 log_config=None,
                 access_log=False,
                 server_header=False,

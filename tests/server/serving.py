@@ -13,6 +13,7 @@ from interpreter_tools import LanguageConfig, LanguageRegistry
 from interpreter_tools._languages import CompileStep
 from interpreter_tools._listening import listen
 from interpreter_tools.server import Keys, ServerConfig, create_app
+from interpreter_tools.server._http import BoundedHttp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -68,7 +69,13 @@ async def serving(
         port = listener.getsockname()[1]
         server = uvicorn.Server(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="on", **settings or {}
+                app,
+                http=BoundedHttp,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=2,
+                lifespan="on",
+                **settings or {},
             )
         )
         task = asyncio.create_task(server._serve([listener]))  # `serve` would take the signals of the tests

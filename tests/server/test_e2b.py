@@ -635,6 +635,16 @@ async def test_directories(sandbox: AsyncSandbox) -> None:
     for failing in (sandbox.files.list("g/h"), sandbox.files.make_dir("g/h")):
         with pytest.raises(InvalidArgumentException, match="/home/user/g/h"):
             await failing
+    name = "x" * 256
+    for failing in (
+        sandbox.files.list(name),
+        sandbox.files.make_dir(name),
+        sandbox.files.rename("/dev/zero", "/tmp/zero"),  # another file system, where it would be copied without end
+        sandbox.files.rename("/tmp", "/tmp/x"),
+        sandbox.files.rename("/home/user", "/home/user/g/x"),
+    ):
+        with pytest.raises(InvalidArgumentException):
+            await failing
 
 
 async def test_metadata_of_files(sandbox: AsyncSandbox) -> None:

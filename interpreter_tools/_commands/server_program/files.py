@@ -157,13 +157,15 @@ def make(path):
 
 def move(path, target):
     """Rename a file or a directory; missing directories of the new path are made."""
-    os.lstat(path)
+    kind = stat.S_IFMT(os.lstat(path).st_mode)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
         os.rename(path, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
+        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK) or f"{target}/".startswith(os.path.join(path, "")):
+            raise OSError(errno.EINVAL, "") from None  # a device has no end, and no directory goes into itself
         import shutil
 
         shutil.move(path, target)
