@@ -377,6 +377,7 @@ class Context:
         Args:
             has_files: the caller has the turn of the session, too.
         """
+        await self._processes.settle()
         self._check()
         notes: tuple[str, ...] = ()
         interpreter, died = self._interpreter, self._died()
@@ -458,7 +459,8 @@ class Context:
 
         The process of now is ended with all that it has begun, and the checkpoint stays: it can be gone back to again.
         Files that were made since are removed. The session's other contexts keep their variables; but the files are
-        theirs, too.
+        theirs, too. Where memory or processes lack to hold the checkpoint of a Python context further, it is gone
+        after the rewind, and the next result says so.
 
         If ``rewind`` is cancelled, it happens all the same.
 

@@ -53,6 +53,9 @@ class Newcomers(Protocol):
     def joined(self, connection: int, said: words.Said) -> None:
         """Take what another process says over its own connection."""
 
+    def ended(self, died: InterpreterToolsError) -> None:
+        """Note that the process that runs has ended."""
+
 
 class Interpreter:
     """The process of a context, as the listener of its side run.
@@ -155,9 +158,7 @@ class Interpreter:
         self.exited = Exited(Ended.EXITED, how.exit_code, how.signal, False, 0, 0, 0, how.oom_kills)
         self.fallen = ContextDied(f"the process of the context {self._name!r} {_end_of(self.exited)}")
         self._runner = _NOBODY
-        task, self.task = self.task, None
-        if task is not None:
-            task.ended(self.fallen)
+        self._tell_end(self.fallen)
         if not self.parked:
             self.kill()
 
@@ -181,6 +182,9 @@ class Interpreter:
         if isinstance(said, words.Weighed):
             if connection in self.parked and self.weighed is not None:
                 self.weighed(said.held)
+        elif isinstance(said, words.Parked):
+            if self.newcomers is not None:
+                self.newcomers.joined(connection, said)
         elif not isinstance(said, words.Ready):
             if connection == self._runner and self.task is not None:
                 self.task.said(said)
@@ -216,9 +220,14 @@ class Interpreter:
         if not self._ready.done():
             self._ready.set_result(None)
         self._over.set_result(None)
+        self._tell_end(death)
+
+    def _tell_end(self, died: ContextDied | InterpreterToolsError) -> None:
         task, self.task = self.task, None
         if task is not None:
-            task.ended(death)
+            task.ended(died)
+        if self.newcomers is not None:
+            self.newcomers.ended(died)
 
     # -- what the context says
 

@@ -10,6 +10,8 @@ from interpreter_tools._deadline import awake_timeout
 from interpreter_tools._exceptions import CheckpointRefused, ContextDied
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from interpreter_tools._context.interpreter import Interpreter
     from interpreter_tools._context.ring import Parked
     from interpreter_tools._exceptions import InterpreterToolsError
@@ -117,18 +119,15 @@ class Waking(_Exchange):
     Args:
         number: the number of the exchange.
         parked: the parked process.
-
-    Attributes:
-        copy: the connection and the number of a process that is parked instead, where the parked process itself goes on
-            and leaves one; None until it has spoken.
+        arrival: hears of the copy that the process leaves.
     """
 
-    def __init__(self, number: int, parked: Parked) -> None:
+    def __init__(self, number: int, parked: Parked, arrival: Arrival) -> None:
         super().__init__(number)
+        self._arrival = arrival
         self._parked = parked
         self._woken: int | None = None
         self._done = False
-        self.copy: tuple[int, int] | None = None
 
     def said(self, said: words.Said) -> None:
         """Take the answer of the process that goes on."""
@@ -138,17 +137,13 @@ class Waking(_Exchange):
             self.news.set()
 
     def joined(self, connection: int, said: words.Said) -> None:
-        """Take the first word of the process that goes on or of the copy, or the refusal of the parked process."""
+        """Take the first word of the process that goes on, or the refusal of the parked process."""
         if connection == self._parked.connection:
             super().said(said)
-        if self._woken is not None:
-            return
-        if isinstance(said, words.Woken) and said.id == self.number:
+        if isinstance(said, words.Woken) and said.id == self.number and self._woken is None:
             self._woken = connection
-        elif isinstance(said, words.Parked) and said.id == self.number and connection != self._parked.connection:
-            self._woken = self._parked.connection
-            self.copy = connection, said.pid
-        self.news.set()
+            self.news.set()
+        self._arrival.joined(connection, said)
 
     async def rise(self, interpreter: Interpreter) -> int:
         """Wait until a process can go on; return its connection.
@@ -185,3 +180,44 @@ class Waking(_Exchange):
             interpreter.kill()
             await interpreter.over()
             raise ContextDied(f"the files of the checkpoint could not be brought back: {refused.what}") from refused
+
+
+class Arrival:
+    """The parking of a copy of a process that has gone on from a checkpoint, so that it can be gone back to again.
+
+    Args:
+        number: the number of the exchange that woke the process.
+        parked: called with the connection and the number of the copy; with None where there is none.
+    """
+
+    def __init__(self, number: int, parked: Callable[[tuple[int, int] | None], None]) -> None:
+        self._number = number
+        self._parked = parked
+        self._over = asyncio.Event()
+
+    def joined(self, connection: int, said: words.Said) -> None:
+        """Take the first word of the copy, or that of the process that could not make it."""
+        if isinstance(said, words.Parked) and said.id == self._number:
+            self._end((connection, said.pid) if said.pid else None)
+
+    def ended(self, died: InterpreterToolsError) -> None:
+        """Note that the process has ended: its copy was killed with it."""
+        self.fail()
+
+    def fail(self) -> None:
+        """Note that there is no copy, and that none comes."""
+        self._end(None)
+
+    def _end(self, copy: tuple[int, int] | None) -> None:
+        if not self._over.is_set():
+            self._over.set()
+            self._parked(copy)
+
+    async def over(self, interpreter: Interpreter) -> None:
+        """Wait until the copy is parked, or there is none."""
+        try:
+            async with awake_timeout(_PATIENCE):
+                await self._over.wait()
+        except TimeoutError:
+            interpreter.kill()
+            self.fail()

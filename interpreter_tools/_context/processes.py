@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from interpreter_tools._context import words
-from interpreter_tools._context.parking import ParkedEnded, Parking, Waking
+from interpreter_tools._context.parking import Arrival, ParkedEnded, Parking, Waking
 from interpreter_tools._context.ring import Parked
 from interpreter_tools._exceptions import CheckpointRefused, ContextDied, ExecutionClosed
 
@@ -71,6 +71,7 @@ class Processes:
         self._parked: dict[int, Parked] = {}
         self._waking: Waking | None = None  # the last way back to a parked process
         self._leaving: set[int] = set()  # processes that were told to end
+        self._arrival: Arrival | None = None  # of the copy of the process that runs
 
     def __repr__(self) -> str:
         return f"<Processes of {len(self.members)} contexts [{len(self._parked)} parked]>"
@@ -95,6 +96,7 @@ class Processes:
             parked.is_gone = True
         self._parked.clear()
         self._leaving.clear()
+        self._arrival = None
         self.interpreter = interpreter
         interpreter.weighed = self._weighed
         self.live = live
@@ -129,8 +131,8 @@ class Processes:
                 if len(self.members) == 1:
                     raise
                 raise CheckpointRefused(f"{refused.what}, in {live.name!r}") from None
-        parked = self._parked[connection] = Parked(connection, pid, users)
-        interpreter.park(connection, lambda: self._lost(parked))
+        parked = Parked(connection, pid, users)
+        self._hold(interpreter, parked)
         return parked, saved.bytes
 
     def weigh(self) -> None:
@@ -171,23 +173,34 @@ class Processes:
         """
         live, interpreter = self.live, self.interpreter
         assert interpreter is not None
+        await self.settle()
         if live is not None and live is not branch:
             if interpreter.fallen is None:
                 live.head, _ = await self.park(interpreter, users=1)
             else:
                 live.death = interpreter.fallen
-        waking = self._waking = Waking(interpreter.number(), parked)
+        number = interpreter.number()
+        arrival = Arrival(number, lambda copy: self._arrived(interpreter, parked, copy))
+        waking = self._waking = Waking(number, parked, arrival)
         is_last = branch.head is parked and parked.users == 1
         try:
             with _busy_with(interpreter, waking):
-                wake = words.say("wake", id=waking.number, last=is_last)
+                wake = words.say("wake", id=number, last=is_last)
                 with contextlib.suppress(ExecutionClosed):  # its connection is over: it has ended
                     await interpreter.tell(wake, connection=parked.connection)
                 woken = await waking.rise(interpreter)
-                if woken == parked.connection:
-                    self._replace(parked, waking.copy)
+                if woken == parked.connection:  # it goes on itself
+                    del self._parked[woken], interpreter.parked[woken]
+                    parked.is_gone = is_last
+                    self._arrival = None if is_last else arrival
                 interpreter.lead(woken)
-                await waking.restore(interpreter, others=self._pids(), diverges=diverges)
+                try:
+                    await waking.restore(interpreter, others=self._pids(), diverges=diverges)
+                except BaseException:
+                    if self._arrival is arrival:
+                        arrival.fail()
+                    raise
+            interpreter.newcomers = self._arrival
         except (CheckpointRefused, ParkedEnded):
             if live is not None and live.head is not None:
                 self.release(live.head)
@@ -199,16 +212,27 @@ class Processes:
         branch.diverges, branch.death = False, None
         self.live = branch
 
-    def _replace(self, parked: Parked, copy: tuple[int, int] | None) -> None:
-        """Have a copy be the parked process, which goes on itself; None where nobody goes back to it again."""
-        assert self.interpreter is not None
-        del self._parked[parked.connection], self.interpreter.parked[parked.connection]
+    def _arrived(self, interpreter: Interpreter, parked: Parked, copy: tuple[int, int] | None) -> None:
+        """Have the copy that a process has left be the parked one; None where there is none."""
+        if interpreter.newcomers is self._arrival:
+            interpreter.newcomers = None
+        self._arrival = None
         if copy is None:
             parked.is_gone = True
             return
         parked.connection, parked.pid = copy
+        self._hold(interpreter, parked)
+        if not parked.users:
+            self._drop(interpreter, parked)
+
+    async def settle(self) -> None:
+        """Wait until the process that went on from a checkpoint last has left a copy of itself."""
+        if self._arrival is not None and self.interpreter is not None:
+            await self._arrival.over(self.interpreter)
+
+    def _hold(self, interpreter: Interpreter, parked: Parked) -> None:
         self._parked[parked.connection] = parked
-        self.interpreter.parked[parked.connection] = lambda: self._lost(parked)
+        interpreter.park(parked.connection, lambda: self._lost(parked))
 
     def _pids(self) -> list[int]:
         """Return the numbers of the parked processes, oldest first, and of those that are about to end."""
@@ -223,13 +247,15 @@ class Processes:
     def release(self, parked: Parked) -> None:
         """Want a parked process no longer; the last one ends it."""
         parked.users -= 1
-        if parked.users or parked.is_gone or self.interpreter is None:
-            return
+        if not parked.users and self._parked.get(parked.connection) is parked and self.interpreter is not None:
+            self._drop(self.interpreter, parked)
+
+    def _drop(self, interpreter: Interpreter, parked: Parked) -> None:
         parked.is_gone = True
-        self._parked.pop(parked.connection, None)
+        del self._parked[parked.connection]
         self._leaving.add(parked.pid)
-        self.interpreter.parked[parked.connection] = lambda: self._leaving.discard(parked.pid)
-        self.interpreter.tell_soon(words.say("drop"), connection=parked.connection)
+        interpreter.parked[parked.connection] = lambda: self._leaving.discard(parked.pid)
+        interpreter.tell_soon(words.say("drop"), connection=parked.connection)
 
 
 @contextlib.contextmanager

@@ -270,41 +270,37 @@ class Runner:
 
     def _park(self, number, files, traits):
         """Be parked, and return when woken and the files are what they were; a fork is parked then."""
+        parked = True
+        while parked:
+            self._be_parked(number)
+            message = self._await_wake()
+            number = message["id"]
+            self._wake(number, files, traits)
+            parked = not message.get("last") and self._is_copy(number)
+        self.changes.end()  # what came back is no doing of the next cell
+
+    def _be_parked(self, number):
+        """Have a conversation of this process's own, on a descriptor that the event loop does not know yet."""
+        self.pid = os.getpid()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.modules["interpreter_tools_display.messages"]._forget()
-        self._be_parked(number)
+        self.wire.close()
+        self.wire = Wire()
+        self.wire.post({"event": "parked", "id": number, "pid": self.pid})
+
+    def _await_wake(self):
         while True:
             self.wire.wait()
             message = self.wire.inbox.popleft()
             if message["op"] == "drop":
                 os._exit(0)
-            if message["op"] == "weigh":
-                self.wire.post({"event": "weighed", "held": parking.held(message["parked"])})
-                continue
-            number = message["id"]
-            if message.get("last"):  # nobody goes back to it again
-                self.wire.post({"event": "woken", "id": number})
-                break
-            try:
-                between = self._fork()
-            except OSError as error:
-                self.wire.post({"event": "refused", "id": number, "reason": f"lack of memory or processes ({error})"})
-                continue
-            if between:
-                parking.bury(between)
-                break
-            self._be_parked(number)
-        self._wake(number, files, traits)
-
-    def _be_parked(self, number):
-        """Have a conversation of this process's own, on a descriptor that the event loop does not know yet."""
-        self.pid = os.getpid()
-        self.wire.close()
-        self.wire = Wire()
-        self.wire.post({"event": "parked", "id": number, "pid": self.pid})
+            if message["op"] == "wake":
+                return message
+            self.wire.post({"event": "weighed", "held": parking.held(message["parked"])})
 
     def _wake(self, number, files, traits):
         """Go on from the checkpoint, in the place of the process that went on from it before."""
+        self.wire.post({"event": "woken", "id": number})
         self.wire.wait()  # until the client has made this the program of the run
         message = self.wire.inbox.popleft()
         try:
@@ -321,7 +317,17 @@ class Runner:
         self.loop.add_reader(self.wire.descriptor, self._readable)
         signal.signal(signal.SIGINT, self._on_interrupt)
         self.wire.say({"event": "rewound", "id": number})
-        self.changes.end()  # what came back is no doing of the next cell
+
+    def _is_copy(self, number):
+        """Fork a process that is parked in the place of this one, which goes on; tell which of them this is."""
+        try:
+            between = self._fork()
+        except (OSError, parking.Refused):
+            self.wire.post({"event": "parked", "id": number, "pid": 0})
+            return False
+        if between:
+            parking.bury(between)
+        return not between
 
     # -- cells
 
