@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._docker import DockerClient
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]  # kotlinc needs ten seconds of a processor
 
 HERE = Path(__file__).parent
 LANGUAGES = sorted(config.language for config in (*INTERPRETED, *COMPILED))
@@ -32,8 +32,9 @@ STATUS = {"sql": 1}
 
 @pytest.fixture(scope="module")
 async def engine() -> AsyncIterator[ExecutionEngine]:
-    """One that keeps no container warm: each of these languages has an image of its own."""
-    async with ExecutionEngine(EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=2))) as engine:
+    """One that keeps one container for each image, and whose compilers have the time that a busy machine needs."""
+    pool = PoolConfig(min_size=0, max_size=1)
+    async with ExecutionEngine(EngineConfig(prewarm=(), pool=pool, compile_timeout=300)) as engine:
         yield engine
 
 

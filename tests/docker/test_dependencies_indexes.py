@@ -81,7 +81,7 @@ async def install(
     """A run that uses a fresh package, in an engine with the settings."""
     name = fresh()
     options: dict[str, str] = {} if image is None or language != "python" else {"image": image}
-    async with make_engine(store, dependency_network="bridge", dependency_timeout=60.0, **settings) as engine:
+    async with make_engine(store, size=1, dependency_network="bridge", dependency_timeout=60.0, **settings) as engine:
         return await engine.run(language, USES[language].format(name=name), dependencies=[name, *more], **options)  # pyright: ignore[reportArgumentType]
 
 
@@ -180,7 +180,7 @@ async def run_with_list(
     options: RunOptions = {"files": files, "run_app": RunApp(entry_file="main.py")}
     if image is not None:
         options["image"] = image
-    async with make_engine(store, dependency_network="bridge", dependency_timeout=60.0, **settings) as engine:
+    async with make_engine(store, size=1, dependency_network="bridge", dependency_timeout=60.0, **settings) as engine:
         return await engine.run("python", "", **options)
 
 
@@ -283,7 +283,7 @@ async def test_authority_is_trusted_beside_those_of_the_image(
 
 async def test_npm_trusts_the_authorities_of_its_image_still(store: str, servers: Servers) -> None:
     """The usual registry answers where a private authority is configured."""
-    async with make_engine(store, dependency_network="bridge", ca_bundle=servers.bundle) as engine:
+    async with make_engine(store, size=1, dependency_network="bridge", ca_bundle=servers.bundle) as engine:
         result = await engine.run("javascript", "console.log(require('is-odd')(7))", dependencies=["is-odd@3"])
     assert result.stdout == "true\n", result.dependency_stderr
 
@@ -326,7 +326,7 @@ async def test_bundle_that_goes_away_is_an_error(store: str, servers: Servers, t
     """Of the configuration, not a failed installation."""
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(servers.certificates.authority.read_bytes())
-    async with make_engine(store, ca_bundle=str(bundle)) as engine:
+    async with make_engine(store, size=1, ca_bundle=str(bundle)) as engine:
         bundle.unlink()
         with pytest.raises(ConfigurationError, match=r"ca_bundle.*cannot be read"):
             await engine.run("python", "", dependencies=[fresh()])
@@ -358,10 +358,10 @@ async def test_system_packages_come_from_a_private_repository(
     code = "itest-tool; ls -A / | grep pem"
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(remove_image, docker_client, tag)
-        async with make_engine(store, dependency_network="bridge") as engine:
+        async with make_engine(store, size=1, dependency_network="bridge") as engine:
             refused = await engine.run("shell", code, image=tag, dependencies=["itest-tool"])
         assert refused.outcome == "dependency_error"
         assert "certificate" in refused.dependency_stdout + refused.dependency_stderr
-        async with make_engine(store, dependency_network="bridge", ca_bundle=servers.bundle) as engine:
+        async with make_engine(store, size=1, dependency_network="bridge", ca_bundle=servers.bundle) as engine:
             result = await engine.run("shell", code, image=tag, dependencies=["itest-tool"])
         assert result.stdout == "1\n", result.dependency_stderr

@@ -1024,7 +1024,7 @@ async def store(docker_client: DockerClient) -> AsyncIterator[str]:
 
 def with_store(way: str, store: str) -> ExecutionEngine:
     """An engine with that store, whose installers have no network."""
-    return toy.make_engine(store, isolation=WAYS[way][0], container=CONTAINER, strategy=WAYS[way][1])
+    return toy.make_engine(store, size=1, isolation=WAYS[way][0], container=CONTAINER, strategy=WAYS[way][1])
 
 
 async def test_58_two_installations_of_one_key(place: Place, store: str) -> None:

@@ -56,8 +56,14 @@ def registered() -> Generator[None]:
         LanguageRegistry.unregister(TOY.language)
 
 
-def make_engine(store: str, **options: object) -> ExecutionEngine:
-    """An engine with a store of its own, whose installers have no network."""
-    pool = PoolConfig(min_size=0, max_size=4, wait_timeout=120)
+def make_engine(store: str, *, size: int = 4, **options: object) -> ExecutionEngine:
+    """An engine with a store of its own, whose installers have no network.
+
+    Args:
+        store: the store.
+        size: its most containers of one shape; with more than one, a run has a second one started ahead of need.
+        options: more of its configuration.
+    """
+    pool = PoolConfig(min_size=0, max_size=size, wait_timeout=120)
     values: dict[str, object] = {"dependency_network": "none", "pool": pool, **options}
     return ExecutionEngine(EngineConfig(prewarm=(), dependency_store=store, **values))  # pyright: ignore[reportArgumentType]
