@@ -14,6 +14,7 @@ WANTED = (
     "interpreter_tools/_docker/seccomp.json",
     "interpreter_tools/_languages/node/boot.js",
     "interpreter_tools/_languages/node/tools.js",
+    "interpreter_tools/_languages/node/typescript.js",
     "interpreter_tools/supervisor/protocol.h",
     "interpreter_tools/supervisor/bin/supervisor-x86_64",
     "interpreter_tools/supervisor/bin/supervisor-aarch64",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import pytest
 
-from interpreter_tools._languages.node import NODE_BOOT
+from interpreter_tools._languages.node import JAVASCRIPT_BOOT
 from interpreter_tools._languages.python import PYTHON as PYTHON_LANGUAGE
 from interpreter_tools._protocol import Output, Ready, Refused, Reset, Start
 from interpreter_tools._protocol.constants import BootMode, Ended, Flag, Why
@@ -79,7 +79,7 @@ for i in range(3):
 )
 SINGLE = Interpreter(
     mode=BootMode.SINGLE,
-    command=("node", "-e", NODE_BOOT),
+    command=("node", "-e", JAVASCRIPT_BOOT),
     file="main.js",
     one="console.log(1)",
     leaves="console.log(globalThis.x ?? 'new'); x = 1",

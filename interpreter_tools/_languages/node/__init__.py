@@ -8,13 +8,16 @@ from interpreter_tools._languages.installers import NPM
 NODE_IMAGE = "interpreter-tools/node:1"
 
 
-def _source(name: str) -> str:
-    text, tools = (Path(__file__).with_name(each).read_text("utf-8") for each in (name, "tools.js"))
-    return text.replace("  // ---- tools.js is put here\n", tools)
+def _source(name: str, *parts: str) -> str:
+    text = Path(__file__).with_name(name).read_text("utf-8")
+    for part in parts:
+        text = text.replace(f"  // ---- {part} is put here\n", _source(part))
+    return text
 
 
-NODE_BOOT = _source("boot.js")
-_CELLS = _source("cells.js")
+JAVASCRIPT_BOOT = _source("boot.js", "tools.js")
+TYPESCRIPT_BOOT = _source("boot.js", "tools.js", "typescript.js")
+_CELLS = _source("cells.js", "tools.js")
 NODE_FIXED = ("NODE_", "UV_", "LANG", "LC_", "TZ", "SSL_CERT_")
 
 
@@ -30,10 +33,12 @@ JAVASCRIPT = LanguageConfig(
     language="javascript",
     default_image=NODE_IMAGE,
     code_filename="main.js",
-    run_command=("node", "-e", NODE_BOOT, "javascript", "{file}"),
+    run_command=("node", "-e", JAVASCRIPT_BOOT, "javascript", "{file}"),
     interpreters=("node", "nodejs"),
     aliases=("js", "node"),
-    boot=InterpreterBoot(mode="single", command=("node", "-e", NODE_BOOT, "javascript"), fixed_variables=NODE_FIXED),
+    boot=InterpreterBoot(
+        mode="single", command=("node", "-e", JAVASCRIPT_BOOT, "javascript"), fixed_variables=NODE_FIXED
+    ),
     dependencies=NPM,
     cells=node_cells("javascript"),
 )
