@@ -138,13 +138,24 @@ async def test_an_interrupt_keeps_the_variables(context: Context, name: str) -> 
     assert (await context.run("globalThis.gc?.(); kept")).text == "7"
 
 
-async def test_an_interrupt_may_reach_a_child_first(context: Context) -> None:
+@pytest.mark.parametrize(
+    "child",
+    ["require('child_process').execSync('{}')", "await require('util').promisify(require('child_process').exec)('{}')"],
+)
+async def test_an_interrupt_may_reach_a_child_first(context: Context, child: str) -> None:
     """Its end is no error of the cell then; a child that ends so by itself is one."""
-    code = "require('child_process').execSync('kill -INT $$')"
-    result = await context.run(code)
+    result = await context.run(child.format("kill -INT $$"))
     assert (result.exit_code, result.error and result.error.name) == (1, "Error")
-    result = await context.run(f"setTimeout(() => process.kill(process.pid, 'SIGINT'), 100); {code}")
+    result = await context.run(child.format("kill -INT 0"))
     assert (result.exit_code, result.error and result.error.name) == (130, "KeyboardInterrupt")
+
+
+async def test_a_cell_interrupts_itself(context: Context) -> None:
+    """By the signal, at once and later; signals that end nothing leave the context as it is."""
+    for code in ("process.kill({}); 1", "setTimeout(() => process.kill({}), 5); await new Promise(() => {{}})"):
+        assert (await context.run(code.format("process.pid, 'SIGINT'"))).exit_code == 130
+    assert (await context.run("process.kill(process.pid, 'SIGWINCH') && process.kill(process.pid, 0)")).text == "true"
+    assert (await context.run("20 + 1")).text == "21"
 
 
 async def test_an_interrupted_cell_never_goes_on(context: Context) -> None:

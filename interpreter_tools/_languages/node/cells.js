@@ -268,21 +268,56 @@
 
   // SIGINT goes to a thread of Node's all the time, which ends the script that is watched, or keeps the signal for who looks. What
   // `process.on('SIGINT')` does instead takes effect between two scripts only, and is switched off and on around each.
-  const sigints = { sent: 0, come: 0 }; // for the cells so far; those that come together count as one
   const takeSigint = () => {
     if (!watchdogHasPendingSigint()) return false;
-    sigints.come += 1;
     stopSigintWatchdog(); // which forgets the signal
     startSigintWatchdog();
     if (cell) cell.taken += 1;
     return true;
   };
+
+  // The thread may be late, and so may another one that the kernel chose to run the handler. All that were sent are taken when none
+  // waits in the kernel, each thread has slept since, and that thread sleeps.
+  let taker; // the number of the thread
+  const MOST_LOOKS = 500; // a program's own threads may never sleep
+  const about = (name) => {
+    try {
+      return readFileSync(`/proc/self/${name}`, 'latin1');
+    } catch {
+      return ''; // the thread has ended, or a cell has taken every descriptor
+    }
+  };
+  const threads = () => fs.readdirSync('/proc/self/task');
+  const isAwake = (thread) => /\) [^S]/.test(about(`task/${thread}/stat`));
+  const awaitSigint = () => {
+    let awake;
+    for (let looks = 0; looks < MOST_LOOKS; looks++) {
+      if (!/^ShdPnd:.*[2367abef]$/m.test(about('status'))) {
+        awake = (awake ?? threads().filter((thread) => Number(thread) !== process.pid)).filter(isAwake);
+        if (!awake.length && !isAwake(taker)) return;
+      }
+      Atomics.wait(pause, 0, 0, 0.2);
+    }
+  };
+
+  // What ends a child by SIGINT was sent to the whole group of processes: it is the cell that is interrupted, and no error of it.
   const processes = internalBinding('spawn_sync');
   const { spawn } = processes;
   processes.spawn = (options) => {
     const ended = spawn(options);
-    if (cell && ended.signal === 'SIGINT') cell.hasLostChild = true;
+    if (ended.signal === 'SIGINT') awaitSigint();
     return ended;
+  };
+  const { Process } = internalBinding('process_wrap');
+  const spawnBeside = Process.prototype.spawn;
+  Process.prototype.spawn = function (...options) {
+    const { onexit } = this;
+    this.onexit = (code, signal) => {
+      if (signal === 'SIGINT') awaitSigint();
+      if (cell && takeSigint()) interrupt();
+      return onexit.call(this, code, signal);
+    };
+    return spawnBeside.apply(this, options);
   };
   const LOOK = 15; // ms between two looks while a cell awaits something
 
@@ -298,9 +333,6 @@
     };
     try {
       return stepping.runInThisContext({ breakOnSigint: true, displayErrors: false });
-    } catch (error) {
-      if (error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') sigints.come += 1;
-      throw error;
     } finally {
       inner.step = before;
     }
@@ -349,17 +381,16 @@
   };
 
   // Node loses a signal that comes at the very end of a watched script. So the client says in words as well that it has sent one.
-  const GRACE = 50; // ms in which the signal comes, if it comes
+  let isSent = false;
   const interruptIsSent = ({ cell: number }) => {
-    sigints.sent += 1;
     const mine = cell;
+    isSent = true;
     if (mine?.number !== number) return;
     mine.told += 1;
-    setTimeout(() => {
-      if (mine.over || cell !== mine || mine.taken >= mine.told) return;
-      mine.taken = mine.told;
-      interrupt();
-    }, GRACE);
+    awaitSigint();
+    if (!takeSigint() && mine.taken >= mine.told) return;
+    mine.taken = Math.max(mine.taken, mine.told);
+    interrupt();
   };
 
   // ---- modules
@@ -702,16 +733,16 @@
   let count = 0;
   const turn = () => new Promise((resolve) => { setImmediate(resolve); });
   const run = async ({ cell: number, code, stdin: open, notebook, silent, history = true, environment }) => {
-    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, cut: false, hasLostChild: false, end: undefined };
+    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, cut: false, end: undefined };
     const ended = new Promise((resolve) => {
       mine.end = (outcome) => {
         mine.over = true;
         resolve(outcome);
       };
     });
-    const late = Date.now() + GRACE; // a signal of the cell before that is still to come must not end this one
-    while (!takeSigint() && sigints.come < sigints.sent && Date.now() < late) await turn();
-    sigints.sent = sigints.come = 0;
+    if (isSent) awaitSigint(); // for the cell before, which must not end this one
+    isSent = false;
+    takeSigint();
     cell = mine;
     stdin = null;
     if (environment) {
@@ -732,8 +763,6 @@
     } catch (error) {
       outcome = failed(error);
     }
-    // What ended a child by SIGINT was sent to our process group: Node's thread may take our own signal a moment later.
-    if (mine.hasLostChild && outcome.status !== 'interrupted') outcome = await Promise.race([ended, new Promise((done) => { setTimeout(done, 1000, outcome); })]);
     if (outcome.error && !notebook) say(`${outcome.error.traceback}\n`);
     await turn(); // rejections that nobody has handled are told now
     if (mine.cut) outcome = { status: 'interrupted' };
@@ -838,12 +867,23 @@
       const last = sites.findLastIndex((site) => /^cell-\d+$/.test(site.getScriptNameOrSourceURL()));
       return [String(error), ...(last < 0 ? sites : sites.slice(0, last + 1))].join('\n    at ');
     };
+    const { kill } = process; // which begins Node's end where a signal may end this process
+    process.kill = (pid, signal = 'SIGTERM') => {
+      if (![0, process.pid, -process.pid].includes(pid) || !signal) return kill(pid, signal);
+      const name = typeof signal === 'string' ? signal.replace(/^SIG/, '') : signal;
+      const { status } = load('child_process').spawnSync('sh', ['-c', 'kill -s "$@"', 'sh', String(name), '--', String(pid)], { stdio: 'ignore' });
+      if (status) return kill(pid, signal); // which says what is wrong
+      awaitSigint();
+      return true;
+    };
     process.exit = (code) => {
       throw new Exit(Number(code ?? process.exitCode ?? 0) & 255);
     };
     openOutput();
+    const others = threads();
     startSigintWatchdog();
     startSigintWatchdog(); // twice, so that to stop it once leaves it
+    taker = threads().find((thread) => !others.includes(thread));
     for (const name of ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener']) { // SIGINT ends the cell
       const add = process[name];
       process[name] = function (event, listener) {
