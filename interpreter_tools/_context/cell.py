@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -34,6 +35,7 @@ _HIGH_AT_END = 64 * 1024 * 1024  # for the output of a cell that is being stoppe
 _MOST_PROMPT = 64 * 1024  # characters of the prompt of one line
 _PATIENCE = 1.0  # seconds that an interrupted cell may take to end before its process is killed
 _URGED = 0.02  # seconds after which SIGURG follows an interrupt that has not ended its cell; each next wait is doubled
+_REPEATED = 0.1  # seconds after which an interrupt that the runner has not taken is sent again; the same
 _URGED_AT_MOST = 1.0
 _NO_PACKAGES = Packages()
 _EXIT_CODES = {"ok": 0, "error": 1, "interrupted": 130}
@@ -117,7 +119,7 @@ class Cell:
         self._number = 0
         self._heard = False  # the runner has said that the cell began
         self._interrupts = False  # an interrupt waits for the cell to begin
-        self._is_urged = False  # the runner wants SIGURG to follow an interrupt
+        self._follows: signal.Signals | None = None  # what the runner wants to follow an interrupt
         self._urging: asyncio.TimerHandle | None = None
         self._written = 0
         self._began = 0.0
@@ -222,26 +224,34 @@ class Cell:
 
     def _said(self, said: words.Said) -> None:
         """Take what the runner says of this cell; what it says of another one is dropped."""
-        if isinstance(said, words.Started) and said.cell == self._number:
-            self._heard, self._is_urged = True, said.urgent
+        if not isinstance(said, words.OfCell) or said.cell != self._number:
+            return
+        if isinstance(said, words.Started):
+            self._heard = True
+            self._follows = signal.SIGURG if said.urgent else signal.SIGINT if said.repeats else None
             if self._interrupts:
                 self._send_interrupt()
-        elif isinstance(said, words.Asked) and said.cell == self._number:
-            self._input.ask(said.lines)
-            if self._how.get("notebook") and self._input.is_open:
-                if said.lines > 1:  # the runner reads ahead: nobody can tell whether a program waits
-                    self._input.end()
-                else:
-                    prompt = said.prompt[:_MOST_PROMPT].encode("utf-8", "replace")
-                    self._output.put(InputChunk("input", prompt, said.password))
-                    self._after_output()
-            self._answer()
-        elif isinstance(said, words.Cleared) and said.cell == self._number:
-            if self._how.get("notebook"):
-                self._output.put(ClearChunk("clear", b"", said.wait))
-                self._after_output()
-        elif isinstance(said, words.Done) and said.cell == self._number:
+        elif isinstance(said, words.Taken):
+            self._taken()
+        elif isinstance(said, words.Asked):
+            self._asked(said)
+        elif isinstance(said, words.Done):
             self._done(said)
+        elif self._how.get("notebook"):
+            self._output.put(ClearChunk("clear", b"", said.wait))
+            self._after_output()
+
+    def _asked(self, said: words.Asked) -> None:
+        """Give the lines of input that the cell asks for."""
+        self._input.ask(said.lines)
+        if self._how.get("notebook") and self._input.is_open:
+            if said.lines > 1:  # the runner reads ahead: nobody can tell whether a program waits
+                self._input.end()
+            else:
+                prompt = said.prompt[:_MOST_PROMPT].encode("utf-8", "replace")
+                self._output.put(InputChunk("input", prompt, said.password))
+                self._after_output()
+        self._answer()
 
     def _ended(self, died: ContextDied | InterpreterToolsError) -> None:
         """End the cell: its process has ended."""
@@ -376,19 +386,27 @@ class Cell:
             self._interpreter.resume()
             if self._heard:
                 self._interpreter.interrupt(self._number)
-                if self._is_urged:
-                    self._urge_after(_URGED)
+                if self._follows is not None:
+                    self._urge_after(_URGED if self._follows == signal.SIGURG else _REPEATED)
+
+    def _taken(self) -> None:
+        """Send no interrupt again; where the process is to be killed, send another one before that."""
+        if self._urging is not None:
+            self._urging.cancel()
+        if self._stopping is not None:
+            self._urge_after(_PATIENCE / 2)
 
     def _urge_after(self, seconds: float) -> None:
-        """Send SIGURG in some seconds, and again until the cell ends: the runner may sleep over its interrupt."""
+        """Send what follows an interrupt in some seconds, and again until the cell ends: a runner may sleep over it."""
         if self._urging is not None:
             self._urging.cancel()
         self._urging = asyncio.get_running_loop().call_later(seconds, self._urge, seconds)
 
     def _urge(self, waited: float) -> None:
         assert self._interpreter is not None
+        assert self._follows is not None
         self._urge_after(min(2 * waited, _URGED_AT_MOST))
-        self._interpreter.urge()
+        self._interpreter.urge(self._follows)
 
     def _closing(self) -> None:
         """Note that the process is about to be killed: its context is closed or restarted."""

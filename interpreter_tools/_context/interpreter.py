@@ -325,10 +325,10 @@ class Interpreter:
             if "interrupt_words" in self.features:
                 self.tell_soon(words.say("interrupt", cell=number))
 
-    def urge(self) -> None:
-        """Send SIGURG to the process, which makes it look for an interrupt. Does nothing after the end."""
+    def urge(self, number: signal.Signals) -> None:
+        """Send a signal that makes the process look for its interrupt. Does nothing after the end."""
         if self._link is not None and self.death is None:
-            self._link.signal(signal.SIGURG)
+            self._link.signal(number)
 
     def announce_end(self) -> None:
         """Tell the task that its process is about to be killed, for its context is closed or restarted."""

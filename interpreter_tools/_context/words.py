@@ -36,10 +36,23 @@ class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready", rename=
 
 
 class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
-    """A cell begins: what is printed from now on is its output. SIGURG follows its interrupts where it is urgent."""
+    """A cell begins: what is printed from now on is its output.
+
+    Attributes:
+        cell: its number.
+        urgent: SIGURG is to follow an interrupt until the cell ends.
+        repeats: an interrupt is to be sent again until the runner has taken it.
+    """
 
     cell: int
     urgent: bool = False
+    repeats: bool = False
+
+
+class Taken(msgspec.Struct, frozen=True, tag_field="event", tag="taken"):
+    """The runner has taken an interrupt of a cell."""
+
+    cell: int
 
 
 class Asked(msgspec.Struct, frozen=True, tag_field="event", tag="input"):
@@ -141,6 +154,7 @@ class Rewound(msgspec.Struct, frozen=True, tag_field="event", tag="rewound"):
 Said = (
     Ready
     | Started
+    | Taken
     | Asked
     | Cleared
     | Done
@@ -155,6 +169,9 @@ Said = (
     | Rewound
 )
 """All that a runner may say."""
+
+OfCell = Started | Taken | Asked | Cleared | Done
+"""All that it may say of a cell."""
 
 Answer = Completions | Checked | Inspection
 """The answers to questions."""

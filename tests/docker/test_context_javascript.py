@@ -31,6 +31,11 @@ _STAYS = {
         "typeof fs.stat + is('/tmp') + typeof os.cpus",
         "'functiontruefunction'",
     ),
+    "import anew": (
+        "const fs = require('fs'); fs.writeFileSync('m.mjs', 'export default 1'); await import('./m.mjs')",
+        "fs.writeFileSync('m.mjs', 'export default 2'); (await import('./m.mjs?2')).default",
+        "2",
+    ),
     "import again": ("import path from 'path'", "import path from 'path'; path.basename('/a/b')", "'b'"),
     "import()": ("const { basename } = await import('path')", "basename('/a/b')", "'b'"),
     "require": ("const path = require('path')", "path.basename('/a/b')", "'b'"),
@@ -50,6 +55,8 @@ _INTERRUPTED = {
     "a loop of awaits that nobody awaits": "(async () => { for (;;) await null })(); 1",
     "a loop of microtasks": "const f = () => queueMicrotask(f); f()",
     "an iteration": "for await (const i of { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) });",
+    "a timer": "setTimeout(() => { for (;;); }, 5); await new Promise(() => {})",
+    "a function behind a timer": "await (async () => { await new Promise((go) => setTimeout(go, 5)); for (;;); })()",
     "a child": "require('child_process').execSync('echo up; sleep 100', { stdio: 'inherit' })",
     "a child that is asked for its end": (
         "require('child_process').spawnSync('sh', ['-c', 'echo up; exec sleep 100'], { stdio: 'inherit' })"
@@ -191,8 +198,12 @@ async def test_output_goes_on_after_its_end(context: Context) -> None:
 
 async def test_an_interrupted_await_runs_what_must_be_done_at_the_end(context: Context) -> None:
     """It rejects, so `finally` runs, and nothing goes on behind it."""
-    code = "try { await new Promise(() => {}) } finally { console.log('done') }\nconsole.log('never')"
-    assert (await context.run(code, timeout=0.3)).stdout == "done\n"
+    waiting = "setTimeout(() => console.log('up')); await new Promise(() => {})"
+    code = f"try {{ {waiting} }} finally {{ console.log('done') }}\nconsole.log('never')"
+    async with context.stream(code) as cell:
+        await anext(cell)
+        await context.interrupt()
+        assert (await cell.result()).stdout == "up\ndone\n"
 
 
 async def test_an_await_takes_the_last_of_several_values(context: Context) -> None:

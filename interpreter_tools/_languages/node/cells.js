@@ -46,7 +46,7 @@
   let gone = 0; // of them
   let written = 0; // bytes of the next one
   let unanswered = 0; // pieces that the supervisor has not passed on yet
-  const { readSync, writeSync } = fs;
+  const { readSync, writeSync, writevSync } = fs; // `writeSync` takes a step between its call of the kernel and its end, the others none
 
   const pause = new Int32Array(new SharedArrayBuffer(4));
   const rest = (error, tries) => {
@@ -94,7 +94,7 @@
       while (unanswered > 0) readMore();
       if (gone === leaving.length) return;
       try {
-        written += writeSync(fd, leaving[gone], written);
+        written += writevSync(fd, [leaving[gone].subarray(written)]);
         if (written === leaving[gone].length) {
           gone++;
           written = 0;
@@ -333,6 +333,11 @@
     };
     try {
       return stepping.runInThisContext({ breakOnSigint: true, displayErrors: false });
+    } catch (error) {
+      if (error?.code !== 'ERR_SCRIPT_EXECUTION_INTERRUPTED') throw error;
+      if (cell) cell.taken += 1;
+      mendOutput(); // for what must be done at the end
+      throw error;
     } finally {
       inner.step = before;
     }
@@ -360,6 +365,26 @@
     return Promise.resolve(value).then(settle(resolve), settle(reject));
   });
 
+  // What a cell has asked for later runs when its time comes: an interrupt ends that as well, and then the cell that runs.
+  const later = (callback) => (typeof callback !== 'function' ? callback : function (...values) {
+    try {
+      return watched(() => {
+        callback.apply(this, values);
+        runMicrotasks(); // what awaits it can be a loop without an end, too
+      });
+    } catch (error) {
+      if (!isInterrupt(error)) throw error;
+      if (cell) interrupt();
+    }
+  });
+  const watchTimers = () => {
+    for (const name of ['setTimeout', 'setInterval', 'setImmediate']) {
+      const original = globalThis[name];
+      const value = { [name](callback, ...values) { return original(later(callback), ...values); } }[name];
+      globalThis[name] = require('timers')[name] = Object.defineProperties(value, Object.getOwnPropertyDescriptors(original));
+    }
+  };
+
   inner.iterate = (number, values) => {
     const iterator = values[Symbol.asyncIterator]?.() ?? values[Symbol.iterator]();
     return {
@@ -373,6 +398,7 @@
   };
 
   const interrupt = () => {
+    send('c', { event: 'taken', cell: cell.number });
     const waits = [...cell.waits];
     cell.waits.clear();
     for (const reject of waits) reject(new KeyboardInterrupt());
@@ -397,10 +423,11 @@
 
   const here = () => path.join(process.cwd(), 'cell.js');
   const isPath = (name) => /^\.{0,2}\//.test(name);
+  const urlOf = (name) => new URL(name, pathToFileURL(here())).href; // which keeps `?again`, by which a module is loaded anew
   inner.import = async (name, asked) => {
     const given = String(name);
     const options = given.endsWith('.json') && !asked?.with ? { with: { type: 'json' } } : asked; // as compilers take imports of data
-    if (isPath(given)) return importHere(pathToFileURL(path.resolve(given)).href, options);
+    if (isPath(given)) return importHere(urlOf(given), options);
     try {
       return await importHere(given, options);
     } catch (error) {
@@ -418,7 +445,7 @@
     get url() { return pathToFileURL(here()).href; },
     get filename() { return here(); },
     get dirname() { return process.cwd(); },
-    resolve: (name) => (isPath(name) ? pathToFileURL(path.resolve(name)).href : pathToFileURL(Module.createRequire(here()).resolve(name)).href),
+    resolve: (name) => (isPath(name) ? urlOf(name) : pathToFileURL(Module.createRequire(here()).resolve(name)).href),
   };
 
   // ---- from the code of a cell to what V8 evaluates
@@ -653,10 +680,10 @@
       const options = { expression, replMode: true, objectGroup: 'cell' };
       setImmediate(() => {
         if (mine.over) return; // it was interrupted just now
-        let isWatched = true, answered; // our own steps must not go on in what an interrupt ends
+        let isWatched = true, answered; // our own steps must not go on in what an interrupt ends, here or behind an await
         try {
           watched(() => {
-            session.post('Runtime.evaluate', options, (...told) => { if (isWatched) answered = told; else answer(...told); });
+            session.post('Runtime.evaluate', options, (...told) => { if (isWatched) answered = told; else setImmediate(answer, ...told); });
             runMicrotasks(); // what the cell's functions await can be a loop without an end, too
           });
           if (answered) answer(...answered);
@@ -749,7 +776,7 @@
       Object.assign(process.env, environment);
       Module._initPaths(); // for packages that came after the start
     }
-    send('c', { event: 'started', cell: number }, HELD);
+    send('c', { event: 'started', cell: number, repeats: true }, HELD);
     const start = Date.now();
     const clock = process.hrtime.bigint();
     const used = process.cpuUsage();
@@ -880,6 +907,7 @@
       throw new Exit(Number(code ?? process.exitCode ?? 0) & 255);
     };
     openOutput();
+    watchTimers();
     const others = threads();
     startSigintWatchdog();
     startSigintWatchdog(); // twice, so that to stop it once leaves it
