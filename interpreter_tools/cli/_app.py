@@ -3,58 +3,44 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import field, fields, make_dataclass
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 from interpreter_tools._exit_status import USAGE
-from interpreter_tools.cli._call import STDIN, RunCall
+from interpreter_tools.cli._call import STDIN, RunCall, RunWords
 from interpreter_tools.cli._limits import Limits
 
 Words: TypeAlias = Annotated[list[str] | None, Parameter(negative="")]
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class LimitOptions(Limits):
-    """The limits of programs as options, in words for ``--help``."""
+def _options(source: type, **kinds: object) -> type:
+    """Return a dataclass whose fields are the options that another one lists.
 
-    timeout: Annotated[
-        str | None, Parameter(help="Run time, such as 30, 90s or 5m; 0 means no limit. Usually 60 s.")
-    ] = None
-    memory: Annotated[str | None, Parameter(help="Memory limit, such as 2g. Usually 512m.")] = None
-    cpus: Annotated[str | None, Parameter(help="Limit of processor cores, such as 0.5. Usually none.")] = None
-    pids: Annotated[int | None, Parameter(help="Limit of processes and threads at once. Usually 256.")] = None
-    workspace_size: Annotated[
-        str | None,
-        Parameter(help="Room for files, such as 64m; it counts towards --memory. Usually half of that, at most 256m."),
-    ] = None
-    tmp_size: Annotated[
-        str | None, Parameter(help="The same for /tmp. Usually an eighth of --memory, at most 64m.")
-    ] = None
-    output_limit: Annotated[
-        str | None, Parameter(help="Limit of output, such as 1m, or none. Usually 16m; none for `run` without --json.")
-    ] = None
-    env: Annotated[
-        Words, Parameter(alias="-e", help="NAME=VALUE, or NAME for this shell's value; may be repeated.")
-    ] = None
-    network: Annotated[str | None, Parameter(help="A Docker network, such as bridge; otherwise there is none.")] = None
-    mount: Annotated[
-        Words,
-        Parameter(
-            alias="-m",
-            help="SOURCE:TARGET shows a local file or directory; end with :zip to unpack an archive, with :rw to let "
-            "programs write (as another user: the directory must let others write).",
-        ),
-    ] = None
-    workdir: Annotated[str | None, Parameter(alias="-w", help="Where programs start: a path in the sandbox.")] = None
-    image: Annotated[str | None, Parameter(help="The image to run in.")] = None
-    tenant: Annotated[
-        str | None, Parameter(help="Whose code it is: programs of different tenants never share a container.")
-    ] = None
+    Args:
+        source: the other, which becomes its base.
+        kinds: other types for some of its fields.
+    """
+    hints = {**get_type_hints(source), **kinds}
+    made: list[tuple[str, object, object]] = []
+    for each in fields(source):
+        names = {key: each.metadata[key] for key in ("name", "alias") if each.metadata[key]}
+        shown = Parameter(**names, help=each.metadata["text"], negative="", show_default=False)
+        made.append((each.name, Annotated[hints[each.name], shown], field(default=each.default)))
+    here = {"__module__": __name__}  # cyclopts looks into no class of the standard library's
+    options = make_dataclass(source.__name__, made, bases=(source,), frozen=True, kw_only=True, namespace=here)
+    return Parameter(name="*")(options)
+
+
+if TYPE_CHECKING:
+    LimitOptions: TypeAlias = Limits
+    RunOptions: TypeAlias = RunWords
+else:
+    LimitOptions = _options(Limits)
+    RunOptions = _options(RunWords, limits=LimitOptions | None)
 
 
 def _version() -> str:
@@ -143,24 +129,7 @@ Examples:
   interpreter-tools run main.py --mount ./data:/data --file helper.py --memory 1g --cpus 2 --timeout 5m
   interpreter-tools run server.py --network bridge --port 8000 --timeout 0""",
 )
-async def run(
-    file: Path | None = None,
-    /,
-    *args: str,
-    code: Annotated[str | None, Parameter(alias="-c")] = None,
-    language: Annotated[str | None, Parameter(alias="-l")] = None,
-    dep: Words = None,
-    system_dep: Words = None,
-    auto_dep: Flag = False,
-    with_file: Annotated[Words, Parameter(name="--file", alias="-f")] = None,
-    out: Annotated[Path | None, Parameter(alias="-o")] = None,
-    limits: LimitOptions | None = None,
-    port: Annotated[list[int] | None, Parameter(alias="-p", negative="")] = None,
-    merge_output: Flag = False,
-    json: Flag = False,
-    config: Path | None = None,
-    docker_host: str | None = None,
-) -> int:
+async def run(file: Path | None = None, /, *args: str, options: RunOptions | None = None) -> int:
     """Run code in a fresh sandbox. Its output, input and exit status are this command's own.
 
     What is not given comes from your interpreter-tools/config.toml and from
@@ -171,39 +140,9 @@ async def run(
     Args:
         file: The program; `-`, or nothing where input is piped, reads it from standard input.
         args: The program's arguments. Those that begin with a dash stand after `--`.
-        code: The program itself, instead of a file.
-        language: Its language; otherwise known from the file's suffix, then its first line, then Python.
-        dep: A package to install first, or several between commas, as the language's installer takes them.
-        system_dep: A package of the image's distribution to install first, or several between commas.
-        auto_dep: Install the well-known packages that the program imports.
-        with_file: A local file or directory to put beneath the working directory, or PATH=LOCAL to name it there; may
-            be repeated.
-        out: A directory for the files that the program makes in its working directory.
-        limits: What the program may use and see.
-        port: A port of the program, to be reached on 127.0.0.1; which one there is told. May be repeated.
-        merge_output: Send what the program writes to stderr to stdout, in the order of writing.
-        json: Print the result as JSON instead of streaming the output.
-        config: A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only.
-        docker_host: Address of the Docker engine; otherwise the first that answers.
+        options: What ``RunWords`` lists.
     """
-    call = RunCall(
-        file=file,
-        args=args,
-        code=code,
-        language=language,
-        dep=dep,
-        system_dep=system_dep,
-        auto_dep=auto_dep,
-        with_file=with_file,
-        out=out,
-        limits=limits,
-        port=port,
-        merge_output=merge_output,
-        json=json,
-        config=config,
-        docker_host=docker_host,
-    )
-    return await call.run()
+    return await RunCall(file=file, args=args, **vars(options or RunWords())).run()
 
 
 @app.command(

@@ -8,12 +8,12 @@ says in ``--help``.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interpreter_tools._exit_status import USAGE
-from interpreter_tools.cli._limits import Limits
+from interpreter_tools.cli._limits import Limits, option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,58 +21,71 @@ if TYPE_CHECKING:
 STDIN = "\0stdin"
 """The replacement of ``-``, which cyclopts takes for an option. No file can have this name."""
 
-_TEXTS = {
-    "--code": "code",
-    "-c": "code",
-    "--language": "language",
-    "-l": "language",
-    "--docker-host": "docker_host",
-    "--timeout": "timeout",
-    "--memory": "memory",
-    "--cpus": "cpus",
-    "--workspace-size": "workspace_size",
-    "--tmp-size": "tmp_size",
-    "--output-limit": "output_limit",
-    "--network": "network",
-    "--workdir": "workdir",
-    "-w": "workdir",
-    "--image": "image",
-    "--tenant": "tenant",
-}
-_PATHS = {"--out": "out", "-o": "out", "--config": "config"}
-_LISTS = {
-    "--dep": "dep",
-    "--system-dep": "system_dep",
-    "--file": "with_file",
-    "-f": "with_file",
-    "--env": "env",
-    "-e": "env",
-    "--mount": "mount",
-    "-m": "mount",
-}
-_FLAGS = {"--auto-dep": "auto_dep", "--merge-output": "merge_output", "--json": "json"}
-_LIMITS = frozenset(Limits.__dataclass_fields__)
+
+@dataclass(frozen=True, kw_only=True)
+class RunWords:
+    """The options of ``run``: the one list from which cyclopts and ``read_plain`` take theirs."""
+
+    code: str | None = field(default=None, metadata=option("The program itself, instead of a file.", alias="-c"))
+    language: str | None = field(
+        default=None,
+        metadata=option(
+            "Its language; otherwise known from the file's suffix, then its first line, then Python.", alias="-l"
+        ),
+    )
+    dep: list[str] | None = field(
+        default=None,
+        metadata=option(
+            "A package to install first, or several between commas, as the language's installer takes them."
+        ),
+    )
+    system_dep: list[str] | None = field(
+        default=None,
+        metadata=option("A package of the image's distribution to install first, or several between commas."),
+    )
+    auto_dep: bool = field(default=False, metadata=option("Install the well-known packages that the program imports."))
+    with_file: list[str] | None = field(
+        default=None,
+        metadata=option(
+            "A local file or directory to put beneath the working directory, or PATH=LOCAL to name it there; may "
+            "be repeated.",
+            name="--file",
+            alias="-f",
+        ),
+    )
+    out: Path | None = field(
+        default=None,
+        metadata=option("A directory for the files that the program makes in its working directory.", alias="-o"),
+    )
+    limits: Limits | None = field(default=None, metadata=option("What the program may use and see."))
+    port: list[int] | None = field(
+        default=None,
+        metadata=option(
+            "A port of the program, to be reached on 127.0.0.1; which one there is told. May be repeated.", alias="-p"
+        ),
+    )
+    merge_output: bool = field(
+        default=False,
+        metadata=option("Send what the program writes to stderr to stdout, in the order of writing."),
+    )
+    json: bool = field(default=False, metadata=option("Print the result as JSON instead of streaming the output."))
+    config: Path | None = field(
+        default=None,
+        metadata=option(
+            "A TOML file with the engine's settings. Without it, interpreter-tools.toml here sets limits only."
+        ),
+    )
+    docker_host: str | None = field(
+        default=None, metadata=option("Address of the Docker engine; otherwise the first that answers.")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunCall:
-    """The program to run, the options, and how the result is shown; attributes as the command's options."""
+class RunCall(RunWords):
+    """A call of ``run``: the program, its arguments, and the options."""
 
     file: Path | None = None
     args: tuple[str, ...] = ()
-    code: str | None = None
-    language: str | None = None
-    dep: list[str] | None = None
-    system_dep: list[str] | None = None
-    auto_dep: bool = False
-    with_file: list[str] | None = None
-    out: Path | None = None
-    limits: Limits | None = None
-    port: list[int] | None = None
-    merge_output: bool = False
-    json: bool = False
-    config: Path | None = None
-    docker_host: str | None = None
 
     async def run(self) -> int:
         """Run what is asked for, and return the command's status."""
@@ -103,6 +116,21 @@ class RunCall:
         return await run_code(request, as_json=self.json)
 
 
+_READ = ("str | None", "Path | None", "list[str] | None", "bool")
+"""The types of options that are read here; numbers are not."""
+
+OPTIONS = {
+    word: (each.name, str(each.type))
+    for each in (*fields(RunWords), *fields(Limits))
+    if each.metadata and each.type in _READ
+    for word in (each.metadata["name"] or f"--{each.name.replace('_', '-')}", each.metadata["alias"])
+    if word
+}
+"""The field, and its type, of each option that is read here."""
+
+_LIMITS = frozenset(each.name for each in fields(Limits))
+
+
 def read_plain(words: Sequence[str]) -> RunCall | None:
     """Return the call that the words after ``run`` mean; None where cyclopts has to read them.
 
@@ -120,23 +148,23 @@ def read_plain(words: Sequence[str]) -> RunCall | None:
         if not word.startswith("-"):
             program.append(word)
             continue
-        name = _FLAGS.get(word) or _TEXTS.get(word) or _PATHS.get(word) or _LISTS.get(word)
-        if name is None or name in values:
+        name, kind = OPTIONS.get(word, ("", ""))
+        if not name or name in values:
             return None
-        if word in _FLAGS:
+        if kind == "bool":
             values[name] = True
             continue
         value = next(left, "-")
         if value.startswith("-"):
             return None
-        if word in _LISTS:
+        if kind == "list[str] | None":
             lists.setdefault(name, []).append(value)
         else:
-            values[name] = Path(value) if word in _PATHS else value
+            values[name] = Path(value) if kind == "Path | None" else value
     values.update(lists)
     limits = {name: values.pop(name) for name in tuple(values) if name in _LIMITS}
     if limits:
-        values["limits"] = Limits(**limits)  # pyright: ignore[reportArgumentType] - the tables have the types
+        values["limits"] = Limits(**limits)  # pyright: ignore[reportArgumentType] - the fields have the types
     if program:
         values["file"] = Path(program[0])
     return RunCall(args=tuple(program[1:]), **values)  # pyright: ignore[reportArgumentType] - as above

@@ -1,10 +1,10 @@
-"""The limits of runs as options of the command line: one list for ``run``, ``shell`` and ``mcp``."""
+"""The limits of runs as options of the command line: one list for ``run``, ``shell``, ``mcp`` and ``serve``."""
 
 from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -33,23 +33,60 @@ FLAGS = {
 """The flag of each option in ``RunLimits``, and of ``timeout``."""
 
 
+def option(text: str, *, name: str = "", alias: str = "") -> dict[str, str]:
+    """Return the metadata by which a field of a dataclass is an option of the command line.
+
+    Args:
+        text: the words for ``--help``.
+        name: the option's name; otherwise that of the field.
+        alias: its short name.
+    """
+    return {"text": text, "name": name, "alias": alias}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """The limits of programs; None for an option that was not given."""
 
-    timeout: str | None = None
-    memory: str | None = None
-    cpus: str | None = None
-    pids: int | None = None
-    workspace_size: str | None = None
-    tmp_size: str | None = None
-    output_limit: str | None = None
-    env: list[str] | None = None
-    network: str | None = None
-    mount: list[str] | None = None
-    workdir: str | None = None
-    image: str | None = None
-    tenant: str | None = None
+    timeout: str | None = field(
+        default=None, metadata=option("Run time, such as 30, 90s or 5m; 0 means no limit. Usually 60 s.")
+    )
+    memory: str | None = field(default=None, metadata=option("Memory limit, such as 2g. Usually 512m."))
+    cpus: str | None = field(default=None, metadata=option("Limit of processor cores, such as 0.5. Usually none."))
+    pids: int | None = field(default=None, metadata=option("Limit of processes and threads at once. Usually 256."))
+    workspace_size: str | None = field(
+        default=None,
+        metadata=option("Room for files, such as 64m; it counts towards --memory. Usually half of that, at most 256m."),
+    )
+    tmp_size: str | None = field(
+        default=None, metadata=option("The same for /tmp. Usually an eighth of --memory, at most 64m.")
+    )
+    output_limit: str | None = field(
+        default=None,
+        metadata=option("Limit of output, such as 1m, or none. Usually 16m; none for `run` without --json."),
+    )
+    env: list[str] | None = field(
+        default=None,
+        metadata=option("NAME=VALUE, or NAME for this shell's value; may be repeated.", alias="-e"),
+    )
+    network: str | None = field(
+        default=None, metadata=option("A Docker network, such as bridge; otherwise there is none.")
+    )
+    mount: list[str] | None = field(
+        default=None,
+        metadata=option(
+            "SOURCE:TARGET shows a local file or directory; end with :zip to unpack an archive, with :rw to let "
+            "programs write (as another user: the directory must let others write).",
+            alias="-m",
+        ),
+    )
+    workdir: str | None = field(
+        default=None, metadata=option("Where programs start: a path in the sandbox.", alias="-w")
+    )
+    image: str | None = field(default=None, metadata=option("The image to run in."))
+    tenant: str | None = field(
+        default=None, metadata=option("Whose code it is: programs of different tenants never share a container.")
+    )
 
     @property
     def given(self) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from interpreter_tools.cli._app import app
-from interpreter_tools.cli._call import _FLAGS, _LISTS, _PATHS, _TEXTS, STDIN, RunCall, read_plain
+from interpreter_tools.cli._call import OPTIONS, STDIN, RunCall, RunWords, read_plain
 from interpreter_tools.cli._limits import Limits
 
 if TYPE_CHECKING:
@@ -24,28 +24,22 @@ _LEFT = {"--pids", "--port", "-p", "--help", "-h", "--version", "-V"}
 def _by_cyclopts(words: Sequence[str]) -> RunCall:
     """The call that cyclopts reads."""
     _, bound, _ = app.parse_args(["run", *words], exit_on_error=False, print_error=False)
-    values = dict(bound.arguments)
-    limits = values.get("limits")
-    if limits is not None:
-        values["limits"] = Limits(**{name: getattr(limits, name) for name in Limits.__dataclass_fields__})
-    values["args"] = tuple(values.get("args", ()))
-    return RunCall(**values)
+    options: RunWords = bound.arguments.get("options") or RunWords()
+    call = RunCall(file=bound.arguments.get("file"), args=tuple(bound.arguments.get("args", ())), **vars(options))
+    return replace(call, limits=call.limits and Limits(**vars(call.limits)))
 
 
 def test_every_option_is_read_or_left() -> None:
-    """An option that `run` gets is read here, or named among those that are left to cyclopts."""
+    """An option that `run` has is read here, or named among those that are left to cyclopts."""
     known = {name for argument in app["run"].assemble_argument_collection() for name in argument.names}
-    here = {*_TEXTS, *_PATHS, *_LISTS, *_FLAGS}
+    here = set(OPTIONS)
     assert here | _LEFT >= {name for name in known if name.startswith("-")}
     assert here <= known
-    command = app["run"].default_command
-    assert command is not None
-    assert set(inspect.signature(RunCall).parameters) == set(inspect.signature(command).parameters)
 
 
 _VALUE = st.one_of(st.sampled_from(["a", "print(1)", "x=y", "0", "1e3", "none", "a,b", "[1]", "a b", "é"]), st.text())
 _WORD = st.one_of(
-    st.sampled_from([*_TEXTS, *_PATHS, *_LISTS, *_FLAGS, *_LEFT, "--", "-", "-x", "--no-json", "--code=1", "-cprint"]),
+    st.sampled_from([*OPTIONS, *_LEFT, "--", "-", "-x", "--no-json", "--code=1", "-cprint"]),
     _VALUE,
 )
 
