@@ -199,6 +199,11 @@ class Process:
 
     # -- what its owner asks
 
+    @property
+    def readers(self) -> int:
+        """The number of readers of the output now."""
+        return len(self._readers)
+
     def output(self) -> ProcessOutput:
         """Return a reader of the output: the first one has all of it, others have what comes from now on."""
         reader = ProcessOutput(self)

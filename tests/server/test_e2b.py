@@ -555,6 +555,28 @@ async def test_background_commands(sandbox: AsyncSandbox) -> None:
         await asyncio.sleep(0.1)
 
 
+async def test_process_has_32_clients_at_once(sandbox: AsyncSandbox) -> None:
+    """All that a loud process writes is sent to each of them: with a thousand, other keys waited half a minute."""
+    handle = await sandbox.commands.run("sleep 300", background=True)
+    joined = [await sandbox.commands.connect(handle.pid) for _ in range(31)]
+    with pytest.raises(SandboxException, match="32 clients, as many as it may"):
+        await sandbox.commands.connect(handle.pid)
+    await joined.pop().disconnect()
+
+    async def joins() -> bool:
+        try:
+            joined.append(await sandbox.commands.connect(handle.pid))
+        except SandboxException:
+            return False
+        return True
+
+    await eventually(joins, bool, within=20)
+    assert await sandbox.commands.kill(handle.pid)
+    for each in joined:
+        with pytest.raises(CommandExitException):
+            await each.wait()
+
+
 async def test_terminal(sandbox: AsyncSandbox) -> None:
     """With a size that changes."""
     seen = bytearray()

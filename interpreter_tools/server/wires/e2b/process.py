@@ -42,6 +42,7 @@ _SIGNALS = {
     9: signal.SIGKILL,
 }
 _COLUMNS, _ROWS = 80, 24
+_READERS = 32  # clients that a process has at once: each piece of its output is sent to each
 
 
 class _Size(msgspec.Struct):
@@ -197,6 +198,8 @@ class ProcessService:
     async def connect(self, request: Request, message: _Connect, sink: Sink) -> None:
         """Tell the output of a process from now on."""
         process = self._find(self._state(request), message.process)
+        if process.readers >= _READERS:
+            raise ConnectError("resource_exhausted", f"the process has {_READERS} clients, as many as it may: end one")
         await self._tell(process, sink, timeout_of(request))
 
     async def _tell(self, process: Process, sink: Sink, limit: float | None) -> None:
