@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpreter_tools._config.options import CellOptions, RunOptions
+    from interpreter_tools._config.results import ExecutionResult
     from interpreter_tools._context.cell import Cell
     from interpreter_tools._execution.execution import Execution
     from interpreter_tools.tool._pictures import Picture
@@ -188,7 +189,13 @@ async def execute_code(
         keeps_files=bool(session_id),
         keeping="" if session_id else _KEEPING,
     )
-    answer, text = report(result, run, session_id=session_id or None, outputs=state.outputs)
+    return await _answer(ctx, result, run, session_id or None)
+
+
+async def _answer(ctx: Ctx, result: ExecutionResult, run: Circumstances, session_id: str | None) -> CallToolResult:
+    """Return a result as text, pictures, and links to what is not in the text."""
+    state = ctx.request_context.lifespan_context
+    answer, text = report(result, run, session_id=session_id, outputs=state.outputs)
     content: list[ContentBlock] = [TextContent(type="text", text=text)]
     content += [
         ResourceLink(type="resource_link", name=full.stream, uri=full.uri, description=f"all of {full.stream}")

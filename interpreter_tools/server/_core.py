@@ -13,6 +13,7 @@ import msgspec
 
 from interpreter_tools.server._errors import Unauthorized
 from interpreter_tools.server._presented import presented_key
+from interpreter_tools.server._recent import RecentRun
 from interpreter_tools.server._spans import end_span, start_span
 
 if TYPE_CHECKING:
@@ -33,30 +34,6 @@ _LOG = logging.getLogger("interpreter_tools.server")
 _RECENT = 100
 _STRATEGIES = {"sandbox": "pool", "reset": "pool", "container": "per_execution"}
 """The strategy of a run outside of sessions, by its isolation."""
-
-
-class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that has ended, as the status page shows it: no code, no data.
-
-    Attributes:
-        ended_at: when it ended.
-        owner: whose it was.
-        wire: the wire that it came by.
-        language: its language.
-        strategy: the strategy of a run, or ``"context"``.
-        outcome: how it ended.
-        queue_seconds: how long it waited for its turn.
-        run_seconds: how long it took from there.
-    """
-
-    ended_at: datetime
-    owner: str
-    wire: str
-    language: str
-    strategy: str
-    outcome: str
-    queue_seconds: float
-    run_seconds: float
 
 
 def _recent() -> deque[RecentRun]:
@@ -163,14 +140,6 @@ class Run:
         seconds = time.monotonic() - self._began
         strategy = self._strategy or "unknown"
         end_span(self._span, outcome=self._outcome, strategy=strategy, queue_seconds=self.queue_seconds)
-        self._core.metrics.ran(
-            wire=self._wire,
-            language=self._language,
-            strategy=strategy,
-            outcome=self._outcome,
-            queue_seconds=self.queue_seconds,
-            run_seconds=seconds,
-        )
         run = RecentRun(
             ended_at=datetime.now(UTC),
             owner=self._owner.id,
@@ -181,6 +150,7 @@ class Run:
             queue_seconds=self.queue_seconds,
             run_seconds=seconds,
         )
+        self._core.metrics.ran(run)
         self._core.recent.append(run)
         if _LOG.isEnabledFor(logging.INFO):
             _LOG.info("run", extra={"fields": msgspec.structs.asdict(run)})

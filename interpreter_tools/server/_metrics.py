@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from interpreter_tools._engine import ExecutionEngine
     from interpreter_tools.server._admission import Admission
+    from interpreter_tools.server._recent import RecentRun
     from interpreter_tools.server._sandboxes import Sandboxes
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -64,13 +65,11 @@ class Metrics:
         """Read numbers of now from these whenever the metrics are asked for."""
         self.registry.register(_Now(engine, sandboxes, admission))
 
-    def ran(
-        self, *, wire: str, language: str, strategy: str, outcome: str, queue_seconds: float, run_seconds: float
-    ) -> None:
+    def ran(self, run: RecentRun) -> None:
         """Count a run that has ended."""
-        self._runs.labels(wire, language, strategy, outcome).inc()
-        self._seconds.labels(language, strategy).observe(run_seconds)
-        self._queued.observe(queue_seconds)
+        self._runs.labels(run.wire, run.language, run.strategy, run.outcome).inc()
+        self._seconds.labels(run.language, run.strategy).observe(run.run_seconds)
+        self._queued.observe(run.queue_seconds)
 
     def refused(self, reason: str) -> None:
         """Count a request that was refused."""

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from interpreter_tools._exceptions import EngineClosed
-from interpreter_tools.server._core import RecentRun
+from interpreter_tools.server._recent import RecentRun
 
 if TYPE_CHECKING:
     from starlette.requests import Request
