@@ -320,6 +320,9 @@ class ExecutionEngine:
     def get_session(self, session_id: str) -> Session:
         """Return the session of an id, as an object.
 
+        Args:
+            session_id: the id of the session.
+
         Raises:
             UnknownSession: there is no such session, or it was cleaned up.
             EngineClosed: the engine is not running.
@@ -359,6 +362,9 @@ class ExecutionEngine:
 
     async def get_session_info(self, session_id: str) -> SessionInfo:
         """Return the state of a session, and the containers that it has had. Does not wait, so cannot be cancelled.
+
+        Args:
+            session_id: the id of the session.
 
         Raises:
             UnknownSession: there is no such session.
@@ -439,6 +445,9 @@ class ExecutionEngine:
     def get_context(self, context_id: str) -> Context:
         """Return the context of an id, as an object.
 
+        Args:
+            context_id: the id of the context, ``Context.id``.
+
         Raises:
             UnknownContext: there is no such context, or it was closed.
             EngineClosed: the engine is not running.
@@ -447,6 +456,11 @@ class ExecutionEngine:
 
     async def run_cell(self, context_id: str, code: str, **options: Unpack[CellOptions]) -> ExecutionResult:
         """Run a cell in a context to its end; see ``Context.run``, also for what cancelling does.
+
+        Args:
+            context_id: the id of the context, ``Context.id``.
+            code: the code of the cell.
+            options: the options of the cell; see ``CellOptions``.
 
         Raises:
             UnknownContext: there is no such context.
@@ -529,6 +543,9 @@ class ExecutionEngine:
 
     async def has_image(self, name: str) -> bool:
         """Return whether the Docker host has an image.
+
+        Args:
+            name: the name of the image, with or without a tag: ``interpreter-tools/python:1``.
 
         Raises:
             DockerUnavailable: the Docker engine does not answer.

@@ -142,7 +142,11 @@ class Engine:
         return self._running().wait(call)
 
     def ask(self, call: Callable[[ExecutionEngine], Awaitable[T]]) -> T:
-        """Call a coroutine function with the asynchronous engine, in its event loop, and return its result."""
+        """Call a coroutine function with the asynchronous engine, in its event loop, and return its result.
+
+        Args:
+            call: the function, which is given the engine; interrupting the thread that waits cancels it.
+        """
         return self.wait(lambda: call(self.engine))
 
     def enter(self, manager: Callable[[], AsyncExecution | Cell]) -> AbstractContextManager[AsyncExecution | Cell]:
@@ -165,7 +169,13 @@ class Engine:
     warm = _blocking(ExecutionEngine.warm)
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
-        """Return a run whose output can be read at once: ``with engine.stream(...) as run: for chunk in run: ...``."""
+        """Return a run whose output can be read at once: ``with engine.stream(...) as run: for chunk in run: ...``.
+
+        Args:
+            language: the language of the program.
+            code: the program.
+            options: the options of the run; see ``RunOptions``.
+        """
         return Execution(self, lambda: self.engine.stream(language, code, **options))
 
     def stream_code(
@@ -177,7 +187,12 @@ class Engine:
     # -- sessions and their files
 
     def session(self, config: SessionConfig | None = None, **options: Unpack[SessionOptions]) -> Session:
-        """Make a session, or open the one of that id, and return it; ``with`` cleans the session up at its end."""
+        """Make a session, or open the one of that id, and return it; ``with`` cleans the session up at its end.
+
+        Args:
+            config: the configuration; None means the defaults.
+            options: single fields of the configuration, over those of ``config``.
+        """
 
         async def make() -> AsyncSession:
             return self.engine.session(config, **options)
@@ -260,7 +275,11 @@ class Session:
         return self.session.id
 
     def ask(self, call: Callable[[AsyncSession], Awaitable[T]]) -> T:
-        """Call a coroutine function with the asynchronous session, in its event loop, and return its result."""
+        """Call a coroutine function with the asynchronous session, in its event loop, and return its result.
+
+        Args:
+            call: the function, which is given the session; interrupting the thread that waits cancels it.
+        """
         return self.owner.wait(lambda: call(self.session))
 
     def close(self, *, keep_generated: str | os.PathLike[str] | None = None) -> list[Path]:
@@ -278,7 +297,13 @@ class Session:
     run = _blocking(AsyncSession.run)
 
     def stream(self, language: str, code: str | bytes = "", **options: Unpack[RunOptions]) -> Execution:
-        """Return a run whose output can be read while the program runs."""
+        """Return a run whose output can be read while the program runs.
+
+        Args:
+            language: the language of the program.
+            code: the program.
+            options: the options of the run; see ``RunOptions``.
+        """
         return Execution(self.owner, lambda: self.session.stream(language, code, **options))
 
     def context(self, language: str, name: str | None = None, **options: Unpack[ContextOptions]) -> Context:
@@ -332,7 +357,11 @@ class Context:
         return self.context.id
 
     def ask(self, call: Callable[[AsyncContext], Awaitable[T]]) -> T:
-        """Call a coroutine function with the asynchronous context, in its event loop, and return its result."""
+        """Call a coroutine function with the asynchronous context, in its event loop, and return its result.
+
+        Args:
+            call: the function, which is given the context; interrupting the thread that waits cancels it.
+        """
         return self.owner.wait(lambda: call(self.context))
 
     def info(self) -> ContextInfo:
@@ -368,7 +397,12 @@ class Context:
         return type(self)(self.owner, self.owner.wait(self.context.replay))
 
     def stream(self, code: str, **options: Unpack[CellOptions]) -> Execution:
-        """Return a cell whose output can be read while it runs."""
+        """Return a cell whose output can be read while it runs.
+
+        Args:
+            code: the code of the cell.
+            options: the options of the cell; see ``CellOptions``.
+        """
         return Execution(self.owner, lambda: self.context.stream(code, **options))
 
     run = _blocking(AsyncContext.run)

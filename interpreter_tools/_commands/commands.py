@@ -141,6 +141,10 @@ class Commands:
     async def read_file(self, path: str, *, limit: int) -> bytes:
         """Return the bytes of a regular file.
 
+        Args:
+            path: a path in the container, absolute or relative to ``working_dir``.
+            limit: bytes that the file may have.
+
         Raises:
             OSError: the file cannot be read; the error says why. EFBIG: it is larger than the limit.
         """
@@ -148,6 +152,10 @@ class Commands:
 
     async def write_file(self, path: str, data: bytes) -> None:
         """Write a regular file. Missing directories of its path are made, and links are followed.
+
+        Args:
+            path: a path in the container, absolute or relative to ``working_dir``.
+            data: the contents; what the file held before is gone.
 
         Raises:
             OSError: the file cannot be written; the error says why.
@@ -157,6 +165,9 @@ class Commands:
     async def describe(self, path: str) -> tuple[bool, int | None]:
         """Return True for a directory, else False, and the size of a regular file in bytes.
 
+        Args:
+            path: a path in the container, absolute or relative to ``working_dir``.
+
         Raises:
             OSError: there is no such file, or it cannot be seen.
         """
@@ -164,6 +175,9 @@ class Commands:
 
     async def list_directory(self, path: str) -> list[tuple[str, bool, int | None]]:
         """Return the entries of a directory by name: name, True for a directory, and a regular file's size in bytes.
+
+        Args:
+            path: a path in the container, absolute or relative to ``working_dir``.
 
         Raises:
             OSError: the path is no directory, or cannot be read.
@@ -174,6 +188,9 @@ class Commands:
     async def make_directory(self, path: str) -> None:
         """Make a directory and its parents, unless it exists.
 
+        Args:
+            path: a path in the container, absolute or relative to ``working_dir``.
+
         Raises:
             OSError: the directory cannot be made.
         """
@@ -182,6 +199,10 @@ class Commands:
     async def remove(self, path: str, *, keep: str) -> None:
         """Remove a file or a link, or a directory with its content.
 
+        Args:
+            path: a path in the container, absolute or relative to ``working_dir``.
+            keep: a path that must stay.
+
         Raises:
             OSError: the path cannot be removed. EBUSY: ``keep`` is that path, or lies beneath it.
         """
@@ -189,6 +210,9 @@ class Commands:
 
     async def real_path(self, path: str) -> str:
         """Return the path that links lead to, as ``os.path.realpath`` does in the container.
+
+        Args:
+            path: a path in the container, absolute or relative to ``working_dir``.
 
         Raises:
             OSError: the path cannot be followed.

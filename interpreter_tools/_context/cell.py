@@ -472,6 +472,9 @@ class Cell:
     async def send_stdin(self, data: bytes) -> None:
         """Send bytes for ``input()``: a line is read when its end is there.
 
+        Args:
+            data: the bytes, in UTF-8; several calls may send one line.
+
         Raises:
             ExecutionClosed: stdin was given by value, was closed, or the cell has ended.
         """

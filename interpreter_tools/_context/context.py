@@ -297,6 +297,10 @@ class Context:
     def stream(self, code: str, **options: Unpack[CellOptions]) -> Cell:
         """Return a cell, whose output can be read while it runs; ``async with`` runs it.
 
+        Args:
+            code: the code of the cell.
+            options: the options of the cell; see ``CellOptions``.
+
         Raises:
             ContextClosed, SessionClosed, EngineClosed: the context, session or engine was closed.
             ConfigurationError: an option cannot work.

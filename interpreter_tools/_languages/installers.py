@@ -70,7 +70,12 @@ class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         check_environment(self.paths, field="dependencies.paths")
 
     def visible(self, variables: dict[str, str], target: str) -> dict[str, str]:
-        """Return the variables of a run that sees the packages in a directory."""
+        """Return the variables of a run that sees the packages in a directory.
+
+        Args:
+            variables: those of the run without the packages.
+            target: the path of the directory in the container.
+        """
         result = dict(variables)
         for name, value in self.paths.items():
             rest = result.get(name)

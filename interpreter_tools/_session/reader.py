@@ -44,7 +44,11 @@ class FileReader:
         return f"<FileReader {shown_path(self._path)!r} [{self._offset} bytes read]>"
 
     def is_of(self, owner: object) -> bool:
-        """Return True when the reader reads a file of that session."""
+        """Return True when the reader reads a file of that session.
+
+        Args:
+            owner: the session.
+        """
         return self._owner is owner
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -341,7 +341,11 @@ class Session:
         return self._contexts.open(language, name, options, is_owner=is_owner)
 
     def find_context(self, context_id: str) -> Context | None:
-        """Return the context of an id; None when the session has none."""
+        """Return the context of an id; None when the session has none.
+
+        Args:
+            context_id: the id of the context, ``Context.id``.
+        """
         return self._contexts.find(context_id)
 
     # -- files in

@@ -240,6 +240,9 @@ class Keys:
     def owner(self, presented: str | None) -> Owner:
         """Return the owner of a key. Every key is compared, in constant time.
 
+        Args:
+            presented: the key as the client sent it; None when it sent none.
+
         Raises:
             Unauthorized: there is no key, or the server does not know it.
         """

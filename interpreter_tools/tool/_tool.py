@@ -218,6 +218,13 @@ class CodeExecutionTool:
 
         If the task in the ``async with`` is cancelled, the program is killed.
 
+        Args:
+            arguments: as in ``execute``.
+            files: as in ``execute``.
+            collect: as in ``execute``.
+            workspace_sharing: as in ``execute``.
+            fields: as in ``execute``.
+
         Raises:
             InvalidArguments: the arguments cannot be understood; no program began.
         """
@@ -307,6 +314,9 @@ class CodeExecutionTool:
 
     def full_output(self, output_id: str) -> ExecutionResult:
         """Return the whole result behind the text of a reply. The tool keeps the results of the last 32 calls.
+
+        Args:
+            output_id: ``ToolReply.output_id`` of that reply.
 
         Raises:
             UnknownOutput: there is no result of that id, or no longer.

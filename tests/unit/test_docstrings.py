@@ -19,7 +19,9 @@ from interpreter_tools import (
     ExecutionEngine,
     FileReader,
     Session,
+    blocking,
 )
+from interpreter_tools.server import Keys
 
 _PACKAGE = Path(interpreter_tools.__file__).parent
 _RIDDLE = re.compile(r"(What|Those|How|Where|Whether|Which|Who|Whose|The same)\b")
@@ -101,6 +103,22 @@ def test_public_methods_are_described(kind: type) -> None:
         and not inspect.getdoc(getattr(kind, name))
     ]
     assert undescribed == []
+
+
+_FACES = [*_PUBLIC, blocking.Engine, blocking.Session, blocking.Context, blocking.Execution, Keys]
+
+
+@pytest.mark.parametrize("kind", _FACES, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_arguments_are_described(kind: type) -> None:
+    """The docstring of a method names each of its arguments, or another method that does."""
+    silent = [
+        f"{name}({argument})"
+        for name, method in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_") and method.__module__.startswith("interpreter_tools")
+        for argument in [*inspect.signature(method).parameters][1:]
+        if not re.search(rf"\b{argument}\b|see ``", inspect.getdoc(method) or "")
+    ]
+    assert [each for each in silent if not each.endswith("(_)")] == []
 
 
 _OF_A_LOOP = [ExecutionEngine, Session, Execution, Context, Cell, Commands, FileReader, DependencyStore]

@@ -25,6 +25,14 @@ async def test_process_id_of_a_label_may_be_anything(pid: str) -> None:
         assert await sweep(docker) == 0
 
 
+async def test_owner_whose_process_id_another_process_has_by_now_is_dead() -> None:
+    """The time at which the process started tells them apart."""
+    docker = ScriptedDocker()
+    ours = await docker.create_container({"Labels": HERE.labels()})
+    theirs = await docker.create_container({"Labels": {**HERE.labels(), "interpreter-tools.pid-start": "1"}})
+    assert {each.id: each.life for each in await survey(docker)} == {ours: "alive", theirs: "dead"}
+
+
 async def test_any_label_may_be_anything() -> None:
     """Also the others."""
     docker = ScriptedDocker()
