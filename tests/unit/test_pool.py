@@ -78,7 +78,6 @@ async def test_container_serves_so_many_runs_and_no_more() -> None:
         for _ in range(4):
             assert (await engine.run("python", "", strategy=POOL)).outcome == "ok"
         await until(lambda: engine.stats().discards == {"uses": 2})
-        assert engine.docker.calls["create_container"] <= 3  # the last may be ahead of need
 
 
 async def test_background_failure_does_not_stop_a_pool() -> None:
