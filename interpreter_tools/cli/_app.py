@@ -85,7 +85,7 @@ async def setup(
 
     Args:
         names: Languages or images; without any, those of Python, JavaScript, TypeScript and shell.
-        everything: Make every image of --list ready, which takes about 8 GB.
+        everything: Make every image of --list ready, which takes about 10 GB.
         listed: Print the images that can be made ready with their languages, and do nothing else.
         yes: Install and start whatever is missing without asking.
         update: Make images again that are there already.

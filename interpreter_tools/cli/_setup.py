@@ -46,14 +46,13 @@ async def run_setup(
     names: Sequence[str], *, all_images: bool, yes: bool, update: bool, as_json: bool, docker_host: str | None
 ) -> int:
     """Set this machine up, show how it goes on stderr, and return the command's status."""
-    if all_images:
-        names = [*(known.name for known in KNOWN_IMAGES), *names]
     console = Console(stderr=True)
     display = _Bars(console) if console.is_terminal else _Lines()
     try:
         with display:
             result = await set_up(
                 names,
+                everything=all_images,
                 docker_host=docker_host,
                 update=update,
                 consent=_agree if yes else display.ask,
@@ -73,7 +72,10 @@ async def run_setup(
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
     else:
         images = ", ".join(image.image for image in result.images)
-        sys.stdout.write(f"ready: {images}\ntry: interpreter-tools run -c 'print(6 * 7)'\n")
+        sys.stdout.write(f"ready: {images}\n")
+        if result.left_out:
+            sys.stdout.write(f"left out, as only a registry has them: {', '.join(result.left_out)}\n")
+        sys.stdout.write("try: interpreter-tools run -c 'print(6 * 7)'\n")
     return 0
 
 

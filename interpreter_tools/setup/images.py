@@ -19,7 +19,7 @@ from interpreter_tools.setup.pull import PULL_SHARE, derive, official_reference,
 from interpreter_tools.setup.recipes import DEFAULT_LANGUAGES, IMAGE_LABEL, RECIPE_LABEL, RECIPES, Recipe, find_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from interpreter_tools._docker import DockerClient
     from interpreter_tools.setup.cache import BuildCache
@@ -135,11 +135,15 @@ class ImageProvider:
     def __repr__(self) -> str:
         return f"<ImageProvider {self._client!r} [{len(self._ready)} ready, {len(self._failures)} failed]>"
 
-    async def provide(self, targets: Sequence[Recipe | str]) -> list[ImageReady]:
-        """Make all the images ready and say where each came from, in their order.
+    async def provide(self, targets: Sequence[Recipe | str], *, optional: Collection[str] = ()) -> list[ImageReady]:
+        """Make the images ready and say where each came from, in their order.
+
+        Args:
+            targets: the images.
+            optional: the names of those that may be left out.
 
         Raises:
-            MachineError: one of them cannot be; the others are ready all the same.
+            MachineError: one of the others cannot be; the rest is ready all the same.
         """
         async with anyio.create_task_group() as tasks:
             for target in targets:
@@ -148,9 +152,10 @@ class ImageProvider:
         if recipes:
             await self._build_all(recipes)
         await self._remove_replaced(targets)
-        for failure in self._failures.values():
-            raise failure
-        return [self._ready[image_of(target)] for target in targets]
+        for image, failure in self._failures.items():
+            if image not in optional:
+                raise failure
+        return [self._ready[image] for image in map(image_of, targets) if image in self._ready]
 
     async def _is_present(self, target: Recipe | str) -> bool:
         """Return True when an image exists and is current; an image of an older recipe is made again."""

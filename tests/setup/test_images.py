@@ -139,3 +139,16 @@ async def test_one_failure_does_not_keep_others_from_being_ready(
         await make_provider(docker_client, tmp_path, []).provide(targets)
     assert await docker_client.inspect_image(reference) is not None
     await docker_client.remove_image(reference)
+
+
+async def test_image_that_may_be_left_out_is_no_failure(
+    docker_client: DockerClient, tmp_path: Path, registry: str, provider: ImageProvider
+):
+    """The others are ready, and it is not among them."""
+    del provider
+    reference = f"{registry}/somebody/third:1"
+    await publish(docker_client, reference, {"bin/program": b"x"})
+    missing = f"{registry}/nothing:1"
+    ready = await make_provider(docker_client, tmp_path, []).provide([missing, reference], optional={missing})
+    assert [image.image for image in ready] == [reference]
+    await docker_client.remove_image(reference)
