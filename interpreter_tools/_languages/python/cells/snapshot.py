@@ -3,8 +3,8 @@
 
 A file that has not changed since the checkpoint before is not copied again: both hold one copy. Whether it has changed
 is told by its change time, which no program can set. So a file that was changed just before it was looked at, within
-one tick of the clock, counts as changed. A shared mapping may change a file and leave its change time alone: where a
-process may have made one, the bytes are compared.
+the same tick of the clock that change times are from, counts as changed. A shared mapping may change a file and leave
+its change time alone: where a process may have made one, the bytes are compared.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ import stat
 import sys
 import time
 
-_TICK = 50_000_000  # ns: more than one tick of the clock that change times are from
+_CLOCK = 5  # CLOCK_REALTIME_COARSE, which change times are from: a later change has this time, or a later one
 _ADD_SEALS, _SEALS = 1033, 15  # F_ADD_SEALS; no writing, growing, shrinking, and no other seals
 _BLOCK = 1 << 16  # bytes that are compared at once
 _OWNER_WRITES = 0o600
@@ -136,7 +136,7 @@ class Snapshot:
         useful = {copies for copies, size in kept.items() if 2 * size >= copies.size and copies.are_there()}
         compares = may_map()
         files, names = [], {}
-        edge = time.time_ns() - _TICK
+        edge = time.clock_gettime_ns(_CLOCK)
         for path, about in _walk(root):
             entry = self.entries[path] = Entry(about)
             if stat.S_ISLNK(about.st_mode):
