@@ -155,7 +155,13 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
     (
         "stdin",
         "",
-        r"^EOFError(?:: EOF when reading a line)?$|^bdb\.BdbQuit|^Aborted!\n?\Z",
+        (
+            r"^EOFError(?:: EOF when reading a line)?$|^bdb\.BdbQuit|^Aborted!\n?\Z"
+            r"|undefined method [`'](?:chomp|strip|split|to_i|to_f)' for nil"  # Ruby's gets
+            r"|<stdin>: \w+: end of file|\bexception (?:Stdlib\.)?End_of_file|ReadAfterEOFException"
+            r"|NoSuchElementException(?:: No line found)?\n\s+at [\w./]*java\.util\.Scanner\."
+            r"|unit = 5, file = 'stdin'[\s\S]*End of file"
+        ),
         "It read more standard input than it was given: pass it as stdin.",
     ),
     (
@@ -403,6 +409,8 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
 
 
 def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
+    if result.compile_timed_out:
+        return "The compiler did not end within its limit, so the program did not run: give it less to compile."
     return {
         "timeout": _slow(run),
         "oom": _MEMORY,
