@@ -341,6 +341,25 @@ static uint32_t mount_files(void)
 	return IT_BOX_MADE;
 }
 
+/*
+ * The name by which programs for other sandboxes know their home. In an image where it is a link to the workspace, a box
+ * has the workspace itself there: behind a link, getcwd would tell another directory than the one that was entered.
+ */
+static int mount_home(void)
+{
+	static const char above[] = "/home", home[] = "/home/user";
+	const char *workspace = box.mounts[0];
+	char target[MAX_PATH];
+	ssize_t length = readlink(home, target, sizeof target);
+	if (length != (ssize_t)strlen(workspace) || memcmp(target, workspace, (size_t)length))
+		return 0;
+	return mount("tmpfs", above, "tmpfs", NO_FILES, "size=4096,nr_inodes=2,mode=755") < 0 || mkdir(home, 0755) < 0 ||
+			       mount(workspace, home, NULL, MS_BIND | MS_REC, NULL) < 0 ||
+			       mount(NULL, above, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | NO_FILES, NULL) < 0
+		       ? -1
+		       : 0;
+}
+
 static int open_namespaces(void)
 {
 	static const char *const paths[] = {"/proc/self/ns/pid", "/proc/self/ns/mnt", "/proc/self/ns/net"};
@@ -356,6 +375,8 @@ static uint32_t set_up_box(void)
 	uint32_t step = mount_files();
 	if (step != IT_BOX_MADE)
 		return step;
+	if (mount_home() < 0)
+		return IT_BOX_FILES;
 	if (mount("proc", "/proc", "proc", NO_FILES, NULL) < 0)
 		return IT_BOX_PROC;
 	processes_open();

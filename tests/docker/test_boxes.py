@@ -16,16 +16,19 @@ The hardest parts, and what shows that they hold:
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
 
+import aiodocker
 import msgspec
 import pytest
 
@@ -46,7 +49,7 @@ from interpreter_tools._exceptions import SandboxUnavailable
 from tests.watch import busy_container, containers_of, eventually, family, inspect_container
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from interpreter_tools import EngineStats, RunOptions
     from interpreter_tools._docker import DockerClient
@@ -556,6 +559,35 @@ async def test_no_identity_of_the_container_opens_what_the_hosts_root_could(dock
             command = [sys.executable, "-c", textwrap.dedent(_OPEN_AS), str(pid)]
             answer = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
             assert (answer.returncode, answer.stdout) == (0, ""), answer
+
+
+# -- the workspace by another name
+
+
+@pytest.fixture
+async def image_with_home(docker_client: DockerClient) -> AsyncIterator[str]:
+    """An image of bash in which ``/home/user`` is a link to the workspace."""
+    image, pieces = "interpreter-tools-test-home:1", io.BytesIO()
+    with tarfile.open(fileobj=pieces, mode="w") as archive:
+        link = tarfile.TarInfo("home/user")
+        link.type, link.linkname = tarfile.SYMTYPE, "/workspace"
+        archive.addfile(link)
+    async with aiodocker.Docker(url=docker_client.endpoint.url) as docker:
+        container = await docker.containers.create({"Image": "interpreter-tools/shell:1"})
+        await container.put_archive("/", pieces.getvalue())
+        await container.commit(repository="interpreter-tools-test-home", tag="1")
+        await container.delete()
+    yield image
+    await docker_client.remove_image(image)
+
+
+async def test_directory_by_another_name_keeps_that_name(image_with_home: str) -> None:
+    """What was entered as ``/home/user`` is no link to a program, and what is above it cannot be written to."""
+    code = "cd /home/user/d; /bin/pwd; echo two > b; cat /workspace/d/b; touch /home/x || ls /home"
+    container = ContainerConfig(image=image_with_home)
+    async with ExecutionEngine(msgspec.structs.replace(SANDBOX, container=container)) as engine:
+        result = await engine.run("shell", code, files={"d/a": "one"}, strategy=POOL)
+    assert (result.stdout, result.isolation) == ("/home/user/d\ntwo\nuser\n", "sandbox"), result
 
 
 # -- many

@@ -182,6 +182,12 @@ async def test_languages(sandbox: AsyncSandbox) -> None:
     assert execution.error.value == "1"
     home = await sandbox.run_code("test -d /home/user || cd /tmp; pwd", language="bash")
     assert home.logs.stdout in (["/home/user\n"], ["/tmp\n"])  # an image without that link has the workspace only
+    directory = "/home/user" if home.logs.stdout == ["/home/user\n"] else "/workspace"
+    assert (await sandbox.run_code("import os; os.getcwd()")).text == repr(directory)
+    if directory == "/home/user":  # the same image has Node.js
+        assert (await sandbox.run_code("process.cwd()", language="javascript")).text == directory
+    await sandbox.files.make_dir("inner")
+    assert (await sandbox.commands.run("/bin/pwd", cwd="inner")).stdout == f"{directory}/inner\n"
     for language in ("r", "java", "cobol"):
         with pytest.raises(SandboxException, match=language):
             await sandbox.run_code("1", language=language)

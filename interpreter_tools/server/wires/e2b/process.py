@@ -17,7 +17,7 @@ from interpreter_tools._exceptions import ExecutionClosed
 from interpreter_tools.server.wires.e2b.calls import decode, refusal, streaming, timeout_of, unary
 from interpreter_tools.server.wires.e2b.connect import STREAM, ConnectError, FrameReader, end_frame, frame
 from interpreter_tools.server.wires.e2b.finding import sandbox_of
-from interpreter_tools.server.wires.e2b.paths import HOME, to_inside
+from interpreter_tools.server.wires.e2b.paths import HOME
 from interpreter_tools.server.wires.e2b.streams import StreamedResponse
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class ProcessService:
         try:
             process = await sandbox.start(
                 (asked.cmd, *asked.args),
-                cwd=to_inside(asked.cwd or HOME),
+                cwd=state.directory(asked.cwd or HOME),
                 environment=environment,
                 stdin=message.stdin,
                 terminal=size,

@@ -67,6 +67,7 @@ class State:
         sample: processor time and the time of its measurement, for the next one.
         auto_resume: True has a paused sandbox run again when it is used.
         internet: what its client said about the internet; None for nothing.
+        has_home: programs in the sandbox know the workspace by the name of E2B's home, too.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -79,6 +80,7 @@ class State:
         self.sample: tuple[float, float] = (0.0, time.monotonic())
         self.auto_resume = False
         self.internet: bool | None = None
+        self.has_home = False
         self._metadata: dict[tuple[int, int], dict[str, str]] = {}
         self._turns: WeakKeyDictionary[Context, asyncio.Lock] = WeakKeyDictionary()
 
@@ -92,7 +94,7 @@ class State:
         """Return a new context."""
         context = self._sandbox.context(
             language,
-            working_dir=to_inside(cwd),
+            working_dir=self.directory(cwd),
             environment={"PWD": posixpath.normpath(posixpath.join(HOME, cwd))},  # bash says it where a link leads there
             timeout=None,
             output_limit=None,
@@ -100,6 +102,12 @@ class State:
         )
         self.cwd[context.id] = cwd
         return context
+
+    def directory(self, cwd: str) -> str:
+        """Return a directory of a client as programs in the sandbox are to know it."""
+        if self.has_home:
+            return posixpath.normpath(posixpath.join(HOME, cwd))
+        return to_inside(cwd)
 
     def default(self, language: str) -> Context:
         """Return the context of a language for cells that name none."""

@@ -55,6 +55,11 @@ def has_node(image: str) -> bool:
     return image == _BEST[0]
 
 
+def has_home(image: str) -> bool:
+    """Return True for an image in whose sandboxes the workspace has the name of E2B's home, too."""
+    return image == _BEST[0]
+
+
 def names() -> list[str]:
     """Return the names of the templates that have a name of their own."""
     return sorted({*DEFAULTS - {""}, *_BY_NAME})
