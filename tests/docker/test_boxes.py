@@ -574,7 +574,7 @@ async def image_with_home(docker_client: DockerClient) -> AsyncIterator[str]:
         archive.addfile(link)
     async with aiodocker.Docker(url=docker_client.endpoint.url) as docker:
         container = await docker.containers.create({"Image": "interpreter-tools/shell:1"})
-        await container.put_archive("/", pieces.getvalue())
+        await container.put_archive("/", pieces.getvalue())  # pyright: ignore[reportUnknownMemberType]
         await container.commit(repository="interpreter-tools-test-home", tag="1")
         await container.delete()
     yield image
