@@ -36,6 +36,8 @@
 #define TCP_AO_ADD_KEY 38    /* of linux/tcp.h, since Linux 6.7 */
 #define SOCKET_TYPE 0xf      /* SOCK_TYPE_MASK of linux/net.h; above it are SOCK_CLOEXEC and SOCK_NONBLOCK */
 #define REFUSED_US 1000000u  /* until a table that is slow to read is read again */
+#define PATIENCE_US 200000u  /* for the kernel to free sockets: it does so some time after they were closed (RCU) */
+#define AGAIN_US 1000        /* until they are counted again */
 
 #ifndef SO_ATTACH_REUSEPORT_CBPF
 #define SO_ATTACH_REUSEPORT_CBPF 51
@@ -120,6 +122,7 @@ static struct counted {
 	bool slow;                  /* to count stops every lock of the host for a moment */
 	uint32_t granted;           /* calls that need no counting; each may add two locks, or one socket */
 	uint64_t refused_until_us;
+	uint64_t impatient_until_us; /* refused at once until then: the kernel had the time to free what was closed */
 } netlink_sockets = {.held = netlink_held, .most = 64, .refusal = ENFILE},
   inet_sockets = {.held = inet_held, .most = 512, .refusal = ENFILE},
   record_locks = {.held = locks_held, .most = 20000, .refusal = ENOLCK, .slow = true};
@@ -130,7 +133,7 @@ static uint32_t room(const struct counted *kind)
 	return held < kind->most ? kind->most - held : 0;
 }
 
-static int verdict(struct counted *kind)
+static bool grants(struct counted *kind)
 {
 	if (!kind->granted && now_us() >= kind->refused_until_us) {
 		uint32_t left = room(kind);
@@ -141,10 +144,16 @@ static int verdict(struct counted *kind)
 		kind->granted = kind->slow ? left / 2 : (left + 1) / 2;
 	}
 	if (!kind->granted)
-		return kind->refusal;
+		return false;
 	kind->granted--;
-	return 0;
+	return true;
 }
+
+/* A call for which there was no room yet. Those behind it wait as well. */
+static struct {
+	struct counted *kind; /* NULL: none waits */
+	uint64_t id, until_us;
+} waiting;
 
 void filter_forget(void)
 {
@@ -156,7 +165,19 @@ int filter_fd(void)
 	return listener;
 }
 
-/* One call that waits for our word. Its process may have been killed meanwhile: then there is nobody to answer. */
+int64_t filter_due_us(void)
+{
+	return waiting.kind ? AGAIN_US : -1;
+}
+
+/* The process may have been killed meanwhile: then there is nobody to answer. */
+static void answer(uint64_t id, int refusal)
+{
+	struct seccomp_notif_resp said = {
+		.id = id, .error = -refusal, .flags = refusal ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &said);
+}
+
 void filter_event(void)
 {
 	union { /* what the kernel writes may have grown */
@@ -169,12 +190,28 @@ void filter_event(void)
 	bool locks = asked.call.data.nr != SYS_socket, netlink = (uint32_t)asked.call.data.args[0] == AF_NETLINK;
 	if (!locks)
 		box_note_socket();
-	int refusal = !locks && !netlink && cgroup_charges_sockets()
-			      ? 0
-			      : verdict(locks ? &record_locks : netlink ? &netlink_sockets : &inet_sockets);
-	struct seccomp_notif_resp answer = {
-		.id = asked.call.id, .error = -refusal, .flags = refusal ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE};
-	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+	struct counted *kind = locks ? &record_locks : netlink ? &netlink_sockets : &inet_sockets;
+	bool granted = (!locks && !netlink && cgroup_charges_sockets()) || grants(kind);
+	if (granted || kind->slow || now_us() < kind->impatient_until_us) {
+		answer(asked.call.id, granted ? 0 : kind->refusal);
+		return;
+	}
+	waiting.kind = kind;
+	waiting.id = asked.call.id;
+	waiting.until_us = now_us() + PATIENCE_US;
+}
+
+void filter_step(void)
+{
+	if (!waiting.kind)
+		return;
+	bool granted = grants(waiting.kind);
+	if (!granted && now_us() < waiting.until_us)
+		return;
+	if (!granted)
+		waiting.kind->impatient_until_us = now_us() + PATIENCE_US;
+	answer(waiting.id, granted ? 0 : waiting.kind->refusal);
+	waiting.kind = NULL;
 }
 
 /* ---- the filter ---- */

@@ -348,9 +348,9 @@ int main(int argc, char **argv)
 		int64_t rest_us = wire_fds(fds, !input_waits(), wire_pending() || files_reading());
 		int boot = boot_fds(fds + 3);
 		struct pollfd *asked = &fds[3 + boot], *of_runs = asked + 1;
-		*asked = (struct pollfd){.fd = filter_fd(), .events = POLLIN};
+		*asked = (struct pollfd){.fd = filter_due_us() < 0 ? filter_fd() : -1, .events = POLLIN};
 		int run_count = run_fds(of_runs), count = 4 + boot + run_count;
-		int64_t us = sooner(rest_us, due_us());
+		int64_t us = sooner(sooner(rest_us, due_us()), filter_due_us());
 		struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 		if (ppoll(fds, (nfds_t)count, us < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR)
 			die("poll: %s", strerror(errno));
@@ -363,6 +363,7 @@ int main(int argc, char **argv)
 			take_signals(signals);
 		if (boot && fds[3].revents)
 			boot_event();
+		filter_step();
 		if (asked->revents)
 			filter_event();
 		run_event(of_runs, run_count);

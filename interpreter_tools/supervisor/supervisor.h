@@ -285,6 +285,8 @@ const char *sockets_in_use(void); /* what of them a run has left; NULL: nothing 
 void filter_install(void);     /* what bounds every program from now on, us too */
 int filter_fd(void);           /* readable when a call waits for our word; -1: none ever does */
 void filter_event(void);
+int64_t filter_due_us(void);   /* until a call that waits for room is looked at again; -1: none does */
+void filter_step(void);        /* look at it */
 int filter_close(void);        /* what the container's profile has to allow the keeper is refused from now on; -1 and errno */
 const void *filter_of_boxes(size_t *size); /* the same filter, for a child of the zygote */
 void filter_forget(void);      /* a run starts: what the one before was refused is no matter of its own */

@@ -267,6 +267,44 @@ with concurrent.futures.ThreadPoolExecutor(16) as executor:
     assert "127.0.0.1" in result.check().stdout
 
 
+async def test_sockets_that_were_closed_are_not_counted(engine: ExecutionEngine) -> None:
+    """The kernel frees them some time later: a program that opens one after another has all of them."""
+    code = """
+import collections, errno, socket, threading
+seen = collections.Counter()
+def work():
+    for _ in range(600):
+        try:
+            for _ in range(3): socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).close()
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one: one.bind(("::1", 0))
+            seen["ok"] += 1
+        except OSError as error: seen[errno.errorcode[error.errno]] += 1
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(dict(seen))
+"""
+    assert (await engine.run("python", code, timeout=60)).check().stdout == "{'ok': 4800}\n"
+
+
+async def test_sockets_are_to_be_had_again_once_they_were_closed(engine: ExecutionEngine) -> None:
+    """A program that has as many as it may is told so, also by a call after the first."""
+    code = """
+import errno, socket
+def fill():
+    held = []
+    try:
+        while len(held) < 2000: held.append(socket.socket())
+    except OSError as error:
+        told = errno.errorcode[error.errno]
+    try: socket.socket()
+    except OSError as error: return told, errno.errorcode[error.errno], len(held) > 300
+print([fill() for _ in range(3)])
+"""
+    result = await engine.run("python", code, timeout=60)
+    assert result.check().stdout == f"{[('ENFILE', 'ENFILE', True)] * 3}\n"
+
+
 async def test_databases_lock_as_often_as_they_like(engine: ExecutionEngine) -> None:
     """How many locks are held is bounded, not how often they are taken; also while processes wait for each other."""
     code = """
