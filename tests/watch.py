@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -60,10 +61,11 @@ CLIENTS: set[int] = set()
 
 
 def family(pid: int) -> list[int]:
-    """A process of the host, and all that it and its children have started."""
+    """A process of the host, and all that it and its children have started, but for what ends meanwhile."""
     found = [pid]
     for each in found:
-        found += map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split())
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split())
     return found
 
 

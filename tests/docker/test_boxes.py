@@ -16,6 +16,7 @@ The hardest parts, and what shows that they hold:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import itertools
 import json
@@ -660,8 +661,12 @@ async def test_memory_of_a_run_is_not_what_others_have_left_of_it() -> None:
 def zygotes_of(first: int) -> list[int]:
     """Return the interpreters that the keeper of a container has booted, outside of all sandboxes."""
     keeper = family(first)[1]
-    children = map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split())
-    return [pid for pid in children if Path(f"/proc/{pid}/comm").read_text().startswith("python")]
+    zygotes: list[int] = []
+    for pid in map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends just now
+            if Path(f"/proc/{pid}/comm").read_text().startswith("python"):
+                zygotes.append(pid)
+    return zygotes
 
 
 async def test_zygote_that_was_killed_is_booted_anew(docker_client: DockerClient) -> None:
@@ -676,8 +681,10 @@ async def test_zygote_that_was_killed_is_booted_anew(docker_client: DockerClient
                 assert (await execution.result()).signal == signal.SIGKILL
             for _ in range(2):
                 assert (await engine.run("python", "print(1)", strategy=POOL)).stdout == "1\n"
-            (again,) = await asyncio.to_thread(zygotes_of, first)
-            assert again != killed
+            await eventually(
+                lambda first=first: asyncio.to_thread(zygotes_of, first),
+                lambda zygotes, killed=killed: len(zygotes) == 1 and zygotes != [killed],
+            )
         assert engine.stats().discards == {}
 
 
