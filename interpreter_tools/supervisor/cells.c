@@ -284,11 +284,6 @@ static void type_on(void)
 
 /* ---- the files that a cell has changed: the kernel's time of a change is not before the cell ---- */
 
-static bool before(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
-}
-
 static unsigned looked_at, told_of;
 
 static void look_below(int directory_fd, struct buffer *path, int depth, struct buffer *files)
@@ -310,7 +305,7 @@ static void look_below(int directory_fd, struct buffer *path, int depth, struct 
 			add_words(path, "/");
 			if (below >= 0)
 				look_below(below, path, depth + 1, files);
-		} else if (S_ISREG(found.st_mode) && ++looked_at && !before(&found.st_ctim, &cells.began_coarse)) {
+		} else if (S_ISREG(found.st_mode) && ++looked_at && !is_before(found.st_ctim, cells.began_coarse)) {
 			add_words(files, told_of++ ? "," : "");
 			add_json(files, path->at, path->size);
 		}
@@ -341,7 +336,7 @@ static void wait_for_tick(void)
 	const struct timespec moment = {.tv_nsec = 500000};
 	for (int i = 0; i < 40; i++) {
 		clock_gettime(CLOCK_REALTIME_COARSE, &cells.began_coarse);
-		if (!cells.has_changed || before(&cells.ended, &cells.began_coarse))
+		if (!cells.has_changed || is_before(cells.ended, cells.began_coarse))
 			return;
 		nanosleep(&moment, NULL);
 	}

@@ -48,11 +48,6 @@ static struct {
 	uint8_t current;             /* of the two: after the last run */
 } seen;
 
-static bool before(struct timespec a, struct timespec b)
-{
-	return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
-}
-
 static bool same(struct timespec a, struct timespec b)
 {
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -70,7 +65,7 @@ bool changes_settled(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	bool ticked = before(seen.last_change, now) && (seen.put_count <= REMEMBERED || before(seen.last_put, now));
+	bool ticked = is_before(seen.last_change, now) && (seen.put_count <= REMEMBERED || is_before(seen.last_put, now));
 	if (ticked)
 		seen.settled_us = 0;
 	else if (!seen.settled_us)
@@ -82,13 +77,13 @@ void changes_mark(void)
 {
 	clock_gettime(CLOCK_REALTIME_COARSE, &seen.mark);
 	seen.settled_us = 0;
-	if (before(seen.last_put, seen.mark))
+	if (is_before(seen.last_put, seen.mark))
 		seen.put_count = 0;
 }
 
 static bool changed_since_mark(const struct stat *status)
 {
-	if (before(status->st_ctim, seen.mark))
+	if (is_before(status->st_ctim, seen.mark))
 		return false;
 	size_t count = seen.put_count < REMEMBERED ? seen.put_count : REMEMBERED;
 	for (size_t i = 0; i < count; i++) {
@@ -173,7 +168,7 @@ static bool was_moved(struct place place, const struct stat *status)
 	const struct place *was = find_place(seen.places[seen.current], place.directory);
 	if (was->directory)
 		return was->parent != place.parent || was->name != place.name;
-	return !before(status->st_ctim, seen.mark) && before(status->st_mtim, seen.mark);
+	return !is_before(status->st_ctim, seen.mark) && is_before(status->st_mtim, seen.mark);
 }
 
 /* ---- the list ---- */
@@ -209,7 +204,7 @@ static void leave_directory(void)
 /* A name that comes or goes changes the change time of its directory. */
 static void push_level(struct level level, const struct stat *status)
 {
-	level.same = !level.moved && before(status->st_ctim, seen.mark);
+	level.same = !level.moved && is_before(status->st_ctim, seen.mark);
 	list.stack[list.depth++] = level;
 	if (!list.unchanged || !level.same)
 		return;
@@ -249,7 +244,7 @@ static void take_entry(const struct level *level, const char *name)
 	if (S_ISDIR(status.st_mode)) {
 		enter_directory(level, name, length, &status);
 	} else if (S_ISREG(status.st_mode)) {
-		if (before(seen.last_change, status.st_ctim))
+		if (is_before(seen.last_change, status.st_ctim))
 			seen.last_change = status.st_ctim;
 		if (list.all || level->moved || changed_since_mark(&status))
 			list_add((uint64_t)status.st_size, level->length + (uint32_t)length);

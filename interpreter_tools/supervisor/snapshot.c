@@ -2,8 +2,8 @@
  * The files of the workspace as a checkpoint of a shell holds them: copies in memory that has no name, and that is sealed.
  *
  * A file that has not changed since the checkpoint before is not copied again: both hold one copy. Whether it has changed
- * is told by its change time, which no program can set. So a file that was changed just before it was looked at, within one
- * tick of the clock, counts as changed.
+ * is told by its change time, which no program can set. So a file that was changed just before it was looked at, within the
+ * same tick of the clock that change times are from, counts as changed.
  */
 #include "cells.h"
 
@@ -15,7 +15,6 @@
 #include <sys/sendfile.h>
 #include <unistd.h>
 
-#define TICK_NS 50000000 /* more than one tick of the clock that change times are from */
 #define MODE 07777 /* of a file: its permissions */
 #define OWNER_WRITES 0600
 #define OWNER_ENTERS 0700
@@ -39,6 +38,7 @@ struct snapshot {
 	struct entry *entries; /* by their paths: a directory before what lies in it */
 	size_t count, room;
 	int64_t copied;
+	struct timespec began; /* by the clock that change times are from: a later change has this time, or a later one */
 };
 
 static void *checked(void *memory)
@@ -159,14 +159,6 @@ static bool is_as(const struct entry *entry, const struct stat *about)
 	       !memcmp(&mine->st_mtim, &about->st_mtim, sizeof mine->st_mtim) && !memcmp(&mine->st_ctim, &about->st_ctim, sizeof mine->st_ctim);
 }
 
-static bool is_recent(const struct stat *about)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t age = (int64_t)(now.tv_sec - about->st_ctim.tv_sec) * 1000000000 + (now.tv_nsec - about->st_ctim.tv_nsec);
-	return age <= TICK_NS;
-}
-
 static int by_inode(const void *a, const void *b)
 {
 	const struct entry *one = *(struct entry *const *)a, *other = *(struct entry *const *)b;
@@ -265,7 +257,7 @@ static bool look(struct snapshot *now, const struct snapshot *before, struct buf
 			return refuse(refusal, "", entry->path, ", which is neither a file nor a directory");
 		if (!S_ISREG(mode) || entry->link)
 			continue;
-		entry->recent = is_recent(&entry->about);
+		entry->recent = !is_before(entry->about.st_ctim, now->began);
 		const struct entry *old = find(before, entry->path);
 		if (old && old->copies && 2 * old->copies->used >= old->copies->size && is_as(old, &entry->about)) {
 			entry->copies = old->copies;
@@ -283,6 +275,7 @@ struct snapshot *snapshot_take(const struct snapshot *before, int64_t most, stru
 {
 	struct snapshot *now = checked(calloc(1, sizeof *now));
 	struct copies *copies = NULL;
+	clock_gettime(CLOCK_REALTIME_COARSE, &now->began);
 	bool held = walk(now, false, refusal) && look(now, before, refusal);
 	if (held && now->copied > most) {
 		add_format(refusal, "%lld bytes of files, where checkpoint_memory allows %lld", (long long)now->copied, (long long)most);

@@ -124,6 +124,25 @@ async def test_variables_and_files_return_together(context: Context) -> None:
         assert await _value(context, look) == before
 
 
+@pytest.mark.parametrize(
+    ("language", "make", "changed"),
+    [
+        ("python", "import os, time\nopen('a', 'w').close(); time.sleep(0.02)", "print(os.stat('a').st_ctime_ns)"),
+        ("shell", "> a; sleep 0.02", "stat -c %z a"),
+    ],
+)
+async def test_files_that_did_not_change_are_left_alone(
+    workplace: Workplace, language: str, make: str, changed: str
+) -> None:
+    """A checkpoint takes them as they are once the clock of change times has gone on by a tick: 10 ms at most."""
+    async with workplace.context(language, timeout=60) as context:
+        await context.run(make)
+        before, saved = await _print(context, changed), await context.checkpoint()
+        for _ in range(2):
+            await context.rewind(saved)
+            assert await _print(context, changed) == before
+
+
 async def test_files_that_a_mapping_has_changed_come_back(context: Context) -> None:
     """A page that was read through a shared mapping is written to without a trace in the change time of the file."""
     change = (
