@@ -44,7 +44,10 @@ class Codes:
         self.language = language
         self._is_python = language == "python"
         if self._is_python:
-            self.child = "import subprocess; child = subprocess.Popen(['sleep', '60'])"
+            self.child = (
+                "import subprocess; child = subprocess.Popen(['sleep', '60'])\n"
+                "while open(f'/proc/{child.pid}/comm').read() != 'sleep\\n': pass"  # it comes after Popen
+            )
             self.child_ends = "child.kill(); _ = child.wait()"
             self.child_name = "'sleep'"
             self.kills_all = _KILLS_ALL

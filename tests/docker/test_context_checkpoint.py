@@ -32,6 +32,11 @@ import subprocess, sys
 code = "import subprocess; subprocess.Popen(['sleep', '60'], start_new_session=True)"
 subprocess.run([sys.executable, "-c", code])  # it returns once sleep runs
 """
+_CHILD = """\
+import subprocess
+p = subprocess.Popen(['sleep', '60'])
+while open(f'/proc/{p.pid}/comm').read() != 'sleep\\n': pass
+"""
 _REFUSED = {
     "a thread": (
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='worker', daemon=True).start()",
@@ -40,7 +45,7 @@ _REFUSED = {
     "an executor": ("import asyncio; await asyncio.to_thread(int)", "thread 'asyncio_0'"),
     "a socket": ("import socket; s = socket.socket()", "socket (descriptor "),
     "a pipe": ("import os; ends = os.pipe()", "pipe (descriptor "),
-    "a child": ("import subprocess; p = subprocess.Popen(['sleep', '60'])", "('sleep')"),
+    "a child": (_CHILD, "('sleep')"),
     "a daemon": (_DAEMON, "('sleep')"),
     "a mapping": ("import mmap; m = mmap.mmap(-1, 4096)", "shared mapping of '/dev/zero (deleted)'"),
     "a deleted file": (
