@@ -187,7 +187,8 @@ async def test_languages(sandbox: AsyncSandbox) -> None:
     if directory == "/home/user":  # the same image has Node.js
         assert (await sandbox.run_code("process.cwd()", language="javascript")).text == directory
     await sandbox.files.make_dir("inner")
-    assert (await sandbox.commands.run("/bin/pwd", cwd="inner")).stdout == f"{directory}/inner\n"
+    for path in ("inner", "~/inner", "/home/user/inner"):
+        assert (await sandbox.commands.run("/bin/pwd", cwd=path)).stdout == f"{directory}/inner\n"
     for language in ("r", "java", "cobol"):
         with pytest.raises(SandboxException, match=language):
             await sandbox.run_code("1", language=language)

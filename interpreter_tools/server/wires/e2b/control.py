@@ -17,7 +17,7 @@ from interpreter_tools.server._bodies import read_json
 from interpreter_tools.server._errors import BadRequest, NoSuchSandbox, NotFound, ServerError
 from interpreter_tools.server.wires.e2b import templates
 from interpreter_tools.server.wires.e2b.streams import patient
-from interpreter_tools.server.wires.e2b.templates import REFUSAL, begins_with_python, has_home, has_node, image_of
+from interpreter_tools.server.wires.e2b.templates import REFUSAL, begins_with_python, image_of, is_code_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -176,7 +176,7 @@ class Control:
         state = self._states.of(sandbox)
         state.auto_resume = asked.auto_resume.enabled
         state.internet = asked.allow_internet_access
-        state.has_home = has_home(image)
+        state.has_home = is_code_interpreter(image)
         if again[1]:
             if len(self._idempotent) >= _MOST_IDEMPOTENT:
                 del self._idempotent[next(iter(self._idempotent))]
@@ -185,7 +185,7 @@ class Control:
         if begins_with_python(image):
             try:
                 await state.default("python").start()
-                if has_node(image):
+                if is_code_interpreter(image):
                     state.default("javascript")  # its process starts with its first cell
             except BaseException:
                 sandbox.end()

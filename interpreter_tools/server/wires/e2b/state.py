@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from interpreter_tools.server.wires.e2b.paths import HOME, to_inside
+from interpreter_tools.server.wires.e2b.paths import HOME, to_inside, to_outside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,9 +105,8 @@ class State:
 
     def directory(self, cwd: str) -> str:
         """Return a directory of a client as programs in the sandbox are to know it."""
-        if self.has_home:
-            return posixpath.normpath(posixpath.join(HOME, cwd))
-        return to_inside(cwd)
+        inside = to_inside(cwd)
+        return to_outside(inside) if self.has_home else inside
 
     def default(self, language: str) -> Context:
         """Return the context of a language for cells that name none."""

@@ -50,13 +50,8 @@ def begins_with_python(image: str) -> bool:
     return image in _PYTHON
 
 
-def has_node(image: str) -> bool:
-    """Return True for an image whose sandboxes have a context of JavaScript from the start."""
-    return image == _BEST[0]
-
-
-def has_home(image: str) -> bool:
-    """Return True for an image in whose sandboxes the workspace has the name of E2B's home, too."""
+def is_code_interpreter(image: str) -> bool:
+    """Return True for the image that has Node.js, and whose workspace has the name of E2B's home, too."""
     return image == _BEST[0]
 
 
