@@ -45,6 +45,8 @@ def _perform(words: list[str]) -> int:
             import asyncio  # noqa: PLC0415 - help does not need it
 
             return asyncio.run(plain.run())
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     from interpreter_tools.cli._help import show  # noqa: PLC0415 - a plain run does not need it
 
     if show(words):

@@ -446,8 +446,6 @@ def call(words: list[str]) -> int:
     Args:
         words: the command and its arguments.
     """
-    if words[:1] == ["help"]:
-        words = [*words[1:], "--help"]
     try:
         status = app(
             [STDIN if word == "-" else word for word in words],

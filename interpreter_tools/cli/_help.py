@@ -52,9 +52,7 @@ def show(words: Sequence[str]) -> bool:
 
 
 def _asked_for(words: Sequence[str], pages: dict[str, Page]) -> str | None:
-    """Return the command whose page is asked for: by ``--help`` before ``--``, by ``help``, or by a group alone."""
-    if words[:1] == ["help"]:
-        words = [*words[1:], "--help"]
+    """Return the command whose page is asked for: by ``--help`` before ``--``, or by a group alone."""
     rest = list(words[: words.index("--")] if "--" in words else words)
     name = ""
     while rest and f"{name} {rest[0]}".strip() in pages:
