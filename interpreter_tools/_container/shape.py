@@ -123,19 +123,9 @@ def shape_of(
         else config,
         boot_mode=language.boot.mode if language.boot else None,
         boot_command=language.boot.command if language.boot else (),
-        boot_environment=_boot_environment(language, environment, config),
+        boot_environment=boot_environment(language, environment, config),
         image_volumes=image.volumes,
         identities=tuple(source.identity for source in sources),
         reused=reused,
         only_boxed=only_boxed,
     )
-
-
-def _boot_environment(
-    language: LanguageConfig, image_environment: dict[str, str], config: ContainerConfig
-) -> dict[str, str]:
-    if language.boot is None:
-        return {}
-    preload = config.preload if language.boot.preloads else ()
-    offline = config.network == "none"
-    return boot_environment(language, image_environment, cpus=config.cpus, preload=preload, offline=offline)

@@ -16,9 +16,10 @@ from interpreter_tools._languages.compilation import Compilation, plan_compilati
 from interpreter_tools._languages.first_line import command_of_first_line, without_first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from interpreter_tools._config.options import RunApp
+    from interpreter_tools._config.model import ContainerConfig
+    from interpreter_tools._config.options import Resolved, RunApp
     from interpreter_tools._languages.config import LanguageConfig
 
 PRELOAD = "INTERPRETER_TOOLS_PRELOAD"
@@ -109,33 +110,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def boot_environment(
-    language: LanguageConfig,
-    image_environment: Mapping[str, str],
-    *,
-    cpus: float | None = None,
-    preload: Sequence[str] = (),
-    offline: bool = False,
+    language: LanguageConfig, image_environment: Mapping[str, str], container: ContainerConfig
 ) -> dict[str, str]:
-    """Return the variables that an interpreter is booted with.
+    """Return the variables that an interpreter is booted with; none where nothing is booted.
 
     Args:
-        language: what is booted.
+        language: the language of the interpreter.
         image_environment: the image's variables.
-        cpus: the container's limit, in cores; None means no limit.
-        preload: modules to import ahead; boot.py takes the variable away before a program could see it.
-        offline: the container has no network.
+        container: the configuration of the container.
     """
-    booted = language.boot.environment if language.boot else {}
-    modules = {PRELOAD: " ".join(preload)} if preload else {}
-    return {**_environment(language, image_environment, cpus, offline=offline), **booted, **modules}
+    if language.boot is None:
+        return {}
+    modules = {PRELOAD: " ".join(container.preload)} if container.preload and language.boot.preloads else {}
+    return {**_environment(language, image_environment, container), **language.boot.environment, **modules}
 
 
 def _environment(
-    language: LanguageConfig, image_environment: Mapping[str, str], cpus: float | None, *, offline: bool
+    language: LanguageConfig, image_environment: Mapping[str, str], container: ContainerConfig
 ) -> dict[str, str]:
     """Return the variables that each run of a language starts from."""
-    threads = {} if cpus is None else dict.fromkeys(_THREADS, str(max(1, math.ceil(cpus))))
-    installers = _OFFLINE if offline else {}
+    threads = {} if container.cpus is None else dict.fromkeys(_THREADS, str(max(1, math.ceil(container.cpus))))
+    installers = _OFFLINE if container.network == "none" else {}
     return {**BASE_ENVIRONMENT, **threads, **installers, **image_environment, **language.environment}
 
 
@@ -203,26 +198,26 @@ def plan(
     language: LanguageConfig,
     code: bytes | None,
     files: dict[bytes, bytes],
+    options: Resolved,
     *,
     image_environment: Mapping[str, str],
-    environment: Mapping[str, str],
-    directory: str,
-    timeout: float | None,
-    output_limit: int | None,
-    merge_output: bool = False,
     need: Need | None = None,
-    run_app: RunApp | None = None,
-    args: Sequence[str] = (),
-    cpus: float | None = None,
-    compile_timeout: float = 60.0,
-    offline: bool = False,
-    calls_tools: bool = False,
 ) -> Job:
-    """Return the job that runs the code, or an app, with its arguments."""
+    """Return the job that runs the code, or an app.
+
+    Args:
+        language: the language of the code.
+        code: the code; None where an app is run.
+        files: the files that the run brings, by path below the workspace.
+        options: the options of the run.
+        image_environment: the image's variables.
+        need: what of the dependency store the program uses.
+    """
+    run_app = options.run_app
     code_file = f"{WORKSPACE}/{language.code_filename}" if run_app is None else run_app.path
-    variables = {**_environment(language, image_environment, cpus, offline=offline), **environment}
+    variables = {**_environment(language, image_environment, options.container), **options.environment}
     booted = language.boot is not None and _fixed(language, variables) == _fixed(
-        language, boot_environment(language, image_environment, cpus=cpus, offline=offline)
+        language, boot_environment(language, image_environment, options.container)
     )
     if need is not None and language.dependencies is not None:  # what is booted learns of these when the run begins
         variables = language.dependencies.visible(variables, need.target)
@@ -239,22 +234,22 @@ def plan(
         if language.compile is not None:
             code = None if code is None else without_first_line(code)
             compilation, made = plan_compilation(
-                language.compile, code, file=code_file, environment=variables, timeout=compile_timeout
+                language.compile, code, file=code_file, environment=variables, timeout=options.compile_timeout
             )
         command = tuple(word.replace("{file}", code_file).replace("{directory}", made) for word in language.run_command)
-    if calls_tools and not booted:  # a program that was booted has a module for that
+    if options.tools and not booted:  # a program that was booted has a module for that
         command = (_WITH_TOOL, *command)
     return Job(
-        argv=(*command, *args),
+        argv=(*command, *options.args),
         booted=booted,
         environment=variables,
         files=files,
         code_path=language.code_filename.encode(),
         code=code,
-        directory=directory if run_app is None else run_app.directory,
-        timeout=timeout,
-        output_limit=output_limit,
-        merge_output=merge_output,
+        directory=options.container.working_dir if run_app is None else run_app.directory,
+        timeout=options.timeout,
+        output_limit=options.output_limit,
+        merge_output=options.merge_output,
         need=need,
         compilation=compilation,
     )

@@ -55,22 +55,11 @@ def job_of(request: RunRequest, fitting: Fitting, *, image_environment: dict[str
         fitting: the shape of the container, and where the packages are.
         image_environment: the variables of the container's image; None means those of ``fitting``.
     """
-    options = request.options
     return plan(
         request.language,
         request.code,
         request.files,
+        request.options,
         image_environment=fitting.shape.image_environment if image_environment is None else image_environment,
-        environment=options.environment,
-        directory=options.container.working_dir,
-        offline=options.container.network == "none",
-        timeout=options.timeout,
-        output_limit=options.output_limit,
-        merge_output=options.merge_output,
-        run_app=options.run_app,
-        args=options.args,
-        cpus=options.container.cpus,
-        compile_timeout=options.compile_timeout,
         need=fitting.need,
-        calls_tools=bool(options.tools),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from interpreter_tools import ConfigurationError, LanguageConfig, LanguageRegistry
+from interpreter_tools import ConfigurationError, EngineConfig, LanguageConfig, LanguageRegistry
+from interpreter_tools._config.options import resolve
 from interpreter_tools._languages import CompileStep, Job, plan
 from interpreter_tools._languages.compiled import CSHARP, GO, HASKELL, RUST, C
 from interpreter_tools._languages.config import Opening
@@ -20,16 +21,8 @@ TWENTY = (
 
 def job(language: LanguageConfig, code: str, **variables: str) -> Job:
     """The job of a program."""
-    return plan(
-        language,
-        code.encode(),
-        {},
-        image_environment={},
-        environment=variables,
-        directory="/workspace",
-        timeout=1.0,
-        output_limit=None,
-    )
+    options = resolve(EngineConfig(), {"environment": variables, "timeout": 1.0})
+    return plan(language, code.encode(), {}, options, image_environment={})
 
 
 def key(language: LanguageConfig, code: str, **variables: str) -> str:

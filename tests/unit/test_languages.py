@@ -17,12 +17,15 @@ import interpreter_tools
 from interpreter_tools import (
     CompileStep,
     ConfigurationError,
+    ContainerConfig,
+    EngineConfig,
     InterpreterBoot,
     InvalidPath,
     LanguageConfig,
     LanguageRegistry,
     UnknownLanguage,
 )
+from interpreter_tools._config.options import resolve
 from interpreter_tools._container.images import image_name
 from interpreter_tools._languages import BASE_ENVIRONMENT, Job, boot_environment, job_code, job_files, plan, python
 
@@ -51,16 +54,8 @@ def plan_of(
     language: LanguageConfig, *, image: dict[str, str] | None = None, environment: dict[str, str] | None = None
 ) -> Job:
     """The job for an empty program."""
-    return plan(
-        language,
-        b"",
-        {},
-        image_environment=image or {},
-        environment=environment or {},
-        directory="/workspace",
-        timeout=3.0,
-        output_limit=10,
-    )
+    options = resolve(EngineConfig(), {"environment": environment or {}, "timeout": 3.0, "output_limit": 10})
+    return plan(language, b"", {}, options, image_environment=image or {})
 
 
 # -- the configuration of one
@@ -261,15 +256,12 @@ def test_variables_of_a_job() -> None:
     language = ruby(environment={"C": "language", "D": "language"}, boot=boot)
     image = {"PATH": "/image", "C": "image"}
     job = plan_of(language, image=image, environment={"D": "run"})
-    assert job.environment == {**BASE_ENVIRONMENT, "PATH": "/image", "C": "language", "D": "run"}
-    assert boot_environment(language, image) == {
-        **BASE_ENVIRONMENT,
-        "PATH": "/image",
-        "C": "language",
-        "D": "language",
-        "E": "boot",
-    }
-    assert boot_environment(ruby(), {})["USER"] == "sandbox"
+    ours = {**BASE_ENVIRONMENT, "PATH": "/image", "C": "language"}
+    assert {name: job.environment[name] for name in (*ours, "D")} == {**ours, "D": "run"}
+    booted = boot_environment(language, image, ContainerConfig())
+    assert {name: booted[name] for name in (*ours, "D", "E")} == {**ours, "D": "language", "E": "boot"}
+    assert "E" not in job.environment
+    assert boot_environment(ruby(), {}, ContainerConfig()) == {}
 
 
 def test_variable_that_is_read_at_boot_only() -> None:
