@@ -259,6 +259,8 @@ class _Imports:
     async def _judge_node(self, name: str, members: tuple[str, ...], path: str) -> str | None:
         del members
         inventory = self._inventory
+        if name.startswith(("@/", "~/")):  # of a project's own tsconfig.json: no package has such a name
+            return _THERE
         if name.startswith((".", "/")):
             await self._find(posixpath.normpath(posixpath.join(posixpath.dirname(path), name)))
             return _THERE

@@ -1,34 +1,54 @@
-"""The packages that a cell installs by a line of its own, such as ``%pip install six``.
+"""The packages that a program installs by its own text: by a line such as ``%pip install six``, or by a call of pip.
 
-They are read from the text of the cell, which its author wrote, and never asked for by the program: a program could say
-by the names of packages what it has found in the sandbox, and an installer would carry that to an index.
+They are read from the text, which its author wrote, and never asked for by the program: a program could say by the
+names of packages what it has found in the sandbox, and an installer would carry that to an index.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+from typing import TYPE_CHECKING, cast
 
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages.manifests import Declared
 from interpreter_tools._languages.specifiers import merge, normalise
 
-_LINES = {
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interpreter_tools._languages.specifiers import Kind
+
+_PIP = r"(?:(?:\{sys\.executable\}|python3?)[ \t]+-m[ \t]+)?(?:uv[ \t]+)?pip3?[ \t]+install[ \t]+"
+NOTEBOOK_LINE = re.compile(rf"^[ \t]*[%!][ \t]*{_PIP}(.+)$", re.MULTILINE)
+"""A line of a notebook that installs packages of Python."""
+
+_NPM = r"(?:npm[ \t]+(?:i|install|add)|yarn[ \t]+add|pnpm[ \t]+(?:i|install|add))[ \t]+"
+_WORD = r"""(?:"[^"'\s{}]*"|'[^"'\s{}]*')"""
+_COMMANDS = {  # in a text that a call gives to a shell
     "pip": re.compile(
-        r"^[ \t]*[%!][ \t]*(?:(?:\{sys\.executable\}|python3?)[ \t]+-m[ \t]+)?pip3?[ \t]+install[ \t]+(.+)$",
-        re.MULTILINE,
-    )
+        rf"""\b(?:system|popen|run|call|check_call|check_output|getoutput|Popen)\(\s*f?(["']){_PIP}([^"'\n]+)\1"""
+    ),
+    "npm": re.compile(rf"""\bexec(?:Sync)?\(\s*(["'`]){_NPM}([^"'`\n]+)\1"""),
 }
-_IGNORED = frozenset({
-    "-q", "-qq", "-qqq", "--quiet", "-U", "--upgrade", "--user", "--no-cache-dir", "--no-input", "--progress-bar=off",
-    "--disable-pip-version-check", "--root-user-action=ignore", "--break-system-packages",
-})  # fmt: skip
+_LISTS = {  # the words of a command, each a text
+    "pip": re.compile(
+        rf"""[\[(]\s*(?:sys\.executable\s*,\s*|["'][\w/.]*python3?["']\s*,\s*|["']uv["']\s*,\s*)?(?:["']-m["']\s*,\s*)?"""
+        rf"""["']pip3?["']\s*,\s*["']install["']\s*,\s*({_WORD}(?:\s*,\s*{_WORD})*)\s*,?\s*[\])]"""
+    ),
+}
+_IGNORED = {
+    "pip": frozenset({
+        "-q", "-qq", "-qqq", "--quiet", "-U", "--upgrade", "--user", "--no-cache-dir", "--no-input", "--system",
+        "--progress-bar=off", "--disable-pip-version-check", "--root-user-action=ignore", "--break-system-packages",
+    }),
+    "npm": frozenset({"-s", "--silent", "--save", "-S", "-D", "--save-dev", "--no-save", "--no-audit", "--no-fund"}),
+}  # fmt: skip
 
 
 def installs(kind: str, code: str) -> bool:
     """Return whether a cell has a line that installs packages of a kind."""
-    lines = _LINES.get(kind)
-    return lines is not None and "install" in code and lines.search(code) is not None
+    return kind == "pip" and "install" in code and NOTEBOOK_LINE.search(code) is not None
 
 
 def read_installs(kind: str, code: str, *, hosts: frozenset[str]) -> Declared:
@@ -41,9 +61,9 @@ def read_installs(kind: str, code: str, *, hosts: frozenset[str]) -> Declared:
     """
     packages: list[str] = []
     notes: list[str] = []
-    for line in _LINES[kind].finditer(code) if kind in _LINES else ():
+    for line in NOTEBOOK_LINE.finditer(code) if kind == "pip" else ():
         try:
-            words = [word for word in shlex.split(line[1], comments=True) if word not in _IGNORED]
+            words = _words("pip", line[1])
             options = [word for word in words if word.startswith("-")]
             if options:
                 notes.append(f"{line[0].strip()!r} is not done: {options[0]!r} is not read; name the packages alone")
@@ -54,3 +74,34 @@ def read_installs(kind: str, code: str, *, hosts: frozenset[str]) -> Declared:
         except ValueError as error:  # of quotes that do not end
             notes.append(f"{line[0].strip()!r} is not done: {error}")
     return Declared(field="%pip install", packages=merge(packages), notes=tuple(notes))
+
+
+def read_calls(kind: str, code: str) -> Declared:
+    """Return what a program installs by calls of pip or npm, as ``subprocess.run(["pip", "install", "six"])``.
+
+    Only names that stand in the text count, and a call with options that mean another place is left to fail by itself.
+
+    Args:
+        kind: of the packages.
+        code: the program.
+    """
+    packages: list[str] = []
+    for text in _called(kind, code) if "install" in code or " add " in code or " i " in code else ():
+        try:
+            words = _words(kind, text)
+            if not any(word.startswith("-") for word in words):
+                packages += normalise(cast("Kind", kind), words)
+        except (ConfigurationError, ValueError):  # no names of packages: the call itself will say so
+            continue
+    return Declared(field=f"{'pip' if kind == 'pip' else 'npm'} install", packages=merge(packages))
+
+
+def _called(kind: str, code: str) -> Iterator[str]:
+    if kind in _COMMANDS:
+        yield from (call[2].split("&&")[0].split(";")[0] for call in _COMMANDS[kind].finditer(code))
+    if kind in _LISTS:
+        yield from (re.sub(r",", " ", call[1]) for call in _LISTS[kind].finditer(code))
+
+
+def _words(kind: str, text: str) -> list[str]:
+    return [word for word in shlex.split(text, comments=True) if word not in _IGNORED[kind]]

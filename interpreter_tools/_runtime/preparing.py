@@ -10,7 +10,7 @@ import msgspec
 from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._dependencies.wanted import Packages, correct, imported_packages, needed_system_packages
 from interpreter_tools._languages.imports import grammar_of
-from interpreter_tools._languages.magics import read_installs
+from interpreter_tools._languages.magics import read_calls, read_installs
 from interpreter_tools._languages.manifests import HEADER, Declared, app_packages, python_is_met, script_header
 from interpreter_tools._languages.specifiers import add_packages, merge, normalise
 
@@ -112,6 +112,10 @@ async def find_packages(
         if options.auto_dependencies:
             path, code = await _program(request, read)
             if code is not None and grammar_of(path) is not None:
+                called = read_calls(kind, code.decode("utf-8", "replace"))
+                named, changed = await correct(kind, called.packages, inventory)
+                own = add_packages(kind, own, named, field=called.field)
+                notes.extend(changed)
                 imported, refused = await imported_packages(
                     kind, await inventory(), read, path=path, code=code, asked=own
                 )

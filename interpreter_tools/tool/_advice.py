@@ -139,18 +139,38 @@ _OWN_PLACES = ("/workspace/", "/tmp/")  # noqa: S108 - paths in the sandbox
 _NO_ASCII = re.compile(r"[^\x00-\x7f]")
 _NAME_ERROR = re.compile(r"^NameError: name '(\w+)' is not defined", re.MULTILINE)
 _REFERENCE_ERROR = re.compile(r"^ReferenceError: ([\w$]+) is not defined", re.MULTILINE)
-_MAKE_DIRECTORY = "The directory of the file that it writes is not there: make it first, as with os.makedirs."
-_WRITES = re.compile(  # a line of the program in a traceback
-    r"^ +(?!File )[^\n]*(?:\b(?:savefig|save|to_\w+|write\w*|imwrite|dump|mkdir|connect|ZipFile|copy\w*)\("
-    r"|, *(?:mode *= *)?['\"][wax])",
+_MAKE_DIRECTORY = "The directory of the file that it writes is not there: make it first, as with {}."
+_MAKES = {"javascript": "fs.mkdirSync(path, { recursive: true })", "shell": "mkdir -p", "python": "os.makedirs"}
+_WRITES = {  # how a program writes, in what it says as it fails
+    "python": re.compile(  # in a line of a traceback
+        r"^ +(?!File )[^\n]*(?:\b(?:im|np|torch\.)?(?:save\w*|to_\w+|write\w*|dump|mkdir|connect|ZipFile|copy\w*"
+        r"|touch|basicConfig|\w*FileHandler|open_func|Workbook|VideoWriter)\("
+        r"|, *(?:mode *= *)?['\"][wax]|\.open\((?:mode *= *)?['\"][wax])",
+        re.MULTILINE,
+    ),
+    "javascript": re.compile(
+        r"\n +at (?:async )?(?:\w+\.)?(?:writeFile|appendFile|createWriteStream|open|mkdir|copyFile)\w* "
+        r"|on WriteStream instance|syscall: 'mkdir'|unable to open for write"
+    ),
+    "shell": re.compile(r"cannot (?:touch|create|move [^\n]* to) |^tee: ", re.MULTILINE),
+}
+_DATABASE = re.compile(
+    r"unable to open database (?:file|\")|Cannot open database because the directory does not exist|SQLITE_CANTOPEN"
+)
+_WENT_ON = re.compile(  # what bash itself says of a command, after which a script goes on
+    r"^\S*main\.\w+: line \d+: [^\n]*(?:command not found|No such file or directory|Read-only file system|denied)$",
     re.MULTILINE,
 )
-_WRITES_IN_NODE = re.compile(
-    r"\n +at (?:\w+\.)?(?:writeFile|createWriteStream|open|mkdir|copyFile)\w* |syscall: 'mkdir'"
-)
+_TEXT = re.compile(r"([\"'`])([^\"'`\n]{1,200})\1")
+_REDIRECTS = re.compile(r">>?\|? *[\"']?([^\s\"'&;|<>()]+)")
 _INSTALLS = "{packages}"  # in what a rule says: the way to packages, or that there is none
 _FENCES = "It holds marks of Markdown: give the program alone, without ``` and words around it."
 _MARKED = re.compile(r"^ *(?:```|~~~|</?(?:code|python|execute|tool_code)>)", re.MULTILINE)
+_TRIED = re.compile(  # packages that a program tried to install, in the words of pip and of npm
+    r"No matching distribution found for ([A-Za-z0-9][\w.\[\],=<>~!-]*)"
+    r"|request to https?://[^\s/]+/((?:@|%40)?[A-Za-z0-9][\w.%-]*) failed"
+)
+_MOST_TRIED = 16
 _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be done about it
     (
         "stdin",
@@ -231,7 +251,7 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         "directory",
         "python",
         r"^OSError: Cannot save file into a non-existent directory: '",
-        _MAKE_DIRECTORY,
+        _MAKE_DIRECTORY.format(_MAKES["python"]),
     ),
     (
         "loop",
@@ -246,6 +266,8 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
             r"^[^\n]*: error: the following arguments are required:|^Error: Missing (?:argument|option|parameter)\b"
             r"|^ +[^\n]*\bargv\[[^\n]*\n(?:[ ~^]*\n)?IndexError: list index out of range"
             r"|^error: (?:missing required argument|required option)|: \$?[1-9]: unbound variable$"
+            r"|\A(?:[^\n]*\n){0,3}[Uu]sage:? [^\n]*\w\.(?:py|m?js|ts|sh|bash|rb|pl)\b[^\n]*"
+            r"(?:\n(?!\S+: error: )[^\n]*){0,12}\Z"  # all that it says
         ),
         'It wants arguments: give them as args, such as args=["--name", "a b"].',
     ),
@@ -276,7 +298,10 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
     (
         "pip",
         "",
-        r"No module named pip\b|externally-managed-environment|No matching distribution found for|^npm (?:ERR!|error) ",
+        (
+            r"No module named pip\b|externally-managed-environment|No virtual environment found; run `uv venv`"
+            r"|No matching distribution found for|^npm (?:ERR!|error) "
+        ),
         f"Programs cannot install packages. {_INSTALLS}",
     ),
     (
@@ -390,22 +415,30 @@ def advice(result: ExecutionResult, run: Circumstances) -> list[str]:
 def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, str]]:
     """Return the advice, each sentence with the name of its rule."""
     found: list[tuple[str, str]] = []
+    said = _said(result)
     if result.outcome == "error":
-        found.extend(_causes(result, result.stderr[-_LOOKED_AT:], run))
+        found.extend(_causes(result, said, run))
+    elif result.outcome == "ok" and _family(run.language) == "shell" and (went_on := _WENT_ON.findall(said)):
+        found.extend(_causes(result, "\n".join(went_on), run))
     elif result.outcome == "compile_error" and (library := missing_library(run.language, result.compile_stderr)):
         found.append(("package", _say_library(library, run)))
     elif result.outcome == "dependency_error" and (meant := next(_meant(result, run), None)):
         found.append(("dependency_error", meant))
-    elif said := _of_outcome(result, run):
+    elif ended := _of_outcome(result, run):
         if result.outcome == "timeout":
-            found.extend(_spawned(result.stderr[-_LOOKED_AT:]))
-        found.append((result.outcome, said))
+            found.extend(_spawned(said))
+        found.append((result.outcome, ended))
     found.extend(_losses(result, run))
     found.extend(("call", note) for note in run.notes)
-    missing = _missing(result.stderr[-_LOOKED_AT:], run.language) if result.outcome == "error" else None
+    missing = _missing(said, run.language) if result.outcome == "error" else None
     told = (repr(missing.module.partition(".")[0]), repr(missing.package)) if isinstance(missing, _Package) else ()
     found.extend(("note", f"{note}.") for note in result.notes if not note.startswith(told))
     return found
+
+
+def _said(result: ExecutionResult) -> str:
+    """Return the end of what a program wrote to stderr; of stdout where that is empty, as with ``merge_output``."""
+    return (result.stderr if result.stderr.strip() else result.stdout)[-_LOOKED_AT:]
 
 
 def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
@@ -438,7 +471,7 @@ def missing_package(result: ExecutionResult, language: str) -> str | None:
     For a module of Python that no well-known package has, it is None: anyone can publish a package of any name. For a
     program of the system that no known package brings, it is None, too.
     """
-    found = _missing(result.stderr[-_LOOKED_AT:], language) if result.outcome == "error" else None
+    found = _missing(_said(result), language) if result.outcome == "error" else None
     return found.package if isinstance(found, _Package) and (found.known or language not in _KNOWN_ONLY) else None
 
 
@@ -488,7 +521,7 @@ def _matching(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
     found = False
     for name, languages, pattern, said in _CAUSES_READ:
         if (not languages or run.language in languages) and pattern.search(stderr):
-            yield name, said.replace(_INSTALLS, _way_to_packages(run))
+            yield name, said.replace(_INSTALLS, _way_to_packages(run, stderr))
             found = True
     if "SyntaxError" in stderr and _MARKED.search(run.code) and not found:
         yield "fences", _FENCES
@@ -508,9 +541,12 @@ def _misses_network(result: ExecutionResult, stderr: str, run: Circumstances) ->
     return silent or _NETWORK.search(stderr) is not None
 
 
-def _way_to_packages(run: Circumstances) -> str:
+def _way_to_packages(run: Circumstances, stderr: str) -> str:
     if run.dependencies is None:
         return "Do without what is not there."
+    tried = dict.fromkeys(filter(None, (name for names in _TRIED.findall(stderr) for name in names)))
+    if tried and len(tried) <= _MOST_TRIED:
+        return f"Call again with dependencies=[{_quoted(dict.fromkeys((*run.dependencies, *tried)))}]."
     return "Name packages in dependencies, and programs of the system in system_dependencies."
 
 
@@ -524,10 +560,11 @@ def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, 
     elif program := _PROGRAM.search(stderr) or _SH.search(stderr):
         yield "program", _program(next(filter(None, program.groups())), run)
     elif foreign := _FOREIGN.search(stderr):
-        path = foreign[1] or foreign[2]
-        yield "foreign", f"There is no {path} here: the program starts in /workspace, so use paths relative to that."
+        yield _foreign(foreign[1] or foreign[2])
+    elif _DATABASE.search(stderr):
+        yield _database(stderr, run)
     elif _lacks_directory(stderr, run):
-        yield "directory", _MAKE_DIRECTORY
+        yield _make_directory(run)
     elif _READ_ONLY.search(stderr):
         yield "readonly", "Only /workspace and /tmp can be written to: use paths below these."
     elif not run.keeps_files and _ABSENT.search(stderr):
@@ -543,11 +580,41 @@ def _launched(run: Circumstances) -> str:
     return ' Launch it with the path "/usr/bin/chromium" and the argument "--no-sandbox".'
 
 
+def _foreign(path: str) -> tuple[str, str]:
+    return "foreign", f"There is no {path} here: the program starts in /workspace, so use paths relative to that."
+
+
+def _database(stderr: str, run: Circumstances) -> tuple[str, str]:
+    """Return the rule and the advice about a database that SQLite cannot open: often it does not say which one."""
+    texts = [text.partition(":///")[2] or text for _, text in _TEXT.findall(run.code)]
+    if foreign := next(filter(None, map(re.compile(_ELSEWHERE).match, texts)), re.search(_ELSEWHERE, stderr)):
+        return _foreign(foreign[1])
+    if any(re.search(r"^(?:\./)?\w[^:\s]*/[^/\s]+\.(?:db|sqlite|sqlite3|s3db)$", text) for text in texts):
+        return _make_directory(run)
+    return (
+        "readonly",
+        "The database's file cannot be made there: take a path below /workspace, whose directory exists.",
+    )
+
+
+def _make_directory(run: Circumstances) -> tuple[str, str]:
+    return "directory", _MAKE_DIRECTORY.format(_MAKES[_family(run.language)])
+
+
+def _family(language: str) -> str:
+    """Return the language whose words a program's errors are in: Python's, JavaScript's, or a shell's."""
+    return {"typescript": "javascript", "javascript": "javascript", "bash": "shell", "shell": "shell"}.get(
+        language, "python"
+    )
+
+
 def _lacks_directory(stderr: str, run: Circumstances) -> bool:
     """Return True when a program failed to write a file below a directory that is not there."""
-    below = missing_file(stderr).removeprefix("/workspace/").removeprefix("/tmp/")  # noqa: S108 - a path in the sandbox
-    writes = _WRITES_IN_NODE if run.language in {"javascript", "typescript"} else _WRITES
-    return "/" in below.lstrip("./") and not below.startswith("/") and writes.search(stderr) is not None
+    path, family = missing_file(stderr), _family(run.language)
+    below = path.removeprefix("/workspace/").removeprefix("/tmp/")  # noqa: S108 - a path in the sandbox
+    if "/" not in below.lstrip("./") or below.startswith("/"):
+        return False
+    return _WRITES[family].search(stderr) is not None or (family == "shell" and path in _REDIRECTS.findall(run.code))
 
 
 def _program(name: str, run: Circumstances) -> str:
@@ -679,11 +746,13 @@ class _Package(msgspec.Struct, frozen=True):
         package: its name.
         module: the name that the program imports.
         known: the package is well known.
+        beside: well-known packages that are missing, too.
     """
 
     package: str
     module: str
     known: bool = True
+    beside: tuple[str, ...] = ()
 
 
 def _missing(stderr: str, language: str) -> _Package | str | None:
@@ -706,7 +775,9 @@ def _missing_program(stderr: str) -> _Package | str | None:
     if program in INSTEAD:
         return program
     package = system_packages().get(program)
-    return _Package(package or program, program, package is not None)
+    others = [system_packages().get(each) for each in _SHELL.findall(stderr) if each not in INSTEAD]
+    beside = tuple(dict.fromkeys(each for each in others if each is not None and each != package))
+    return _Package(package or program, program, package is not None, beside)
 
 
 def _say_missing(missing: _Package | str, result: ExecutionResult, run: Circumstances) -> str:
@@ -734,13 +805,15 @@ def _say_package(missing: _Package, result: ExecutionResult, run: Circumstances)
             "the same program or put it beside; if it is a package, name that in dependencies."
         )
     doubt = "" if missing.known else ", and is not the name of a well-known package: if it is right"
-    wanted = _quoted((*run.dependencies, package))
+    wanted = _quoted(dict.fromkeys((*run.dependencies, *missing.beside, package)))
     if run.language == "python" and package in large_packages():
         return (
             f"{package!r} is not there, and brings the libraries of graphics cards, more than 2 GB to download: do "
             f"without it, or call again with dependencies=[{wanted}]."
         )
-    return f"{package!r} is not there{doubt}{':' if missing.known else ','} call again with dependencies=[{wanted}]."
+    named = " and ".join(map(repr, (*missing.beside, package)))
+    are = "are" if missing.beside else "is"
+    return f"{named} {are} not there{doubt}{':' if missing.known else ','} call again with dependencies=[{wanted}]."
 
 
 def _is_of(specifier: str, package: str, language: str) -> bool:

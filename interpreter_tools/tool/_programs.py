@@ -21,7 +21,7 @@ INSTEAD = {
     **dict.fromkeys(("apt", "apt-get", "brew", "yum", "dnf", "apk"), INSTALL),
     **dict.fromkeys(("sudo", "su", "doas"), _ROOT),
     **dict.fromkeys(("dig", "nslookup", "host", "ping", "traceroute", "ifconfig", "ip"), NETWORK),
-    **dict.fromkeys(("netstat", "ss", "telnet", "nc", "ssh", "scp", "ftp"), NETWORK),
+    **dict.fromkeys(("ftp", "nc", "netstat", "scp", "ss", "ssh", "telnet", "wget"), NETWORK),
     **dict.fromkeys(("docker", "podman", "systemctl", "service"), _SERVICE),
     **dict.fromkeys(("open", "xdg-open", "code", "vim", "nano", "vi", "less", "more"), _WINDOW),
 }

@@ -29,7 +29,7 @@ _ESCAPES = re.compile(r"\\(n|t|r|\"|'|\\)")
 _MEANINGS = {"n": "\n", "t": "\t", "r": "\r"}
 _NOTEBOOK = re.compile(  # lines that set a notebook up, or install packages for it
     r"^[ \t]*(?:%(?:matplotlib|config|load_ext|reload_ext|autoreload)\b"
-    r"|[%!][ \t]*(?:(?:\{sys\.executable\}|python3?)[ \t]+-m[ \t]+)?pip3?[ \t]+install\b).*$",
+    r"|[%!][ \t]*(?:(?:\{sys\.executable\}|python3?)[ \t]+-m[ \t]+)?(?:uv[ \t]+)?pip3?[ \t]+install\b).*$",
     re.MULTILINE,
 )
 _PYTHON = "python"
@@ -113,8 +113,8 @@ def _without_prompts(code: str, language: str) -> str | None:
     """Return the input of a transcript of an interactive session; None for other code."""
     lines = code.splitlines()
     first = next((line for line in lines if line.strip()), "")
-    if language in _SHELLS and re.match(r"\$ \S", first) and all(re.match(r"\$ |\s*$", line) for line in lines):
-        return "".join(f"{line[2:]}\n" for line in lines)
+    if language in _SHELLS and re.match(r"\$ \S", first):
+        return "".join(f"{line[2:]}\n" for line in lines if re.match(r"[$>] ", line))
     if language != _PYTHON or not _PROMPT.match(first):
         return None
     found = [match for line in lines if (match := _PROMPT.match(line) or _CONTINUED.match(line))]

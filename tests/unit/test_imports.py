@@ -240,6 +240,8 @@ async def test_large_packages_come_where_one_was_asked_for() -> None:
         ("import pandas as pd\npd.array([], 'string[pyarrow]')", {"pandas", "pyarrow"}),
         ("import xgboost\nxgboost.XGBClassifier()", {"xgboost-cpu", "scikit-learn"}),
         ("import pandas\npandas.read_excel('a.xls')", {"pandas", "openpyxl", "xlrd"}),
+        ("import plotly.graph_objects as go\ngo.Figure().write_image('a.png')", {"plotly", "kaleido"}),
+        ("import pkg_resources", {"setuptools", "setuptools<81"}),
     ],
 )
 async def test_what_packages_need_for_a_part_of_themselves(code: str, packages: set[str]) -> None:
@@ -318,6 +320,7 @@ async def test_packages_of_javascript() -> None:
     code = """
     import fs from 'node:fs'; import { x } from './lib'; import p from 'fs/promises'; import z from 'zod/v4';
     import s from '@reduxjs/toolkit/query'; import m from 'mine'; import u from 'nobody-knows-this/x'; import '#inner';
+    import q from '@/lib/q'; import r from '~/r';
     """
     files = {"lib.ts": "import axios from 'axios'", "node_modules/mine/package.json": "{}"}
     packages, notes = await found("npm", code, files=files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interpreter_tools._languages.magics import installs, read_installs
+from interpreter_tools._languages.magics import installs, read_calls, read_installs
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from interpreter_tools._languages.magics import installs, read_installs
         ("!python3 -m pip install --upgrade six", ("six",)),
         ("!{sys.executable} -m pip install six\n%pip install toolz", ("six", "toolz")),
         ("% pip install six", ("six",)),
+        ("!uv pip install six\n%uv pip install --system toolz", ("six", "toolz")),
     ],
 )
 def test_lines_are_read(line: str, packages: tuple[str, ...]) -> None:
@@ -51,3 +52,29 @@ def test_other_lines_install_nothing(code: str) -> None:
     assert not installs("pip", code)
     assert not installs("npm", "%pip install six")
     assert read_installs("npm", "%pip install six", hosts=frozenset()).packages == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "packages"),
+    [
+        ("pip", 'subprocess.check_call([sys.executable, "-m", "pip", "install", "cowsay"])', ("cowsay",)),
+        ("pip", "subprocess.run(['uv', 'pip', 'install', 'a', 'b>=1'], check=True)", ("a", "b>=1")),
+        ("pip", 'run((sys.executable, "-m", "pip", "install", "-q", "six",))', ("six",)),
+        ("pip", 'os.system("pip install six toolz -q && echo done")', ("six", "toolz")),
+        ("pip", 'os.system(f"{sys.executable} -m pip install six")', ("six",)),
+        ("pip", 'subprocess.run("pip install -r list.txt", shell=True)', ()),
+        ("pip", 'subprocess.run(["pip", "install", "--target", "x", "six"])', ()),
+        ("pip", 'subprocess.run([sys.executable, "-m", "pip", "install", package])', ()),
+        ("pip", 'os.system(f"pip install {package}")', ()),
+        ("pip", 'print("pip install six")', ()),
+        ("pip", "# pip install six", ()),
+        ("npm", "execSync('npm install lodash chalk@5', { stdio: 'inherit' })", ("chalk@5", "lodash")),
+        ("npm", "exec(`npm i ${name}`)", ()),
+        ("npm", "execSync('npm install')", ()),
+        ("system", 'os.system("pip install six")', ()),
+    ],
+)
+def test_calls_of_installers_are_read(kind: str, code: str, packages: tuple[str, ...]) -> None:
+    """Where names stand in the text."""
+    found = read_calls(kind, code)
+    assert (found.packages, found.notes) == (packages, ())

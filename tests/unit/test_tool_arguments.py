@@ -364,6 +364,7 @@ def test_code_has_other_names(name: str) -> None:
         ("python", ">>> for n in 1,:\n...     print(n)\n...\n1\n>>> 3\n3", "for n in 1,:\n    print(n)\n\n3\n", "prompts"),
         ("python", "In [1]: x = 1\n\nIn [2]: x\nOut[2]: 1", "x = 1\nx\n", "prompts"),
         ("shell", "$ ls\n$ pwd\n", "ls\npwd\n", "prompts"),
+        ("bash", "$ for x in 1; do\n> echo $x; done\n1\n$ pwd\n/", "for x in 1; do\necho $x; done\npwd\n", "prompts"),
         ("python", "print(\u201chi\u201d)", 'print("hi")', "typographic quotes"),
         ("javascript", "console.log(\u2018hi\u2019)", "console.log('hi')", "typographic quotes"),
         ("python", "if 1:\n\u00a0\u00a0\u00a0 print(1)", "if 1:\n    print(1)", "blanks"),

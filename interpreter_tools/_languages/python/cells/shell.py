@@ -140,6 +140,10 @@ class Shell(InteractiveShell):
     def system_raw(self, cmd):
         """Run a command of a shell; its output goes where the cell's goes."""
         __tracebackhide__ = True
+        words = cmd.split(None, 2)
+        if words[:2] == ["uv", "pip"] and os.environ.get("UV_OFFLINE"):  # uv does not see what is in the store
+            self._pip(words[2] if words[2:] else "")
+            return
         flush()
         command = self.var_expand(cmd, depth=1)
         shell = "/bin/bash" if os.path.exists("/bin/bash") else None
@@ -161,6 +165,7 @@ class Shell(InteractiveShell):
         """Have IPython's magics, and ours in the place of one of them."""
         super().init_magics()
         self.register_magic_function(self._pip, "line", "pip")
+        self.register_magic_function(lambda line: self.system(f"uv {line}"), "line", "uv")
 
     def _pip(self, line):
         """Run pip. A sandbox without a network says how packages come into it."""
