@@ -544,7 +544,7 @@ def _misses_network(result: ExecutionResult, stderr: str, run: Circumstances) ->
 def _way_to_packages(run: Circumstances, stderr: str) -> str:
     if run.dependencies is None:
         return "Do without what is not there."
-    tried = dict.fromkeys(filter(None, (name for names in _TRIED.findall(stderr) for name in names)))
+    tried = dict.fromkeys(next(filter(None, match.groups())) for match in _TRIED.finditer(stderr))
     if tried and len(tried) <= _MOST_TRIED:
         return f"Call again with dependencies=[{_quoted(dict.fromkeys((*run.dependencies, *tried)))}]."
     return "Name packages in dependencies, and programs of the system in system_dependencies."
