@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -14,14 +15,13 @@ from typing import TYPE_CHECKING
 import nox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
-# The largest comes last, so that its summary ends what CI prints.
-nox.options.sessions = ["lint", "unit", "beside", "supervisor", "adapters", "server", "examples", "docker"]
+nox.options.sessions = ["lint", "unit", "beside", "together"]
 os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")  # the Python that runs nox is the one that is tested
 # The tests start hundreds of processes: without bytecode each one compiles the package anew, which takes twice as long.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -30,7 +30,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("interpreter_tools", "examples", "bench", "tests", "noxfile.py", "hatch_build.py")
 SHARED = Path(".nox", "shared").absolute()
 """The one environment of the sessions that run the package, with every extra, as developers have it."""
-DOCKER_FOLDERS = ("tests/docker", "tests/corpus", "tests/cli", "tests/mcp", "tests/setup")
+NOX = (sys.executable, "-m", "nox", "--session")
+DOCKER_FOLDERS = tuple(f"tests/{name}" for name in ("docker", "corpus", "cli", "mcp", "setup", "server", "examples"))
 
 
 def _install(session: nox.Session) -> None:
@@ -84,6 +85,28 @@ def _test(session: nox.Session, *arguments: str, processes: int = 2, by: str = "
     _pytest(session, "-n", str(processes), "--dist", by, "--no-loadscope-reorder", *arguments)
 
 
+@contextlib.contextmanager
+def _beside(session: nox.Session, *arguments: str) -> Iterator[None]:
+    """Run nox meanwhile, and print at the end what it has printed.
+
+    Args:
+        session: the session, which fails when the other ones do.
+        arguments: of nox.
+    """
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen((*NOX, *arguments), stdout=told, stderr=subprocess.STDOUT) as other,  # noqa: S603
+    ):
+        try:
+            yield
+        finally:
+            failed = other.wait()
+            told.seek(0)
+            sys.stdout.write(told.read().decode(errors="replace"))
+    if failed:
+        session.error(f"nox {' '.join(arguments)} failed")
+
+
 def _set_up(session: nox.Session, *names: str) -> None:
     """Make the Docker engine and the images ready; quick when they are."""
     _run(session, "interpreter-tools", "setup", "--yes", *names)
@@ -109,7 +132,7 @@ def types(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """What needs no Docker engine."""
     _install(session)
-    folders = ("tests/unit", "tests/cli", "tests/mcp", "tests/setup")
+    folders = ("tests/unit", "tests/cli", "tests/mcp", "tests/setup", "tests/server")
     _test(session, "-m", "not docker", *folders, *session.posargs)
 
 
@@ -122,9 +145,10 @@ def supervisor(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def docker(session: nox.Session) -> None:
-    """What needs a real Docker engine."""
+    """What needs a real Docker engine, with the parts that are sessions of their own: ``server`` and ``examples``."""
     _install(session)
     _set_up(session)
+    _set_up(session, "ruby")  # of an example
     _test(session, "-m", "docker and not alone", *DOCKER_FOLDERS, *session.posargs, processes=3)
 
 
@@ -134,7 +158,7 @@ def alone(session: nox.Session) -> None:
     _install(session)
     _set_up(session)
     # 5: session.posargs choose no such test
-    _pytest(session, "-m", "docker and alone", *DOCKER_FOLDERS, *session.posargs, codes=(0, 5))
+    _pytest(session, "-m", "docker and alone", "tests/docker", *session.posargs, codes=(0, 5))
 
 
 @nox.session(venv_backend="none")
@@ -142,19 +166,20 @@ def beside(session: nox.Session) -> None:
     """Types and the wheel beside ``alone``, whose tests leave one of two cores idle."""
     _install(session)  # all three need the environment, and two the images
     _set_up(session)
-    one = (sys.executable, "-m", "nox", "--session")
-    with (
-        tempfile.TemporaryFile() as told,
-        subprocess.Popen((*one, "types", "build"), stdout=told, stderr=subprocess.STDOUT) as other,  # noqa: S603
-    ):
-        try:
-            session.run(*one, "alone", "--", *session.posargs, external=True)
-        finally:
-            failed = other.wait()
-            told.seek(0)
-            sys.stdout.write(told.read().decode(errors="replace"))
-    if failed:
-        session.error("types or build failed")
+    with _beside(session, "types", "build"):
+        session.run(*NOX, "alone", "--", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none")
+def together(session: nox.Session) -> None:
+    """All other tests: one run of pytest has no moment at which one of its processes is idle.
+
+    The adapters' tests run in one process, as each that collects them imports every framework, for some 17 seconds.
+    """
+    _install(session)
+    _set_up(session)
+    with _beside(session, "adapters", "supervisor", "--", "-n", "0", *session.posargs):
+        session.run(*NOX, "docker", "--", *session.posargs, external=True)
 
 
 @nox.session(venv_backend="none")

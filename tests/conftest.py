@@ -33,8 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _LONGEST = (
-    "test_hazards.py", "test_context.py", "test_garbled.py", "test_context_checkpoint.py", "test_context_fork.py",
-    "test_display.py", "test_further.py", "test_e2b.py", "test_deepagents.py", "test_inspect_ai.py",
+    "test_hazards.py", "test_context.py", "test_examples.py", "test_garbled.py", "test_context_checkpoint.py",
+    "test_context_fork.py", "test_display.py", "test_further.py", "test_e2b.py", "test_dependencies_indexes.py",
 )  # fmt: skip
 """Files that take longest: of all that a session runs, they take half of the time."""
 

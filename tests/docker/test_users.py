@@ -11,6 +11,8 @@ from interpreter_tools import ContainerConfig, ContainerStrategy, ExecutionEngin
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.docker
+
 STRATEGIES = [ContainerStrategy.PER_EXECUTION, ContainerStrategy.POOL, ContainerStrategy.PER_SESSION]
 PROGRAMS = {
     "python": """

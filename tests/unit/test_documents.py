@@ -109,3 +109,24 @@ def test_protocol_page_names_c_files_that_exist() -> None:
     named = re.findall(r"^\| `(\w+\.c)` \|", (_ROOT / "docs" / "protocol.md").read_text("utf-8"), re.MULTILINE)
     assert len(named) > 5
     assert [name for name in named if not (_ROOT / "interpreter_tools" / "supervisor" / name).exists()] == []
+
+
+_FILES_OF_TESTS = sorted(_ROOT.glob("tests/*/test_*.py"))
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in _FILES_OF_TESTS if file.parent.name in {"docker", "corpus", "examples"}]
+)
+def test_files_of_the_engine_are_marked(file: Path) -> None:
+    """A file without the mark would run in no session of nox."""
+    assert re.search(r"^pytestmark = .*\bpytest\.mark\.docker\b", file.read_text("utf-8"), re.MULTILINE)
+
+
+def test_tests_that_run_alone_are_where_their_session_looks() -> None:
+    """The session ``alone`` collects one folder, and no other session runs such a test."""
+    alone = {
+        file.parent.name
+        for file in _FILES_OF_TESTS
+        if re.search(r"^(@|pytestmark).*\bmark\.alone\b", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert alone == {"docker"}
