@@ -326,8 +326,13 @@ class Pool:
             self._peak, self._peak_at = demand, time.monotonic()
 
     def _wanted_idle(self) -> int:
-        """Return how many idle containers to have: one for each waiting caller, else as many as runs lately needed."""
-        return len(self._waiters) or max(self._floor, self._peak)
+        """Return how many idle containers to have: one for each waiting caller, else as many as runs lately needed.
+
+        A busy container that is ready right after its run is one of these: runs one after another need no second.
+        """
+        if self._waiters:
+            return len(self._waiters)
+        return max(self._floor, self._peak - sum(container.resets_at_once for container in self._busy))
 
     def _balance_in(self, delay: float) -> None:
         """Balance after ``delay`` seconds; at once when callers wait."""

@@ -80,6 +80,24 @@ async def test_container_serves_so_many_runs_and_no_more() -> None:
         await until(lambda: engine.stats().discards == {"uses": 2})
 
 
+@pytest.mark.parametrize("runs", [1, 3])
+@pytest.mark.parametrize("strategy", [POOL, ContainerStrategy.PER_EXECUTION])
+async def test_next_runs_have_containers_ahead_unless_those_of_these_serve_them(
+    strategy: ContainerStrategy, runs: int
+) -> None:
+    """Containers that are ready right after their runs need no others beside them; those that are used once do."""
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=8))
+    async with ScriptedEngine(lambda _: Answer(seconds=600), config) as engine:
+        under_way = [asyncio.create_task(engine.run("python", "", strategy=strategy, timeout=700)) for _ in range(runs)]
+        await until(lambda: engine.stats().busy == runs)
+        pool = only_pool(engine)
+        pool._balance()
+        assert len(pool._idle) + pool._starting == (0 if strategy is POOL else runs)
+        for each in under_way:
+            each.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
 async def test_background_failure_does_not_stop_a_pool() -> None:
     """A task that fails in an unforeseen way leaves the engine as it was."""
     async with engine_with(max_size=2) as engine:
