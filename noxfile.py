@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import nox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|venv"
@@ -86,7 +86,7 @@ def _test(session: nox.Session, *arguments: str, processes: int = 2, by: str = "
 
 
 @contextlib.contextmanager
-def _beside(session: nox.Session, *arguments: str) -> Iterator[None]:
+def _beside(session: nox.Session, *arguments: str) -> Generator[None]:
     """Run nox meanwhile, and print at the end what it has printed.
 
     Args:
