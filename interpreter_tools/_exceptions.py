@@ -347,12 +347,15 @@ class ImageMissing(MachineError):
 
     Attributes:
         image: its name.
+        command: the command that brings it.
     """
 
     def __init__(self, image: str) -> None:
+        tagged = image if set(image) & set(":/@") else f"{image}:latest"
+        self.command = f"interpreter-tools setup {tagged}"
         super().__init__(
             f"there is no image {image!r} on the Docker host",
-            hint="run `interpreter-tools setup`, or name another image with ContainerConfig(image=...), "
+            hint=f"run `{self.command}`, or name another image with ContainerConfig(image=...), "
             "EngineConfig(images={...}) or INTERPRETER_TOOLS_IMAGE_<LANGUAGE>",
         )
         self.image = image

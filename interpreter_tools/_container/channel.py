@@ -51,10 +51,10 @@ _WAITING = 4 * _BATCH  # bytes of contents that may wait before the container ha
 class Listener(Protocol):
     """Whoever gets the events while a request or a run is under way."""
 
-    def receive(self, event: Event) -> None:
+    def receive(self, event: Event, /) -> None:
         """Take the next event."""
 
-    def lost(self, error: InterpreterToolsError) -> None:
+    def lost(self, error: InterpreterToolsError, /) -> None:
         """Note that no other event comes, and why."""
 
 

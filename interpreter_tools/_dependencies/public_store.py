@@ -99,7 +99,7 @@ class DependencyStore:
             if image is not None:
                 shape = shape_of(language, image, names[-1], config.container, reused=False)
                 return installer_shape(shape, config, network="none")
-        raise ImageMissing(names[0] if names else "of any language")
+        raise ImageMissing(names[0])
 
     def _open(self) -> tuple[DockerClient, Container]:
         if self._client is None or self._container is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
 
@@ -19,11 +20,9 @@ from interpreter_tools._exceptions import (
     InterpreterToolsError,
     StoreFailed,
 )
-from interpreter_tools._execution.collecting import Collected
-from interpreter_tools._execution.displays import Displays
 from interpreter_tools._execution.installing import KILLED, InstallWait
-from interpreter_tools._execution.outcome import not_compiled, not_run, ran, refusal
-from interpreter_tools._execution.output import Callers, OutputBuffer
+from interpreter_tools._execution.outcome import Findings, refusal
+from interpreter_tools._execution.output import Callers
 from interpreter_tools._execution.placement import Missing, Placed
 from interpreter_tools._execution.stdin import Stdin
 from interpreter_tools._languages.compilation import TOGETHER
@@ -31,15 +30,13 @@ from interpreter_tools._protocol import Credit, Event, Exited, Files, Message, O
 from interpreter_tools._protocol.constants import Ended, Flag, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from interpreter_tools._config.patterns import Pattern
     from interpreter_tools._config.results import DependencyStream, ExecutionResult, OutputChunk, Stream
-    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._execution.calls import ToolCalls
     from interpreter_tools._execution.installing import Installed
     from interpreter_tools._execution.lease import Lease
-    from interpreter_tools._execution.outcome import Prepared
     from interpreter_tools._execution.placement import Placement
     from interpreter_tools._languages import Compilation, Job
 
@@ -74,6 +71,14 @@ _NEXT = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """A run as the listener of its channel: these functions are called by the channel, and by nobody else."""
+
+    receive: Callable[[Event], None]
+    lost: Callable[[InterpreterToolsError], None]
+
+
 class Execution:
     """A run: ``async with`` starts it, ``async for`` yields its output as it comes, ``result`` returns the result.
 
@@ -97,27 +102,20 @@ class Execution:
     ) -> None:
         self.placement = placement
         self._wait: InstallWait | None = None
-        self._failure: Installed | None = None  # why no program ran, where that is a result
-        self.prepared: Prepared | None = None  # set by the placement
         self._starting: anyio.CancelScope | None = None
         self._initial_stdin = stdin
         self._state = _State.NEW
-        self._output = OutputBuffer(capture=capture)
-        self._displays = Displays()
+        self._found = Findings(capture=capture, collect=collect)
         self._calls = calls
+        if calls is not None:
+            self._found.tool_calls = calls.calls
         self._high = _HIGH
         self._placed: Placed | None = None
         self._lease: Lease | None = None
-        self._isolation: Isolation | None = None
         self._stdin: Stdin | None = None
         self._started = asyncio.Event()  # the program, or it never will
-        self._compiled: Exited | None = None  # how the compiler ended
-        self._no_program: Refused | None = None  # why what it made was not started
-        self._exited: Exited | None = None
-        self._files = FileList()
-        self._collected = Collected(collect)
         self._collecting: asyncio.Task[InterpreterToolsError | None] | None = None
-        self._session_generated: tuple[str, ...] = ()
+        self._hearing: _Hearing | None = None  # while it has a container
         self._error: InterpreterToolsError | None = None
         self._result: ExecutionResult | None = None
         self._callers = Callers("execution")
@@ -155,7 +153,7 @@ class Execution:
         with anyio.CancelScope() as scope:
             self._starting = scope
             try:
-                placed = await self.placement.acquire(self)
+                placed = await self.placement.acquire(self._lost)
             finally:
                 self._starting = None
             if self._state is _State.ENDED:
@@ -165,8 +163,9 @@ class Execution:
                 self._install(placed)
             else:
                 self._placed, self._lease = placed, placed.lease
-                self._isolation = placed.lease.isolation
-                self._lease.channel.listen(self)
+                self._found.isolation = placed.lease.isolation
+                self._hearing = _Hearing(self._receive, self._lost)
+                self._lease.channel.listen(self._hearing)
                 self._start(placed.job, placed.lease)
 
     async def _place_again(self) -> None:
@@ -190,7 +189,7 @@ class Execution:
         """
         if self._state is not _State.ENDED:
             self._finish(ExecutionClosed("the execution was left before it ended"))
-        self._output.drop()
+        self._found.output.drop()
         if self._calls is not None:
             await self._calls.aclose()
 
@@ -218,6 +217,7 @@ class Execution:
             directory=job.directory,
         )
         lease.channel.send(b"".join((*puts, lease.channel.connection.start(start))))
+        self._found.compile_timeout = compilation.timeout
         self._change(_State.COMPILING)
         self._arm(compilation.timeout + _BACKSTOP)
 
@@ -234,7 +234,7 @@ class Execution:
             flags |= Flag.MERGED
         if self._placed is not None and self._placed.lists:
             flags |= Flag.LIST
-            self._files.tells_unchanged = True
+            self._found.files.tells_unchanged = True
         start = Start(
             job.argv,
             job.environment,
@@ -242,7 +242,7 @@ class Execution:
             flags=flags,
             timeout_ms=0 if job.timeout is None else max(1, round(job.timeout * 1000)),
             output_limit=job.output_limit or 0,
-            reset=None if self._collected.is_asked else lease.plan_reset(),
+            reset=None if self._found.collected.is_asked else lease.plan_reset(),
             directory=job.directory,
         )
         channel.send(b"".join((*puts, connection.start(start))))
@@ -267,11 +267,11 @@ class Execution:
 
     # -- what the channel says
 
-    def receive(self, event: Event) -> None:
-        """Handle the next event of the run; called by the channel."""
+    def _receive(self, event: Event) -> None:
+        """Handle the next event of the run."""
         if isinstance(event, Output):
             compiling = self._state is _State.COMPILING
-            self._output.feed(_COMPILER[event.stream] if compiling else event.stream, event.data)
+            self._found.output.feed(_COMPILER[event.stream] if compiling else event.stream, event.data)
             self._after_output()
         elif isinstance(event, Message):
             self._take_message(event)
@@ -281,12 +281,12 @@ class Execution:
             if isinstance(event, Exited):
                 self._end_compiler(event)
         elif isinstance(event, Files):
-            self._files.add(event)
+            self._found.files.add(event)
         elif isinstance(event, Exited):
-            self._exited = event
-            self._output.finish()
+            self._found.exited = event
+            self._found.output.finish()
             assert self._lease is not None
-            self._session_generated = self._lease.ended(self._files)
+            self._found.session_files = self._lease.ended(self._found.files)
             self._collect(self._lease, LeaseEnd.UNCLEAN if event.unclean else LeaseEnd.CLEAN)
         else:
             assert isinstance(event, Refused), event
@@ -303,11 +303,11 @@ class Execution:
         compilation, compiling = job.compilation, self._state is _State.COMPILING
         if compilation is not None and not compiling:
             lease.channel.compiled.discard((lease.uid, compilation.key))  # so that the next run compiles it again
-        if self._compiled is None:
+        if self._found.compiled is None:
             argv = compilation.argv if compiling and compilation is not None else job.argv
             self._finish(refusal(refused, program=argv[0], image=lease.image), LeaseEnd.UNUSED)
         elif refused.why is Why.PROGRAM:  # a library, for one
-            self._no_program = refused
+            self._found.no_program = refused
             lease.ended(FileList())
             self._finish(None, LeaseEnd.CLEAN)
         else:
@@ -315,12 +315,12 @@ class Execution:
 
     def _collect(self, lease: Lease, end: LeaseEnd) -> None:
         """End a run whose program has ended, once the files that were asked for are read."""
-        paths = self._collected.wanted(self._files)
+        paths = self._found.collected.wanted(self._found.files)
         if not paths:
             self._finish(None, end)
             return
         self._change(_State.COLLECTING)
-        lease.channel.quit(self)
+        self._quit(lease)
         lease.channel.resume()
         self._collecting = asyncio.create_task(self._read_files(lease, paths))
         # not in a `finally` of the task: a task that is cancelled before its first step never enters its function
@@ -329,7 +329,7 @@ class Execution:
     async def _read_files(self, lease: Lease, paths: Sequence[bytes]) -> InterpreterToolsError | None:
         """Read the files that were asked for; return the error that ended the reading."""
         try:
-            await self._collected.read(lease.channel, paths, uid=lease.uid)
+            await self._found.collected.read(lease.channel, paths, uid=lease.uid)
         except InterpreterToolsError as error:
             return error
         return None
@@ -352,8 +352,8 @@ class Execution:
         assert self._placed is not None
         job, lease = self._placed.job, self._placed.lease
         assert job.compilation is not None
-        self._output.finish()
-        self._compiled = exited
+        self._found.output.finish()
+        self._found.compiled = exited
         if exited.exit_code in {0, TOGETHER} and exited.ended is Ended.EXITED and not exited.unclean:
             if job.compilation.key and exited.exit_code != TOGETHER:
                 lease.channel.compiled.add((lease.uid, job.compilation.key))
@@ -367,9 +367,9 @@ class Execution:
             self._calls.feed(message.connection, message.data)
             if message.data:
                 return
-        result = self._displays.feed(message.connection, message.data)
+        result = self._found.displays.feed(message.connection, message.data)
         if result is not None:
-            self._output.show(result)
+            self._found.output.show(result)
             self._after_output()
 
     def _take_room(self, event: Credit | Told) -> None:
@@ -381,7 +381,7 @@ class Execution:
             self._stdin.credited()
 
     def _after_output(self) -> None:
-        if self._output.waiting > self._high and self._lease is not None:
+        if self._found.output.waiting > self._high and self._lease is not None:
             self._lease.channel.pause()
         self._callers.wake_consumer()
 
@@ -396,22 +396,22 @@ class Execution:
             self._finish(StoreFailed("packages were installed, but are not in the dependency store"))
 
     def _installer_wrote(self, stream: DependencyStream, data: bytes) -> None:
-        self._output.feed(stream, data)
+        self._found.output.feed(stream, data)
         self._callers.wake_consumer()
 
     def _installed(self, ended: Installed | InterpreterToolsError) -> None:
         """Go on once the packages are there, or end the run without them."""
-        self._output.finish()
+        self._found.output.finish()
         assert self._wait is not None
         if isinstance(ended, InterpreterToolsError):
             self._finish(ended)
         elif ended.exit_code:
-            self._failure = ended
+            self._found.failure = ended
             self._finish(None)
         else:
             self._wait.spawn(self._place_again())
 
-    def lost(self, error: InterpreterToolsError) -> None:
+    def _lost(self, error: InterpreterToolsError) -> None:
         """End the run with an error: its container went away, or its session ends."""
         self._finish(error)
 
@@ -449,8 +449,14 @@ class Execution:
     def _return_lease(self, end: LeaseEnd) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
-            lease.channel.quit(self)
+            self._quit(lease)
             lease.release(end)
+
+    def _quit(self, lease: Lease) -> None:
+        """Listen to the container no longer."""
+        if self._hearing is not None:
+            lease.channel.quit(self._hearing)
+            self._hearing = None
 
     def _arm(self, delay: float) -> None:
         self._backstop = AwakeTimer(delay, self._backstop_due)
@@ -474,9 +480,9 @@ class Execution:
 
     async def __anext__(self) -> OutputChunk:
         while True:
-            chunk = self._output.pop()
+            chunk = self._found.output.pop()
             if chunk is not None:
-                if self._output.waiting < _LOW and self._lease is not None and self._state is not _State.ENDED:
+                if self._found.output.waiting < _LOW and self._lease is not None and self._state is not _State.ENDED:
                     self._lease.channel.resume()
                 return chunk
             if self._state is _State.NEW:
@@ -507,7 +513,7 @@ class Execution:
         if self._state is _State.NEW:
             raise ExecutionClosed("start the execution first", hint="use `async with engine.stream(...) as execution`")
         if self._state is not _State.ENDED:
-            self._output.drop()
+            self._found.output.drop()
             if self._lease is not None:
                 self._lease.channel.resume()
             await self._callers.end()
@@ -516,34 +522,11 @@ class Execution:
         if self._result is None and self._calls is not None:
             await self._calls.aclose()
         if self._result is None:
-            result = self._build()
-            self._result = result if self.prepared is None else self.prepared.tell(result)
+            if self._wait is not None:
+                self._found.dependency_time = self._wait.seconds
+            result, prepared = self._found.result(), self.placement.prepared
+            self._result = result if prepared is None else prepared.tell(result)
         return self._result
-
-    def _build(self) -> ExecutionResult:
-        seconds = 0.0 if self._wait is None else self._wait.seconds
-        if self._exited is not None:
-            return ran(
-                self._exited,
-                self._output,
-                self._displays,
-                self._files,
-                self._session_generated,
-                collected=self._collected,
-                dependency_time=seconds,
-                compile_time=0.0 if self._compiled is None else self._compiled.wall_us / 1e6,
-                tool_calls=() if self._calls is None else tuple(self._calls.calls),
-                isolation=self._isolation,
-            )
-        if self._compiled is not None:
-            assert self._placed is not None
-            assert self._placed.job.compilation is not None
-            timeout = self._placed.job.compilation.timeout
-            return not_compiled(
-                self._compiled, self._output, refused=self._no_program, timeout=timeout, dependency_time=seconds
-            )
-        assert self._failure is not None
-        return not_run(self._failure, self._output, dependency_time=seconds)
 
     async def send_stdin(self, data: bytes) -> None:
         """Send bytes to the program; return once they are on their way, which may wait for the program to read.
@@ -586,5 +569,5 @@ class Execution:
         if self._state in {_State.COMPILING, _State.RUNNING} and self._lease is not None:
             self._lease.channel.send(self._lease.channel.connection.kill())
         elif self._state in {_State.STARTING, _State.INSTALLING}:
-            self._failure = KILLED
+            self._found.failure = KILLED
             self._finish(None)

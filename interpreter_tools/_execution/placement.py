@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from interpreter_tools._execution.lease import Lease
     from interpreter_tools._execution.outcome import Prepared
     from interpreter_tools._languages import Job
+
+    End: TypeAlias = Callable[[InterpreterToolsError], None]
 
 
 class Missing(NamedTuple):
@@ -42,24 +44,20 @@ class Placed(NamedTuple):
     lists: bool = False
 
 
-class Run(Protocol):
-    """The run that is placed.
-
-    Attributes:
-        prepared: what is decided about its packages; the placement sets it, and the result tells of it.
-    """
-
-    prepared: Prepared | None
-
-    def lost(self, error: InterpreterToolsError) -> None:
-        """End the run with an error, from outside."""
-
-
 class Placement(Protocol):
     """Finds the place of one run. It is asked again after each installation; no lease is open then."""
 
-    async def acquire(self, run: Run) -> Placed | Missing:
-        """Return a container for the run, or what must be installed first."""
+    @property
+    def prepared(self) -> Prepared | None:
+        """The decisions about the run's packages, of which its result tells."""
+        ...
+
+    async def acquire(self, end: End) -> Placed | Missing:
+        """Return a container for the run, or what must be installed first.
+
+        Args:
+            end: ends the run with an error, from outside.
+        """
         ...
 
     def leave(self) -> None:
@@ -73,11 +71,16 @@ class LaterPlacement:
         self._make = make
         self._made: Placement | None = None
 
-    async def acquire(self, run: Run) -> Placed | Missing:
+    @property
+    def prepared(self) -> Prepared | None:
+        """The decisions about the run's packages; None before it starts."""
+        return None if self._made is None else self._made.prepared
+
+    async def acquire(self, end: End) -> Placed | Missing:
         """Return a container for the run, or what must be installed first."""
         if self._made is None:
             self._made = await self._make()
-        return await self._made.acquire(run)
+        return await self._made.acquire(end)
 
     def leave(self) -> None:
         """Note that the run has ended."""

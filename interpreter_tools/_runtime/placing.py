@@ -10,7 +10,8 @@ from interpreter_tools._languages import plan
 from interpreter_tools._runtime.preparing import complete
 
 if TYPE_CHECKING:
-    from interpreter_tools._execution.placement import Run
+    from interpreter_tools._execution.outcome import Prepared
+    from interpreter_tools._execution.placement import End
     from interpreter_tools._languages import Job
     from interpreter_tools._runtime.request import RunRequest
     from interpreter_tools._runtime.runtime import Fitting, Runtime
@@ -24,9 +25,14 @@ class PoolPlacement:
         self._request = request
         self._complete = False
 
-    async def acquire(self, run: Run) -> Placed | Missing:
+    @property
+    def prepared(self) -> Prepared:
+        """The decisions about the run's packages."""
+        return self._request.prepared
+
+    async def acquire(self, end: End) -> Placed | Missing:
         """Return a container for the run, or the packages that must be installed first."""
-        run.prepared = self._request.prepared
+        del end  # nobody ends the run of a pool's container from outside
         runtime = self._runtime
         if not self._complete:
             self._request = await complete(self._request, runtime)

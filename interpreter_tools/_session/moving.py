@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from interpreter_tools._container.channel import Channel
     from interpreter_tools._container.file_list import FileList
     from interpreter_tools._container.lease_end import LeaseEnd
-    from interpreter_tools._execution.placement import Run
+    from interpreter_tools._execution.placement import End
     from interpreter_tools._protocol import Reset
     from interpreter_tools._session.record import Record
 
@@ -94,9 +94,14 @@ class _Visit:
     def leave(self) -> None:
         """Do nothing: the session has the turn."""
 
-    async def acquire(self, run: Run) -> Placed:
+    @property
+    def prepared(self) -> None:
+        """None: no packages are decided about."""
+        return
+
+    async def acquire(self, end: End) -> Placed:
         """Return the container, and the program."""
-        del run
+        del end
         job = Job(
             argv=("sh", "-c", self._script),
             booted=False,

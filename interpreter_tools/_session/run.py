@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from interpreter_tools._config.options import Resolved
     from interpreter_tools._container.shape import Shape
     from interpreter_tools._exceptions import InterpreterToolsError
-    from interpreter_tools._execution.placement import Run
+    from interpreter_tools._execution.outcome import Prepared
+    from interpreter_tools._execution.placement import End
     from interpreter_tools._runtime.request import RunRequest
     from interpreter_tools._runtime.runtime import Runtime
     from interpreter_tools._session.turns import Turns
@@ -160,7 +161,7 @@ class SessionRun:
         self._request = request
         self._runs = runs
         self._complete = False
-        self._run: Run | None = None
+        self._end: End | None = None
         self._has_turn = False
         self._acquiring = False
         self._left = False
@@ -168,10 +169,14 @@ class SessionRun:
     def __repr__(self) -> str:
         return f"<SessionRun [{'placed' if self.lease else 'has the turn' if self._has_turn else 'waiting'}]>"
 
-    async def acquire(self, run: Run) -> Placed | Missing:
+    @property
+    def prepared(self) -> Prepared:
+        """The decisions about the run's packages."""
+        return self._request.prepared
+
+    async def acquire(self, end: End) -> Placed | Missing:
         """Return a container of the session, or the packages that must be installed first."""
-        self._run = run
-        run.prepared = self._request.prepared
+        self._end = end
         self._acquiring = True
         try:
             if not self._has_turn:
@@ -189,8 +194,8 @@ class SessionRun:
 
     def abandon(self, error: InterpreterToolsError) -> None:
         """End the run for its caller."""
-        if self._run is not None and not self._acquiring:
-            self._run.lost(error)
+        if self._end is not None and not self._acquiring:
+            self._end(error)
 
     def _lease_ended(self, began: bool) -> None:
         assert self.lease is not None

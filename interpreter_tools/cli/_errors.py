@@ -39,7 +39,6 @@ _PYTHON = re.compile(r"[A-Za-z_.]+\(|\w=|Config\b|\bNone\b|session")  # a hint t
 
 _HINTS: dict[type[InterpreterToolsError], str] = {
     UnknownLanguage: "name a language with --language; a table [languages.NAME] in the file of --config adds others",
-    ImageMissing: "run `interpreter-tools setup`, or name another image with --image",
     NetworkMissing: "make the network with `docker network create NAME`, or leave --network out",
     InterpreterMissing: "make the image again with `interpreter-tools setup --update`, or name one with --image",
     PoolTimeout: "start fewer runs at the same time, or raise INTERPRETER_TOOLS_POOL__WAIT_TIMEOUT",
@@ -61,6 +60,25 @@ def tell(
     return USAGE if isinstance(error, UsageError) else failed
 
 
+def tell_missing(command: str, error: ModuleNotFoundError, *, extras: str) -> int:
+    """Say which extras bring a package that a command needs, and return the command's status.
+
+    Args:
+        command: the command.
+        error: raised where the command's own modules were imported.
+        extras: the names of the extras, with commas.
+
+    Raises:
+        ModuleNotFoundError: a module of our own, or of Python's, is not there.
+    """
+    name = (error.name or "").partition(".")[0]
+    if name in {"", "interpreter_tools", *sys.stdlib_module_names}:
+        raise error
+    hint = f'pip install "interpreter-tools[{extras}]"'
+    sys.stderr.write(f"interpreter-tools {command}: it needs {name}, which is not installed: {hint}\n")
+    return 1
+
+
 def _flag(name: re.Match[str]) -> str:
     return FLAGS[name[0]]
 
@@ -80,6 +98,8 @@ def explain(error: InterpreterToolsError, *, given: Collection[str] = ()) -> str
             hint = _LIMITS.sub(_flag, hint)
     if isinstance(error, InterpreterMissing) and error.language is not None:
         return f"{message}\n  hint: run it with --language {error.language}, or name another image with --image"
+    if isinstance(error, ImageMissing):
+        return f"{message}\n  hint: run `{error.command}`, or name another image with --image"
     chosen = next((found for kind, found in _HINTS.items() if isinstance(error, kind)), None)
     if chosen is not None:
         meant = _MEANT.match(hint)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from interpreter_tools._exceptions import InterpreterToolsError
-from interpreter_tools.cli._errors import tell
+from interpreter_tools.cli._errors import tell, tell_missing
 from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from interpreter_tools.cli._limits import Limits
 
-_MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[cli,mcp]"'
 _FAILED = 1
 _TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
@@ -35,10 +33,7 @@ async def run_mcp(
             tools_of_servers,
         )
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"mcp", "mcp_types", "pydantic", "uvicorn"}:
-            raise
-        sys.stderr.write(f"interpreter-tools mcp: {_MISSING}\n")
-        return _FAILED
+        return tell_missing("mcp", error, extras="cli,mcp")
     try:
         address = None if http is None else HttpAddress.parse(http)
         config = limits.over(load_settings("mcp", config_file))

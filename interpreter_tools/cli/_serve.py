@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from interpreter_tools._exceptions import InterpreterToolsError
-from interpreter_tools.cli._errors import tell
+from interpreter_tools.cli._errors import tell, tell_missing
 from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from interpreter_tools.cli._limits import Limits
 
-_MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[cli,server]"'
-_OPTIONAL = {"starlette", "uvicorn", "prometheus_client", "python_multipart", "trustme", "websockets"}
 _FAILED = 1
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -47,10 +44,7 @@ async def run_serve(call: ServeCall, *, limits: Limits, config_file: Path | None
     try:
         from interpreter_tools.server._serve import Address, serve  # noqa: PLC0415 - optional
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _OPTIONAL:
-            raise
-        sys.stderr.write(f"interpreter-tools serve: {_MISSING}\n")
-        return _FAILED
+        return tell_missing("serve", error, extras="cli,server")
     from interpreter_tools.server import ServerConfig  # noqa: PLC0415 - optional
 
     given = {"runs": call.runs, "queue": call.queue, "sandboxes": call.sandboxes}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from interpreter_tools._config.model import PoolConfig
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools._exit_status import BROKEN_PIPE
-from interpreter_tools.cli._errors import tell
+from interpreter_tools.cli._errors import tell, tell_missing
 from interpreter_tools.cli._settings import load_settings
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from interpreter_tools._config.model import EngineConfig
     from interpreter_tools.cli._limits import Limits
 
-_MISSING = 'it needs a package that is not installed: pip install "interpreter-tools[shell]"'
 _VARIABLE = "INTERPRETER_TOOLS_MODEL"
 
 
@@ -37,10 +35,7 @@ async def run_interactive(
     try:
         from interpreter_tools.shell import ShellOptions, run_shell  # noqa: PLC0415 - optional
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"prompt_toolkit", "pygments"}:
-            raise
-        sys.stderr.write(f"interpreter-tools shell: {_MISSING}\n")
-        return 1
+        return tell_missing("shell", error, extras="shell")
     try:
         options = ShellOptions(language=language, tries=tries)
         config = _config(limits.over(load_settings("shell", config_file)), docker_host)

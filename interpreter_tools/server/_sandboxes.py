@@ -10,15 +10,16 @@ import string
 import time
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from interpreter_tools._config.model import ContainerStrategy, SessionConfig
+from interpreter_tools._config.options import with_limits
 from interpreter_tools.server._errors import NoSuchSandbox, Refused, Unavailable
 from interpreter_tools.server._sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interpreter_tools._config.model import ContainerConfig
+    from interpreter_tools._config.options import RunLimits
     from interpreter_tools._engine import ExecutionEngine
     from interpreter_tools.server._config import ServerConfig
     from interpreter_tools.server._keys import Owner
@@ -57,36 +58,27 @@ class Sandboxes:
         self,
         owner: Owner,
         *,
-        image: str | None = None,
         template: str = "",
         timeout: float | None = None,
         environment: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
-        network: bool = False,
-        memory: str | int | None = None,
-        cpus: str | float | None = None,
-        sharing: Literal["isolated", "shared"] = "isolated",
+        container: ContainerConfig | None = None,
         on_timeout: Literal["kill", "pause"] = "kill",
     ) -> Sandbox:
         """Make a sandbox. Its container comes with the first use, so that its language is known then.
 
         Args:
             owner: whose it is.
-            image: the image of its containers; None means the one of each language.
             template: the name that the client gave for it.
             timeout: seconds that it lives; None means ``ServerConfig.sandbox_timeout``.
             environment: variables of its contexts and commands.
             metadata: what the client wants to find it by.
-            network: True gives its programs a network.
-            memory: the memory limit; None means the engine's.
-            cpus: the limit of cores; None means the engine's.
-            sharing: ``"shared"`` has contexts of several images see one workspace, and costs a volume.
+            container: the configuration of its containers, see ``container_of``; None means the engine's.
             on_timeout: what the end of its time does.
 
         Raises:
             Refused: the owner, or the server, has as many sandboxes as it may.
             Unavailable: the server stops.
-            ConfigurationError: a limit cannot work.
         """
         if self._closed:
             raise Unavailable("the server stops", reason="stopping", retry_after=5)
@@ -94,22 +86,11 @@ class Sandboxes:
         if len(self._by_id) >= self._config.sandboxes:
             message = f"there are {len(self._by_id)} sandboxes, as many as the server holds"
             raise Refused(message, reason="sandboxes", retry_after=5)
-        base = self._engine.config.container
-        changes: dict[str, object] = {}
-        if image is not None:
-            changes["image"] = image
-        if network and base.network == "none":
-            changes["network"] = _NETWORK
-        if memory is not None:
-            changes["memory_limit"] = memory
-        if cpus is not None:
-            changes["cpu_limit"] = cpus
         sandbox_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
         session = self._engine.session(
             SessionConfig(
                 strategy=ContainerStrategy.PER_SESSION,
-                container=msgspec.structs.replace(base, **changes) if changes else None,
-                workspace_sharing=sharing,
+                container=container,
                 session_id=f"sandbox-{sandbox_id}",
                 enforce_new_session=True,
                 idle_timeout=None,  # this table ends it
@@ -131,6 +112,21 @@ class Sandboxes:
         self._by_id[sandbox_id] = sandbox
         sandbox.set_timeout(self._config.sandbox_timeout if timeout is None else timeout)
         return sandbox
+
+    def container_of(self, limits: RunLimits, *, network: bool) -> ContainerConfig:
+        """Return the engine's configuration of containers, changed for one sandbox.
+
+        Args:
+            limits: what differs from the engine's.
+            network: True gives its programs a network.
+
+        Raises:
+            ConfigurationError: a limit cannot work.
+        """
+        config = self._engine.config
+        if network and config.container.network == "none":
+            limits = {**limits, "network": _NETWORK}
+        return with_limits(config, limits).container
 
     def get(self, owner: Owner, sandbox_id: str) -> Sandbox:
         """Return a sandbox of an owner.

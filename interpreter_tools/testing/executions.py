@@ -13,7 +13,7 @@ from interpreter_tools._protocol.constants import Ended
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from interpreter_tools._execution.placement import Run
+    from interpreter_tools._execution.placement import End
     from interpreter_tools.testing.sandbox import Sandbox
 
 
@@ -42,15 +42,20 @@ class Placing:
 
     Attributes:
         left: the number of runs that have ended.
+        end: ends the run with an error, from outside; None before it starts.
+        prepared: no decisions about packages.
     """
+
+    prepared = None
 
     def __init__(self, acquire: Callable[[], Awaitable[Placed | Missing]]) -> None:
         self._acquire = acquire
         self.left = 0
+        self.end: End | None = None
 
-    async def acquire(self, run: Run) -> Placed | Missing:
+    async def acquire(self, end: End) -> Placed | Missing:
         """Return the place that the test chose."""
-        del run
+        self.end = end
         return await self._acquire()
 
     def leave(self) -> None:

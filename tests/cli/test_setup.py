@@ -23,6 +23,41 @@ main()
 """
 
 
+WITHOUT_EXTRAS = """
+import sys
+from importlib import metadata
+
+from packaging.requirements import Requirement
+
+kept, left = set(), ["interpreter-tools", "cyclopts", "rich"]
+while left:
+    name = left.pop()
+    if name not in kept:
+        kept.add(name)
+        needed = map(Requirement, metadata.requires(name) or ())
+        left += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+kept = {name.lower().replace("_", "-") for name in kept}
+refused = {
+    module
+    for module, owners in metadata.packages_distributions().items()
+    if not {owner.lower().replace("_", "-") for owner in owners} & kept
+}
+
+
+class Refusal:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in refused:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+for module in [module for module in sys.modules if module.partition(".")[0] in refused]:
+    del sys.modules[module]
+sys.meta_path.insert(0, Refusal())
+from interpreter_tools.cli import main
+main()
+"""
+
+
 def used() -> float:
     """Return the seconds of processor time that ended children have taken: other than time, they know no neighbours."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -126,6 +161,17 @@ def test_missing_packages_are_named():
         b"interpreter-tools: the command line needs packages that are not installed: "
         b'pip install "interpreter-tools[cli]"\n'
     )
+
+
+@pytest.mark.parametrize(("command", "extras"), [("mcp", "cli,mcp"), ("serve", "cli,server"), ("shell", "shell")])
+def test_commands_that_need_an_extra_name_it(command: str, extras: str):
+    """With the command line's own packages alone, whichever of the others is looked for first."""
+    call = [sys.executable, "-c", WITHOUT_EXTRAS, command]
+    done = subprocess.run(call, capture_output=True, check=False, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 1
+    said = done.stderr.decode()
+    assert said.startswith(f"interpreter-tools {command}: it needs ")
+    assert said.endswith(f', which is not installed: pip install "interpreter-tools[{extras}]"\n')
 
 
 def test_help_names_the_commands():

@@ -265,7 +265,8 @@ class Waiting:
         self.sandbox = Sandbox()
         self.used: list[Sandbox] = []
         self.installs = Installs()
-        self.execution = Execution(Placing(self.acquire), stdin=stdin, capture=True)
+        self.placing = Placing(self.acquire)
+        self.execution = Execution(self.placing, stdin=stdin, capture=True)
 
     async def acquire(self) -> Placed:
         """Another container each time."""
@@ -386,7 +387,8 @@ async def test_waiting_ends_with_the_run(how: str) -> None:
             await execution.kill()
             assert (await execution.result()).outcome == "killed"
         elif how == "end":
-            execution.lost(SessionClosed("no"))
+            assert waiting.placing.end is not None
+            waiting.placing.end(SessionClosed("no"))
             with pytest.raises(SessionClosed):
                 await execution.result()
     assert waiting.installs.left == 1

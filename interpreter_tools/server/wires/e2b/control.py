@@ -157,14 +157,14 @@ class Control:
         _check_supported(asked)
         image = await image_of(self._core, asked.template_id)
         seconds = self._seconds(asked.timeout)
-        sandbox = await self._core.sandboxes.create(
+        sandboxes = self._core.sandboxes
+        sandbox = await sandboxes.create(
             owner,
-            image=image,
             template=asked.template_id or "base",
             timeout=seconds + _STARTING,
             environment=asked.env_vars or {},
             metadata=asked.metadata or {},
-            network=asked.allow_internet_access is True,
+            container=sandboxes.container_of({"image": image}, network=asked.allow_internet_access is True),
             on_timeout="pause" if asked.auto_pause else "kill",
         )
         sandbox.environment = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
+    from interpreter_tools._config.options import RunLimits
     from interpreter_tools.server._core import Core
     from interpreter_tools.server.wires.opensandbox._boxes import Box, Boxes
 
@@ -127,21 +128,24 @@ class Lifecycle:
         metadata = asked.metadata or {}
         if sum(len(name) + len(value) for name, value in metadata.items()) > _MOST_METADATA:
             raise BadRequest(f"metadata is larger than {_MOST_METADATA} characters")
-        limits = asked.resource_limits or {}
+        resources = asked.resource_limits or {}
         longest = self._core.config.longest_timeout
         timeout = longest if asked.timeout is None else asked.timeout
         if not 0 < timeout <= longest:
             raise BadRequest(f"timeout is not above 0 and up to {longest:g} seconds")
-        sandbox = await self._core.sandboxes.create(
+        limits: RunLimits = {"image": await self._image(asked.image.uri)}
+        if "memory" in resources:
+            limits["memory_limit"] = _memory(resources["memory"])
+        if "cpu" in resources:
+            limits["cpu_limit"] = _cpus(resources["cpu"])
+        sandboxes = self._core.sandboxes
+        sandbox = await sandboxes.create(
             owner,
-            image=await self._image(asked.image.uri),
             template=asked.image.uri[:200],
             timeout=timeout,
             environment={name: value or "" for name, value in (asked.env or {}).items()},
             metadata=metadata,
-            network=_wants_network(asked.network_policy),
-            memory=None if "memory" not in limits else _memory(limits["memory"]),
-            cpus=None if "cpu" not in limits else _cpus(limits["cpu"]),
+            container=sandboxes.container_of(limits, network=_wants_network(asked.network_policy)),
         )
         box = self._boxes.add(
             sandbox, image=asked.image.uri, entrypoint=asked.entrypoint or ["tail", "-f", "/dev/null"]
