@@ -209,10 +209,8 @@ class _Imports:
                 "2 GB to download: an import alone does not install them; ask for it with dependencies"
             ] = None
             return
-        meant = similar_package(self._kind, plain)
-        doubt = "" if meant is None else f" (is {meant!r} meant?)"
         self.notes[
-            f"{name!r} is imported, but is not the name of a well-known package{doubt}: nothing is installed for it, "
+            f"{name!r} is imported, but is not the name of a well-known package{_doubt(self._kind, plain)}: nothing is installed for it, "
             "as anyone can publish a package of any name; if it is right, ask for it with dependencies"
         ] = None
 
@@ -318,6 +316,30 @@ async def imported_packages(
     if kind == "pip":
         search.add_companions()
     return tuple(name for name in search.packages if name not in named), tuple(search.notes)
+
+
+def known_only(kind: Kind, specifiers: tuple[str, ...], *, how: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the well-known ones of packages that a program's text names, and what is said about the others.
+
+    Args:
+        kind: of the packages.
+        specifiers: normalised.
+        how: how the text names them, for what is said, such as ``"pip install"``.
+    """
+    known = known_packages(kind)
+    taken = tuple(each for each in specifiers if package_name(kind, each) in known and ":" not in each)  # nor of a URL
+    notes = (
+        f"{how} of {package_name(kind, each)!r}: nothing is installed for it, as it is not the name of a well-known "
+        f"package{_doubt(kind, package_name(kind, each))}; if it is right, ask for it with dependencies"
+        for each in specifiers
+        if each not in taken
+    )
+    return taken, tuple(notes)
+
+
+def _doubt(kind: Kind, name: str) -> str:
+    meant = similar_package(kind, name)
+    return "" if meant is None else f" (is {meant!r} meant?)"
 
 
 async def needed_system_packages(

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from interpreter_tools._config.paths import WORKSPACE
-from interpreter_tools._dependencies.wanted import Packages, correct, imported_packages, needed_system_packages
+from interpreter_tools._dependencies.wanted import (
+    Packages,
+    correct,
+    imported_packages,
+    known_only,
+    needed_system_packages,
+)
 from interpreter_tools._languages.imports import grammar_of
 from interpreter_tools._languages.magics import read_calls, read_installs
 from interpreter_tools._languages.manifests import HEADER, Declared, app_packages, python_is_met, script_header
@@ -114,8 +120,9 @@ async def find_packages(
             if code is not None and grammar_of(path) is not None:
                 called = read_calls(kind, code.decode("utf-8", "replace"))
                 named, changed = await correct(kind, called.packages, inventory)
-                own = add_packages(kind, own, named, field=called.field)
-                notes.extend(changed)
+                known, unknown = known_only(kind, named, how=called.field)
+                own = add_packages(kind, own, known, field=called.field)
+                notes.extend((*changed, *unknown))
                 imported, refused = await imported_packages(
                     kind, await inventory(), read, path=path, code=code, asked=own
                 )

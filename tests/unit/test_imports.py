@@ -12,7 +12,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from interpreter_tools._dependencies.inventory import Inventory
-from interpreter_tools._dependencies.wanted import correct, imported_packages, needed_system_packages
+from interpreter_tools._dependencies.wanted import correct, imported_packages, known_only, needed_system_packages
 from interpreter_tools._languages.imports import Imported, grammar_of, read_imports
 from interpreter_tools._languages.known import (
     companions,
@@ -361,3 +361,22 @@ async def test_system_packages_that_are_needed() -> None:
     packages, notes = await needed_system_packages("pip", ("graphviz",), alpine)
     assert packages == ()
     assert "system_dependencies" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "taken"),
+    [
+        ("pip", ("six>=1", "requests[socks]", "reqeusts", "nobody-knows-this"), ("six>=1", "requests[socks]")),
+        ("pip", ("six @ https://localhost/six.whl",), ()),
+        ("npm", ("lodash@4", "@babel/core", "nobody-knows-this"), ("lodash@4", "@babel/core")),
+        ("npm", ("lodash@npm:nobody-knows-this",), ()),
+    ],
+)
+def test_names_that_nobody_knows_are_not_taken_from_a_text(
+    kind: Kind, named: tuple[str, ...], taken: tuple[str, ...]
+) -> None:
+    """Anyone can publish a package of any name, and what a model calls it may be of nobody's."""
+    known, notes = known_only(kind, named, how="install")
+    assert known == taken
+    assert len(notes) == len(named) - len(taken)
+    assert all("not the name of a well-known package" in note for note in notes)
