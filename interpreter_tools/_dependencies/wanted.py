@@ -210,8 +210,9 @@ class _Imports:
             ] = None
             return
         self.notes[
-            f"{name!r} is imported, but is not the name of a well-known package{_doubt(self._kind, plain)}: nothing is installed for it, "
-            "as anyone can publish a package of any name; if it is right, ask for it with dependencies"
+            f"{name!r} is imported, but is not the name of a well-known package{_doubt(self._kind, plain)}: nothing is "
+            "installed for it, as anyone can publish a package of any name; if it is right, ask for it with "
+            "dependencies"
         ] = None
 
     async def _judge(self, name: str, members: tuple[str, ...], path: str) -> str | None:
@@ -337,7 +338,7 @@ def known_only(kind: Kind, specifiers: tuple[str, ...], *, how: str) -> tuple[tu
     return taken, tuple(notes)
 
 
-def _doubt(kind: Kind, name: str) -> str:
+def _doubt(kind: str, name: str) -> str:
     meant = similar_package(kind, name)
     return "" if meant is None else f" (is {meant!r} meant?)"
 
