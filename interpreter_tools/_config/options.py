@@ -456,9 +456,34 @@ def _container(
     }
     if not changes:
         return own
-    container = msgspec.structs.replace(own, **changes)
+    container = _changed(own, changes)
     _check_sizes(options, container, own, strategy, shared=shared)
     return container
+
+
+def _changed(own: ContainerConfig, changes: Mapping[str, object]) -> ContainerConfig:
+    """Return a configuration with changes; for those of a run before this one, the same object, checked already.
+
+    The identity of ``own`` stands for it in the key, as no variable of it can be hashed.
+    """
+    try:
+        key = (id(own), *((name, type(value), value) for name, value in changes.items()))
+        known = _CHANGED.get(key)
+    except TypeError:  # a value that cannot be hashed
+        return msgspec.structs.replace(own, **changes)
+    if known is not None:
+        return known[1]
+    container = msgspec.structs.replace(own, **changes)
+    if len(_CHANGED) >= _MOST_CHANGED:
+        _CHANGED.clear()
+    _CHANGED[key] = own, container
+    return container
+
+
+_CHANGED: dict[tuple[object, ...], tuple[ContainerConfig, ContainerConfig]] = {}
+"""Configurations that differ from another one, which each entry holds, so that its id stays its own."""
+
+_MOST_CHANGED = 256
 
 
 def _usual_limits(config: EngineConfig, session: SessionConfig | None) -> tuple[float | None, str | int | None]:

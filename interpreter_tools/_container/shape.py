@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from interpreter_tools._docker import ImageInfo
     from interpreter_tools._languages import LanguageConfig
 
+_MOST_KNOWN = 256
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The image, the limits and the interpreter of a container; containers of equal shapes can replace each other.
 
     Attributes:
@@ -64,7 +67,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         boot = {name: getattr(self, name) for name in ("boot_mode", "boot_command", "boot_environment")}
         return msgspec.structs.replace(other, **boot).key == self.key
 
-    @property
+    @functools.cached_property
     def key(self) -> tuple[object, ...]:
         """The key of the shape, equal for containers that can replace each other."""
         config = self.config
@@ -89,6 +92,36 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             self.workspace_volume,
             self.uid,
         )
+
+
+class Shapes:
+    """Shapes without mounts that runs have asked for: the next run of the same kind takes the same."""
+
+    def __init__(self) -> None:
+        # Found by the identity of their parts. An entry holds its parts, so that their ids stay theirs.
+        self._known: dict[tuple[object, ...], tuple[Shape, tuple[object, ...]]] = {}
+
+    def find(
+        self,
+        language: LanguageConfig,
+        image: ImageInfo,
+        name: str,
+        config: ContainerConfig,
+        *,
+        reused: bool,
+        only_boxed: bool,
+    ) -> Shape:
+        """Return what ``shape_of`` returns for these arguments."""
+        parts = (language, image, config)
+        key = (*map(id, parts), name, reused, only_boxed)
+        known = self._known.get(key)
+        if known is not None:
+            return known[0]
+        shape = shape_of(language, image, name, config, reused=reused, only_boxed=only_boxed)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[key] = shape, parts
+        return shape
 
 
 def shape_of(

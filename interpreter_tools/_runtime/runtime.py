@@ -19,7 +19,7 @@ from interpreter_tools._config.paths import WORKSPACE
 from interpreter_tools._container.boxes import Boxes
 from interpreter_tools._container.container import Container
 from interpreter_tools._container.images import ImageCatalog, image_name
-from interpreter_tools._container.shape import Shape, shape_of
+from interpreter_tools._container.shape import Shape, Shapes, shape_of
 from interpreter_tools._container.sources import MountSource, find_sources
 from interpreter_tools._dependencies import Installs
 from interpreter_tools._dependencies.inventory import Inventories
@@ -97,6 +97,7 @@ class Runtime:
         self.traits = traits
         self.boxes = Boxes(client.endpoint.url, traits, config.isolation)
         self.images = ImageCatalog(client)
+        self._shapes = Shapes()
         self.tasks = BackgroundTasks()
         self.pools: dict[tuple[object, ...], Pool] = {}
         self.loop = asyncio.get_running_loop()
@@ -227,9 +228,12 @@ class Runtime:
         sources = await self._find_sources(options.container)
         self.check()  # no pool must be made from now on, as nobody would close it
         reused, only_boxed = self._reuse(options.strategy)
-        shape = shape_of(
-            language, image, name, options.container, reused=reused, only_boxed=only_boxed, sources=sources
-        )
+        if sources:
+            shape = shape_of(
+                language, image, name, options.container, reused=reused, only_boxed=only_boxed, sources=sources
+            )
+        else:
+            shape = self._shapes.find(language, image, name, options.container, reused=reused, only_boxed=only_boxed)
         return shape.private(workspace_volume, uid) if workspace_volume is not None and uid is not None else shape
 
     def _reuse(self, strategy: RunStrategy) -> tuple[bool, bool]:

@@ -7,6 +7,7 @@ neither code nor data.
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING
 
 try:
@@ -17,17 +18,23 @@ except ModuleNotFoundError:
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, Tracer, TracerProvider
     from starlette.types import Scope
 
 _NAME = "execute_tool run_code"
+
+
+@functools.lru_cache(maxsize=1)
+def _tracer(provider: TracerProvider) -> Tracer:
+    """Return the tracer of a provider, which makes a new one each time it is asked."""
+    return provider.get_tracer("interpreter_tools.server")
 
 
 def start_span(*, wire: str, language: str) -> Span | None:
     """Return the span of a run, which begins now; None without OpenTelemetry."""
     if trace is None:
         return None
-    return trace.get_tracer("interpreter_tools.server").start_span(
+    return _tracer(trace.get_tracer_provider()).start_span(
         _NAME,
         attributes={
             "gen_ai.operation.name": "execute_tool",

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from interpreter_tools._listening import listen
-from interpreter_tools.server._http import BoundedHttp
+from interpreter_tools.server._http import BoundedHttp, _Answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -61,6 +61,37 @@ async def _served(patience: float = 60) -> AsyncGenerator[_Served]:
 
 async def _status(reader: asyncio.StreamReader) -> bytes:
     return await asyncio.wait_for(reader.readline(), 30)
+
+
+class _Transport(asyncio.Transport):
+    """Records what is written, and its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.written.append(b"closed")
+
+
+async def test_head_of_an_answer_goes_out_with_its_body() -> None:
+    """One write is enough for both; a head whose body takes its time, is large, or never comes does not wait."""
+    transport, loop = _Transport(), asyncio.get_running_loop()
+    short, late, large, cut = (_Answer(transport, loop) for _ in range(4))
+    for piece in (b"head ", b"body", b"more"):
+        short.write(piece)
+    late.write(b"head")
+    await asyncio.sleep(0)
+    late.write(b"body")
+    large.write(b"head")
+    large.write(PIECE + b"a")
+    cut.write(b"head")
+    cut.close()
+    await asyncio.sleep(0)
+    assert transport.written == [b"head body", b"more", b"head", b"body", b"head", PIECE + b"a", b"head", b"closed"]
 
 
 async def test_head_without_end_is_refused() -> None:

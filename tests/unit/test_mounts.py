@@ -10,10 +10,11 @@ import time
 import zipfile
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 
 from interpreter_tools import ConfigurationError, ContainerConfig, LanguageRegistry, Mount
-from interpreter_tools._container.shape import shape_of
+from interpreter_tools._container.shape import Shape, Shapes, shape_of
 from interpreter_tools._container.sources import find_sources
 from interpreter_tools._docker import ImageInfo
 from interpreter_tools._docker.spec import WRITABLE, HostTraits, container_spec
@@ -426,3 +427,29 @@ def test_ports_and_mounts_make_a_shape() -> None:
     )
     listed = [80]
     assert key(ContainerConfig(network="bridge", ports=listed)) == key(others[0])  # pyright: ignore[reportArgumentType]
+
+
+def test_shapes_are_found_again_by_what_they_are_made_of() -> None:
+    """The same parts give the same shape, equal ones an equal shape; other parts another, however many there were."""
+    image = ImageInfo(
+        id="sha256:1", tags=(), architecture="x86_64", os="linux", size=1, labels={}, environment=(), volumes=()
+    )
+    shapes, config = Shapes(), ContainerConfig()
+
+    def find(
+        config: ContainerConfig, image: ImageInfo = image, language: str = "python", *, reused: bool = True
+    ) -> Shape:
+        found = LanguageRegistry.get(language)
+        shape = shapes.find(found, image, "a:1", config, reused=reused, only_boxed=False)
+        assert shape == shape_of(found, image, "a:1", config, reused=reused)
+        return shape
+
+    first = find(config)
+    assert find(config) is first
+    assert find(ContainerConfig()).key == first.key
+    others = {find(ContainerConfig(tenant=f"t{number}")).key for number in range(600)}
+    assert len(others | {first.key}) == 601
+    assert find(config, language="javascript").key != first.key
+    assert find(config, reused=False).key != first.key
+    assert find(config, msgspec.structs.replace(image, id="sha256:2")).key != first.key
+    assert find(config).key == first.key

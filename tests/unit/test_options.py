@@ -32,6 +32,23 @@ def test_nothing_asked_for() -> None:
     assert (run.stdin, run.files, run.strategy, run.capture) == (None, {}, "auto", True)
 
 
+def test_same_changes_give_the_same_container() -> None:
+    """A run like the one before has its container checked already; equal values of other types are other values."""
+    config = EngineConfig()
+    first = resolved(config, tenant="a", memory_limit="256m")
+    assert resolved(config, tenant="a", memory_limit="256m").container is first.container
+    other = EngineConfig(container=ContainerConfig(environment={"A": "1"}))
+    assert resolved(other, tenant="a").environment == {"A": "1"}
+    others = [resolved(config, tenant=f"t{number}").container.tenant for number in range(600)]
+    assert others == [f"t{number}" for number in range(600)]
+    assert resolved(config, pids_limit=9).container.pids_limit == 9
+    with pytest.raises(ConfigurationError):
+        resolved(config, pids_limit=9.0)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError):
+            resolved(config, cpu_limit=["1"])
+
+
 def test_limits_of_one_run() -> None:
     """They come first, and end with it."""
     config = EngineConfig(container=ContainerConfig(memory_limit="1g", pids_limit=9))
