@@ -61,6 +61,7 @@ _VOLUME_DEADLINE = 10.0
 _IN_USE = 409
 _LOOK = 10.0  # seconds between two looks at containers that say nothing
 _SWEEP = 300.0  # seconds between two sweeps
+_REFILLS = 5  # of the supervisor's volume, for one container
 
 
 class Fitting(msgspec.Struct, frozen=True, kw_only=True):
@@ -405,12 +406,17 @@ class Runtime:
                     self.tasks.spawn(self.remove_volume, volume)
 
     async def _start(self, shape: Shape, installer: str | None = None) -> Container:
-        """Start a container. Where the supervisor is missing, fill its volume again and start once more."""
-        try:
-            return await self._start_once(shape, installer)
-        except (ContainerStartFailed, DockerApiError) as error:
-            if not is_about_supervisor(error, self.supervisor.name) or not await self._refill():
-                raise
+        """Start a container. Where the supervisor is missing, fill its volume again and start once more.
+
+        Another engine that saw the volume half filled may remove it after this one has filled it. So one time is not
+        enough where several engines start at once on a busy host.
+        """
+        for _ in range(_REFILLS):
+            try:
+                return await self._start_once(shape, installer)
+            except (ContainerStartFailed, DockerApiError) as error:
+                if not is_about_supervisor(error, self.supervisor.name) or not await self._refill():
+                    raise
         return await self._start_once(shape, installer)
 
     async def _start_once(self, shape: Shape, installer: str | None) -> Container:

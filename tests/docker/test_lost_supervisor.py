@@ -13,6 +13,7 @@ import pytest
 from interpreter_tools import EngineConfig, ExecutionEngine, PoolConfig
 from interpreter_tools._docker import supervisor
 from interpreter_tools._exceptions import DockerApiError, MachineError
+from interpreter_tools._runtime import runtime
 from tests.watch import containers_of, eventually
 
 if TYPE_CHECKING:
@@ -80,13 +81,13 @@ async def test_removed_supervisor_is_brought_back(docker_client: DockerClient, m
     config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
     async with ExecutionEngine(config) as engine:
         assert engine._running is not None
-        runtime = engine._running.runtime
-        name = runtime.supervisor.name
+        running = engine._running.runtime
+        name = running.supervisor.name
         try:
             assert (await engine.run("shell", "echo one")).stdout == "one\n"
-            for pool in runtime.pools.values():
+            for pool in running.pools.values():
                 await pool.aclose()
-            runtime.pools.clear()
+            running.pools.clear()
 
             async def removed() -> bool:
                 for container in await containers_of(docker_client, engine):
@@ -104,6 +105,32 @@ async def test_removed_supervisor_is_brought_back(docker_client: DockerClient, m
             await engine.aclose()
             await docker_client.remove_volume(name)
             await docker_client.remove_image(name.replace("-supervisor-", "-supervisor:"))
+
+
+async def test_volume_that_another_engine_takes_away_is_filled_again(
+    docker_client: DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that saw it half filled removes it right after this one has filled it, twice."""
+    with_own_volume(monkeypatch, b"\0of one more test")
+    taken: list[str] = []
+
+    async def fill_and_lose(client: DockerClient) -> supervisor.SupervisorVolume:
+        volume = await supervisor.ensure_supervisor_volume(client)
+        if len(taken) < 2:
+            await client.remove_volume(volume.name)
+            taken.append(volume.name)
+        return volume
+
+    monkeypatch.setattr(runtime, "ensure_supervisor_volume", fill_and_lose)
+    config = EngineConfig(prewarm=(), pool=PoolConfig(min_size=0, max_size=1))
+    name = (await supervisor.find_supervisor_volume(docker_client)).name
+    try:
+        async with ExecutionEngine(config) as engine:
+            assert (await engine.run("shell", "echo one")).stdout == "one\n"
+        assert taken == [name, name]
+    finally:
+        await docker_client.remove_volume(name)
+        await docker_client.remove_image(name.replace("-supervisor-", "-supervisor:"))
 
 
 async def test_containers_end_soon_after_the_event_loop_was_closed(docker_client: DockerClient) -> None:
