@@ -110,6 +110,13 @@ def read_imports(code: bytes, grammar: Grammar) -> tuple[Imported, ...]:
     return tuple(found)
 
 
+def parses(code: bytes, grammar: Grammar) -> bool:
+    """Return True when a text is a program of a grammar, without an error."""
+    from tree_sitter import Parser  # noqa: PLC0415 - most runs need no parser
+
+    return not Parser(_load(grammar)[0]).parse(code).root_node.has_error
+
+
 @cache
 def _load(grammar: Grammar):  # noqa: ANN202 - types of an optional stub
     import tree_sitter  # noqa: PLC0415

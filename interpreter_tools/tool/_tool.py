@@ -347,6 +347,7 @@ class CodeExecutionTool:
             dependencies=tuple(arguments.dependencies or ()) if installs else None,
             system_dependencies=tuple(arguments.system_dependencies or ()),
             networked=self._runner.networked,
+            fed=arguments.stdin is not None,
             keeps_variables=self._options.stateful and language.cells is not None,
             keeps_files=self._options.keeps_files or self._runner.session_keeps_files is True,
         )

@@ -62,7 +62,10 @@ function install(target, ...packages) {
   const planned = take(process.env.INTERPRETER_TOOLS_CACHE, cache, packages);
   const words = ['install', '--prefix', target, '--cache', cache, '--no-package-lock', ...OPTIONS];
   if (planned) words.push('--prefer-offline'); // it has just asked
-  const ended = spawnSync('npm', [...words, '--', ...packages], { stdio: 'inherit' });
+  const prefix = path.dirname(path.dirname(process.execPath)); // node-gyp takes the image's headers, and downloads none
+  const headers = fs.existsSync(path.join(prefix, 'include/node/node_api.h')) ? { npm_config_nodedir: prefix } : {};
+  const env = { ...headers, ...process.env };
+  const ended = spawnSync('npm', [...words, '--', ...packages], { stdio: 'inherit', env });
   if (ended.error) {
     console.error(`npm cannot be started: ${ended.error.message}`);
     return NO_PROGRAM;
