@@ -16,11 +16,16 @@ void base_open(void (*sends_last_words)(const char *words, size_t length))
 	farewell = sends_last_words;
 }
 
-uint64_t now_us(void)
+uint64_t us_on(clockid_t clock)
 {
 	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+uint64_t now_us(void)
+{
+	return us_on(CLOCK_MONOTONIC);
 }
 
 bool is_before(struct timespec a, struct timespec b)

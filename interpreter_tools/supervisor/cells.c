@@ -361,12 +361,10 @@ static int64_t used_us(void)
 static void end_cell(int status)
 {
 	struct buffer said = {0};
-	struct timespec now;
 	bool was_interrupted = interrupted && status > 128;
 	end_input();
 	close_fd(&cells.input_end);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	double seconds = (double)(now.tv_sec - cells.began.tv_sec) + (double)(now.tv_nsec - cells.began.tv_nsec) / 1e9;
+	double seconds = (double)(now_us() - cells.began_us) / 1e6;
 	int64_t cpu = used_us() - cells.used_us;
 	add_format(&said, "{\"event\":\"done\",\"cell\":%" PRId64 ",\"status\":\"%s\",\"count\":%u,\"exit_code\":%d,\"cpu_us\":%" PRId64 ",\"seconds\":%.6f",
 		   cells.cell, was_interrupted ? "interrupted" : status ? "error" : "ok", ++cells.count, status & 255, cpu > 0 ? cpu : 0, seconds);
@@ -446,7 +444,7 @@ static void run_cell(const struct request *request)
 	while (cells.unanswered) /* what is printed before the client knows of the cell is nobody's */
 		read_told(true);
 	wait_for_tick();
-	clock_gettime(CLOCK_MONOTONIC, &cells.began);
+	cells.began_us = now_us();
 	cells.used_us = used_us();
 	if (!request->code.size || is_empty(request->code.at)) {
 		end_cell(0);

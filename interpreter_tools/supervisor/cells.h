@@ -54,7 +54,8 @@ struct cells {
 	int ends_with;  /* the status that it told first */
 	int interrupts;   /* of it, that were passed on */
 	unsigned repeats; /* of the last one */
-	struct timespec began, began_coarse, ended;
+	uint64_t began_us;
+	struct timespec began_coarse, ended;
 	bool has_changed; /* files, just before `ended` */
 	int64_t used_us;
 	int leaves_with; /* the status of the bash that is being replaced */

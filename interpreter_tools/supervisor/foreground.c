@@ -118,11 +118,8 @@ static pid_t job_of(const struct processes *all, const struct process *it)
 /* When the cell began, in the ticks in which the kernel tells when a process did. */
 static unsigned long long cell_began(void)
 {
-	struct timespec now;
-	uint64_t lasted_us = now_us() - ((uint64_t)cells.began.tv_sec * 1000000 + (uint64_t)cells.began.tv_nsec / 1000);
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	uint64_t began_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - lasted_us;
-	return began_us / (1000000u / (unsigned)sysconf(_SC_CLK_TCK));
+	uint64_t lasted_us = now_us() - cells.began_us;
+	return (us_on(CLOCK_BOOTTIME) - lasted_us) / (1000000u / (unsigned)sysconf(_SC_CLK_TCK));
 }
 
 static bool has_signal(const struct buffer *status, const char *which, int number)

@@ -45,7 +45,8 @@
 
 /* base.c */
 void base_open(void (*sends_last_words)(const char *words, size_t length));
-uint64_t now_us(void);                /* CLOCK_MONOTONIC */
+uint64_t us_on(clockid_t clock);
+uint64_t now_us(void);                /* on CLOCK_MONOTONIC */
 bool is_before(struct timespec a, struct timespec b);
 int64_t sooner(int64_t a, int64_t b); /* of two times from now on; -1 is never */
 int64_t us_until(uint64_t time_us);   /* 0 when it is over */

@@ -66,7 +66,7 @@ async def test_stream_that_is_left_while_files_come(own_engine: ExecutionEngine)
         async with own_engine.stream("shell", "truncate -s 20M a; echo", collect=["a"], strategy=POOL) as execution:
             async for _ in execution:
                 break
-            while execution._exited is None:  # noqa: ASYNC110 - each step of the loop counts
+            while execution._found.exited is None:  # noqa: ASYNC110 - each step of the loop counts
                 await asyncio.sleep(0)
             for _ in range(steps):
                 await asyncio.sleep(0)

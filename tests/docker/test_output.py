@@ -244,7 +244,7 @@ print(longest, file=sys.stderr)
     async with engine.stream("python", code, capture=False, output_limit=None, strategy=POOL) as execution:
         first = await anext(execution)
         await asyncio.sleep(1)
-        held = execution._output.waiting
+        held = execution._found.output.waiting
         chunks = [first, *await take(execution)]
         taken = len(joined(chunks, "stdout"))
         result = await execution.result()
