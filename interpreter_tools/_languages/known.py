@@ -78,6 +78,12 @@ def system_packages() -> dict[str, str]:
 
 
 @cache
+def library_packages(language: str) -> dict[str, str]:
+    """Return Debian's packages for a further language, by the library as programs name it, or by its beginning."""
+    return {row[1]: row[2] for row in _rows("libraries.tsv") if row[0] == language}
+
+
+@cache
 def _needs() -> dict[tuple[str, str], tuple[str, ...]]:
     needs: dict[tuple[str, str], tuple[str, ...]] = {}
     for kind, package, need in _rows("system_needs.tsv"):

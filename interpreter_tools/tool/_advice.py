@@ -366,6 +366,38 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         "It is a program for bash, and sh ran it: begin it with #!/bin/bash.",
     ),
     (
+        "dialect",
+        "sql",
+        (
+            r"near \"(?i:AUTO_INCREMENT|ENGINE|SHOW|DESCRIBE|USE|TOP|DATABASE|EXTENSION|TYPE|PROCEDURE|FUNCTION|"
+            r"DELIMITER|TRUNCATE|DECLARE|CALL|MERGE|MODIFY|ILIKE|LATERAL|UNSIGNED|COMMENT|SEQUENCE|SCHEMA|GRANT|"
+            r"LANGUAGE|IDENTITY|GO|EXEC|INTERVAL|ARRAY)\": syntax error|unrecognized token: \":\""
+            r"|no such function: (?i:now|curdate|getdate|sysdate|date_\w+|datediff|dateadd|to_\w+|extract|year|month|"
+            r"array_\w+|left|right|lpad|rpad|isnull|nvl|len|regexp\w*|age|greatest|least|json_agg|jsonb?_build_\w+|"
+            r"string_to_array|unnest|stddev\w*|position|repeat|uuid|gen_random_uuid|last_insert_id|found_rows|convert)\b"
+            r"|no such table: (?i:dual|information_schema\.\w+|pg_\w+)|unknown database (?i:information_schema|pg_\w+)"
+        ),
+        (
+            "It is run by SQLite, not by MySQL or PostgreSQL: use what SQLite has, such as INTEGER PRIMARY "
+            "KEY for numbers that count up, date('now'), CAST(x AS y), LIKE and sqlite_master."
+        ),
+    ),
+    (
+        "quicklisp",
+        "lisp",
+        r"Package QL does not exist|quicklisp/setup",
+        (
+            "Quicklisp is not here: name Debian's packages, such as cl-alexandria, in system_dependencies, and load "
+            "them with (require :asdf) and (asdf:load-system :alexandria)."
+        ),
+    ),
+    (
+        "composer",
+        "php",
+        r"Failed opening required '[^'\n]{0,200}vendor/autoload\.php'",
+        "Composer's packages are not here: do without them.",
+    ),
+    (
         "apt",
         "",
         r"dpkg frontend lock|/var/lib/(?:apt|dpkg)/\S+[^\n]*(?:Permission denied|Read-only|missing)|are you root\?",
@@ -684,13 +716,14 @@ def _program(name: str, run: Circumstances) -> str:
 
 
 def _say_library(library: Library, run: Circumstances) -> str:
-    if library.package is not None:
-        return f"{library.name!r} is not there: {_system(library.package, run)}."
-    return f"{library.name!r} is not there, and only the language's own libraries are: do without it."
+    if library.packages is None:
+        return f"{library.name!r} is not there, and only the language's own libraries are: do without it."
+    first, *further = library.packages or (None,)
+    return f"{library.name!r} is not there: {_system(first, run, *further)}."
 
 
-def _system(package: str | None, run: Circumstances) -> str:
-    """Return the way to a package of the distribution, as the second half of a sentence."""
+def _system(package: str | None, run: Circumstances, *further: str | None) -> str:
+    """Return the way to packages of the distribution, as the second half of a sentence."""
     if run.dependencies is None:
         return "do without it"
     field, asked = "system_dependencies", run.system_dependencies
@@ -698,7 +731,8 @@ def _system(package: str | None, run: Circumstances) -> str:
         return f"do without it, or name the package of Debian that has it in {field}"
     if package in asked:
         return "it was installed but does not provide that, so do without it"
-    return f"call again with {field}=[{_quoted((*asked, package))}]"
+    wanted = (*asked, package, *(each for each in further if each is not None and each not in asked))
+    return f"call again with {field}=[{_quoted(wanted)}]"
 
 
 def _gone(run: Circumstances) -> str:
@@ -825,7 +859,7 @@ def _missing(stderr: str, language: str) -> _Package | str | None:
     """Return the missing package; or a sentence when no package would help, or the program that a shell misses."""
     if match := _last(_PYTHON, stderr):
         return _python_package(match)
-    if match := _last(_NODE, stderr):
+    if language not in {"bun", "deno"} and (match := _last(_NODE, stderr)):
         return _node_package(match)
     if match := _last(_RUBY, stderr):
         return _Package(match.partition("/")[0], match)

@@ -223,6 +223,34 @@ SHAPES = {
         'fn main() {\n    let a = Some(3);\n    if let Some(x) = a && x > 2 {\n        println!("{x}");\n    }\n}\n',
         "3\n",
     ),
+    "java, declarations among statements": (
+        "java",
+        (
+            "int twice(int n) { return n * 2; }\nvar p = new P(1, List.of(2));\nrecord P(int x, List<Integer> xs) { }\n"
+            'int count = 0;\nprivate void add() { count += 1; } // "}" {\nfor (int i = 0; i < 2; i++) { add(); }\n'
+            "import java.util.stream.*;\nenum Kind { A { int n() { return 1; } }; abstract int n(); }\n"
+            'do { add(); } while (count < 5);\nString s = switch (count) { case 5 -> "five"; default -> args[0]; };\n'
+            "System.out.println(twice(3) + s + p + Kind.A.n());"
+        ),
+        "6fiveP[x=1, xs=[2]]1\n",
+    ),
+    "java, a class within a class": (
+        "java",
+        'public class A { static class B { public static void main(String[] a) { System.out.println("B"); } } }',
+        "B\n",
+    ),
+    "java, of 2025": ("java", "void main() { IO.println(List.of(1)); }", "[1]\n"),
+    "go, another package": ("go", 'package foo\n\nimport "fmt"\n\nfunc main() { fmt.Println(1) }\n', "1\n"),
+    "c, a library of the distribution": (
+        "c",
+        '#include <crypt.h>\n#include <stdio.h>\nint main(void) { printf("%.3s\\n", crypt("a", "$5$b")); }',
+        "$5$\n",
+    ),
+    "ocaml, a library of the distribution": (
+        "ocaml",
+        "let () = print_endline (string_of_bool Dynlink.is_native)",
+        "true\n",
+    ),
     "java, a line for all": (
         "java",
         "import java.util.*; public final class C { public static void main(String[] a) { System.out.println(1); } }",
@@ -288,6 +316,12 @@ async def test_rust_tests_are_a_program(docker_client: DockerClient, engine: Exe
             "erlang",
             '-module(one).\n-include_lib("eunit/include/eunit.hrl").\none_test() -> ?assertEqual(2, 1).\n',
             "{expected,2}",
+        ),
+        (
+            "go",
+            'package one\n\nimport "testing"\n\nfunc TestOne(t *testing.T) { if one() != 2 { t.Fatal("no") } }\n'
+            "func one() int { return 1 }\n",
+            "--- FAIL: TestOne",
         ),
     ],
 )
