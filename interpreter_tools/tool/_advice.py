@@ -366,23 +366,6 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
         "It is a program for bash, and sh ran it: begin it with #!/bin/bash.",
     ),
     (
-        "dialect",
-        "sql",
-        (
-            r"near \"(?i:AUTO_INCREMENT|ENGINE|SHOW|DESCRIBE|USE|TOP|DATABASE|EXTENSION|TYPE|PROCEDURE|FUNCTION|"
-            r"DELIMITER|TRUNCATE|DECLARE|CALL|MERGE|MODIFY|ILIKE|LATERAL|UNSIGNED|COMMENT|SEQUENCE|SCHEMA|GRANT|"
-            r"LANGUAGE|IDENTITY|GO|EXEC|INTERVAL|ARRAY)\": syntax error|unrecognized token: \":\""
-            r"|no such function: (?i:now|curdate|getdate|sysdate|date_\w+|datediff|dateadd|to_\w+|extract|year|month|"
-            r"array_\w+|left|right|lpad|rpad|isnull|nvl|len|regexp\w*|age|greatest|least|json_agg|jsonb?_build_\w+|"
-            r"string_to_array|unnest|stddev\w*|position|repeat|uuid|gen_random_uuid|last_insert_id|found_rows|convert)\b"
-            r"|no such table: (?i:dual|information_schema\.\w+|pg_\w+)|unknown database (?i:information_schema|pg_\w+)"
-        ),
-        (
-            "It is run by SQLite, not by MySQL or PostgreSQL: use what SQLite has, such as INTEGER PRIMARY "
-            "KEY for numbers that count up, date('now'), CAST(x AS y), LIKE and sqlite_master."
-        ),
-    ),
-    (
         "quicklisp",
         "lisp",
         r"Package QL does not exist|quicklisp/setup",
@@ -429,6 +412,26 @@ _ABSENT = re.compile(r"No such file or directory|ENOENT")
 _READ_ONLY = re.compile(r"Read-only file system|EROFS")
 _SHOWS = re.compile(r"^[^#\n]*\b(?:plt|pyplot|pylab|cv2)\.(?:show|imshow)\(", re.MULTILINE)
 _NOT_SHOWN = "is non-interactive, and thus cannot be shown"  # of matplotlib, in a process that a program has started
+_DIALECT = re.compile(  # what MySQL, PostgreSQL or SQL Server have, and SQLite has not
+    r"\b(?:AUTO_INCREMENT|ENGINE *=|SHOW\s+(?:\w+\s+)?(?:TABLES|DATABASES|COLUMNS|INDEX|CREATE)|DESCRIBE\s|DELIMITER\b"
+    r"|(?:BIG|SMALL)?SERIAL\b|ILIKE\b|LATERAL\b|UNSIGNED\b|IDENTITY\b|NVARCHAR *\(MAX|SELECT\s+TOP\s|TRUNCATE\s"
+    r"|DECLARE\s|INTERVAL\s+'|ON\s+DUPLICATE\s+KEY|FOR\s+UPDATE|DUAL\b|ADD\s+CONSTRAINT"
+    r"|CREATE\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|EXTENSION|TYPE|SCHEMA|SEQUENCE|USER|ROLE|PROCEDURE|FUNCTION|MAT)"
+    r"|(?:GRANT|REVOKE|CALL|EXEC|MERGE\s+INTO|USE|COMMENT\s+ON)\s+\w|(?:information_schema|pg_catalog|sys)\.\w"
+    r"|(?:MODIFY|ALTER)\s+COLUMN|LANGUAGE\s+plpgsql"
+    r"|(?:NOW|CURDATE|GETDATE|SYSDATE|DATE_\w+|DATE(?:ADD|DIFF)|TO_\w+|EXTRACT|YEAR|MONTH|LEFT|RIGHT|[LR]PAD|ISNULL|NVL"
+    r"|LEN|REGEXP_\w+|ARRAY_\w+|GREATEST|LEAST|JSONB?_(?:AGG|BUILD)\w*|UNNEST|STDDEV\w*|UUID|GEN_RANDOM_UUID"
+    r"|LAST_INSERT_ID|POSITION|CONVERT|CHARINDEX|AGE) *\()|[\w)']::\w|^GO$|\$\$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NOT_SQLITE = re.compile(
+    r"error near line \d+: (?:near \"|unrecognized token|no such function|unknown database|wrong number of arguments"
+    r"|no such table: (?i:dual|information_schema|pg_|sys))"
+)
+_SQLITE = (
+    "It is run by SQLite, not by MySQL, PostgreSQL or SQL Server: use what SQLite has, such as INTEGER PRIMARY KEY for "
+    "numbers that count up, date('now'), CAST(x AS y), LIKE and sqlite_master."
+)
 _PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".webp", ".html")
 
 
@@ -607,6 +610,8 @@ def _matching(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
         if (not languages or run.language in languages) and pattern.search(stderr):
             yield name, said.replace(_INSTALLS, _way_to_packages(run, stderr))
             found = True
+    if run.language == "sql" and _NOT_SQLITE.search(stderr) and _DIALECT.search(run.code):
+        yield "dialect", _SQLITE
     if "SyntaxError" in stderr and _MARKED.search(run.code) and not found:
         yield "fences", _FENCES
     odd = "SyntaxError: invalid character" in stderr or "SyntaxError: invalid non-printable" in stderr

@@ -123,10 +123,20 @@ _MISSING: dict[str, tuple[str, Callable[[str], str] | None]] = {
         None,
     ),
     "elixir": (
-        r"(Mix\.install)/|\(?module (Jason|Poison|Ecto|HTTPoison|Req|Tesla|Timex|Decimal|Plug|Phoenix)\b[^)\n]* is not",
+        (
+            r"(Mix\.install)/|Could not install (Hex)"
+            r"|\(?module (Jason|Poison|Ecto|HTTPoison|Req|Tesla|Timex|Decimal|Plug|Phoenix)\b[^)\n]* is not"
+        ),
         None,
     ),
-    "csharp": (rf"CS0246: The type or namespace name '({_NAME})'", None),
+    "csharp": (
+        (
+            rf",(?:7|14)\): error CS0246: The type or namespace name '({_NAME})'"  # behind `using`
+            rf"|CS0234: The type or namespace name '({_NAME})' does not exist in the namespace 'Microsoft"
+            r"|name '(WebApplication)'"
+        ),
+        None,
+    ),
     "deno": (rf"Import \"({_NAME})\" not a dependency|^error: JSR package manifest for '({_NAME})'", None),
     "bun": (r"Cannot find (?:package|module) '([^'./][^'\n]{0,100})'", None),
 }

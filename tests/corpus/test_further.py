@@ -319,8 +319,10 @@ async def test_rust_tests_are_a_program(docker_client: DockerClient, engine: Exe
         ),
         (
             "go",
-            'package one\n\nimport "testing"\n\nfunc TestOne(t *testing.T) { if one() != 2 { t.Fatal("no") } }\n'
-            "func one() int { return 1 }\n",
+            (
+                'package one\n\nimport "testing"\n\nfunc TestOne(t *testing.T) { if one() != 2 { t.Fatal("no") } }\n'
+                "func one() int { return 1 }\n"
+            ),
             "--- FAIL: TestOne",
         ),
     ],
