@@ -16,7 +16,7 @@ next unless s/^Cflags:\s*//;
 print "-isystem$1\n" while m{-I(/usr/\S+/\S+)}g;
 """
 
-_NOT_LINKED = "c_malloc_debug|mcheck|memusage|pcprofile"  # they stand in for functions of the C library
+_NOT_LINKED = "c_malloc_debug|mcheck|memusage|pcprofile|[a-z]*san|gcov"  # what they have stands in for other functions
 
 # Libraries of the distribution's packages need no options: the linker takes what the program calls from all that are
 # there. Then the other sources become a library: sources that do not belong to the program do no harm, and other
@@ -32,7 +32,8 @@ if grep -qE 'undefined reference|fatal error: .*: No such file' "$made/alone"; t
     system=/usr/lib/$(gcc -print-multiarch)
     set -- "$@" $(cat "$system/pkgconfig/"*.pc /usr/share/pkgconfig/*.pc 2>/dev/null | perl -ne '{_FOLDERS}' | sort -u)
     libraries="-Wl,--as-needed -Wl,--start-group
-        $(ls "$system" | sed -nE '/^lib({_NOT_LINKED})\./d; s/^lib(.*)\.(so|a)$/-l\1/p' | sort -u) -Wl,--end-group -lm"
+        $(ls "$system" "$(dirname "$(gcc -print-libgcc-file-name)")" |
+            sed -nE '/^lib({_NOT_LINKED})\./d; s/^lib(.*)\.(so|a)$/-l\1/p' | sort -u) -Wl,--end-group -lm"
     if "$@" -o "$made/program" "$file" $libraries 2>"$made/alone"; then cat "$made/alone" >&2; exit 0; fi
 fi
 {_AROUND} "$file" -regextype egrep -regex ".*\.($suffixes)" ! -exec grep -qiE "$programs" '{{}}' \; -print \
@@ -370,7 +371,7 @@ for name in $(sed -nE 's/^#require +"([^"]*)".*/\1/p' "$file" | tr , ' '); do
     ocamlfind query "$name" >"$made/found" 2>&1 && packages=$packages,$name
 done
 while ! ocamlfind ocamlopt -g -thread -package "$packages" -linkpkg -o program "$@" 2>said; do
-    module=$(sed -nE 's/.*Unbound module "?([A-Z]\w*).*/\l\1/p' said | head -n 1)
+    module=$(sed -nE 's/^(.*Unbound module | *)"?([A-Z]\w*)"?( referenced from .*|\.?)$/\l\2/p' said | head -n 1)
     folder=$(find $(ocamlfind printconf path) -name "${module:-/}.cmi" -printf '%h\n' 2>/dev/null | head -n 1)
     test -n "$folder" || { cat said >&2; exit 1; }
     package=$(ocamlfind query -format '%d %p' $(ocamlfind list 2>/dev/null | cut -d' ' -f1) 2>/dev/null |
