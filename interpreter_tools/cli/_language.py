@@ -48,9 +48,10 @@ def guess_language(name: str | None, code: bytes) -> str:
 def keeps_name(name: str, language: str) -> bool:
     """Return True when a program may run under its file's own name: the interpreter takes its suffix, or ignores it."""
     suffix = PurePath(name).suffix.lower()
-    return _by_suffix(suffix) == LanguageRegistry.get(language).language or (
-        not suffix and language in {"python", "shell", "bash"}
-    )
+    by_suffix, own = _by_suffix(suffix), LanguageRegistry.get(language).language
+    if by_suffix == "shell" and own == "bash":  # the first line of a .sh tells sh from bash
+        return True
+    return by_suffix == own or (not suffix and language in {"python", "shell", "bash"})
 
 
 def _by_suffix(suffix: str) -> str | None:

@@ -48,6 +48,9 @@ async def run_code(request: Request, *, as_json: bool) -> int:
     try:
         if request.out is not None and await anyio.Path(request.out).is_file():
             raise ConfigurationError("--out", str(request.out), "is a file, not a directory")
+        if request.out is not None and set("*?[") & set(request.out.name):
+            hint = "all files that the program makes are kept there: name a directory, such as results"
+            raise ConfigurationError("--out", str(request.out), "is a pattern, not a directory", hint=hint)
         config = await asyncio.to_thread(request.config, captures=as_json)
         language, code, options = await asyncio.to_thread(request.program)
         options["capture"] = as_json  # else it goes to whoever called us, not into memory

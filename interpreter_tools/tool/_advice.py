@@ -130,7 +130,7 @@ _CHROME = re.compile(
     r"|Unable to obtain driver for chrome"
 )
 _PROGRAM = re.compile(
-    r"_execute_child\n[\s\S]{0,400}No such file or directory: '([\w.+-]{1,100})'|spawn ([\w.+-]{1,100}) ENOENT"
+    r"_execute_child\b[^\n]*\n[\s\S]{0,400}No such file or directory: '([\w.+-]{1,100})'|spawn ([\w.+-]{1,100}) ENOENT"
 )
 _SH = re.compile(rf"^(?:/bin/)?(?:ba|da)?sh: (?:line )?\d+: ({_NAME}): (?:command )?not found$", re.MULTILINE)
 _LOST = re.compile(
@@ -164,9 +164,14 @@ _WENT_ON = re.compile(  # what bash itself says of a command, after which a scri
     r"^\S*main\.\w+: line \d+: [^\n]*(?:command not found|No such file or directory|Read-only file system|denied)$",
     re.MULTILINE,
 )
+_IN_CELL = "Cell In["
+_AROUND = re.compile(r"^ +\d+ .*\n", re.MULTILINE)  # a line that IPython shows around the one that failed
+_SHOWN_LINE = re.compile(r"^-+> \d+ ", re.MULTILINE)
 _TEXT = re.compile(r"([\"'`])([^\"'`\n]{1,200})\1")
 _REDIRECTS = re.compile(r">>?\|? *[\"']?([^\s\"'&;|<>()]+)")
 _INSTALLS = "{packages}"  # in what a rule says: the way to packages, or that there is none
+_ARGUMENTS = 'It wants arguments: give them as args, such as args=["--name", "a b"].'
+_ARGUMENTS_OF_CELL = 'It wants arguments, and a cell has none: set sys.argv = ["main", "--name", "a b"] before.'
 _SERVER = (
     "It is a server, which does not end by itself, and nobody outside reaches it: start it in the background of the "
     "same program, or use a test client, and end it."
@@ -288,7 +293,7 @@ _CAUSES = (  # a rule's name, the languages, what stderr says, and what is to be
             r"|\A(?:[^\n]*\n){0,3}[Uu]sage:? [^\n]*\w\.(?:py|m?js|ts|sh|bash|rb|pl)\b[^\n]*"
             r"(?:\n(?!\S+: error: )[^\n]*){0,12}\Z"  # all that it says
         ),
-        'It wants arguments: give them as args, such as args=["--name", "a b"].',
+        _ARGUMENTS,
     ),
     (
         "refused",
@@ -501,7 +506,8 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
 
 def _said(result: ExecutionResult) -> str:
     """Return the end of what a program wrote to stderr; of stdout where that is empty, as with ``merge_output``."""
-    return (result.stderr if result.stderr.strip() else result.stdout)[-_LOOKED_AT:]
+    said = (result.stderr if result.stderr.strip() else result.stdout)[-_LOOKED_AT:]
+    return _SHOWN_LINE.sub("    ", _AROUND.sub("", said)) if _IN_CELL in said else said
 
 
 def _of_outcome(result: ExecutionResult, run: Circumstances) -> str | None:
@@ -608,6 +614,8 @@ def _matching(stderr: str, run: Circumstances) -> Iterator[tuple[str, str]]:
     found = False
     for name, languages, pattern, said in _CAUSES_READ:
         if (not languages or run.language in languages) and pattern.search(stderr):
+            if name == "arguments" and run.keeps_variables and run.language == "python":
+                said = _ARGUMENTS_OF_CELL  # noqa: PLW2901
             yield name, said.replace(_INSTALLS, _way_to_packages(run, stderr))
             found = True
     if run.language == "sql" and _NOT_SQLITE.search(stderr) and _DIALECT.search(run.code):

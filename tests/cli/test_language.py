@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interpreter_tools import ConfigurationError
-from interpreter_tools.cli._language import guess_language
+from interpreter_tools.cli._language import guess_language, keeps_name
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,21 @@ def test_unknown_interpreter_is_refused():
 def test_unknown_suffix_with_a_known_first_line_is_taken():
     """As the kernel would."""
     assert guess_language("deploy.in", b"#!/bin/sh\n") == "shell"
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "keeps"),
+    [
+        ("a.py", "python", True),
+        ("a.sh", "shell", True),
+        ("a.sh", "bash", True),
+        ("a.bash", "bash", True),
+        ("run", "bash", True),
+        ("a.mjs", "javascript", True),
+        ("a.sh", "python", False),
+        ("run", "javascript", False),
+    ],
+)
+def test_program_keeps_the_name_that_its_interpreter_takes(name: str, language: str, keeps: bool):
+    """Its messages then name the file of the caller."""
+    assert keeps_name(name, language) is keeps

@@ -306,6 +306,7 @@ def test_streams_that_the_caller_closed_are_let_be(closed: str, stdout: bytes, s
         (("run", "-c", "1", "--image", "Bad Image"), 2, b"--image: 'Bad Image' is not a name of an image"),
         (("run", "-c", "1", "--image", "a/../b"), 2, b"--image: 'a/../b' is not a name of an image"),
         (("run", "-c", "1", "--out", "/etc/passwd"), 2, b"--out: '/etc/passwd' is a file, not a directory"),
+        (("run", "-c", "1", "--out", "*.csv"), 2, b"--out: '*.csv' is a pattern, not a directory"),
         (("run", "-c", "1", "--config", "/nonexistent"), 2, b"--config: '/nonexistent' cannot be read"),
         (("run", "-c", "1", "-l", "pyton"), 2, b"did you mean 'python'?"),
         (("run", "-c", "1", "--image", "interpreter-tools-test/none:1"), 125, b"there is no image"),

@@ -270,6 +270,10 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("dependency_error", '["gcc", "portaudio19-dev"]', "python", "", {"outcome": "dependency_error", "dependency_stderr": "src/pa.c:9:10: fatal error: portaudio.h: No such file or directory"}, {"system_dependencies": ("gcc",)}),
     ("dependency_error", "libcairo2-dev", "python", "", {"outcome": "dependency_error", "dependency_stderr": '../cairo/meson.build:31:12: ERROR: Dependency "cairo" not found, tried pkgconfig'}, {}),
     ("dependency_error", "that fails", "python", "", {"outcome": "dependency_error", "dependency_stderr": "x.c:1:1: fatal error: Python.h: No such file or directory"}, {"system_dependencies": ("python3-dev",)}),
+    ("arguments", "sys.argv =", "python", "usage: [-h] --n N\n: error: the following arguments are required: --n", {"exit_code": 2}, {"keeps_variables": True}),
+    ("arguments", "sys.argv =", "python", "Cell In[1], line 2\n      1 import sys\n----> 2 print(sys.argv[1])\n\nIndexError: list index out of range", {}, {"keeps_variables": True}),
+    ("directory", "os.makedirs", "python", "Cell In[1], line 2\n      1 import logging\n----> 2 logging.basicConfig(filename='logs/a.log')\n\nFileNotFoundError: [Errno 2] No such file or directory: '/workspace/logs/a.log'", {}, {"keeps_variables": True}),
+    ("program", "no program 'ffmpeg'", "python", "Cell In[1], line 1\n----> 1 subprocess.run(['ffmpeg'])\n\nFile /usr/lib/python3.13/subprocess.py:1972, in Popen._execute_child(self, args)\n-> 1972 raise child_exception_type(errno_num, err_msg, err_filename)\n\nFileNotFoundError: [Errno 2] No such file or directory: 'ffmpeg'", {}, {"keeps_variables": True}),
     ("call", "Ignored", "python", "x", {"outcome": "ok", "exit_code": 0}, {"notes": ("Ignored: a.",)}),
 ]  # fmt: skip
 
