@@ -40,6 +40,7 @@ _PIECE = 60_000  # bytes of content in one piece
 _MOST_MESSAGE = 16 << 20  # bytes of one call, and of one answer
 _MOST_PARTS = 64 << 20  # bytes of calls that are still coming, together
 _MOST_AT_ONCE = 256  # calls of one run
+_MOST_ANSWERS = 4096  # answers that wait to be sent, besides those of calls that run
 _MOST_CALLS = 100_000  # calls of one run
 _MOST_OF_TOOL = 10_000  # calls of one tool, unless it says otherwise
 _MOST_NOTED = 10_000  # calls that the result lists
@@ -145,6 +146,7 @@ class ToolCalls:
     def __init__(self, tools: Mapping[str, HostTool]) -> None:
         self.tools = tools
         self.calls: list[ToolCall] = []
+        self._described: list[dict[str, object]] | None = None  # the tools, once a program has asked
         self._context = contextvars.copy_context()  # of the caller, as for any function it calls
         self._telling: Telling | None = None
         self._parts: dict[int, bytearray | _Dropped] = {}  # by connection
@@ -168,6 +170,7 @@ class ToolCalls:
         self.settle()
         self.tools = tools
         self.calls = []
+        self._described = None
         self._count = Counter()
         self._context = contextvars.copy_context()
 
@@ -233,14 +236,19 @@ class ToolCalls:
     def _handle(self, connection: int, said: _Said, size: int) -> None:
         key = (connection, said.call)
         if said.asks:
-            tools = [tool.describe() for tool in self.tools.values()]
-            self._reply_later(connection, {"call": said.call, "tools": tools})
+            if self._described is None:
+                self._described = [tool.describe() for tool in self.tools.values()]
+            self._reply_later(connection, {"call": said.call, "tools": self._described})
         elif said.cancel:
             task = self._running.get((connection, said.cancel))
             if task is not None:
                 _cancel(task)
         elif key in self._running:
             self._reply_later(connection, {"call": 0, "error": _error("ValueError", "two calls have one number")})
+        elif len(self._running) >= _MOST_AT_ONCE:  # a task for it would keep its arguments until the program reads
+            self._note(self.calls, said.tool, size, 0.0, "refused")
+            error = _error("PermissionError", f"more than {_MOST_AT_ONCE} calls at once")
+            self._reply_later(connection, {"call": said.call, "error": error})
         else:
             self._running[key] = task = self._spawn(self._serve(connection, said, size))
             task.add_done_callback(lambda _: self._running.pop(key, None))
@@ -249,7 +257,7 @@ class ToolCalls:
         return asyncio.create_task(work, context=self._context.copy())
 
     def _reply_later(self, connection: int, answer: dict[str, object]) -> None:
-        if len(self._answering) >= _MOST_AT_ONCE:
+        if len(self._answering) >= _MOST_ANSWERS:
             return  # a program that asks without end and reads no answers gets none
         task = self._spawn(self._reply_if_heard(connection, answer))
         self._answering.add(task)
@@ -325,8 +333,6 @@ class ToolCalls:
             raise _Refused(f"{tool.name} may be called {most} times in a run")
         if self._count.total() > _MOST_CALLS:
             raise _Refused(f"tools may be called {_MOST_CALLS} times in a run")
-        if len(self._running) > _MOST_AT_ONCE:
-            raise _Refused(f"more than {_MOST_AT_ONCE} calls at once")
 
     async def _approved(self, tool: HostTool, bound: inspect.BoundArguments, line: str) -> inspect.BoundArguments:
         assert tool.approve is not None
@@ -367,10 +373,10 @@ class ToolCalls:
             _Unheard: the connection is over.
         """
         assert self._telling is not None
-        data = msgspec.json.encode(answer)
-        if len(data) > _MOST_MESSAGE:
-            raise ValueError(f"the result has {len(data)} bytes, more than {_MOST_MESSAGE}")
         async with self._turns.setdefault(connection, asyncio.Lock()):
+            data = msgspec.json.encode(answer)  # not before its turn: many answers may wait
+            if len(data) > _MOST_MESSAGE:
+                raise ValueError(f"the result has {len(data)} bytes, more than {_MOST_MESSAGE}")
             for at in range(0, len(data), _PIECE):
                 more = at + _PIECE < len(data)
                 try:

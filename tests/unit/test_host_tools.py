@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from interpreter_tools import ConfigurationError, ExecutionClosed, HostTool
 from interpreter_tools._config.host_tools import check_tools
 from interpreter_tools._container.telling import Telling
+from interpreter_tools._execution import calls as calls_module
 from interpreter_tools._execution.calls import ToolCalls
 from interpreter_tools.testing.sandbox import Sandbox, settle
 
@@ -371,6 +373,69 @@ async def test_message_that_never_ends_is_dropped() -> None:
     assert "the call has 20000000 bytes" in str(await until_told(sandbox))
     calls.feed(1, piece(call=2, tool="name"))
     assert await until_told(sandbox) == [{"call": 2, "value": "x"}]
+    await calls.aclose()
+
+
+async def test_calls_at_once_are_bounded() -> None:
+    """Those beyond the bound are refused, each with an answer, however many come in one moment."""
+    go_on = asyncio.Event()
+
+    async def hang() -> str:
+        await go_on.wait()
+        return "x"
+
+    calls, sandbox = running({"hang": HostTool(hang)})
+    for number in range(1, 601):
+        calls.feed(1, piece(call=number, tool="hang"))
+    refused = await until_told(sandbox)
+    assert [answer["call"] for answer in refused] == list(range(257, 601))
+    assert all("PermissionError" in str(answer) for answer in refused)
+    go_on.set()
+    assert len(await until_told(sandbox)) == 256
+    calls.feed(1, piece(call=601, tool="hang"))
+    assert await until_told(sandbox) == [{"call": 601, "value": "x"}]
+    assert Counter(call.outcome for call in calls.calls) == {"ok": 257, "refused": 344}
+    await calls.aclose()
+
+
+async def test_refused_calls_whose_answers_nobody_reads_are_bounded() -> None:
+    """What a program says without reading takes no memory of the client without end."""
+    calls, _ = running({"hang": HostTool(asyncio.sleep)})
+    for number in range(1, 20_001):
+        calls.feed(1, piece(call=number, tool="hang", args=[1000]))
+    assert len(calls._running) == 256
+    assert len(calls._answering) == 4096
+    await calls.aclose()
+
+
+@pytest.mark.parametrize(
+    ("bound", "own", "words"),
+    [
+        ("_MOST_CALLS", None, "tools may be called 3 times"),
+        ("_MOST_OF_TOOL", None, "double may be called 3 times"),
+        ("_MOST_NOTED", 3, "double may be called 3 times"),
+    ],
+)
+async def test_calls_of_a_run_are_counted(
+    monkeypatch: pytest.MonkeyPatch, bound: str, own: int | None, words: str
+) -> None:
+    """In all, for each tool, and those that the result lists."""
+    monkeypatch.setattr(calls_module, bound, 3)
+
+    async def double(value: int) -> int:
+        return value * 2
+
+    calls, sandbox = running({"double": HostTool(double, max_calls=own)})
+    for number in range(1, 6):
+        calls.feed(1, piece(call=number, tool="double", args=[number]))
+    told = await until_told(sandbox)
+    assert [answer.get("value") for answer in told] == [2, 4, 6, None, None]
+    assert words in str(told[3])
+    assert words in str(told[4])
+    assert len(calls.calls) == (3 if bound == "_MOST_NOTED" else 5)
+    calls.renew(calls.tools)  # the next cell has limits of its own
+    calls.feed(1, piece(call=6, tool="double", args=[6]))
+    assert await until_told(sandbox) == [{"call": 6, "value": 12}]
     await calls.aclose()
 
 

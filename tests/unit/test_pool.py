@@ -18,6 +18,7 @@ from interpreter_tools._exceptions import (
     MachineError,
     PoolTimeout,
 )
+from interpreter_tools._pool import pool as pool_module
 from interpreter_tools.testing import Answer, Program, ScriptedEngine
 from tests.watch import eventually
 
@@ -78,6 +79,44 @@ async def test_container_serves_so_many_runs_and_no_more() -> None:
         for _ in range(4):
             assert (await engine.run("python", "", strategy=POOL)).outcome == "ok"
         await until(lambda: engine.stats().discards == {"uses": 2})
+
+
+async def test_container_that_is_too_old_is_not_reset() -> None:
+    """It is terminated with the end of its run, not by the timer for idle ones."""
+    async with engine_with(max_size=1, max_age=1000) as engine:
+        async with engine.stream("python", "", strategy=POOL, stdin="") as execution:
+            (container,) = only_pool(engine)._busy
+            container.born -= 1001
+            await execution.result()
+        assert engine.stats().discards == {"age": 1}  # at once
+        assert (await engine.run("python", "", strategy=POOL)).outcome == "ok"
+        assert engine.stats().discards == {"age": 1}
+
+
+async def test_pause_between_attempts_grows_until_a_container_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as long each time, up to a bound; a container that has served a run proves that it works again."""
+    monkeypatch.setattr(pool_module, "_BACK_OFF", (1000.0, 5000.0))
+    async with engine_with(max_size=1) as engine:
+
+        async def pause() -> float:
+            """Let an attempt fail; return the pause after it, in thousands of seconds, and end the pause."""
+            with pytest.raises(DockerApiError):
+                await engine.run("python", "", strategy=POOL)
+            pool = only_pool(engine)
+            assert pool._retry is not None
+            seconds = pool._retry.when() - asyncio.get_running_loop().time()
+            pool._retry.cancel()
+            pool._try_again()
+            return round(seconds / 1000)
+
+        engine.docker.before["create_container"] = failing(DockerApiError("create container", 500, "full"))
+        assert [await pause() for _ in range(5)] == [1, 2, 4, 5, 5]
+        del engine.docker.before["create_container"]
+        assert (await engine.run("python", "", strategy=POOL)).outcome == "ok"
+        await until(lambda: len(only_pool(engine)._idle) == 1)
+        next(iter(engine.docker.containers.values())).lose()
+        engine.docker.before["create_container"] = failing(DockerApiError("create container", 500, "full"))
+        assert await pause() == 1
 
 
 @pytest.mark.parametrize("runs", [1, 3])

@@ -21,6 +21,7 @@ from interpreter_tools import (
     SessionClosed,
     UnknownSession,
 )
+from interpreter_tools._session import workspace
 from interpreter_tools._session.turns import _NEXT, State
 from interpreter_tools.testing import Answer, Program, ScriptedEngine
 
@@ -37,10 +38,13 @@ PER_SESSION, PER_EXECUTION, POOL = (
 
 
 def script(program: Program) -> Answer:
-    """Do what the code says: make a file, show the files, hang, or lose the container."""
+    """Do what the code says: make files, show the files, hang, or lose the container."""
     word, _, rest = program.code.partition(" ")
     if word == "make":
         return Answer(files={rest: b"made"})
+    if word == "fill":
+        sizes = (item.partition(":") for item in rest.split())
+        return Answer(files={name: b"x" * int(size) for name, _, size in sizes})
     if word == "lose":
         return Answer(lost=True)
     if word == "hang":
@@ -164,6 +168,38 @@ async def test_each_run_begins_with_the_given_files_only(engine: ScriptedEngine,
             await session.run("python", f"make {name}")
             assert await session.read_file_binary(name) == b"made"
         assert (await session.run("python", "show")).stdout == "in"
+
+
+async def test_files_of_a_run_in_a_pool_are_kept_up_to_a_bound(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them together, in the order of their names; the next run's files take their place."""
+    monkeypatch.setattr(workspace, "_MOST_KEPT", 10)
+    async with engine.session(strategy=POOL) as session:
+        await session.run("python", "fill a:6 b:5 c:4")
+        assert [await session.read_file_binary(name) for name in ("a", "c")] == [b"x" * 6, b"x" * 4]
+        with pytest.raises(FileRefused):
+            await session.read_file_binary("b")
+        await session.run("python", "fill b:10")
+        assert await session.list_workspace_files() == ["b"]
+        with pytest.raises(FileRefused):
+            await session.read_file_binary("a")
+
+
+async def test_files_of_a_run_in_a_pool_that_are_lost_are_told(engine: ScriptedEngine) -> None:
+    """The container goes away before they are copied: the caller who asks for them learns it; the next run works."""
+    async with engine.session(strategy=POOL) as session:
+        await session.run("python", "fill old:1")
+        async with session.stream("python", "fill new:1", stdin="") as execution:
+            result = await execution.result()
+            for container in tuple(engine.docker.containers.values()):
+                container.lose()
+        assert result.generated_files == ("new",)
+        for name in ("old", "new"):
+            with pytest.raises(ContainerLost):
+                await session.read_file_binary(name)
+        assert (await session.run("python", "fill third:1")).outcome == "ok"
+        assert await session.read_file_binary("third") == b"x"
 
 
 async def test_copies_go_both_ways(engine: ScriptedEngine, tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from interpreter_tools._docker import Owner, sweep
-from interpreter_tools._docker.sweep import survey
+from interpreter_tools._docker.sweep import is_dead, is_of_earlier_boot, survey
 from interpreter_tools.testing import ScriptedDocker
 
 HERE = Owner.current()
@@ -31,6 +32,15 @@ async def test_owner_whose_process_id_another_process_has_by_now_is_dead() -> No
     ours = await docker.create_container({"Labels": HERE.labels()})
     theirs = await docker.create_container({"Labels": {**HERE.labels(), "interpreter-tools.pid-start": "1"}})
     assert {each.id: each.life for each in await survey(docker)} == {ours: "alive", theirs: "dead"}
+
+
+@pytest.mark.parametrize("boots", [("", ""), ("a", ""), ("", "a"), ("a", "b"), ("a", "a")], ids=":".join)
+def test_without_a_boot_id_nobody_is_known_to_be_dead(boots: tuple[str, str]) -> None:
+    """A process id counts in one boot only, so two unknown boots are not the same one, and not an earlier one."""
+    theirs, mine = (msgspec.structs.replace(HERE, boot_id=boot) for boot in boots)
+    ended = msgspec.structs.replace(theirs, pid_start="1")  # the number is another process's by now
+    assert is_dead(ended, mine) is (boots == ("a", "a"))
+    assert is_of_earlier_boot(ended, mine) is (boots == ("a", "b"))
 
 
 async def test_any_label_may_be_anything() -> None:
