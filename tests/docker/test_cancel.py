@@ -241,7 +241,7 @@ async def test_fifty_runs_on_a_pool_of_four(
     docker_client: DockerClient, strategy: ContainerStrategy, discards: dict[str, int]
 ) -> None:
     """All are right, and never more than four containers are alive."""
-    config = EngineConfig(prewarm=("python",), strategy=strategy, pool=PoolConfig(min_size=4, max_size=4))
+    config = EngineConfig(prewarm=("shell",), strategy=strategy, pool=PoolConfig(min_size=4, max_size=4))
     async with ExecutionEngine(config) as engine:
         alive: list[int] = []
 
@@ -249,10 +249,10 @@ async def test_fifty_runs_on_a_pool_of_four(
             while True:
                 stats = engine.stats()
                 alive.append(stats.idle + stats.busy + stats.starting)
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.005)  # more often would take the processor from the runs
 
         counter = asyncio.create_task(count())
-        results = await asyncio.gather(*(engine.run("python", f"print({n} ** 2)") for n in range(50)))
+        results = await asyncio.gather(*(engine.run("shell", f"echo $(({n} ** 2))") for n in range(50)))
         counter.cancel()
         assert [result.stdout for result in results] == [f"{n**2}\n" for n in range(50)]
         assert max(alive) == 4

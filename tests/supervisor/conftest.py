@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SOURCES = Path(interpreter_tools.__file__).with_name("supervisor")
+_COMPILER = shlex.split(os.environ.get("CC", "cc"))
 _FLAGS = (
     *("-g", "-O1", "-std=gnu11", "-D_GNU_SOURCE", "-fno-omit-frame-pointer"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
@@ -26,20 +27,27 @@ _FLAGS = (
 @pytest.fixture(scope="session")
 def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sanitized supervisor, compiled by ``CC`` or ``cc``."""
-    return _built(tmp_path_factory.mktemp("build"))
+    directory = tmp_path_factory.mktemp("build")
+    return _linked(directory, _compiled(directory, sorted(_SOURCES.glob("*.c"))))
 
 
 @pytest.fixture
-def binary_of_short_steps(tmp_path: Path) -> Path:
+def binary_of_short_steps(binary: Path, tmp_path: Path) -> Path:
     """The same, but every phase is cut into many steps: each ends anywhere."""
-    return _built(tmp_path, "-DSTEP_US=100")
+    stepping = [source for source in sorted(_SOURCES.glob("*.c")) if "STEP_US" in source.read_text("utf-8")]
+    objects = {each.name: each for each in binary.parent.glob("*.o")}
+    objects |= {each.name: each for each in _compiled(tmp_path, stepping, "-DSTEP_US=100")}
+    return _linked(tmp_path, list(objects.values()))
 
 
-def _built(directory: Path, *flags: str) -> Path:
+def _compiled(directory: Path, sources: list[Path], *flags: str) -> list[Path]:
+    subprocess.run([*_COMPILER, *_FLAGS, *flags, "-c", *map(str, sources)], check=True, cwd=directory)
+    return [directory / f"{source.stem}.o" for source in sources]
+
+
+def _linked(directory: Path, objects: list[Path]) -> Path:
     binary = directory / "supervisor"
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    sources = map(str, sorted(_SOURCES.glob("*.c")))
-    subprocess.run([*compiler, *_FLAGS, *flags, *sources, "-o", str(binary)], check=True)
+    subprocess.run([*_COMPILER, *_FLAGS, *map(str, objects), "-o", str(binary)], check=True)
     return binary
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from pathlib import Path
@@ -34,6 +35,7 @@ _THIRD_PERSON = re.compile(
 _THING = re.compile(r"(The|A|An|True|False|Each|All|Every|One)\b")
 
 
+@functools.cache
 def _docstrings(file: Path) -> list[tuple[ast.AST, int, str]]:
     """Return each docstring of a file, those of attributes included, with its owner and its line."""
     found: list[tuple[ast.AST, int, str]] = []
