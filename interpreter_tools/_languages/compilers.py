@@ -115,9 +115,10 @@ exit 1
 """
 
 # Cargo's conventions, without Cargo: the manifest's name and edition, a library beside the program, and tests. The
-# manifest of a script stands in it between two lines of dashes, which rustc does not know yet.
+# manifest of a script stands in it between two lines of dashes, which rustc does not know yet. Statements alone are a
+# main function.
 RUST = r"""
-file=$1 made=$2; shift 2
+file=$1 made=$2 folder=${1%/*}; shift 2
 edition=2021 status=0
 for manifest in "$(dirname "$file")/../Cargo.toml" "$(dirname "$file")/Cargo.toml"; do
     test -f "$manifest" || continue
@@ -136,8 +137,20 @@ if grep -vm 1 -e '^#!' -e '^$' "$file" | grep -q '^---'; then
     entry=$(sed -nE '/^---/,/^---/s/^edition *= *"([^"]*)".*/\1/p' "$file") edition=${entry:-$edition}
     mkdir "$made/script"
     sed '/^---/,/^---/s/.*//' "$file" >"$made/script/${file##*/}"
-    set -- "$@" --remap-path-prefix "$made/script=${file%/*}"
+    set -- "$@" --remap-path-prefix "$made/script=$folder"
     file=$made/script/${file##*/}
+fi
+statements='^(let|for|while|loop|if|match|e?print(ln)?!|assert(_eq|_ne)?!|dbg!)'
+if grep -qE "$statements" "$file" && ! grep -qE '\bfn +main\b|^ *#\[test\]' "$file"; then
+    mkdir -p "$made/script"
+    {
+        printf '#[allow(redundant_semicolons)] fn main() -> Result<(), Box<dyn std::error::Error>> { '
+        cat "$file"
+        printf '\n; Ok(()) }\n'
+    } >"$made/statements"
+    set -- "$@" --remap-path-prefix "$made/script=$folder"
+    file=$made/script/${file##*/}
+    mv "$made/statements" "$file"
 fi
 if grep -q '^ *#\[test\]' "$file" && ! grep -qE '\bfn +main\b' "$file"; then set -- "$@" --test; fi
 set -- "$@" --edition "$edition" -o "$made/program" "$file"

@@ -218,6 +218,14 @@ SHAPES = {
         "import java.util.*;\n// text\nList<Integer> l = List.of(1, 2);\nSystem.out.println(l + args[0]);\n",
         "[1, 2]x y\n",
     ),
+    "rust, statements": (
+        "rust",
+        (
+            "use std::env;\nfn twice(n: i32) -> i32 { n * 2 }\n"
+            'let n: i32 = "3".parse()?;\nprintln!("{} {:?}", twice(n), env::args().nth(1)); // end'
+        ),
+        '6 Some("x y")\n',
+    ),
     "rust, let chains": (
         "rust",
         'fn main() {\n    let a = Some(3);\n    if let Some(x) = a && x > 2 {\n        println!("{x}");\n    }\n}\n',

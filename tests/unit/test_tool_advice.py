@@ -79,7 +79,7 @@ _CASES: list[tuple[str, str, str, str, dict[str, object], dict[str, object]]] = 
     ("package", '["libghc-random-dev", "libghc-vector-dev"]', "haskell", "", {"outcome": "compile_error", "compile_stderr": "Could not find module \u2018System.Random\u2019\nCould not find module \u2018Data.Vector.Unboxed\u2019"}, {}),
     ("package", "name the package of Debian", "haskell", "", {"outcome": "compile_error", "compile_stderr": "Could not find module \u2018Of.Mine\u2019"}, {}),
     ("package", '["libgmp-dev"]', "c", "", {"outcome": "compile_error", "compile_stderr": "main.c:1:10: fatal error: gmp.h: No such file or directory\n    1 | #include <gmp.h>\n"}, {}),
-    ("package", '["libboost-all-dev"]', "cpp", "", {"outcome": "compile_error", "compile_stderr": "main.cpp:1:10: fatal error: boost/any.hpp: No such file or directory\n    1 | #include <boost/any.hpp>\n"}, {}),
+    ("package", '["libboost-dev"]', "cpp", "", {"outcome": "compile_error", "compile_stderr": "main.cpp:1:10: fatal error: boost/any.hpp: No such file or directory\n    1 | #include <boost/any.hpp>\n"}, {}),
     ("package", "name the package of Debian", "c", "", {"outcome": "compile_error", "compile_stderr": "main.c:1:10: fatal error: windows.h: No such file or directory\n    1 | #include <windows.h>\n"}, {}),
     ("compile_error", "compiler names.", "c", "", {"outcome": "compile_error", "compile_stderr": 'main.c:1:10: fatal error: list.h: No such file or directory\n    1 | #include "list.h"\n'}, {}),
     ("package", '["liblapack-dev"]', "fortran", "", {"outcome": "compile_error", "compile_stderr": "main.f90:(.text+0x60): undefined reference to `dgesv_'"}, {}),
