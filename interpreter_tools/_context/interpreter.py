@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import itertools
 import signal
@@ -308,11 +309,9 @@ class Interpreter:
             tell.add_done_callback(self._tells.discard)
 
     async def _tell_or_drop(self, message: bytes, connection: int | None) -> None:
-        try:
+        """Send a message; where the process has closed its connection or ended, its listener is told of that."""
+        with contextlib.suppress(InterpreterToolsError):
             await self.tell(message, connection=connection)
-        except InterpreterToolsError:
-            if self.death is None and connection is None:
-                raise
 
     def interrupt(self, number: int) -> None:
         """Send SIGINT to the process and the programs in its foreground. Does nothing after the end.

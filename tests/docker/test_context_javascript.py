@@ -66,6 +66,50 @@ _INTERRUPTED = {
 }
 
 
+_FROM_THE_LOOP = {
+    "what Node calls back": "require('fs').readFile('/dev/null', busy)",
+    "a promise that Node keeps": "(async () => { await require('fs').promises.readFile('/dev/null'); busy() })()",
+    "a tick": "setTimeout(() => process.nextTick(busy), 5)",
+    "a timer of Node's own": "(async () => { await require('timers/promises').setTimeout(5); busy() })()",
+    "a signal of the time": "AbortSignal.timeout(5).addEventListener('abort', busy)",
+    "an interval": "setInterval(busy, 5)",
+    "a stream": "require('stream').Readable.from(['a']).on('data', busy)",
+    "a port": "const c = new MessageChannel(); c.port1.onmessage = busy; c.port2.postMessage(1)",
+    "a server": (
+        "const server = require('http').createServer(busy).listen('s'); require('http')"
+        ".get({ socketPath: 's' }).on('error', () => {})"
+    ),
+    "what takes errors": "process.prependOnceListener('uncaughtException', busy); setTimeout(() => { throw 1 })",
+    "what must be done at the end": "setTimeout(() => process.kill(process.pid, 'SIGINT'), 5)",
+}
+
+_POLLUTED = {
+    "properties of objects": (
+        "for (const name of ['get', 'set', 'value', 'then', 'code', 'error', 'result', 'type', 'op', 'length', 0])"
+        " Object.prototype[name] = 1"
+    ),
+    "a setter in arrays": (
+        "const property = { __proto__: null, set() {} }; Reflect.defineProperty(Array.prototype, 0, property)"
+    ),
+    "functions": (
+        "JSON.parse = JSON.stringify = () => ({}); Buffer.from = Buffer.alloc = Buffer.concat = () => { throw 1 };"
+        " process.emit = process.cpuUsage = process.hrtime = process.stdout.write = () => { throw 1 };"
+        " require('util').inspect = require('vm').Script.prototype.runInThisContext = () => { throw 1 };"
+        " require('events').prototype.emit = require('inspector').Session.prototype.post = () => { throw 1 }"
+    ),
+    "methods": (
+        "for (const { prototype } of [String, RegExp, Map, Set, Uint8Array, Buffer, Function, Promise])"
+        " for (const name of Object.getOwnPropertyNames(prototype)) try {"
+        " if (name !== 'constructor') prototype[name] = () => { throw 1 } } catch {}"
+    ),
+    "names": (
+        "for (const name of ['process', 'JSON', 'Promise', 'Buffer', 'Array', 'String', 'Error', 'setImmediate'])"
+        " globalThis[name] = null"
+    ),
+    "everything": "Object.freeze(Object.prototype); Object.freeze(globalThis)",
+}
+
+
 @pytest.fixture
 async def context(workplace: Workplace) -> AsyncGenerator[Context]:
     """A context of JavaScript."""
@@ -143,6 +187,57 @@ async def test_an_interrupt_keeps_the_variables(context: Context, name: str) -> 
     assert result.error is not None
     assert result.error.name == "KeyboardInterrupt"
     assert (await context.run("globalThis.gc?.(); kept")).text == "7"
+
+
+async def test_an_interrupt_ends_what_the_event_loop_runs(context: Context) -> None:
+    """Code that Node comes to by itself is ended as the lines of a cell are; what would begin anew is taken away."""
+    await context.run("let kept = 7; const busy = () => { require('fs').writeSync(1, 'up'); for (;;); }")
+    for name, code in _FROM_THE_LOOP.items():
+        ending = "busy()" if "at the end" in name else "0"
+        async with context.stream(f"{code}; try {{ await new Promise(() => {{}}) }} finally {{ {ending} }}") as cell:
+            assert (await anext(cell)).text == "up"
+            await context.interrupt()
+            result = await cell.result()
+        assert result.exit_code == 130, (name, result.notes)
+        assert (await context.run("kept")).text == "7", name
+
+
+async def test_an_interrupt_ends_a_loop_of_long_calls(context: Context) -> None:
+    """V8 looks for one after some thousand turns of a loop, which are minutes here."""
+    (await context.run("const text = JSON.stringify('x'.repeat(2e6))")).check()
+    for loop in ("for (;;) JSON.parse(text)", "while (true) { JSON.parse(text) }", "do JSON.parse(text); while (true)"):
+        result = await context.run(f"const f = () => {{ {loop} }}; f()", timeout=0.05)
+        assert (result.outcome, result.exit_code) == ("timeout", 130), result.notes
+    counted = "let n = 0; for (const x of [1, 2]) for (const y in { a: 1 }) n += Number(String(x)); n"
+    assert (await context.run(counted)).text == "3"
+
+
+async def test_what_a_cell_makes_of_the_language_is_its_own_matter(context: Context) -> None:
+    """The runner goes on, and tells values and errors, whatever becomes of what both have."""
+    await context.run("let kept = 7")
+    for name, code in _POLLUTED.items():
+        result = await context.run(f"{code}; kept")
+        assert (result.outcome, result.text) == ("ok", "7"), (name, result.stderr)
+        assert (await context.run(f"let {name.split()[0]} = await 3; kept + {name.split()[0]}")).text == "10", name
+        assert (await context.run("throw 5")).stderr == "Uncaught 5\n", name
+    assert (await context.run("for (;;);", timeout=0.05)).exit_code == 130
+    assert (await context.run("kept")).text == "7"
+
+
+@pytest.mark.parametrize(
+    "thrown",
+    [
+        "{ get message() { throw 1 }, get stack() { throw 1 } }",
+        "new Proxy({}, { get() { throw 1 }, getPrototypeOf() { throw 1 }, ownKeys() { throw 1 } })",
+        "Object.assign(new Error('x'), { [require('util').inspect.custom]() { throw 1 } })",
+        "new Error('x'.repeat(2e6))",
+    ],
+)
+async def test_an_error_that_cannot_be_shown_ends_its_cell(context: Context, thrown: str) -> None:
+    """One that throws when it is looked at, and one that is too long."""
+    result = await context.run(f"throw {thrown}")
+    assert (result.outcome, result.exit_code) == ("error", 1)
+    assert (await context.run("1")).text == "1"
 
 
 @pytest.mark.parametrize(
@@ -290,6 +385,14 @@ async def test_typescript_strips_types(engine: ExecutionEngine) -> None:
         assert (await context.run("enum Color { Red, Green, Blue }\na.x + Color.Blue")).text == "3"
         assert (await context.run("const id = <T,>(x: T): T => x; id<string>('q')")).text == "'q'"
         assert (await context.run("@seen class D {}; function seen(x: any) { console.log(x.name) }")).stdout == "D\n"
+        assert (await context.run("enum E { A = 4 }; namespace N { export const x = 1 }; E.A + N.x")).text == "5"
+        module = "export enum Q { A = 4 }; export interface T { a: number }; export const f = (t: T): number => t.a"
+        await context.run(f"require('fs').writeFileSync('m.ts', `{module}`)")
+        assert (await context.run("import { f, Q, type T } from './m'\nf({ a: 3 }) + Q.A")).text == "7"
+        assert (
+            await context.run("import { T } from './m'\nrequire('./m').Q.A + (await import('./m?2')).Q.A")
+        ).text == "8"
+        assert (await context.run("f({ a: 5 } as T)")).text == "5"
         result = await context.run("let b: = 1")
         assert result.error is not None
         assert result.error.name == "SyntaxError"

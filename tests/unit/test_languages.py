@@ -28,6 +28,7 @@ from interpreter_tools import (
 from interpreter_tools._config.options import resolve
 from interpreter_tools._container.images import image_name
 from interpreter_tools._languages import BASE_ENVIRONMENT, Job, boot_environment, job_code, job_files, plan, python
+from interpreter_tools._protocol.constants import MAX_PAYLOAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,6 +221,14 @@ def test_built_in_languages(name: str, language: str) -> None:
 
 
 # -- its image
+
+
+@pytest.mark.parametrize("language", ["javascript", "typescript"])
+def test_a_cell_runner_leaves_room_for_variables(language: str) -> None:
+    """Its source travels in one frame, with the variables of the context."""
+    cells = LanguageRegistry.get(language).cells
+    assert cells is not None
+    assert sum(len(word.encode()) for word in cells.command) < MAX_PAYLOAD - 6000
 
 
 def test_image(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """JavaScript: one Node.js process booted for each run to come."""
 
+import re
 from pathlib import Path
 
 from interpreter_tools._languages.config import CellRunner, InterpreterBoot, LanguageConfig
 from interpreter_tools._languages.installers import NPM
 
+_NO_CODE = re.compile(r"^[ \t]*(?://.*\n|[ \t]+)", re.MULTILINE)
 NODE_IMAGE = "interpreter-tools/node:1"
 
 
@@ -15,16 +17,24 @@ def _source(name: str, *parts: str) -> str:
     return text
 
 
-JAVASCRIPT_BOOT = _source("boot.js", "tools.js")
-TYPESCRIPT_BOOT = _source("boot.js", "tools.js", "typescript.js")
-_CELLS = _source("cells.js", "tools.js")
+def _compact(source: str) -> str:
+    """Return the source without comments on lines of their own, and without indentation: one frame holds it all."""
+    return _NO_CODE.sub("", source)
+
+
+JAVASCRIPT_BOOT = _source("boot.js", "tools.js", "modules.js")
+TYPESCRIPT_BOOT = _source("boot.js", "tools.js", "modules.js", "typescript.js")
+_CELLS = {
+    "javascript": _compact(_source("realm.js", "tools.js", "cells.js", "modules.js")),
+    "typescript": _compact(_source("realm.js", "tools.js", "cells.js", "modules.js", "typescript.js")),
+}
 NODE_FIXED = ("NODE_", "UV_", "LANG", "LC_", "TZ", "SSL_CERT_")
 
 
 def node_cells(language: str) -> CellRunner:
     """Return the cell runner of a language that Node.js runs."""
     return CellRunner(
-        command=("node", "--expose-internals", "-e", _CELLS, language),
+        command=("node", "--expose-internals", "-e", _CELLS[language], language),
         unforkable="threads of Node, which a fork would lose",
     )
 

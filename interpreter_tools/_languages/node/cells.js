@@ -1,29 +1,37 @@
-// The cell runner of JavaScript and TypeScript: `node --expose-internals -e` with this file and the language. It speaks as "Cells" in
-// docs/protocol.md says. V8's own mode for consoles runs the cells (`Runtime.evaluate` with `replMode`): `await` at the top, and `let`,
-// `const` and `class` that stay and may be declared again. Acorn, which Node holds for its own console, finds what V8 does not take
-// there: `import`, and the awaits that an interrupt must end.
-'use strict';
-{
-  const load = require;
-  const fs = require('fs');
-  const inspector = require('inspector');
-  const net = require('net');
-  const path = require('path');
-  const util = require('util');
-  const vm = require('vm');
-  const Module = require('module');
-  const { Readable, Writable } = require('stream');
-  const { pathToFileURL } = require('url');
-  const acorn = require('internal/deps/acorn/acorn/dist/acorn');
-  const told = process.emitWarning; // that this is internal, and that stripping types is experimental
-  process.emitWarning = () => {};
-  const { internalBinding } = require('internal/test/binding');
-  const { runMicrotasks } = internalBinding('task_queue');
-  const { startSigintWatchdog, stopSigintWatchdog, watchdogHasPendingSigint } = internalBinding('contextify');
+  // A part of realm.js: the cell runner. It speaks as "Cells" in docs/protocol.md says. V8's own mode for consoles runs the cells
+  // (`Runtime.evaluate` with `replMode`): `await` at the top, and `let`, `const` and `class` that stay and may be declared again. Acorn,
+  // which Node holds for its own console, finds what V8 does not take there: `import`, and the awaits that an interrupt must end.
+  const fs = load('fs');
+  const path = load('path');
+  const util = load('util');
+  const vm = load('vm');
+  const Module = load('module');
+  const { Readable, Writable } = load('stream');
+  const { pathToFileURL } = load('url');
+  const { Connection } = internalBinding('inspector');
+  const { Pipe, PipeConnectWrap, constants } = internalBinding('pipe_wrap');
+  const { streamBaseState, kReadBytesOrError, kArrayBufferOffset } = internalBinding('stream_wrap');
+  const { runMicrotasks, setTickCallback, tickInfo } = internalBinding('task_queue');
+  const { ContextifyScript, startSigintWatchdog, stopSigintWatchdog, watchdogHasPendingSigint } = internalBinding('contextify');
   const language = process.argv[1];
-  const importHere = (name, options) => import(name, options); // eslint-disable-line -- of `node -e`: it looks beside the directory
-  const { setImmediate, setInterval, clearInterval, setTimeout } = globalThis; // a cell may replace them
+  const { URL, Error, Buffer, TextEncoder, TextDecoder, setImmediate, setInterval, clearInterval } = globals; // a cell may replace them
+  const { cpuUsage, hrtime, resourceUsage, reallyExit } = process;
+  const { readSync, writeSync, writevSync, readdirSync, lstatSync, readFileSync } = fs;
+  const { isNativeError, isProxy } = util.types;
+  const look = util.inspect;
+  const { apply } = Reflect;
   const { stringify, parse } = JSON;
+  const encode = Reflect.apply(TextEncoder.prototype.encode.bind, TextEncoder.prototype.encode, [new TextEncoder()]);
+  const decode = Reflect.apply(TextDecoder.prototype.decode.bind, TextDecoder.prototype.decode, [new TextDecoder()]);
+  const base64 = Buffer.prototype.toString;
+  const listed = (list) => Array.from({ length: list.length }, (_, at) => list[at]); // as an array of this realm
+  const isOurs = new WeakSet(); // functions that the event loop calls: no interrupt ends them
+  const ours = (callback) => {
+    isOurs.add(callback);
+    return callback;
+  };
+
+
 
   const NAME = '__interpreter_tools__'; // what rewritten code calls
   const PIECE = 32768; // bytes
@@ -36,31 +44,44 @@
   // An interrupt can end what a cell calls of it, such as `display`, at every step: V8 looks for one where a function begins and where a
   // loop turns. So each step is noted in the statement that takes it, or right behind it without a call, and the next message first
   // finishes what was left.
-  let socket, fd;
-  const space = Buffer.alloc(65536);
+  let fd;
+  const space = new Uint8Array(65536);
   let arrived = 0; // bytes in there
-  let unread = Buffer.alloc(0);
+  let unread = new Uint8Array(0);
   let message = []; // pieces of the message that is coming
   const heard = []; // messages that were read while the program waited
   let leaving = []; // pieces of the message that goes
   let gone = 0; // of them
   let written = 0; // bytes of the next one
   let unanswered = 0; // pieces that the supervisor has not passed on yet
-  const { readSync, writeSync, writevSync } = fs; // `writeSync` takes a step between its call of the kernel and its end, the others none
 
   const pause = new Int32Array(new SharedArrayBuffer(4));
+  // An error's own: its other properties, such as its code, can be what a cell has made of all objects.
+  const messageOf = (error) => (isNativeError(error) ? String(Object.getOwnPropertyDescriptor(error, 'message')?.value) : '');
   const rest = (error, tries) => {
-    if (error.code === undefined) throw error; // no room is left on the stack
-    if (error.code !== 'EAGAIN') process.reallyExit(0); // the supervisor is gone
+    const message = messageOf(error);
+    if (!/^E[A-Z]+: /.test(message)) throw error; // no room is left on the stack
+    if (!/^EAGAIN: /.test(message)) reallyExit(0); // the supervisor is gone
     if (tries > 50) Atomics.wait(pause, 0, 0, 0.2);
   };
 
+  const joined = (parts) => {
+    const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
+  };
+  const numberAt = (bytes, at) => new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+
   const feed = (...data) => {
-    const all = Buffer.concat([unread, space.subarray(0, arrived), ...data]);
+    const all = joined([unread, space.subarray(0, arrived), ...data]);
     unread = all;
     arrived = 0;
     while (unread.length >= 4) {
-      const length = unread.readUInt32LE(0) & 0x7fffffff;
+      const length = numberAt(unread, 0) & 0x7fffffff;
       if (unread.length < 4 + length) return;
       const behind = unread.subarray(4 + length);
       if (length === 0) {
@@ -70,7 +91,7 @@
       }
       const parts = [...message, unread.subarray(6, 4 + length)];
       const isWhole = !unread[5];
-      const said = isWhole ? parse(Buffer.concat(parts).toString()) : undefined;
+      const said = isWhole ? parse(decode(joined(parts))) : undefined;
       unread = behind;
       message = isWhole ? [] : parts;
       if (isWhole) heard[heard.length] = said;
@@ -80,7 +101,7 @@
   const readMore = () => {
     for (let tries = 0; !arrived; tries++) {
       try {
-        if ((arrived = readSync(fd, space, 0, space.length, null)) === 0) process.reallyExit(0);
+        if ((arrived = readSync(fd, space, 0, space.length, null)) === 0) reallyExit(0);
       } catch (error) {
         rest(error, tries);
       }
@@ -94,7 +115,7 @@
       while (unanswered > 0) readMore();
       if (gone === leaving.length) return;
       try {
-        written += writevSync(fd, [leaving[gone].subarray(written)]);
+        written += writevSync(fd, [leaving[gone].subarray(written)]); // `writeSync` takes a step between its call of the kernel and its end
         if (written === leaving[gone].length) {
           gone++;
           written = 0;
@@ -109,32 +130,33 @@
   // Returns when the message has its place among the output. One that is held travels with what comes next, a
   // millisecond later at most.
   const send = (kind, content, held = 0) => {
-    const body = Buffer.from(stringify(content));
+    const body = new Uint8Array(encode(stringify(content)));
     const pieces = [];
     for (let at = 0; at < body.length; at += PIECE) {
       const part = body.subarray(at, at + PIECE);
-      const piece = Buffer.alloc(6 + part.length);
-      piece.writeUInt32LE(2 + part.length + held, 0);
-      piece.write(kind, 4);
+      const piece = new Uint8Array(6 + part.length);
+      new DataView(piece.buffer).setUint32(0, 2 + part.length + held, true);
+      piece[4] = kind.charCodeAt(0);
       piece[5] = at + PIECE < body.length ? 1 : 0;
-      part.copy(piece, 6);
+      piece.set(part, 6);
       pieces.push(piece);
     }
     finish();
     leaving = pieces;
     gone = 0;
     finish();
-    if (heard.length) setImmediate(listen);
+    if (heard.length) setImmediate(ours(listen));
   };
 
   // ---- results
 
+  const plainPrototype = globals.Object.prototype;
   const isPlain = (value, left) => {
     if (value === null || ['string', 'boolean'].includes(typeof value)) return true;
     if (typeof value === 'number') return Number.isFinite(value);
-    if (typeof value !== 'object' || util.types.isProxy(value) || --left.count < 0 || left.above.has(value)) return false;
+    if (typeof value !== 'object' || isProxy(value) || --left.count < 0 || left.above.has(value)) return false;
     const prototype = Object.getPrototypeOf(value);
-    if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) return false;
+    if (!Array.isArray(value) && prototype !== plainPrototype && prototype !== null) return false;
     left.above.add(value);
     const plain = Object.values(Object.getOwnPropertyDescriptors(value)).every(
       (property) => !property.enumerable || ('value' in property && isPlain(property.value, left)));
@@ -145,10 +167,11 @@
   // Deno's and tslab's name for a method that returns representations by MIME type.
   const REPRESENTATIONS = Symbol.for('Jupyter.display');
 
-  const encoded = (item) => (ArrayBuffer.isView(item) ? Buffer.from(item.buffer, item.byteOffset, item.byteLength).toString('base64') : item);
+  const asBuffer = Buffer.from;
+  const encoded = (item) => (ArrayBuffer.isView(item) ? apply(base64, asBuffer(item.buffer, item.byteOffset, item.byteLength), ['base64']) : item);
   const bundleOf = (value) => {
     const data = {};
-    const own = value !== null && ['object', 'function'].includes(typeof value) && !util.types.isProxy(value) && value[REPRESENTATIONS];
+    const own = value !== null && ['object', 'function'].includes(typeof value) && !isProxy(value) && value[REPRESENTATIONS];
     if (typeof own === 'function') {
       for (const [mime, item] of Object.entries(own.call(value) ?? {})) data[mime] = encoded(item);
       if (Object.keys(data).length) return data;
@@ -157,7 +180,7 @@
       const text = stringify(value);
       if (text.length <= MOST_JSON) data['application/json'] = value;
     }
-    data['text/plain'] = util.inspect(value, { depth: 6, maxStringLength: 1 << 20 });
+    data['text/plain'] = look(value, { depth: 6, maxStringLength: 1 << 20 });
     return data;
   };
 
@@ -171,7 +194,7 @@
     html: (text) => publish({ 'text/html': String(text) }),
     markdown: (text) => publish({ 'text/markdown': String(text) }),
     svg: (text) => publish({ 'image/svg+xml': String(text) }),
-    json: (value) => publish({ 'application/json': value, 'text/plain': util.inspect(value) }),
+    json: (value) => publish({ 'application/json': value, 'text/plain': look(value) }),
     png: (bytes) => publish({ 'image/png': encoded(bytes) }),
     jpeg: (bytes) => publish({ 'image/jpeg': encoded(bytes) }),
     clear: (options) => { if (cell?.notebook) send('c', { event: 'clear', cell: cell.number, wait: Boolean(options?.wait) }); },
@@ -188,14 +211,16 @@
     }
   };
   // An interrupt that ends a cell within `write` leaves a stream that would keep what is written for ever, and `end` one that takes no more.
+  const { WritableState } = Writable;
   const mendOutput = () => {
-    for (const stream of Object.values(standard)) {
-      while (stream.writableCorked) stream.uncork();
-      if (!stream.writable || stream.writableLength) stream._writableState = new Writable.WritableState({ decodeStrings: false, emitClose: false }, stream, true);
-    }
+    for (const stream of Object.values(standard))
+      try {
+        while (stream.writableCorked) stream.uncork();
+        if (!stream.writable || stream.writableLength) stream._writableState = new WritableState({ decodeStrings: false, emitClose: false }, stream, true);
+      } catch {} // a cell has made something else of it
   };
   const say = (text) => {
-    const bytes = Buffer.from(text);
+    const bytes = encode(text);
     try {
       for (let at = 0; at < bytes.length; ) at += writeSync(2, bytes, at);
     } catch {} // a cell has closed it
@@ -234,24 +259,21 @@
 
   const answerInput = (said) => {
     if (said.eof && cell) cell.inputOver = true;
-    stdin?.push(said.eof ? null : `${said.text}${said.unended ? '' : '\n'}`);
+    if (stdin) called(() => stdin.push(said.eof ? null : `${said.text}${said.unended ? '' : '\n'}`));
   };
 
   const isStdin = (file) => file === 0 || file === '/dev/stdin' || file === '/proc/self/fd/0';
-  const readFileSync = fs.readFileSync;
   fs.readFileSync = (file, options) => {
     if (!isStdin(file)) return readFileSync(file, options);
     const lines = [];
     for (let some; (some = readLine('', MANY)) !== null; ) lines.push(some);
     const encoding = typeof options === 'string' ? options : options?.encoding;
-    return encoding ? lines.join('') : Buffer.from(lines.join(''));
+    return encoding ? lines.join('') : asBuffer(lines.join(''));
   };
   const prompt = (question = '') => {
     if (question && !cell?.notebook) standard.stdout.write(`${question} `);
     return readLine(question);
   };
-
-  // ---- tools.js is put here
 
   // ---- interrupts: SIGINT ends what runs, and every await at the top of a cell
 
@@ -263,8 +285,9 @@
       this.code = code;
     }
   }
-  const isInterrupt = (error) => error instanceof KeyboardInterrupt || error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' ||
-    (error?.code === 'ERR_INSPECTOR_COMMAND' && /(?:Execution was terminated|Internal error)$/.test(error.message));
+  const isExit = (error) => !isProxy(error) && error instanceof Exit;
+  const wasEnded = (error) => messageOf(error) === 'Script execution was interrupted by `SIGINT`';
+  const isInterrupt = (error) => wasEnded(error) || (isNativeError(error) && error instanceof KeyboardInterrupt);
 
   // SIGINT goes to a thread of Node's all the time, which ends the script that is watched, or keeps the signal for who looks. What
   // `process.on('SIGINT')` does instead takes effect between two scripts only, and is switched off and on around each.
@@ -287,7 +310,7 @@
       return ''; // the thread has ended, or a cell has taken every descriptor
     }
   };
-  const threads = () => fs.readdirSync('/proc/self/task');
+  const threads = () => listed(readdirSync('/proc/self/task'));
   const isAwake = (thread) => /\) [^S]/.test(about(`task/${thread}/stat`));
   const awaitSigint = () => {
     let awake;
@@ -312,44 +335,119 @@
   const spawnBeside = Process.prototype.spawn;
   Process.prototype.spawn = function (...options) {
     const { onexit } = this;
-    this.onexit = (code, signal) => {
+    this.onexit = ours((code, signal) => {
       if (signal === 'SIGINT') awaitSigint();
       if (cell && takeSigint()) interrupt();
-      return onexit.call(this, code, signal);
-    };
-    return spawnBeside.apply(this, options);
+      return called(() => apply(onexit, this, [code, signal]));
+    });
+    return apply(spawnBeside, this, options);
   };
   const LOOK = 15; // ms between two looks while a cell awaits something
 
-  const inner = { step: undefined, taken: undefined };
-  Object.defineProperty(globalThis, NAME, { value: inner });
-  const stepping = new vm.Script(`${NAME}.step()`, { filename: NAME });
   // Throws when SIGINT came meanwhile, though it be a loop without an end.
-  const watched = (step) => {
-    const before = inner.step;
-    inner.step = () => {
-      if (takeSigint()) throw new KeyboardInterrupt(); // one that came before; from here on it ends the script
-      return step();
-    };
+  let step;
+  globalThis.step = () => {
+    if (takeSigint()) throw new KeyboardInterrupt(); // one that came before; from here on it ends the script
+    return step();
+  };
+  const stepping = new vm.Script('step()', { filename: 'cells' });
+  const { runInContext } = ContextifyScript.prototype;
+  const { async_hook_fields: hookFields, async_id_fields: idFields, constants: { kStackLength, kExecutionAsyncId, kBefore, kAfter, kUsesExecutionAsyncResource },
+    execution_async_resources: resources, setCallbackTrampoline } = internalBinding('async_wrap');
+  const { clearAsyncIdStack, popAsyncContext, nativeHooks } = load('internal/async_hooks');
+  const watched = (wanted) => {
+    const before = step;
+    const depth = hookFields[kStackLength];
+    step = wanted;
     try {
-      return stepping.runInThisContext({ breakOnSigint: true, displayErrors: false });
+      return apply(runInContext, stepping, [realm, -1, false, true, false]); // with `breakOnSigint`
     } catch (error) {
-      if (error?.code !== 'ERR_SCRIPT_EXECUTION_INTERRUPTED') throw error;
+      if (!wasEnded(error)) throw error;
       if (cell) cell.taken += 1;
+      while (hookFields[kStackLength] > depth) popAsyncContext(idFields[kExecutionAsyncId]); // Node had no time to
       mendOutput(); // for what must be done at the end
       throw error;
     } finally {
-      inner.step = before;
+      step = before;
     }
+  };
+
+  // Runs code of the program that the event loop has come to: an interrupt ends that, and then the cell that runs.
+  const called = (wanted) => {
+    try {
+      return watched(wanted);
+    } catch (error) {
+      if (!isInterrupt(error)) throw error;
+      if (cell) interrupt();
+      return undefined;
+    }
+  };
+
+  // Has the event loop run nothing of the program that an interrupt could not end: what Node calls back, what waits for its turn
+  // (promises, `process.nextTick`), timers, and what takes uncaught errors.
+  const watchLoop = () => {
+    const trampoline = function (id, resource, callback, ...values) {
+      if (isOurs.has(callback)) return apply(callback, this, values);
+      const depth = resources.length = hookFields[kStackLength] - 1;
+      resources[depth] = resource;
+      if (id !== 0 && hookFields[kBefore]) nativeHooks.before(id);
+      const result = called(() => apply(callback, this, values));
+      if (id !== 0 && hookFields[kAfter]) nativeHooks.after(id);
+      resources.length = depth;
+      return result;
+    };
+    const turn = process._tickCallback; // runs the microtasks and the ticks
+    const watch = () => {
+      hookFields[kUsesExecutionAsyncResource] = 1; // else Node calls back past the trampoline
+      setCallbackTrampoline(trampoline); // where the program uses hooks, Node has put its own there
+      tickInfo[0] = 1; // else Node runs the microtasks alone, and past this
+    };
+    const tick = () => {
+      called(turn);
+      watch();
+    };
+    setTickCallback(tick);
+    watch();
+    const timers = load('internal/timers');
+    const { processImmediate, processTimers } = timers.getTimerCallbacks(tick);
+    internalBinding('timers').setupTimers(ours(processImmediate), processTimers);
+    const later = (callback) => (typeof callback !== 'function' || isOurs.has(callback) ? callback : function (...values) {
+      let isOver = false;
+      try {
+        return called(() => {
+          const result = apply(callback, this, values);
+          isOver = true;
+          return result;
+        });
+      } catch (error) {
+        isOver = true;
+        throw error;
+      } finally {
+        if (!isOver && this instanceof timers.Timeout) clearInterval(this); // it would begin anew for ever
+      }
+    });
+    for (const [{ prototype }, name] of [[timers.Timeout, '_onTimeout'], [timers.Immediate, '_onImmediate']])
+      Object.defineProperty(prototype, name, {
+        configurable: true,
+        get: () => undefined,
+        set(callback) { Object.defineProperty(this, name, { value: later(callback), configurable: true, enumerable: true, writable: true }); },
+      });
+    const { _fatalException: caught } = process;
+    process._fatalException = (error, isRejection) => {
+      const isHandled = called(() => apply(caught, process, [error, isRejection]));
+      if (isHandled === undefined) clearAsyncIdStack();
+      return isHandled ?? true;
+    };
+    internalBinding('http_parser').HTTPParser.prototype.consume = () => {}; // by which Node's parser calls back past the trampoline
   };
 
   // Wraps what a cell awaits: an interrupt rejects it, and what the cell does after it can be interrupted, too. A cell that was
   // ended within never goes on, though a part of it was left: it would be nobody's, and nothing could end it.
-  inner.guard = (number, value) => new Promise((resolve, reject) => {
+  const guard = (number, value) => promised((resolve, reject) => {
     const mine = cell;
-    if (mine?.number !== number || mine.over) return undefined;
+    if (mine?.number !== number || mine.over) return;
     mine.waits.add(reject);
-    const settle = (how) => (result) => setImmediate(() => {
+    const settled = (how) => (result) => setImmediate(ours(() => {
       if (mine.over || !mine.waits.delete(reject)) return;
       try {
         watched(() => {
@@ -361,41 +459,10 @@
         if (!isInterrupt(error)) throw error;
         mine.end({ status: 'interrupted' });
       }
-    });
-    return Promise.resolve(value).then(settle(resolve), settle(reject));
+    }));
+    settle(value, settled(resolve), settled(reject));
   });
-
-  // What a cell has asked for later runs when its time comes: an interrupt ends that as well, and then the cell that runs.
-  const later = (callback) => (typeof callback !== 'function' ? callback : function (...values) {
-    try {
-      return watched(() => {
-        callback.apply(this, values);
-        runMicrotasks(); // what awaits it can be a loop without an end, too
-      });
-    } catch (error) {
-      if (!isInterrupt(error)) throw error;
-      if (cell) interrupt();
-    }
-  });
-  const watchTimers = () => {
-    for (const name of ['setTimeout', 'setInterval', 'setImmediate']) {
-      const original = globalThis[name];
-      const value = { [name](callback, ...values) { return original(later(callback), ...values); } }[name];
-      globalThis[name] = require('timers')[name] = Object.defineProperties(value, Object.getOwnPropertyDescriptors(original));
-    }
-  };
-
-  inner.iterate = (number, values) => {
-    const iterator = values[Symbol.asyncIterator]?.() ?? values[Symbol.iterator]();
-    return {
-      [Symbol.asyncIterator]() { return this; },
-      async next() {
-        const { done, value } = await inner.guard(number, iterator.next());
-        return { done, value: await value };
-      },
-      async return(value) { return (await iterator.return?.(value)) ?? { done: true, value }; },
-    };
-  };
+  const iterate = (number, values) => iterated(values, (value) => guard(number, value));
 
   const interrupt = () => {
     send('c', { event: 'taken', cell: cell.number });
@@ -424,7 +491,7 @@
   const here = () => path.join(process.cwd(), 'cell.js');
   const isPath = (name) => /^\.{0,2}\//.test(name);
   const urlOf = (name) => new URL(name, pathToFileURL(here())).href; // which keeps `?again`, by which a module is loaded anew
-  inner.import = async (name, asked) => {
+  const imported = async (name, asked) => {
     const given = String(name);
     const options = given.endsWith('.json') && !asked?.with ? { with: { type: 'json' } } : asked; // as compilers take imports of data
     if (isPath(given)) return importHere(urlOf(given), options);
@@ -441,7 +508,7 @@
       return importHere(pathToFileURL(found).href, options);
     }
   };
-  inner.meta = {
+  const meta = {
     get url() { return pathToFileURL(here()).href; },
     get filename() { return here(); },
     get dirname() { return process.cwd(); },
@@ -450,7 +517,6 @@
 
   // ---- from the code of a cell to what V8 evaluates
 
-  const ASSERTED = /^((?:[^\n]*;)?[ \t]*(?:import|export)\b[^;'"]*?\bfrom\s*(['"])[^'"\n]*\2\s*)assert(\s*\{\s*['"]?type\b)/gm; // of Node.js 17 to 21
   const BINDINGS = { ImportDefaultSpecifier: () => 'default', ImportSpecifier: ({ imported }) => imported.value ?? imported.name };
   const rewriteImport = (node) => {
     const attributes = node.attributes?.map(({ key, value }) => `${stringify(key.value ?? key.name)}: ${value.raw}`).join(', ');
@@ -462,6 +528,8 @@
     const rest = names.length ? `, { ${names.join(', ')} } = ${whole.local.name}` : '';
     return `let ${whole.local.name} = ${loaded}${rest};`;
   };
+
+  const isEmpty = (node) => node.type === 'VariableDeclaration' && node.kind === 'var' && node.declarations.every(({ init }) => !init);
 
   // All that a cell declares becomes lexical, as V8 takes only that again in a later cell: functions are evaluated first, each as a
   // value in its place, and `var` gives way to names that are declared ahead. Returns the edits, and the names.
@@ -478,6 +546,11 @@
     const varOf = (node, above) => {
       const inHead = above.type.startsWith('For') && node !== above.body;
       const stands = ['Program', 'BlockStatement', 'SwitchCase', 'ExportNamedDeclaration'].includes(above.type);
+      if (stands && isEmpty(node)) { // has no value, and does not take that of the statement before
+        node.declarations.forEach(({ id }) => bind(id));
+        edits.push([node.start, node.end, ';']);
+        return;
+      }
       edits.push([node.start, node.start + 'var'.length, stands ? ';' : ' ']);
       for (const { id, init } of node.declarations) {
         bind(id);
@@ -524,7 +597,14 @@
         edits.push([node.start, node.start + 'const'.length, 'let']);
       }
       const within = inFunction || /Function|PropertyDefinition|StaticBlock/.test(node.type);
-      return Object.entries(node).forEach(([key, value]) => typeof value === 'object' && key !== 'source' && visit(value, within, key === 'declaration' ? above : node));
+      // V8 looks for an interrupt after some thousand turns of a loop, or at a call of a function in JavaScript.
+      const { body } = node;
+      const isLoop = /^(?:For|While|DoWhile)/.test(node.type) && /[(`]/.test(code.slice(body.start, body.end));
+      if (isLoop && body.type === 'BlockStatement') edits.push([body.start + 1, body.start + 1, `${NAME}.turn();`]);
+      else if (isLoop) edits.push([body.start, body.start, `{${NAME}.turn();`]);
+      Object.entries(node).forEach(([key, value]) => typeof value === 'object' && key !== 'source' && visit(value, within, key === 'declaration' ? above : node));
+      if (isLoop && body.type !== 'BlockStatement') edits.push([body.end, body.end, '}']);
+      return undefined;
     };
     visit(tree.body, false, tree);
     edits.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
@@ -552,99 +632,116 @@
     return { functions, names, code: edited(0, code.length, rest) };
   };
 
+  const ACORN = 'internal/deps/acorn/acorn/dist/acorn';
   const PARSED = { ecmaVersion: 'latest', allowAwaitOutsideFunction: true, allowImportExportEverywhere: true, allowHashBang: true, locations: true };
+  // Node has Acorn compiled, in the realm of the cells. Where a cell has changed what it is made of, the runner's realm has its own.
+  const leant = [];
+  for (const name of ['Object', 'Function', 'Array', 'String', 'RegExp']) {
+    const { prototype } = globals[name];
+    const methods = Object.getOwnPropertyNames(prototype).filter((key) => 'value' in Object.getOwnPropertyDescriptor(prototype, key));
+    leant.push({ prototype, count: Object.getOwnPropertyNames(prototype).length, methods: methods.map((key) => [key, prototype[key]]) });
+  }
+  const unchanged = ({ prototype, count, methods }) => Object.getOwnPropertyNames(prototype).length === count &&
+    methods.every(([key, value]) => prototype[key] === value);
+  let ownAcorn;
+  const nodesAcorn = load(ACORN);
+  const acorn = () => {
+    if (leant.every(unchanged)) return nodesAcorn;
+    if (!ownAcorn) {
+      const module = { exports: {} };
+      Function('module', 'exports', internalBinding('builtins').natives[ACORN])(module, module.exports);
+      ownAcorn = module.exports;
+    }
+    return ownAcorn;
+  };
+
   const parsed = (code) => {
     if (/^\s*\{/.test(code) && !/;\s*$/.test(code)) { // an object where that is possible, as in consoles
       try {
         const asValue = `(${code}\n)`;
-        return { code: asValue, tree: acorn.parse(asValue, PARSED) };
+        return { code: asValue, tree: acorn().parse(asValue, PARSED) };
       } catch {}
     }
-    return { code, tree: acorn.parse(code, PARSED) };
+    return { code, tree: acorn().parse(code, PARSED) };
   };
 
   // Returns what to evaluate, and whether its value is shown: that of a last expression is. Acorn's error is kept for its place.
   const prepare = (source) => {
     try {
       const { code, tree } = parsed(source);
-      const last = tree.body.at(-1);
+      const last = tree.body.findLast((node) => !isEmpty(node));
       return { ...rewrite(code, tree), shows: last?.type === 'ExpressionStatement' && last.directive !== 'use strict' };
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
+      if (!error.loc) throw error;
       return { functions: '', names: [], code: source, shows: true, error };
     }
   };
 
   // ---- TypeScript
 
-  // Decorators come in two kinds that look the same where they are used; functions of the standard's kind take a context.
-  const standardDecorators = /\w*DecoratorContext\b|\bcontext\.(?:name|kind|addInitializer|metadata)\b/;
-  let compiler;
-  const compile = (source) => {
-    if (!compiler) {
-      const places = ['/usr/local/lib/node_modules/typescript', '/usr/lib/node_modules/typescript', '/usr/share/nodejs/typescript'];
-      const place = places.find((candidate) => fs.existsSync(candidate));
-      if (!place) throw new Error('this image has no TypeScript compiler: install the npm package typescript globally');
-      compiler = load(place);
-    }
-    const { ModuleKind, ScriptTarget, flattenDiagnosticMessageText } = compiler;
-    const compilerOptions = { module: ModuleKind.ESNext, target: ScriptTarget.ES2022, experimentalDecorators: !standardDecorators.test(source), verbatimModuleSyntax: true };
-    const { outputText, diagnostics } = compiler.transpileModule(source, { compilerOptions, reportDiagnostics: true, fileName: 'cell.ts' });
-    const found = diagnostics.find((diagnostic) => diagnostic.file);
-    if (!found) return outputText;
-    const { line, character } = found.file.getLineAndCharacterOfPosition(found.start);
-    throw Object.assign(new SyntaxError(flattenDiagnosticMessageText(found.messageText, '\n')), { loc: { line: line + 1, column: character } });
-  };
-  const strip = (source) => {
-    if (Module.stripTypeScriptTypes && !/(?:^|[({;,}]|\*\/|\b(?:export|default))[ \t]*@[A-Za-z_$]|\baccessor[ \t]+[\w$#"'[]/m.test(source))
-      for (const options of [{ mode: 'strip' }, { mode: 'transform' }])
-        try {
-          return Module.stripTypeScriptTypes(source, options);
-        } catch {}
-    return compile(source);
-  };
-  if (language === 'typescript') for (const text of ['let a: number = 1', 'enum A { B }']) strip(text);
-  process.emitWarning = told;
+  // ---- modules.js is put here
+  // ---- typescript.js is put here
+
+  if (language === 'typescript' && hooked) hookTypeScript();
+  const plain = (source) => (language === 'typescript' ? strip(source, 'cell.ts', true) : source);
 
   // ---- a cell
 
-  let session;
+  let connection; // of V8's inspector
+  let asked = 0;
+  const waiting = new Map();
   const connect = () => {
-    session = new inspector.Session();
-    session.connect();
+    waiting.clear();
+    connection = new Connection(ours((text) => {
+      const said = parse(text);
+      const take = waiting.get(said.id);
+      waiting.delete(said.id);
+      take?.(said);
+    }));
   };
   connect();
   // V8 tells of a cell that was ended within when it collects it, and Node dies of that where the session still stands.
   const forgetCell = () => {
-    session.disconnect();
+    connection.disconnect();
     connect();
   };
-  const post = (method, options) => new Promise((resolve, reject) => {
-    session.post(method, options, (error, reply) => (error ? reject(error) : resolve(reply)));
-  });
-
-  // Returns the value that V8 tells of, in an array: it may be a promise.
-  const take = async (told) => {
-    if (told.unserializableValue) {
-      const text = told.unserializableValue;
-      return [text.endsWith('n') ? BigInt(text.slice(0, -1)) : Number(text)];
-    }
-    if (!told.objectId) return [told.value];
-    const functionDeclaration = `function (value) { ${NAME}.taken = value; }`;
-    await post('Runtime.callFunctionOn', { functionDeclaration, objectId: told.objectId, arguments: [{ objectId: told.objectId }], silent: true });
-    const { taken } = inner;
-    inner.taken = undefined;
-    return [taken];
+  const post = (method, params, take) => {
+    const id = ++asked;
+    waiting.set(id, take);
+    connection.dispatch(stringify({ id, method, params }));
+  };
+  // Returns what V8 says at once.
+  const ask = (method, params) => {
+    let told;
+    post(method, params, (said) => { told = said; });
+    if (!told?.result) throw new Error(`V8 does not answer ${method}: ${told?.error?.message}`);
+    return told.result;
   };
 
+  // Returns the value that V8 tells of: it may be a promise.
+  let taken;
+  const take = (told) => {
+    if (told.unserializableValue) {
+      const text = told.unserializableValue;
+      return text.endsWith('n') ? BigInt(text.slice(0, -1)) : Number(text);
+    }
+    if (!told.objectId) return told.value;
+    const functionDeclaration = `function (value) { ${NAME}.take(value); }`;
+    ask('Runtime.callFunctionOn', { functionDeclaration, objectId: told.objectId, arguments: [{ objectId: told.objectId }], silent: true });
+    const value = taken;
+    taken = undefined;
+    return value;
+  };
+
+  const bounded = (text) => (text.length > MOST_JSON ? `${text.slice(0, MOST_JSON)}...` : text);
   const describe = (error) => {
-    if (!util.types.isNativeError(error) && !(error instanceof Error)) {
-      const shown = util.inspect(error);
-      return { name: error?.constructor?.name ?? typeof error, value: shown, traceback: `Uncaught ${shown}` };
+    if (!isNativeError(error) && !(error instanceof Error)) {
+      const shown = look(error);
+      return { name: String(error?.constructor?.name ?? typeof error), value: shown, traceback: `Uncaught ${shown}` };
     }
     let { name, message, stack } = error;
     try {
-      stack = util.inspect(error);
+      stack = look(error);
     } catch {}
     return { name: String(name), value: String(message), traceback: String(stack) };
   };
@@ -654,69 +751,97 @@
     return { name: 'SyntaxError', value: message, traceback: `${head}SyntaxError: ${message}` };
   };
 
-  const failed = (error) => {
-    if (error instanceof Exit) return { status: error.code ? 'error' : 'ok', exit_code: error.code };
-    if (isInterrupt(error)) return { status: 'interrupted' };
-    return { status: 'error', error: describe(error) };
+  const described = (error) => {
+    try {
+      const { name, value, traceback } = watched(() => describe(error));
+      return { name: bounded(name), value: bounded(value), traceback: bounded(traceback) };
+    } catch (another) {
+      if (isInterrupt(another)) throw another;
+      return { name: 'Error', value: '', traceback: 'Uncaught error, which threw another one when it was looked at' };
+    }
   };
 
-  const evaluate = async (mine, given) => {
-    const source = given.replace(ASSERTED, '$1with  $3');
+  const failed = (error) => {
+    if (isExit(error)) return { status: error.code ? 'error' : 'ok', exit_code: error.code };
+    if (isInterrupt(error)) return { status: 'interrupted' };
+    try {
+      return { status: 'error', error: described(error) };
+    } catch {
+      return { status: 'interrupted' };
+    }
+  };
+
+  // Has V8 evaluate code of a cell, and then `take` what it says, outside of what an interrupt can end.
+  const evaluated = (mine, code, take) => {
+    const options = { expression: `${code}\n//# sourceURL=cell-${mine.number}`, replMode: true, objectGroup: 'cell' };
+    const next = (said) => {
+      try {
+        if (said.result) return take(said.result);
+      } catch (error) {
+        return mine.end(failed(error));
+      }
+      if (!/Cannot find context/.test(said.error.message)) return mine.end({ status: 'interrupted' });
+      say('Node began its end when the program sent a signal to its own process, and runs no cell any more\n');
+      return reallyExit(1);
+    };
+    setImmediate(ours(() => {
+      if (mine.over) return; // it was interrupted just now
+      let isWatched = true, answer;
+      try {
+        watched(() => {
+          post('Runtime.evaluate', options, (said) => { if (isWatched) answer = said; else setImmediate(ours(() => next(said))); });
+          runMicrotasks(); // what the cell's functions await can be a loop without an end, too
+        });
+      } catch (error) {
+        if (!isInterrupt(error)) throw error;
+        forgetCell();
+        mine.cut = true; // what the cell left running was ended, though its own lines had an end
+        mine.end({ status: 'interrupted' });
+      } finally {
+        isWatched = false;
+      }
+      if (answer && !mine.over) next(answer);
+    }));
+  };
+
+  const evaluate = (mine, given) => {
+    const source = withAttributes(given);
     let ready;
     try {
-      ready = prepare(language === 'typescript' ? strip(source) : source);
+      ready = prepare(plain(source));
     } catch (error) {
       if (!error.loc) throw error;
-      return { status: 'error', error: describeSyntax(error.message, mine.number, source, error.loc) };
+      return mine.end({ status: 'error', error: describeSyntax(error.message, mine.number, source, error.loc) });
     }
-    const evaluated = (code) => new Promise((resolve, reject) => {
-      const answer = (error, reply) => {
-        if (!error) return resolve(reply);
-        if (!/Cannot find context/.test(error.message)) return reject(error);
-        say('Node began its end when the program sent a signal to its own process, and runs no cell any more\n');
-        process.reallyExit(1);
-      };
-      const expression = `${code}\n//# sourceURL=cell-${mine.number}`;
-      const options = { expression, replMode: true, objectGroup: 'cell' };
-      setImmediate(() => {
-        if (mine.over) return; // it was interrupted just now
-        let isWatched = true, answered; // our own steps must not go on in what an interrupt ends, here or behind an await
-        try {
-          watched(() => {
-            session.post('Runtime.evaluate', options, (...told) => { if (isWatched) answered = told; else setImmediate(answer, ...told); });
-            runMicrotasks(); // what the cell's functions await can be a loop without an end, too
-          });
-          if (answered) answer(...answered);
-        } catch (error) {
-          if (!isInterrupt(error)) return reject(error);
-          forgetCell();
-          mine.cut = true; // what the cell left running was ended, though its own lines had an end
-          mine.end({ status: 'interrupted' });
-        } finally {
-          isWatched = false;
-        }
-      });
-    });
+    const parts = [];
     if (ready.names.length) {
-      const { names: lexical } = await post('Runtime.globalLexicalScopeNames', {});
+      const { names: lexical } = ask('Runtime.globalLexicalScopeNames', {});
       const fresh = ready.names.filter((name) => !lexical.includes(name));
-      if (fresh.length) await evaluated(`let ${fresh.join(', ')}`);
+      if (fresh.length) parts.push(`let ${fresh.join(', ')}`);
     }
-    let told = ready.functions ? await evaluated(ready.functions) : {};
-    if (!told.exceptionDetails) told = await evaluated(ready.code);
-    const { result, exceptionDetails: details } = told;
-    if (!details) return { status: 'ok', value: ready.shows && result.type !== 'undefined' ? result : undefined };
-    const [error] = details.exception ? await take(details.exception) : [new Error(details.text)];
-    if (!(error instanceof SyntaxError) || /\bcell-\d+:/.test(error.stack)) return failed(error);
-    const imports = ready.error && /import|export/.test(error.message) && /module/.test(error.message); // V8 knows no `import` there
-    const message = imports ? ready.error.message.replace(/ \(\d+:\d+\)$/, '') : error.message;
-    const loc = ready.error?.loc ?? { line: details.lineNumber + 1, column: details.columnNumber };
-    return { status: 'error', error: describeSyntax(message, mine.number, source, loc) };
+    if (ready.functions) parts.push(ready.functions);
+    parts.push(ready.code);
+    const next = ({ result, exceptionDetails: details } = {}) => {
+      if (!details && parts.length) return evaluated(mine, parts.shift(), next);
+      if (!details) return mine.end({ status: 'ok', value: ready.shows && result.type !== 'undefined' ? result : undefined });
+      const error = details.exception ? take(details.exception) : undefined;
+      if (!details.exception) return mine.end({ status: 'error', error: describeSyntax(details.text, mine.number, source, { line: 1, column: 0 }) });
+      const isSyntax = isNativeError(error) && details.exception.className === 'SyntaxError' && !/\bcell-\d+:/.test(details.exception.description);
+      if (!isSyntax) return mine.end(failed(error));
+      const { name, value, traceback } = described(error);
+      const imports = ready.error && /import|export/.test(value) && /module/.test(value); // V8 knows no `import` there
+      const message = imports ? ready.error.message.replace(/ \(\d+:\d+\)$/, '') : value;
+      const loc = ready.error?.loc ?? { line: details.lineNumber + 1, column: details.columnNumber };
+      return mine.end({ status: 'error', error: describeSyntax(message, mine.number, source, loc) });
+    };
+    return next();
   };
 
-  const show = async (told) => {
-    const [value] = await take(told);
-    Object.defineProperty(globalThis, '_', { value, configurable: true, writable: true });
+  const showResult = (told) => {
+    const value = take(told);
+    try {
+      Object.defineProperty(globals, '_', { value, configurable: true, writable: true });
+    } catch {} // a cell has made something of its own of it
     const data = watched(() => bundleOf(value));
     publish(data, { main: true }, HELD);
   };
@@ -732,7 +857,7 @@
     const look = (directory) => {
       let entries;
       try {
-        entries = fs.readdirSync(directory || '.', { withFileTypes: true });
+        entries = listed(readdirSync(directory || '.', { withFileTypes: true }));
       } catch {
         return;
       }
@@ -744,7 +869,7 @@
         }
         if (entry.isDirectory()) look(`${name}/`);
         else if (entry.isFile()) {
-          const found = fs.lstatSync(name, { throwIfNoEntry: false });
+          const found = lstatSync(name, { throwIfNoEntry: false });
           if (!found) continue;
           const state = `${found.ctimeMs} ${found.size} ${found.ino}`;
           now.set(name, state);
@@ -758,15 +883,13 @@
   };
 
   let count = 0;
-  const turn = () => new Promise((resolve) => { setImmediate(resolve); });
-  const run = async ({ cell: number, code, stdin: open, notebook, silent, history = true, environment }) => {
-    const mine = { number, stdin: open, notebook, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, cut: false, end: undefined };
-    const ended = new Promise((resolve) => {
-      mine.end = (outcome) => {
-        mine.over = true;
-        resolve(outcome);
-      };
-    });
+  const run = ({ cell: number, code, stdin: open, notebook, silent, history = true, environment }) => {
+    const mine = { number, stdin: open, notebook, silent, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, cut: false, end: undefined };
+    mine.end = (outcome) => {
+      if (mine.over) return;
+      mine.over = true;
+      setImmediate(ours(() => conclude(mine, outcome)));
+    };
     if (isSent) awaitSigint(); // for the cell before, which must not end this one
     isSent = false;
     takeSigint();
@@ -777,40 +900,54 @@
       Module._initPaths(); // for packages that came after the start
     }
     send('c', { event: 'started', cell: number, repeats: true }, HELD);
-    const start = Date.now();
-    const clock = process.hrtime.bigint();
-    const used = process.cpuUsage();
-    const looks = setInterval(() => {
-      if (takeSigint()) interrupt();
-    }, LOOK);
-    let outcome;
+    mine.isCounted = history && !silent;
+    mine.start = Date.now();
+    mine.clock = hrtime.bigint();
+    mine.used = cpuUsage();
     try {
-      outcome = await Promise.race([evaluate(mine, code), ended]);
-      if (outcome.value && !silent) await show(outcome.value);
+      mine.looks = setInterval(ours(() => {
+        if (takeSigint()) interrupt();
+      }), LOOK);
+    } catch {} // a cell has broken Node's timers: the client says in words that it has sent a signal
+    try {
+      evaluate(mine, code);
+    } catch (error) {
+      mine.end(failed(error));
+    }
+  };
+
+  const conclude = (mine, told) => {
+    let outcome = told;
+    try {
+      if (outcome.value && !mine.silent) showResult(outcome.value);
     } catch (error) {
       outcome = failed(error);
     }
-    if (outcome.error && !notebook) say(`${outcome.error.traceback}\n`);
-    await turn(); // rejections that nobody has handled are told now
-    if (mine.cut) outcome = { status: 'interrupted' };
+    if (outcome.error && !mine.notebook) say(`${outcome.error.traceback}\n`);
+    setImmediate(ours(() => finishCell(mine, outcome))); // rejections that nobody has handled are told before
+  };
+
+  const finishCell = (mine, told) => {
+    const outcome = mine.cut ? { status: 'interrupted' } : told;
     mendOutput();
-    const { user, system } = process.cpuUsage(used);
+    const { user, system } = cpuUsage(mine.used);
     const exitCode = outcome.exit_code ?? (outcome.status === 'ok' ? process.exitCode : undefined);
     process.exitCode = undefined;
-    clearInterval(looks);
+    try {
+      clearInterval(mine.looks);
+    } catch {}
     cell = null;
-    const counted = history && !silent;
-    if (counted) count += 1;
-    session.post('Runtime.releaseObjectGroup', { objectGroup: 'cell' });
-    session.post('Runtime.discardConsoleEntries');
+    if (mine.isCounted) count += 1;
+    post('Runtime.releaseObjectGroup', { objectGroup: 'cell' });
+    post('Runtime.discardConsoleEntries');
     const interrupted = outcome.status === 'interrupted';
     if (interrupted) forgetCell();
     send('c', {
-      event: 'done', cell: number, status: outcome.status, count: counted ? count : null,
+      event: 'done', cell: mine.number, status: outcome.status, count: mine.isCounted ? count : null,
       error: interrupted ? { name: 'KeyboardInterrupt', value: '', traceback: 'KeyboardInterrupt' } : outcome.error ?? null,
       exit_code: typeof exitCode === 'number' ? exitCode & 255 : undefined,
-      cpu_us: user + system, peak_kib: process.resourceUsage().maxRSS, seconds: Number(process.hrtime.bigint() - clock) / 1e9,
-      ...changedSince(start),
+      cpu_us: user + system, peak_kib: resourceUsage().maxRSS, seconds: Number(hrtime.bigint() - mine.clock) / 1e9,
+      ...changedSince(mine.start),
     });
   };
 
@@ -818,23 +955,23 @@
 
   const CHAIN = /(?:([A-Za-z_$][\w$]*(?:\??\.[A-Za-z_$][\w$]*)*)\??\.)?([A-Za-z_$][\w$]*|)$/;
   const WORDS = 'async await break case catch class const continue debugger default delete do else export extends false finally for function if import in instanceof let new null return static super switch this throw true try typeof undefined var void while with yield'.split(' ');
-  const quietly = async (expression) => {
-    const reply = await post('Runtime.evaluate', { expression, throwOnSideEffect: true, timeout: 200, objectGroup: 'look', replMode: true });
+  const quietly = (expression) => {
+    const reply = ask('Runtime.evaluate', { expression, throwOnSideEffect: true, timeout: 200, objectGroup: 'look' });
     return reply.exceptionDetails ? undefined : reply.result;
   };
-  const complete = async ({ id, code, cursor }) => {
+  const complete = ({ id, code, cursor }) => {
     const before = code.slice(0, cursor);
     const [, object, word] = CHAIN.exec(before);
     let names = [];
     if (object !== undefined) {
-      const told = await quietly(`Object(${object})`);
+      const told = quietly(`Object(${object})`);
       if (told?.objectId) {
-        const [value] = await take(told);
-        for (let at = value; at && !util.types.isProxy(at); at = Object.getPrototypeOf(at)) names.push(...Object.getOwnPropertyNames(at));
+        const value = take(told);
+        for (let at = value; at && !isProxy(at); at = Object.getPrototypeOf(at)) names.push(...Object.getOwnPropertyNames(at));
       }
     } else if (word) {
-      const { names: declared } = await post('Runtime.globalLexicalScopeNames', {});
-      names = [...declared, ...Object.getOwnPropertyNames(globalThis), ...WORDS];
+      const { names: declared } = ask('Runtime.globalLexicalScopeNames', {});
+      names = [...declared, ...Object.getOwnPropertyNames(globals), ...WORDS];
     }
     const matches = [...new Set(names)].filter((name) => name.startsWith(word) && /^[A-Za-z_$][\w$]*$/.test(name) && name !== NAME).sort();
     send('c', { event: 'complete', id, matches, start: cursor - word.length, end: cursor });
@@ -842,7 +979,7 @@
   const isComplete = ({ id, code }) => {
     let status = 'complete';
     try {
-      parsed(language === 'typescript' ? strip(code) : code);
+      parsed(plain(code));
     } catch ({ message, loc }) {
       const lines = code.trimEnd().split('\n');
       const atEnd = loc && (loc.line > lines.length || (loc.line === lines.length && loc.column >= lines.at(-1).length));
@@ -850,14 +987,14 @@
     }
     send('c', { event: 'is_complete', id, status, indent: status === 'incomplete' ? '  ' : '' });
   };
-  const inspect = async ({ id, code, cursor }) => {
+  const inspect = ({ id, code, cursor }) => {
     const after = /^[\w$]*/.exec(code.slice(cursor))[0];
     const [, object, word] = CHAIN.exec(code.slice(0, cursor) + after);
-    const told = word ? await quietly(object === undefined ? word : `${object}.${word}`) : undefined;
+    const told = word ? quietly(object === undefined ? word : `${object}.${word}`) : undefined;
     const data = {};
     if (told) {
-      const [value] = await take(told);
-      data['text/plain'] = typeof value === 'function' ? String(value).slice(0, 4000) : util.inspect(value, { depth: 2 }).slice(0, 4000);
+      const value = take(told);
+      data['text/plain'] = typeof value === 'function' ? String(value).slice(0, 4000) : look(value, { depth: 2 }).slice(0, 4000);
     }
     send('c', { event: 'inspect', id, found: Boolean(told), data });
   };
@@ -865,34 +1002,43 @@
   // ---- the process
 
   const tell = (what, error) => {
-    if (error instanceof Exit) cell?.end(failed(error));
-    else if (!isInterrupt(error)) say(`${what}${describe(error).traceback}\n`);
+    if (isExit(error)) cell?.end(failed(error));
+    else if (!isInterrupt(error)) say(`${what}${described(error).traceback}\n`);
   };
 
   const answers = { cell: run, complete, inspect, is_complete: isComplete, input: answerInput, interrupt: interruptIsSent };
   const listen = () => {
     while (heard.length) {
       const said = heard.shift();
-      answers[said.op]?.(said);
+      try {
+        answers[said.op]?.(said);
+      } catch (error) {
+        tell('Uncaught ', error);
+      }
     }
   };
 
   const begin = () => {
-    for (const name of ['module', 'exports', '__filename', '__dirname']) delete globalThis[name];
+    for (const name of ['module', 'exports', '__filename', '__dirname']) delete globals[name];
     delete process._eval;
     process.execArgv = [];
     process.argv = [process.execPath];
     const values = { require: Module.createRequire(here()), module: new Module('cell'), display, prompt };
-    for (const [name, value] of Object.entries(values)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+    for (const [name, value] of Object.entries(values)) Object.defineProperty(globals, name, { value, configurable: true, writable: true });
     let tools;
-    const put = (value) => Object.defineProperty(globalThis, 'tools', { value, configurable: true, enumerable: true, writable: true });
-    Object.defineProperty(globalThis, 'tools', { configurable: true, get: () => tools ??= connectTools(), set: put });
-    Object.defineProperty(globalThis, 'exports', { get: () => globalThis.module.exports, configurable: true });
-    Object.defineProperty(globalThis, '__dirname', { get: () => process.cwd(), configurable: true });
-    Object.defineProperty(globalThis, '__filename', { get: here, configurable: true });
+    const put = (value) => Object.defineProperty(globals, 'tools', { value, configurable: true, enumerable: true, writable: true });
+    Object.defineProperty(globals, 'tools', { configurable: true, get: () => tools ??= connectTools(), set: put });
+    Object.defineProperty(globals, 'exports', { get: () => globals.module.exports, configurable: true });
+    Object.defineProperty(globals, '__dirname', { get: () => process.cwd(), configurable: true });
+    Object.defineProperty(globals, '__filename', { get: here, configurable: true });
     Error.prepareStackTrace = (error, sites) => { // without what evaluates the cell
-      const last = sites.findLastIndex((site) => /^cell-\d+$/.test(site.getScriptNameOrSourceURL()));
-      return [String(error), ...(last < 0 ? sites : sites.slice(0, last + 1))].join('\n    at ');
+      const all = listed(sites).filter((site) => site.getScriptNameOrSourceURL() !== 'cells');
+      const last = all.findLastIndex((site) => /^cell-\d+$/.test(site.getScriptNameOrSourceURL()));
+      let head = 'Error';
+      try {
+        head = String(error);
+      } catch {} // a cell has made something else of errors
+      return [head, ...(last < 0 ? all : all.slice(0, last + 1))].join('\n    at ');
     };
     const { kill } = process; // which begins Node's end where a signal may end this process
     process.kill = (pid, signal = 'SIGTERM') => {
@@ -907,7 +1053,7 @@
       throw new Exit(Number(code ?? process.exitCode ?? 0) & 255);
     };
     openOutput();
-    watchTimers();
+    watchLoop();
     const others = threads();
     startSigintWatchdog();
     startSigintWatchdog(); // twice, so that to stop it once leaves it
@@ -915,25 +1061,33 @@
     for (const name of ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener']) { // SIGINT ends the cell
       const add = process[name];
       process[name] = function (event, listener) {
-        return event === 'SIGINT' ? this : add.call(this, event, listener);
+        return event === 'SIGINT' ? this : apply(add, this, [event, listener]);
       };
     }
     process.on('uncaughtException', (error) => tell('Uncaught ', error));
     process.on('unhandledRejection', (error) => tell('Unhandled rejection: ', error));
-    socket.on('data', (data) => {
-      feed(data);
-      listen();
-    });
-    socket.on('close', () => process.reallyExit(0));
     send('c', { event: 'ready', language, features: ['complete', 'display', 'input', 'inspect', 'interrupt_words', 'is_complete'] });
-    socket.resume();
+    pipe.readStart();
   };
 
-  socket = net.connect({ path: '\0interpreter-tools' }, () => {
-    fd = socket._handle.fd;
-    // `-e` puts names into the global object when its script ends, which is before the event loop turns.
-    setImmediate(begin);
+  Object.defineProperty(globals, NAME, { value: Object.freeze({
+    guard, iterate, meta, import: (name, options) => promised((resolve, reject) => { settle(imported(name, options), resolve, reject); }),
+    take: (value) => { taken = value; },
+    turn: () => {},
+  }) });
+
+  const pipe = new Pipe(constants.SOCKET);
+  pipe.onread = ours((data) => {
+    const length = streamBaseState[kReadBytesOrError];
+    if (length < 0) reallyExit(0);
+    if (length > 0) feed(new Uint8Array(data, streamBaseState[kArrayBufferOffset], length));
+    listen();
   });
-  socket.on('error', () => process.reallyExit(1));
-  socket.pause();
-}
+  const connecting = new PipeConnectWrap();
+  connecting.oncomplete = ours((failure) => {
+    if (failure) reallyExit(1);
+    fd = pipe.fd;
+    // `-e` puts names into the global object when its script ends, which is before the event loop turns.
+    setImmediate(ours(begin));
+  });
+  if (pipe.connect(connecting, '\0interpreter-tools')) reallyExit(1);

@@ -1,9 +1,9 @@
-  // The part of boot.js that only TypeScript needs: JavaScript's Node.js boots sooner without it.
+  // The part of boot.js and of cells.js that only TypeScript needs: JavaScript's Node.js boots sooner without it.
 
   // Decorators come in two kinds that look the same where they are used; functions of the standard's kind take a context.
   const standardDecorators = /\w*DecoratorContext\b|\bcontext\.(?:name|kind|addInitializer|metadata)\b/;
   let typescript; // takes a tenth of a second to load, so it is loaded for what needs it
-  const compile = (source, fileName, kind) => {
+  const compile = (source, fileName, kind, keepsImports = false) => {
     if (!typescript) {
       const places = ['/usr/local/lib/node_modules/typescript', '/usr/lib/node_modules/typescript', '/usr/share/nodejs/typescript'];
       const place = places.find((candidate) => fs.existsSync(candidate));
@@ -13,7 +13,7 @@
     const ts = typescript;
     const compilerOptions = {
       module: kind ?? ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, esModuleInterop: true, inlineSourceMap: true,
-      experimentalDecorators: !standardDecorators.test(source), verbatimModuleSyntax: false, jsx: ts.JsxEmit?.React,
+      experimentalDecorators: !standardDecorators.test(source), verbatimModuleSyntax: keepsImports, jsx: ts.JsxEmit?.React,
     };
     const compiled = (name) => {
       const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions, fileName: name, reportDiagnostics: true });
@@ -29,17 +29,18 @@
   };
 
   // Types become spaces, so that every line and column stays; what is more than types (enums, namespaces) is transformed; for
-  // decorators and `accessor`, and to tell what is wrong, there is the compiler.
-  const strip = (source, fileName) => {
+  // decorators and `accessor`, and to tell what is wrong, there is the compiler. A later cell may use what this one imports.
+  const strip = (source, fileName, keepsImports = false) => {
     if (!/(?:^|[({;,}]|\*\/|\b(?:export|default))[ \t]*@[A-Za-z_$]|\baccessor[ \t]+[\w$#"'[]/m.test(source)) {
       for (const options of [{ mode: 'strip' }, { mode: 'transform', sourceMap: true, sourceUrl: fileName }]) {
         try {
-          const stripped = withoutTypeImports(Module.stripTypeScriptTypes(source, options));
-          if (stripped !== undefined) return stripped;
+          const stripped = Module.stripTypeScriptTypes(source, options);
+          const made = keepsImports ? stripped : withoutTypeImports(stripped);
+          if (made !== undefined) return made;
         } catch {}
       }
     }
-    return compile(source, fileName);
+    return compile(source, fileName, undefined, keepsImports);
   };
 
   // An import of a type is left when types are stripped, as it may be one of a value; compilers leave out what no value is made of.
@@ -82,6 +83,7 @@
   const syntaxError = (message, fileName, file, start) => {
     const { line, character } = file.getLineAndCharacterOfPosition(start);
     const error = new SyntaxError(message);
+    Object.defineProperty(error, 'loc', { value: { line: line + 1, column: character } });
     const shown = `${file.text.split('\n')[line]}\n${' '.repeat(character)}^`;
     error.stack = `${fileName}:${line + 1}\n${shown}\n\nSyntaxError: ${message}\n    at ${fileName}:${line + 1}:${character + 1}`;
     return error;
@@ -101,7 +103,7 @@
     return { source, format, shortCircuit: true };
   };
 
-  const isTypeScript = (url) => /^file:.*\.(?:[cm]?ts|tsx)$/.test(url) && !url.includes('/node_modules/');
+  const isTypeScript = (url) => /^file:.*\.(?:[cm]?ts|tsx)(?:\?.*)?$/.test(url) && !url.includes('/node_modules/');
 
   // Where the paths of the nearest tsconfig.json lead, which may hold comments and commas before the end of a list.
   const mapped = (specifier, from) => {
@@ -123,7 +125,7 @@
   };
 
   const hookTypeScript = () => {
-    const { fileURLToPath, pathToFileURL } = require('url');
+    const { fileURLToPath, pathToFileURL } = load('url');
     const suffixes = ['.ts', '.tsx', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json', '/index.ts', '/index.js'];
     Module.registerHooks({
       resolve(specifier, context, next) {
@@ -132,11 +134,12 @@
         } catch (error) {
           if (!context.parentURL?.startsWith('file:') || context.parentURL.includes('/node_modules/')) throw error;
           const from = path.dirname(fileURLToPath(context.parentURL));
-          const bases = /^\.{0,2}\//.test(specifier) ? [path.resolve(from, specifier)] : mapped(specifier, from);
+          const asUrl = specifier.startsWith('file:') ? new URL(specifier) : undefined; // of a cell
+          const bases = asUrl ? [fileURLToPath(asUrl)] : /^\.{0,2}\//.test(specifier) ? [path.resolve(from, specifier)] : mapped(specifier, from);
           const candidates = bases.flatMap((base) => [base.replace(/\.([cm]?)js$/, '.$1ts'), ...suffixes.map((suffix) => base + suffix)]);
           const found = candidates.find((candidate) => fs.statSync(candidate, { throwIfNoEntry: false })?.isFile());
           if (!found) throw error;
-          return { url: pathToFileURL(found).href, shortCircuit: true };
+          return { url: pathToFileURL(found).href + (asUrl?.search ?? ''), shortCircuit: true };
         }
       },
       load(url, context, next) {
