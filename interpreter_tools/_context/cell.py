@@ -24,6 +24,7 @@ from interpreter_tools._execution.output import Callers, OutputBuffer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from interpreter_tools._config.display import DisplayResult
     from interpreter_tools._config.host_tools import HostTool, ToolCall
     from interpreter_tools._config.results import Outcome, OutputChunk, Stream
     from interpreter_tools._context.interpreter import Interpreter
@@ -212,7 +213,9 @@ class Cell:
 
     def _displayed(self, connection: int, piece: bytes) -> None:
         """Take a piece of a display."""
-        result = self._displays.feed(connection, piece) if self._heard else None
+        self._show(self._displays.feed(connection, piece) if self._heard else None)
+
+    def _show(self, result: DisplayResult | None) -> None:
         if result is not None:
             self._output.show(result)
             self._after_output()
@@ -276,6 +279,8 @@ class Cell:
     def _done(self, said: words.Done) -> None:
         assert self._interpreter is not None
         self._interpreter.maps = self._interpreter.maps or said.maps
+        if said.text is not None and self._heard:
+            self._show(self._displays.add_text(said.text))
         exit_code = _EXIT_CODES[said.status] if said.exit_code is None else said.exit_code
         outcome: Outcome = "ok" if said.status == "ok" and exit_code == 0 else "error"
         if self._stopping is not None:

@@ -72,7 +72,11 @@ class Cleared(msgspec.Struct, frozen=True, tag_field="event", tag="clear"):
 
 
 class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
-    """A cell has ended."""
+    """A cell has ended.
+
+    Attributes:
+        text: the value of the cell, where it has no representation but its text; other values are displays.
+    """
 
     cell: int
     status: Literal["ok", "error", "interrupted"] = "ok"
@@ -85,6 +89,7 @@ class Done(msgspec.Struct, frozen=True, tag_field="event", tag="done"):
     files: list[str] = []
     files_partial: bool = False
     maps: bool = False
+    text: str | None = None
 
 
 class Completions(msgspec.Struct, frozen=True, tag_field="event", tag="complete"):
@@ -209,6 +214,7 @@ def _bounded(said: Said) -> Said:
             seconds=max(0.0, min(said.seconds, _MOST_SECONDS)),
             files=sorted({path for name in said.files[:_MOST_FILES] if (path := _path(name))}),
             files_partial=partial,
+            text=None if said.text is None else said.text[:_MOST_TEXT],
         )
     if isinstance(said, Completions):
         return msgspec.structs.replace(said, matches=said.matches[:_MOST_MATCHES])

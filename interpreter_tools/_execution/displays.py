@@ -44,3 +44,13 @@ class Displays:
         if result is not None:
             self.results.append(result)
         return result
+
+    def add_text(self, text: str) -> DisplayResult | None:
+        """Take the value of a cell, which is only a text. Return it as a result; None where there is no more room."""
+        self._left -= len(text)
+        if self._left < 0 or len(self.results) >= _MOST_RESULTS:
+            self.truncated = True
+            return None
+        result = DisplayResult(data={"text/plain": text}, is_main_result=True)
+        self.results.append(result)
+        return result

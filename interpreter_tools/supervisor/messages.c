@@ -4,7 +4,8 @@
  *
  * They connect to a local socket and send pieces, each u32 length and that many bytes; a piece becomes one IT_MESSAGE. It
  * is passed on behind all that was in the program's pipes when it came, and answered with u32 0 then: a sender that waits
- * for the answer keeps its messages in their place among its output. What is in a piece is the client's business.
+ * for the answer keeps its messages in their place among its output. Each answer wakes the sender, so one that wants none
+ * says so. What is in a piece is the client's business.
  *
  * A connection belongs to the run whose mark its process had when it connected, or to the main run. It holds one piece, and
  * what was told to it up to a window, so nothing here grows.
@@ -43,7 +44,7 @@ struct connection {
 	size_t told_start, told_end, told_room;
 	uint32_t credit;  /* bytes that were sent, of which the client does not know yet */
 	uint32_t answers; /* that could not be sent yet */
-	bool held; /* the piece may wait for what follows it */
+	bool held, silent; /* the piece may wait for what follows it; nobody waits for its answer */
 	bool blocked;
 };
 
@@ -199,7 +200,8 @@ static bool read_piece(struct connection *connection)
 		uint32_t length;
 		memcpy(&length, connection->head, sizeof length);
 		connection->held = length & IT_MESSAGE_HELD;
-		length &= ~IT_MESSAGE_HELD;
+		connection->silent = length & IT_MESSAGE_SILENT;
+		length &= ~(IT_MESSAGE_HELD | IT_MESSAGE_SILENT);
 		if (length == 0 || length > IT_MESSAGE_SIZE ||
 		    !(connection->piece = malloc(sizeof connection->number + length))) {
 			end(connection);
@@ -270,7 +272,8 @@ static void pass_on(struct talk *talk)
 		connection->piece = NULL;
 		connection->head_size = connection->size = connection->got = 0;
 		connection->spoken = true;
-		connection->answers++;
+		if (!connection->silent)
+			connection->answers++;
 		send_answers(connection);
 		if (connection->answers > MOST_ANSWERS)
 			end(connection); /* it does not read its answers */

@@ -202,6 +202,7 @@
  * length, 1 to IT_MESSAGE_SIZE, and that many bytes. Each becomes one IT_MESSAGE with the number of its connection, the
  * run's first being 1, behind all that was in the program's pipes when it came whole, and is answered with u32 0 then.
  * With IT_MESSAGE_HELD added to its length it may wait a millisecond for what follows it, so that both travel together.
+ * With IT_MESSAGE_SILENT it is not answered.
  * When a connection is over that has sent a piece, an IT_MESSAGE without bytes tells it. Pieces are claims of the
  * program, like its output.
  *
@@ -213,6 +214,7 @@
  */
 #define IT_MESSAGES "interpreter-tools"
 #define IT_MESSAGE_SIZE 65000 /* bytes */
+#define IT_MESSAGE_SILENT 0x20000000u /* added to the length of a piece whose answer nobody waits for */
 #define IT_MESSAGE_HELD 0x40000000u /* added to the length of a piece that another one follows at once */
 #define IT_MESSAGE_TOLD 0x80000000u /* added to the length of what comes from the client; an answer has none */
 

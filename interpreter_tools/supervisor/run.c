@@ -51,7 +51,7 @@ struct run {
 	bool exited, last, lists, gathers;
 	bool alone;                      /* when it ended, nothing that it could have left was there */
 	bool beside;                     /* other runs were there, so the container's counters do not speak of it */
-	bool ready;                      /* something is to be read from it */
+	bool ready, writes;              /* something is to be read from it; from its pipes */
 	bool err_first;                  /* stderr's turn: the last one was stdout's, and took all the room */
 	int status;
 	struct pipes pipes;
@@ -852,7 +852,7 @@ static void serve(struct run *run)
 	if (dies_slowly(run))
 		program_ended(run, SIGKILL, 0, 0);
 	feed_on(&run->feed, &run->pipes.in);
-	if (!gathering_us(run))
+	if (!gathering_us(run) && (run->writes || run->gathers || run->talk.waiting || run->phase != RUNNING))
 		forward_both(run);
 	if (run->phase != LISTING) {
 		messages_pass(&run->talk, &run->pipes);
@@ -877,9 +877,10 @@ static void take_events(const struct pollfd *fds, int count)
 			messages_accept();
 		else if (fds[i].fd == messages_blocked())
 			messages_unblock();
-		for (EACH(run))
-			run->ready = run->ready || fds[i].fd == run->pipes.out || fds[i].fd == run->pipes.err ||
-				     fds[i].fd == run->talk.events;
+		for (EACH(run)) {
+			run->writes = run->writes || fds[i].fd == run->pipes.out || fds[i].fd == run->pipes.err;
+			run->ready = run->ready || run->writes || fds[i].fd == run->talk.events;
+		}
 	}
 }
 
@@ -893,8 +894,8 @@ void run_event(const struct pollfd *fds, int count)
 		struct run *run = &runs[(turn + i) % places];
 		if (run->phase == NONE || (run->number && !has_work(run)))
 			continue;
-		run->ready = false;
 		serve(run);
+		run->ready = run->writes = false;
 	}
 	turn = used > 1 ? turn + 1 : 0;
 }

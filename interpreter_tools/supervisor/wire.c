@@ -31,6 +31,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-en
 static struct {
 	uint8_t bytes[FRAME_BYTES];
 	size_t start, end, last;
+	bool dry; /* the last read took all that was there */
 	uint64_t rest_us; /* until then; 0: it does not rest */
 } in;
 
@@ -73,7 +74,9 @@ static bool large_frame(void)
 
 bool wire_receive(void)
 {
-	if (rest_left_us(in.rest_us) >= 0)
+	bool dry = in.dry;
+	in.dry = false;
+	if (dry || rest_left_us(in.rest_us) >= 0) /* what has come since then is told by the next poll */
 		return false;
 	if (in.start > 0) {
 		memmove(in.bytes, in.bytes + in.start, in.end - in.start);
@@ -88,6 +91,7 @@ bool wire_receive(void)
 	}
 	if (got == 0)
 		leave();
+	in.dry = (size_t)got < sizeof in.bytes - in.end;
 	in.end += (size_t)got;
 	in.rest_us = got < BULK_BYTES && large_frame() ? now_us() + REST_US : 0;
 	return true;

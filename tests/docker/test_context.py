@@ -63,6 +63,41 @@ for words in ({"event": "ready"}, {"event": "done", "cell": 1}, {"event": "done"
     connection.recv(4)
 """
 
+_COMPARES = r'''
+import random
+from IPython.core.interactiveshell import InteractiveShell
+ip, chosen = get_ipython(), random.Random(1)
+parts = ["x", " ", "    ", "\n", "\n\n", "\t", "%time ", "!", "?", "ls", "ls ", "cd", "pwd", "exit", "x = ", "x=", "= %", ">>> ", "... ", "...",
+         "In [1]: ", "   ...: ", "1", "+ 1", "(", ")", '"""', "'", "# c", ";", ",f ", "/f ", "f.g ", "if x:", "await y", "\\\n", "\r\n", "\x0c",
+         "\u2028", "%%time\n", "macro", "who", "\u00e9", "for ", "def f():\n    return 1\n", "@", "a, b", "-", ".", "time"]
+ip.define_macro("macro", "1")
+def made(transform, cell):
+    try:
+        return transform(cell)
+    except BaseException as error:
+        return repr(error)
+def plain(cell):
+    return InteractiveShell.transform_cell(ip, cell)
+cells = ["".join(chosen.choices(parts, k=chosen.randrange(7))) for _ in range(4000)]
+[cell for cell in cells if made(ip.transform_cell, cell) != made(plain, cell)]
+'''
+
+_ORDERS = [
+    ("print('a'); 1", ["a", "1"]),
+    ("[get_ipython().displayhook(1), print('a')] and 2", ["1", "a", "2"]),
+    ("_ = get_ipython().run_cell('1'); print('a')", ["1", "a"]),
+    ("exec(compile('1', '', 'single')); print('a')", ["1", "a"]),
+    ("import asyncio\nprint('a')\nawait asyncio.sleep(0, 1)", ["a", "1"]),
+    ("1;", []),
+    ("1 # ;", ["1"]),
+    ("get_ipython().ast_node_interactivity = 'all'; None", []),
+    ("1\nprint('a')\n2", ["1", "a", "2"]),
+    ("get_ipython().ast_node_interactivity = 'last_expr_or_assign'; None", []),
+    ("print('a')\nx = 1", ["a", "1"]),
+    ("get_ipython().events.register('post_run_cell', lambda result: print('end of', result.result)); None", ["end of None"]),
+    ("1", ["1", "end of 1"]),
+]
+
 
 @pytest.fixture
 async def context(workplace: Workplace) -> AsyncGenerator[Context]:
@@ -129,6 +164,23 @@ async def test_exit_ends_the_cell_alone(context: Context, code: str, exit_code: 
     result = await context.run(code)
     assert (result.exit_code, result.ok, result.error) == (exit_code, exit_code == 0, None)
     assert (await context.run("x")).text == "1"
+
+
+async def test_cells_are_what_ipython_makes_of_them(context: Context) -> None:
+    """Those that need none of its transformations are told apart before these are tried."""
+    result = await context.run(_COMPARES)
+    assert result.error is None
+    assert result.text == "[]"
+    await context.run("ip.input_transformers_post.append(lambda lines: ['99' for _ in lines])")
+    assert (await context.run("x + 1")).text == "99"
+
+
+async def test_values_keep_their_place(context: Context) -> None:
+    """Among what the cell prints before them, and what is printed after them."""
+    for code, order in _ORDERS:
+        async with context.stream(code) as cell:
+            seen = [chunk.text.strip() async for chunk in cell]
+        assert [text for text in seen if text] == order, code
 
 
 async def test_one_loop_lives_as_long_as_the_context(context: Context) -> None:

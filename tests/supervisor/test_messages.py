@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpreter_tools._protocol import Message, Output
-from interpreter_tools._protocol.constants import MESSAGE_HELD, MESSAGE_SIZE, Flag
+from interpreter_tools._protocol.constants import MESSAGE_HELD, MESSAGE_SILENT, MESSAGE_SIZE, Flag
 from tests.supervisor.harness import PYTHON
 
 if TYPE_CHECKING:
@@ -85,6 +85,34 @@ def test_held_message_that_nothing_follows_comes_by_itself(idle: Supervisor) -> 
     assert idle.wait(Message) == Message(1, b"alone")
     idle.send(idle.connection.stdin(b""))
     assert idle.finish().exited.exit_code == 0
+
+
+def test_silent_messages_keep_their_place_and_are_not_answered(idle: Supervisor) -> None:
+    """The answer that comes is that of the piece behind them."""
+    code = f"""
+sock = connect()
+for i in range(5000):
+    os.write(1, b"%d," % i)
+    send(sock, b"%d" % i, len(b"%d" % i) + {MESSAGE_SILENT})
+    if i % 1000 == 999:
+        send(sock, b"%d" % i)
+        assert answer(sock) == bytes(4)
+sock.setblocking(False)
+try:
+    print(sock.recv(1))
+except BlockingIOError:
+    print("nothing more")
+"""
+    idle.python(_SENDER + code)
+    out = b""
+    for event in idle.skipped:
+        if isinstance(event, Output):
+            out += event.data
+        elif isinstance(event, Message) and event.data:
+            assert b"%d," % int(event.data) in out
+    numbers = [int(message.data) for message in messages(idle)]
+    assert numbers == sorted([*range(5000), *range(999, 5000, 1000)])
+    assert out.endswith(b"nothing more\n")
 
 
 def test_message_that_nobody_waited_for_comes_before_the_end(idle: Supervisor) -> None:

@@ -7,6 +7,7 @@ bytecodes and when a system call was interrupted. It would sleep over one that c
 So SIGURG follows, until Python has looked.
 """
 
+import _signal
 import _socket
 import asyncio
 import builtins
@@ -37,6 +38,10 @@ def main():
     Runner(shell).serve()
 
 
+_BACKEND = "interpreter_tools_display.backend"  # of matplotlib
+_SHORT = 16_384  # characters of a value that is told with the end of its cell
+
+
 class Runner:
     """Runs the cells that the client tells."""
 
@@ -49,6 +54,7 @@ class Runner:
         self.loop = asyncio.new_event_loop()
         self.cell = None  # the number of the cell that runs
         self.task = None  # its task
+        self.text = None  # its value, where that is no more than a text; it is told with the end
         self.in_code = False  # between the first and the last of its bytecodes
         self.expects = False  # it was told to begin: an interrupt is meant for it
         self.interrupted = False
@@ -343,19 +349,23 @@ class Runner:
         self.interrupted = self.shell.interrupted = False
         self.expects = True
         flush()
-        if signal.getsignal(signal.SIGURG) is signal.SIG_DFL:
-            signal.signal(signal.SIGURG, _look)
-        urgent = signal.getsignal(signal.SIGURG) is _look  # and not the program's own
-        self.wire.post({"event": "started", "cell": number, "urgent": urgent}, held=True)
+        handler = _signal.getsignal(_signal.SIGURG)
+        if handler == _signal.SIG_DFL:
+            _signal.signal(_signal.SIGURG, _look)
+        urgent = handler == _signal.SIG_DFL or handler is _look  # and not the program's own
+        self.wire.post({"event": "started", "cell": number, "urgent": urgent}, held=True, silent=False)
         self.changes.begin()
-        began, used = time.monotonic(), _cpu()
-        self.shell.failed = self.shell.exit_code = None
+        began, used = time.monotonic(), _used()[0]
+        self.shell.failed = self.shell.exit_code = self.text = None
         count = self.shell.execution_count
         options = {"context": self.context} if sys.version_info >= (3, 11) else {}
         executing = self._execute(message["code"], is_counted, bool(message.get("silent")))
         self.task = self.loop.create_task(executing, **options)
         try:
-            await asyncio.wait([self.task])
+            await self.task
+        except BaseException:
+            if not self.task.done():
+                raise
         finally:
             self._leave_code()
         self._leave_if_child()
@@ -363,21 +373,23 @@ class Runner:
         self.task = None
         if error is not None and self.shell.failed is None:
             self._tell_failure(error)
-        signal.signal(signal.SIGINT, self._on_interrupt)
-        _be_calm()
+        _signal.signal(_signal.SIGINT, self._on_interrupt)
         flush()
         files, partial = self.changes.end()
+        seconds, peak = _used()
         done = {
             "event": "done",
             "cell": number,
             "status": "ok",
             "count": count if is_counted else None,
             "seconds": time.monotonic() - began,
-            "cpu_us": _cpu() - used,
-            "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "cpu_us": int((seconds - used) * 1e6),
+            "peak_kib": peak,
             "files": files,
             "files_partial": partial,
         }
+        if self.text is not None:
+            done["text"] = self.text
         if may_map():
             done["maps"] = True
         if self.shell.failed is not None:
@@ -420,14 +432,21 @@ class Runner:
         finally:
             self.wire.settle()  # so that what the cell prints comes behind its beginning
         self._raise_held_back()
+        result = None
         try:
-            await self.shell.run_cell_async(
-                code,
-                store_history=is_counted,
-                silent=is_silent,
-                transformed_cell=transformed,
-                preprocessing_exc_tuple=failure,
-            )
+            try:
+                result = await self.shell.run_cell_async(
+                    code,
+                    store_history=is_counted,
+                    silent=is_silent,
+                    transformed_cell=transformed,
+                    preprocessing_exc_tuple=failure,
+                )
+            finally:
+                if os.getpid() == self.pid:
+                    self.shell.events.trigger("post_execute")
+                    if not is_silent:
+                        self.shell.events.trigger("post_run_cell", result)
             self._leave_if_child()
             self._show_figures()
         finally:
@@ -441,15 +460,23 @@ class Runner:
             except KeyboardInterrupt:
                 continue
 
-    def _tell_value(self, data, about):
+    def _tell_value(self, data, about, is_last):
         """Tell the value of the last expression, in its place behind what the cell has printed."""
         if os.getpid() != self.pid:
+            return
+        text = data.get("text/plain", "")
+        if is_last and len(data) == 1 and not about and len(text) <= _SHORT and not self._says_more():
+            self.text = text
             return
         flush()
         self.wire.post({"data": data, "metadata": about or {}, "main": True}, kind=b"d", held=True)
 
+    def _says_more(self):
+        """Tell whether anything may be said between the value of a cell and its end."""
+        return self.shell.is_called_back() or _BACKEND in sys.modules
+
     def _show_figures(self):
-        backend = sys.modules.get("interpreter_tools_display.backend")
+        backend = sys.modules.get(_BACKEND)
         if backend is not None:
             try:
                 backend._show()
@@ -588,8 +615,8 @@ def _look(number, frame):
 def _be_calm():
     """Let SIGURG interrupt no system call any more, unless it is the program's own."""
     __tracebackhide__ = True
-    if signal.getsignal(signal.SIGURG) is _look:
-        signal.signal(signal.SIGURG, signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGURG) is _look:
+        _signal.signal(_signal.SIGURG, _signal.SIG_DFL)
 
 
 _OF_LOOP = frozenset(
@@ -624,9 +651,7 @@ def _with_entry(path):
     return [other for other in sys.path if entry != path and other.startswith(entry)]
 
 
-def _cpu():
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        total += usage.ru_utime + usage.ru_stime
-    return int(total * 1e6)
+def _used():
+    """Return the processor time of this process and of its children that have ended, in seconds, and its peak in KiB."""
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime, own.ru_maxrss

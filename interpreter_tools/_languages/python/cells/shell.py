@@ -4,6 +4,7 @@
 import asyncio
 import atexit
 import builtins
+import opcode
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import warnings
 
 import interpreter_tools_display
 from interpreter_tools_display import bundle
+from IPython.core.autocall import IPyAutocall
 from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -20,21 +22,32 @@ from IPython.core.error import UsageError
 from IPython.core.formatters import DisplayFormatter
 from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.macro import Macro
+from IPython.lib import pretty
 from traitlets import Type
 from traitlets.config import Config
 
 _MAX_TRACEBACK = 1 << 20
 _OWN = ("<interpreter_tools_", "<tools>")  # files of the functions that cells call: input, tools
+_SHOWS = frozenset(opcode.opmap[name] for name in ("PRINT_EXPR", "CALL_INTRINSIC_1") if name in opcode.opmap)
+_RUN_CODE = InteractiveShell.run_code.__code__
+_BY_REPR = frozenset({int, str})  # of these, whose printer is that of IPython still
+_SPECIAL = re.compile(
+    r"[%!?\r\v\f\x1c-\x1e\x85\u2028\u2029]|>>>|\.\.\.|In \[|^[^\S\n]+$|^[^\S\n]*[,;/]", re.MULTILINE
+)
+_WORD = re.compile(r"[\w.*]*")
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})  # they have no representation but their text
 
 
 class Formatter(DisplayFormatter):
     """Adds what our own displays say of figures, pictures and tables."""
 
+    _printers = None  # those of all formatters but that of text; None: to be looked for
+
     def format(self, obj, include=None, exclude=None):
         """Return the representations of an object, and what is said about them."""
         if include is None and exclude is None and type(obj) in _PLAIN and not self._has_printers():
-            return {"text/plain": self.formatters["text/plain"](obj)}, {}  # what all formatters would give, in a tenth
+            return {"text/plain": self._text_of(obj)}, {}  # what all formatters would give, in a tenth
         data, about = super().format(obj, include=include, exclude=exclude)
         if data and any(name in bundle._KNOWN for name in bundle._names(obj)):
             more, said = bundle.bundle_of(obj, include, exclude)
@@ -43,8 +56,26 @@ class Formatter(DisplayFormatter):
 
     def _has_printers(self):
         """Tell whether anybody has registered a representation that is not text."""
-        others = (each for mime, each in self.formatters.items() if mime != "text/plain")
-        return any(each.type_printers or each.deferred_printers for each in (self.ipython_display_formatter, *others))
+        if self._printers is None or len(self.formatters) != self._count:
+            others = [each for mime, each in self.formatters.items() if mime != "text/plain"]
+            others.append(self.ipython_display_formatter)
+            for each in others:
+                each.observe(self._forget, ["type_printers", "deferred_printers"])
+            self._printers = [found for each in others for found in (each.type_printers, each.deferred_printers)]
+            self._count = len(self.formatters)
+        return any(self._printers)
+
+    def _forget(self, _change):
+        self._printers = None
+
+    def _text_of(self, obj):
+        formatter = self.formatters["text/plain"]
+        if type(obj) in _BY_REPR and formatter.type_printers.get(type(obj)) is pretty._repr_pprint:
+            try:
+                return repr(obj)
+            except ValueError:
+                pass  # a number of too many digits, which the formatter tells
+        return formatter(obj)
 
 
 class Publisher(DisplayPublisher):
@@ -66,13 +97,28 @@ class Publisher(DisplayPublisher):
 class Hook(DisplayHook):
     """Sends the value of a cell's last expression to the caller."""
 
+    def quiet(self):
+        """Tell whether the cell ends in a semicolon: without any its tokens need not be looked at."""
+        cells = self.shell.history_manager.input_hist_parsed
+        return bool(cells) and ";" in cells[-1] and super().quiet()
+
     def write_output_prompt(self):
         """Print nothing: the number of the cell is told with its end."""
 
     def write_format_data(self, format_dict, md_dict=None):
         """Send the value."""
         if format_dict:
-            self.shell.tell_value(_plain(format_dict), md_dict)
+            self.shell.tell_value(_plain(format_dict), md_dict, self._is_last(sys._getframe(2)))
+
+    def _is_last(self, frame):
+        """Tell whether nothing of the cell runs any more behind the value of this frame, which has called the hook."""
+        return (
+            frame.f_back is not None
+            and frame.f_back.f_code is _RUN_CODE
+            and frame.f_code.co_code[frame.f_lasti] in _SHOWS  # the statement itself, and no call of ours
+            and self.shell.display_trap._nested_level == 1  # the cell, and none that it runs
+            and self.shell.ast_node_interactivity != "all"
+        )
 
     def log_output(self, format_dict):
         """Keep nothing: ``Out`` has the values themselves."""
@@ -99,6 +145,7 @@ class Shell(InteractiveShell):
         self.notebook = False
         self._stored = {}
         super().__init__(*arguments, **options)
+        self._own_transformers, self._own_callbacks = self._transformers(), self._callbacks()
 
     # -- what a sandbox has no use for
 
@@ -180,6 +227,41 @@ class Shell(InteractiveShell):
             way = "write the names as they are: %pip install six" if missing else "no file is read"
             raise UsageError(f"not installed: {wanted or line!r}. The sandbox has no network; {way}")
         print("installed already:", *names)
+
+    # -- what most cells have no use for
+
+    def transform_cell(self, raw_cell):
+        """Return the Python that IPython makes of a cell: for most cells these themselves, which is seen in a tenth."""
+        if self._is_special(raw_cell):
+            return super().transform_cell(raw_cell)
+        return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
+
+    def _is_special(self, cell):
+        """Tell whether IPython may take anything in a cell for more than Python: a magic, a prompt, an indented whole."""
+        if cell[:1].isspace() or _SPECIAL.search(cell) or self.autocall or self._transformers() != self._own_transformers:
+            return True
+        if "\n" in cell.rstrip("\n"):
+            return False
+        word = _WORD.match(cell)[0]  # what may be the name of a magic is one in a cell of one line only
+        return self.find_magic(word) is not None or isinstance(self.user_ns.get(word), (Macro, IPyAutocall))
+
+    def is_called_back(self):
+        """Tell whether a program has functions of its own called after each cell."""
+        return self._callbacks() != self._own_callbacks
+
+    def _callbacks(self):
+        return [*self.events.callbacks["post_execute"], *self.events.callbacks["post_run_cell"]]
+
+    def _transformers(self):
+        static, dynamic = self.input_transformer_manager, self.prefilter_manager
+        return [
+            *static.cleanup_transforms,
+            *static.line_transforms,
+            *static.token_transformers,
+            *self.input_transformers_post,
+            *dynamic.transformers,
+            *dynamic.checkers,
+        ]
 
     # -- errors
 

@@ -1,7 +1,8 @@
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """The conversation of a cell runner with its client, over the supervisor's local socket ("Cells" in docs/protocol.md).
 
-A piece that we send is answered with ``u32 0`` once it has its place behind what was printed. What the client tells us
+A piece that we send is answered with ``u32 0`` once it has its place behind what was printed, unless it is silent: an
+answer that nobody waits for would wake this process for nothing. What the client tells us
 comes on the same connection, with the top bit of its length set. Nothing here may be interrupted halfway: the runner
 holds signals back while ``busy`` is set.
 """
@@ -15,9 +16,11 @@ import select
 ADDRESS = "\0interpreter-tools"
 _TOLD = 0x80000000
 _HELD = 0x40000000  # in the length of a piece that may wait for the one behind it
+_SILENT = 0x20000000  # of a piece that is not answered
 _PIECE = 32768
 _MOST = 64 << 20  # bytes of one message of the client
 _MOST_OPEN = 64  # pieces whose answers were not read yet
+_encode = json.JSONEncoder(default=str).encode
 
 
 class Wire:
@@ -40,22 +43,23 @@ class Wire:
 
     def say(self, words):
         """Send words, and return when they have their place behind what was printed."""
-        self.post(words)
+        self.post(words, silent=False)
         self.settle()
 
-    def post(self, words, kind=b"c", held=False):
+    def post(self, words, kind=b"c", held=False, silent=True):
         """Send words, and do not wait: what is printed from now on may take its place before them.
 
-        With ``held`` they reach the client together with what comes next, a millisecond later at most.
+        With ``held`` they reach the client together with what comes next, a millisecond later at most. ``settle`` waits
+        for those that are not ``silent``.
         """
-        body = json.dumps(words, default=str).encode("utf-8", "replace")
+        body = _encode(words).encode("utf-8", "replace")
         self.busy.append(True)
         try:
             for start in range(0, len(body), _PIECE):
                 piece = body[start : start + _PIECE]
-                size = len(piece) + 2 | (_HELD if held else 0)
+                size = len(piece) + 2 | (_HELD if held else 0) | (_SILENT if silent else 0)
                 head = size.to_bytes(4, "little") + kind + (b"\1" if start + _PIECE < len(body) else b"\0")
-                self._open += 1
+                self._open += not silent
                 self._socket.sendall(head + piece)
                 while self._open > _MOST_OPEN:
                     self.read()
