@@ -281,6 +281,8 @@ def cell_limits(options: CellOptions, default: CellLimits) -> CellLimits:
     for name in options:
         if name not in CellOptions.__annotations__:
             raise _unknown_option(name, CellOptions.__annotations__)
+    if "timeout" not in options and "output_limit" not in options:
+        return default
     output_limit = options.get("output_limit", default.output_limit)
     return CellLimits(
         timeout=check_seconds(options.get("timeout", default.timeout), field="timeout"),

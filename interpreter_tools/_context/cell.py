@@ -60,6 +60,26 @@ class _Hearing:
     closing: Callable[[], None]
 
 
+_NOTHING_SAID = words.Done(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a cell has ended.
+
+    Attributes:
+        said: the last words of the runner, where it lived to say them.
+    """
+
+    outcome: Outcome
+    exit_code: int
+    execution_time: float
+    signal: int | None = None
+    peak_memory: int = 0
+    oom_kills: int = 0
+    said: words.Done = _NOTHING_SAID
+
+
 class Cell:
     """A cell: ``async with`` runs it, ``async for`` yields its output as it comes, ``result`` returns the result.
 
@@ -147,7 +167,7 @@ class Cell:
             self._finish(ExecutionClosed("the cell did not begin"))
             raise
         if begun is None:
-            self._result = msgspec.structs.replace(self._blank("dependency_error"), exit_code=1, execution_time=0.0)
+            self._result = self._made(_Ended("dependency_error", exit_code=1, execution_time=0.0))
             self._finish(None)
             return self
         interpreter, notes = begun
@@ -267,14 +287,15 @@ class Cell:
         if self._killed:
             why = "its process was killed, as an interrupt did not end the cell within a second"
         self._notes.append(f"{why}; the variables of the context are gone")
-        result = msgspec.structs.replace(
-            self._blank(self._stopping or ("oom" if exited.oom_kills else "error")),
+        how = _Ended(
+            self._stopping or ("oom" if exited.oom_kills else "error"),
             exit_code=exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal,
+            execution_time=time.monotonic() - self._began,
             signal=exited.signal or None,
             peak_memory=exited.peak_memory,
             oom_kills=exited.oom_kills,
         )
-        self._end(None, result)
+        self._end(None, how)
 
     def _done(self, said: words.Done) -> None:
         assert self._interpreter is not None
@@ -289,35 +310,36 @@ class Cell:
             self._notes.append(
                 f"the cell was interrupted after {self._timeout:g} s; the variables of the context are kept"
             )
-        blank = self._blank(outcome)
-        result = msgspec.structs.replace(
-            blank,
+        how = _Ended(
+            outcome,
             exit_code=exit_code if outcome == "ok" else exit_code or 1,
-            error=said.error,
-            execution_count=said.count,
-            execution_time=said.seconds or blank.execution_time,
-            cpu_time=said.cpu_us / 1e6,
+            execution_time=said.seconds or time.monotonic() - self._began,
             peak_memory=said.peak_kib * 1024,
-            generated_files=tuple(said.files),
-            generated_files_partial=said.files_partial,
+            said=said,
         )
-        self._end(None, result)
+        self._end(None, how)
 
-    def _blank(self, outcome: Outcome) -> ExecutionResult:
-        """Return a result with all that is known without the process."""
+    def _made(self, how: _Ended, session_files: tuple[str, ...] = ()) -> ExecutionResult:
+        """Return the result."""
         self._output.finish()
-        installed = self.packages or _NO_PACKAGES
+        installed, said = self.packages or _NO_PACKAGES, how.said
         return ExecutionResult(
             stdout=self._output.text("stdout"),
             stderr=self._output.text("stderr"),
-            exit_code=0,
-            signal=None,
-            outcome=outcome,
-            execution_time=time.monotonic() - self._began,
-            cpu_time=0.0,
-            peak_memory=0,
-            truncated=outcome == "output_limit" or not self._output.captures,
+            exit_code=how.exit_code,
+            signal=how.signal,
+            outcome=how.outcome,
+            error=said.error,
+            execution_count=said.count,
+            execution_time=how.execution_time,
+            cpu_time=said.cpu_us / 1e6,
+            peak_memory=how.peak_memory,
+            oom_kills=how.oom_kills,
+            truncated=how.outcome == "output_limit" or not self._output.captures,
             workspace_dir=WORKSPACE,
+            generated_files=tuple(said.files),
+            generated_files_partial=said.files_partial,
+            session_generated_files=session_files,
             results=tuple(self._displays.results),
             results_truncated=self._displays.truncated,
             notes=(*installed.notes, *self._notes),
@@ -327,16 +349,16 @@ class Cell:
             dependency_stderr=installed.stderr,
         )
 
-    def _end(self, lost: InterpreterToolsError | None, result: ExecutionResult | None = None) -> None:
+    def _end(self, lost: InterpreterToolsError | None, how: _Ended | None = None) -> None:
         """Give the turn back, and keep the result."""
         assert self._interpreter is not None
         self._interpreter.task = None
         self._interpreter.calls.renew({})
         self._interpreter.resume()
-        self.outcome = None if result is None else result.outcome
-        session_files = self._over(() if result is None else result.generated_files)
-        if result is not None:
-            self._result = msgspec.structs.replace(result, session_generated_files=session_files)
+        self.outcome = None if how is None else how.outcome
+        session_files = self._over(() if how is None else tuple(how.said.files))
+        if how is not None:
+            self._result = self._made(how, session_files)
         self._finish(lost)
 
     def _finish(self, error: InterpreterToolsError | None) -> None:

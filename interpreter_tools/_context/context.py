@@ -353,8 +353,8 @@ class Context:
 
     async def _begun(self, cell: Cell, packages_for: CellOptions | None) -> tuple[Interpreter, tuple[str, ...]] | None:
         """Return what ``_begin`` returns, for a cell that has the turn."""
-        self._check()
         if packages_for is not None:
+            self._check()
             cell.packages = await self._place.install(cell.code, packages_for, alive=self._is_alive)
             self._check()
             if cell.packages.failed:

@@ -24,6 +24,8 @@ _MOST_FILES = 10_000
 _MOST_MATCHES = 10_000
 _MOST_TEXT = 1 << 20  # characters of a traceback, or of an error's message
 _MOST_SECONDS = 1e9
+_MOST_PEAK = 1 << 42  # KiB
+_MOST_COUNT = 1 << 53
 _MOST_REASON = 1000  # characters of what is in the way of a checkpoint
 _MOST_HELD = 1 << 50  # bytes of a checkpoint
 
@@ -202,15 +204,15 @@ def _read_leniently(body: bytes | bytearray) -> Said | None:
 
 
 def _bounded(said: Said) -> Said:
-    if isinstance(said, Done):
+    if isinstance(said, Done) and not _is_usual(said):
         partial = said.files_partial or len(said.files) > _MOST_FILES
         return msgspec.structs.replace(
             said,
             error=None if said.error is None else _cut(said.error),
-            count=None if said.count is None else max(0, min(said.count, 1 << 53)),
+            count=None if said.count is None else max(0, min(said.count, _MOST_COUNT)),
             exit_code=None if said.exit_code is None else said.exit_code & 0xFF,
             cpu_us=max(0, said.cpu_us),
-            peak_kib=max(0, min(said.peak_kib, 1 << 42)),
+            peak_kib=max(0, min(said.peak_kib, _MOST_PEAK)),
             seconds=max(0.0, min(said.seconds, _MOST_SECONDS)),
             files=sorted({path for name in said.files[:_MOST_FILES] if (path := _path(name))}),
             files_partial=partial,
@@ -225,6 +227,20 @@ def _bounded(said: Said) -> Said:
     if isinstance(said, Weighed):
         return Weighed(held={pid: max(0, min(size, _MOST_HELD)) for pid, size in said.held.items()})
     return said
+
+
+def _is_usual(done: Done) -> bool:
+    """Tell whether the words say only what needs no bounds: those of nearly every cell."""
+    return (
+        done.error is None
+        and done.exit_code is None
+        and not done.files
+        and done.cpu_us >= 0
+        and 0 <= done.peak_kib <= _MOST_PEAK
+        and 0 <= done.seconds <= _MOST_SECONDS
+        and (done.count is None or 0 <= done.count <= _MOST_COUNT)
+        and (done.text is None or len(done.text) <= _MOST_TEXT)
+    )
 
 
 def _cut(error: ProgramError) -> ProgramError:

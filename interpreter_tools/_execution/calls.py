@@ -171,8 +171,10 @@ class ToolCalls:
         self.tools = tools
         self.calls = []
         self._described = None
-        self._count = Counter()
-        self._context = contextvars.copy_context()
+        if self._count:
+            self._count = Counter()
+        if tools:
+            self._context = contextvars.copy_context()
 
     def wake(self) -> None:
         """Note that there may be room for more answers."""

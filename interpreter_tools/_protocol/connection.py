@@ -96,6 +96,7 @@ for _state, _frames in _EXPECTED.items():
     if _state is not State.CLOSED:
         _frames[Frame.FATAL] = State.CLOSED
 
+_FRAMES: dict[int, Frame] = {frame.value: frame for frame in Frame}
 _OUTPUT: dict[int, Literal["stdout", "stderr"]] = {Frame.STDOUT: "stdout", Frame.STDERR: "stderr"}
 _ACTIVE = frozenset({State.STARTING, State.RUNNING, State.LISTED})
 _TOLD_HEAD = 4  # bytes that a piece takes of its connection's window beside its own
@@ -130,7 +131,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.state = State.CONNECTED
-        self._header = bytearray()
+        self._header = b""  # the beginning of one that is not complete yet
         self._frame: Frame | None = None
         self._left = 0
         self._empty = False
@@ -274,9 +275,10 @@ class Connection:
         flow = self._flow(run)
         if flow is None:
             return b""
-        if not 0 < len(data) <= MESSAGE_SIZE or not self.tells(connection, len(data), run=run):
+        told = flow.told.get(connection, 0) + len(data) + _TOLD_HEAD
+        if not 0 < len(data) <= MESSAGE_SIZE or told > TELL_WINDOW:
             raise UsageError(f"{len(data)} bytes cannot be told to a connection now")
-        flow.told[connection] = flow.told.get(connection, 0) + len(data) + _TOLD_HEAD
+        flow.told[connection] = told
         return encode.tell(connection, data, run=run)
 
     def taken(self, count: int, *, run: int) -> bytes:
@@ -369,12 +371,14 @@ class Connection:
         try:
             while at < end:
                 if self._frame is None:
-                    taken = min(HEADER_SIZE - len(self._header), end - at)
-                    self._header += data[at : at + taken]
-                    at += taken
-                    if len(self._header) < HEADER_SIZE:
+                    missing = HEADER_SIZE - len(self._header)
+                    header = self._header + data[at : at + missing]
+                    if len(header) < HEADER_SIZE:
+                        self._header = header
                         break
-                    self._begin()
+                    self._header = b""
+                    at += missing
+                    self._begin(header)
                     if self._left and at == end:
                         break  # no piece yet: an empty one would be the end of a file
                 piece = data[at : at + self._left]
@@ -385,10 +389,9 @@ class Connection:
             raise
         return events
 
-    def _begin(self) -> None:
+    def _begin(self, header: bytes) -> None:
         """Check a header before its payload is kept."""
-        length, kind, zero, run = _HEADER.unpack(self._header)
-        self._header.clear()
+        length, kind, zero, run = _HEADER.unpack(header)
         if length > MAX_PAYLOAD or zero:
             raise ProtocolError(f"the supervisor sent a header that cannot be: {length} bytes, type {kind:#x}")
         if run and (run not in self._flows or kind not in _OF_SIDE or self.state is State.CLOSED):
@@ -398,7 +401,7 @@ class Connection:
         self._run = run
         if length == 0 and kind in _OUTPUT:
             raise ProtocolError("the supervisor sent output of no bytes")
-        self._frame = Frame(kind)
+        self._frame = _FRAMES[kind]
         self._left = length
         self._empty = length == 0
 
@@ -411,11 +414,7 @@ class Connection:
         elif frame is Frame.CONTENT:
             event = Content(piece)
         else:
-            self._payload += piece
-            event = None
-            if self._left == 0:
-                event = self._check(decode(frame, bytes(self._payload)))
-                self._payload.clear()
+            event = self._whole(frame, piece)
         if event is not None:
             events.append(Beside(self._run, cast("RunEvent", event)) if self._run else event)
         if self._left == 0:
@@ -431,17 +430,29 @@ class Connection:
                 self._is_last = self._is_last and frame is not Frame.CLEAN and frame is not Frame.REFUSED
                 self.state = _EXPECTED[self.state][frame]
 
+    def _whole(self, frame: Frame, piece: bytes) -> Event | None:
+        """Return the event of a frame that this piece completes; None while more is to come."""
+        if self._left or self._payload:
+            self._payload += piece
+            if self._left:
+                return None
+            piece = bytes(self._payload)
+            self._payload.clear()
+        return self._check(decode(frame, piece))
+
     def _check(self, event: Event) -> Event:
         """Check an event against the conversation: a frame alone cannot show these faults."""
         if isinstance(event, Hello) and event.version != VERSION:
             raise ProtocolError(f"the supervisor speaks version {event.version} of the protocol, not {VERSION}")
+        if isinstance(event, Message):
+            if not event.data:
+                self._flows[self._run].told.pop(event.connection, None)
+            return event
         if isinstance(event, Credit):
             flow = self._flows[self._run]
             flow.stdin -= event.count
             if flow.stdin < 0:
                 raise ProtocolError(f"the supervisor took {event.count} bytes of stdin, more than it was sent")
-        if isinstance(event, Message) and not event.data:
-            self._flows[self._run].told.pop(event.connection, None)
         if isinstance(event, Told):
             told = self._flows[self._run].told
             left = told.get(event.connection, 0) - event.count

@@ -244,8 +244,9 @@ class SessionContainers:
     ) -> tuple[str, ...]:
         """Note what a run has changed, and which files of earlier runs are gone; return what all runs have changed."""
         record.facts.generated = frozenset(files)
-        record.made -= gone
-        self.generated -= gone - set[str]().union(*(holder.made for holder in self.holders))
+        if gone:
+            record.made -= gone
+            self.generated -= gone - set[str]().union(*(holder.made for holder in self.holders))
         record.made.update(files)
         self.generated.update(files)
         return tuple(sorted(self.generated))

@@ -652,6 +652,6 @@ def _with_entry(path):
 
 
 def _used():
-    """Return the processor time of this process and of its children that have ended, in seconds, and its peak in KiB."""
+    """Return the seconds of processor time of this process and its ended children, and its peak of memory in KiB."""
     own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime, own.ru_maxrss
