@@ -464,12 +464,17 @@ class Runner:
         """Tell the value of the last expression, in its place behind what the cell has printed."""
         if os.getpid() != self.pid:
             return
+        is_end = is_last and not self._says_more()
         text = data.get("text/plain", "")
-        if is_last and len(data) == 1 and not about and len(text) <= _SHORT and not self._says_more():
+        if is_end and len(data) == 1 and not about and len(text) <= _SHORT:
             self.text = text
             return
         flush()
-        self.wire.post({"data": data, "metadata": about or {}, "main": True}, kind=b"d", held=True)
+        waits = not is_end and threading.current_thread() is threading.main_thread()
+        self.wire.post({"data": data, "metadata": about or {}, "main": True}, kind=b"d", held=is_end, silent=not waits)
+        if waits:  # what is printed next comes behind it
+            self.wire.settle()
+            self._raise_held_back()
 
     def _says_more(self):
         """Tell whether anything may be said between the value of a cell and its end."""

@@ -243,7 +243,7 @@ class Shell(InteractiveShell):
             return True
         if "\n" in cell.rstrip("\n"):
             return False
-        word = _WORD.match(cell)[0]  # what may be the name of a magic is one in a cell of one line only
+        word = _WORD.match(cell).group()  # what may be the name of a magic is one in a cell of one line only
         return self.find_magic(word) is not None or isinstance(self.user_ns.get(word), (Macro, IPyAutocall))
 
     def is_called_back(self):
