@@ -65,7 +65,7 @@ _NOTHING_SAID = words.Done(0)
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How a cell has ended.
+    """The end of a cell.
 
     Attributes:
         said: the last words of the runner, where it lived to say them.
