@@ -49,6 +49,14 @@ class _State(Enum):
     ENDED = auto()
 
 
+_NEXT = {
+    _State.NEW: {_State.WAITING, _State.ENDED},
+    _State.WAITING: {_State.RUNNING, _State.ENDED},
+    _State.RUNNING: {_State.ENDED},
+    _State.ENDED: frozenset[_State](),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Hearing:
     """A cell as the task of its process: these functions are called by the process, and by nobody else."""
@@ -158,9 +166,9 @@ class Cell:
     # -- life
 
     async def __aenter__(self) -> Self:
-        if self._state is not _State.NEW:
+        if _State.WAITING not in _NEXT[self._state]:
             raise ExecutionClosed("a cell is run once", hint="make another with context.stream(...)")
-        self._state = _State.WAITING
+        self._change(_State.WAITING)
         try:
             begun = await self._begin(self)
         except BaseException:
@@ -176,7 +184,7 @@ class Cell:
         if self._state is not _State.WAITING:  # it was left by another task meanwhile
             self._over(())
             raise self._error or ExecutionClosed("the cell was left before it began")
-        self._state = _State.RUNNING
+        self._change(_State.RUNNING)
         self._number = interpreter.number()
         interpreter.task = _Hearing(self._wrote, self._displayed, self._said, self._ended, self._closing)
         interpreter.calls.renew(self._tools)
@@ -193,6 +201,10 @@ class Cell:
             self._leave()
             raise
         return self
+
+    def _change(self, state: _State) -> None:
+        assert state in _NEXT[self._state], f"a cell that is {self._state.name} cannot become {state.name}"
+        self._state = state
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
@@ -364,7 +376,7 @@ class Cell:
     def _finish(self, error: InterpreterToolsError | None) -> None:
         if self._state is _State.ENDED:
             return
-        self._state = _State.ENDED
+        self._change(_State.ENDED)
         self._error = self._error or error
         if self._timer is not None:
             self._timer.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import msgspec
@@ -180,6 +181,14 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     boot: InterpreterBoot | None = None
     dependencies: DependencyPlan | None = None
     cells: CellRunner | None = None
+
+    def is_run_by(self, program: str) -> bool:
+        """Return True when one of ``interpreters`` is, or matches, the name of a program.
+
+        Args:
+            program: the name, without a directory.
+        """
+        return any(fnmatchcase(program, pattern) for pattern in self.interpreters)
 
     def __post_init__(self) -> None:
         if isinstance(self.aliases, str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import shlex
 from typing import TYPE_CHECKING
@@ -36,7 +35,7 @@ def command_of_first_line(language: LanguageConfig, code: bytes) -> tuple[str, .
         return None
     if directory not in _PROGRAMS:
         return program, *options
-    own = any(fnmatch.fnmatchcase(name, pattern) for pattern in language.interpreters)
+    own = language.is_run_by(name)
     # Other names for it, such as `uv run` or `npx tsx`, have options that are not its own; nor are those of compilers
     compiled = language.compile is not None
     if own and (compiled or name != language.run_command[0] or not {*options} - _NO_EFFECT):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
 import logging
 from typing import TYPE_CHECKING
@@ -92,11 +91,7 @@ class LanguageRegistry:
             languages = [cls._by_name[name] for name in names()]
             by_command = (found for found in languages if found.run_command[0] == program != "sh")  # which runs many
             by_name = (found for name in (program, program.rstrip("0123456789.")) if (found := cls._find(name)))
-            by_pattern = (
-                found
-                for found in languages
-                if any(fnmatch.fnmatchcase(program, pattern) for pattern in found.interpreters)
-            )
+            by_pattern = (found for found in languages if found.is_run_by(program))
             for found in itertools.chain(by_command, by_name, by_pattern):
                 return found
         return None

@@ -27,29 +27,17 @@ class FileReader:
         read: returns ``RANGE`` bytes of a file from an offset on; fewer only at its end.
         path: the file, relative to the workspace.
         limit: bytes after which the reader raises ``FileRefused``.
-        owner: the session whose file it is.
     """
 
-    def __init__(
-        self, read: Callable[[bytes, int], Awaitable[bytes]], path: bytes, *, limit: int, owner: object
-    ) -> None:
+    def __init__(self, read: Callable[[bytes, int], Awaitable[bytes]], path: bytes, *, limit: int) -> None:
         self._read = read
         self._path = path
-        self._owner = owner
         self._limit = limit
         self._offset = 0
         self._ended = False
 
     def __repr__(self) -> str:
         return f"<FileReader {shown_path(self._path)!r} [{self._offset} bytes read]>"
-
-    def is_of(self, owner: object) -> bool:
-        """Return True when the reader reads a file of that session.
-
-        Args:
-            owner: the session.
-        """
-        return self._owner is owner
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -70,7 +58,7 @@ class FileReader:
         return self._read_all().__await__()
 
     async def _read_all(self) -> bytes:
-        again = FileReader(self._read, self._path, limit=self._limit, owner=self._owner)
+        again = FileReader(self._read, self._path, limit=self._limit)
         return b"".join([piece async for piece in again])
 
 

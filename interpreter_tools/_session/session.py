@@ -8,6 +8,7 @@ import errno
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias, Unpack, cast
+from weakref import WeakSet
 
 import anyio
 import anyio.to_thread
@@ -93,6 +94,7 @@ class Session:
         self._workspace = Workspace(session_id, config, runtime)
         self._runs = SessionRuns(runtime, self._workspace, turns, config)
         self._contexts = SessionContexts(session_id, config, self._runs, close=self.aclose)
+        self._readers: WeakSet[FileReader] = WeakSet()
         self._cleanup: Cleanup | None = None
         self._commands: Commands | None = None
         self._processes: Processes | None = None
@@ -376,7 +378,7 @@ class Session:
             hint = "it is what chmod takes, such as 0o755; set-user-ID, set-group-ID and sticky bits have no use here"
             shown = oct(mode) if isinstance(mode, int) else mode  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError("mode", shown, "is not between 0 and 0o777", hint=hint)
-        if isinstance(data, FileReader) and data.is_of(self):
+        if isinstance(data, FileReader) and data in self._readers:
             hint = "copy it in a run, or await it first"
             raise ConfigurationError("data", data, "is read from the same session, which does one at a time", hint=hint)
         if not hasattr(data, "__aiter__"):
@@ -481,7 +483,9 @@ class Session:
             InvalidPath: the path does not lie beneath the workspace.
         """
         most = self._workspace.size_limit if limit is None else parse_size(limit, field="limit")
-        return FileReader(self._read_piece, check_path(path), limit=most, owner=self)
+        reader = FileReader(self._read_piece, check_path(path), limit=most)
+        self._readers.add(reader)
+        return reader
 
     async def read_file_binary(self, path: str) -> bytes:
         """Return the bytes of a file, at most 256 MiB; ``read_file`` reads larger files. Cancelling changes nothing.

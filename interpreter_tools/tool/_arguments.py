@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import fnmatch
 import json
 import re
 import shlex
@@ -180,7 +179,7 @@ def _language_of_first_line(arguments: ToolArguments, allowed: Sequence[str]) ->
     """
     program = program_of_first_line(arguments.code.partition("\n")[0].encode("utf-8", "replace"))
     own = LanguageRegistry.get(arguments.language)
-    if program is None or any(fnmatch.fnmatchcase(program, pattern) for pattern in own.interpreters):
+    if program is None or own.is_run_by(program):
         return None
     named = LanguageRegistry.run_by(program)
     found = own.language if named is None else named.language
