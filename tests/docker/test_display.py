@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from interpreter_tools import DisplayChunk, ExecutionEngine, ExecutionResult, OutputChunk
@@ -35,6 +36,40 @@ async def test_shown_figure_is_a_result(engine: ExecutionEngine, tmp_path: Path)
     files = shown.save(tmp_path, name="plot")
     assert [path.name for path in files] == ["plot.chart.json", "plot.png", "plot.txt"]
     assert (tmp_path / "plot.png").read_bytes() == shown.png
+
+
+async def test_box_plots_as_data(engine: ExecutionEngine) -> None:
+    """Quartiles, whiskers, outliers and means, also with notches, filled and lying."""
+    code = """
+import matplotlib.pyplot as plt
+data = [[1, 2, 3, 4, 5, 20], [2, 3, 4, 5, 9, 30]]
+looks = {}, {"notch": True}, {"notch": True, "patch_artist": True, "orientation": "horizontal"}
+means = {}, {"showmeans": True}, {"showmeans": True, "meanline": True}, {"showmeans": True, "showfliers": False}
+figure, axes = plt.subplots(3, 8, dpi=20)
+for row, look in zip(axes, looks):
+    for place, ax in enumerate(row):
+        mean, boxes = means[place // 2], data[: 1 + place % 2]
+        ax.boxplot(boxes, **look, **mean)
+        ax.set_title(f"{len(boxes)} {bool(mean)} {mean.get('showfliers', True)}")
+plt.show()
+"""
+    result = await engine.run("python", code, dependencies=["matplotlib"])
+    assert (result.outcome, result.stderr) == ("ok", "")
+    (shown,) = result.results
+    assert shown.chart is not None
+    charts = msgspec.convert(shown.chart["elements"], list[dict[str, object]])
+    assert len(charts) == 3 * 8
+    first = {"label": "1", "min": 1, "first_quartile": 2.25, "median": 3.5, "third_quartile": 4.75, "max": 5}
+    second = {"label": "2", "min": 2, "first_quartile": 3.25, "median": 4.5, "third_quartile": 8, "max": 9}
+    for chart in charts:
+        count, means, outliers = str(chart["title"]).split()
+        elements = [{**first, "mean": 35 / 6, "outliers": [20]}, {**second, "mean": 53 / 6, "outliers": [30]}]
+        for element in elements:
+            if means == "False":
+                del element["mean"]
+            if outliers == "False":
+                element["outliers"] = []
+        assert chart["elements"] == elements[: int(count)], chart["title"]
 
 
 @pytest.mark.parametrize(

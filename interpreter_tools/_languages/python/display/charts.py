@@ -10,6 +10,7 @@ import re
 from interpreter_tools_display.bundle import plain
 
 _UNIT = re.compile(r"\s\((.*?)\)|\[(.*?)\]")
+_MEAN = "^"  # the marker that matplotlib takes for means
 _MOST_POINTS = 100_000  # of all elements of a chart; beyond, the picture has to do
 
 
@@ -240,66 +241,97 @@ def _pie(ax, wedges):
 
 
 def _boxes(ax, patches, lines):
-    """Return the rectangles of a box plot: patches, or closed lines of five points."""
-    outlines = [patch.get_path().vertices for patch in patches]
+    """Return the boxes of a box plot as points: patches, or closed lines of five points, or of eleven with a notch.
+
+    matplotlib draws one from the first quartile on, across: corners 0 and 1 are there, and the opposite ones behind.
+    """
+    outlines = [[tuple(map(float, pair)) for pair in patch.get_path().vertices] for patch in patches]
     for line in lines:
         pairs = _data_of(line)
-        if (
-            len(pairs) == 5
-            and tuple(pairs[0]) == tuple(pairs[4])
-            and len({x for x, _ in pairs}) == len({y for _, y in pairs}) == 2
-        ):
-            outlines.append(pairs)
+        if len(pairs) not in (5, 11) or tuple(pairs[0]) != tuple(pairs[-1]):
+            continue
+        if len(pairs) == 11 or len({x for x, _ in pairs}) == len({y for _, y in pairs}) == 2:
+            outlines.append([(float(x), float(y)) for x, y in pairs])
     found = []
     for outline in outlines:
-        xs, ys = [float(x) for x, _ in outline], [float(y) for _, y in outline]
-        found.append((min(xs), max(xs), min(ys), max(ys)))
+        notched = len(outline) in (11, 12)
+        opposite, waist = (5, 3) if notched else (2, None)
+        if len(outline) not in (5, 6, 11, 12) or (notched and not _is_notched(outline)):
+            continue
+        flat = outline[0][0] == outline[1][0] and outline[0][1] != outline[1][1]
+        place, value = (1, 0) if flat else (0, 1)
+        across = sorted((outline[0][place], outline[1][place]))
+        along = sorted((outline[0][value], outline[opposite][value]))
+        found.append((flat, across, along, None if waist is None else outline[waist][value]))
     return found
 
 
+def _is_notched(outline):
+    """Tell whether eleven points are a box that narrows at its median: the other closed lines of eleven are not."""
+    return any(
+        outline[0][value] == outline[1][value]
+        and outline[5][value] == outline[6][value]
+        and outline[3][value] == outline[8][value]
+        and outline[2][value] == outline[9][value]
+        and outline[4][value] == outline[7][value]
+        for value in (0, 1)
+    )
+
+
 def _box_and_whisker(ax, boxes, lines):
-    same_height = len(boxes) > 1 and len({round(top - bottom, 9) for _, _, bottom, top in boxes}) == 1
-    same_width = len({round(right - left, 9) for left, right, _, _ in boxes}) == 1
-    flat = same_height and not same_width
-    if len(boxes) == 1:  # one box tells by its median, which crosses it from side to side; a whisker begins at a side
-        left, right, bottom, top = boxes[0]
-        flat = any(
-            len(set(map(float, line.get_xdata()))) == 1 and {bottom, top} == set(map(float, line.get_ydata()))
-            for line in lines
-        )
+    flat = all(each[0] for each in boxes)
     axis = ax.yaxis if flat else ax.xaxis
     by_tick = dict(zip(axis.get_ticklocs(), (label.get_text() for label in axis.get_ticklabels())))
     elements = []
-    for left, right, bottom, top in boxes:
-        across, along = ((bottom, top), (left, right)) if flat else ((left, right), (bottom, top))
+    for _, across, along, waist in boxes:
         element = {
             "min": along[0],
             "first_quartile": along[0],
-            "median": None,
+            "median": waist,
             "third_quartile": along[1],
             "max": along[1],
         }
-        outliers = []
+        inside = []  # of the lines that belong to this box
         for line in lines:
             xs, ys = [float(x) for x in line.get_xdata()], [float(y) for y in line.get_ydata()]
             places, values = (ys, xs) if flat else (xs, ys)
-            if not values or not all(across[0] <= place <= across[1] for place in places):
-                continue
-            _take_line(element, outliers, places, values, along, marker=line.get_linestyle() in ("None", "", " "))
+            if values and all(across[0] <= place <= across[1] for place in places):
+                is_marker = line.get_linestyle() in ("None", "", " ")
+                inside.append((places, values, str(line.get_marker()) if is_marker else ""))
+        _take_whiskers(element, inside)
+        _take_crossing(element, [each for each in inside if sorted(each[0]) == across])
+        outliers = _take_markers(element, inside)
         label = _nearest(by_tick, (across[0] + across[1]) / 2, across[1] - across[0])
         elements.append({"label": label, **element, "outliers": outliers})
     return {**_labels(ax, swapped=flat), "type": "box_and_whisker", "elements": elements}
 
 
-def _take_line(element, outliers, places, values, along, *, marker):
-    """Take note of what one line of a box plot says: its median, a whisker, or values that lie outside."""
-    if marker:
-        outliers.extend(values)
-    elif len(values) == 2 and values[0] == values[1] and along[0] <= values[0] <= along[1] and places[0] != places[1]:
-        element["median"] = values[0]
-    elif len(values) == 2 and places[0] == places[1]:
-        element["min"] = min(element["min"], *values)
-        element["max"] = max(element["max"], *values)
+def _take_whiskers(element, lines):
+    for places, values, marker in lines:
+        if not marker and len(values) == 2 and places[0] == places[1]:
+            element["min"] = min(element["min"], *values)
+            element["max"] = max(element["max"], *values)
+
+
+def _take_crossing(element, lines):
+    """Take the median, and the mean where it is a line, too: both are as wide as the box. A notch tells its median."""
+    values = [values[0] for _, values, _ in lines if values[0] == values[1]]
+    crossing = [each for each in values if each not in (element["min"], element["max"])] or values[-1:]
+    if element["median"] is None and crossing:
+        element["median"] = crossing.pop(0)
+    if len(crossing) == 1:
+        element["mean"] = crossing[0]
+
+
+def _take_markers(element, lines):
+    """Return the values that lie outside, and take the mean where it is a marker: alone, and drawn before them."""
+    drawn = [(values, marker) for _, values, marker in lines if marker]
+    if drawn and len(drawn[0][0]) == 1:
+        (value,), marker = drawn[0]
+        if len(drawn) == 2 or element["min"] <= value <= element["max"] or marker == _MEAN:
+            element["mean"] = value
+            drawn = drawn[1:]
+    return [value for values, _ in drawn for value in values]
 
 
 def _heatmap(ax, artist):
