@@ -359,6 +359,7 @@ class Cell:
             dependency_time=installed.seconds,
             dependency_stdout=installed.stdout,
             dependency_stderr=installed.stderr,
+            isolation=None if self._interpreter is None else self._interpreter.isolation,
         )
 
     def _end(self, lost: InterpreterToolsError | None, how: _Ended | None = None) -> None:

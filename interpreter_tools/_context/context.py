@@ -416,6 +416,7 @@ class Context:
         assert runner is not None
         interpreter = Interpreter(self.name, program=runner.command[0], image=self._language.default_image)
         link = await self._place.start(self, interpreter, packages=packages)
+        interpreter.isolation = self._place.isolation
         self._processes.begin(interpreter, self._branch)
         self._timeline.begin()
         try:

@@ -20,6 +20,7 @@ from interpreter_tools._protocol.constants import Ended
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.side_run import SideRun
 
 _PIECE = 32768  # bytes of a message that go in one piece
@@ -80,6 +81,7 @@ class Interpreter:
         weighed: called with the memory that parked processes hold, by their numbers; None when nobody asks.
         fallen: why nothing runs, while a parked process can still take the place; None while something runs.
         maps: a cell may have changed files through a mapping, which leaves their change times alone.
+        isolation: the thing around the process, see ``ExecutionResult``; None before the start.
     """
 
     def __init__(self, name: str, *, program: str, image: str) -> None:
@@ -107,6 +109,7 @@ class Interpreter:
         self._backstop: AwakeTimer | None = None
         self.fallen: ContextDied | None = None
         self.maps = False
+        self.isolation: Isolation | None = None
 
     def __repr__(self) -> str:
         state = "dead" if self.death else "starting" if self._runner is None else "busy" if self.task else "idle"

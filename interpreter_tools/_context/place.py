@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from interpreter_tools._config.options import CellOptions
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.side_run import SideListener, SideRun
 
 
@@ -64,6 +65,11 @@ class Place(Protocol):
     @property
     def found(self) -> Mapping[str, str]:
         """Variables of the packages that came after the start of the process; its cells bring them."""
+        ...
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """The thing around the process, see ``ExecutionResult``; None before the start."""
         ...
 
     def lacks(self, code: str, options: CellOptions) -> bool:

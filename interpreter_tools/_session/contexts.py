@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from interpreter_tools._config.model import SessionConfig
     from interpreter_tools._config.options import CellOptions
     from interpreter_tools._config.results import ContextInfo, ExecutionResult
+    from interpreter_tools._container.boxes import Isolation
     from interpreter_tools._container.side_run import SideListener, SideRun
     from interpreter_tools._context.place import Resident
     from interpreter_tools._exceptions import InterpreterToolsError
@@ -194,6 +195,11 @@ class _Place:
     def session_id(self) -> str:
         """The id of the session."""
         return self._contexts.session_id
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """The thing around the process; None before the start."""
+        return None if self._record is None else self._record.container.isolation
 
     def check(self) -> None:
         """Refuse to be used after the end of the session or the engine."""

@@ -103,8 +103,9 @@ async def _value(context: Context, code: str) -> str | None:
     return result.text
 
 
-async def test_variables_and_files_return_together(context: Context) -> None:
+async def test_variables_and_files_return_together(context: Context, isolation: Isolated) -> None:
     """Changed, new, removed and renamed files, directories, links and modes; again and again."""
+    assert (await context.run("")).isolation == isolation
     await _value(
         context,
         "import os, pathlib\nx = [1]\nfor n in ('a', 'b', 'c'): pathlib.Path(n).write_text(n)\n"

@@ -139,6 +139,7 @@ class _Place:
 
     session_id = "s"
     found: Mapping[str, str] = {}
+    isolation = "sandbox"
 
     def __init__(self) -> None:
         self.runners: list[_Runner] = []
@@ -208,6 +209,7 @@ async def test_cells_run_in_the_order_of_the_calls() -> None:
         results = await asyncio.gather(*(context.run(f"{index}") for index in range(20)))
     assert [result.stdout for result in results] == [str(index) for index in range(20)]
     assert [result.execution_count for result in results] == list(range(1, 21))
+    assert {result.isolation for result in results} == {"sandbox"}
     assert len(place.runners) == 1
     assert place.closed
 
@@ -227,6 +229,7 @@ async def test_packages_come_before_the_cell() -> None:
         results = await asyncio.gather(context.run("b", dependencies=["never"]), context.run("c"))
         assert [result.outcome for result in results] == ["dependency_error", "ok"]
         assert (results[0].dependency_stderr, results[0].exit_code) == ("no such package", 1)
+        assert [result.isolation for result in results] == [None, "sandbox"]
         assert [told["code"] for told in place.runners[0].told] == ["a", "c"]
 
 
