@@ -234,7 +234,7 @@ async def test_what_the_system_lacks_is_named_with_its_package(tool: CodeExecuti
 async def test_installing_without_a_network_is_told(tool: CodeExecutionTool) -> None:
     """In whatever way a program tries."""
     refused = "Programs cannot install packages"
-    run = "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pip', 'install', 'six'], check=True)"
+    run = "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pip', 'install', 'nobodys-name'], check=True)"
     for language, code, said in (
         ("python", run, refused),
         ("python", "!pip install -r list.txt\nimport six", "no notebook"),
