@@ -197,6 +197,9 @@ async def test_one_loop_lives_as_long_as_the_context(context: Context) -> None:
     refused = await context.run("asyncio.get_event_loop().run_until_complete(asyncio.create_task(work()))")
     assert refused.error is not None
     assert refused.error.value == "This event loop is already running"
+    for code in ("asyncio.get_running_loop().stop()", "for each in asyncio.all_tasks(): each.cancel()"):
+        await context.run(code)
+        assert (await context.run("await asyncio.sleep(0.01); 1 + 1")).text == "2"
     assert (await context.run("async def bad(): raise ValueError('behind')\nother = asyncio.create_task(bad())")).ok
     error = (await context.run("await other")).error
     assert error is not None

@@ -89,16 +89,18 @@ class Runner:
             }
         )
         serving = self.serving = self.loop.create_task(self._serve())
+        asyncio._unregister_task(serving)  # a cell may cancel all tasks that it finds
         while not serving.done():
             try:
                 self.loop.run_until_complete(serving)
             except (KeyboardInterrupt, SystemExit):  # out of a background task, or a callback
                 if self.task is not None and not self.task.done() and self.interrupted:
                     self.task.cancel()
-            except RuntimeError:
+            except RuntimeError as error:
                 if self.loop.is_closed():
                     break
-                raise
+                if not str(error).startswith("Event loop stopped"):  # as a cell may ask
+                    raise
             finally:
                 self._leave_if_child()
         if self.loop.is_closed():
