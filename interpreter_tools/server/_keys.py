@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -17,9 +18,10 @@ from interpreter_tools._exceptions import ConfigurationError
 from interpreter_tools.server._errors import Refused, Unauthorized
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
 _HOUR = 3600.0
+_MOST_WEBSOCKETS = 256
 _PREFIX = "it_"
 _SHORTEST = 16  # characters of a key
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -99,6 +101,7 @@ class Owner:
         sandboxes: sandboxes now.
         running: runs and cells now.
         commands: programs that commands and terminals have started, and that run.
+        websockets: websockets of kernels now.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Owner:
         self.sandboxes = 0
         self.running = 0
         self.commands = 0
+        self.websockets = 0
         self._cpu = _Allowance(self.quota.cpu_seconds, reason="cpu_seconds", clock=clock)
         self._bytes = _Allowance(self.quota.bytes, reason="bytes", clock=clock)
 
@@ -138,6 +142,20 @@ class Owner:
         """
         self.check_cpu()
         _check_count(self.commands, self.quota.runs, of="commands that run", reason="quota_runs")
+
+    @contextlib.contextmanager
+    def websocket(self) -> Generator[None]:
+        """Count a websocket of a kernel while the block runs.
+
+        Raises:
+            Refused: the owner has as many as a key may have.
+        """
+        _check_count(self.websockets, _MOST_WEBSOCKETS, of="websockets", reason="websockets")
+        self.websockets += 1
+        try:
+            yield
+        finally:
+            self.websockets -= 1
 
     def check_cpu(self) -> None:
         """Refuse a run when the processor time of this hour is used up.

@@ -11,7 +11,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Router
-from starlette.websockets import WebSocketClose
+from starlette.websockets import WebSocketClose, WebSocketState
 
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools.server._errors import Forbidden, ServerError, as_server_error
@@ -127,10 +127,15 @@ class WireApp:
         answer = as_server_error(error)
         if not isinstance(error, ServerError) or answer.status in {429, 503}:
             self._core.metrics.refused(answer.reason)
-        if not isinstance(connection, Request):
+        if isinstance(connection, Request):
+            return self.wire.render(connection, answer)
+        is_asked = connection.application_state is WebSocketState.CONNECTING
+        if is_asked and "websocket.http.response" in connection.scope.get("extensions", {}):
+            handshake = Request({**connection.scope, "type": "http", "method": "GET"})
+            await connection.send_denial_response(self.wire.render(handshake, answer))
+        else:
             await connection.close(1008 if answer.status < 500 else 1011, answer.text[:100])
-            return None
-        return self.wire.render(connection, answer)
+        return None
 
     async def _answer_http(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import httpx2
 import pytest
+import websockets
 
+from interpreter_tools.server.wires.jupyter._kernel import _MOST_WEBSOCKETS
 from interpreter_tools.server.wires.jupyter._messages import V1
 from tests.watch import eventually
 
@@ -234,3 +236,32 @@ async def test_client_that_answers_no_ping_is_let_go(engine: ExecutionEngine) ->
             await eventually(connections, lambda count: count == 1, within=10)
             await eventually(connections, lambda count: count == 0, within=20)
         assert (await api.get(f"/api/kernels/{kernel_id}")).json()["execution_state"] == "idle"
+
+
+async def test_websockets_of_a_kernel_are_limited(engine: ExecutionEngine) -> None:
+    """One too many is refused before it opens, in the words of the wire; once one has gone, another may come."""
+    async with (
+        serving(engine, wires=["jupyter"]) as served,
+        httpx2.AsyncClient(base_url=served.url, headers={"Authorization": f"token {KEY}"}, timeout=60) as api,
+        contextlib.AsyncExitStack() as opened,
+    ):
+        kernel_id = (await api.post("/api/kernels")).json()["id"]
+        url = f"{served.url.replace('http', 'ws')}/api/kernels/{kernel_id}/channels?token={KEY}"
+
+        async def places() -> int:
+            return sum(owner.websockets for owner in served.core.keys.owners)
+
+        first, *_ = [
+            await opened.enter_async_context(websockets.connect(url, proxy=None)) for _ in range(_MOST_WEBSOCKETS)
+        ]
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(url, proxy=None)
+        assert refused.value.response.status_code == 429
+        assert "Retry-After" in refused.value.response.headers
+        assert "32 websockets" in json.loads(refused.value.response.body)["message"]
+        await first.close()
+        await eventually(places, lambda count: count == _MOST_WEBSOCKETS - 1, within=30)
+        async with websockets.connect(url, proxy=None):
+            assert (await api.get(f"/api/kernels/{kernel_id}")).json()["connections"] == _MOST_WEBSOCKETS
+        assert (await api.delete(f"/api/kernels/{kernel_id}")).status_code == 204
+    await eventually(places, lambda count: count == 0, within=30)

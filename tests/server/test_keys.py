@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,20 @@ def test_any_bytes_are_some_key_or_none(header: bytes, query: bytes):
     found = presented_key({"headers": [(b"authorization", header)], "query_string": b"token=" + query})
     with pytest.raises(Unauthorized):
         Keys.of(KEY).owner(found)
+
+
+def test_websockets_of_a_key_are_limited() -> None:
+    """Those of another key do not count, and one that has ended counts no more."""
+    one, other = Keys.of("k" * 20, "l" * 20).owners
+    with contextlib.ExitStack() as opened:
+        for _ in range(256):
+            opened.enter_context(one.websocket())
+        with pytest.raises(Refused, match="256 websockets") as refused, one.websocket():
+            pass
+        assert (refused.value.status, refused.value.reason) == (429, "websockets")
+        with other.websocket():
+            pass
+    assert (one.websockets, other.websockets) == (0, 0)
 
 
 def test_owners_are_tenants_where_there_are_several() -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from interpreter_tools.server._core import Core
     from interpreter_tools.server._errors import ServerError
     from interpreter_tools.server._wire import Site
+    from interpreter_tools.server.wires.jupyter._kernel import Kernel
 
 _MOST_BODY = 1 << 20  # bytes
 _MOST_REASON = 100  # characters of the reason of a close
@@ -118,7 +119,12 @@ class _Api:
 
     async def connect(self, websocket: WebSocket) -> None:
         """Serve a websocket of a kernel until its client leaves."""
-        kernel = self._kernels.get(self.logins.owner(websocket), websocket.path_params["kernel_id"])
+        owner = self.logins.owner(websocket)
+        kernel = self._kernels.get(owner, websocket.path_params["kernel_id"])
+        with owner.websocket(), kernel.place():
+            await self._serve(kernel, websocket)
+
+    async def _serve(self, kernel: Kernel, websocket: WebSocket) -> None:
         is_v1 = V1 in websocket.scope["subprotocols"]
         await websocket.accept(subprotocol=V1 if is_v1 else None)
         socket = Socket(websocket, session=websocket.query_params.get("session_id", ""), is_v1=is_v1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -17,6 +18,7 @@ import msgspec
 from interpreter_tools._config.display import CHART, TABLE, DisplayResult
 from interpreter_tools._config.results import ClearChunk, DisplayChunk, InputChunk
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
+from interpreter_tools.server._errors import Refused
 from interpreter_tools.server.wires.jupyter import _requests as requests
 from interpreter_tools.server.wires.jupyter._clients import Clients
 from interpreter_tools.server.wires.jupyter._history import History
@@ -24,7 +26,7 @@ from interpreter_tools.server.wires.jupyter._messages import PROTOCOL_VERSION, M
 from interpreter_tools.server.wires.jupyter._requests import place, read_content
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
     from interpreter_tools._config.results import ExecutionResult, OutputChunk
     from interpreter_tools._context.cell import Cell
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("interpreter_tools.server")
 _IDLE = 3600.0  # seconds that a kernel lives without a client and without work
+_MOST_WEBSOCKETS = 32
 _MOST_REQUESTS = 1000  # that wait
 _MOST_REQUEST_BYTES = 64 << 20
 _VERSION = re.compile(r"\d+(\.\d+){0,3}")
@@ -83,6 +86,7 @@ class Kernel:
         self._context = context
         self._sender = Sender()
         self._clients = Clients()
+        self._places = 0  # for websockets, that are taken
         self._requests: deque[_Asked] = deque()
         self._request_bytes = 0
         self._working: asyncio.Task[None] | None = None
@@ -201,6 +205,23 @@ class Kernel:
         self.last_activity = activity
 
     # -- websockets
+
+    @contextlib.contextmanager
+    def place(self) -> Generator[None]:
+        """Hold a place for a websocket while the block runs.
+
+        Raises:
+            Refused: all places are taken. What a program shows is sent to each websocket, and the slowest one makes the
+                program wait.
+        """
+        if self._places >= _MOST_WEBSOCKETS:
+            message = f"the kernel has {_MOST_WEBSOCKETS} websockets, as many as it may"
+            raise Refused(message, reason="websockets", retry_after=5, hint="close one of them")
+        self._places += 1
+        try:
+            yield
+        finally:
+            self._places -= 1
 
     def connect(self, socket: Socket) -> None:
         """Take a websocket. A client that comes back gets what it has missed."""
