@@ -31,6 +31,7 @@ from interpreter_tools._docker.records import (
     read_info,
     read_listed_images,
     read_ports,
+    read_processor_time,
     read_stat,
     read_version,
     read_volume,
@@ -56,6 +57,7 @@ _CONNECT_DEADLINE = 10.0
 _IMPORT_DEADLINE = 600.0
 _CLOSE_DEADLINE = 10.0
 _LATE_DEADLINE = 600.0  # seconds; a creation whose caller has left is followed up for so long
+_STATS = {"stream": "false", "one-shot": "true"}
 _LEAVING = 1.0  # seconds that a supervisor may take to leave
 _GOING = 5.0  # seconds that an engine may take to remove a container whose program has ended
 _NOT_RUNNING = 409
@@ -261,6 +263,15 @@ class DockerClient:
         path = f"containers/{container_id}/json"
         return await self._connection.request("inspect container", "GET", path, read=read_ports)
 
+    async def processor_time(self, container_id: str) -> float | None:
+        """Return the seconds of processor time that all processes of a container have used; None when it is gone.
+
+        The Docker engine takes up to a second to answer.
+        """
+        return await self._find(
+            "container stats", f"containers/{container_id}/stats", read_processor_time, params=_STATS
+        )
+
     async def update_container(self, container_id: str, changes: Mapping[str, object]) -> None:
         """Change the limits of a container that runs.
 
@@ -447,9 +458,11 @@ class DockerClient:
         params = {"filters": _label_filter(labels)}
         return await self._connection.request("list volumes", "GET", "volumes", params=params, read=read_volumes)
 
-    async def _find(self, operation: str, path: str, read: Callable[[object], _T]) -> _T | None:
+    async def _find(
+        self, operation: str, path: str, read: Callable[[object], _T], *, params: Mapping[str, str] | None = None
+    ) -> _T | None:
         try:
-            return await self._connection.request(operation, "GET", path, read=read)
+            return await self._connection.request(operation, "GET", path, params=params, read=read)
         except DockerApiError as error:
             if error.status == 404:
                 return None

@@ -263,6 +263,18 @@ class _Inspected(msgspec.Struct, rename="pascal"):
     network_settings: _NetworkSettings
 
 
+class _CpuUsage(msgspec.Struct):
+    total_usage: int
+
+
+class _CpuStats(msgspec.Struct):
+    cpu_usage: _CpuUsage
+
+
+class _Stats(msgspec.Struct):
+    cpu_stats: _CpuStats
+
+
 class _ImageConfig(msgspec.Struct, rename="pascal"):
     labels: dict[str, str] | None = None
     env: list[str] | None = None
@@ -377,6 +389,11 @@ def read_ports(answer: object) -> dict[int, int]:
         for name, bindings in raw.items()
         if name.endswith("/tcp") and bindings
     }
+
+
+def read_processor_time(answer: object) -> float:
+    """Read the answer to ``GET /containers/{id}/stats``: the seconds of processor time since the container's start."""
+    return msgspec.convert(answer, _Stats).cpu_stats.cpu_usage.total_usage / 1e9
 
 
 def read_image(answer: object) -> ImageInfo:

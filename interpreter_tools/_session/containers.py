@@ -309,6 +309,16 @@ class SessionContainers:
             if not record.is_lost:
                 record.channel.send(record.channel.connection.pause(paused=paused))
 
+    @property
+    def running(self) -> list[str]:
+        """The ids of the containers that hold the session's files, and are not lost."""
+        return [record.container.id for record in self._records() if not record.is_lost]
+
+    async def processor_times(self) -> dict[str, float]:
+        """Return the seconds of processor time of the containers that hold the session's files, by their ids."""
+        found = {name: await self._runtime.client.processor_time(name) for name in self.running}
+        return {name: seconds for name, seconds in found.items() if seconds is not None}
+
     def _records(self) -> list[Record]:
         kept = (self.current, *reversed(self._own.values()), self._anchor)
         return list({id(record): record for record in kept if record is not None}.values())

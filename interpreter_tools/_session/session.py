@@ -249,6 +249,22 @@ class Session:
         self._check_own()
         self._workspace.containers.pause(paused=False)
 
+    @property
+    def container_ids(self) -> tuple[str, ...]:
+        """The ids of the containers that hold the session's files now."""
+        return tuple(self._workspace.containers.running)
+
+    async def processor_times(self) -> dict[str, float]:
+        """Return the seconds of processor time of those containers since their starts, by their ids.
+
+        The Docker host counts all processes in them, also those that no run, cell or command waits for. It takes up to
+        a second to answer for each.
+
+        Raises:
+            MachineError: the Docker engine does not answer.
+        """
+        return await self._workspace.containers.processor_times()
+
     def _check_own(self) -> None:
         self._turns.check()
         if self.config.strategy is not ContainerStrategy.PER_SESSION:

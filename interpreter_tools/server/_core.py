@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from interpreter_tools.server._config import ServerConfig
     from interpreter_tools.server._keys import Keys, Owner
     from interpreter_tools.server._metrics import Metrics
+    from interpreter_tools.server._sandbox import Sandbox
     from interpreter_tools.server._sandboxes import Sandboxes
 
 _LOG = logging.getLogger("interpreter_tools.server")
@@ -74,7 +75,7 @@ class Core:
             self.metrics.refused(error.reason)
             raise
 
-    def run(self, owner: Owner, *, wire: str, language: str, strategy: str = "") -> Run:
+    def run(self, owner: Owner, *, wire: str, language: str, strategy: str = "", sandbox: Sandbox | None = None) -> Run:
         """Return the turn of a run or cell, which waits in ``async with`` and is counted at its end.
 
         Give its result to ``Run.end``. Without, its outcome is ``failed``, or ``cancelled``.
@@ -85,8 +86,9 @@ class Core:
             language: its language.
             strategy: ``"context"`` for a cell, ``"per_session"`` for a run of a session; empty means that the result
                 tells.
+            sandbox: the sandbox that it runs in; None where it has none.
         """
-        return Run(self, owner, wire=wire, language=language, strategy=strategy)
+        return Run(self, owner, wire=wire, language=language, strategy=strategy, sandbox=sandbox)
 
 
 class Run:
@@ -96,12 +98,16 @@ class Run:
         queue_seconds: how long it waited for its turn.
     """
 
-    def __init__(self, core: Core, owner: Owner, *, wire: str, language: str, strategy: str) -> None:
+    def __init__(
+        self, core: Core, owner: Owner, *, wire: str, language: str, strategy: str, sandbox: Sandbox | None
+    ) -> None:
         self._core = core
         self._owner = owner
         self._wire = wire
         self._language = language
         self._strategy = strategy
+        self._meter = None if sandbox is None else sandbox.meter
+        self._used = 0.0  # of the meter, at the beginning
         self._outcome = "failed"
         self._span: Span | None = None
         self._slot = core.admission.slot(owner)
@@ -113,6 +119,8 @@ class Run:
         self._span = start_span(wire=self._wire, language=self._language)
         self.queue_seconds = self._slot.waited
         self._began = time.monotonic()
+        if self._meter is not None:
+            self._used = self._meter.used
         return self
 
     def wait_for_client(self) -> None:
@@ -127,7 +135,10 @@ class Run:
         """Note how the run ended, and what it used."""
         self._outcome = result.outcome
         self._strategy = self._strategy or _STRATEGIES.get(result.isolation or "", "unknown")
-        self._owner.use_cpu(result.cpu_time)
+        if self._meter is None:
+            self._owner.use_cpu(result.cpu_time)
+        else:
+            self._meter.charge(result.cpu_time, since=self._used)
         for call in result.tool_calls:
             self._core.metrics.tool_calls.labels(call.name, call.outcome).inc()
 

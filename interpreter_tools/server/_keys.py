@@ -165,6 +165,11 @@ class Owner:
         """
         self._cpu.check()
 
+    @property
+    def is_metered(self) -> bool:
+        """True when the processor time of the owner is limited."""
+        return self.quota.cpu_seconds is not None
+
     def use_cpu(self, seconds: float) -> None:
         """Take processor time, which is known only after it was used."""
         self._cpu.use(seconds)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from interpreter_tools.server._errors import NoSuchSandbox
+from interpreter_tools.server._meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +38,7 @@ class Sandbox:
         on_timeout: what its end of time does: ``"kill"`` or ``"pause"``.
         started_at: when it was made.
         ends_at: when it ends, unless it is extended.
+        meter: charges its owner with its processor time.
         state: ``"running"``, ``"paused"`` or ``"ended"``.
         contexts: the contexts that clients have made, by id.
     """
@@ -70,6 +73,7 @@ class Sandbox:
         self._schedule = schedule
         self._ended = ended
         self._on_end: list[Callable[[], None]] = []
+        self.meter = Meter(owner, session)
         self._ending: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -162,14 +166,14 @@ class Sandbox:
         except BaseException:
             self.owner.commands -= 1
             raise
-        process.ended.add_done_callback(self._note_end)
+        process.ended.add_done_callback(functools.partial(self._note_end, self.meter.used))
         return process
 
-    def _note_end(self, ended: asyncio.Future[End]) -> None:
+    def _note_end(self, since: float, ended: asyncio.Future[End]) -> None:
         """Count a command of the owner no more, and its processor time."""
         self.owner.commands -= 1
         if not ended.cancelled() and ended.exception() is None:
-            self.owner.use_cpu(ended.result().cpu_time)
+            self.meter.charge(ended.result().cpu_time, since=since)
 
     # -- end
 
@@ -197,4 +201,8 @@ class Sandbox:
 
     async def _end(self) -> None:
         self.contexts.clear()
-        await self.session.aclose()
+        try:
+            if self.owner.is_metered and self.session.container_ids:
+                await self.meter.look(last=True)
+        finally:
+            await self.session.aclose()

@@ -28,6 +28,7 @@ _LOG = logging.getLogger("interpreter_tools.server")
 _ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 20
 _NETWORK = "bridge"
+_METERED_EVERY = 0.25  # seconds between two looks for new containers
 
 
 class Sandboxes:
@@ -46,6 +47,7 @@ class Sandboxes:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._ending: set[asyncio.Task[None]] = set()
+        self._metering: asyncio.Task[None] | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -111,7 +113,19 @@ class Sandboxes:
         owner.sandboxes += 1
         self._by_id[sandbox_id] = sandbox
         sandbox.set_timeout(self._config.sandbox_timeout if timeout is None else timeout)
+        if owner.is_metered and self._metering is None:
+            self._metering = asyncio.create_task(self._meter())
         return sandbox
+
+    async def _meter(self) -> None:
+        """Charge processor time that no result tells, for as long as there are sandboxes whose owners have a limit."""
+        while metered := [sandbox for sandbox in self._by_id.values() if sandbox.owner.is_metered]:
+            due = [sandbox.meter.look() for sandbox in metered if sandbox.state == "running" and sandbox.meter.is_due]
+            for error in await asyncio.gather(*due, return_exceptions=True):
+                if error is not None:
+                    _LOG.warning("the processor time of a sandbox is not charged", exc_info=error)
+            await asyncio.sleep(_METERED_EVERY)
+        self._metering = None
 
     def container_of(self, limits: RunLimits, *, network: bool) -> ContainerConfig:
         """Return the engine's configuration of containers, changed for one sandbox.
@@ -175,6 +189,8 @@ class Sandboxes:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._metering is not None:
+            self._metering.cancel()
         for sandbox in tuple(self._by_id.values()):
             sandbox.end()
         await asyncio.gather(*self._ending, return_exceptions=True)

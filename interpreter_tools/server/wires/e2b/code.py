@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from interpreter_tools._context.cell import Cell
     from interpreter_tools._context.context import Context
     from interpreter_tools.server._core import Core
-    from interpreter_tools.server._keys import Owner
     from interpreter_tools.server._sandbox import Sandbox
     from interpreter_tools.server.wires.e2b.state import State, States
     from interpreter_tools.server.wires.e2b.streams import Sink
@@ -121,12 +120,14 @@ class Code:
         cell = _CellRequest(asked, context.language, sandbox.environment)
 
         async def write(sink: Sink) -> None:
-            await self._run(sandbox.owner, state.turn(context), context, cell, sink=sink)
+            await self._run(sandbox, state.turn(context), context, cell, sink=sink)
 
         return StreamedResponse(write, media_type="application/json", beat=_KEEPALIVE)
 
-    async def _run(self, owner: Owner, turn: asyncio.Lock, context: Context, cell: _CellRequest, *, sink: Sink) -> None:
-        run = self._core.run(owner, wire="e2b", language=context.language, strategy="context")
+    async def _run(
+        self, sandbox: Sandbox, turn: asyncio.Lock, context: Context, cell: _CellRequest, *, sink: Sink
+    ) -> None:
+        run = self._core.run(sandbox.owner, wire="e2b", language=context.language, strategy="context", sandbox=sandbox)
         async with run, turn:
             if cell.before:
                 await context.run(cell.before, silent=True)

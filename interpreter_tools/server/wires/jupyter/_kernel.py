@@ -342,7 +342,9 @@ class Kernel:
             count += 1
         if not wanted.silent:
             await self._show("execute_input", {"code": wanted.code, "execution_count": count}, asked)
-        async with self._core.run(self.sandbox.owner, wire="jupyter", language=self.spec.language) as run:
+        async with self._core.run(
+            self.sandbox.owner, wire="jupyter", language=self.spec.language, sandbox=self.sandbox
+        ) as run:
             if wanted.is_counted:
                 self._count = count
                 self._history.add(count, wanted.code)

@@ -87,7 +87,9 @@ class Code:
 
     async def _run(self, box: Box, context: Context, code: str, events: Events) -> None:
         number = secrets.token_hex(16)
-        async with self._core.run(box.sandbox.owner, wire="opensandbox", language=context.language) as run:
+        async with self._core.run(
+            box.sandbox.owner, wire="opensandbox", language=context.language, sandbox=box.sandbox
+        ) as run:
             await events.tell("init", text=number)
             box.running[number] = context
             try:

@@ -223,7 +223,9 @@ class CommandRoutes:
         code = f"cd -- {_quoted(asked.cwd)} || (exit 1) && {{\n{asked.command}\n}}" if asked.cwd else asked.command
 
         async def write(events: Events) -> None:
-            async with self._core.run(box.sandbox.owner, wire="opensandbox", language="bash") as run:
+            async with self._core.run(
+                box.sandbox.owner, wire="opensandbox", language="bash", sandbox=box.sandbox
+            ) as run:
                 await events.tell("init", text=shell.id)
                 async with shell.stream(code, capture=False, stdin=b"", timeout=limit) as cell:
                     async for chunk in cell:
