@@ -143,17 +143,23 @@ async def test_charts(sandbox: AsyncSandbox) -> None:
     code = """
 import matplotlib.pyplot as plt
 figure, ((a, b, c), (d, e, f)) = plt.subplots(2, 3)
+data = [[1, 2, 3, 4, 30]]
 a.plot([1, 2], [3, 4], label="up")
 a.set(title="Line", xlabel="time (s)", ylabel="height [m]")
 b.scatter([1, 2], [3, 4])
 c.bar(["x", "y"], [5, 6])
 d.pie([1, 3], labels=["p", "q"])
-e.boxplot([[1, 2, 3, 4, 5]])
+e.boxplot(data)
 f.hist([1, 1, 2])
+plt.show()
+figure, axes = plt.subplots(1, 3)
+axes[0].boxplot(data, notch=True, showmeans=True)
+axes[1].boxplot(data, notch=True, patch_artist=True, orientation="horizontal")
+axes[2].boxplot(data, showmeans=True, meanline=True, showfliers=False)
 plt.show()
 """
     execution = await sandbox.run_code(code)
-    assert (execution.error, len(execution.results)) == (None, 1)
+    assert (execution.error, len(execution.results)) == (None, 2)
     assert execution.results[0].png is not None
     chart = execution.results[0].chart
     assert isinstance(chart, SuperChart)
@@ -170,7 +176,13 @@ plt.show()
     assert isinstance(histogram, BarChart)
     first = histogram.elements[0]
     assert (first.label, first.group, first.value) == ("1 - 1.1", "Group 0", 2)
-    assert (box.elements[0].min, box.elements[0].median, box.elements[0].max) == (1, 3, 5)
+    others = execution.results[1].chart
+    assert isinstance(others, SuperChart)
+    boxes = [chart.elements[0] for chart in (box, *others.elements) if isinstance(chart, BoxAndWhiskerChart)]
+    assert [(each.min, each.first_quartile, each.median, each.third_quartile, each.max) for each in boxes] == [
+        (1, 2, 3, 4, 4)
+    ] * 4
+    assert [each.outliers for each in boxes] == [[30], [30], [30], []]
 
 
 async def test_languages(sandbox: AsyncSandbox) -> None:

