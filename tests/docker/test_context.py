@@ -38,6 +38,8 @@ while not signal.sigpending(): pass
 list(map(functools.partial.__call__, [unblock, functools.partial(libc.sleep, 100)]))
 """
 
+_HELD_BACK = _GAP.replace("pending(): pass", "pending(): pass\nimport time; time.sleep(0.2)")
+
 _INTERRUPTED = {
     "a loop": "while True: pass",
     "a sleep": "import time; time.sleep(100)",
@@ -51,6 +53,7 @@ _INTERRUPTED = {
     "a representation": "class Endless:\n    def __repr__(self):\n        while True: pass\nEndless()",
     "input": "input()",
     "a sleep that Python enters without a look at the signal": _GAP,
+    "a signal that the cell held back for some time": _HELD_BACK,
 }
 
 _FORGERY = """

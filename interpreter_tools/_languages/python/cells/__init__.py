@@ -614,9 +614,10 @@ class Input:
 
 
 def _look(number, frame):
-    """Be interrupted: Python calls the handler of an earlier SIGINT first."""
+    """Be interrupted: Python calls the handler of an earlier SIGINT first. One that is blocked is still to come."""
     __tracebackhide__ = True
-    _be_calm()
+    if _signal.SIGINT not in _signal.sigpending():
+        _be_calm()
 
 
 def _be_calm():
