@@ -202,6 +202,16 @@ async def test_files_of_a_run_in_a_pool_that_are_lost_are_told(engine: ScriptedE
         assert await session.read_file_binary("third") == b"x"
 
 
+async def test_file_is_not_written_from_a_reader_of_its_own_session(engine: ScriptedEngine) -> None:
+    """It would wait for its own turn; what another session reads is written."""
+    async with engine.session() as session, engine.session() as other:
+        await session.write_file("a", b"1")
+        with pytest.raises(ConfigurationError, match="same session"):
+            await session.write_file("b", session.read_file("a"))
+        await other.write_file("b", session.read_file("a"))
+        assert await other.read_file_binary("b") == b"1"
+
+
 async def test_copies_go_both_ways(engine: ScriptedEngine, tmp_path: Path) -> None:
     """Files and directories, with the bytes that were copied."""
     (tmp_path / "in").mkdir()
