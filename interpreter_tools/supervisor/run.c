@@ -75,6 +75,21 @@ static uint32_t last_mark;
 
 #define EACH(place) struct run *place = runs; place < runs + used; place++
 
+static void set_phase(struct run *run, enum phase phase)
+{
+	static const char *const names[] = {"NONE", "RUNNING", "ENDING", "DRAINING", "LISTING"};
+	static const unsigned after[] = {
+		[NONE] = 1u << RUNNING,
+		[RUNNING] = 1u << ENDING | 1u << NONE, /* a reset forgets side runs, however far they are */
+		[ENDING] = 1u << DRAINING | 1u << NONE,
+		[DRAINING] = 1u << LISTING | 1u << NONE,
+		[LISTING] = 1u << NONE,
+	};
+	if (!(after[run->phase] & 1u << phase))
+		die("the run %u was %s and cannot be %s", run->number, names[run->phase], names[phase]);
+	run->phase = phase;
+}
+
 bool run_active(void)
 {
 	return main_run->phase != NONE;
@@ -275,7 +290,7 @@ static bool begin(struct run *run, uint16_t number, const struct start *start)
 	run->started_us = now_us();
 	if (booted ? !start_booted(run, start) : !start_exec(run, start))
 		return false;
-	run->phase = RUNNING;
+	set_phase(run, RUNNING);
 	run->group = run->pid;
 	run->deadline_us = start->timeout_ms ? run->started_us + start->timeout_ms * 1000ull : 0;
 	run->limit = start->limit;
@@ -496,7 +511,7 @@ static void forget(struct run *run)
 	messages_end(&run->talk);
 	feed_end(&run->feed);
 	close_pipes(&run->pipes);
-	run->phase = NONE;
+	set_phase(run, NONE);
 	if (run->number)
 		side_count--;
 	while (used > 1 && runs[used - 1].phase == NONE)
@@ -628,7 +643,7 @@ static void advance(struct run *run)
 		tell_fall(run);
 	if (run->phase == ENDING && all_ended(run)) {
 		close_fd(&run->pipes.in);
-		run->phase = DRAINING;
+		set_phase(run, DRAINING);
 	}
 	if (run->phase == DRAINING && all_drained(run)) {
 		close_pipes(&run->pipes); /* so nothing is before a message */
@@ -640,7 +655,7 @@ static void advance(struct run *run)
 			files_remove_code();
 			changes_list(false, run->lists);
 		}
-		run->phase = LISTING;
+		set_phase(run, LISTING);
 	}
 	if (run->phase != LISTING)
 		return;
@@ -658,7 +673,7 @@ static void program_ended(struct run *run, int status, uint64_t cpu_us, uint64_t
 	run->cpu_us += cpu_us;
 	if (peak_kib * 1024 > run->peak_bytes)
 		run->peak_bytes = peak_kib * 1024;
-	run->phase = ENDING;
+	set_phase(run, ENDING);
 	if (run->outcome == IT_EXITED)
 		run->kill_deadline_us = run->ended_us + KILL_GRACE_US;
 	run->alone = !kill_members(run);
