@@ -655,16 +655,16 @@ async def test_large_file(sandbox: AsyncSandbox) -> None:
 
 
 async def test_directories(sandbox: AsyncSandbox) -> None:
-    """Made, listed as deep as wanted, renamed, removed; links are told as such."""
+    """Made, listed as deep as wanted, renamed, removed."""
     assert await sandbox.files.make_dir("d/e")
     assert not await sandbox.files.make_dir("d/e")
     await sandbox.files.write("d/e/f", "1")
-    await sandbox.commands.run("ln -s e/f d/link; chmod 755 d/e/f")
+    await sandbox.commands.run("ln -s e d/link; chmod 755 d/e/f")
     assert [each.path for each in await sandbox.files.list("d")] == ["/home/user/d/e", "/home/user/d/link"]
     found = {each.name: each for each in await sandbox.files.list("d", depth=2)}
     assert set(found) == {"e", "f", "link"}
     assert (found["e"].type, found["f"].permissions, found["f"].mode) == (FileType.DIR, "-rwxr-xr-x", 0o755)
-    assert (found["link"].type, found["link"].symlink_target) == (FileType.SYMLINK, "/home/user/d/e/f")
+    assert (found["link"].type, found["link"].symlink_target) == (FileType.DIR, "/home/user/d/e")
     moved = await sandbox.files.rename("d/e/f", "g/h")
     assert (moved.path, await sandbox.files.exists("d/e/f")) == ("/home/user/g/h", False)
     await sandbox.files.remove("d")
@@ -686,6 +686,43 @@ async def test_directories(sandbox: AsyncSandbox) -> None:
     ):
         with pytest.raises(InvalidArgumentException):
             await failing
+
+
+_LINKS: dict[str, tuple[str, FileType, str]] = {  # to, the type, the target
+    "file": ("d/f", FileType.FILE, "/home/user/d/f"),
+    "directory": ("/workspace/d", FileType.DIR, "/home/user/d"),
+    "chain": ("file", FileType.FILE, "/home/user/d/f"),
+    "broken": ("nowhere", FileType.SYMLINK, "/home/user/nowhere"),
+    "loop": ("loop", FileType.SYMLINK, "/home/user/loop"),
+    "device": ("/dev/null", FileType.SYMLINK, "/dev/null"),
+    "outside": ("../../../../../../../etc/hostname", FileType.FILE, "/etc/hostname"),
+    "host": (f"{ROOT}/pyproject.toml", FileType.SYMLINK, f"{ROOT}/pyproject.toml"),
+    "closed": ("/proc/1/root/etc", FileType.SYMLINK, "/proc/1/root/etc"),
+    "odd": ("$(printf %b x\\\\0377)", FileType.SYMLINK, "/home/user/x\ufffd"),
+}
+
+
+async def test_links_have_the_type_of_what_they_lead_to(sandbox: AsyncSandbox) -> None:
+    """Of the sandbox, never of the host; one that leads nowhere is told as a link. Stat, list and events agree."""
+    events: list[FilesystemEvent] = []
+    await sandbox.files.write("d/f", "1")
+    handle = await sandbox.files.watch_dir(".", events.append, include_entry=True)
+    await sandbox.commands.run("; ".join(f"ln -s {to} {name}" for name, (to, _, _) in _LINKS.items()))
+    expected = {name: (kind, target) for name, (_, kind, target) in _LINKS.items()}
+    listed = {each.name: (each.type, each.symlink_target) for each in await sandbox.files.list(".", depth=3)}
+    assert listed == {**expected, "d": (FileType.DIR, None), "f": (FileType.FILE, None)}
+    for name in _LINKS:
+        found = await sandbox.files.get_info(name)
+        assert (found.type, found.symlink_target, found.permissions) == (*expected[name], "lrwxrwxrwx")
+
+    def seen() -> dict[str, object]:
+        entries = [each.entry for each in events if each.type == FilesystemEventType.CREATE and each.entry]
+        return {entry.name: (entry.type, entry.symlink_target) for entry in entries}
+
+    async with asyncio.timeout(20):
+        while seen() != expected:  # noqa: ASYNC110 - a callback of the client
+            await asyncio.sleep(0.05)
+    await handle.stop()
 
 
 async def test_metadata_of_files(sandbox: AsyncSandbox) -> None:

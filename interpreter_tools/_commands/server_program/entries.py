@@ -16,7 +16,7 @@ def to_entry(path):
         except OSError:
             mode = 0
     return {
-        "path": path,
+        "path": to_text(path),
         "type": "directory" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other",
         "size": found.st_size,
         "mode": stat.S_IMODE(found.st_mode) & 0o777,
@@ -24,9 +24,14 @@ def to_entry(path):
         "owner": name_of("/etc/passwd", found.st_uid),
         "group": name_of("/etc/group", found.st_gid),
         "modified_ns": found.st_mtime_ns,
-        "target": target,
+        "target": target and to_text(target),
         "identity": [found.st_dev, found.st_ino],
     }
+
+
+def to_text(path):
+    """Return a path as JSON can tell it: bytes that are no UTF-8 become replacement characters."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 NAMES = {}

@@ -4,7 +4,7 @@
 import os
 import struct
 
-from interpreter_tools._commands.server_program.entries import to_entry
+from interpreter_tools._commands.server_program.entries import to_entry, to_text
 from interpreter_tools._commands.server_program.output import answer
 
 PIECE = 1 << 16
@@ -99,4 +99,4 @@ def tell(kind, name, place):
         found = None if kind in {"remove", "rename"} else to_entry(place)
     except OSError:
         found = None
-    answer({"name": name, "kind": kind, "entry": found})
+    answer({"name": to_text(name), "kind": kind, "entry": found})

@@ -182,8 +182,9 @@ def _entry(state: State, entry: Entry) -> dict[str, object]:
         "modifiedTime": f"{moment}.{nano:09d}Z",
     }
     if entry.target is not None:
-        told["symlinkTarget"] = to_outside(entry.target)
-        told["isSymlink"] = True
+        told["symlinkTarget"] = to_outside(entry.target)  # without isSymlink, which clients take for a type of its own
+        if entry.type == "other":
+            told["type"] = "FILE_TYPE_SYMLINK"  # it leads nowhere, or to a device: clients list none without a type
     metadata = state.metadata(entry.identity)
     if metadata:
         told["metadata"] = metadata
