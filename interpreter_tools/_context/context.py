@@ -58,6 +58,10 @@ class _State(Enum):
     CLOSED = auto()
 
 
+# ``aclose`` closes a context, and so do the end of its process and the end of its session, which may follow it.
+_NEXT = {_State.OPEN: {_State.CLOSED}, _State.CLOSED: {_State.CLOSED}}
+
+
 class Context:
     """A live interpreter: ``run`` runs a cell, and the variables stay for the next one.
 
@@ -208,9 +212,13 @@ class Context:
         ``aclose`` is cancelled, the context is closed in the background.
         """
         if self._closing is None:
-            self._state = _State.CLOSED
+            self._enter(_State.CLOSED)
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
+
+    def _enter(self, state: _State) -> None:
+        assert state in _NEXT[self._state], f"a context that is {self._state.name} cannot become {state.name}"
+        self._state = state
 
     async def _close(self) -> None:
         processes = self._processes
@@ -228,7 +236,7 @@ class Context:
 
     def _leave(self) -> None:
         """Be closed, and unknown to the session."""
-        self._state = _State.CLOSED
+        self._enter(_State.CLOSED)
         self._place.leave(self)
 
     async def _end_process(self) -> None:
@@ -705,7 +713,7 @@ class Context:
 
     def _lost(self, error: InterpreterToolsError) -> None:
         """End the context: its session or engine is closed."""
-        self._state = _State.CLOSED
+        self._enter(_State.CLOSED)
         if self._interpreter is not None:
             self._interpreter.ended(error)
 
