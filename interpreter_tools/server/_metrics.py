@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from interpreter_tools._exceptions import EngineClosed
+from interpreter_tools.server._sandbox import SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,7 @@ class _Now(Collector):
     def collect(self) -> Iterator[Metric]:
         sandboxes = GaugeMetricFamily(f"{_PREFIX}_sandboxes", "Sandboxes now", labels=["state"])
         found = [sandbox.state for sandbox in self._sandboxes.all()]
-        for state in ("running", "paused"):
+        for state in (SandboxState.RUNNING, SandboxState.PAUSED):
             sandboxes.add_metric([state], found.count(state))
         yield sandboxes
         yield GaugeMetricFamily(f"{_PREFIX}_running", "Runs and cells now", value=self._admission.running)

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import time
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from interpreter_tools.server._errors import NoSuchSandbox
@@ -24,6 +25,21 @@ if TYPE_CHECKING:
     from interpreter_tools.server._keys import Owner
 
 
+class SandboxState(StrEnum):
+    """The states of a sandbox."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+_NEXT = {
+    SandboxState.RUNNING: {SandboxState.RUNNING, SandboxState.PAUSED, SandboxState.ENDED},
+    SandboxState.PAUSED: {SandboxState.RUNNING, SandboxState.PAUSED, SandboxState.ENDED},
+    SandboxState.ENDED: frozenset[SandboxState](),
+}
+
+
 class Sandbox:
     """A session that a client has asked for, made by ``Sandboxes.create``.
 
@@ -39,7 +55,7 @@ class Sandbox:
         started_at: when it was made.
         ends_at: when it ends, unless it is extended.
         meter: charges its owner with its processor time.
-        state: ``"running"``, ``"paused"`` or ``"ended"``.
+        state: running, paused or ended.
         contexts: the contexts that clients have made, by id.
     """
 
@@ -66,7 +82,7 @@ class Sandbox:
         self.access_token = f"{sandbox_id}_{secret}"
         self.on_timeout: Literal["kill", "pause"] = on_timeout
         self.started_at = datetime.now(UTC)
-        self.state: Literal["running", "paused", "ended"] = "running"
+        self.state = SandboxState.RUNNING
         self.contexts: dict[str, Context] = {}
         self.deadline = 0.0  # on the monotonic clock; ``set_timeout`` sets it
         self.ends_at = self.started_at
@@ -78,6 +94,10 @@ class Sandbox:
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.id} of {self.owner.id} [{self.state}]>"
+
+    def _change(self, state: SandboxState) -> None:
+        assert state in _NEXT[self.state], f"a sandbox that is {self.state} cannot become {state}"
+        self.state = state
 
     # -- time
 
@@ -100,14 +120,14 @@ class Sandbox:
         """
         self.check()
         self.session.pause()
-        self.state = "paused"
+        self._change(SandboxState.PAUSED)
         self.set_timeout(keep)
 
     def resume(self, seconds: float) -> None:
         """Have a paused sandbox run again, for this many seconds."""
         self.check()
         self.session.resume()
-        self.state = "running"
+        self._change(SandboxState.RUNNING)
         self.set_timeout(seconds)
 
     # -- use
@@ -118,7 +138,7 @@ class Sandbox:
         Raises:
             NoSuchSandbox: it has ended.
         """
-        if self.state == "ended":
+        if self.state is SandboxState.ENDED:
             raise NoSuchSandbox(self.id)
 
     def context(self, language: str, name: str | None = None, **options: Unpack[ContextOptions]) -> Context:
@@ -179,7 +199,7 @@ class Sandbox:
 
     def on_end(self, call: Callable[[], None]) -> None:
         """Have a function called when the sandbox ends, before its session is cleaned up; at once if it has ended."""
-        if self.state == "ended":
+        if self.state is SandboxState.ENDED:
             call()
         else:
             self._on_end.append(call)
@@ -191,7 +211,7 @@ class Sandbox:
     def end(self) -> asyncio.Task[None]:
         """Begin to end the sandbox, and return the task that does it, which its table waits for."""
         if self._ending is None:
-            self.state = "ended"
+            self._change(SandboxState.ENDED)
             self._ending = asyncio.create_task(self._end())
             self._ended(self, self._ending)
             for call in self._on_end:

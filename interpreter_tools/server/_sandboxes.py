@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from interpreter_tools._config.model import ContainerStrategy, SessionConfig
 from interpreter_tools._config.options import with_limits
 from interpreter_tools.server._errors import NoSuchSandbox, Refused, Unavailable
-from interpreter_tools.server._sandbox import Sandbox
+from interpreter_tools.server._sandbox import Sandbox, SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,7 +120,11 @@ class Sandboxes:
     async def _meter(self) -> None:
         """Charge processor time that no result tells, for as long as there are sandboxes whose owners have a limit."""
         while metered := [sandbox for sandbox in self._by_id.values() if sandbox.owner.is_metered]:
-            due = [sandbox.meter.look() for sandbox in metered if sandbox.state == "running" and sandbox.meter.is_due]
+            due = [
+                sandbox.meter.look()
+                for sandbox in metered
+                if sandbox.state is SandboxState.RUNNING and sandbox.meter.is_due
+            ]
             for error in await asyncio.gather(*due, return_exceptions=True):
                 if error is not None:
                     _LOG.warning("the processor time of a sandbox is not charged", exc_info=error)
@@ -224,7 +228,7 @@ class Sandboxes:
             sandbox = self._by_id.get(sandbox_id)
             if sandbox is None or sandbox.deadline > deadline:
                 continue
-            if sandbox.on_timeout == "pause" and sandbox.state == "running" and sandbox.session.is_active:
+            if sandbox.on_timeout == "pause" and sandbox.state is SandboxState.RUNNING and sandbox.session.is_active:
                 sandbox.pause(keep=self._config.paused_timeout)
             else:
                 sandbox.end()

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from interpreter_tools._exceptions import InterpreterToolsError
 from interpreter_tools.server._bodies import read_json
 from interpreter_tools.server._errors import BadRequest, NoSuchSandbox, NotFound, ServerError
+from interpreter_tools.server._sandbox import SandboxState
 from interpreter_tools.server.wires.e2b import templates
 from interpreter_tools.server.wires.e2b.streams import patient
 from interpreter_tools.server.wires.e2b.templates import REFUSAL, begins_with_python, image_of, is_code_interpreter
@@ -281,7 +282,7 @@ class Control:
     async def pause(self, request: Request) -> Response:
         """Pause a sandbox: its processes and memory stay in this machine's memory."""
         sandbox = self._mine(request)
-        if sandbox.state != "running":
+        if sandbox.state is not SandboxState.RUNNING:
             raise ServerError("Sandbox is already paused", status=409, reason="conflict")
         sandbox.pause(keep=self._core.config.paused_timeout)
         return Response(status_code=204)
@@ -290,7 +291,7 @@ class Control:
         """Have a paused sandbox run again."""
         sandbox = self._mine(request)
         asked = await read_json(request, _Timeout, limit=self._core.config.body_limit)
-        if sandbox.state == "running":
+        if sandbox.state is SandboxState.RUNNING:
             raise ServerError("Sandbox is already running", status=409, reason="conflict")
         sandbox.resume(self._seconds(asked.timeout))
         return JSONResponse(self._answer(sandbox), 201)
@@ -300,7 +301,7 @@ class Control:
         sandbox = self._mine(request)
         asked = await read_json(request, _Timeout, limit=self._core.config.body_limit)
         seconds = self._seconds(asked.timeout)
-        if sandbox.state == "paused":
+        if sandbox.state is SandboxState.PAUSED:
             sandbox.resume(seconds)
             return JSONResponse(self._answer(sandbox), 201)
         sandbox.extend(seconds)
@@ -356,7 +357,7 @@ class Control:
     async def list_running(self, request: Request) -> Response:
         """List the sandboxes that run, as the first version of the API did."""
         found = self._filtered(self._core.authenticate(request), request)
-        return JSONResponse([self._listed(sandbox) for sandbox in found if sandbox.state == "running"])
+        return JSONResponse([self._listed(sandbox) for sandbox in found if sandbox.state is SandboxState.RUNNING])
 
     async def list(self, request: Request) -> Response:
         """List sandboxes, page by page."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from interpreter_tools.server._errors import NoSuchSandbox, ServerError, Unauthorized
 from interpreter_tools.server._presented import presented_key
+from interpreter_tools.server._sandbox import SandboxState
 from interpreter_tools.server.wires.e2b.signing import is_signed
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def sandbox_of(core: Core, states: States, request: Request) -> Sandbox:
 def has_ended_meanwhile(request: Request) -> bool:
     """Return True when the sandbox of a request has ended since ``sandbox_of`` found it."""
     sandbox: Sandbox | None = getattr(request.state, "sandbox", None)
-    return sandbox is not None and sandbox.state == "ended"
+    return sandbox is not None and sandbox.state is SandboxState.ENDED
 
 
 def signed_sandbox(core: Core, states: States, request: Request) -> Sandbox | None:
@@ -139,8 +140,8 @@ def _check_key(core: Core, request: Request, sandbox: Sandbox) -> None:
 
 
 def _awake(core: Core, states: States, sandbox: Sandbox) -> Sandbox:
-    if sandbox.state == "paused" and states.of(sandbox).auto_resume:
+    if sandbox.state is SandboxState.PAUSED and states.of(sandbox).auto_resume:
         sandbox.resume(core.config.sandbox_timeout)
-    if sandbox.state != "running":
+    if sandbox.state is not SandboxState.RUNNING:
         raise SandboxGone(sandbox.id)
     return sandbox

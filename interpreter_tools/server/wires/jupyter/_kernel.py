@@ -19,6 +19,7 @@ from interpreter_tools._config.display import CHART, TABLE, DisplayResult
 from interpreter_tools._config.results import ClearChunk, DisplayChunk, InputChunk
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
 from interpreter_tools.server._errors import Refused
+from interpreter_tools.server._sandbox import SandboxState
 from interpreter_tools.server.wires.jupyter import _requests as requests
 from interpreter_tools.server.wires.jupyter._clients import Clients
 from interpreter_tools.server.wires.jupyter._history import History
@@ -190,7 +191,7 @@ class Kernel:
         self.last_activity = datetime.now(UTC)
         longest = self._core.config.longest_timeout
         idle = min(_IDLE, longest)
-        if self.sandbox.state != "running":
+        if self.sandbox.state is not SandboxState.RUNNING:
             return
         self.sandbox.extend(idle)
         if self._keeping is not None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from interpreter_tools.server._errors import BadRequest, NoSuchSandbox, NotFound, ServerError
+from interpreter_tools.server._sandbox import SandboxState
 
 if TYPE_CHECKING:
     import asyncio
@@ -183,7 +184,7 @@ class Boxes:
                 raise NoSuchSandbox(sandbox_id)
         else:
             sandbox = self._core.sandboxes.get(self._core.authenticate(request), sandbox_id)
-        if sandbox.state == "paused":
+        if sandbox.state is SandboxState.PAUSED:
             raise ServerError(f"the sandbox {sandbox.id} is paused", status=409, hint="resume it")
         return self.of(sandbox)
 

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from interpreter_tools.server._bodies import read_json
 from interpreter_tools.server._errors import BadRequest, ServerError
+from interpreter_tools.server._sandbox import SandboxState
 from interpreter_tools.server.wires.opensandbox._boxes import TOKEN
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class Lifecycle:
     async def pause(self, request: Request) -> Response:
         """Pause a sandbox: its processes and memory stay."""
         sandbox = self._box(request).sandbox
-        if sandbox.state == "paused":
+        if sandbox.state is SandboxState.PAUSED:
             raise ServerError(f"the sandbox {sandbox.id} is paused already", status=409)
         sandbox.pause(keep=self._core.config.paused_timeout)
         return Response(status_code=202)
@@ -209,7 +210,7 @@ class Lifecycle:
     async def resume(self, request: Request) -> Response:
         """Resume a sandbox that was paused."""
         sandbox = self._box(request).sandbox
-        if sandbox.state != "paused":
+        if sandbox.state is not SandboxState.PAUSED:
             raise ServerError(f"the sandbox {sandbox.id} is not paused", status=409)
         sandbox.resume(self._core.config.sandbox_timeout)
         return Response(status_code=202)
