@@ -36,6 +36,21 @@ _STAYS = {
         "fs.writeFileSync('m.mjs', 'export default 2'); (await import('./m.mjs?2')).default",
         "2",
     ),
+    "import of a name that only the run of a script makes": (
+        "require('fs').writeFileSync('made.cjs', 'const made = {}; made.a = 5; module.exports = made')",
+        "import made, { a as taken } from './made.cjs'; made.a + taken",
+        "10",
+    ),
+    "import of a package from elsewhere": (
+        "process.env.NODE_PATH = `${process.cwd()}/other/node_modules`; require('module')._initPaths();"
+        " const { mkdirSync, writeFileSync } = require('fs'); mkdirSync('other/node_modules/two', { recursive: true });"
+        " const exports_ = { import: './one.mjs', require: './two.cjs' };"
+        " writeFileSync('other/node_modules/two/package.json', JSON.stringify({ exports: exports_ }));"
+        " writeFileSync('other/node_modules/two/one.mjs', 'export const which = 1');"
+        " writeFileSync('other/node_modules/two/two.cjs', 'exports.which = 2')",
+        "import { which } from 'two'; [which, require('two').which, import.meta.resolve('two').slice(-7)]",
+        "[ 1, 2, 'one.mjs' ]",
+    ),
     "import again": ("import path from 'path'", "import path from 'path'; path.basename('/a/b')", "'b'"),
     "import()": ("const { basename } = await import('path')", "basename('/a/b')", "'b'"),
     "require": ("const path = require('path')", "path.basename('/a/b')", "'b'"),
@@ -162,6 +177,17 @@ async def test_errors_have_their_place(context: Context) -> None:
     assert result.error is not None
     assert (result.error.name, result.error.traceback.split("\n")[:3]) == ("SyntaxError", ["cell-2:3", "  ]", "  ^"])
     assert (await context.run("typeof fine")).text == "'undefined'"
+
+
+async def test_an_import_of_a_name_that_the_module_has_not_is_an_error(context: Context) -> None:
+    """It says the module and the name, as in a program."""
+    for imported in ("{ nothing }", "fs, { stat, nothing as something }"):
+        result = await context.run(f"import {imported} from 'fs'")
+        assert result.error is not None
+        assert (result.error.name, result.error.value) == (
+            "SyntaxError",
+            "The requested module 'fs' does not provide an export named 'nothing'",
+        )
 
 
 async def test_rejections_that_nobody_handles_are_told(context: Context) -> None:
@@ -393,6 +419,9 @@ async def test_typescript_strips_types(engine: ExecutionEngine) -> None:
             await context.run("import { T } from './m'\nrequire('./m').Q.A + (await import('./m?2')).Q.A")
         ).text == "8"
         assert (await context.run("f({ a: 5 } as T)")).text == "5"
+        script = "const made = {}; made.a = 3; module.exports = made"
+        await context.run(f"require('fs').writeFileSync('made.cjs', `{script}`)")
+        assert (await context.run("import made, { a, Type } from './made.cjs'\nmade.a + a")).text == "6"
         result = await context.run("let b: = 1")
         assert result.error is not None
         assert result.error.name == "SyntaxError"

@@ -8,13 +8,14 @@
   const Module = load('module');
   const { Readable, Writable } = load('stream');
   const { pathToFileURL } = load('url');
+  const { defaultResolve } = load('internal/modules/esm/resolve');
   const { Connection } = internalBinding('inspector');
   const { Pipe, PipeConnectWrap, constants } = internalBinding('pipe_wrap');
   const { streamBaseState, kReadBytesOrError, kArrayBufferOffset } = internalBinding('stream_wrap');
   const { runMicrotasks, setTickCallback, tickInfo } = internalBinding('task_queue');
   const { ContextifyScript, startSigintWatchdog, stopSigintWatchdog, watchdogHasPendingSigint } = internalBinding('contextify');
   const language = process.argv[1];
-  const { URL, Error, Buffer, TextEncoder, TextDecoder, setImmediate, setInterval, clearInterval } = globals; // a cell may replace them
+  const { URL, Error, SyntaxError, Buffer, TextEncoder, TextDecoder, setImmediate, setInterval, clearInterval } = globals; // a cell may replace them
   const { cpuUsage, hrtime, resourceUsage, reallyExit } = process;
   const { readSync, writeSync, writevSync, readdirSync, lstatSync, readFileSync } = fs;
   const { isNativeError, isProxy } = util.types;
@@ -491,28 +492,50 @@
   const here = () => path.join(process.cwd(), 'cell.js');
   const isPath = (name) => /^\.{0,2}\//.test(name);
   const urlOf = (name) => new URL(name, pathToFileURL(here())).href; // which keeps `?again`, by which a module is loaded anew
-  const imported = async (name, asked) => {
-    const given = String(name);
-    const options = given.endsWith('.json') && !asked?.with ? { with: { type: 'json' } } : asked; // as compilers take imports of data
-    if (isPath(given)) return importHere(urlOf(given), options);
+  // Where a package stands for `import`, which has conditions of its own in `exports` and knows no NODE_PATH.
+  const urlOfPackage = (name) => {
+    const others = Module.globalPaths.filter((directory) => path.basename(directory) === 'node_modules');
+    for (const from of [here(), ...others.map((directory) => path.join(path.dirname(directory), 'cell.js'))]) {
+      try {
+        return defaultResolve(name, { parentURL: pathToFileURL(from).href }).url;
+      } catch {} // the next one has it, or none
+    }
+    return pathToFileURL(Module.createRequire(here()).resolve(name)).href;
+  };
+  const loadedModule = async (name, asked) => {
+    const options = name.endsWith('.json') && !asked?.with ? { with: { type: 'json' } } : asked; // as compilers take imports of data
+    if (isPath(name)) return importHere(urlOf(name), options);
     try {
-      return await importHere(given, options);
+      return await importHere(name, options);
     } catch (error) {
-      if (error.code !== 'ERR_MODULE_NOT_FOUND' || !error.message.includes(`'${given}'`)) throw error;
+      if (error.code !== 'ERR_MODULE_NOT_FOUND' || !error.message.includes(`'${name}'`)) throw error;
       let found;
       try {
-        found = Module.createRequire(here()).resolve(given); // `import` knows no NODE_PATH
+        found = urlOfPackage(name);
       } catch {
         throw error;
       }
-      return importHere(pathToFileURL(found).href, options);
+      return importHere(found, options);
     }
+  };
+  // Returns the module for the names that a cell takes from it. Node.js does not see all names of a CommonJS module ahead: those are
+  // taken from what the module has made. What a cell in TypeScript imports and no module has may be a type.
+  const imported = async (given, asked, names = []) => {
+    const name = String(given);
+    const module = await loadedModule(name, asked);
+    const hidden = names.filter((each) => !(each in module));
+    if (!hidden.length) return module;
+    const made = globals.Object(module['module.exports']);
+    const missing = hidden.find((each) => !(each in made));
+    if (missing !== undefined && language !== 'typescript')
+      throw new SyntaxError(`The requested module '${name}' does not provide an export named '${missing}'`);
+    return Object.fromEntries(names.map((each) => [each, (each in module ? module : made)[each]]));
   };
   const meta = {
     get url() { return pathToFileURL(here()).href; },
     get filename() { return here(); },
     get dirname() { return process.cwd(); },
-    resolve: (name) => (isPath(name) ? urlOf(name) : pathToFileURL(Module.createRequire(here()).resolve(name)).href),
+    resolve: (name) => (isPath(name) ? urlOf(name) : urlOfPackage(name)),
   };
 
   // ---- from the code of a cell to what V8 evaluates
@@ -520,7 +543,9 @@
   const BINDINGS = { ImportDefaultSpecifier: () => 'default', ImportSpecifier: ({ imported }) => imported.value ?? imported.name };
   const rewriteImport = (node) => {
     const attributes = node.attributes?.map(({ key, value }) => `${stringify(key.value ?? key.name)}: ${value.raw}`).join(', ');
-    const loaded = `await ${NAME}.guard(${cell.number}, ${NAME}.import(${node.source.raw}${attributes ? `, { with: { ${attributes} } }` : ''}))`;
+    const asked = attributes ? `{ with: { ${attributes} } }` : 'undefined';
+    const taken = stringify(node.specifiers.map((specifier) => BINDINGS[specifier.type]?.(specifier)).filter(Boolean));
+    const loaded = `await ${NAME}.guard(${cell.number}, ${NAME}.import(${node.source.raw}, ${asked}, ${taken}))`;
     const whole = node.specifiers.find(({ type }) => type === 'ImportNamespaceSpecifier');
     const names = node.specifiers.filter((specifier) => specifier !== whole)
       .map((specifier) => `${stringify(BINDINGS[specifier.type](specifier))}: ${specifier.local.name}`);
@@ -826,7 +851,7 @@
       if (!details) return mine.end({ status: 'ok', value: ready.shows && result.type !== 'undefined' ? result : undefined });
       const error = details.exception ? take(details.exception) : undefined;
       if (!details.exception) return mine.end({ status: 'error', error: describeSyntax(details.text, mine.number, source, { line: 1, column: 0 }) });
-      const isSyntax = isNativeError(error) && details.exception.className === 'SyntaxError' && !/\bcell-\d+:/.test(details.exception.description);
+      const isSyntax = isNativeError(error) && details.exception.className === 'SyntaxError' && !details.stackTrace && !/\bcell-\d+:/.test(details.exception.description);
       if (!isSyntax) return mine.end(failed(error));
       const { name, value, traceback } = described(error);
       const imports = ready.error && /import|export/.test(value) && /module/.test(value); // V8 knows no `import` there
@@ -1071,7 +1096,7 @@
   };
 
   Object.defineProperty(globals, NAME, { value: Object.freeze({
-    guard, iterate, meta, import: (name, options) => promised((resolve, reject) => { settle(imported(name, options), resolve, reject); }),
+    guard, iterate, meta, import: (name, options, names) => promised((resolve, reject) => { settle(imported(name, options, names), resolve, reject); }),
     take: (value) => { taken = value; },
     turn: () => {},
   }) });
