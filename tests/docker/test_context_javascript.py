@@ -42,12 +42,14 @@ _STAYS = {
         "10",
     ),
     "import of a package from elsewhere": (
-        "process.env.NODE_PATH = `${process.cwd()}/other/node_modules`; require('module')._initPaths();"
-        " const { mkdirSync, writeFileSync } = require('fs'); mkdirSync('other/node_modules/two', { recursive: true });"
-        " const exports_ = { import: './one.mjs', require: './two.cjs' };"
-        " writeFileSync('other/node_modules/two/package.json', JSON.stringify({ exports: exports_ }));"
-        " writeFileSync('other/node_modules/two/one.mjs', 'export const which = 1');"
-        " writeFileSync('other/node_modules/two/two.cjs', 'exports.which = 2')",
+        (
+            "process.env.NODE_PATH = `${process.cwd()}/other/node_modules`; require('module')._initPaths();"
+            " const { mkdirSync, writeFileSync } = require('fs'); mkdirSync('other/node_modules/two', { recursive: true });"
+            " const exports_ = { import: './one.mjs', require: './two.cjs' };"
+            " writeFileSync('other/node_modules/two/package.json', JSON.stringify({ exports: exports_ }));"
+            " writeFileSync('other/node_modules/two/one.mjs', 'export const which = 1');"
+            " writeFileSync('other/node_modules/two/two.cjs', 'exports.which = 2')"
+        ),
         "import { which } from 'two'; [which, require('two').which, import.meta.resolve('two').slice(-7)]",
         "[ 1, 2, 'one.mjs' ]",
     ),
