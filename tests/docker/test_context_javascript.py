@@ -44,7 +44,8 @@ _STAYS = {
     "import of a package from elsewhere": (
         (
             "process.env.NODE_PATH = `${process.cwd()}/other/node_modules`; require('module')._initPaths();"
-            " const { mkdirSync, writeFileSync } = require('fs'); mkdirSync('other/node_modules/two', { recursive: true });"
+            " const { mkdirSync, writeFileSync } = require('fs');"
+            " mkdirSync('other/node_modules/two', { recursive: true });"
             " const exports_ = { import: './one.mjs', require: './two.cjs' };"
             " writeFileSync('other/node_modules/two/package.json', JSON.stringify({ exports: exports_ }));"
             " writeFileSync('other/node_modules/two/one.mjs', 'export const which = 1');"
