@@ -160,8 +160,9 @@ _WRITES = {  # how a program writes, in what it says as it fails
 _DATABASE = re.compile(
     r"unable to open database (?:file|\")|Cannot open database because the directory does not exist|SQLITE_CANTOPEN"
 )
-_WENT_ON = re.compile(  # what bash itself says of a command, after which a script goes on
-    r"^\S*main\.\w+: line \d+: [^\n]*(?:command not found|No such file or directory|Read-only file system|denied)$",
+_WENT_ON = re.compile(  # what bash itself says of a command, after which a script or a cell goes on
+    r"^(?:\S*main\.\w+: line \d+|bash(?:: line \d+)?): "
+    r"[^\n]*(?:command not found|No such file or directory|Read-only file system|denied)$",
     re.MULTILINE,
 )
 _IN_CELL = "Cell In["

@@ -132,7 +132,7 @@ def split_requirements(text: str) -> list[str]:
         if plain.startswith("#"):
             continue
         for piece in re.split(r",(?![^\[]*\])(?!\s*[<>=!~])", plain):
-            name = piece.strip().strip("\"'")
+            name = piece.strip().strip("\"'").strip()
             several = _NAMES.fullmatch(name) or _SPECIFIERS.fullmatch(name)
             found.extend([word.strip("\"'") for word in name.split()] if several else [name])
     return [piece for piece in found if piece]

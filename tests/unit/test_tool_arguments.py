@@ -8,7 +8,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, strategies
+from hypothesis import example, given, strategies
 
 from interpreter_tools import InvalidArguments, LanguageConfig, LanguageRegistry, UsageError
 from interpreter_tools.tool import ToolArguments, create_code_execution_tool
@@ -283,6 +283,7 @@ def test_stdin_that_is_data(given: object, text: str) -> None:
 
 
 @given(strategies.text())
+@example("' 0")
 def test_requirements_are_never_empty(text: str) -> None:
     """Nor have they blanks around them."""
     assert all(piece and piece == piece.strip() for piece in split_requirements(text))
