@@ -428,11 +428,21 @@ static void forget_interrupts(void)
 	interrupted = 0;
 }
 
+static void send_code(void)
+{
+	char from[64] = "/dev/null";
+	int pid = getpid();
+	if (cells.input_end >= 0)
+		snprintf(from, sizeof from, "/proc/%d/fd/%d", pid, cells.input_end);
+	command("builtin printf '\\0begun\\0' >/proc/%d/fd/%d; %sbuiltin source /proc/%d/fd/./%d && :; builtin source /proc/%d/fd/%d <%s\n", pid, cells.report[1],
+		cells.may_set ? "builtin shopt -s extglob;" : "", pid, cells.status, pid, cells.code, from);
+	ask_for_end();
+}
+
 static void run_cell(const struct request *request)
 {
 	struct buffer said = {0}, code = {0};
 	int input[2] = {-1, -1};
-	char from[64] = "/dev/null";
 	cells.cell = request->cell;
 	forget_interrupts(); /* from here on they are the cell's */
 	cells.has_begun = cells.has_ended = false;
@@ -454,7 +464,6 @@ static void run_cell(const struct request *request)
 		pipe_new(input);
 		fcntl(input[1], F_SETFL, O_NONBLOCK);
 		cells.input = input[1];
-		snprintf(from, sizeof from, "/proc/%d/fd/%d", (int)getpid(), input[0]);
 	}
 	/* One command, so that what ends it ends all of it. */
 	bool may_set = !cells.extglob && strstr(request->code.at, "extglob"); /* a command is read whole before it can set that */
@@ -468,11 +477,9 @@ static void run_cell(const struct request *request)
 	add_format(&code, "builtin return %d\n", cells.last);
 	memory_fill(cells.status, code.at, code.size);
 	free(code.at);
-	int pid = getpid();
-	command("builtin printf '\\0begun\\0' >/proc/%d/fd/%d; %sbuiltin source /proc/%d/fd/./%d && :; builtin source /proc/%d/fd/%d <%s\n", pid, cells.report[1],
-		may_set ? "builtin shopt -s extglob;" : "", pid, cells.status, pid, cells.code, from);
-	ask_for_end();
 	cells.input_end = input[0];
+	cells.may_set = may_set;
+	send_code();
 }
 
 /* ---- completion and inspection ---- */
@@ -591,7 +598,9 @@ static void take_report(const char *report)
 	} else if (sscanf(report, "exit %d", &status) == 1) { /* the next bash is on its way */
 		cells.leaves_with = status;
 		bash_follow();
-	} else if (!strcmp(report, "again") && cells.cell >= 0) {
+		if (cells.cell >= 0 && !cells.has_begun) /* the cell before has closed what bash reads: this one is the next bash's */
+			send_code();
+	} else if (!strcmp(report, "again") && cells.cell >= 0 && cells.has_begun) {
 		end_cell(cells.leaves_with);
 	}
 }

@@ -48,7 +48,7 @@ struct cells {
 	size_t cursor, word;  /* of the question, in characters */
 	unsigned count, unanswered; /* cells; pieces that were not passed on yet */
 	int last; /* status of the cell before */
-	bool trace, verbose, extglob;
+	bool trace, verbose, extglob, may_set; /* `may_set`: the cell may set extglob */
 	bool has_begun; /* bash has begun the cell */
 	bool has_ended; /* it has told so, of a cell that was interrupted, and is to tell it again */
 	int ends_with;  /* the status that it told first */

@@ -39,6 +39,11 @@ _ENDS = {
     "a command that is missing": ("no-such-command", 127),
     "a pipe": ("set -o pipefail; exit 6 | cat", 6),
     "success": ("exit 0; echo never", 0),
+    "its input closed": ('for i in {3..199}; do eval "exec $i>&-"; done; (exit 0)', 0),
+    "a function called like a builtin": ("trap() { :; }; set -e; false; echo never", 1),
+    "exit in a directory that is gone": ("mkdir /tmp/gone; cd /tmp/gone; rmdir /tmp/gone; exit 9", 9),
+    "posix": ("set -o posix; exit 10", 10),
+    "a trap of a signal": ("trap 'exit 11' TERM; kill $$; echo never", 11),
 }
 _INTERRUPTED = (
     "while :; do :; done",
