@@ -166,7 +166,7 @@ class CellOptions(TypedDict, total=False):
 
     Attributes:
         timeout: seconds of run time; None means no limit. The cell is interrupted then, and its process is killed when
-            that does not end it within a second.
+            that does not end it within a second, without the time of waiting for a processor.
         output_limit: bytes of stdout and stderr together; None means no limit.
         stdin: the text that ``input()`` reads, which then ends. None leaves it open for ``send_stdin`` in ``stream``,
             and is the same as ``b""`` in ``run``.

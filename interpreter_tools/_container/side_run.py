@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from interpreter_tools._container.telling import Telling
 from interpreter_tools._exceptions import ExecutionClosed, InterpreterToolsError
-from interpreter_tools._protocol import Credit, Exited, Fallen, Message, Output, Refused, RunEvent, Told
+from interpreter_tools._protocol import Credit, Delayed, Exited, Fallen, Message, Output, Refused, RunEvent, Told
 from interpreter_tools._protocol.constants import OUTPUT_WINDOW
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class SideRun:
         end: how it ended; None while it runs.
         telling: what may be told to its connections.
         fallen: called when its program has ended and other processes of it can take its place; see ``lead``.
+        delayed: called with the answer to ``ask_delay``.
     """
 
     def __init__(self, channel: Wire, number: int, listener: SideListener) -> None:
@@ -54,6 +55,7 @@ class SideRun:
         self._is_paused = False
         self.telling = Telling(channel, run=number)
         self.fallen: Callable[[Fallen], None] | None = None
+        self.delayed: Callable[[float], None] | None = None
         self._stdin_open = True
         self._stdin_turn = asyncio.Lock()
 
@@ -77,6 +79,9 @@ class SideRun:
         elif isinstance(event, Fallen):
             if self.fallen is not None:
                 self.fallen(event)
+        elif isinstance(event, Delayed):
+            if self.delayed is not None:
+                self.delayed(event.time_us / 1e6)
         else:
             self._finish(event)
 
@@ -163,6 +168,15 @@ class SideRun:
         """Send a signal to the program and its process group: SIGINT interrupts it. Does nothing after the end."""
         if self.end is None:
             self._channel.send(self._channel.connection.signal(number, run=self.number))
+
+    def ask_delay(self) -> None:
+        """Ask how long its processes have waited for a processor: ``delayed`` hears the seconds, of all together.
+
+        The answer comes behind all that was said before it, and does not come after the end. Where the kernel does not
+        count, it is 0.
+        """
+        if self.end is None:
+            self._channel.send(self._channel.connection.delay(run=self.number))
 
     def kill(self) -> None:
         """Kill the program and all that it started; ``ended`` follows. Resumes it. Does nothing after the end."""

@@ -35,6 +35,8 @@ _LOW = _HIGH // 2
 _HIGH_AT_END = 64 * 1024 * 1024  # for the output of a cell that is being stopped: nobody may hold its end up
 _MOST_PROMPT = 64 * 1024  # characters of the prompt of one line
 _PATIENCE = 1.0  # seconds that an interrupted cell may take to end before its process is killed
+_PATIENCE_AT_MOST = 10.0  # the same, with the time in which it waited for a processor, on a busy host
+_NOT_WAITED = 0.1  # seconds of waiting for a processor that do not count: they are there on every host
 _URGED = 0.02  # seconds after which SIGURG follows an interrupt that has not ended its cell; each next wait is doubled
 _REPEATED = 0.1  # seconds after which an interrupt that the runner has not taken is sent again; the same
 _URGED_AT_MOST = 1.0
@@ -153,6 +155,10 @@ class Cell:
         self._written = 0
         self._began = 0.0
         self._stopping: Outcome | None = None  # why the cell is being stopped
+        self._stopped_at = 0.0
+        self._delay: tuple[float, float] | None = None  # when the delay of the process was heard last, and what it was
+        self._waited = 0.0  # seconds of waiting for a processor since the cell is being stopped
+        self._decides = False  # the next delay that is heard decides whether the process is killed
         self._killed = False
         self._notes: list[str] = []
         self._timer: AwakeTimer | None = None
@@ -297,7 +303,7 @@ class Cell:
             return
         why = died.message
         if self._killed:
-            why = "its process was killed, as an interrupt did not end the cell within a second"
+            why = f"its process was killed, as an interrupt did not end the cell within {self._grace()}"
         self._notes.append(f"{why}; the variables of the context are gone")
         how = _Ended(
             self._stopping or ("oom" if exited.oom_kills else "error"),
@@ -365,7 +371,7 @@ class Cell:
     def _end(self, lost: InterpreterToolsError | None, how: _Ended | None = None) -> None:
         """Give the turn back, and keep the result."""
         assert self._interpreter is not None
-        self._interpreter.task = None
+        self._interpreter.task = self._interpreter.delayed = None
         self._interpreter.calls.renew({})
         self._interpreter.resume()
         self.outcome = None if how is None else how.outcome
@@ -400,13 +406,50 @@ class Cell:
         self._stop("timeout")
 
     def _stop(self, why: Outcome) -> None:
-        """Interrupt the cell, and kill its process when it does not end within a second."""
+        """Interrupt the cell, and kill its process when it does not end within a second.
+
+        That second does not count the time in which the process waits for a processor.
+        """
         if self._stopping is not None or self._interpreter is None or self._state is not _State.RUNNING:
             return
         self._stopping = why
         self._high = _HIGH_AT_END
         self._send_interrupt()
-        self._arm(_PATIENCE, self._kill)
+        self._stopped_at = time.monotonic()
+        self._interpreter.delayed = self._delayed
+        self._interpreter.ask_delay()
+        self._arm(_PATIENCE, self._decide)
+
+    def _decide(self) -> None:
+        """Kill the process, unless it turns out that it could not end the cell: it did not get a processor."""
+        assert self._interpreter is not None
+        self._decides = True
+        self._interpreter.ask_delay()
+        left = self._stopped_at + _PATIENCE_AT_MOST - time.monotonic()
+        self._arm(max(_NOT_WAITED, left), self._kill)
+
+    def _delayed(self, delay: float) -> None:
+        """Take how long the process has waited for a processor in its life, and count what is new of it."""
+        now = time.monotonic()
+        if self._delay is not None:
+            heard, before = self._delay
+            self._waited += min(max(0.0, delay - before), now - heard)
+        self._delay = now, delay
+        if not self._decides:
+            return
+        self._decides = False
+        elapsed = now - self._stopped_at
+        left = _PATIENCE - (elapsed - self._waited)
+        if left >= _NOT_WAITED and elapsed < _PATIENCE_AT_MOST:
+            self._arm(min(left, _PATIENCE_AT_MOST - elapsed), self._decide)
+        else:
+            self._kill()
+
+    def _grace(self) -> str:
+        """Return how long the interrupt had, for a note."""
+        if self._waited < _PATIENCE / 2:
+            return "a second"
+        return f"a second of its own: it waited {self._waited:.1f} s more for a processor"
 
     def _kill(self) -> None:
         self._killed = True

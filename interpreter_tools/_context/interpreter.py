@@ -79,6 +79,7 @@ class Interpreter:
         newcomers: hears other processes of the context than the runner; None when nobody does.
         parked: what to do when a parked process ends, by its connection.
         weighed: called with the memory that parked processes hold, by their numbers; None when nobody asks.
+        delayed: called with the answer to ``ask_delay``; None when nobody asks.
         fallen: why nothing runs, while a parked process can still take the place; None while something runs.
         maps: a cell may have changed files through a mapping, which leaves their change times alone.
         isolation: the thing around the process, see ``ExecutionResult``; None before the start.
@@ -98,6 +99,7 @@ class Interpreter:
         self.newcomers: Newcomers | None = None
         self.parked: dict[int, Callable[[], None]] = {}
         self.weighed: Callable[[dict[int, int]], None] | None = None
+        self.delayed: Callable[[float], None] | None = None
         self._parts: dict[int, bytearray] = {}
         self._early = bytearray()
         loop = asyncio.get_running_loop()
@@ -165,6 +167,10 @@ class Interpreter:
         self._tell_end(self.fallen)
         if not self.parked:
             self.kill()
+
+    def _delayed(self, seconds: float) -> None:
+        if self.delayed is not None:
+            self.delayed(seconds)
 
     def _disarm(self) -> None:
         if self._backstop is not None:
@@ -247,6 +253,7 @@ class Interpreter:
         """
         self._link = link
         link.fallen = self._fell
+        link.delayed = self._delayed
         self.calls.begin(link.telling)
         try:
             async with awake_timeout(within):
@@ -331,6 +338,14 @@ class Interpreter:
         """Send a signal that makes the process look for its interrupt. Does nothing after the end."""
         if self._link is not None and self.death is None:
             self._link.signal(number)
+
+    def ask_delay(self) -> None:
+        """Ask how long the process and what it began have waited for a processor. Does nothing after the end.
+
+        ``delayed`` hears the seconds, of all of them together, behind what the process has said before.
+        """
+        if self._link is not None and self.death is None:
+            self._link.ask_delay()
 
     def announce_end(self) -> None:
         """Tell the task that its process is about to be killed, for its context is closed or restarted."""

@@ -104,7 +104,10 @@ _LAST_NUMBER = 0xFFFF
 
 # What may come of a side run.
 _OF_SIDE = frozenset(
-    {Frame.STDOUT, Frame.STDERR, Frame.MESSAGE, Frame.CREDIT, Frame.TOLD, Frame.FALLEN, Frame.EXIT, Frame.REFUSED}
+    {
+        *(Frame.STDOUT, Frame.STDERR, Frame.MESSAGE, Frame.CREDIT, Frame.TOLD),
+        *(Frame.FALLEN, Frame.DELAYED, Frame.EXIT, Frame.REFUSED),
+    }
 )
 
 
@@ -264,6 +267,10 @@ class Connection:
     def signal(self, number: int, *, run: int = 0) -> bytes:
         """Send a signal to the process group of a run's program. Does nothing after its end."""
         return encode.signal(number, run=run) if self._flow(run) is not None else b""
+
+    def delay(self, *, run: int) -> bytes:
+        """Ask how long the processes of a side run have waited for a processor; answered by Delayed."""
+        return encode.frame(Frame.DELAY, run=run) if self._flow(run) is not None else b""
 
     def tells(self, connection: int, size: int, *, run: int = 0) -> bool:
         """Return whether a piece of that size may be told to a connection now; False when the run is over."""

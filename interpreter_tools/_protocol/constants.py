@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 HEADER_SIZE: Final = 8
 MAX_PAYLOAD: Final = 65536
 STDIN_WINDOW: Final = 65536
@@ -50,6 +50,7 @@ class Frame(IntEnum):
     MARK = 0x15
     LEAD = 0x16
     PAUSE = 0x17
+    DELAY = 0x18
 
     HELLO = 0x81
     READY = 0x82
@@ -66,6 +67,7 @@ class Frame(IntEnum):
     MESSAGE = 0x8D
     TOLD = 0x8E
     FALLEN = 0x8F
+    DELAYED = 0x90
 
 
 class Flag(IntFlag):

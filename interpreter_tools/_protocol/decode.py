@@ -20,6 +20,7 @@ from interpreter_tools._protocol.constants import (
 from interpreter_tools._protocol.events import (
     Clean,
     Credit,
+    Delayed,
     Exited,
     Fallen,
     Fatal,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _U32 = struct.Struct("<I")
 _HELLO = struct.Struct("<5I")
 _TOLD = struct.Struct("<2I")
+_DELAYED = struct.Struct("<Q")
 _REFUSED = struct.Struct("<3I")
 _FILES = struct.Struct("<2H")
 _FILE = struct.Struct("<QI")
@@ -132,6 +134,10 @@ def _fallen(payload: bytes) -> Event:
     return Fallen(exit_code, signal, oom_kills)
 
 
+def _delayed(payload: bytes) -> Event:
+    return Delayed(*_DELAYED.unpack(payload))
+
+
 def _clean(payload: bytes) -> Event:
     verdict, length = _CLEAN.unpack_from(payload)
     return Clean(Verdict(verdict), _text(payload, _CLEAN.size, length).decode("utf-8", "replace"))
@@ -165,6 +171,7 @@ _DECODERS: dict[int, Callable[[bytes], Event]] = {
     Frame.MESSAGE: _message,
     Frame.TOLD: _told,
     Frame.FALLEN: _fallen,
+    Frame.DELAYED: _delayed,
 }
 
 

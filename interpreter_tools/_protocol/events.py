@@ -127,7 +127,13 @@ class Fallen(msgspec.Struct, frozen=True):
     oom_kills: int
 
 
-RunEvent: TypeAlias = Output | Message | Credit | Told | Refused | Exited | Fallen
+class Delayed(msgspec.Struct, frozen=True):
+    """The processes of a side run have waited so long for a processor, all together, in microseconds."""
+
+    time_us: int
+
+
+RunEvent: TypeAlias = Output | Message | Credit | Told | Refused | Exited | Fallen | Delayed
 
 
 class Beside(msgspec.Struct, frozen=True, gc=False):
@@ -146,6 +152,7 @@ Event: TypeAlias = (
     | Credit
     | Told
     | Fallen
+    | Delayed
     | Files
     | Exited
     | Clean

@@ -73,6 +73,35 @@ bool members_has(uint32_t mark, pid_t pid)
 	return look(pid, &process) && process.mark == mark;
 }
 
+/*
+ * From /proc/PID/schedstat: ns on a processor, ns of waiting for one, slices. It speaks of the first thread, which is the
+ * one that takes signals in every interpreter. 0: it has just ended, or the kernel does not count.
+ */
+static uint64_t delay_ns(pid_t pid)
+{
+	char path[32], line[96];
+	unsigned long long delay = 0;
+	snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
+	close_fd(&fd);
+	if (size <= 0)
+		return 0;
+	line[size] = 0;
+	return sscanf(line, "%*u %llu", &delay) == 1 ? delay : 0;
+}
+
+uint64_t members_delay_us(uint32_t mark)
+{
+	static DIR *directory;
+	struct process process;
+	uint64_t ns = 0;
+	for (pid_t pid; (pid = next_process(&directory));)
+		if (!boot_owns(pid) && look(pid, &process) && process.mark == mark)
+			ns += delay_ns(pid);
+	return ns / 1000;
+}
+
 /* Send a signal to all of them. How many there were; and how many of them did not stand still. */
 static unsigned signal_all(uint32_t mark, int number, unsigned *moving)
 {

@@ -38,12 +38,12 @@
  *                                                                  for a reset, then IDLE
  *
  * Frames for a run that has ended raced with its end and are ignored: IT_STDIN, IT_KILL, IT_SIGNAL, IT_TELL,
- * IT_TAKEN and IT_LEAD.
+ * IT_TAKEN, IT_LEAD and IT_DELAY.
  */
 #ifndef INTERPRETER_TOOLS_PROTOCOL_H
 #define INTERPRETER_TOOLS_PROTOCOL_H
 
-#define IT_VERSION 3          /* of this file; both sides must hold the same */
+#define IT_VERSION 4          /* of this file; both sides must hold the same */
 #define IT_HEADER_SIZE 8
 #define IT_MAX_PAYLOAD 65536  /* bytes */
 #define IT_STDIN_WINDOW 65536 /* bytes of IT_STDIN a client may have outstanding before an IT_CREDIT */
@@ -71,6 +71,7 @@
 #define IT_TAKEN 0x14   /* u32 bytes of output and messages of a side run that the client has taken: there is room for as many again */
 #define IT_MARK 0x15    /* empty: what changes from here on is told by IT_LIST */
 #define IT_LEAD 0x16    /* u32 connection of a side run, u32 connections that are spared: see "Side runs" */
+#define IT_DELAY 0x18   /* empty, of a side run: IT_DELAYED answers it at once */
 #define IT_PAUSE 0x17   /* u32 1: every process of every run stands still; 0: they go on. At any time after the boot, for run 0 */
 
 /* client to the supervisor of an installer, where the store can be written; a key is 64 hexadecimal digits */
@@ -152,6 +153,7 @@
 #define IT_MESSAGE 0x8d /* u32 connection, bytes: a piece of what a process of the run says to the client; none: the connection is over */
 #define IT_TOLD 0x8e    /* u32 connection, u32 bytes of IT_TELL, and 4 for each, that went to it */
 #define IT_FALLEN 0x8f  /* i32 exit code (-1: by a signal), u32 signal, u32 processes of the container that were killed for memory, u32 0 */
+#define IT_DELAYED 0x90 /* u64 time in us for which the processes of a side run that live have waited for a processor so far; 0: not known */
 
 /*
  * Whether programs run in a box (box.c): asked for by the supervisor's first argument. After a step that failed the supervisor

@@ -793,11 +793,18 @@ static void take_room(struct run *run, struct cursor *payload)
 		die("protocol: more of the output was taken than was sent");
 }
 
+static void send_delay(const struct run *run, struct cursor *payload)
+{
+	take_end(payload);
+	uint64_t delay_us = members_delay_us(run->mark);
+	send_of(run->number, IT_DELAYED, &delay_us, sizeof delay_us);
+}
+
 bool run_frame(uint8_t type, uint16_t number, struct cursor *payload)
 {
 	struct run *run = run_of(number);
 	if (type != IT_STDIN && type != IT_KILL && type != IT_SIGNAL && type != IT_TELL &&
-	    ((type != IT_TAKEN && type != IT_LEAD) || !number))
+	    ((type != IT_TAKEN && type != IT_LEAD && type != IT_DELAY) || !number))
 		return false;
 	if (!run) /* it raced with the end of the run */
 		return true;
@@ -811,6 +818,8 @@ bool run_frame(uint8_t type, uint16_t number, struct cursor *payload)
 		take_room(run, payload);
 	else if (type == IT_LEAD)
 		lead(run, payload);
+	else if (type == IT_DELAY)
+		send_delay(run, payload);
 	else
 		end_by(run, IT_KILLED);
 	return true;

@@ -130,6 +130,7 @@ bool processes_left(void);      /* other than us and the booted interpreters; th
 /* members.c */
 bool members_left(uint32_t mark); /* processes of the side run with that mark; 0: of no side run; they are killed */
 bool members_has(uint32_t mark, pid_t pid);
+uint64_t members_delay_us(uint32_t mark); /* how long they have waited for a processor, all together */
 void members_pause(bool paused); /* those of all runs stand still, or go on */
 void members_end_others(uint32_t mark, const pid_t *pids, size_t count); /* kill all of them but those */
 

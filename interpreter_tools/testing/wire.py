@@ -10,6 +10,7 @@ from interpreter_tools._protocol import (
     Clean,
     Content,
     Credit,
+    Delayed,
     Event,
     Exited,
     Fallen,
@@ -91,6 +92,8 @@ def payload_of(event: Event) -> tuple[int, bytes]:  # noqa: C901, PLR0911, PLR09
             return 0x8E, struct.pack("<II", connection, count)
         case Fallen(exit_code, signal, oom_kills):
             return 0x8F, struct.pack("<iIII", exit_code, signal, oom_kills, 0)
+        case Delayed(time_us):
+            return 0x90, struct.pack("<Q", time_us)
         case Beside(_, event):
             return payload_of(event)
         case Files(entries, partial):
@@ -179,6 +182,7 @@ _FIELDS: dict[int, Callable[[Reader], tuple[object, ...]]] = {
     0x13: lambda reader: (reader.number(4), reader.take(len(reader.data))),
     0x14: lambda reader: (reader.number(4),),
     0x15: _nothing,
+    0x18: _nothing,
     0x16: lambda reader: tuple(reader.number(4) for _ in range(len(reader.data) // 4)),
     0x0B: lambda reader: (reader.number(4), reader.number(8), reader.number(8), reader.string()),
     0x0C: lambda reader: (reader.string(), reader.string(), reader.string()),

@@ -11,10 +11,12 @@ import pytest
 from interpreter_tools import ContainerStrategy
 from interpreter_tools._protocol import Exited, Start
 from interpreter_tools._protocol.constants import Ended, Flag
+from tests.watch import eventually
 
 if TYPE_CHECKING:
     from interpreter_tools import ExecutionEngine, InterpreterToolsError
     from interpreter_tools._container.channel import Channel
+    from interpreter_tools._container.side_run import SideRun
     from interpreter_tools._protocol import Output, Refused
     from interpreter_tools._session.session import Session
 
@@ -104,3 +106,25 @@ async def test_end_of_the_session_ends_side_runs(engine: ExecutionEngine) -> Non
         channel.start_side(Start(("sleep", "1000"), {}, uid=uid), listener)
     async with asyncio.timeout(30):
         assert isinstance(await listener.end, Exception)
+
+
+async def test_delay_is_the_time_without_a_processor(engine: ExecutionEngine) -> None:
+    """That of loops that share too few processors grows; that of a program which sleeps beside them does not."""
+    async with engine.session(strategy=ContainerStrategy.PER_SESSION) as session:
+        channel, uid = await place(session)
+        loops = "for _ in $(seq $((2 * $(nproc) + 1))); do while :; do :; done & done; wait"
+        busy = channel.start_side(Start(("bash", "-c", loops), {}, uid=uid), Listener())
+        idle = channel.start_side(Start(("sleep", "1000"), {}, uid=uid), Listener())
+        heard: asyncio.Queue[float] = asyncio.Queue()
+        busy.delayed = idle.delayed = heard.put_nowait
+
+        async def delay(side: SideRun) -> float:
+            side.ask_delay()
+            return await heard.get()
+
+        waited = await eventually(lambda: delay(busy), lambda seen: seen >= 0.5, within=60)
+        asleep = await delay(idle)
+        await eventually(lambda: delay(busy), lambda seen: seen >= waited + 1, within=60)
+        assert await delay(idle) < asleep + 0.5
+        busy.kill()
+        idle.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import signal
 from typing import TYPE_CHECKING, cast
@@ -31,7 +32,7 @@ from interpreter_tools._protocol.constants import Ended
 from interpreter_tools.testing.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from interpreter_tools import OutputChunk
     from interpreter_tools._config.options import CellOptions
@@ -56,6 +57,11 @@ class _Runner:
         self._parts = bytearray()
         self.on_cell: Callable[[dict[str, object]], None] = self.finish
         self.on_signal: Callable[[], None] = lambda: None
+        self.delayed: Callable[[float], None] = lambda _seconds: None
+        self.delays: Iterator[int] = iter(
+            ()
+        )  # seconds that it has waited for a processor, at each question; the last one stays
+        self._delay = 0
 
     def say(self, connection: int = _RUNNER, **words: object) -> None:
         """Send a message of the runner."""
@@ -103,6 +109,11 @@ class _Runner:
         """Take a signal."""
         self.signals.append(number)
         self.on_signal()
+
+    def ask_delay(self) -> None:
+        """Say how long it has waited for a processor."""
+        self._delay = next(self.delays, self._delay)
+        asyncio.get_running_loop().call_soon(lambda: self.delayed(self._delay))
 
     def kill(self) -> None:
         """End by SIGKILL."""
@@ -297,6 +308,13 @@ async def test_half_a_character_is_no_silence() -> None:
         assert (await asked).matches == ("?",)
 
 
+def _until(end: Callable[[], None], count: int) -> Iterator[int]:
+    """Return delays of a process that gets no processor; with the last one it answers its interrupt."""
+    for number in range(count):
+        yield 100 * number
+    end()
+
+
 async def test_timeout_interrupts_first() -> None:
     """And the result says that the variables are kept."""
     place = _Place()
@@ -322,6 +340,48 @@ async def test_timeout_kills_what_an_interrupt_does_not_end() -> None:
             await context.run("b")
         await context.restart()
         assert (await context.run("c")).stdout == "c"
+
+
+async def test_second_of_an_interrupt_does_not_count_waiting_for_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy host gives a process no processor to answer on; the state is kept when it answers later."""
+    monkeypatch.setattr("interpreter_tools._context.cell._PATIENCE", 0.3)
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = runner.start
+        runner.delays = _until(lambda: runner.say(event="done", cell=1, status="interrupted"), 4)
+        result = await context.run("a", timeout=0.05)
+        assert (result.outcome, runner.killed, "kept" in result.notes[0]) == ("timeout", False, True)
+        runner.on_signal = lambda: runner.say(event="done", cell=2, status="interrupted")
+        assert (await context.run("b", timeout=0.05)).outcome == "timeout"
+
+
+async def test_waiting_for_a_processor_puts_the_kill_off_for_ten_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever a cell does to its host; the result says how long it waited."""
+    monkeypatch.setattr("interpreter_tools._context.cell._PATIENCE", 0.3)
+    monkeypatch.setattr("interpreter_tools._context.cell._PATIENCE_AT_MOST", 1.0)
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = runner.start
+        runner.delays = itertools.count(0, 100)
+        result = await context.run("a", timeout=0.05)
+        assert (result.outcome, runner.killed) == ("timeout", True)
+        assert "for a processor" in result.notes[0]
+
+
+async def test_kill_needs_no_answer_about_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none comes, the process is killed when it would be at the latest."""
+    monkeypatch.setattr("interpreter_tools._context.cell._PATIENCE_AT_MOST", 1.0)
+    place = _Place()
+    async with _context(place) as context:
+        runner = place.runners[0]
+        runner.on_cell = runner.start
+        monkeypatch.setattr(runner, "ask_delay", lambda: None)
+        result = await context.run("a", timeout=0.05)
+        assert (result.outcome, runner.killed) == ("timeout", True)
 
 
 async def test_a_runner_that_sleeps_over_an_interrupt_is_urged() -> None:

@@ -73,4 +73,5 @@ def test_only_the_supervisor_speaks_with_the_high_bit() -> None:
     assert names == [
         *("HELLO", "READY", "REFUSED", "STORED", "STDOUT", "STDERR"),
         *("CREDIT", "FILES", "EXIT", "CLEAN", "CONTENT", "FATAL", "MESSAGE", "TOLD", "FALLEN"),
+        "DELAYED",
     ]

@@ -19,6 +19,7 @@ from interpreter_tools._exceptions import (
 from interpreter_tools._protocol import (
     Beside,
     Credit,
+    Delayed,
     Exited,
     Fallen,
     Message,
@@ -105,6 +106,22 @@ async def test_another_process_becomes_the_program() -> None:
     assert sandbox.heard() == [(side.number, (Frame.LEAD, 3, 1, 2))]
     say(sandbox, side, EXITED)
     side.lead(3, [])
+    assert sandbox.heard() == []
+
+
+async def test_delay_of_a_run_is_told_to_who_asks() -> None:
+    """In seconds; who does not listen is told nothing, and after the end nothing is asked."""
+    sandbox = Sandbox()
+    side, notes = begin(sandbox)
+    sandbox.heard()
+    say(sandbox, side, Delayed(1))
+    heard: list[float] = []
+    side.delayed = heard.append
+    side.ask_delay()
+    assert sandbox.heard() == [(side.number, (Frame.DELAY,))]
+    say(sandbox, side, Delayed(2_500_000), EXITED)
+    assert (heard, notes.said, notes.ends) == ([2.5], [], [EXITED])
+    side.ask_delay()
     assert sandbox.heard() == []
 
 
