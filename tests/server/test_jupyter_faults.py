@@ -14,8 +14,11 @@ import httpx2
 import pytest
 import websockets
 
-from interpreter_tools.server.wires.jupyter._kernel import _MOST_WEBSOCKETS
+from interpreter_tools import InterpreterToolsError
+from interpreter_tools.server._keys import Owner
+from interpreter_tools.server.wires.jupyter._kernel import _MOST_WEBSOCKETS, Kernel
 from interpreter_tools.server.wires.jupyter._messages import V1
+from interpreter_tools.server.wires.jupyter._specs import find_spec
 from tests.watch import eventually
 
 from .serving import KEY, serving
@@ -265,3 +268,16 @@ async def test_websockets_of_a_kernel_are_limited(engine: ExecutionEngine) -> No
             assert (await api.get(f"/api/kernels/{kernel_id}")).json()["connections"] == _MOST_WEBSOCKETS
         assert (await api.delete(f"/api/kernels/{kernel_id}")).status_code == 204
     await eventually(places, lambda count: count == 0, within=30)
+
+
+async def test_kernel_whose_sandbox_has_ended_stays_dead(engine: ExecutionEngine) -> None:
+    """A restart that goes on after the end brings neither the interpreter nor the state back."""
+    async with serving(engine) as served:
+        sandbox = await served.core.sandboxes.create(Owner("a"))
+        kernel = Kernel(served.core, sandbox, sandbox.context("python"), find_spec("python3"))
+        await kernel.start()
+        await sandbox.kill()
+        with pytest.raises(InterpreterToolsError):
+            await kernel.restart()
+        assert kernel.state == "dead"
+        assert kernel.model()["execution_state"] == "dead"

@@ -10,8 +10,9 @@ import time
 import uuid
 from collections import deque
 from datetime import UTC, datetime
+from enum import StrEnum
 from importlib import metadata
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -50,6 +51,16 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ERROR = tuple[str, str, list[str]]
 
 
+class KernelState(StrEnum):
+    """The states of a kernel, by Jupyter's names."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    RESTARTING = "restarting"
+    DEAD = "dead"
+
+
 class _Asked:
     """A request with the websocket that it came by."""
 
@@ -73,7 +84,7 @@ class Kernel:
 
     Attributes:
         id: the name of the kernel.
-        state: ``starting``, ``idle``, ``busy``, ``restarting`` or ``dead``.
+        state: starting, idle, busy, restarting or dead.
         last_activity: when it last did something.
     """
 
@@ -81,7 +92,7 @@ class Kernel:
         self.id = str(uuid.uuid4())
         self.spec = spec
         self.sandbox = sandbox
-        self.state: Literal["starting", "idle", "busy", "restarting", "dead"] = "starting"
+        self.state = KernelState.STARTING
         self.last_activity = datetime.now(UTC)
         self._core = core
         self._context = context
@@ -142,6 +153,11 @@ class Kernel:
 
     # -- life
 
+    def _change(self, state: KernelState) -> None:
+        """Change the state. A kernel whose sandbox has ended stays dead, whatever its last requests still do."""
+        if self.state is not KernelState.DEAD:
+            self.state = state
+
     async def start(self) -> None:
         """Start the interpreter.
 
@@ -149,7 +165,7 @@ class Kernel:
             InterpreterToolsError: it cannot be started.
         """
         await self._context.start()
-        self.state = "idle"
+        self._change(KernelState.IDLE)
 
     async def interrupt(self) -> None:
         """Interrupt the cell that runs."""
@@ -163,13 +179,13 @@ class Kernel:
         """
         dropped, self._requests = self._requests, deque()
         self._request_bytes = 0
-        await self._say("restarting")
+        await self._say(KernelState.RESTARTING)
         for asked in dropped:
             await self._abort(asked)
         await self._context.restart()
         self._count = 0
         self._history.clear()
-        await self._say("idle")
+        await self._say(KernelState.IDLE)
 
     async def end(self) -> None:
         """End the kernel with its sandbox."""
@@ -177,14 +193,14 @@ class Kernel:
 
     def _ended(self) -> None:
         """Note that the sandbox has ended: tell the clients, and let them go."""
-        self.state = "dead"
+        self._change(KernelState.DEAD)
         self._requests.clear()
         for task in (self._working, *self._tasks):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
         if self._keeping is not None:
             self._keeping.cancel()
-        self._clients.end(self._sender.make("iopub", "status", {"execution_state": "dead"}))
+        self._clients.end(self._sender.make("iopub", "status", {"execution_state": self.state}))
 
     def _touch(self) -> None:
         """Have the kernel live on: it is used."""
@@ -231,13 +247,13 @@ class Kernel:
 
     def disconnect(self, socket: Socket) -> None:
         """Let a websocket go. What its client misses is kept for it, unless others are there."""
-        self._clients.remove(socket, keeps=self.state != "dead")
+        self._clients.remove(socket, keeps=self.state is not KernelState.DEAD)
         self._touch()
 
-    async def _say(self, state: Literal["idle", "busy", "restarting"], asked: _Asked | None = None) -> None:
-        """Tell all clients the state of the kernel."""
-        self.state = state
-        await self._show("status", {"execution_state": state}, asked)
+    async def _say(self, state: KernelState, asked: _Asked | None = None) -> None:
+        """Change the state of the kernel, and tell it to all clients."""
+        self._change(state)
+        await self._show("status", {"execution_state": self.state}, asked)
 
     async def _show(self, msg_type: str, content: object, asked: _Asked | None) -> None:
         parent = b"{}" if asked is None else asked.request.parent
@@ -298,7 +314,7 @@ class Kernel:
 
     async def _answer(self, asked: _Asked) -> None:
         answer = self._on_shell.get(asked.request.header.msg_type, self._refuse_unknown)
-        await self._say("busy", asked)
+        await self._say(KernelState.BUSY, asked)
         try:
             await answer(asked)
         except MessageError as error:
@@ -306,8 +322,8 @@ class Kernel:
         except InterpreterToolsError as error:
             await self._fail(asked, (type(error).__name__, error.message, [str(error)]))
         finally:
-            if self.state != "dead":
-                await self._say("idle", asked)
+            if self.state is not KernelState.DEAD:
+                await self._say(KernelState.IDLE, asked)
 
     async def _answer_control(self, asked: _Asked) -> None:
         answer = self._on_control.get(asked.request.header.msg_type, self._refuse_unknown)
@@ -327,9 +343,9 @@ class Kernel:
         await self._refuse(asked, "UnknownRequest", f"{request.header.msg_type!r} is no request of {request.channel}")
 
     async def _abort(self, asked: _Asked) -> None:
-        await self._say("busy", asked)
+        await self._say(KernelState.BUSY, asked)
         await self._reply(asked, {"status": "aborted"})
-        await self._say("idle", asked)
+        await self._say(KernelState.IDLE, asked)
 
     async def _ignore(self, asked: _Asked) -> None:
         """Do nothing: there are no comms."""
