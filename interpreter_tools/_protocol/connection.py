@@ -392,7 +392,7 @@ class Connection:
                 at += len(piece)
                 self._take(piece, events)
         except ProtocolError:
-            self.state = State.CLOSED
+            self._enter(State.CLOSED)
             raise
         return events
 
@@ -430,12 +430,12 @@ class Connection:
                 if frame is Frame.EXIT or frame is Frame.REFUSED:
                     del self._flows[self._run]
             elif frame is Frame.EXIT:
-                self.state = self._after_run
+                self._enter(self._after_run)
             elif frame is Frame.CONTENT and self._empty:
-                self.state = State.IDLE
+                self._enter(State.IDLE)
             else:
                 self._is_last = self._is_last and frame is not Frame.CLEAN and frame is not Frame.REFUSED
-                self.state = _EXPECTED[self.state][frame]
+                self._enter(_EXPECTED[self.state][frame])
 
     def _whole(self, frame: Frame, piece: bytes) -> Event | None:
         """Return the event of a frame that this piece completes; None while more is to come."""
@@ -474,7 +474,12 @@ class Connection:
 
     def _leave(self, current: State, target: State) -> None:
         self._require(current)
-        self.state = target
+        self._enter(target)
+
+    def _enter(self, state: State) -> None:
+        """Change the state. What may come in each, and what it leads to, was looked up by the caller."""
+        assert self.state is not State.CLOSED or state is State.CLOSED, f"a closed conversation cannot be {state.name}"
+        self.state = state
 
     def _require(self, state: State) -> None:
         if self.state is not state:
