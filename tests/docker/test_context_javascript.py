@@ -349,6 +349,7 @@ async def test_exit_ends_the_cell(context: Context) -> None:
     [
         "[prompt('a?'), prompt()]",
         "fs.readFileSync(0, 'utf8').trim().split('\\n')",
+        "const all = []; require('readline').createInterface(process.stdin).on('line', (l) => all.push(l)); all",
         "const all = []; for await (const l of require('readline').createInterface(process.stdin)) all.push(l); all",
     ],
 )
@@ -357,6 +358,26 @@ async def test_input_comes_from_stdin(context: Context, code: str) -> None:
     await context.run("import fs from 'fs'")
     assert (await context.run(code, stdin=b"1\n2\n")).text == "[ '1', '2' ]"
     assert (await context.run("prompt()")).text == "null"
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "new Promise((done) => process.stdin.once('data', done))",
+        "require('readline/promises').createInterface(process.stdin).question('?')",
+        "new Promise((done) => require('readline').createInterface(process.stdin).question('?', done))",
+        "(async () => { await null; await new Promise((done) => process.stdin.on('data', done)) })()",
+    ],
+)
+async def test_an_await_of_input_that_has_ended_is_an_error(context: Context, asks: str) -> None:
+    """As a program ends then; what else the cell waits for has its time, and the context goes on."""
+    code = f"let kept = 7; try {{ await {asks} }} finally {{ console.log('done') }}"
+    result = await context.run(code)
+    assert (result.outcome, result.stdout) == ("error", "done\n")
+    assert result.error is not None
+    assert "standard input has ended" in result.error.value
+    later = "await new Promise((done) => process.stdin.once('end', () => setTimeout(done, 100)).resume()); kept"
+    assert (await context.run(later)).text == "7"
 
 
 async def test_files_of_a_cell(context: Context) -> None:

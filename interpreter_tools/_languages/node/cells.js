@@ -252,15 +252,50 @@
 
   const makeStdin = () => new Readable({
     read() {
-      if (noInput()) this.push(null);
-      else askForLine('', MANY);
+      if (noInput()) {
+        if (cell) cell.sawEnd = true;
+        this.push(null);
+      } else askForLine('', MANY);
     },
   });
   Object.defineProperty(process, 'stdin', { configurable: true, enumerable: true, get: () => (stdin ??= makeStdin()) });
 
   const answerInput = (said) => {
-    if (said.eof && cell) cell.inputOver = true;
+    if (said.eof && cell) cell.inputOver = cell.sawEnd = true;
     if (stdin) called(() => stdin.push(said.eof ? null : `${said.text}${said.unended ? '' : '\n'}`));
+  };
+
+  // A cell that reads its input by callbacks ends behind them.
+  const isReading = () => {
+    if (!stdin || stdin.readableEnded || stdin.destroyed) return false;
+    return stdin.readableFlowing === true || stdin.listenerCount('readable') > 0;
+  };
+
+  // Once a cell has read its input to the end, an await may wait for what never comes. Node ends a program then whose event loop is empty;
+  // here it has to be told that the runner keeps none going.
+  const emit = process.emit;
+  let isLoose = false;
+  const noMore = ours(() => {
+    tighten();
+    if (!cell) return;
+    const waits = [...cell.waits];
+    cell.waits.clear();
+    for (const reject of waits) reject(new Error('Detected unsettled top-level await: the standard input has ended, and nothing else can settle it'));
+  });
+  const tighten = () => {
+    if (!isLoose) return;
+    isLoose = false;
+    pipe.ref();
+    cell?.looks.ref();
+    process.removeListener('beforeExit', noMore);
+  };
+  const loosen = () => {
+    if (isLoose || !cell.sawEnd || !cell.waits.size || process.emit !== emit) return;
+    process.on('beforeExit', noMore);
+    if (!process.listeners('beforeExit').includes(noMore)) return;
+    isLoose = true;
+    pipe.unref();
+    cell.looks.unref();
   };
 
   const isStdin = (file) => file === 0 || file === '/dev/stdin' || file === '/proc/self/fd/0';
@@ -912,6 +947,8 @@
     const mine = { number, stdin: open, notebook, silent, inputOver: false, waits: new Set(), told: 0, taken: 0, over: false, cut: false, end: undefined };
     mine.end = (outcome) => {
       if (mine.over) return;
+      mine.held = outcome.status === 'ok' && stdin && isReading() ? outcome : undefined;
+      if (mine.held) return;
       mine.over = true;
       setImmediate(ours(() => conclude(mine, outcome)));
     };
@@ -931,7 +968,9 @@
     mine.used = cpuUsage();
     try {
       mine.looks = setInterval(ours(() => {
-        if (takeSigint()) interrupt();
+        if (takeSigint()) return interrupt();
+        if (mine.held && !isReading()) return mine.end(mine.held);
+        return loosen();
       }), LOOK);
     } catch {} // a cell has broken Node's timers: the client says in words that it has sent a signal
     try {
@@ -958,9 +997,10 @@
     const { user, system } = cpuUsage(mine.used);
     const exitCode = outcome.exit_code ?? (outcome.status === 'ok' ? process.exitCode : undefined);
     process.exitCode = undefined;
-    try {
-      clearInterval(mine.looks);
-    } catch {}
+    for (const tidy of [tighten, () => clearInterval(mine.looks)])
+      try {
+        tidy();
+      } catch {} // a cell has made something else of it
     cell = null;
     if (mine.isCounted) count += 1;
     post('Runtime.releaseObjectGroup', { objectGroup: 'cell' });
