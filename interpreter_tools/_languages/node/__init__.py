@@ -6,7 +6,7 @@ from pathlib import Path
 from interpreter_tools._languages.config import CellRunner, InterpreterBoot, LanguageConfig
 from interpreter_tools._languages.installers import NPM
 
-_NO_CODE = re.compile(r"^[ \t]*(?://.*\n|[ \t]+)", re.MULTILINE)
+_NO_CODE = re.compile(r"^[ \t]*(?://.*\n|[ \t]+)|[ \t]+// [^'\"`/\n]*$", re.MULTILINE)
 NODE_IMAGE = "interpreter-tools/node:1"
 
 
@@ -18,7 +18,7 @@ def _source(name: str, *parts: str) -> str:
 
 
 def _compact(source: str) -> str:
-    """Return the source without comments on lines of their own, and without indentation: one frame holds it all."""
+    """Return the source without comments that hold no quotes, and without indentation: one frame holds it all."""
     return _NO_CODE.sub("", source)
 
 
