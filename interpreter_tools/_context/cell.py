@@ -499,6 +499,7 @@ class Cell:
     async def kill(self) -> None:
         """Stop the cell: interrupt it, and kill its process when it does not end within a second.
 
+        That second does not count the time in which the process waits for a processor, up to ten seconds in all.
         The outcome becomes ``killed``. Does nothing after the end. The call does not wait; ``result`` waits for the
         end.
         """

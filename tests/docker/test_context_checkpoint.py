@@ -53,6 +53,10 @@ _REFUSED = {
         "deleted file '/workspace/gone (deleted)'",
     ),
     "another loop": ("import asyncio; loop = asyncio.new_event_loop()", "descriptor "),
+    "no process more": (
+        "import resource; resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))",
+        "lack of memory or processes (",
+    ),
     "a socket file": (
         "import socket; s = socket.socket(socket.AF_UNIX); s.bind('here'); s.close()",
         "'/workspace/here', which is neither a file nor a directory",
