@@ -42,9 +42,9 @@ def _perform(words: list[str]) -> int:
 
         plain = read_plain(words[1:])
         if plain is not None:
-            import asyncio  # noqa: PLC0415 - help does not need it
+            from interpreter_tools.cli._loop import run  # noqa: PLC0415 - help does not need asyncio
 
-            return asyncio.run(plain.run())
+            return run(plain.run())
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     from interpreter_tools.cli._help import show  # noqa: PLC0415 - a plain run does not need it

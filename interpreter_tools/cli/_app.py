@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 from interpreter_tools._exit_status import USAGE
 from interpreter_tools.cli._call import STDIN, RunCall, RunWords
 from interpreter_tools.cli._limits import Limits
+from interpreter_tools.cli._loop import run as run_in_loop
 
 Words: TypeAlias = Annotated[list[str] | None, Parameter(negative="")]
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -447,11 +448,13 @@ def call(words: list[str]) -> int:
         words: the command and its arguments.
     """
     try:
-        status = app(
-            [STDIN if word == "-" else word for word in words],
-            result_action="return_value",
-            exit_on_error=False,
-            print_error=False,
+        status = run_in_loop(
+            app.run_async(
+                [STDIN if word == "-" else word for word in words],
+                result_action="return_value",
+                exit_on_error=False,
+                print_error=False,
+            )
         )
     except CycloptsError as error:
         command = " ".join(("interpreter-tools", *(error.command_chain or ())))
