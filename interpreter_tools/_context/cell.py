@@ -307,7 +307,7 @@ class Cell:
         self._notes.append(f"{why}; the variables of the context are gone")
         how = _Ended(
             self._stopping or ("oom" if exited.oom_kills else "error"),
-            exit_code=exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal,
+            exit_code=exited.status,
             execution_time=time.monotonic() - self._began,
             signal=exited.signal or None,
             peak_memory=exited.peak_memory,

@@ -58,10 +58,6 @@ class _State(Enum):
     CLOSED = auto()
 
 
-# ``aclose`` closes a context, and so do the end of its process and the end of its session, which may follow it.
-_NEXT = {_State.OPEN: {_State.CLOSED}, _State.CLOSED: {_State.CLOSED}}
-
-
 class Context:
     """A live interpreter: ``run`` runs a cell, and the variables stay for the next one.
 
@@ -212,13 +208,13 @@ class Context:
         ``aclose`` is cancelled, the context is closed in the background.
         """
         if self._closing is None:
-            self._enter(_State.CLOSED)
+            self._shut()
             self._closing = asyncio.create_task(self._close())
         await asyncio.shield(self._closing)
 
-    def _enter(self, state: _State) -> None:
-        assert state in _NEXT[self._state], f"a context that is {self._state.name} cannot become {state.name}"
-        self._state = state
+    def _shut(self) -> None:
+        """Take no more cells: for ``aclose``, the end of the process and that of the session, which may follow it."""
+        self._state = _State.CLOSED
 
     async def _close(self) -> None:
         processes = self._processes
@@ -236,7 +232,7 @@ class Context:
 
     def _leave(self) -> None:
         """Be closed, and unknown to the session."""
-        self._enter(_State.CLOSED)
+        self._shut()
         self._place.leave(self)
 
     async def _end_process(self) -> None:
@@ -713,7 +709,7 @@ class Context:
 
     def _lost(self, error: InterpreterToolsError) -> None:
         """End the context: its session or engine is closed."""
-        self._enter(_State.CLOSED)
+        self._shut()
         if self._interpreter is not None:
             self._interpreter.ended(error)
 

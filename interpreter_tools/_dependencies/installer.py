@@ -364,7 +364,7 @@ class Installer:
             return Installed(exit_code=_TIMED_OUT, signal=exited.signal or None)
         if exited.oom_kills:
             self._say("the installer needed more memory than EngineConfig.dependency_memory")
-        code = exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal
+        code = exited.status
         if exited.unclean:
             self._say("what the installer started could not be ended")
             code = code or 1

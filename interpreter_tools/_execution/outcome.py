@@ -136,12 +136,12 @@ class Findings:
             outcome = _OUTCOMES.get(exited.ended)
             if outcome is None:
                 outcome = "ok" if exited.exit_code == 0 else "oom" if exited.oom_kills else "error"
-            return _exit_code(exited), exited.signal or None, outcome
+            return exited.status, exited.signal or None, outcome
         if failure is not None:
             return failure.exit_code, failure.signal, failure.outcome
         assert compiled is not None
         outcome = "killed" if compiled.ended is Ended.KILLED else "compile_error"
-        return _exit_code(compiled) or 1, compiled.signal or None, outcome
+        return compiled.status or 1, compiled.signal or None, outcome
 
     def _words_on_compiler(self) -> str:
         """Return what we have to add to the messages of a compiler that made no program."""
@@ -157,11 +157,6 @@ class Findings:
         elif self.compiled.oom_kills:
             said += "interpreter-tools: the compiler needed more memory than memory_limit\n"
         return said
-
-
-def _exit_code(exited: Exited) -> int:
-    """Return the exit code as shells give it."""
-    return exited.exit_code if exited.exit_code >= 0 else 128 + exited.signal
 
 
 def refusal(refused: Refused, *, program: str, image: str) -> InterpreterToolsError:

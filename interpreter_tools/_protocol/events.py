@@ -90,6 +90,11 @@ class Exited(msgspec.Struct, frozen=True):
     peak_memory: int
     oom_kills: int
 
+    @property
+    def status(self) -> int:
+        """The exit code as shells give it: 128 + signal where a signal ended the program."""
+        return self.exit_code if self.exit_code >= 0 else 128 + self.signal
+
 
 class Clean(msgspec.Struct, frozen=True):
     """The result of a reset, and the things that it could not remove."""

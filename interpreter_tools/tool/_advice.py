@@ -22,7 +22,7 @@ from interpreter_tools._languages.known import (
 from interpreter_tools._languages.specifiers import package_name
 from interpreter_tools.tool._builds import build_lacks
 from interpreter_tools.tool._libraries import Library, missing_library
-from interpreter_tools.tool._other_language import language_meant
+from interpreter_tools.tool._other_language import family_of, language_meant
 from interpreter_tools.tool._programs import INSTALL, INSTEAD, NETWORK
 
 if TYPE_CHECKING:
@@ -486,7 +486,7 @@ def find_advice(result: ExecutionResult, run: Circumstances) -> list[tuple[str, 
     said = _said(result)
     if result.outcome == "error":
         found.extend(_causes(result, said, run))
-    elif result.outcome == "ok" and _family(run.language) == "shell" and (went_on := _WENT_ON.findall(said)):
+    elif result.outcome == "ok" and family_of(run.language) == "shell" and (went_on := _WENT_ON.findall(said)):
         found.extend(_causes(result, "\n".join(went_on), run))
     elif result.outcome == "compile_error" and (library := missing_library(run.language, result.compile_stderr)):
         found.append(("package", _say_library(library, run)))
@@ -701,23 +701,17 @@ def _database(stderr: str, run: Circumstances) -> tuple[str, str]:
 
 
 def _make_directory(run: Circumstances) -> tuple[str, str]:
-    return "directory", _MAKE_DIRECTORY.format(_MAKES[_family(run.language)])
-
-
-def _family(language: str) -> str:
-    """Return the language whose words a program's errors are in: Python's, JavaScript's, or a shell's."""
-    return {"typescript": "javascript", "javascript": "javascript", "bash": "shell", "shell": "shell"}.get(
-        language, "python"
-    )
+    return "directory", _MAKE_DIRECTORY.format(_MAKES.get(family_of(run.language), _MAKES["python"]))
 
 
 def _lacks_directory(stderr: str, run: Circumstances) -> bool:
     """Return True when a program failed to write a file below a directory that is not there."""
-    path, family = missing_file(stderr), _family(run.language)
+    path, family = missing_file(stderr), family_of(run.language)
     below = path.removeprefix("/workspace/").removeprefix("/tmp/")  # noqa: S108 - a path in the sandbox
     if "/" not in below.lstrip("./") or below.startswith("/"):
         return False
-    return _WRITES[family].search(stderr) is not None or (family == "shell" and path in _REDIRECTS.findall(run.code))
+    writes = _WRITES.get(family, _WRITES["python"])
+    return writes.search(stderr) is not None or (family == "shell" and path in _REDIRECTS.findall(run.code))
 
 
 def _program(name: str, run: Circumstances) -> str:
@@ -849,7 +843,7 @@ def _losses(result: ExecutionResult, run: Circumstances) -> Iterator[tuple[str, 
 
 def _asks(run: Circumstances) -> bool:
     """Return True for a program that reads standard input, and does not fail where there is none."""
-    asks = _ASKS.get(_family(run.language))
+    asks = _ASKS.get(family_of(run.language))
     return asks is not None and asks.search(run.code) is not None and not _FEEDS.search(run.code)
 
 

@@ -40,6 +40,11 @@ _FAMILIES = {"typescript": "javascript", "bash": "shell"}
 _MOST = 100_000  # characters of a program that is looked at
 
 
+def family_of(language: str) -> str:
+    """Return the language in whose words a program's errors are: JavaScript for TypeScript, a shell for bash."""
+    return _FAMILIES.get(language, language)
+
+
 def language_meant(code: str, language: str, said: str) -> str | None:
     """Return the language that a failed program is in; None where that is its own, or not plain.
 
@@ -48,7 +53,7 @@ def language_meant(code: str, language: str, said: str) -> str | None:
         language: the one that it was called as.
         said: what its interpreter has said.
     """
-    family = _FAMILIES.get(language, language)
+    family = family_of(language)
     if family not in _FAILED or len(code) > _MOST or not _FAILED[family].search(said):
         return None
     data = code.encode("utf-8", "replace")
